@@ -1,0 +1,120 @@
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import helmet from '@fastify/helmet'
+import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { Config } from './config.ts'
+import { discoveryRoute } from './discovery.ts'
+import { healthRoute } from './health.ts'
+import { keysRoute } from './keys/route.ts'
+import { limits } from './limits.ts'
+import { type Log, logRequest } from './log.ts'
+import type { IssueEdges } from './token/issue.ts'
+import { tokenRoute } from './token/route.ts'
+
+export interface AppEdges extends IssueEdges {
+  readonly log: Log
+  readonly readiness: Readonly<Record<string, () => boolean>>
+  /** Names a request in the log, the ledger and the response. */
+  readonly requestId: () => string
+}
+
+/** Every plugin and route, in order. Starts nothing and listens to nothing. */
+export async function buildApp(config: Config, edges: AppEdges): Promise<FastifyInstance> {
+  const connections = {
+    maxHeaderSize: limits.headerBytesMax,
+    connectionsCheckingInterval: limits.connectionCheckIntervalMilliseconds,
+  }
+  const options = {
+    logger: false,
+    genReqId: edges.requestId,
+    trustProxy: config.trustedProxies.length === 0 ? false : [...config.trustedProxies],
+    bodyLimit: limits.bodyBytesMax,
+    keepAliveTimeout: limits.keepAliveTimeoutSeconds * 1000,
+    requestTimeout: limits.requestTimeoutSeconds * 1000,
+    // Requests that arrive on open connections while it closes are served, and told to go elsewhere next.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle' as const,
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => answerBrokenRequest(edges.log, error, socket),
+    routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
+  } satisfies FastifyServerOptions
+  // Two calls because Fastify's types tell the two kinds of server apart; one kind is enough for us.
+  const app =
+    config.tls === undefined
+      ? fastify({ ...options, http: connections })
+      : (fastify({ ...options, https: { ...connections, ...secureContext(config.tls) } }) as unknown as FastifyInstance)
+  boundConnections(app.server)
+
+  await app.register(helmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } },
+    strictTransportSecurity: config.issuer.startsWith('https:'),
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+
+  const prefix = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const at = (...paths: string[]) => [...new Set(paths)]
+  await app.register(tokenRoute, { ...edges, paths: at('/token', `${prefix}/token`) })
+  await app.register(async (open) => {
+    open.addHook('onResponse', async (request, reply) => {
+      logRequest(edges.log, {
+        requestId: request.id,
+        method: request.method,
+        route: request.routeOptions.url ?? 'unknown',
+        status: reply.statusCode,
+        durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
+        address: request.ip,
+      })
+    })
+    await open.register(keysRoute, {
+      keyring: edges.keyring,
+      clock: edges.clock,
+      paths: at('/.well-known/jwks.json', `${prefix}/.well-known/jwks.json`),
+    })
+    await open.register(discoveryRoute, {
+      issuer: config.issuer,
+      // RFC 8414 §3.1 puts an issuer's path behind the well-known one; OpenID puts it before.
+      paths: at(
+        '/.well-known/oauth-authorization-server',
+        `/.well-known/oauth-authorization-server${prefix}`,
+        '/.well-known/openid-configuration',
+        `${prefix}/.well-known/openid-configuration`,
+      ),
+    })
+    await open.register(healthRoute, { checks: edges.readiness })
+    open.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'not_found' }))
+  })
+  await app.ready()
+  return app
+}
+
+function secureContext(tls: NonNullable<Config['tls']>) {
+  return { cert: tls.certificate, key: tls.privateKey, minVersion: 'TLSv1.2' as const }
+}
+
+function boundConnections(server: Server): void {
+  server.headersTimeout = limits.headersTimeoutSeconds * 1000
+  server.maxConnections = limits.connectionsMax
+}
+
+const brokenRequestStatus: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** What never became a request (RFC 9112 §3): there is nothing to record, so it is answered, logged and closed. */
+function answerBrokenRequest(log: Log, error: Error & { code?: string }, socket: Socket): void {
+  const code = error.code ?? 'unknown'
+  log.info({ event: 'broken_request', code, address: socket.remoteAddress }, 'a message that is no HTTP request')
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const body = '{"error":"invalid_request","error_description":"The message is not a valid HTTP request."}'
+  const status = brokenRequestStatus[code] ?? '400 Bad Request'
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n` +
+      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+

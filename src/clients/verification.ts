@@ -1,0 +1,113 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { BoundedMap } from '../bounded-map.ts'
+import { OAuthError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import type { Attempt } from './failure-limit.ts'
+import { secretMatches } from './secret.ts'
+
+/**
+ * Checking secrets without paying argon2 each time, and without letting argon2 starve everything else.
+ *
+ * A verified secret is remembered for a short time, under an HMAC with a key that only this process has,
+ * over *length-framed* client and secret: without the frame, two different pairs could make one key
+ * (CVE-2026-71326). What is remembered is the hash it was verified against, so that it is worth nothing
+ * the moment the registry shows another hash or none.
+ *
+ * What is not remembered goes through a gate: fewer at once than the thread pool has threads, and a bounded
+ * queue behind it, because queued argon2 work delays everything else on that pool.
+ */
+export interface VerificationOptions {
+  /** Verifications at once. */
+  readonly parallelMax: number
+  readonly now: () => number
+}
+
+export type Verify = (hash: string, secret: string) => Promise<boolean>
+
+interface Remembered {
+  readonly hash: string
+  /** Seconds since 1970. */
+  readonly until: number
+}
+
+export class Verification {
+  readonly #options: VerificationOptions
+  readonly #verify: Verify
+  readonly #key = randomBytes(32)
+  readonly #remembered = new BoundedMap<string, Remembered>(limits.verifiedSecretsMax)
+  readonly #underWay = new Map<string, Promise<boolean>>()
+  readonly #queue: (() => void)[] = []
+  #running = 0
+
+  constructor(options: VerificationOptions, verify: Verify = secretMatches) {
+    this.#options = options
+    this.#verify = verify
+  }
+
+  /** Names a client and secret in this process. Never stored, logged or compared anywhere else. */
+  keyOf(clientId: string, secret: string): string {
+    const frame = Buffer.alloc(4)
+    frame.writeUInt32BE(Buffer.byteLength(clientId))
+    return createHmac('sha256', this.#key).update(frame).update(clientId).update(secret).digest('base64')
+  }
+
+  /** Whether this secret was verified against this hash a short time ago. */
+  isRemembered(key: string, hash: string): boolean {
+    const remembered = this.#remembered.get(key)
+    if (remembered === undefined) return false
+    if (remembered.hash === hash && remembered.until > this.#options.now()) return true
+    this.#remembered.delete(key)
+    return false
+  }
+
+  /**
+   * Checks a secret against a hash. Those who ask the same at the same time share one verification; the
+   * key says who they are, so nobody can share with somebody else (CVE-2026-88010 has the other mistake).
+   * @param admit asked once for all who share, before anything is spent; refuses by throwing.
+   * @throws OAuthError `verification_queue_full`, or what `admit` throws; UnusableHash.
+   */
+  verify(key: string, hash: string, secret: string, admit: () => Promise<Attempt>): Promise<boolean> {
+    const shared = `${key} ${hash}`
+    const underWay = this.#underWay.get(shared)
+    if (underWay !== undefined) return underWay
+    const verification = this.#verifyInTurn(key, hash, secret, admit).finally(() => this.#underWay.delete(shared))
+    this.#underWay.set(shared, verification)
+    return verification
+  }
+
+  async #verifyInTurn(key: string, hash: string, secret: string, admit: () => Promise<Attempt>): Promise<boolean> {
+    const attempt = await admit()
+    await this.#enter().catch((error: unknown) => {
+      attempt.forgive()
+      throw error
+    })
+    try {
+      const matches = await this.#verify(hash, secret)
+      if (matches) {
+        attempt.forgive()
+        this.#remembered.set(key, { hash, until: this.#options.now() + limits.verifiedSecretSeconds })
+      }
+      return matches
+    } finally {
+      this.#leave()
+    }
+  }
+
+  #enter(): Promise<void> {
+    if (this.#running < this.#options.parallelMax) {
+      this.#running += 1
+      return Promise.resolve()
+    }
+    if (this.#queue.length >= limits.argon2QueueMax) {
+      return Promise.reject(new OAuthError('verification_queue_full'))
+    }
+    return new Promise((resolve) => this.#queue.push(resolve))
+  }
+
+  #leave(): void {
+    const next = this.#queue.shift()
+    // The place is handed on, so that nobody who arrives now can take it.
+    if (next === undefined) this.#running -= 1
+    else next()
+  }
+}

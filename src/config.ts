@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import { z } from 'zod'
+import { networkContains, parseNetwork } from './clients/network.ts'
+import { OperatorError } from './errors.ts'
+
+/**
+ * The only reader of the environment. Every variable is declared here with its meaning, default and
+ * bounds; .env.example shows the same list, and a test keeps the two equal. A value that makes no sense
+ * stops the start with one line that names the variable.
+ */
+export interface Config {
+  readonly host: string
+  readonly port: number
+  /** Undefined: the embedded database in `dataDirectory`. */
+  readonly databaseUrl: string | undefined
+  readonly dataDirectory: string
+  /** `iss` of every token, without a trailing slash. */
+  readonly issuer: string
+  /** 32 bytes; undefined in embedded mode, where the data directory has one. */
+  readonly keyEncryptionKey: Buffer | undefined
+  readonly tls: { readonly certificate: string; readonly privateKey: string } | undefined
+  readonly trustedProxies: readonly string[]
+  readonly registryClientsMax: number
+  readonly argon2ParallelMax: number
+  readonly failuresPerClientMax: number
+  readonly failuresPerAddressMax: number
+  readonly logLevel: (typeof logLevels)[number]
+}
+
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
+
+const wholeNumber = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+    .refine((number) => number >= least && number <= most)
+
+interface Setting {
+  readonly schema: z.ZodType<unknown, string>
+  /** Completes the sentence "NAME must be …". */
+  readonly must: string
+  /** Never repeated in a message. */
+  readonly secret?: true
+}
+
+/** Each variable, and what it must be. Any of them may also come as NAME_FILE: the path of a file to read. */
+const settings = {
+  HOST: { schema: z.string().regex(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
+  PORT: { schema: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
+  DATABASE_URL: {
+    schema: z.string().refine((text) => URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol)),
+    must: 'a URL like postgresql://user:password@host:5432/database',
+    secret: true,
+  },
+  MINTMARK_DATA_DIR: { schema: z.string().min(1), must: 'the path of a directory' },
+  MINTMARK_ISSUER: {
+    schema: z.string().refine(isIssuer),
+    must: 'a URL without query, fragment, upper-case host or trailing slash, for example https://tokens.example.com',
+  },
+  MINTMARK_KEY_ENCRYPTION_KEY: {
+    schema: z
+      .string()
+      .regex(/^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/)
+      .transform((text) => Buffer.from(text, text.length === 64 ? 'hex' : 'base64')),
+    must: '32 bytes in base64 or hex; make one with "openssl rand -base64 32"',
+    secret: true,
+  },
+  MINTMARK_TLS_CERTIFICATE: {
+    schema: z.string().regex(/-----BEGIN CERTIFICATE-----/),
+    must: 'a certificate chain in PEM; MINTMARK_TLS_CERTIFICATE_FILE names its file',
+  },
+  MINTMARK_TLS_PRIVATE_KEY: {
+    schema: z.string().regex(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----/),
+    must: 'an unencrypted private key in PEM; MINTMARK_TLS_PRIVATE_KEY_FILE names its file',
+    secret: true,
+  },
+  MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { schema: z.literal(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_TRUSTED_PROXIES: {
+    schema: z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      // Behind a proxy that could be anybody, anybody could claim any address.
+      .refine((parts) => parts.every((part) => isNetwork(part) && !part.endsWith('/0'))),
+    must: 'a comma-separated list of addresses or networks (none of them /0), for example 10.0.0.0/8',
+  },
+  MINTMARK_REGISTRY_CLIENTS_MAX: { schema: wholeNumber(10, 10_000_000), must: 'a whole number from 10 to 10000000' },
+  MINTMARK_ARGON2_PARALLEL_MAX: { schema: wholeNumber(1, 64), must: 'a whole number from 1 to 64' },
+  MINTMARK_FAILURES_PER_CLIENT_MAX: { schema: wholeNumber(1, 1_000_000), must: 'a whole number from 1 to 1000000' },
+  MINTMARK_FAILURES_PER_ADDRESS_MAX: { schema: wholeNumber(1, 1_000_000), must: 'a whole number from 1 to 1000000' },
+  MINTMARK_LOG_LEVEL: { schema: z.literal(logLevels), must: `one of ${logLevels.join(', ')}` },
+} as const satisfies Record<string, Setting>
+
+type SettingName = keyof typeof settings
+export const settingNames = Object.keys(settings) as readonly SettingName[]
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** @throws OperatorError naming the first variable that makes no sense. */
+// biome-ignore lint/style/noProcessEnv: this is the one place.
+export function readConfig(environment: Environment = process.env): Config {
+  refuseUnknownNames(environment)
+  const read = <Name extends SettingName>(name: Name) => readSetting(environment, name)
+  const host = read('HOST') ?? '127.0.0.1'
+  const port = read('PORT') ?? 8080
+  const databaseUrl = read('DATABASE_URL')
+  const tls = pairOfTls(read('MINTMARK_TLS_CERTIFICATE'), read('MINTMARK_TLS_PRIVATE_KEY'))
+  const plainAllowed = read('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
+  if (tls === undefined && !plainAllowed && !isLoopback(host)) {
+    throw new OperatorError(
+      `HOST: ${host} can be reached from elsewhere and this would be plain HTTP, which shows every secret and ` +
+        'token to the network. Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE, or, behind a ' +
+        'proxy that speaks TLS, MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes.',
+    )
+  }
+  return Object.freeze({
+    host,
+    port,
+    databaseUrl,
+    dataDirectory: resolve(read('MINTMARK_DATA_DIR') ?? 'data'),
+    issuer: checkedIssuer(read('MINTMARK_ISSUER') ?? defaultIssuer(host, port, tls !== undefined), plainAllowed),
+    keyEncryptionKey: read('MINTMARK_KEY_ENCRYPTION_KEY'),
+    tls,
+    trustedProxies: read('MINTMARK_TRUSTED_PROXIES') ?? [],
+    registryClientsMax: read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
+    // One core stays free for everything that is not guessing; at least one verification must run.
+    argon2ParallelMax: read('MINTMARK_ARGON2_PARALLEL_MAX') ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
+    failuresPerClientMax: read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30,
+    failuresPerAddressMax: read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100,
+    logLevel: read('MINTMARK_LOG_LEVEL') ?? 'info',
+  })
+}
+
+/** One variable, from itself or from the file that NAME_FILE names. An empty one counts as not set. */
+function readSetting<Name extends SettingName>(
+  environment: Environment,
+  name: Name,
+): z.output<(typeof settings)[Name]['schema']> | undefined {
+  const setting: Setting = settings[name]
+  const direct = environment[name] ?? ''
+  const path = environment[`${name}_FILE`] ?? ''
+  if (direct !== '' && path !== '') throw new OperatorError(`${name}: set it or ${name}_FILE, not both.`)
+  // What stands where a secret's path belongs may be the secret itself.
+  const text = path === '' ? direct : readFileOf(name, path, setting.secret ? 'the file it names' : JSON.stringify(path))
+  if (text === '') return undefined
+  const result = setting.schema.safeParse(text)
+  if (!result.success) {
+    const shown = setting.secret === true || path !== '' ? '' : `; it is ${JSON.stringify(text.slice(0, 80))}`
+    throw new OperatorError(`${name}: must be ${setting.must}${shown}.`)
+  }
+  return result.data as z.output<(typeof settings)[Name]['schema']>
+}
+
+function readFileOf(name: string, path: string, shown: string): string {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw new OperatorError(`${name}_FILE: cannot read ${shown} (${errorCodeOf(error)}).`)
+  }
+  if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
+  return text
+}
+
+/** A mistyped name would otherwise be a setting that silently does nothing. */
+function refuseUnknownNames(environment: Environment): void {
+  for (const name of Object.keys(environment)) {
+    if (!name.startsWith('MINTMARK_')) continue
+    const known = settingNames.some((setting) => name === setting || name === `${setting}_FILE`)
+    if (!known) throw new OperatorError(`${name}: there is no such setting; .env.example lists them all.`)
+  }
+}
+
+function pairOfTls(certificate: string | undefined, privateKey: string | undefined): Config['tls'] {
+  if (certificate === undefined && privateKey === undefined) return undefined
+  if (certificate === undefined) throw new OperatorError('MINTMARK_TLS_CERTIFICATE: must be set with the private key.')
+  if (privateKey === undefined) throw new OperatorError('MINTMARK_TLS_PRIVATE_KEY: must be set with the certificate.')
+  tryTls('MINTMARK_TLS_CERTIFICATE', { cert: certificate })
+  tryTls('MINTMARK_TLS_PRIVATE_KEY', { cert: certificate, key: privateKey })
+  return { certificate, privateKey }
+}
+
+/** What only looks like PEM, or a key that belongs to another certificate, would otherwise end the start later. */
+function tryTls(name: SettingName, options: SecureContextOptions): void {
+  try {
+    createSecureContext(options)
+  } catch (error) {
+    const problem = (error as Error).message.split(':').at(-1)
+    throw new OperatorError(`${name}: TLS cannot use it: ${problem}.`, { cause: error })
+  }
+}
+
+function defaultIssuer(host: string, port: number, tls: boolean): string {
+  if (!isLoopback(host)) {
+    throw new OperatorError(
+      'MINTMARK_ISSUER: must be set when HOST is not a loopback address: it is the URL by which callers and ' +
+        'relying services know this service, for example https://tokens.example.com.',
+    )
+  }
+  // The origin has no port where it is the scheme's own: an issuer has one spelling only.
+  return new URL(`${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`).origin
+}
+
+function checkedIssuer(issuer: string, plainAllowed: boolean): string {
+  if (issuer.startsWith('https:') || plainAllowed || isLoopback(new URL(issuer).hostname)) return issuer
+  throw new OperatorError(`MINTMARK_ISSUER: must be an https URL (http only on loopback); it is "${issuer}".`)
+}
+
+/** RFC 8414 §2: a URL without query or fragment. Compared as text by everyone, so only one spelling is taken. */
+function isIssuer(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const url = new URL(text)
+  const spelledOnce = url.href === text || url.href === `${text}/`
+  return spelledOnce && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text) && !text.endsWith('/')
+}
+
+const loopback = [parseNetwork('127.0.0.0/8'), parseNetwork('::1')]
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || networkContains(loopback, host.replace(/^\[(.*)\]$/, '$1'))
+}
+
+function isNetwork(text: string): boolean {
+  try {
+    parseNetwork(text)
+    return true
+  } catch {
+    return false
+  }
+}

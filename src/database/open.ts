@@ -1,0 +1,144 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
+import { OperatorError } from '../errors.ts'
+import { PrismaClient } from '../generated/client.ts'
+import { limits } from '../limits.ts'
+
+/** An interactive transaction, or the client itself: whatever can run a store's queries. */
+export type Queryable = Pick<
+  PrismaClient,
+  | 'resource'
+  | 'client'
+  | 'clientSecret'
+  | 'clientSecretUse'
+  | 'access'
+  | 'signingKey'
+  | 'auditChain'
+  | 'auditRecord'
+  | '$queryRaw'
+  | '$executeRaw'
+>
+
+export interface Database {
+  /** For everything that is not on the path of a token. */
+  readonly prisma: PrismaClient
+  /** For reads on the path of a token: one statement, one round trip, no layer between. */
+  readonly readPool: pg.Pool
+  /** For the group commit alone: one connection, so that batches follow each other and nothing delays them. */
+  readonly commitPool: pg.Pool
+  close(): Promise<void>
+}
+
+export interface DatabaseOptions {
+  /** Called when an idle connection breaks; the pool replaces it by itself. */
+  readonly onIdleError?: (error: Error) => void
+}
+
+/**
+ * Connections to PostgreSQL. Opening one is left to the first query; `checkConnection` asks now.
+ * The pools' defaults would wait for ever, so every wait has a limit here.
+ */
+export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
+  const connection = {
+    connectionString: url,
+    connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
+    keepAlive: true,
+    application_name: 'mintmark',
+  }
+  const commitPool = new pg.Pool({ ...connection, max: 1, idleTimeoutMillis: 0 })
+  const readPool = new pg.Pool({
+    ...connection,
+    max: 2,
+    idleTimeoutMillis: 60_000,
+    query_timeout: limits.databaseReadTimeoutMilliseconds,
+  })
+  const adapterPool = new pg.Pool({ ...connection, max: 3, idleTimeoutMillis: 10_000 })
+  const pools = [commitPool, readPool, adapterPool]
+  const onError = options.onIdleError ?? (() => {})
+  for (const pool of pools) {
+    pool.on('error', onError)
+    // A connection that breaks while somebody holds it tells them through their query; without a listener
+    // of its own the same event would end the process.
+    pool.on('connect', (client) => client.on('error', () => {}))
+  }
+  const prisma = new PrismaClient({ adapter: new PrismaPg(adapterPool) })
+  return {
+    prisma,
+    readPool,
+    commitPool,
+    async close() {
+      await prisma.$disconnect()
+      await Promise.all(pools.map((pool) => pool.end()))
+    },
+  }
+}
+
+/** Milliseconds a start waits for a database that is still coming up (compose, a failover) before it gives in. */
+const connectionPatienceMilliseconds = 10_000
+
+/**
+ * Makes sure the database answers, or says in one line why it does not.
+ * Only what may pass by itself is tried again; a wrong password or name is final.
+ */
+export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
+  const deadline = performance.now() + connectionPatienceMilliseconds
+  for (;;) {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      const { rows } = await client.query(
+        `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+                current_setting('fsync') AS fsync, pg_is_in_recovery() AS standby`,
+      )
+      return { serverVersion: rows[0].version, warnings: judgeServer(rows[0]) }
+    } catch (error) {
+      if (error instanceof OperatorError) throw error
+      const passing = isPassing(error)
+      if (!passing || performance.now() > deadline) throw new OperatorError(connectionProblem(url, error), { cause: error })
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    } finally {
+      await client.end().catch(() => {})
+    }
+  }
+}
+
+function judgeServer(row: { version: string; number: number; fsync: string; standby: boolean }): string[] {
+  if (row.number < 140_000) {
+    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old; Mintmark needs 14 or newer.`)
+  }
+  if (row.standby) {
+    throw new OperatorError('DATABASE_URL: this server is a standby and takes no writes; name the primary.')
+  }
+  return row.fsync === 'off'
+    ? ['PostgreSQL runs with fsync=off: after a power loss, tokens may exist that the ledger does not know.']
+    : []
+}
+
+/** Faults that a restart or failover of the server explains: 57P0x, 08xxx, 53300 and sockets. */
+function isPassing(error: unknown): boolean {
+  const code = errorCode(error)
+  return /^(57P0|08|53300|ECONNREFUSED|ECONNRESET|ENOENT|ETIMEDOUT|EAI_AGAIN)/.test(code) || code === ''
+}
+
+export function errorCode(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return errorCode(error.errors[0])
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
+}
+
+/** One line without the password that the URL may contain. */
+function connectionProblem(url: string, error: unknown): string {
+  const cause = error instanceof AggregateError ? error.errors[0] : error
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
+}
+
+export function describeUrl(url: string): string {
+  try {
+    const { hostname, port, pathname, searchParams } = new URL(url)
+    return `${searchParams.get('host') ?? hostname}${port === '' ? '' : `:${port}`}${pathname}`
+  } catch {
+    return 'an address that is not a URL'
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Every way a request can be refused, and the two errors of the program.
+ *
+ * `OAuthError` answers a request: it carries a *reason*, precise, for the ledger and the log, and what the
+ * caller may know of it: the OAuth error code, a status and a description. Anything thrown that is not an
+ * `OAuthError` becomes `server_error` with no text; its cause goes to the log. `OperatorError` ends a
+ * command or a start with one line that says what to do. docs/reference/errors.md lists both ways, and a
+ * test keeps that page and this table equal.
+ */
+
+/** Error codes of RFC 6749 §5.2 and RFC 8707 §2, and what this service says where those have no word. */
+export type OAuthErrorCode =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'temporarily_unavailable'
+  | 'server_error'
+
+export interface RefusalDefinition {
+  readonly error: OAuthErrorCode
+  readonly status: number
+  /** What the caller is told. Only %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2), and never an echo of input. */
+  readonly description: string
+}
+
+const request = (description: string, status = 400): RefusalDefinition => ({
+  error: 'invalid_request',
+  status,
+  description,
+})
+const target = (description: string): RefusalDefinition => ({ error: 'invalid_target', status: 400, description })
+const scope = (description: string): RefusalDefinition => ({ error: 'invalid_scope', status: 400, description })
+
+/**
+ * One answer for everything that is wrong with a credential. Whoever cannot prove to be a client learns
+ * nothing about which clients exist, which are disabled, or what about the secret was wrong.
+ */
+const unauthenticated: RefusalDefinition = {
+  error: 'invalid_client',
+  status: 401,
+  description: 'Client authentication failed.',
+}
+
+const unavailable = (description: string, status = 503): RefusalDefinition => ({
+  error: 'temporarily_unavailable',
+  status,
+  description,
+})
+
+const capacity = unavailable('The service is at capacity. Try again after the time in Retry-After.')
+const storage = unavailable('The service cannot reach its database. Try again after the time in Retry-After.')
+
+export const refusals = {
+  // The message itself (RFC 9110, RFC 6749 §3.2).
+  method_not_allowed: request('The token endpoint takes POST only.', 405),
+  query_string_present: request('Parameters belong in the body; the token endpoint takes no query string.'),
+  content_type_unsupported: request('The body must be application/x-www-form-urlencoded, in UTF-8.', 415),
+  content_encoding_unsupported: request('The body must not be compressed.', 415),
+  body_too_large: request('The body is larger than 64 KiB.', 413),
+  body_incomplete: request('The body ended before its announced length.'),
+  body_malformed: request('The body is not a well-formed form: only ASCII, and every % followed by two hex digits.'),
+  character_forbidden: request('A parameter contains a control character.'),
+  parameters_too_many: request('The form has more than 64 parameters.'),
+  parameter_repeated: request('A parameter is given more than once.'),
+  parameter_too_long: request('A parameter is longer than 16384 characters.'),
+  grant_type_missing: request('The parameter grant_type is missing.'),
+  grant_type_unsupported: {
+    error: 'unsupported_grant_type',
+    status: 400,
+    description: 'The grant_type must be client_credentials.',
+  },
+
+  // How the client presents itself (RFC 6749 §2.3).
+  authorization_repeated: request('There is more than one Authorization header.'),
+  authorization_malformed: request('The Authorization header is not well-formed Basic authentication.'),
+  authentication_methods_multiple: request('The client authenticates in more than one way. Use one.'),
+  client_id_mismatch: request('The client_id in the body differs from the one that authenticates.'),
+  authentication_missing: unauthenticated,
+  authentication_method_unsupported: unauthenticated,
+
+  // Who the client is (RFC 6749 §5.2). The order is the one in which they are looked at.
+  secret_malformed: unauthenticated,
+  client_unknown: unauthenticated,
+  client_deleted: unauthenticated,
+  client_disabled: unauthenticated,
+  client_expired: unauthenticated,
+  client_has_no_secret: unauthenticated,
+  secret_wrong: unauthenticated,
+  secret_revoked: unauthenticated,
+  secret_expired: unauthenticated,
+  secret_hash_unusable: unauthenticated,
+  network_not_allowed: unauthenticated,
+  authentication_method_not_registered: {
+    error: 'invalid_client',
+    status: 401,
+    description: 'This client is registered for another token_endpoint_auth_method.',
+  },
+
+  // What the client may have (RFC 6749 §3.3, RFC 8707 §2).
+  client_without_access: {
+    error: 'unauthorized_client',
+    status: 400,
+    description: 'This client has no access to any resource.',
+  },
+  target_malformed: target('The resource must be an absolute URI without a fragment.'),
+  target_repeated: target('A token has one audience: name one resource.'),
+  target_conflict: target('The parameters resource and audience name different targets.'),
+  target_missing: target('This client has access to several resources: name one with the parameter resource.'),
+  target_not_granted: target('This client has no access to that resource.'),
+  scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),
+  scopes_too_many: scope('More than 100 scopes are requested.'),
+  scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),
+
+  // What the service can do now (RFC 6585 §4, RFC 9110 §15.6.4).
+  failures_of_client: unavailable('Too many failed attempts for this client. Try again after Retry-After.', 429),
+  failures_of_address: unavailable('Too many failed attempts from this address. Try again after Retry-After.', 429),
+  verification_queue_full: capacity,
+  commit_queue_full: capacity,
+  registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),
+  keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
+  registry_unavailable: storage,
+  ledger_unavailable: storage,
+  shutting_down: unavailable('The service is shutting down. Try again after the time in Retry-After.'),
+  internal_error: { error: 'server_error', status: 500, description: 'The service failed. The request id names it.' },
+} as const satisfies Record<string, RefusalDefinition>
+
+export type RefusalReason = keyof typeof refusals
+
+export interface OAuthErrorOptions {
+  /** Seconds for the Retry-After header; without it 503 and 429 say one second. */
+  readonly retryAfterSeconds?: number
+  /** What happened, for the log only. */
+  readonly cause?: unknown
+}
+
+/** A request refused. Thrown anywhere on its path, recorded and rendered in one place. */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError'
+  readonly reason: RefusalReason
+  readonly error: OAuthErrorCode
+  readonly status: number
+  readonly description: string
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(reason: RefusalReason, options: OAuthErrorOptions = {}) {
+    super(reason, options.cause === undefined ? undefined : { cause: options.cause })
+    const definition: RefusalDefinition = refusals[reason]
+    this.reason = reason
+    this.error = definition.error
+    this.status = definition.status
+    this.description = definition.description
+    this.retryAfterSeconds =
+      options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
+  }
+
+  /** The body of RFC 6749 §5.2. Every character of it is constant, so nothing needs escaping. */
+  body(): string {
+    return `{"error":"${this.error}","error_description":"${this.description}"}`
+  }
+}
+
+/** A command or a start that cannot go on. The message is the one line its operator reads. */
+export class OperatorError extends Error {
+  override readonly name = 'OperatorError'
+  readonly exitCode: number
+
+  constructor(message: string, options: { cause?: unknown; exitCode?: number } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.exitCode = options.exitCode ?? 1
+  }
+}

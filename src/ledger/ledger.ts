@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Clock } from '../clock.ts'
+import type { Database, Queryable } from '../database/open.ts'
+import { OAuthError } from '../errors.ts'
+import { link } from './chain.ts'
+import { type CommitOutcome, Committer } from './commit.ts'
+import type { AuditRecord } from './record.ts'
+import { RefusalBudget } from './refusals.ts'
+
+/**
+ * The ledger as the service sees it: records in, durable records out. Opens this process's chain with a
+ * `service started` record and closes it with a `service stopped` one, so that an end can be told from a cut.
+ */
+export interface Ledger {
+  /** Waits for the group commit. See `Committer.commit` for the rest. */
+  commit(version: number | undefined, record: AuditRecord, meanwhile?: () => void): Promise<CommitOutcome>
+  /**
+   * Records a refusal: by itself, like any other commit, or counted among others when there are too many.
+   * A counted one needs no answer from the database and is never stale.
+   */
+  refuse(record: AuditRecord, version?: number): Promise<CommitOutcome>
+  /** Counts a refusal whose own record could not be written. */
+  count(record: AuditRecord): void
+  /** Whether the last commit reached the database. */
+  readonly healthy: boolean
+  close(): Promise<void>
+}
+
+export interface LedgerOptions {
+  readonly database: Database
+  readonly clock: Clock
+  readonly release: string
+  readonly onFault: (error: unknown) => void
+}
+
+/** Milliseconds after which counted refusals become records. */
+const countedRefusalsMilliseconds = 1_000
+
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  const { database, clock } = options
+  const genesis = randomBytes(32)
+  const chain = await openChain(database.prisma, genesis, options.release)
+  let healthy = true
+  const committer = new Committer({
+    pool: database.commitPool,
+    clock,
+    chain,
+    genesis,
+    onFault(error) {
+      healthy = false
+      options.onFault(error)
+    },
+  })
+  const budget = new RefusalBudget()
+
+  const commit: Ledger['commit'] = async (version, record, meanwhile) => {
+    const outcome = await committer.commit(version, record, meanwhile)
+    healthy = true
+    return outcome
+  }
+
+  async function writeCounted(): Promise<void> {
+    await Promise.all(
+      budget.drain().map(async (record) => {
+        try {
+          await commit(undefined, record)
+        } catch {
+          budget.count(record)
+        }
+      }),
+    )
+  }
+
+  const timer = setInterval(() => void writeCounted(), countedRefusalsMilliseconds).unref()
+  await commit(undefined, serviceRecord(clock, 'started', options.release))
+
+  return {
+    commit,
+    async refuse(record, version) {
+      if (budget.spend(Math.floor(clock.monotonicMilliseconds() / 1000))) return await commit(version, record)
+      budget.count(record)
+      return { committed: true }
+    },
+    count: (record) => budget.count(record),
+    get healthy() {
+      return healthy
+    },
+    async close() {
+      clearInterval(timer)
+      await committer.idle()
+      await writeCounted()
+      await commit(undefined, serviceRecord(clock, 'stopped', options.release)).catch(options.onFault)
+      await committer.idle()
+    },
+  }
+}
+
+/** A record inside somebody else's transaction: the change and what is said of it, together or not at all. */
+export async function appendRecords(
+  transaction: Queryable,
+  records: readonly AuditRecord[],
+  release: string,
+): Promise<void> {
+  if (records.length === 0) return
+  const genesis = randomBytes(32)
+  const chain = await openChain(transaction, genesis, release)
+  const { json } = link({ chain, seq: 0, hash: genesis }, records)
+  await transaction.$executeRaw`SELECT ledger_append(${json}::jsonb)`
+}
+
+async function openChain(database: Queryable, genesis: Buffer, release: string): Promise<number> {
+  const opened = await database.auditChain.create({
+    data: { genesis: new Uint8Array(genesis), openedBy: `${hostname()} ${process.pid} mintmark/${release}` },
+  })
+  return opened.chain
+}
+
+function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: string): AuditRecord {
+  return {
+    time: clock.nowMilliseconds(),
+    type: 'service',
+    outcome,
+    detail: { host: hostname(), process_id: process.pid, release },
+  }
+}
+
+/** Whether an error says that the record was not written, as opposed to that it should not have been. */
+export function isLedgerFault(error: unknown): boolean {
+  return error instanceof OAuthError && (error.reason === 'ledger_unavailable' || error.reason === 'commit_queue_full')
+}

@@ -1,0 +1,138 @@
+import type { Queryable } from '../database/open.ts'
+import type { AuditRecord } from './record.ts'
+
+/** The ledger, read back. */
+export interface AuditEntry extends AuditRecord {
+  readonly chain: number
+  readonly seq: number
+  /** Hex. */
+  readonly hash: string
+}
+
+export interface AuditFilter {
+  readonly type?: AuditRecord['type'] | undefined
+  readonly outcome?: string | undefined
+  readonly clientId?: string | undefined
+  readonly jti?: string | undefined
+  /** From this moment on, in seconds since 1970. */
+  readonly since?: number | undefined
+  /** Before this moment. */
+  readonly until?: number | undefined
+}
+
+export const recordTypes: readonly AuditRecord['type'][] = [
+  'token',
+  'service',
+  'client',
+  'secret',
+  'resource',
+  'access',
+  'key',
+]
+
+/** A row of audit_record, its columns named as Prisma names them. */
+export interface AuditRow {
+  readonly chain: number
+  readonly seq: bigint
+  readonly time: Date
+  readonly type: string
+  readonly outcome: string
+  readonly error: string | null
+  readonly reason: string | null
+  readonly clientId: string | null
+  readonly authenticationMethod: string | null
+  readonly credentialId: string | null
+  readonly audience: string | null
+  readonly scope: string | null
+  readonly jti: string | null
+  readonly kid: string | null
+  readonly expiresAt: Date | null
+  readonly address: string | null
+  readonly userAgent: string | null
+  readonly requestId: string | null
+  readonly count: number
+  readonly detail: string | null
+  readonly hash: Uint8Array
+}
+
+/**
+ * Spans to look back over, in milliseconds, until enough is found. The index on time is made for huge
+ * tables and only knows ranges; without one, the newest fifty of a billion would cost a look at each.
+ */
+const spans = [900_000, 14_400_000, 172_800_000, 2_592_000_000]
+
+/** The newest records that match, oldest first. */
+export async function findRecords(
+  database: Queryable,
+  filter: AuditFilter,
+  limit: number,
+  nowMilliseconds: number,
+): Promise<AuditEntry[]> {
+  const end = filter.until === undefined ? nowMilliseconds : filter.until * 1000
+  const indexed = filter.clientId !== undefined || filter.jti !== undefined
+  for (const span of indexed ? [] : spans) {
+    const start = end - span
+    // The span that the filter itself names comes last.
+    if (filter.since !== undefined && start <= filter.since * 1000) break
+    const rows = await findNewest(database, { ...filter, since: Math.floor(start / 1000) }, limit)
+    if (rows.length === limit) return rows
+  }
+  return await findNewest(database, filter, limit)
+}
+
+async function findNewest(database: Queryable, filter: AuditFilter, limit: number): Promise<AuditEntry[]> {
+  const { type, outcome, clientId, jti, since, until } = filter
+  const rows = await database.auditRecord.findMany({
+    where: {
+      ...(type === undefined ? {} : { type }),
+      ...(outcome === undefined ? {} : { outcome }),
+      ...(clientId === undefined ? {} : { clientId }),
+      ...(jti === undefined ? {} : { jti }),
+      time: {
+        ...(since === undefined ? {} : { gte: new Date(since * 1000) }),
+        ...(until === undefined ? {} : { lt: new Date(until * 1000) }),
+      },
+    },
+    orderBy: [{ time: 'desc' }, { chain: 'desc' }, { seq: 'desc' }],
+    take: limit,
+  })
+  return rows.reverse().map(toEntry)
+}
+
+export function matches(entry: AuditEntry, filter: AuditFilter): boolean {
+  return (
+    (filter.type === undefined || entry.type === filter.type) &&
+    (filter.outcome === undefined || entry.outcome === filter.outcome) &&
+    (filter.clientId === undefined || entry.clientId === filter.clientId) &&
+    (filter.jti === undefined || entry.jti === filter.jti) &&
+    (filter.since === undefined || entry.time >= filter.since * 1000) &&
+    (filter.until === undefined || entry.time < filter.until * 1000)
+  )
+}
+
+export function toEntry(row: AuditRow): AuditEntry {
+  const { chain, time, type, outcome, count, expiresAt, detail, hash } = row
+  return {
+    chain,
+    seq: Number(row.seq),
+    time: time.getTime(),
+    type: type as AuditRecord['type'],
+    outcome,
+    error: row.error ?? undefined,
+    reason: row.reason ?? undefined,
+    clientId: row.clientId ?? undefined,
+    authenticationMethod: row.authenticationMethod ?? undefined,
+    credentialId: row.credentialId ?? undefined,
+    audience: row.audience ?? undefined,
+    scope: row.scope ?? undefined,
+    jti: row.jti ?? undefined,
+    kid: row.kid ?? undefined,
+    expiresAt: expiresAt === null ? undefined : Math.floor(expiresAt.getTime() / 1000),
+    address: row.address ?? undefined,
+    userAgent: row.userAgent ?? undefined,
+    requestId: row.requestId ?? undefined,
+    count,
+    detail: detail === null ? undefined : (JSON.parse(detail) as Record<string, unknown>),
+    hash: Buffer.from(hash).toString('hex'),
+  }
+}

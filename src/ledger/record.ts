@@ -1,0 +1,94 @@
+import { limits } from '../limits.ts'
+
+/**
+ * A record: what the ledger says about one event. Fields that strangers choose are bounded here, before
+ * the record is hashed and sent, so that nobody can make a record too big to write. What was cut keeps its
+ * length and a hash, so that two different values never look the same.
+ */
+export interface AuditRecord {
+  /** Milliseconds since 1970. */
+  readonly time: number
+  readonly type: 'token' | 'service' | 'client' | 'secret' | 'resource' | 'access' | 'key'
+  readonly outcome: string
+  readonly error?: string | undefined
+  readonly reason?: string | undefined
+  readonly clientId?: string | undefined
+  readonly authenticationMethod?: string | undefined
+  readonly credentialId?: string | undefined
+  readonly audience?: string | undefined
+  readonly scope?: string | undefined
+  readonly jti?: string | undefined
+  readonly kid?: string | undefined
+  /** Seconds since 1970. */
+  readonly expiresAt?: number | undefined
+  readonly address?: string | undefined
+  readonly userAgent?: string | undefined
+  readonly requestId?: string | undefined
+  readonly count?: number | undefined
+  readonly detail?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** SHA-256 of a text, in hex. */
+export type Digest = (text: string) => string
+
+interface Cut {
+  readonly length: number
+  readonly sha256: string
+}
+
+const plain = /^[\x20-\x7e]*$/
+
+/**
+ * Characters that would let a value forge a line, colour a terminal, turn its reader's text around, or be
+ * refused by the database: controls, line and paragraph separators, bidirectional marks, lone surrogates.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: naming control characters is what it is for.
+const treacherous = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/g
+const replacement = '\ufffd'
+
+function bound(text: string, charactersMax: number, field: string, digest: Digest, cuts: Map<string, Cut>): string {
+  if (text.length <= charactersMax && plain.test(text)) return text
+  const bounded = text.length > charactersMax ? text.slice(0, charactersMax) : text
+  // A whole pair of surrogates is a character like any other; the expression sees only halves.
+  const safe = Array.from(bounded, (character) =>
+    character.length === 2 ? character : character.replace(treacherous, replacement),
+  ).join('')
+  if (safe !== text) cuts.set(field, { length: text.length, sha256: digest(text) })
+  return safe
+}
+
+/** The record with every field within its bounds. The same object when there was nothing to do. */
+export function boundRecord(record: AuditRecord, digest: Digest): AuditRecord {
+  const cuts = new Map<string, Cut>()
+  const short = (field: string, text: string | undefined) =>
+    text === undefined ? undefined : bound(text, limits.recordFieldCharactersMax, field, digest, cuts)
+  const long = (field: string, text: string | undefined) =>
+    text === undefined ? undefined : bound(text, limits.recordLongFieldCharactersMax, field, digest, cuts)
+  const clientId = short('client_id', record.clientId)
+  const credentialId = short('credential_id', record.credentialId)
+  const userAgent = short('user_agent', record.userAgent)
+  const address = short('address', record.address)
+  const audience = long('audience', record.audience)
+  const scope = long('scope', record.scope)
+  const detail = record.detail === undefined ? undefined : boundDetail(record.detail, digest, cuts)
+  if (cuts.size === 0) return record
+  return {
+    ...record,
+    clientId,
+    credentialId,
+    userAgent,
+    address,
+    audience,
+    scope,
+    detail: { ...detail, cut: Object.fromEntries(cuts) },
+  }
+}
+
+function boundDetail(detail: Readonly<Record<string, unknown>>, digest: Digest, cuts: Map<string, Cut>) {
+  const bounded: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(detail)) {
+    bounded[name] =
+      typeof value === 'string' ? bound(value, limits.recordFieldCharactersMax, name, digest, cuts) : value
+  }
+  return bounded
+}

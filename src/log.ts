@@ -1,0 +1,73 @@
+import { type DestinationStream, type Logger, pino } from 'pino'
+
+/**
+ * The log: one structured event per request, and what operators must know in between. What may be logged is
+ * listed here, field by field; no object from a request is ever handed to it whole. The redaction below is
+ * the second line, for the day somebody forgets the first.
+ */
+export type Log = Logger
+
+export function createLog(level: string, destination: DestinationStream | undefined = undefined): Log {
+  const options = {
+    level,
+    base: { service: 'mintmark' },
+    messageKey: 'message',
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: {
+      paths: secretNames.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
+      censor: '[redacted]',
+    },
+  }
+  return destination === undefined ? pino(options, pino.destination({ fd: 1, sync: true })) : pino(options, destination)
+}
+
+const secretNames = [
+  'authorization',
+  'client_secret',
+  'clientSecret',
+  'secret',
+  'password',
+  'access_token',
+  'accessToken',
+  'client_assertion',
+  'assertion',
+  'privateKey',
+  'private_key',
+  'keyEncryptionKey',
+  'body',
+  'rawHeaders',
+]
+
+/** What one request leaves in the log. */
+export interface RequestEvent {
+  readonly requestId: string
+  readonly method: string
+  /** The route's pattern, not the URL: a query string may hold what its sender should not have put there. */
+  readonly route: string
+  readonly status: number
+  readonly durationMilliseconds: number
+  readonly address: string
+  readonly outcome?: string
+  readonly reason?: string
+  readonly clientId?: string
+  readonly audience?: string
+}
+
+export function logRequest(log: Log, event: RequestEvent): void {
+  const level = event.status >= 500 ? 'error' : event.status >= 400 ? 'warn' : 'info'
+  log[level]({ event: 'request', ...event }, `${event.method} ${event.route} ${event.status}`)
+}
+
+/** An error for the log: its name, message and code, and the same of its causes; never its other fields. */
+export function describeError(error: unknown, depth = 0): Record<string, unknown> {
+  if (!(error instanceof Error)) return { message: String(error).slice(0, 200) }
+  const code = (error as { code?: unknown }).code
+  return {
+    name: error.name,
+    message: error.message.slice(0, 500),
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(depth === 0 ? { stack: error.stack } : {}),
+    ...(error.cause === undefined || depth >= 3 ? {} : { cause: describeError(error.cause, depth + 1) }),
+  }
+}

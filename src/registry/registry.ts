@@ -1,0 +1,207 @@
+import type pg from 'pg'
+import { BoundedMap } from '../bounded-map.ts'
+import type { RegisteredClient, RegisteredResource } from '../clients/client.ts'
+import { OAuthError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { loadChanges, loadClients } from './load.ts'
+
+/**
+ * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
+ * when it is asked for; whatever changed is forgotten when the version moves, at the cost of the change and
+ * not of the registry. Nothing here is trusted for longer than a commit: the ledger's commit checks the
+ * version, so a replica that has not heard of a change cannot issue on what it remembers.
+ */
+export interface View {
+  readonly version: number
+  /** Undefined when there is none of that id. */
+  readonly client: RegisteredClient | undefined
+  /** The resource asked for, if the client has access to it. */
+  readonly resource: RegisteredResource | undefined
+}
+
+export interface RegistryOptions {
+  readonly pool: pg.Pool
+  /** Clients held in memory at most. */
+  readonly clientsMax: number
+  /** Awaited before the version moves on, when a signing key changed. */
+  readonly onKeysChanged: () => Promise<void>
+  readonly onFault: (error: unknown) => void
+}
+
+/** The audience of a client that has exactly one: what a request that names none means. */
+export function onlyAudience(client: RegisteredClient): string | undefined {
+  if (client.access.size !== 1) return undefined
+  for (const audience of client.access.keys()) return audience
+  return undefined
+}
+
+interface Waiting {
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Registry {
+  readonly #options: RegistryOptions
+  readonly #clients: BoundedMap<string, RegisteredClient>
+  readonly #unknown = new BoundedMap<string, true>(limits.registryUnknownClientsMax)
+  readonly #resources = new BoundedMap<string, RegisteredResource>(limits.registryResourcesMax)
+  readonly #wanted = new Map<string, Waiting[]>()
+  #version = 0
+  #loading: Promise<void> | undefined
+  #refreshing: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #healthy = true
+
+  constructor(options: RegistryOptions) {
+    this.#options = options
+    this.#clients = new BoundedMap(options.clientsMax)
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  /** Whether the database answered the last read. */
+  get healthy(): boolean {
+    return this.#healthy
+  }
+
+  /** Reads the version and keeps reading it, so that a process without traffic also hears of changes. */
+  async open(): Promise<void> {
+    this.#version = (await loadChanges(this.#options.pool, Number.MAX_SAFE_INTEGER)).version
+    this.#timer = setInterval(() => {
+      this.refresh().catch(this.#options.onFault)
+    }, limits.registryPollMilliseconds).unref()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await Promise.allSettled([this.#refreshing, this.#loading])
+  }
+
+  /**
+   * What is known of a client, and of the one resource that matters, from memory alone.
+   * @param target the audience asked for; without it, the client's only one.
+   * @returns undefined when something has to be read first.
+   */
+  viewNow(clientId: string, target: string | undefined): View | undefined {
+    const client = this.#clients.get(clientId)
+    if (client === undefined) {
+      return this.#unknown.get(clientId) === true
+        ? { version: this.#version, client, resource: client }
+        : undefined
+    }
+    const audience = target ?? onlyAudience(client)
+    if (audience === undefined || !client.access.has(audience)) {
+      return { version: this.#version, client, resource: undefined }
+    }
+    const resource = this.#resources.get(audience)
+    return resource === undefined ? undefined : { version: this.#version, client, resource }
+  }
+
+  /**
+   * The same, read where needed. Reads that are wanted at the same time share one query.
+   * @throws OAuthError `registry_unavailable` when the database does not answer.
+   */
+  async view(clientId: string, target: string | undefined): Promise<View> {
+    for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
+      const view = this.viewNow(clientId, target)
+      if (view !== undefined) return view
+      await this.#load(clientId)
+    }
+    throw new OAuthError('registry_unsettled')
+  }
+
+  #load(clientId: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiting = this.#wanted.get(clientId)
+      if (waiting === undefined) this.#wanted.set(clientId, [{ resolve, reject }])
+      else waiting.push({ resolve, reject })
+      this.#loading ??= this.#loadWanted()
+    })
+  }
+
+  async #loadWanted(): Promise<void> {
+    // Everybody who asks in this turn of the loop shares the first query.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.#wanted.size > 0) {
+      const clientIds = [...this.#wanted.keys()].slice(0, limits.registryClientsPerLoadMax)
+      const waiting = clientIds.flatMap((clientId) => this.#wanted.get(clientId) ?? [])
+      for (const clientId of clientIds) this.#wanted.delete(clientId)
+      try {
+        await this.#adopt(clientIds)
+        this.#healthy = true
+        for (const { resolve } of waiting) resolve()
+      } catch (error) {
+        this.#healthy = false
+        this.#options.onFault(error)
+        const refusal = new OAuthError('registry_unavailable', { cause: error })
+        for (const { reject } of waiting) reject(refusal)
+      }
+    }
+    // In the same turn as the last look at what is wanted: whoever asks from now on starts another round.
+    this.#loading = undefined
+  }
+
+  /** Takes clients into memory, if what was read belongs to the version that memory is at. */
+  async #adopt(clientIds: readonly string[]): Promise<void> {
+    const loaded = await loadClients(this.#options.pool, clientIds)
+    if (loaded.version !== this.#version) await this.refresh(loaded.version)
+    // Moved on again meanwhile: whoever waits will ask again.
+    if (loaded.version !== this.#version) return
+    for (const resource of loaded.resources) this.#resources.set(resource.audience, resource)
+    const found = new Set<string>()
+    for (const client of loaded.clients) {
+      found.add(client.clientId)
+      this.#unknown.delete(client.clientId)
+      this.#clients.set(client.clientId, client)
+    }
+    for (const clientId of clientIds) if (!found.has(clientId)) this.#unknown.set(clientId, true)
+  }
+
+  /** Brings memory up to a version, or to whatever the database is at. Concurrent calls share the work. */
+  async refresh(atLeast?: number): Promise<void> {
+    // A refresh under way may have read before the version that is asked for.
+    while (this.#refreshing !== undefined) {
+      await this.#refreshing
+      if (atLeast !== undefined && this.#version >= atLeast) return
+      if (atLeast === undefined) return
+    }
+    if (atLeast !== undefined && this.#version >= atLeast) return
+    this.#refreshing = this.#refreshNow().finally(() => {
+      this.#refreshing = undefined
+    })
+    await this.#refreshing
+  }
+
+  async #refreshNow(): Promise<void> {
+    try {
+      const { version, changes } = await loadChanges(this.#options.pool, this.#version)
+      if (changes === undefined || changes.some(([subject]) => subject === 'signing_key')) {
+        await this.#options.onKeysChanged()
+      }
+      if (changes === undefined) this.#forgetEverything()
+      else for (const [subject, subjectId] of changes) this.#forget(subject, subjectId)
+      this.#version = version
+      this.#healthy = true
+    } catch (error) {
+      this.#healthy = false
+      throw new OAuthError('registry_unavailable', { cause: error })
+    }
+  }
+
+  #forget(subject: string, subjectId: string): void {
+    if (subjectId === '*') return this.#forgetEverything()
+    if (subject === 'resource') this.#resources.delete(subjectId)
+    if (subject === 'client') {
+      this.#clients.delete(subjectId)
+      this.#unknown.delete(subjectId)
+    }
+  }
+
+  #forgetEverything(): void {
+    this.#clients.clear()
+    this.#unknown.clear()
+    this.#resources.clear()
+  }
+}

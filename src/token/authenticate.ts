@@ -1,0 +1,54 @@
+import type { RegisteredClient } from '../clients/client.ts'
+import type { FailureLimit } from '../clients/failure-limit.ts'
+import { UnusableHash, secretIdOf } from '../clients/secret.ts'
+import type { Verification } from '../clients/verification.ts'
+import type { Proof } from './decide.ts'
+import type { ClientCredentials } from './request.ts'
+
+export interface AuthenticationEdges {
+  readonly verification: Verification
+  readonly failureLimit: FailureLimit
+  /** What a guess is checked against when there is nothing to check it against. */
+  readonly hashOfNothing: string
+}
+
+/**
+ * Finds out what a client can prove. Says nothing about whether that is enough: `decide` does.
+ *
+ * Every well-formed guess costs one argon2 hash, for clients and secrets that exist and for those that do
+ * not, disabled or not, so that time tells nothing (RFC 6749 §10.10). Only a secret that was right a short
+ * time ago costs none.
+ * @param earlier a proof from before the registry changed; kept if it was about the same stored hash.
+ * @throws OAuthError when there were too many failures or there is no capacity to check.
+ */
+export async function authenticate(
+  edges: AuthenticationEdges,
+  credentials: ClientCredentials,
+  client: RegisteredClient | undefined,
+  address: string,
+  earlier?: Proof,
+): Promise<Proof> {
+  const { verification, failureLimit } = edges
+  const { clientId, secret } = credentials
+  const secretId = secretIdOf(secret)
+  if (secretId === undefined) {
+    if (earlier === undefined) await failureLimit.attempt(clientId, undefined, address)
+    return { secretId, checkedHash: undefined, matched: false, fault: 'secret_malformed' }
+  }
+  const hash = client?.secrets.get(secretId)?.hash
+  if (earlier !== undefined && earlier.checkedHash === hash) return earlier
+  const key = verification.keyOf(clientId, secret)
+  if (hash !== undefined && verification.isRemembered(key, hash)) {
+    return { secretId, checkedHash: hash, matched: true }
+  }
+  const knownSecretId = hash === undefined ? undefined : secretId
+  try {
+    const matched = await verification.verify(key, hash ?? edges.hashOfNothing, secret, () =>
+      failureLimit.attempt(clientId, knownSecretId, address),
+    )
+    return { secretId, checkedHash: hash, matched: matched && hash !== undefined }
+  } catch (error) {
+    if (!(error instanceof UnusableHash)) throw error
+    return { secretId, checkedHash: hash, matched: false, fault: 'secret_hash_unusable' }
+  }
+}

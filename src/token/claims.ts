@@ -1,0 +1,28 @@
+import type { Grant } from './decide.ts'
+
+/** The claims of an access token (RFC 9068 §2.2). Times in seconds since 1970. */
+export interface AccessTokenClaims {
+  readonly iss: string
+  readonly sub: string
+  readonly client_id: string
+  readonly aud: string
+  readonly scope?: string
+  readonly iat: number
+  readonly exp: number
+  readonly jti: string
+}
+
+export function accessTokenClaims(issuer: string, grant: Grant, now: number, jti: string): AccessTokenClaims {
+  const scope = grant.scopes.join(' ')
+  return {
+    iss: issuer,
+    sub: grant.clientId,
+    client_id: grant.clientId,
+    aud: grant.audience,
+    // RFC 9068 §2.2.3: present when there is something to say.
+    ...(scope === '' ? {} : { scope }),
+    iat: now,
+    exp: now + grant.lifetimeSeconds,
+    jti,
+  }
+}

@@ -1,0 +1,87 @@
+import type { RegisteredClient } from '../clients/client.ts'
+import { networkContains } from '../clients/network.ts'
+import type { RefusalReason } from '../errors.ts'
+import { type View, onlyAudience } from '../registry/registry.ts'
+import type { TokenRequest } from './request.ts'
+
+/** What a client could prove when it was asked to. */
+export interface Proof {
+  /** The id in the secret it presented; undefined when that was no secret of ours. */
+  readonly secretId: string | undefined
+  /** The stored hash that the secret was checked against; undefined when there was none. */
+  readonly checkedHash: string | undefined
+  /** Whether it was right for that hash. */
+  readonly matched: boolean
+  /** Set when the check itself failed. */
+  readonly fault?: Extract<RefusalReason, 'secret_malformed' | 'secret_hash_unusable'>
+}
+
+export interface Grant {
+  readonly granted: true
+  readonly clientId: string
+  readonly audience: string
+  readonly scopes: readonly string[]
+  readonly lifetimeSeconds: number
+}
+
+export interface Denial {
+  readonly granted: false
+  readonly reason: RefusalReason
+}
+
+/**
+ * The decision: a pure function of the request, what was proven, the registry at one version, the caller's
+ * address and now (seconds). Made again, from the same proof, whenever the registry moves on before the
+ * commit. A proof is worth something only for the hash it was made with: replacing a hash ends it here.
+ */
+export function decide(request: TokenRequest, proof: Proof, view: View, address: string, now: number): Grant | Denial {
+  const reason = judgeClient(request, proof, view.client, address, now)
+  if (reason !== undefined) return { granted: false, reason }
+  return decideGrant(request, view)
+}
+
+function judgeClient(
+  request: TokenRequest,
+  proof: Proof,
+  client: RegisteredClient | undefined,
+  address: string,
+  now: number,
+): RefusalReason | undefined {
+  if (proof.fault === 'secret_malformed') return proof.fault
+  if (client === undefined) return 'client_unknown'
+  if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
+  if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
+  if (client.secrets.size === 0) return 'client_has_no_secret'
+  if (proof.fault !== undefined) return proof.fault
+  const secret = proof.secretId === undefined ? undefined : client.secrets.get(proof.secretId)
+  if (secret === undefined || !proof.matched || proof.checkedHash !== secret.hash) return 'secret_wrong'
+  if (secret.revokedAt !== undefined && secret.revokedAt <= now) return 'secret_revoked'
+  if (secret.expiresAt !== undefined && secret.expiresAt <= now) return 'secret_expired'
+  if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
+    return 'network_not_allowed'
+  }
+  if (client.tokenEndpointAuthMethod !== request.credentials.method) return 'authentication_method_not_registered'
+  return undefined
+}
+
+/** Which audience and scopes (RFC 8707 §2, RFC 6749 §3.3). Nothing is ever dropped silently. */
+function decideGrant(request: TokenRequest, { client, resource }: View): Grant | Denial {
+  if (client === undefined || client.access.size === 0) return { granted: false, reason: 'client_without_access' }
+  const audience = request.target ?? onlyAudience(client)
+  if (audience === undefined) return { granted: false, reason: 'target_missing' }
+  const granted = client.access.get(audience)
+  if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
+  const { clientId } = client
+  const lifetimeSeconds = resource.tokenLifetimeSeconds
+  // A scope that the resource no longer has is worth nothing, whatever the access row says.
+  if (request.scopes === undefined) {
+    const scopes = granted.filter((scope) => resource.scopes.has(scope))
+    // Access without scopes is complete as it is; access whose every scope is gone is none.
+    if (scopes.length === 0 && granted.length > 0) return { granted: false, reason: 'scope_not_granted' }
+    return { granted: true, clientId, audience, scopes, lifetimeSeconds }
+  }
+  for (const scope of request.scopes) {
+    if (!granted.includes(scope) || !resource.scopes.has(scope)) return { granted: false, reason: 'scope_not_granted' }
+  }
+  return { granted: true, clientId, audience, scopes: request.scopes, lifetimeSeconds }
+}

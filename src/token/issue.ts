@@ -1,0 +1,199 @@
+import type { SecretUses } from '../clients/secret-uses.ts'
+import type { Clock } from '../clock.ts'
+import { OAuthError } from '../errors.ts'
+import { type Keyring, signToken } from '../keys/keyring.ts'
+import { type Ledger, isLedgerFault } from '../ledger/ledger.ts'
+import type { AuditRecord } from '../ledger/record.ts'
+import { limits } from '../limits.ts'
+import type { Registry } from '../registry/registry.ts'
+import { type AuthenticationEdges, authenticate } from './authenticate.ts'
+import { accessTokenClaims } from './claims.ts'
+import { type Grant, type Proof, decide } from './decide.ts'
+import { type Claimed, type RawTokenRequest, type TokenRequest, parseTokenRequest } from './request.ts'
+
+/**
+ * The whole grant, top to bottom: parse, authenticate, decide, commit, release.
+ * Whatever happens, one record says so, and it is durable before the answer leaves.
+ */
+export interface IssueEdges extends AuthenticationEdges {
+  readonly issuer: string
+  readonly clock: Clock
+  readonly registry: Registry
+  readonly keyring: Keyring
+  readonly ledger: Ledger
+  readonly secretUses: SecretUses
+  /** A fresh `jti`: a UUID. */
+  readonly randomId: () => string
+}
+
+/** Where a request comes from, for the record and the log. */
+export interface Origin {
+  readonly address: string
+  readonly userAgent: string | undefined
+  readonly requestId: string
+}
+
+export interface IssuedToken {
+  readonly accessToken: string
+  readonly expiresInSeconds: number
+  /** Space separated; empty when the resource has no scopes. */
+  readonly scope: string
+}
+
+/**
+ * @param claimed filled with what the request says of itself, for the record and the log.
+ * @throws OAuthError once its record is durable, or is counted among many (see ledger/refusals.ts).
+ */
+export async function issueToken(
+  edges: IssueEdges,
+  raw: RawTokenRequest,
+  origin: Origin,
+  claimed: Claimed,
+): Promise<IssuedToken> {
+  let request: TokenRequest
+  try {
+    request = parseTokenRequest(raw, claimed)
+  } catch (error) {
+    throw await recordRefusal(edges, origin, claimed, error)
+  }
+  return await decideAndCommit(edges, request, origin, claimed)
+}
+
+/** Decides again whenever the registry moved on before the commit; a bounded number of times. */
+async function decideAndCommit(
+  edges: IssueEdges,
+  request: TokenRequest,
+  origin: Origin,
+  claimed: Claimed,
+): Promise<IssuedToken> {
+  const { registry, ledger, clock } = edges
+  const { credentials, target } = request
+  let proof: Proof | undefined
+  let refusal: OAuthError | undefined
+  try {
+    for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
+      const view = await registry.view(credentials.clientId, target)
+      proof = await authenticate(edges, credentials, view.client, origin.address, proof)
+      const now = clock.nowSeconds()
+      const decision = decide(request, proof, view, origin.address, now)
+      if (decision.granted) {
+        const issuance = prepare(edges, decision, proof, origin, claimed, now)
+        const outcome = await ledger.commit(view.version, issuance.record, issuance.sign)
+        if (outcome.committed) return issuance.release()
+        await registry.refresh(outcome.version)
+      } else {
+        refusal = new OAuthError(decision.reason)
+        const outcome = await ledger.refuse(refusalRecord(clock, origin, claimed, refusal, proof), view.version)
+        if (outcome.committed) break
+        await registry.refresh(outcome.version)
+        refusal = undefined
+      }
+    }
+  } catch (error) {
+    throw await recordRefusal(edges, origin, claimed, error, proof)
+  }
+  throw refusal ?? (await recordRefusal(edges, origin, claimed, new OAuthError('registry_unsettled'), proof))
+}
+
+interface Issuance {
+  readonly record: AuditRecord
+  /** Makes the token; called while its record is on the way. */
+  readonly sign: () => void
+  /** Hands the token out; called once its record is durable. */
+  readonly release: () => IssuedToken
+}
+
+function prepare(
+  edges: IssueEdges,
+  grant: Grant,
+  proof: Proof,
+  origin: Origin,
+  claimed: Claimed,
+  now: number,
+): Issuance {
+  const signer = edges.keyring.signer(now)
+  if (signer === undefined) throw new OAuthError('keys_unavailable')
+  const claims = accessTokenClaims(edges.issuer, grant, now, edges.randomId())
+  const scope = claims.scope ?? ''
+  let accessToken: string | undefined
+  const record: AuditRecord = {
+    time: edges.clock.nowMilliseconds(),
+    type: 'token',
+    outcome: 'issued',
+    clientId: claims.client_id,
+    authenticationMethod: claimed.authenticationMethod,
+    credentialId: proof.secretId,
+    audience: claims.aud,
+    scope,
+    jti: claims.jti,
+    kid: signer.kid,
+    expiresAt: claims.exp,
+    address: origin.address,
+    userAgent: origin.userAgent,
+    requestId: origin.requestId,
+  }
+  return {
+    record,
+    sign() {
+      accessToken = signToken(signer, JSON.stringify(claims))
+    },
+    release() {
+      if (accessToken === undefined) throw new Error('a token was released before it was signed')
+      if (proof.secretId !== undefined) edges.secretUses.note(proof.secretId, record.time)
+      return { accessToken, expiresInSeconds: grant.lifetimeSeconds, scope }
+    },
+  }
+}
+
+/**
+ * Makes the record of a refusal durable and returns what to answer: the refusal itself, or that the ledger
+ * cannot be written. What is no `OAuthError` is a fault of this service and says nothing to the caller.
+ */
+export async function recordRefusal(
+  edges: Pick<IssueEdges, 'ledger' | 'clock'>,
+  origin: Origin,
+  claimed: Claimed,
+  error: unknown,
+  proof?: Proof,
+): Promise<OAuthError> {
+  const refusal = error instanceof OAuthError ? error : new OAuthError('internal_error', { cause: error })
+  const record = refusalRecord(edges.clock, origin, claimed, refusal, proof)
+  if (isLedgerFault(refusal)) {
+    edges.ledger.count(record)
+    return refusal
+  }
+  try {
+    await edges.ledger.refuse(record)
+    return refusal
+  } catch (fault) {
+    edges.ledger.count(record)
+    return fault instanceof OAuthError ? fault : new OAuthError('ledger_unavailable', { cause: fault })
+  }
+}
+
+function refusalRecord(
+  clock: Clock,
+  origin: Origin,
+  claimed: Claimed,
+  refusal: OAuthError,
+  proof: Proof | undefined,
+): AuditRecord {
+  const { otherClientId, grantType } = claimed
+  const odd = otherClientId !== undefined || (grantType !== undefined && grantType !== 'client_credentials')
+  return {
+    time: clock.nowMilliseconds(),
+    type: 'token',
+    outcome: 'refused',
+    error: refusal.error,
+    reason: refusal.reason,
+    clientId: claimed.clientId,
+    authenticationMethod: claimed.authenticationMethod,
+    credentialId: proof?.secretId,
+    audience: claimed.target,
+    scope: claimed.scope,
+    address: origin.address,
+    userAgent: origin.userAgent,
+    requestId: origin.requestId,
+    detail: odd ? { other_client_id: otherClientId, grant_type: grantType } : undefined,
+  }
+}

@@ -1,0 +1,265 @@
+import { createServer, type Server, type Socket, connect } from 'node:net'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
+import type { AuditRecord } from '../../src/ledger/record.ts'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import {
+  freePort,
+  registerClient,
+  requestToken,
+  startService,
+  type TestClient,
+  type TestService,
+} from '../support/service.ts'
+
+/**
+ * The database fails in the ways databases do, provoked for real: through a proxy that can refuse, hang or
+ * lose an answer, and through triggers that raise. Whatever happens, no token without its record.
+ */
+
+/** A TCP proxy in front of PostgreSQL's socket, whose faults are switched on and off. */
+class FaultyProxy {
+  mode: 'pass' | 'refuse' | 'hang' | 'lose-answers' = 'pass'
+  readonly #target: string
+  readonly #sockets = new Set<Socket>()
+  #server: Server | undefined
+
+  constructor(target: string) {
+    this.#target = target
+  }
+
+  async listen(): Promise<string> {
+    const port = await freePort()
+    this.#server = createServer((socket) => this.#serve(socket))
+    await new Promise<void>((resolve) => this.#server?.listen(port, '127.0.0.1', resolve))
+    const url = new URL(this.#target)
+    url.searchParams.delete('host')
+    url.hostname = '127.0.0.1'
+    url.port = String(port)
+    return url.href
+  }
+
+  #serve(socket: Socket): void {
+    if (this.mode === 'refuse') {
+      socket.destroy()
+      return
+    }
+    const url = new URL(this.#target)
+    const directory = url.searchParams.get('host')
+    const upstream =
+      directory === null ? connect(Number(url.port), url.hostname) : connect(`${directory}/.s.PGSQL.5432`)
+    for (const each of [socket, upstream]) {
+      this.#sockets.add(each)
+      each.on('error', () => {})
+      each.on('close', () => {
+        socket.destroy()
+        upstream.destroy()
+      })
+    }
+    socket.on('data', (chunk) => {
+      if (this.mode !== 'hang') upstream.write(chunk)
+    })
+    upstream.on('data', (chunk) => {
+      if (this.mode === 'pass') socket.write(chunk)
+      // The database did its work and its answer is lost on the way.
+      if (this.mode === 'lose-answers') socket.destroy()
+    })
+  }
+
+  cutConnections(): void {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#sockets.clear()
+  }
+
+  async close(): Promise<void> {
+    this.cutConnections()
+    await new Promise((resolve) => this.#server?.close(resolve))
+  }
+}
+
+let database: FreshDatabase
+let proxy: FaultyProxy
+let running: TestService
+let client: TestClient
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  proxy = new FaultyProxy(database.url)
+  const url = await proxy.listen()
+  running = await startService({ database: { ...database, url } })
+  client = await registerClient(database)
+})
+
+afterEach(() => {
+  proxy.mode = 'pass'
+})
+
+afterAll(async () => {
+  await running.close()
+  await proxy.close()
+  await database.drop()
+})
+
+async function expectService(status: number): Promise<void> {
+  await expect
+    .poll(async () => (await requestToken(running.url, client)).status, { timeout: 10_000 })
+    .toBe(status)
+}
+
+/** The oracle: every token that a caller holds has its record. */
+async function expectRecorded(tokens: readonly string[]): Promise<void> {
+  const ids = tokens.map(
+    (token) => JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).jti,
+  )
+  const rows = await database.query('SELECT jti FROM audit_record WHERE jti = ANY($1)', [ids])
+  expect(rows).toHaveLength(ids.length)
+}
+
+async function tokensOf(responses: readonly Response[]): Promise<string[]> {
+  const good = responses.filter((response) => response.status === 200)
+  return await Promise.all(
+    good.map(async (response) => ((await response.json()) as { access_token: string }).access_token),
+  )
+}
+
+describe('a record that the database will not take', () => {
+  test('costs its own request a 503 with Retry-After and no token, and its neighbours nothing', async () => {
+    const cursed = await registerClient(database, { clientId: 'cursed' })
+    await requestToken(running.url, cursed)
+    await database.query(`
+      CREATE FUNCTION raise_for_cursed() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN IF NEW.client_id = 'cursed' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$`)
+    await database.query(
+      'CREATE TRIGGER cursed BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION raise_for_cursed()',
+    )
+    const mixed = Array.from({ length: 20 }, (_, index) =>
+      requestToken(running.url, index === 7 ? cursed : client),
+    )
+    const responses = await Promise.all(mixed)
+    expect(responses.map((response) => response.status)).toEqual(
+      responses.map((_, index) => (index === 7 ? 503 : 200)),
+    )
+    const refused = responses[7] as Response
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect(refused.headers.get('cache-control')).toBe('no-store')
+    expect(await refused.json()).toMatchObject({ error: 'temporarily_unavailable' })
+    await expectRecorded(await tokensOf(responses))
+    await database.query('DROP TRIGGER cursed ON audit_record')
+    expect((await requestToken(running.url, cursed)).status).toBe(200)
+    // Counted while it could not be written, and written once it could.
+    await expect
+      .poll(() => database.query(`SELECT 1 FROM audit_record WHERE reason = 'ledger_unavailable'`), {
+        timeout: 5_000,
+      })
+      .not.toHaveLength(0)
+  })
+})
+
+describe('the database', () => {
+  test('away: 503 at the token endpoint, keys still served, and back without a restart', async () => {
+    expect((await requestToken(running.url, client)).status).toBe(200)
+    proxy.mode = 'refuse'
+    proxy.cutConnections()
+    const responses = await Promise.all(Array.from({ length: 10 }, () => requestToken(running.url, client)))
+    for (const response of responses) {
+      expect(response.status).toBe(503)
+      expect(response.headers.get('retry-after')).toMatch(/^[1-9]\d*$/)
+    }
+    expect((await fetch(`${running.url}/.well-known/jwks.json`)).status).toBe(200)
+    expect((await fetch(`${running.url}/livez`)).status).toBe(200)
+    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, { timeout: 5_000 }).toBe(503)
+    proxy.mode = 'pass'
+    await expectService(200)
+    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, { timeout: 5_000 }).toBe(200)
+  })
+
+  test('silent: whoever waits gets 503, and the next request after recovery is served', async () => {
+    await expectService(200)
+    proxy.mode = 'hang'
+    const responses = await Promise.all(Array.from({ length: 5 }, () => requestToken(running.url, client)))
+    expect(responses.map((response) => response.status)).toEqual([503, 503, 503, 503, 503])
+    proxy.mode = 'pass'
+    proxy.cutConnections()
+    await expectService(200)
+  })
+
+  test('losing its answers after the work was done: 503, and the chain goes on from what was really written', async () => {
+    await expectService(200)
+    for (let round = 0; round < 5; round += 1) {
+      proxy.mode = 'lose-answers'
+      const lost = await requestToken(running.url, client)
+      expect(lost.status).toBe(503)
+      proxy.mode = 'pass'
+      await expectService(200)
+    }
+    await expectUnbrokenChains()
+  })
+})
+
+interface Row {
+  chain: number
+  seq: string
+  time: Date
+  type: AuditRecord['type']
+  outcome: string
+  error: string | null
+  reason: string | null
+  client_id: string | null
+  authentication_method: string | null
+  credential_id: string | null
+  audience: string | null
+  scope: string | null
+  jti: string | null
+  kid: string | null
+  expires_at: Date | null
+  address: string | null
+  user_agent: string | null
+  request_id: string | null
+  count: number
+  detail: string | null
+  hash: Buffer
+}
+
+/** Recomputes every hash of every chain from the rows alone. */
+async function expectUnbrokenChains(): Promise<void> {
+  const chains = await database.query<{ chain: number; genesis: Buffer }>(
+    'SELECT chain, genesis FROM audit_chain',
+  )
+  for (const { chain, genesis } of chains) {
+    const rows = await database.query<Row>('SELECT * FROM audit_record WHERE chain = $1 ORDER BY seq', [
+      chain,
+    ])
+    let previous = genesis
+    for (const [index, row] of rows.entries()) {
+      expect(Number(row.seq)).toBe(index + 1)
+      const canonical = canonicalForm(chain, index + 1, {
+        time: row.time.getTime(),
+        type: row.type,
+        outcome: row.outcome,
+        error: row.error ?? undefined,
+        reason: row.reason ?? undefined,
+        clientId: row.client_id ?? undefined,
+        authenticationMethod: row.authentication_method ?? undefined,
+        credentialId: row.credential_id ?? undefined,
+        audience: row.audience ?? undefined,
+        scope: row.scope ?? undefined,
+        jti: row.jti ?? undefined,
+        kid: row.kid ?? undefined,
+        expiresAt: row.expires_at === null ? undefined : row.expires_at.getTime() / 1000,
+        address: row.address ?? undefined,
+        userAgent: row.user_agent ?? undefined,
+        requestId: row.request_id ?? undefined,
+        count: row.count,
+        detail: row.detail === null ? undefined : JSON.parse(row.detail),
+      })
+      const expected = recordHash(previous, canonical)
+      expect(row.hash.equals(expected), `record ${chain}-${row.seq}`).toBe(true)
+      previous = expected
+    }
+  }
+}
+
+test('every hash of every chain follows from its row and the hash before it', async () => {
+  await requestToken(running.url, { clientId: 'x'.repeat(500), secret: '\u202e odd' })
+  await expectUnbrokenChains()
+})

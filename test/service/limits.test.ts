@@ -1,0 +1,132 @@
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { generateSecret } from '../../src/clients/secret.ts'
+import { limits } from '../../src/limits.ts'
+import {
+  basic,
+  registerClient,
+  requestToken,
+  startService,
+  type TestClient,
+  type TestService,
+} from '../support/service.ts'
+
+/** What a stranger can take: failures before 429, guesses at once before 503, bytes and time of a connection. */
+
+let running: TestService
+let client: TestClient
+
+beforeAll(async () => {
+  running = await startService({
+    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '5', MINTMARK_FAILURES_PER_ADDRESS_MAX: '20' },
+  })
+  client = await registerClient(running.database)
+})
+
+afterAll(() => running.close())
+
+const guess = async () => (await generateSecret()).secret
+
+async function reasons(clientId: string): Promise<(string | null)[]> {
+  const rows = await running.database.query<{ reason: string | null }>(
+    'SELECT reason FROM audit_record WHERE client_id = $1 ORDER BY chain, seq',
+    [clientId],
+  )
+  return rows.map((row) => row.reason)
+}
+
+describe('failed attempts', () => {
+  test('on one client: 401 up to the limit, then 429 with Retry-After, each with its record', async () => {
+    const victim = await registerClient(running.database)
+    const statuses: number[] = []
+    for (let attempt = 0; attempt < 7; attempt += 1) {
+      const response = await requestToken(running.url, { ...victim, secret: await guess() })
+      statuses.push(response.status)
+      if (response.status === 429) {
+        expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+        expect(Number(response.headers.get('retry-after'))).toBeLessThanOrEqual(limits.failureWindowSeconds)
+        expect(response.headers.get('cache-control')).toBe('no-store')
+        expect(await response.json()).toMatchObject({ error: 'temporarily_unavailable' })
+      }
+    }
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429])
+    expect((await reasons(victim.clientId)).slice(-2)).toEqual(['failures_of_client', 'failures_of_client'])
+    // Whoever holds the secret is not locked out by those who guess.
+    expect((await requestToken(running.url, victim)).status).toBe(200)
+  })
+
+  test('on a client that does not exist run into the same limit after the same number', async () => {
+    const statuses: number[] = []
+    for (let attempt = 0; attempt < 6; attempt += 1) {
+      statuses.push((await requestToken(running.url, { clientId: 'ghost', secret: await guess() })).status)
+    }
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429])
+  })
+
+  test('from one address over many names run into the limit of the address; good clients there do not', async () => {
+    const statuses: number[] = []
+    for (let attempt = 0; attempt < 20; attempt += 1) {
+      statuses.push(
+        (await requestToken(running.url, { clientId: `name-${attempt}`, secret: await guess() })).status,
+      )
+    }
+    expect(statuses.at(-1)).toBe(429)
+    expect((await requestToken(running.url, client)).status).toBe(200)
+  })
+})
+
+test('five hundred wrong guesses at once: the excess is refused at once, and a good client is served', async () => {
+  const open = await startService({
+    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '10000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '10000' },
+  })
+  try {
+    const good = await registerClient(open.database)
+    expect((await requestToken(open.url, good)).status).toBe(200)
+    const secret = await guess()
+    const flood = Array.from({ length: 500 }, (_, index) =>
+      requestToken(open.url, { clientId: `x${index}`, secret }),
+    )
+    const meanwhile = await Promise.all(Array.from({ length: 20 }, () => requestToken(open.url, good)))
+    expect(meanwhile.map((response) => response.status)).toEqual(Array(20).fill(200))
+    const statuses = (await Promise.all(flood)).map((response) => response.status)
+    expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(300)
+    expect(new Set(statuses)).toEqual(new Set([401, 503]))
+  } finally {
+    await open.close()
+  }
+})
+
+test('a cold start of one client, sixty-four requests at once, costs one verification', async () => {
+  const cold = await registerClient(running.database)
+  const responses = await Promise.all(Array.from({ length: 64 }, () => requestToken(running.url, cold)))
+  expect(responses.map((response) => response.status)).toEqual(Array(64).fill(200))
+})
+
+/** Opens a connection, writes what it is told, and resolves with everything received once it is closed. */
+function stall(head: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(running.url).port), '127.0.0.1')
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString()
+    })
+    socket.on('error', reject)
+    socket.on('close', () => resolve(text))
+    socket.write(head)
+  })
+}
+
+describe('a connection that', { timeout: 40_000 }, () => {
+  test('never finishes its headers, or its body, is answered with 408 and closed', async () => {
+    const authorization = basic(client.clientId, client.secret)
+    const [headers, body] = await Promise.all([
+      stall('POST /token HTTP/1.1\r\nHost: localhost\r\nX-Slow: '),
+      stall(
+        `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorization}\r\n` +
+          'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant_type=',
+      ),
+    ])
+    expect(headers).toMatch(/^HTTP\/1.1 408 /)
+    expect(body).toMatch(/^HTTP\/1.1 408 /)
+  })
+})

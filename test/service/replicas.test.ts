@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import {
+  orders,
+  registerClient,
+  requestToken,
+  startService,
+  type TestClient,
+  type TestService,
+} from '../support/service.ts'
+
+/**
+ * Two services on one database. Whatever a transaction changes is in force on both the moment it commits:
+ * no issuance is recorded after it, and none is refused because one of them had not heard.
+ */
+
+let database: FreshDatabase
+let first: TestService
+let second: TestService
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  first = await startService({ database })
+  second = await startService({ database })
+})
+
+afterAll(async () => {
+  await Promise.all([first.close(), second.close()])
+  await database.drop()
+})
+
+/** Asks both services for tokens, eight at a time, until told to stop; returns how each answer went. */
+async function hammer(client: TestClient, until: () => boolean): Promise<number[]> {
+  const statuses: number[] = []
+  async function caller(service: TestService): Promise<void> {
+    while (!until()) {
+      const response = await requestToken(service.url, client)
+      await response.arrayBuffer()
+      statuses.push(response.status)
+    }
+  }
+  await Promise.all([first, second].flatMap((service) => Array.from({ length: 4 }, () => caller(service))))
+  return statuses
+}
+
+interface Position {
+  chain: number
+  seq: string
+}
+
+async function lastPositions(): Promise<Position[]> {
+  return await database.query<Position>('SELECT chain, max(seq) AS seq FROM audit_record GROUP BY chain')
+}
+
+async function issuedAfter(client: TestClient, positions: readonly Position[]): Promise<number> {
+  let issued = 0
+  for (const { chain, seq } of positions) {
+    const [row] = await database.query<{ number: string }>(
+      `SELECT count(*) AS number FROM audit_record
+        WHERE outcome = 'issued' AND client_id = $1 AND chain = $2 AND seq > $3`,
+      [client.clientId, chain, seq],
+    )
+    issued += Number(row?.number)
+  }
+  return issued
+}
+
+describe('after the transaction', () => {
+  const changes = [
+    ['that disables a client', `UPDATE client SET status = 'disabled' WHERE client_id = $1`],
+    ['that revokes its secret', `UPDATE client_secret SET revoked_at = now() WHERE client_id = $1`],
+    ['that deletes its secret', `DELETE FROM client_secret WHERE client_id = $1`],
+    ['that takes its access away', `DELETE FROM access WHERE client_id = $1`],
+    ['that lets it expire', `UPDATE client SET expires_at = now() WHERE client_id = $1`],
+    [
+      'that shuts its network out',
+      `UPDATE client SET allowed_networks = '{192.0.2.0/24}' WHERE client_id = $1`,
+    ],
+    [
+      'that takes the scope from the resource',
+      `UPDATE resource SET scopes = '{}' WHERE audience = '${orders}' AND $1 <> ''`,
+    ],
+  ] as const
+
+  test.each(changes)('%s, neither service issues on what it remembered', async (_title, statement) => {
+    const client = await registerClient(database)
+    await database.query(`UPDATE resource SET scopes = '{orders:read,orders:write}' WHERE audience = $1`, [
+      orders,
+    ])
+    expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).toBe(200)
+    expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).toBe(200)
+
+    let stopped = false
+    const hammering = hammer(client, () => stopped)
+    await sleep(150)
+    await database.query(statement, [client.clientId])
+    // Whatever is recorded from here on comes after the change.
+    const positions = await lastPositions()
+    await sleep(150)
+    stopped = true
+    const statuses = await hammering
+    expect(statuses).toContain(200)
+    expect(await issuedAfter(client, positions)).toBe(0)
+    expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).not.toBe(200)
+    expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).not.toBe(200)
+  })
+
+  test('that enables a client, both services serve it at once', async () => {
+    const client = await registerClient(database)
+    await database.query(`UPDATE resource SET scopes = '{orders:read,orders:write}' WHERE audience = $1`, [
+      orders,
+    ])
+    for (let round = 0; round < 5; round += 1) {
+      await database.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
+      expect((await requestToken(first.url, client)).status).toBe(401)
+      expect((await requestToken(second.url, client)).status).toBe(401)
+      await database.query(`UPDATE client SET status = 'active' WHERE client_id = $1`, [client.clientId])
+      expect((await requestToken(first.url, client)).status).toBe(200)
+      expect((await requestToken(second.url, client)).status).toBe(200)
+    }
+  })
+
+  test('that creates a client which was asked for before, it is no longer unknown', async () => {
+    const clientId = 'late-comer'
+    const early = await requestToken(second.url, {
+      clientId,
+      secret: (await registerClient(database)).secret,
+    })
+    expect(early.status).toBe(401)
+    const client = await registerClient(database, { clientId })
+    expect((await requestToken(second.url, client)).status).toBe(200)
+  })
+})
+
+test('a transaction left open stops nobody, and is not in force', async () => {
+  const client = await registerClient(database)
+  await requestToken(first.url, client)
+  const { default: pg } = await import('pg')
+  const operator = new pg.Client({ connectionString: database.url })
+  await operator.connect()
+  await operator.query('BEGIN')
+  await operator.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
+  expect((await requestToken(first.url, client)).status).toBe(200)
+  expect((await requestToken(second.url, client)).status).toBe(200)
+  await operator.query('COMMIT')
+  expect((await requestToken(first.url, client)).status).toBe(401)
+  expect((await requestToken(second.url, client)).status).toBe(401)
+  await operator.end()
+})
+
+test('while the registry changes without pause, good clients are still served', async () => {
+  const client = await registerClient(database)
+  const bystander = await registerClient(database)
+  let stopped = false
+  const changing = (async () => {
+    for (let number = 0; !stopped; number += 1) {
+      await database.query('UPDATE client SET name = $2 WHERE client_id = $1', [
+        bystander.clientId,
+        `n${number}`,
+      ])
+      await sleep(20)
+    }
+  })()
+  let asked = 0
+  const statuses = await hammer(client, () => {
+    asked += 1
+    return asked > 400
+  }).finally(() => {
+    stopped = true
+  })
+  await changing
+  expect(statuses.filter((status) => status !== 200)).toEqual([])
+})

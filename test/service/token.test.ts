@@ -1,0 +1,661 @@
+import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { generateSecret } from '../../src/clients/secret.ts'
+import {
+  basic,
+  invoices,
+  orders,
+  registerClient,
+  requestToken,
+  startService,
+  type TestClient,
+  type TestService,
+} from '../support/service.ts'
+
+/**
+ * Every kind of answer of `POST /token`, good and bad, over real HTTP: status, headers, body, and the one
+ * record it leaves (RFC 6749 §5.1 and §5.2).
+ */
+
+let running: TestService
+let client: TestClient
+let other: TestClient
+
+beforeAll(async () => {
+  running = await startService({
+    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '100000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '100000' },
+  })
+  client = await registerClient(running.database, { clientId: 'billing' })
+  other = await registerClient(running.database, {
+    clientId: 'reports',
+    method: 'client_secret_post',
+    access: { [orders]: ['orders:read'], [invoices]: ['invoices:read'] },
+  })
+})
+
+afterAll(() => running.close())
+
+interface RecordRow {
+  outcome: string
+  error: string | null
+  reason: string | null
+  client_id: string | null
+  credential_id: string | null
+  audience: string | null
+  scope: string | null
+  count: number
+  user_agent: string | null
+  detail: string | null
+}
+
+/** The records that one piece of work left, found by a request id that nobody else has. */
+async function recordOf(response: Response): Promise<RecordRow> {
+  const id = response.headers.get('x-request-id')
+  const rows = await running.database.query<RecordRow>('SELECT * FROM audit_record WHERE request_id = $1', [
+    id,
+  ])
+  expect(rows, 'exactly one record for a request').toHaveLength(1)
+  return rows[0] as RecordRow
+}
+
+interface Attempt {
+  readonly method?: string
+  readonly path?: string
+  readonly headers?: Record<string, string>
+  readonly body?: string | Uint8Array<ArrayBuffer>
+}
+
+function send({ method = 'POST', path = '/token', headers = {}, body }: Attempt): Promise<Response> {
+  return fetch(`${running.url}${path}`, {
+    method,
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    ...(body === undefined ? {} : { body }),
+  })
+}
+
+const grant = 'grant_type=client_credentials'
+const authorized = () => ({ authorization: basic(client.clientId, client.secret) })
+
+describe('a grant', () => {
+  test('answers as RFC 6749 §5.1 says, and is recorded with everything that identifies it', async () => {
+    const response = await requestToken(running.url, client, { scope: 'orders:write' })
+    expect(response.status).toBe(200)
+    expect(response.headers.get('cache-control')).toBe('no-store')
+    expect(response.headers.get('pragma')).toBe('no-cache')
+    expect(response.headers.get('content-type')).toMatch(/^application\/json/)
+    const answer = (await response.json()) as { access_token: string; expires_in: number }
+    expect(Object.keys(answer)).toEqual(['access_token', 'token_type', 'expires_in', 'scope'])
+    const [header, payload] = answer.access_token
+      .split('.')
+      .map((part) => Buffer.from(part, 'base64url').toString())
+    const claims = JSON.parse(payload as string)
+    const rows = await running.database.query('SELECT * FROM audit_record WHERE jti = $1', [claims.jti])
+    expect(rows).toHaveLength(1)
+    expect(rows[0]).toMatchObject({
+      type: 'token',
+      outcome: 'issued',
+      error: null,
+      reason: null,
+      client_id: 'billing',
+      authentication_method: 'client_secret_basic',
+      credential_id: client.secretId,
+      audience: orders,
+      scope: 'orders:write',
+      kid: JSON.parse(header as string).kid,
+      expires_at: new Date(claims.exp * 1000),
+      address: '127.0.0.1',
+      request_id: response.headers.get('x-request-id'),
+    })
+  })
+
+  test('without a scope gets the scopes granted, and says which (RFC 6749 §3.3)', async () => {
+    const answer = await (await requestToken(running.url, client)).json()
+    expect(answer).toMatchObject({ scope: 'orders:read orders:write' })
+  })
+
+  test('a scope asked for twice is one scope', async () => {
+    const answer = await (
+      await requestToken(running.url, client, { scope: 'orders:read orders:read' })
+    ).json()
+    expect(answer).toMatchObject({ scope: 'orders:read' })
+  })
+
+  test('the id in the body beside Basic is no second method', async () => {
+    expect((await requestToken(running.url, client, { client_id: client.clientId })).status).toBe(200)
+  })
+
+  test.each(['lifetime', 'expires_in', 'sub', 'iss', 'exp', 'claims', 'foo'])(
+    'the unknown parameter %s changes nothing (RFC 6749 §3.2)',
+    async (name) => {
+      const body = `${grant}&${name}=1&${name}=2`
+      const answer = (await (await send({ headers: authorized(), body })).json()) as Record<string, unknown>
+      expect(answer['expires_in']).toBe(300)
+    },
+  )
+
+  test('fifty requests in one pipeline get fifty tokens and fifty records', async () => {
+    const body = grant
+    const request =
+      `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorized().authorization}\r\n` +
+      `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n` +
+      `User-Agent: pipeline\r\n\r\n${body}`
+    const answers = await exchange(request.repeat(50), (text) => text.split('"access_token"').length === 51)
+    const tokens = [...answers.matchAll(/"access_token":"([^"]+)"/g)].map((match) => match[1])
+    expect(new Set(tokens).size).toBe(50)
+    const rows = await running.database.query(
+      `SELECT DISTINCT jti FROM audit_record WHERE user_agent = 'pipeline' AND outcome = 'issued'`,
+    )
+    expect(rows).toHaveLength(50)
+  })
+})
+
+/** Sends raw bytes and collects what comes back until it is enough or the other side closes. */
+function exchange(request: string, enough: (text: string) => boolean = () => false): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(running.url).port), '127.0.0.1')
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      if (enough(text)) socket.destroy()
+    })
+    socket.on('close', () => resolve(text))
+    socket.on('error', reject)
+    socket.write(request)
+  })
+}
+
+interface Refused extends Attempt {
+  readonly title: string
+  readonly status: number
+  readonly error: string
+  readonly reason: string
+}
+
+const checksummed = async () => (await generateSecret()).secret
+
+describe('a refusal', () => {
+  const rows: readonly Refused[] = [
+    // The message (RFC 9110).
+    { title: 'GET', method: 'GET', status: 405, error: 'invalid_request', reason: 'method_not_allowed' },
+    {
+      title: 'PUT',
+      method: 'PUT',
+      body: grant,
+      status: 405,
+      error: 'invalid_request',
+      reason: 'method_not_allowed',
+    },
+    {
+      title: 'DELETE',
+      method: 'DELETE',
+      status: 405,
+      error: 'invalid_request',
+      reason: 'method_not_allowed',
+    },
+    {
+      title: 'OPTIONS',
+      method: 'OPTIONS',
+      status: 405,
+      error: 'invalid_request',
+      reason: 'method_not_allowed',
+    },
+    {
+      title: 'a secret in the query (RFC 6749 §2.3.1)',
+      path: '/token?client_id=billing&client_secret=canary',
+      body: grant,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'query_string_present',
+    },
+    {
+      title: 'JSON',
+      headers: { 'content-type': 'application/json' },
+      body: '{"grant_type":"client_credentials"}',
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_type_unsupported',
+    },
+    {
+      title: 'JSON with operators for a database',
+      headers: { 'content-type': 'application/json' },
+      body: '{"client_id":{"not":""},"client_secret":{"contains":""}}',
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_type_unsupported',
+    },
+    {
+      title: 'plain text',
+      headers: { 'content-type': 'text/plain' },
+      body: grant,
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_type_unsupported',
+    },
+    {
+      title: 'multipart',
+      headers: { 'content-type': 'multipart/form-data; boundary=x' },
+      body: '--x--',
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_type_unsupported',
+    },
+    {
+      title: 'another charset (RFC 6749 Appendix B)',
+      headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-16' },
+      body: grant,
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_type_unsupported',
+    },
+    {
+      title: 'a media type with something stuck to it',
+      headers: { 'content-type': 'application/x-www-form-urlencodedx' },
+      body: grant,
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_type_unsupported',
+    },
+    {
+      title: 'a compressed body',
+      headers: { 'content-encoding': 'gzip' },
+      body: grant,
+      status: 415,
+      error: 'invalid_request',
+      reason: 'content_encoding_unsupported',
+    },
+    {
+      title: 'a body over 64 KiB',
+      body: `${grant}&x=${'a'.repeat(65 * 1024)}`,
+      status: 413,
+      error: 'invalid_request',
+      reason: 'body_too_large',
+    },
+    {
+      title: 'a byte order mark',
+      body: `\ufeff${grant}`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'body_malformed',
+    },
+    { title: 'an empty body', status: 400, error: 'invalid_request', reason: 'grant_type_missing' },
+    // The grant (RFC 6749 §4.4.2, §5.2).
+    {
+      title: 'no grant_type',
+      body: 'scope=orders:read',
+      status: 400,
+      error: 'invalid_request',
+      reason: 'grant_type_missing',
+    },
+    {
+      title: 'the password grant',
+      body: 'grant_type=password',
+      status: 400,
+      error: 'unsupported_grant_type',
+      reason: 'grant_type_unsupported',
+    },
+    {
+      title: 'the grant in capitals',
+      body: 'grant_type=CLIENT_CREDENTIALS',
+      status: 400,
+      error: 'unsupported_grant_type',
+      reason: 'grant_type_unsupported',
+    },
+    {
+      title: 'a parameter twice',
+      body: `${grant}&${grant}`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'parameter_repeated',
+    },
+    {
+      title: 'NUL in an identifier',
+      body: `${grant}&client_id=a%00b&client_secret=x`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'character_forbidden',
+    },
+    {
+      title: 'ten thousand scopes',
+      body: `${grant}&client_id=billing&client_secret=x&scope=${'openid+'.repeat(9_000)}openid`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'parameter_too_long',
+    },
+    {
+      title: 'a hundred and one scopes',
+      body: `${grant}&client_id=billing&client_secret=x&scope=${Array(101).fill('a').join('+')}`,
+      status: 400,
+      error: 'invalid_scope',
+      reason: 'scopes_too_many',
+    },
+    // Authentication (RFC 6749 §2.3, §5.2).
+    {
+      title: 'no authentication',
+      body: grant,
+      status: 401,
+      error: 'invalid_client',
+      reason: 'authentication_missing',
+    },
+    {
+      title: 'an identifier alone',
+      body: `${grant}&client_id=billing`,
+      status: 401,
+      error: 'invalid_client',
+      reason: 'authentication_missing',
+    },
+    {
+      title: 'a bearer token',
+      headers: { authorization: 'Bearer x' },
+      body: grant,
+      status: 401,
+      error: 'invalid_client',
+      reason: 'authentication_method_unsupported',
+    },
+    {
+      title: 'Basic that is no base64',
+      headers: { authorization: 'Basic %%%' },
+      body: grant,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'authorization_malformed',
+    },
+    {
+      title: 'Basic and a secret in the body',
+      headers: { authorization: basic('billing', 'x') },
+      body: `${grant}&client_id=billing&client_secret=x`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'authentication_methods_multiple',
+    },
+    {
+      title: 'Basic and an assertion',
+      headers: { authorization: basic('billing', 'x') },
+      body: `${grant}&client_assertion=x&client_assertion_type=y`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'authentication_methods_multiple',
+    },
+    {
+      title: 'two different identifiers',
+      headers: { authorization: basic('billing', 'x') },
+      body: `${grant}&client_id=reports`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'client_id_mismatch',
+    },
+    {
+      title: 'a secret that is none of ours',
+      headers: { authorization: basic('billing', 'guess') },
+      body: grant,
+      status: 401,
+      error: 'invalid_client',
+      reason: 'secret_malformed',
+    },
+    {
+      title: 'an empty secret',
+      headers: { authorization: basic('billing', '') },
+      body: grant,
+      status: 401,
+      error: 'invalid_client',
+      reason: 'secret_malformed',
+    },
+    {
+      title: 'a secret of 16,000 characters',
+      headers: {},
+      body: `${grant}&client_id=billing&client_secret=${'a'.repeat(16_000)}`,
+      status: 401,
+      error: 'invalid_client',
+      reason: 'secret_malformed',
+    },
+  ]
+
+  test.each(rows)('$title: $status $error', async ({ status, error, reason, ...attempt }) => {
+    const response = await send(attempt)
+    expect(response.status).toBe(status)
+    expect(response.headers.get('cache-control')).toBe('no-store')
+    const challenge = response.headers.get('www-authenticate')
+    if (status === 401) expect(challenge).toBe('Basic realm="mintmark", charset="UTF-8"')
+    else expect(challenge).toBeNull()
+    if (status === 405) expect(response.headers.get('allow')).toBe('POST')
+    const body = (await response.json()) as Record<string, string>
+    expect(Object.keys(body)).toEqual(['error', 'error_description'])
+    expect(body['error']).toBe(error)
+    expect(body['error_description']).not.toMatch(/canary|guess/)
+    expect(await recordOf(response)).toMatchObject({ outcome: 'refused', error, reason, count: 1 })
+  })
+
+  test('HEAD is refused like GET, without a body', async () => {
+    const response = await send({ method: 'HEAD' })
+    expect(response.status).toBe(405)
+    expect((await recordOf(response)).reason).toBe('method_not_allowed')
+  })
+
+  test.each([
+    ['a scope that is not granted', { scope: 'orders:delete' }, 'invalid_scope', 'scope_not_granted'],
+    [
+      'one good scope and one bad',
+      { scope: 'orders:read orders:delete' },
+      'invalid_scope',
+      'scope_not_granted',
+    ],
+    ['a scope in capitals', { scope: 'ORDERS:READ' }, 'invalid_scope', 'scope_not_granted'],
+    ['scopes with a comma', { scope: 'orders:read,orders:write' }, 'invalid_scope', 'scope_not_granted'],
+    ['two spaces between scopes', { scope: 'orders:read  orders:write' }, 'invalid_scope', 'scope_malformed'],
+    ['a resource that is no URI', { resource: 'orders' }, 'invalid_target', 'target_malformed'],
+    ['a resource with a fragment', { resource: `${orders}#x` }, 'invalid_target', 'target_malformed'],
+    ['a resource that is not granted', { resource: invoices }, 'invalid_target', 'target_not_granted'],
+    [
+      'a resource that does not exist',
+      { resource: 'https://x.example' },
+      'invalid_target',
+      'target_not_granted',
+    ],
+    ['another spelling of the resource', { resource: `${orders}/` }, 'invalid_target', 'target_not_granted'],
+    [
+      'a resource and another audience',
+      { resource: orders, audience: invoices },
+      'invalid_target',
+      'target_conflict',
+    ],
+  ])('%s, by an authenticated client', async (_title, parameters, error, reason) => {
+    const response = await requestToken(running.url, client, parameters as unknown as Record<string, string>)
+    expect(response.status).toBe(400)
+    expect(await response.json()).toMatchObject({ error })
+    expect(await recordOf(response)).toMatchObject({ reason, client_id: 'billing', outcome: 'refused' })
+  })
+
+  test('a client of several resources has to name one', async () => {
+    const body = `${grant}&client_id=reports&client_secret=${other.secret}`
+    const response = await send({ body })
+    expect(await response.json()).toMatchObject({ error: 'invalid_target' })
+    expect(await recordOf(response)).toMatchObject({
+      reason: 'target_missing',
+      credential_id: other.secretId,
+    })
+  })
+
+  test('a client without access is unauthorized_client', async () => {
+    const nobody = await registerClient(running.database, { access: {} })
+    const response = await requestToken(running.url, nobody)
+    expect(response.status).toBe(400)
+    expect(await response.json()).toMatchObject({ error: 'unauthorized_client' })
+  })
+
+  test('the method that authenticated is the one that counts, and only its owner is told', async () => {
+    const right = await requestToken(running.url, other, { resource: orders })
+    expect(await right.json()).toMatchObject({
+      error_description: expect.stringContaining('token_endpoint_auth'),
+    })
+    expect((await recordOf(right)).reason).toBe('authentication_method_not_registered')
+    const wrong = await requestToken(running.url, { clientId: 'reports', secret: await checksummed() })
+    expect(await wrong.json()).toEqual({
+      error: 'invalid_client',
+      error_description: 'Client authentication failed.',
+    })
+  })
+
+  test('two Authorization headers, of which Node would show only the first', async () => {
+    const answer = await exchange(
+      `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorized().authorization}\r\n` +
+        `Authorization: ${basic('reports', 'x')}\r\nContent-Type: application/x-www-form-urlencoded\r\n` +
+        `Content-Length: ${grant.length}\r\nConnection: close\r\n\r\n${grant}`,
+    )
+    expect(answer).toMatch(/^HTTP\/1.1 400 /)
+    expect(answer).toContain('There is more than one Authorization header.')
+  })
+
+  test.each([
+    ['both Content-Length and Transfer-Encoding', 'Content-Length: 5\r\nTransfer-Encoding: chunked'],
+    ['two Content-Lengths', 'Content-Length: 5\r\nContent-Length: 6'],
+    ['a folded header', 'X-Folded: a\r\n b'],
+    ['NUL in a header', 'X-Nul: a\0b'],
+  ])('%s is answered with 400 and an end (RFC 9112)', async (_title, header) => {
+    const answer = await exchange(`POST /token HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\nhello`)
+    expect(answer).toMatch(/^HTTP\/1.1 400 /)
+    expect(answer).toContain('connection: close')
+  })
+
+  test('headers over 16 KiB are answered with 431', async () => {
+    const answer = await exchange(
+      `POST /token HTTP/1.1\r\nHost: localhost\r\nUser-Agent: ${'a'.repeat(50_000)}\r\n\r\n`,
+    )
+    expect(answer).toMatch(/^HTTP\/1.1 431 /)
+  })
+
+  test('a request header that is called __proto__ harms nobody', async () => {
+    const answer = await exchange(
+      `POST /token HTTP/1.1\r\nHost: localhost\r\n__proto__: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+    )
+    expect(answer).toMatch(/^HTTP\/1.1 415 /)
+    expect((await requestToken(running.url, client)).status).toBe(200)
+  })
+})
+
+describe('what does not tell', () => {
+  /** Everything that is wrong with a credential, each from a client of its own (RFC 6749 §10.10). */
+  const wrong: readonly (readonly [reason: string, make: () => Promise<TestClient>])[] = [
+    ['client_unknown', async () => ({ clientId: 'nobody', secretId: '', secret: await checksummed() })],
+    [
+      'secret_wrong',
+      async () => ({ ...(await registerClient(running.database)), secret: await checksummed() }),
+    ],
+    ['client_disabled', () => registeredThen(`UPDATE client SET status = 'disabled' WHERE client_id = $1`)],
+    ['client_deleted', () => registeredThen(`UPDATE client SET status = 'deleted' WHERE client_id = $1`)],
+    ['client_expired', () => registeredThen(`UPDATE client SET expires_at = now() WHERE client_id = $1`)],
+    [
+      'secret_expired',
+      () => registeredThen(`UPDATE client_secret SET expires_at = now() WHERE client_id = $1`),
+    ],
+    [
+      'secret_revoked',
+      () => registeredThen(`UPDATE client_secret SET revoked_at = now() WHERE client_id = $1`),
+    ],
+    [
+      'network_not_allowed',
+      () => registeredThen(`UPDATE client SET allowed_networks = '{10.0.0.0/8}' WHERE client_id = $1`),
+    ],
+    ['client_has_no_secret', () => registeredThen(`DELETE FROM client_secret WHERE client_id = $1`)],
+    [
+      'secret_hash_unusable',
+      () => registeredThen(`UPDATE client_secret SET hash = '$2b$10$abc' WHERE client_id = $1`),
+    ],
+    ['secret_hash_unusable', () => registeredThen(`UPDATE client_secret SET hash = '' WHERE client_id = $1`)],
+    [
+      'secret_hash_unusable',
+      () =>
+        registeredThen(`UPDATE client_secret SET hash =
+          '$argon2id$v=19$m=4294967295,t=2,p=1$Elju+XvcP73RnvgTXOqq9A$WN1ehCZMVz5NCi8/XhGPLDWcpw07b/WvJugZXyh+Nh0'
+          WHERE client_id = $1`),
+    ],
+    [
+      'client_unknown',
+      async () => {
+        const registered = await registerClient(running.database, {
+          clientId: `case-${randomBytes(4).toString('hex')}`,
+        })
+        return { ...registered, clientId: registered.clientId.toUpperCase() }
+      },
+    ],
+  ]
+
+  async function registeredThen(statement: string): Promise<TestClient> {
+    const registered = await registerClient(running.database)
+    await running.database.query(statement, [registered.clientId])
+    return registered
+  }
+
+  test.each(wrong)('%s has the same answer to the letter', async (reason, make) => {
+    const presented = await make()
+    const response = await requestToken(running.url, presented)
+    expect(response.status).toBe(401)
+    expect(await response.text()).toBe(
+      '{"error":"invalid_client","error_description":"Client authentication failed."}',
+    )
+    expect(response.headers.get('www-authenticate')).toBe('Basic realm="mintmark", charset="UTF-8"')
+    expect((await recordOf(response)).reason).toBe(reason)
+  })
+
+  test('no beginning, ending or extension of a secret authenticates', async () => {
+    const { secret } = client
+    const variants = [
+      secret.slice(0, -1),
+      secret.slice(1),
+      `${secret}a`,
+      `${secret} `,
+      secret.toLowerCase(),
+      secret.slice(0, 30),
+    ]
+    for (const variant of variants) {
+      expect((await requestToken(running.url, { clientId: 'billing', secret: variant })).status).toBe(401)
+    }
+  })
+})
+
+describe('records under pressure', () => {
+  test('fields that do not fit are cut, with their length and hash beside', async () => {
+    const longId = 'x'.repeat(10_000)
+    const response = await send({
+      headers: { 'user-agent': `\u001b[31m${'u'.repeat(9_000)}`.replace('\u001b', '') },
+      body: `${grant}&client_id=${longId}&client_secret=mm_x`,
+    })
+    expect(response.status).toBe(401)
+    const record = await recordOf(response)
+    expect(record.client_id).toHaveLength(256)
+    expect(record.user_agent).toHaveLength(256)
+    const { cut } = JSON.parse(record.detail as string)
+    expect(cut.client_id).toMatchObject({ length: 10_000, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) })
+    expect(cut.user_agent.length).toBeGreaterThan(9_000)
+  })
+
+  test('what would forge a line or turn a terminal is replaced', async () => {
+    const id = 'a\u2028b\u202ec\ud83d\ude00d\u0085'
+    const response = await send({ body: `${grant}&client_id=${encodeURIComponent(id)}&client_secret=x` })
+    const record = await recordOf(response)
+    expect(record.client_id).toBe('a\ufffdb\ufffdc\ud83d\ude00d\ufffd')
+  })
+
+  test('both identifiers of a contradiction are named', async () => {
+    const response = await send({ headers: authorized(), body: `${grant}&client_id=reports` })
+    const record = await recordOf(response)
+    expect(record.client_id).toBe('billing')
+    expect(JSON.parse(record.detail as string)).toMatchObject({ other_client_id: 'reports' })
+  })
+
+  test('a flood is counted to the last refusal, in few records', async () => {
+    const before = await refusals()
+    const responses = await Promise.all(
+      Array.from({ length: 1_000 }, () => send({ body: 'grant_type=flood' })),
+    )
+    expect(responses.every((response) => response.status === 400)).toBe(true)
+    await expect.poll(async () => (await refusals()).total - before.total, { timeout: 5_000 }).toBe(1_000)
+    expect((await refusals()).rows - before.rows).toBeLessThan(1_000)
+  })
+
+  async function refusals(): Promise<{ total: number; rows: number }> {
+    const [row] = await running.database.query<{ total: string; rows: string }>(
+      `SELECT coalesce(sum(count), 0) AS total, count(*) AS rows FROM audit_record WHERE reason = 'grant_type_unsupported'`,
+    )
+    return { total: Number(row?.total), rows: Number(row?.rows) }
+  }
+})

@@ -1,0 +1,26 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+import { openEmbedded } from '../../src/database/embedded.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { administer, withDatabase } from './database.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    postgresUrl: string
+  }
+}
+
+/** One real PostgreSQL for the whole run, and in it one migrated database that every test copies. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const directory = mkdtempSync(join(tmpdir(), 'mintmark-test-'))
+  const server = await openEmbedded(directory)
+  await administer(server.url, 'CREATE DATABASE template_mintmark')
+  await migrate(withDatabase(server.url, 'template_mintmark'))
+  project.provide('postgresUrl', server.url)
+  return async () => {
+    await server.release()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}

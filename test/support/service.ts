@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
+import { generateSecret } from '../../src/clients/secret.ts'
+import type { Clock } from '../../src/clock.ts'
+import { type Config, readConfig } from '../../src/config.ts'
+import { keyEncryptionKey } from '../../src/keys/seal.ts'
+import { createLog } from '../../src/log.ts'
+import { openService, type Service } from '../../src/server.ts'
+import { freshDatabase, type FreshDatabase } from './database.ts'
+
+export interface TestService {
+  readonly service: Service
+  readonly database: FreshDatabase
+  /** `http://127.0.0.1:<port>`, also its issuer. */
+  readonly url: string
+  /** Everything logged so far. */
+  readonly log: () => string
+  close(): Promise<void>
+}
+
+export interface TestServiceOptions {
+  readonly database?: FreshDatabase
+  readonly environment?: Record<string, string>
+  readonly clock?: Clock
+  readonly key?: Buffer
+}
+
+const testKey = randomBytes(32)
+
+/** The real service, listening on a free port, on a database of its own unless it is given one. */
+export async function startService(options: TestServiceOptions = {}): Promise<TestService> {
+  const database = options.database ?? (await freshDatabase())
+  const port = await freePort()
+  const config: Config = readConfig({
+    PORT: String(port),
+    DATABASE_URL: database.url,
+    MINTMARK_LOG_LEVEL: 'debug',
+    ...options.environment,
+  })
+  const lines: string[] = []
+  const destination = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(String(chunk))
+      done()
+    },
+  })
+  const service = await openService({
+    config,
+    databaseUrl: database.url,
+    keyEncryptionKey: keyEncryptionKey(options.key ?? testKey),
+    log: createLog(config.logLevel, destination),
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+  })
+  await service.app.listen({ host: config.host, port: config.port })
+  return {
+    service,
+    database,
+    url: `http://127.0.0.1:${port}`,
+    log: () => lines.join(''),
+    async close() {
+      await service.close()
+      if (options.database === undefined) await database.drop()
+    },
+  }
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const { createServer } = await import('node:net')
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+export const orders = 'https://orders.example.com'
+export const invoices = 'https://invoices.example.com'
+
+export interface TestClient {
+  readonly clientId: string
+  readonly secretId: string
+  readonly secret: string
+}
+
+export interface TestClientOptions {
+  readonly clientId?: string
+  readonly method?: string
+  readonly access?: Readonly<Record<string, readonly string[]>>
+  readonly networks?: readonly string[]
+  readonly expiresAt?: Date
+}
+
+/** Two resources that most tests need. */
+export async function registerResources(database: FreshDatabase): Promise<void> {
+  await database.query(
+    `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds) VALUES
+       ($1, 'Orders', '{orders:read,orders:write}', 300), ($2, 'Invoices', '{invoices:read}', 60)
+     ON CONFLICT DO NOTHING`,
+    [orders, invoices],
+  )
+}
+
+/** A client as SQL writes it: what the service must understand, whoever made the row. */
+export async function registerClient(
+  database: FreshDatabase,
+  options: TestClientOptions = {},
+): Promise<TestClient> {
+  const clientId = options.clientId ?? `client-${randomBytes(4).toString('hex')}`
+  const { secretId, secret, hash, hint } = await generateSecret()
+  await registerResources(database)
+  await database.query(
+    `INSERT INTO client (client_id, name, token_endpoint_auth_method, allowed_networks, expires_at)
+     VALUES ($1, $1, $2, $3, $4)`,
+    [clientId, options.method ?? 'client_secret_basic', options.networks ?? [], options.expiresAt ?? null],
+  )
+  await database.query(
+    'INSERT INTO client_secret (secret_id, client_id, hash, hint) VALUES ($1, $2, $3, $4)',
+    [secretId, clientId, hash, hint],
+  )
+  for (const [audience, scopes] of Object.entries(
+    options.access ?? { [orders]: ['orders:read', 'orders:write'] },
+  )) {
+    await database.query('INSERT INTO access (client_id, audience, scopes) VALUES ($1, $2, $3)', [
+      clientId,
+      audience,
+      scopes,
+    ])
+  }
+  return { clientId, secretId, secret }
+}
+
+export function basic(clientId: string, secret: string): string {
+  return `Basic ${Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(secret)}`).toString('base64')}`
+}
+
+/** `POST /token` the way a plain client does it. */
+export function requestToken(
+  url: string,
+  client: Pick<TestClient, 'clientId' | 'secret'>,
+  parameters: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(`${url}/token`, {
+    method: 'POST',
+    headers: { authorization: basic(client.clientId, client.secret) },
+    body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
+  })
+}
