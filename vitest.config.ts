@@ -14,7 +14,12 @@ export default defineConfig({
       {
         test: {
           name: 'real',
-          include: ['test/service/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/database/**/*.test.ts', 'test/ledger/commit.test.ts'],
+          include: [
+            'test/service/**/*.test.ts',
+            'test/cli/**/*.test.ts',
+            'test/database/**/*.test.ts',
+            'test/ledger/commit.test.ts',
+          ],
           globalSetup: ['test/support/postgres.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

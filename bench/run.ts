@@ -51,7 +51,9 @@ async function main(): Promise<void> {
     targets.push(service)
     const floor = await startFloor()
     targets.push(floor)
-    process.stdout.write(`${rounds} rounds of ${seconds} s each, ${connections} connections, taking turns\n\n`)
+    process.stdout.write(
+      `${rounds} rounds of ${seconds} s each, ${connections} connections, taking turns\n\n`,
+    )
     for (const target of targets) await load(target, warmUpSeconds)
     const results = new Map<Target, Round[]>(targets.map((target) => [target, []]))
     for (let round = 1; round <= rounds; round += 1) {
@@ -73,9 +75,13 @@ async function startService(databaseUrl: string): Promise<Target> {
   const { secretId, secret, hash, hint } = await generateSecret()
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
-  await client.query(`INSERT INTO resource (audience, name, scopes) VALUES ('https://bench.example.com', 'Bench', '{read}')`)
+  await client.query(
+    `INSERT INTO resource (audience, name, scopes) VALUES ('https://bench.example.com', 'Bench', '{read}')`,
+  )
   await client.query(`INSERT INTO client (client_id, name) VALUES ('bench', 'Bench')`)
-  await client.query(`INSERT INTO access (client_id, audience, scopes) VALUES ('bench', 'https://bench.example.com', '{read}')`)
+  await client.query(
+    `INSERT INTO access (client_id, audience, scopes) VALUES ('bench', 'https://bench.example.com', '{read}')`,
+  )
   await client.query('INSERT INTO client_secret (secret_id, client_id, hash, hint) VALUES ($1, $2, $3, $4)', [
     secretId,
     'bench',
@@ -109,12 +115,18 @@ async function startFloor(): Promise<Target> {
 
 async function load(target: Target, duration: number): Promise<Round> {
   const before = cpuMicroseconds(target.process)
-  const child = fork(file('./load.ts'), [target.url, target.authorization, String(connections), String(duration)])
+  const child = fork(file('./load.ts'), [
+    target.url,
+    target.authorization,
+    String(connections),
+    String(duration),
+  ])
   const result = await new Promise<Omit<Round, 'cpuMicroseconds'>>((resolve, reject) => {
     child.once('message', (message) => resolve(message as Omit<Round, 'cpuMicroseconds'>))
     child.once('exit', (code) => reject(new Error(`the load generator ended with code ${code}`)))
   })
-  if (result.failed > 0) throw new Error(`${target.name}: ${result.failed} of ${result.requests} requests failed`)
+  if (result.failed > 0)
+    throw new Error(`${target.name}: ${result.failed} of ${result.requests} requests failed`)
   const after = cpuMicroseconds(target.process)
   const spent = before === undefined || after === undefined ? undefined : (after - before) / result.requests
   return { ...result, cpuMicroseconds: spent }
@@ -134,7 +146,9 @@ function cpuMicroseconds(child: ChildProcess): number | undefined {
 function report(service: Target, served: readonly Round[], floor: readonly Round[]): void {
   const rate = ({ requests, seconds: taken }: Round) => requests / taken
   const ratios = served.map((round, index) => rate(round) / rate(floor[index] as Round))
-  const cpu = served.map((round, index) => (round.cpuMicroseconds ?? 0) / (floor[index]?.cpuMicroseconds ?? 1))
+  const cpu = served.map(
+    (round, index) => (round.cpuMicroseconds ?? 0) / (floor[index]?.cpuMicroseconds ?? 1),
+  )
   process.stdout.write(
     `\n${service.name} with client_secret_basic, warm, every record awaited\n` +
       `  ${median(ratios).toFixed(2)} of the floor's rate (${range(ratios)})\n` +
@@ -149,7 +163,8 @@ function describe(target: Target, round: Round): string {
   return `${target.name.padEnd(9)}${rate}/s, p50 ${round.p50Milliseconds} ms, p99 ${round.p99Milliseconds} ms${cpu}`
 }
 
-const range = (values: readonly number[]) => `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`
+const range = (values: readonly number[]) =>
+  `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`
 
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((left, right) => left - right)
@@ -158,7 +173,8 @@ function median(values: readonly number[]): number {
 
 async function ready(url: string, child: ChildProcess): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
-    if (child.exitCode !== null) throw new Error(`the service ended with code ${child.exitCode} before it was ready`)
+    if (child.exitCode !== null)
+      throw new Error(`the service ended with code ${child.exitCode} before it was ready`)
     const response = await fetch(url).catch(() => undefined)
     if (response?.ok === true) return
     await new Promise((resolve) => setTimeout(resolve, 50))

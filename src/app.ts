@@ -34,18 +34,25 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     // Requests that arrive on open connections while it closes are served, and told to go elsewhere next.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
-    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => answerBrokenRequest(edges.log, error, socket),
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) =>
+      answerBrokenRequest(edges.log, error, socket),
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
   } satisfies FastifyServerOptions
   // Two calls because Fastify's types tell the two kinds of server apart; one kind is enough for us.
   const app =
     config.tls === undefined
       ? fastify({ ...options, http: connections })
-      : (fastify({ ...options, https: { ...connections, ...secureContext(config.tls) } }) as unknown as FastifyInstance)
+      : (fastify({
+          ...options,
+          https: { ...connections, ...secureContext(config.tls) },
+        }) as unknown as FastifyInstance)
   boundConnections(app.server)
 
   await app.register(helmet, {
-    contentSecurityPolicy: { useDefaults: false, directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } },
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
+    },
     strictTransportSecurity: config.issuer.startsWith('https:'),
   })
   app.addHook('onRequest', async (request, reply) => {
@@ -105,7 +112,10 @@ const brokenRequestStatus: Readonly<Record<string, string>> = {
 /** What never became a request (RFC 9112 §3): there is nothing to record, so it is answered, logged and closed. */
 function answerBrokenRequest(log: Log, error: Error & { code?: string }, socket: Socket): void {
   const code = error.code ?? 'unknown'
-  log.info({ event: 'broken_request', code, address: socket.remoteAddress }, 'a message that is no HTTP request')
+  log.info(
+    { event: 'broken_request', code, address: socket.remoteAddress },
+    'a message that is no HTTP request',
+  )
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy()
     return
@@ -117,4 +127,3 @@ function answerBrokenRequest(log: Log, error: Error & { code?: string }, socket:
       `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
   )
 }
-

@@ -16,10 +16,7 @@ export class BoundedMap<Key, Value> {
     const value = this.#young.get(key)
     if (value !== undefined) return value
     const older = this.#old.get(key)
-    if (older !== undefined) {
-      this.#old.delete(key)
-      this.set(key, older)
-    }
+    if (older !== undefined) this.set(key, older)
     return older
   }
 
@@ -29,6 +26,7 @@ export class BoundedMap<Key, Value> {
       this.#young = new Map()
     }
     this.#young.set(key, value)
+    this.#old.delete(key)
   }
 
   delete(key: Key): void {

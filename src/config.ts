@@ -52,7 +52,7 @@ const settings = {
   HOST: { schema: z.string().regex(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
   PORT: { schema: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
   DATABASE_URL: {
-    schema: z.string().refine((text) => URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol)),
+    schema: z.string().refine((text) => URL.canParse(text) && /^postgres(ql)?:\/\//.test(text)),
     must: 'a URL like postgresql://user:password@host:5432/database',
     secret: true,
   },
@@ -83,14 +83,22 @@ const settings = {
     schema: z
       .string()
       .transform((text) => text.split(',').map((part) => part.trim()))
-      // Behind a proxy that could be anybody, anybody could claim any address.
-      .refine((parts) => parts.every((part) => isNetwork(part) && !part.endsWith('/0'))),
-    must: 'a comma-separated list of addresses or networks (none of them /0), for example 10.0.0.0/8',
+      .refine((parts) => parts.every(isPartOfTheWorld)),
+    must: 'a comma-separated list of addresses or networks, none of them everybody, for example 10.0.0.0/8',
   },
-  MINTMARK_REGISTRY_CLIENTS_MAX: { schema: wholeNumber(10, 10_000_000), must: 'a whole number from 10 to 10000000' },
+  MINTMARK_REGISTRY_CLIENTS_MAX: {
+    schema: wholeNumber(10, 10_000_000),
+    must: 'a whole number from 10 to 10000000',
+  },
   MINTMARK_ARGON2_PARALLEL_MAX: { schema: wholeNumber(1, 64), must: 'a whole number from 1 to 64' },
-  MINTMARK_FAILURES_PER_CLIENT_MAX: { schema: wholeNumber(1, 1_000_000), must: 'a whole number from 1 to 1000000' },
-  MINTMARK_FAILURES_PER_ADDRESS_MAX: { schema: wholeNumber(1, 1_000_000), must: 'a whole number from 1 to 1000000' },
+  MINTMARK_FAILURES_PER_CLIENT_MAX: {
+    schema: wholeNumber(1, 1_000_000),
+    must: 'a whole number from 1 to 1000000',
+  },
+  MINTMARK_FAILURES_PER_ADDRESS_MAX: {
+    schema: wholeNumber(1, 1_000_000),
+    must: 'a whole number from 1 to 1000000',
+  },
   MINTMARK_LOG_LEVEL: { schema: z.literal(logLevels), must: `one of ${logLevels.join(', ')}` },
 } as const satisfies Record<string, Setting>
 
@@ -121,13 +129,17 @@ export function readConfig(environment: Environment = process.env): Config {
     port,
     databaseUrl,
     dataDirectory: resolve(read('MINTMARK_DATA_DIR') ?? 'data'),
-    issuer: checkedIssuer(read('MINTMARK_ISSUER') ?? defaultIssuer(host, port, tls !== undefined), plainAllowed),
+    issuer: checkedIssuer(
+      read('MINTMARK_ISSUER') ?? defaultIssuer(host, port, tls !== undefined),
+      plainAllowed,
+    ),
     keyEncryptionKey: read('MINTMARK_KEY_ENCRYPTION_KEY'),
     tls,
     trustedProxies: read('MINTMARK_TRUSTED_PROXIES') ?? [],
     registryClientsMax: read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
     // One core stays free for everything that is not guessing; at least one verification must run.
-    argon2ParallelMax: read('MINTMARK_ARGON2_PARALLEL_MAX') ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
+    argon2ParallelMax:
+      read('MINTMARK_ARGON2_PARALLEL_MAX') ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
     failuresPerClientMax: read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30,
     failuresPerAddressMax: read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100,
     logLevel: read('MINTMARK_LOG_LEVEL') ?? 'info',
@@ -144,7 +156,8 @@ function readSetting<Name extends SettingName>(
   const path = environment[`${name}_FILE`] ?? ''
   if (direct !== '' && path !== '') throw new OperatorError(`${name}: set it or ${name}_FILE, not both.`)
   // What stands where a secret's path belongs may be the secret itself.
-  const text = path === '' ? direct : readFileOf(name, path, setting.secret ? 'the file it names' : JSON.stringify(path))
+  const text =
+    path === '' ? direct : readFileOf(name, path, setting.secret ? 'the file it names' : JSON.stringify(path))
   if (text === '') return undefined
   const result = setting.schema.safeParse(text)
   if (!result.success) {
@@ -159,7 +172,7 @@ function readFileOf(name: string, path: string, shown: string): string {
   try {
     text = readFileSync(path, 'utf8').trim()
   } catch (error) {
-    throw new OperatorError(`${name}_FILE: cannot read ${shown} (${errorCodeOf(error)}).`)
+    throw new OperatorError(`${name}_FILE: cannot read ${shown} (${(error as NodeJS.ErrnoException).code}).`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
   return text
@@ -176,8 +189,10 @@ function refuseUnknownNames(environment: Environment): void {
 
 function pairOfTls(certificate: string | undefined, privateKey: string | undefined): Config['tls'] {
   if (certificate === undefined && privateKey === undefined) return undefined
-  if (certificate === undefined) throw new OperatorError('MINTMARK_TLS_CERTIFICATE: must be set with the private key.')
-  if (privateKey === undefined) throw new OperatorError('MINTMARK_TLS_PRIVATE_KEY: must be set with the certificate.')
+  if (certificate === undefined)
+    throw new OperatorError('MINTMARK_TLS_CERTIFICATE: must be set with the private key.')
+  if (privateKey === undefined)
+    throw new OperatorError('MINTMARK_TLS_PRIVATE_KEY: must be set with the certificate.')
   tryTls('MINTMARK_TLS_CERTIFICATE', { cert: certificate })
   tryTls('MINTMARK_TLS_PRIVATE_KEY', { cert: certificate, key: privateKey })
   return { certificate, privateKey }
@@ -223,10 +238,11 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || networkContains(loopback, host.replace(/^\[(.*)\]$/, '$1'))
 }
 
-function isNetwork(text: string): boolean {
+/** A network or address, and not all of them: where anybody is a proxy, anybody can claim any address. */
+function isPartOfTheWorld(text: string): boolean {
   try {
-    parseNetwork(text)
-    return true
+    const { family, hostBits } = parseNetwork(text)
+    return hostBits < (family === 4 ? 32n : 128n)
   } catch {
     return false
   }

@@ -31,8 +31,16 @@ const request = (description: string, status = 400): RefusalDefinition => ({
   status,
   description,
 })
-const target = (description: string): RefusalDefinition => ({ error: 'invalid_target', status: 400, description })
-const scope = (description: string): RefusalDefinition => ({ error: 'invalid_scope', status: 400, description })
+const target = (description: string): RefusalDefinition => ({
+  error: 'invalid_target',
+  status: 400,
+  description,
+})
+const scope = (description: string): RefusalDefinition => ({
+  error: 'invalid_scope',
+  status: 400,
+  description,
+})
 
 /**
  * One answer for everything that is wrong with a credential. Whoever cannot prove to be a client learns
@@ -61,7 +69,9 @@ export const refusals = {
   content_encoding_unsupported: request('The body must not be compressed.', 415),
   body_too_large: request('The body is larger than 64 KiB.', 413),
   body_incomplete: request('The body ended before its announced length.'),
-  body_malformed: request('The body is not a well-formed form: only ASCII, and every % followed by two hex digits.'),
+  body_malformed: request(
+    'The body is not a well-formed form: only ASCII, and every % followed by two hex digits.',
+  ),
   character_forbidden: request('A parameter contains a control character.'),
   parameters_too_many: request('The form has more than 64 parameters.'),
   parameter_repeated: request('A parameter is given more than once.'),
@@ -108,23 +118,34 @@ export const refusals = {
   target_malformed: target('The resource must be an absolute URI without a fragment.'),
   target_repeated: target('A token has one audience: name one resource.'),
   target_conflict: target('The parameters resource and audience name different targets.'),
-  target_missing: target('This client has access to several resources: name one with the parameter resource.'),
+  target_missing: target(
+    'This client has access to several resources: name one with the parameter resource.',
+  ),
   target_not_granted: target('This client has no access to that resource.'),
   scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),
   scopes_too_many: scope('More than 100 scopes are requested.'),
   scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),
 
   // What the service can do now (RFC 6585 §4, RFC 9110 §15.6.4).
-  failures_of_client: unavailable('Too many failed attempts for this client. Try again after Retry-After.', 429),
-  failures_of_address: unavailable('Too many failed attempts from this address. Try again after Retry-After.', 429),
+  failures_of_client: unavailable(
+    'Too many failed attempts for this client. Try again after Retry-After.',
+    429,
+  ),
+  failures_of_address: unavailable(
+    'Too many failed attempts from this address. Try again after Retry-After.',
+    429,
+  ),
   verification_queue_full: capacity,
   commit_queue_full: capacity,
   registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),
   keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
   registry_unavailable: storage,
   ledger_unavailable: storage,
-  shutting_down: unavailable('The service is shutting down. Try again after the time in Retry-After.'),
-  internal_error: { error: 'server_error', status: 500, description: 'The service failed. The request id names it.' },
+  internal_error: {
+    error: 'server_error',
+    status: 500,
+    description: 'The service failed. The request id names it.',
+  },
 } as const satisfies Record<string, RefusalDefinition>
 
 export type RefusalReason = keyof typeof refusals

@@ -56,7 +56,7 @@ export const limits = {
   verifiedSecretSeconds: 900,
   /** Remembered secrets; about 200 bytes each. */
   verifiedSecretsMax: 100_000,
-  /** Addresses, clients and secrets whose failures are counted at one time, each kind. */
+  /** Counters that the failures of all clients share, and as many that those of all addresses share. */
   failureCountersMax: 100_000,
   /** Seconds over which failures are counted. */
   failureWindowSeconds: 60,

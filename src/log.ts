@@ -19,7 +19,9 @@ export function createLog(level: string, destination: DestinationStream | undefi
       censor: '[redacted]',
     },
   }
-  return destination === undefined ? pino(options, pino.destination({ fd: 1, sync: true })) : pino(options, destination)
+  return destination === undefined
+    ? pino(options, pino.destination({ fd: 1, sync: true }))
+    : pino(options, destination)
 }
 
 const secretNames = [
@@ -61,7 +63,7 @@ export function logRequest(log: Log, event: RequestEvent): void {
 
 /** An error for the log: its name, message and code, and the same of its causes; never its other fields. */
 export function describeError(error: unknown, depth = 0): Record<string, unknown> {
-  if (!(error instanceof Error)) return { message: String(error).slice(0, 200) }
+  if (!(error instanceof Error)) return { message: textOf(error).slice(0, 200) }
   const code = (error as { code?: unknown }).code
   return {
     name: error.name,
@@ -69,5 +71,14 @@ export function describeError(error: unknown, depth = 0): Record<string, unknown
     ...(typeof code === 'string' ? { code } : {}),
     ...(depth === 0 ? { stack: error.stack } : {}),
     ...(error.cause === undefined || depth >= 3 ? {} : { cause: describeError(error.cause, depth + 1) }),
+  }
+}
+
+/** Text of whatever was thrown. Some things have none, and asking them throws again. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'something that has no text'
   }
 }

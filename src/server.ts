@@ -13,7 +13,7 @@ import { Keyring } from './keys/keyring.ts'
 import type { KeyEncryptionKey } from './keys/seal.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { limits } from './limits.ts'
-import { type Log, describeError } from './log.ts'
+import { describeError, type Log } from './log.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
 
@@ -111,7 +111,9 @@ export async function listen(app: FastifyInstance, config: Config): Promise<void
     await app.listen({ host: config.host, port: config.port })
   } catch (error) {
     const problem = listenProblems[errorCode(error)] ?? (error as Error).message
-    throw new OperatorError(`PORT: cannot listen on ${config.host}:${config.port}: ${problem}`, { cause: error })
+    throw new OperatorError(`PORT: cannot listen on ${config.host}:${config.port}: ${problem}`, {
+      cause: error,
+    })
   }
 }
 
@@ -150,7 +152,10 @@ function faultLogger(log: Log, clock: Clock): (error: unknown) => void {
       return
     }
     next = now + 1_000
-    log.error({ event: 'database_fault', repeated: unsaid, error: describeError(error) }, 'the database failed')
+    log.error(
+      { event: 'database_fault', repeated: unsaid, error: describeError(error) },
+      'the database failed',
+    )
     unsaid = 0
   }
 }

@@ -1,54 +1,10 @@
 import { OperatorError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { optionalMoment } from '../moment.ts'
 import { type ChangeContext, changeRegistry } from '../registry/change.ts'
-import { optionalMoment } from '../registry/plan.ts'
 import { ChangeRecords } from '../registry/records.ts'
 import { generateSecret, type NewSecret } from './secret.ts'
-import { requireClient } from './store.ts'
-
-/** What is known of a secret: everything but the secret. Times in seconds since 1970. */
-export interface SecretDescription {
-  readonly secretId: string
-  readonly hint: string
-  readonly state: 'valid' | 'expired' | 'revoked'
-  readonly createdAt: number
-  readonly expiresAt: number | undefined
-  readonly revokedAt: number | undefined
-  /** True to about a minute. */
-  readonly lastUsedAt: number | undefined
-}
-
-interface SecretRow {
-  readonly secretId: string
-  readonly hint: string
-  readonly createdAt: Date
-  readonly expiresAt: Date | null
-  readonly revokedAt: Date | null
-  readonly use: { readonly lastUsedAt: Date } | null
-}
-
-export function isValid(
-  secret: Pick<SecretRow, 'expiresAt' | 'revokedAt'>,
-  nowMilliseconds: number,
-): boolean {
-  return (
-    secret.revokedAt === null && (secret.expiresAt === null || secret.expiresAt.getTime() > nowMilliseconds)
-  )
-}
-
-export function describeSecret(row: SecretRow, nowMilliseconds: number): SecretDescription {
-  const seconds = (moment: Date | null | undefined): number | undefined =>
-    moment === null || moment === undefined ? undefined : Math.floor(moment.getTime() / 1000)
-  return {
-    secretId: row.secretId,
-    hint: row.hint,
-    state: isValid(row, nowMilliseconds) ? 'valid' : row.revokedAt === null ? 'expired' : 'revoked',
-    createdAt: Math.floor(row.createdAt.getTime() / 1000),
-    expiresAt: seconds(row.expiresAt),
-    revokedAt: seconds(row.revokedAt),
-    lastUsedAt: seconds(row.use?.lastUsedAt),
-  }
-}
+import { isValid, requireClient } from './store.ts'
 
 export interface AddOptions {
   /** Seconds since 1970; undefined: never. */

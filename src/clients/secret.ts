@@ -60,10 +60,15 @@ export function hashOfNothing(random: (size: number) => Buffer = randomBytes): s
 
 /** Costs that a stored hash may ask for. A row edited by hand must not make the service allocate gigabytes. */
 const costsMax: Readonly<Record<string, number>> = { m: 262_144, t: 16, p: 8 }
-const hashForm = /^\$argon2id\$v=19\$([mtp]=\d{1,7}),([mtp]=\d{1,7}),([mtp]=\d{1,7})\$[\w+/]{11,86}\$[\w+/]{22,86}$/
+const hashForm =
+  /^\$argon2id\$v=19\$([mtp]=\d{1,7}),([mtp]=\d{1,7}),([mtp]=\d{1,7})\$[\w+/]{11,86}\$[\w+/]{22,86}$/
 
 function isUsable(hash: string): boolean {
-  const costs = hashForm.exec(hash)?.slice(1).map((cost) => cost.split('=')) ?? []
+  const costs =
+    hashForm
+      .exec(hash)
+      ?.slice(1)
+      .map((cost) => cost.split('=')) ?? []
   return costs.length === 3 && costs.every(([name = '', value]) => Number(value) <= (costsMax[name] ?? 0))
 }
 

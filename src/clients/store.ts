@@ -3,7 +3,6 @@ import { OperatorError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../registry/change.ts'
 import { ChangeRecords } from '../registry/records.ts'
 import { didYouMean } from '../suggest.ts'
-import { describeSecret, isValid, type SecretDescription } from './secret-store.ts'
 
 /** Clients as operators see and change them. Times in seconds since 1970. */
 export interface ClientSummary {
@@ -22,6 +21,50 @@ export interface ClientDetails extends Omit<ClientSummary, 'resources' | 'validS
   readonly allowedNetworks: readonly string[]
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   readonly secrets: readonly SecretDescription[]
+}
+
+/** What is known of a secret: everything but the secret. Times in seconds since 1970. */
+export interface SecretDescription {
+  readonly secretId: string
+  readonly hint: string
+  readonly state: 'valid' | 'expired' | 'revoked'
+  readonly createdAt: number
+  readonly expiresAt: number | undefined
+  readonly revokedAt: number | undefined
+  /** True to about a minute. */
+  readonly lastUsedAt: number | undefined
+}
+
+interface SecretRow {
+  readonly secretId: string
+  readonly hint: string
+  readonly createdAt: Date
+  readonly expiresAt: Date | null
+  readonly revokedAt: Date | null
+  readonly use: { readonly lastUsedAt: Date } | null
+}
+
+export function isValid(
+  secret: Pick<SecretRow, 'expiresAt' | 'revokedAt'>,
+  nowMilliseconds: number,
+): boolean {
+  return (
+    secret.revokedAt === null && (secret.expiresAt === null || secret.expiresAt.getTime() > nowMilliseconds)
+  )
+}
+
+export function describeSecret(row: SecretRow, nowMilliseconds: number): SecretDescription {
+  const seconds = (moment: Date | null | undefined): number | undefined =>
+    moment === null || moment === undefined ? undefined : Math.floor(moment.getTime() / 1000)
+  return {
+    secretId: row.secretId,
+    hint: row.hint,
+    state: isValid(row, nowMilliseconds) ? 'valid' : row.revokedAt === null ? 'expired' : 'revoked',
+    createdAt: Math.floor(row.createdAt.getTime() / 1000),
+    expiresAt: seconds(row.expiresAt),
+    revokedAt: seconds(row.revokedAt),
+    lastUsedAt: seconds(row.use?.lastUsedAt),
+  }
 }
 
 const clientsPerPage = 500

@@ -70,12 +70,19 @@ export class Verification {
     const shared = `${key} ${hash}`
     const underWay = this.#underWay.get(shared)
     if (underWay !== undefined) return underWay
-    const verification = this.#verifyInTurn(key, hash, secret, admit).finally(() => this.#underWay.delete(shared))
+    const verification = this.#verifyInTurn(key, hash, secret, admit).finally(() =>
+      this.#underWay.delete(shared),
+    )
     this.#underWay.set(shared, verification)
     return verification
   }
 
-  async #verifyInTurn(key: string, hash: string, secret: string, admit: () => Promise<Attempt>): Promise<boolean> {
+  async #verifyInTurn(
+    key: string,
+    hash: string,
+    secret: string,
+    admit: () => Promise<Attempt>,
+  ): Promise<boolean> {
     const attempt = await admit()
     await this.#enter().catch((error: unknown) => {
       attempt.forgive()

@@ -31,7 +31,9 @@ export interface MigrationState {
  */
 export async function migrationState(client: pg.ClientBase): Promise<MigrationState> {
   const local = localMigrations()
-  const { rows: tables } = await client.query(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present`)
+  const { rows: tables } = await client.query(
+    `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present`,
+  )
   if (!tables[0].present) return { pending: local, applied: [] }
   const { rows } = await client.query<{ name: string; checksum: string; finished: boolean }>(
     `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished
@@ -76,9 +78,12 @@ export async function migrate(url: string): Promise<readonly string[]> {
     })
   } catch (error) {
     if (error instanceof OperatorError) throw error
-    throw new OperatorError(`The migration failed: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    })
+    throw new OperatorError(
+      `The migration failed: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    )
   } finally {
     await client.end()
   }
@@ -110,13 +115,20 @@ export async function schemaScript(url: string): Promise<string> {
   })
 }
 
-async function withSchemaEngine<Result>(url: string, use: (engine: SchemaEngine) => Promise<Result>): Promise<Result> {
+async function withSchemaEngine<Result>(
+  url: string,
+  use: (engine: SchemaEngine) => Promise<Result>,
+): Promise<Result> {
   // Loaded only when there is something to apply: instantiating it costs more than the rest of a start.
   const { SchemaEngine } = await import('@prisma/schema-engine-wasm')
   const pool = new pg.Pool({ connectionString: url, max: 2 })
   try {
     const factory = bindMigrationAwareSqlAdapterFactory(wholeScripts(new PrismaPg(pool)))
-    const engine = await SchemaEngine.new({ datamodels: [['schema.prisma', schemaText()]] }, () => {}, factory)
+    const engine = await SchemaEngine.new(
+      { datamodels: [['schema.prisma', schemaText()]] },
+      () => {},
+      factory,
+    )
     try {
       return await use(engine)
     } finally {
@@ -149,7 +161,9 @@ function schemaText(): string {
 
 function localMigrations(): string[] {
   return readdirSync(migrationsDirectory, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && existsSync(join(migrationsDirectory, entry.name, 'migration.sql')))
+    .filter(
+      (entry) => entry.isDirectory() && existsSync(join(migrationsDirectory, entry.name, 'migration.sql')),
+    )
     .map((entry) => entry.name)
     .sort()
 }

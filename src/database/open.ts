@@ -95,7 +95,8 @@ export async function checkConnection(url: string): Promise<{ serverVersion: str
     } catch (error) {
       if (error instanceof OperatorError) throw error
       const passing = isPassing(error)
-      if (!passing || performance.now() > deadline) throw new OperatorError(connectionProblem(url, error), { cause: error })
+      if (!passing || performance.now() > deadline)
+        throw new OperatorError(connectionProblem(url, error), { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 250))
     } finally {
       await client.end().catch(() => {})

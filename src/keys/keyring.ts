@@ -1,9 +1,9 @@
-import { type KeyObject, hash, sign } from 'node:crypto'
+import { hash, type KeyObject, sign } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { Queryable } from '../database/open.ts'
 import { isPublished, signingKeyAt } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
-import { type StoredKey, createKey, loadKeys } from './store.ts'
+import { createKey, loadKeys, type StoredKey } from './store.ts'
 
 /** A key ready to sign, with what every token of it begins with. */
 export interface Signer {
@@ -51,7 +51,7 @@ export class Keyring {
   async ensureFirstKey(): Promise<boolean> {
     if (this.#entries.length > 0) return false
     const { database, keyEncryptionKey, clock } = this.#options
-    const made = await createKey(database, keyEncryptionKey, 1, new Date(clock.nowMilliseconds()))
+    const made = await createKey(database, keyEncryptionKey, 1, clock.nowMilliseconds())
     await this.load()
     return made
   }
@@ -75,7 +75,11 @@ export class Keyring {
 
 function toSigner(key: StoredKey): Signer {
   const header = JSON.stringify({ alg: key.algorithm, typ: 'at+jwt', kid: key.kid })
-  return { kid: key.kid, encodedHeader: Buffer.from(header).toString('base64url'), privateKey: key.privateKey }
+  return {
+    kid: key.kid,
+    encodedHeader: Buffer.from(header).toString('base64url'),
+    privateKey: key.privateKey,
+  }
 }
 
 /** A signed token in JWS compact form (RFC 7515 §7.1, RFC 7518 §3.4). `claims` is JSON text. */

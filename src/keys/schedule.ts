@@ -31,7 +31,8 @@ export function signingKeyAt<Key extends KeyMoments & { generation: number }>(
 ): Key | undefined {
   let latest: Key | undefined
   for (const key of keys) {
-    if (keyState(key, now) === 'signing' && (latest === undefined || key.generation > latest.generation)) latest = key
+    if (keyState(key, now) === 'signing' && (latest === undefined || key.generation > latest.generation))
+      latest = key
   }
   return latest
 }

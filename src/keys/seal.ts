@@ -20,7 +20,10 @@ export interface KeyEncryptionKey {
 
 export function keyEncryptionKey(bytes: Buffer): KeyEncryptionKey {
   if (bytes.length !== 32) throw new RangeError('a key-encryption key has 32 bytes')
-  return { id: hash('sha256', Buffer.concat([Buffer.from('mintmark-kek'), bytes]), 'hex').slice(0, 16), bytes }
+  return {
+    id: hash('sha256', Buffer.concat([Buffer.from('mintmark-kek'), bytes]), 'hex').slice(0, 16),
+    bytes,
+  }
 }
 
 export function seal(key: KeyEncryptionKey, plain: Buffer, context: string): Buffer {

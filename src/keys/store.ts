@@ -1,4 +1,4 @@
-import { type KeyObject, createPrivateKey, generateKeyPairSync } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 import type { Queryable } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
@@ -45,9 +45,10 @@ export async function createKey(
   database: Queryable,
   key: KeyEncryptionKey,
   generation: number,
-  now: Date,
+  nowMilliseconds: number,
 ): Promise<boolean> {
   const algorithm = 'ES256'
+  const now = new Date(nowMilliseconds)
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const jwk = await exportJWK(pair.publicKey)
   const kid = await calculateJwkThumbprint(jwk)
@@ -110,4 +111,5 @@ function describe(row: SigningKeyRow): KeyDescription {
 }
 
 const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000)
-const optionalSeconds = (moment: Date | null): number | undefined => (moment === null ? undefined : seconds(moment))
+const optionalSeconds = (moment: Date | null): number | undefined =>
+  moment === null ? undefined : seconds(moment)

@@ -13,12 +13,15 @@ import type { AuditRecord } from './record.ts'
  */
 
 /** `stale`: nothing was written, because the registry has moved on to `version`. Decide again. */
-export type CommitOutcome = { readonly committed: true } | { readonly committed: false; readonly version: number }
+export type CommitOutcome =
+  | { readonly committed: true }
+  | { readonly committed: false; readonly version: number }
 
 interface Waiting {
   /** The registry version decided on; undefined for a record that holds whatever the registry says. */
   readonly version: number | undefined
-  readonly record: AuditRecord
+  /** Undefined: only the version is to be checked. */
+  readonly record: AuditRecord | undefined
   /** Work that may run while the database writes: signing. */
   readonly meanwhile: (() => void) | undefined
   /** On the monotonic clock, in milliseconds. */
@@ -54,12 +57,18 @@ export class Committer {
   }
 
   /**
-   * Waits until the record is durable. `meanwhile` is called once at most, and only if it may matter.
+   * Waits until the record is durable, or, without one, until the version has proven to be current.
+   * `meanwhile` is called once at most, and only if it may matter.
    * @throws OAuthError `commit_queue_full`, or `ledger_unavailable` when the database fails or takes longer
    * than `commitTimeoutMilliseconds`; the record may exist all the same, a token must not.
    */
-  commit(version: number | undefined, record: AuditRecord, meanwhile?: () => void): Promise<CommitOutcome> {
-    if (this.#queue.length >= limits.commitQueueMax) return Promise.reject(new OAuthError('commit_queue_full'))
+  commit(
+    version: number | undefined,
+    record: AuditRecord | undefined,
+    meanwhile?: () => void,
+  ): Promise<CommitOutcome> {
+    if (this.#queue.length >= limits.commitQueueMax)
+      return Promise.reject(new OAuthError('commit_queue_full'))
     return new Promise((resolve, reject) => {
       const deadline = this.#options.clock.monotonicMilliseconds() + limits.commitTimeoutMilliseconds
       this.#queue.push({ version, record, meanwhile, deadline, resolve, reject, settled: false })
@@ -115,7 +124,7 @@ export class Committer {
       this.#head = undefined
       const linked = link(
         head,
-        batch.map((waiting) => waiting.record),
+        batch.flatMap((waiting) => waiting.record ?? []),
       )
       const answer = client.query<{ version: string }>({
         name: 'ledger_commit',

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Clock } from '../clock.ts'
 import type { Database, Queryable } from '../database/open.ts'
-import { OAuthError } from '../errors.ts'
+import type { OAuthError } from '../errors.ts'
 import { link } from './chain.ts'
 import { type CommitOutcome, Committer } from './commit.ts'
 import type { AuditRecord } from './record.ts'
@@ -17,7 +17,7 @@ export interface Ledger {
   commit(version: number | undefined, record: AuditRecord, meanwhile?: () => void): Promise<CommitOutcome>
   /**
    * Records a refusal: by itself, like any other commit, or counted among others when there are too many.
-   * A counted one needs no answer from the database and is never stale.
+   * Also a counted one may turn out stale: nobody is refused for what has changed.
    */
   refuse(record: AuditRecord, version?: number): Promise<CommitOutcome>
   /** Counts a refusal whose own record could not be written. */
@@ -54,7 +54,11 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   })
   const budget = new RefusalBudget()
 
-  const commit: Ledger['commit'] = async (version, record, meanwhile) => {
+  async function commit(
+    version: number | undefined,
+    record: AuditRecord | undefined,
+    meanwhile?: () => void,
+  ): Promise<CommitOutcome> {
     const outcome = await committer.commit(version, record, meanwhile)
     healthy = true
     return outcome
@@ -79,8 +83,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     commit,
     async refuse(record, version) {
       if (budget.spend(Math.floor(clock.monotonicMilliseconds() / 1000))) return await commit(version, record)
-      budget.count(record)
-      return { committed: true }
+      const outcome = version === undefined ? { committed: true as const } : await commit(version, undefined)
+      if (outcome.committed) budget.count(record)
+      return outcome
     },
     count: (record) => budget.count(record),
     get healthy() {
@@ -125,7 +130,10 @@ function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: st
   }
 }
 
-/** Whether an error says that the record was not written, as opposed to that it should not have been. */
-export function isLedgerFault(error: unknown): boolean {
-  return error instanceof OAuthError && (error.reason === 'ledger_unavailable' || error.reason === 'commit_queue_full')
+/** Whether an error says that the database cannot take a record now; then one more attempt would only take time. */
+export function isDatabaseFault(error: OAuthError): boolean {
+  const { reason } = error
+  return (
+    reason === 'ledger_unavailable' || reason === 'commit_queue_full' || reason === 'registry_unavailable'
+  )
 }

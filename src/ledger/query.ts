@@ -1,3 +1,4 @@
+// biome-ignore-all lint/style/noRestrictedGlobals: a row holds its moments as Date; no clock is read here.
 import type { Queryable } from '../database/open.ts'
 import type { AuditRecord } from './record.ts'
 

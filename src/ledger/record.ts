@@ -46,7 +46,13 @@ const plain = /^[\x20-\x7e]*$/
 const treacherous = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/g
 const replacement = '\ufffd'
 
-function bound(text: string, charactersMax: number, field: string, digest: Digest, cuts: Map<string, Cut>): string {
+function bound(
+  text: string,
+  charactersMax: number,
+  field: string,
+  digest: Digest,
+  cuts: Map<string, Cut>,
+): string {
   if (text.length <= charactersMax && plain.test(text)) return text
   const bounded = text.length > charactersMax ? text.slice(0, charactersMax) : text
   // A whole pair of surrogates is a character like any other; the expression sees only halves.

@@ -191,9 +191,9 @@ export class Registry {
   }
 
   #forget(subject: string, subjectId: string): void {
-    if (subjectId === '*') return this.#forgetEverything()
-    if (subject === 'resource') this.#resources.delete(subjectId)
-    if (subject === 'client') {
+    if (subjectId === '*') this.#forgetEverything()
+    else if (subject === 'resource') this.#resources.delete(subjectId)
+    else if (subject === 'client') {
       this.#clients.delete(subjectId)
       this.#unknown.delete(subjectId)
     }

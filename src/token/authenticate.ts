@@ -1,6 +1,6 @@
 import type { RegisteredClient } from '../clients/client.ts'
 import type { FailureLimit } from '../clients/failure-limit.ts'
-import { UnusableHash, secretIdOf } from '../clients/secret.ts'
+import { secretIdOf, UnusableHash } from '../clients/secret.ts'
 import type { Verification } from '../clients/verification.ts'
 import type { Proof } from './decide.ts'
 import type { ClientCredentials } from './request.ts'

@@ -1,7 +1,7 @@
 import type { RegisteredClient } from '../clients/client.ts'
 import { networkContains } from '../clients/network.ts'
 import type { RefusalReason } from '../errors.ts'
-import { type View, onlyAudience } from '../registry/registry.ts'
+import { onlyAudience, type View } from '../registry/registry.ts'
 import type { TokenRequest } from './request.ts'
 
 /** What a client could prove when it was asked to. */
@@ -34,7 +34,13 @@ export interface Denial {
  * address and now (seconds). Made again, from the same proof, whenever the registry moves on before the
  * commit. A proof is worth something only for the hash it was made with: replacing a hash ends it here.
  */
-export function decide(request: TokenRequest, proof: Proof, view: View, address: string, now: number): Grant | Denial {
+export function decide(
+  request: TokenRequest,
+  proof: Proof,
+  view: View,
+  address: string,
+  now: number,
+): Grant | Denial {
   const reason = judgeClient(request, proof, view.client, address, now)
   if (reason !== undefined) return { granted: false, reason }
   return decideGrant(request, view)
@@ -60,13 +66,15 @@ function judgeClient(
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
     return 'network_not_allowed'
   }
-  if (client.tokenEndpointAuthMethod !== request.credentials.method) return 'authentication_method_not_registered'
+  if (client.tokenEndpointAuthMethod !== request.credentials.method)
+    return 'authentication_method_not_registered'
   return undefined
 }
 
 /** Which audience and scopes (RFC 8707 §2, RFC 6749 §3.3). Nothing is ever dropped silently. */
 function decideGrant(request: TokenRequest, { client, resource }: View): Grant | Denial {
-  if (client === undefined || client.access.size === 0) return { granted: false, reason: 'client_without_access' }
+  if (client === undefined || client.access.size === 0)
+    return { granted: false, reason: 'client_without_access' }
   const audience = request.target ?? onlyAudience(client)
   if (audience === undefined) return { granted: false, reason: 'target_missing' }
   const granted = client.access.get(audience)
@@ -81,7 +89,8 @@ function decideGrant(request: TokenRequest, { client, resource }: View): Grant |
     return { granted: true, clientId, audience, scopes, lifetimeSeconds }
   }
   for (const scope of request.scopes) {
-    if (!granted.includes(scope) || !resource.scopes.has(scope)) return { granted: false, reason: 'scope_not_granted' }
+    if (!granted.includes(scope) || !resource.scopes.has(scope))
+      return { granted: false, reason: 'scope_not_granted' }
   }
   return { granted: true, clientId, audience, scopes: request.scopes, lifetimeSeconds }
 }

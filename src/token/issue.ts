@@ -2,14 +2,14 @@ import type { SecretUses } from '../clients/secret-uses.ts'
 import type { Clock } from '../clock.ts'
 import { OAuthError } from '../errors.ts'
 import { type Keyring, signToken } from '../keys/keyring.ts'
-import { type Ledger, isLedgerFault } from '../ledger/ledger.ts'
+import { isDatabaseFault, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import { limits } from '../limits.ts'
 import type { Registry } from '../registry/registry.ts'
 import { type AuthenticationEdges, authenticate } from './authenticate.ts'
 import { accessTokenClaims } from './claims.ts'
-import { type Grant, type Proof, decide } from './decide.ts'
-import { type Claimed, type RawTokenRequest, type TokenRequest, parseTokenRequest } from './request.ts'
+import { decide, type Grant, type Proof } from './decide.ts'
+import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 
 /**
  * The whole grant, top to bottom: parse, authenticate, decide, commit, release.
@@ -83,7 +83,10 @@ async function decideAndCommit(
         await registry.refresh(outcome.version)
       } else {
         refusal = new OAuthError(decision.reason)
-        const outcome = await ledger.refuse(refusalRecord(clock, origin, claimed, refusal, proof), view.version)
+        const outcome = await ledger.refuse(
+          refusalRecord(clock, origin, claimed, refusal, proof),
+          view.version,
+        )
         if (outcome.committed) break
         await registry.refresh(outcome.version)
         refusal = undefined
@@ -158,7 +161,7 @@ export async function recordRefusal(
 ): Promise<OAuthError> {
   const refusal = error instanceof OAuthError ? error : new OAuthError('internal_error', { cause: error })
   const record = refusalRecord(edges.clock, origin, claimed, refusal, proof)
-  if (isLedgerFault(refusal)) {
+  if (isDatabaseFault(refusal)) {
     edges.ledger.count(record)
     return refusal
   }

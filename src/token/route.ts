@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError, type RefusalReason } from '../errors.ts'
-import { type Log, describeError, logRequest } from '../log.ts'
-import { type IssueEdges, type Origin, issueToken, recordRefusal } from './issue.ts'
+import { describeError, type Log, logRequest } from '../log.ts'
+import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
 import type { Claimed } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
@@ -36,7 +36,12 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const claimed: Claimed = {}
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       pending.set(request, claimed)
-      const issued = await issueToken(options, { rawHeaders: request.raw.rawHeaders, body }, originOf(request), claimed)
+      const issued = await issueToken(
+        options,
+        { rawHeaders: request.raw.rawHeaders, body },
+        originOf(request),
+        claimed,
+      )
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       reply.headers(answerHeaders)
       logRequest(options.log, { ...eventOf(request, reply, 200, claimed), outcome: 'issued' })
@@ -50,7 +55,8 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
 /** RFC 6749 §5.1: tokens and refusals are never to be stored. */
 const answerHeaders = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
 
-const formType = /^application\/x-www-form-urlencoded[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?;?[ \t]*$/i
+const formType =
+  /^application\/x-www-form-urlencoded[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?;?[ \t]*$/i
 
 function checkMessage(request: FastifyRequest): void {
   if (request.method !== 'POST') throw new OAuthError('method_not_allowed')
@@ -91,7 +97,11 @@ function answerRefusal(
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', String(refusal.retryAfterSeconds))
   // Whatever part of the body was not read is not a next request.
   if (refusal.status === 413 || refusal.reason === 'body_incomplete') reply.header('connection', 'close')
-  logRequest(log, { ...eventOf(request, reply, refusal.status, claimed), outcome: 'refused', reason: refusal.reason })
+  logRequest(log, {
+    ...eventOf(request, reply, refusal.status, claimed),
+    outcome: 'refused',
+    reason: refusal.reason,
+  })
   if (refusal.status >= 500 && refusal.cause !== undefined) {
     log.error({ event: 'fault', requestId: request.id, error: describeError(refusal.cause) }, refusal.reason)
   }

@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket, connect } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'

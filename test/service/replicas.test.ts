@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
 import {
   orders,
   registerClient,
@@ -44,28 +44,6 @@ async function hammer(client: TestClient, until: () => boolean): Promise<number[
   return statuses
 }
 
-interface Position {
-  chain: number
-  seq: string
-}
-
-async function lastPositions(): Promise<Position[]> {
-  return await database.query<Position>('SELECT chain, max(seq) AS seq FROM audit_record GROUP BY chain')
-}
-
-async function issuedAfter(client: TestClient, positions: readonly Position[]): Promise<number> {
-  let issued = 0
-  for (const { chain, seq } of positions) {
-    const [row] = await database.query<{ number: string }>(
-      `SELECT count(*) AS number FROM audit_record
-        WHERE outcome = 'issued' AND client_id = $1 AND chain = $2 AND seq > $3`,
-      [client.clientId, chain, seq],
-    )
-    issued += Number(row?.number)
-  }
-  return issued
-}
-
 describe('after the transaction', () => {
   const changes = [
     ['that disables a client', `UPDATE client SET status = 'disabled' WHERE client_id = $1`],
@@ -95,13 +73,11 @@ describe('after the transaction', () => {
     const hammering = hammer(client, () => stopped)
     await sleep(150)
     await database.query(statement, [client.clientId])
-    // Whatever is recorded from here on comes after the change.
-    const positions = await lastPositions()
     await sleep(150)
     stopped = true
     const statuses = await hammering
     expect(statuses).toContain(200)
-    expect(await issuedAfter(client, positions)).toBe(0)
+    expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
     expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).not.toBe(200)
     expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).not.toBe(200)
   })

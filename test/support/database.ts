@@ -44,3 +44,18 @@ export async function administer(url: string, statement: string): Promise<void> 
     await client.end()
   }
 }
+
+/**
+ * How many tokens of a client were recorded after the registry's latest change, in the order in which the
+ * database committed: the oracle of "in force on every replica when the transaction commits".
+ */
+export async function issuedSinceLatestChange(database: FreshDatabase, clientId: string): Promise<number> {
+  const rows = await database.query(
+    `SELECT 1 FROM audit_record
+      WHERE outcome = 'issued' AND client_id = $1
+        AND pg_xact_commit_timestamp(xmin) >
+          (SELECT pg_xact_commit_timestamp(xmin) FROM registry_change_set ORDER BY version DESC LIMIT 1)`,
+    [clientId],
+  )
+  return rows.length
+}

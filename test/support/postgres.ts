@@ -12,10 +12,13 @@ declare module 'vitest' {
   }
 }
 
-/** One real PostgreSQL for the whole run, and in it one migrated database that every test copies. */
+/**
+ * One real PostgreSQL for the whole run, and in it one migrated database that every test copies. It keeps the
+ * time of every commit, so that a test can ask which of two came first.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-test-'))
-  const server = await openEmbedded(directory)
+  const server = await openEmbedded(directory, { settings: { track_commit_timestamp: 'on' } })
   await administer(server.url, 'CREATE DATABASE template_mintmark')
   await migrate(withDatabase(server.url, 'template_mintmark'))
   project.provide('postgresUrl', server.url)

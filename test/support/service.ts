@@ -7,7 +7,7 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import { createLog } from '../../src/log.ts'
 import { openService, type Service } from '../../src/server.ts'
-import { freshDatabase, type FreshDatabase } from './database.ts'
+import { type FreshDatabase, freshDatabase } from './database.ts'
 
 export interface TestService {
   readonly service: Service

@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { LedgerTail } from '../ledger/follow.ts'
+import { type AuditEntry, type AuditFilter, findRecords, recordTypes } from '../ledger/query.ts'
+import { momentText, optionalMoment } from '../moment.ts'
+import { didYouMean } from '../suggest.ts'
+import { pastMoment } from './arguments.ts'
+import { defineCommand, usageError } from './command.ts'
+import { type Connection, Interrupted, withDatabase } from './connect.ts'
+import { isOutputClosed, json, jsonLine, note, OutputClosed, print } from './output.ts'
+import { Table } from './table.ts'
+
+const followMilliseconds = 500
+const limitDefault = 50
+const limitMax = 10_000
+
+export const auditList = defineCommand({
+  path: ['audit', 'list'],
+  summary: 'show what was issued, refused and changed, the newest last',
+  details:
+    'Every token, every refusal and every change of the registry has a record. REASON says more than the caller\n' +
+    'was told. With --follow it goes on until you stop it with Ctrl-C.',
+  options: {
+    client: { type: 'string', value: 'CLIENT', description: 'only this client id' },
+    outcome: {
+      type: 'string',
+      value: 'OUTCOME',
+      description: 'only issued, refused, created, changed, disabled, …',
+    },
+    type: { type: 'string', value: 'TYPE', description: `only ${recordTypes.join(', ')}` },
+    since: { type: 'string', value: 'MOMENT', description: 'from 2h ago, or from 2027-01-31T00:00:00Z on' },
+    until: { type: 'string', value: 'MOMENT', description: 'before that moment' },
+    jti: { type: 'string', value: 'UUID', description: 'the record of one token' },
+    limit: {
+      type: 'string',
+      value: 'NUMBER',
+      description: `at most so many, the newest (default ${limitDefault})`,
+    },
+    follow: { type: 'boolean', description: 'then show new ones as they come' },
+    json: { type: 'boolean', description: 'print a JSON array; with --follow one JSON object a line' },
+  },
+  examples: [
+    ['bin/mintmark audit list --outcome refused --since 2h', 'who was turned away lately, and why'],
+    ['bin/mintmark audit list --client billing --follow', 'watch one client'],
+    ['bin/mintmark audit list --jti 4f9c2b1e-7a53-4d0e-9d3c-5b8f1f0a6c2d', 'where a token came from'],
+    ['bin/mintmark audit list --type client --since 30d --json', 'who changed which clients this month'],
+  ],
+  async run(options) {
+    await withDatabase(async (connection) => {
+      const filter = readFilter(options, connection.clock.nowSeconds())
+      const limit = readLimit(options.limit)
+      if (options.follow) return await follow(connection, filter, limit, options.json)
+      const now = connection.clock.nowMilliseconds()
+      const entries = await findRecords(connection.database.prisma, filter, limit, now)
+      if (options.json) print(`${json(entries.map(entryFields))}\n`)
+      else if (entries.length === 0) note('No records match.')
+      else print(entryTable().render(entries.map(entryRow)))
+      if (entries.length === limit && options.limit === undefined) {
+        note(`The newest ${limit}; --limit, --since and --until show others.`)
+      }
+    }).catch((error: unknown) => {
+      // Ctrl-C is how one stops following, and no failure.
+      if (options.follow && error instanceof Interrupted && error.message === 'SIGINT') return
+      throw error
+    })
+  },
+})
+
+async function follow(
+  connection: Connection,
+  filter: AuditFilter,
+  limit: number,
+  asJson: boolean,
+): Promise<void> {
+  const { database, clock, signal } = connection
+  const tail = new LedgerTail()
+  const table = entryTable()
+  const show = (entries: readonly AuditEntry[]): void => {
+    if (isOutputClosed()) throw new OutputClosed()
+    if (asJson) print(entries.map((entry) => `${jsonLine(entryFields(entry))}\n`).join(''))
+    else print(table.render(entries.map(entryRow)))
+  }
+  show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
+  while (!signal.aborted && !isOutputClosed()) {
+    for await (const entries of tail.read(database.prisma, filter, clock.nowMilliseconds())) show(entries)
+    await sleep(followMilliseconds, undefined, { signal })
+  }
+}
+
+interface FilterOptions {
+  readonly client: string | undefined
+  readonly outcome: string | undefined
+  readonly type: string | undefined
+  readonly since: string | undefined
+  readonly until: string | undefined
+  readonly jti: string | undefined
+}
+
+function readFilter(options: FilterOptions, now: number): AuditFilter {
+  const { client, outcome, type, since, until, jti } = options
+  const knownType = recordTypes.find((known) => known === type)
+  if (type !== undefined && knownType === undefined) {
+    throw usageError(`--type: must be one of ${recordTypes.join(', ')}.${didYouMean(type, recordTypes)}`)
+  }
+  if (jti !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
+    throw usageError('--jti: must be a UUID, as in the claim "jti" of a token.')
+  }
+  return {
+    type: knownType,
+    outcome,
+    clientId: client,
+    jti: jti?.toLowerCase(),
+    since: since === undefined ? undefined : pastMoment('since', since, now),
+    until: until === undefined ? undefined : pastMoment('until', until, now),
+  }
+}
+
+function readLimit(text: string | undefined): number {
+  if (text === undefined) return limitDefault
+  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0
+  if (limit >= 1 && limit <= limitMax) return limit
+  throw usageError(
+    `--limit: must be a whole number from 1 to ${limitMax}; --since and --until cut out what you need.`,
+  )
+}
+
+function entryTable(): Table {
+  return new Table([
+    { title: 'TIME' },
+    { title: 'OUTCOME' },
+    { title: 'CLIENT', shrinks: true },
+    { title: 'AUDIENCE', shrinks: true },
+    { title: 'SCOPE', shrinks: true },
+    { title: 'REASON', shrinks: true },
+    { title: 'ADDRESS' },
+    { title: 'CREDENTIAL' },
+    { title: 'JTI' },
+  ])
+}
+
+function entryRow(entry: AuditEntry): string[] {
+  const milliseconds = String(entry.time % 1000).padStart(3, '0')
+  const time = `${momentText(Math.floor(entry.time / 1000))
+    .replace('T', ' ')
+    .slice(0, -1)}.${milliseconds}Z`
+  const outcome = entry.type === 'token' ? entry.outcome : `${entry.type} ${entry.outcome}`
+  return [
+    time,
+    (entry.count ?? 1) > 1 ? `${outcome} ×${entry.count}` : outcome,
+    entry.clientId ?? '-',
+    entry.audience ?? '-',
+    entry.scope ?? '-',
+    entry.reason ?? describeDetail(entry.detail),
+    entry.address ?? '-',
+    entry.credentialId ?? '-',
+    entry.jti ?? '-',
+  ]
+}
+
+/** Who changed what, where a refusal has its reason. */
+function describeDetail(detail: AuditEntry['detail']): string {
+  if (typeof detail?.['by'] !== 'string') return '-'
+  const changes = detail['changes']
+  const fields =
+    typeof changes === 'object' && changes !== null ? ` (${Object.keys(changes).join(', ')})` : ''
+  return `by ${detail['by']}${fields}`
+}
+
+function entryFields(entry: AuditEntry): Record<string, unknown> {
+  return {
+    time: `${momentText(Math.floor(entry.time / 1000)).slice(0, -1)}.${String(entry.time % 1000).padStart(3, '0')}Z`,
+    type: entry.type,
+    outcome: entry.outcome,
+    error: entry.error ?? null,
+    reason: entry.reason ?? null,
+    client_id: entry.clientId ?? null,
+    authentication_method: entry.authenticationMethod ?? null,
+    credential_id: entry.credentialId ?? null,
+    audience: entry.audience ?? null,
+    scope: entry.scope ?? null,
+    jti: entry.jti ?? null,
+    kid: entry.kid ?? null,
+    expires_at: optionalMoment(entry.expiresAt),
+    address: entry.address ?? null,
+    user_agent: entry.userAgent ?? null,
+    request_id: entry.requestId ?? null,
+    count: entry.count ?? 1,
+    detail: entry.detail ?? null,
+    chain: entry.chain,
+    seq: entry.seq,
+    hash: entry.hash,
+  }
+}

@@ -1,0 +1,121 @@
+import { OperatorError } from '../errors.ts'
+import { release } from '../release.ts'
+import { didYouMean } from '../suggest.ts'
+import { parseArguments } from './arguments.ts'
+import { auditList } from './audit.ts'
+import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './clients.ts'
+import { type Command, exitCodes, usageError } from './command.ts'
+import { Interrupted } from './connect.ts'
+import { clientsCreate } from './create-client.ts'
+import { type CommandGroup, commandHelp, groupHelp } from './help.ts'
+import { keysList } from './keys.ts'
+import { migrate } from './migrate.ts'
+import { note, OutputClosed, print, watchOutput } from './output.ts'
+import { resourcesList } from './resources.ts'
+import { secretsAdd, secretsList, secretsRevoke } from './secrets.ts'
+import { seed } from './seed.ts'
+import { serve } from './serve.ts'
+import { start } from './start.ts'
+import { token } from './token.ts'
+
+/** Every command, in the order of the help. What is not in here does not exist. */
+export const commands: readonly Command[] = [
+  start,
+  serve,
+  migrate,
+  seed,
+  clientsList,
+  clientsShow,
+  clientsCreate,
+  clientsDisable,
+  clientsEnable,
+  clientsDelete,
+  secretsAdd,
+  secretsList,
+  secretsRevoke,
+  resourcesList,
+  keysList,
+  auditList,
+  token,
+]
+
+const groups: readonly CommandGroup[] = [
+  { path: ['clients'], summary: 'machines that may ask for tokens, and their secrets' },
+  {
+    path: ['clients', 'secrets'],
+    summary: "clients' secrets: several are valid at once, so that one can be replaced without a gap",
+  },
+  { path: ['resources'], summary: 'what tokens are for' },
+  { path: ['keys'], summary: 'the keys that sign tokens' },
+  { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },
+]
+
+/** @returns the exit code. */
+export async function main(given: readonly string[]): Promise<number> {
+  watchOutput()
+  try {
+    await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
+    return exitCodes.ok
+  } catch (error) {
+    return explain(error)
+  }
+}
+
+async function dispatch(given: readonly string[]): Promise<void> {
+  const words = wordsOf(given)
+  const command = commands.find(({ path }) => path.every((word, index) => words[index] === word))
+  if (command !== undefined) {
+    const { help, options, positionals } = parseArguments(command, given.slice(command.path.length))
+    if (help) print(commandHelp(command))
+    else await command.run(options, positionals)
+    return
+  }
+  const [first] = given
+  if (first === '--version' || first === '-V') return print(`${release}\n`)
+  const path = knownPrefix(words)
+  const next = given[path.length]
+  if (next === '--help' || next === '-h') return print(groupHelp(path, commands, groups))
+  const program = ['bin/mintmark', ...path].join(' ')
+  if (next === undefined) throw usageError(`say what to do.\n\n${groupHelp(path, commands, groups)}`)
+  if (next.startsWith('-'))
+    throw usageError(`${next}: options come after the command. "${program} --help" lists commands.`)
+  const known = new Set(
+    commands.filter((each) => startsWith(each.path, path)).map((each) => each.path[path.length] ?? ''),
+  )
+  throw usageError(
+    `there is no command "${[...path, next].join(' ')}".${didYouMean(next, known)} "${program} --help" lists them.`,
+  )
+}
+
+function wordsOf(given: readonly string[]): readonly string[] {
+  const end = given.findIndex((argument) => argument.startsWith('-'))
+  return end === -1 ? given : given.slice(0, end)
+}
+
+/** The words that lead to a group of commands, as far as they do. */
+function knownPrefix(words: readonly string[]): readonly string[] {
+  let length = 0
+  while (length < words.length && commands.some(({ path }) => startsWith(path, words.slice(0, length + 1))))
+    length += 1
+  return words.slice(0, length)
+}
+
+function startsWith(path: readonly string[], prefix: readonly string[]): boolean {
+  return prefix.every((word, index) => path[index] === word)
+}
+
+/** Says why it ended, in one line where the reason is known. @returns the exit code. */
+function explain(error: unknown): number {
+  if (error instanceof OutputClosed) return exitCodes.ok
+  if (error instanceof Interrupted) return error.exitCode
+  if (error instanceof OperatorError) {
+    note(`mintmark: ${error.message}`)
+    return error.exitCode
+  }
+  note(
+    `mintmark: this should not have happened; please report it.\n${error instanceof Error ? error.stack : String(error)}`,
+  )
+  return exitCodes.failed
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,45 @@
+import { readResources } from '../registry/store.ts'
+import { defineCommand, jsonOption } from './command.ts'
+import { withDatabase } from './connect.ts'
+import { json, note, print } from './output.ts'
+import { Table } from './table.ts'
+
+export const resourcesList = defineCommand({
+  path: ['resources', 'list'],
+  summary: 'list the resources that tokens are for',
+  details: 'Resources are made and changed with "seed".',
+  options: { ...jsonOption },
+  examples: [['bin/mintmark resources list', 'their audiences, scopes and how long tokens live, in seconds']],
+  async run(options) {
+    await withDatabase(async ({ database }) => {
+      const resources = [...(await readResources(database.prisma)).values()]
+      if (options.json) {
+        const shown = resources.map(({ audience, name, scopes, tokenLifetimeSeconds }) => ({
+          audience,
+          name,
+          scopes,
+          token_lifetime: tokenLifetimeSeconds,
+        }))
+        print(`${json({ resources: shown })}\n`)
+        return
+      }
+      if (resources.length === 0) {
+        note('No resources. "bin/mintmark seed --help" shows how to make some.')
+        return
+      }
+      const table = new Table([
+        { title: 'AUDIENCE' },
+        { title: 'NAME', shrinks: true },
+        { title: 'LIFETIME', alignRight: true },
+        { title: 'SCOPES', shrinks: true },
+      ])
+      const rows = resources.map(({ audience, name, tokenLifetimeSeconds, scopes }) => [
+        audience,
+        name,
+        `${tokenLifetimeSeconds} s`,
+        scopes.join(' '),
+      ])
+      print(table.render(rows))
+    })
+  },
+})

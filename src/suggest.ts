@@ -1,0 +1,34 @@
+/** What somebody who mistyped a word probably meant: the end of a message, or nothing. */
+export function didYouMean(word: string, known: Iterable<string>): string {
+  let best: string | undefined
+  // A third of the letters may be wrong; past that a suggestion is a guess about something else.
+  let bestDistance = Math.floor(Math.max(word.length, 3) / 3) + 1
+  for (const candidate of known) {
+    if (Math.abs(candidate.length - word.length) >= bestDistance) continue
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
+    if (distance < bestDistance) {
+      best = candidate
+      bestDistance = distance
+    }
+  }
+  return best === undefined ? '' : ` Did you mean "${best}"?`
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours between two words. Only for short words. */
+function editDistance(first: string, second: string): number {
+  let before: number[] = []
+  let row = Array.from({ length: second.length + 1 }, (_, index) => index)
+  for (let i = 0; i < first.length; i += 1) {
+    const next = [i + 1]
+    for (let j = 0; j < second.length; j += 1) {
+      const replaced = (row[j] ?? 0) + (first[i] === second[j] ? 0 : 1)
+      let least = Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1)
+      const swapped = i > 0 && j > 0 && first[i] === second[j - 1] && first[i - 1] === second[j]
+      if (swapped) least = Math.min(least, (before[j - 1] ?? 0) + 1)
+      next.push(least)
+    }
+    before = row
+    row = next
+  }
+  return row.at(-1) ?? 0
+}

@@ -1,0 +1,121 @@
+/**
+ * Whoever does not know the command line learns it from the command line: every command explains itself, a
+ * mistake is answered with what was probably meant, and a wrong call does nothing (exit code 2).
+ */
+import { execFile, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, test, vi } from 'vitest'
+import { parseArguments } from '../../src/cli/arguments.ts'
+import { exitCodes } from '../../src/cli/command.ts'
+import { commandHelp } from '../../src/cli/help.ts'
+import { commands, main } from '../../src/cli/main.ts'
+import { release } from '../../src/release.ts'
+import { command } from './command.ts'
+
+const launcher = fileURLToPath(new URL('../../bin/mintmark', import.meta.url))
+
+describe('help', () => {
+  test('at every level, from the real program', async () => {
+    const calls = [
+      ['--help'],
+      ['help', 'clients'],
+      ['clients', '--help'],
+      ['clients', 'secrets', '-h'],
+      ['audit', '--help'],
+    ]
+    for (const outcome of await Promise.all(calls.map((call) => command({}, ...call)))) {
+      expect(outcome).toMatchObject({ code: 0, stderr: '' })
+      expect(outcome.stdout).toContain('Usage: bin/mintmark')
+      expect(outcome.stdout).toContain('COMMAND --help')
+    }
+  })
+
+  test('of one command, from the launcher', async () => {
+    const { stdout } = await promisify(execFile)(launcher, ['clients', 'create', '--help'])
+    expect(stdout).toContain('Usage: bin/mintmark clients create CLIENT [options]')
+  })
+
+  test.each(commands.map((each) => [each.path.join(' '), each] as const))('of "%s"', (_name, each) => {
+    const text = commandHelp(each)
+    for (const option of Object.keys(each.options)) expect(text).toContain(`--${option}`)
+    expect(each.examples.length).toBeGreaterThan(0)
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
+    expect(parseArguments(each, ['--help']).help).toBe(true)
+  })
+
+  test('shows only examples that are called rightly', () => {
+    for (const [line] of commands.flatMap((each) => each.examples)) {
+      for (const [, call = ''] of line.matchAll(/bin\/mintmark ([^&)|]+)/g)) {
+        const words = call.replaceAll(/\\\n/g, ' ').trim().split(/\s+/)
+        const each = commands.find(({ path }) => path.every((word, index) => words[index] === word))
+        expect(each, line).toBeDefined()
+        if (each !== undefined) parseArguments(each, words.slice(each.path.length))
+      }
+    }
+  })
+
+  test('says which release this is', async () => {
+    expect(await command({}, '--version')).toMatchObject({ code: 0, stdout: `${release}\n` })
+  })
+})
+
+describe('a wrong call', () => {
+  test.each<[call: string, says: string]>([
+    ['', 'say what to do'],
+    ['clients', 'say what to do'],
+    ['clinets list', 'Did you mean "clients"?'],
+    ['clients lsit', 'Did you mean "list"?'],
+    ['clients secrets lost a', 'Did you mean "list"?'],
+    ['--json clients list', 'options come after the command'],
+    ['clients list --jsno', 'Did you mean "--json"?'],
+    ['clients list --json=yes', '--json takes no value'],
+    ['clients list --status', '--status needs a value'],
+    ['clients list --status --json', 'needs a value'],
+    ['clients list --status active --status active', 'is given twice'],
+    ['clients list --status actve', 'Did you mean "active"?'],
+    ['clients show', 'needs CLIENT'],
+    ['clients show a b', 'does not take "b"'],
+    ['clients create a%b', 'CLIENT: "a%b" is no client id'],
+    ['clients create a --access https://a.example', 'AUDIENCE=SCOPE,SCOPE'],
+    ['clients create a --access https://a.example=a --access https://a.example=b', 'is named twice'],
+    ['clients create a --allow-network 10.0.0.1/8', '10.0.0.0/8'],
+    ['clients create a --auth-method basic', 'client_secret_basic'],
+    ['clients create a --expires-at tomorrow', '2027-01-31T23:59:59Z'],
+    ['clients secrets add a --expires-in 1d --expires-at 2099-01-01T00:00:00Z', 'use one of them'],
+    ['token a --url localhost', '--url'],
+    ['seed', 'needs FILE'],
+  ])('"%s"', async (call, says) => {
+    const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    try {
+      expect(await main(call.split(' ').filter((word) => word !== ''))).toBe(exitCodes.usage)
+      const text = written.mock.calls.map(([chunk]) => String(chunk)).join('')
+      expect(text).toMatch(/^mintmark: /)
+      expect(text).toContain(says)
+    } finally {
+      written.mockRestore()
+    }
+  })
+
+  test('from the real program', async () => {
+    const outcome = await command({}, 'clients', 'lsit')
+    expect(outcome).toMatchObject({ code: 2, stdout: '' })
+    expect(outcome.stderr).toBe(
+      'mintmark: there is no command "clients lsit". Did you mean "list"? "bin/mintmark clients --help" lists them.\n',
+    )
+  })
+})
+
+test('a reader that has heard enough is no error', async () => {
+  const child = spawn(
+    '/bin/sh',
+    ['-c', `"$0" "$1" --help | head -1; echo "done"`, process.execPath, 'src/cli/main.ts'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
+  await new Promise((resolve) => child.once('close', resolve))
+  expect(output).toBe(`Mintmark ${release}: an OAuth 2.0 token service for machines.\ndone\n`)
+})

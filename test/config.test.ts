@@ -1,0 +1,425 @@
+/** Every setting means what it says, or stops the start with one line that names it. No secret is ever in it. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type Config, readConfig, settingNames } from '../src/config.ts'
+import { OperatorError } from '../src/errors.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+
+let files = 0
+function fileOf(content: string): string {
+  files += 1
+  const path = join(directory, `setting-${files}`)
+  writeFileSync(path, content)
+  return path
+}
+
+/** Self-signed, for `mintmark-test`. Of no use to anybody. */
+const certificate = `-----BEGIN CERTIFICATE-----
+MIIBhjCCAS2gAwIBAgIUPgyPZrPzsPHIdhOv7Bz7JoU9lq4wCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNbWludG1hcmstdGVzdDAgFw0yNjExMjIwNDIwNTRaGA8yMTI2
+MTAyOTA0MjA1NFowGDEWMBQGA1UEAwwNbWludG1hcmstdGVzdDBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABF8sHkslqYbgnHEiviqMTpIshVOLvy9GKgNaD2VV7ZaQ
+XuQCsm13tdpXIW72rINbGmrpy+3kCGenZO4XEa+rD9GjUzBRMB0GA1UdDgQWBBQu
+/7RdBCkmg5mD9K3ms7BOVUBoXzAfBgNVHSMEGDAWgBQu/7RdBCkmg5mD9K3ms7BO
+VUBoXzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIFvUtBbssQry
+xEkBRMjOy7Y7mUkf1MlmGW/3Nsvu0i60AiAz5HMATOfKRXnqEU4m/QS/kxGxeH1C
++N+K58sl2hjARg==
+-----END CERTIFICATE-----`
+const privateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmWunAmd4d4++avJs
+eA4UDi8sqO6LKJ9Td0vmhdr8atChRANCAARfLB5LJamG4JxxIr4qjE6SLIVTi78v
+RioDWg9lVe2WkF7kArJtd7XaVyFu9qyDWxpq6cvt5Ahnp2TuFxGvqw/R
+-----END PRIVATE KEY-----`
+/** A key of the same kind that belongs to no certificate here. */
+const strangersKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5Fgy4gZiKsiNZidv
+Nl9wlERufBhLfoRD+c4UvjZ2t7ChRANCAASK7SG55Xmg+vBlrbv0aO/BTdf44ijh
+7iJ8vYFeG8XclSnq4JCqPllBe4KPph5lkNJf5AZ9Sw4Y292FoQZkoinN
+-----END PRIVATE KEY-----`
+const tls = { MINTMARK_TLS_CERTIFICATE: certificate, MINTMARK_TLS_PRIVATE_KEY: privateKey }
+const key = Buffer.from(Array.from({ length: 32 }, (_, index) => 255 - index))
+
+type Environment = Readonly<Record<string, string>>
+
+/** The message that stops the start. Anything but an OperatorError of one line is a fault of its own. */
+function refusalOf(environment: Environment): string {
+  try {
+    readConfig(environment)
+  } catch (error) {
+    expect(error).toBeInstanceOf(OperatorError)
+    const { message } = error as OperatorError
+    expect(message).not.toMatch(/[\r\n]/)
+    return message
+  }
+  throw new Error('nothing was refused')
+}
+
+describe('defaults', () => {
+  test('without any setting it listens on loopback, over plain HTTP, with a database of its own', () => {
+    const { argon2ParallelMax, ...config } = readConfig({})
+    expect(config).toEqual({
+      host: '127.0.0.1',
+      port: 8080,
+      databaseUrl: undefined,
+      dataDirectory: resolve('data'),
+      issuer: 'http://127.0.0.1:8080',
+      keyEncryptionKey: undefined,
+      tls: undefined,
+      trustedProxies: [],
+      registryClientsMax: 100_000,
+      failuresPerClientMax: 30,
+      failuresPerAddressMax: 100,
+      logLevel: 'info',
+    })
+    expect(argon2ParallelMax).toBeGreaterThanOrEqual(1)
+    expect(argon2ParallelMax).toBeLessThanOrEqual(4)
+  })
+
+  test('an empty variable is a variable that is not set, and so is its file', () => {
+    const empty = settingNames.flatMap((name) => [
+      [name, ''],
+      [`${name}_FILE`, ''],
+    ])
+    expect(readConfig(Object.fromEntries(empty))).toEqual(readConfig({}))
+  })
+
+  test('what is not ours is not looked at', () => {
+    expect(readConfig({ PATH: '/bin', MINT: 'x', mintmark_port: '1', NODE_ENV: 'production' })).toEqual(
+      readConfig({}),
+    )
+  })
+
+  test('nobody can change what was read', () => {
+    expect(Object.isFrozen(readConfig({}))).toBe(true)
+  })
+})
+
+type Accepted = [name: string, text: string, expected: Partial<Config>, others?: Environment]
+
+const loopbackName = { MINTMARK_ISSUER: 'https://tokens.example.com' }
+
+describe('what is accepted', () => {
+  test.each<Accepted>([
+    ['HOST', 'localhost', { host: 'localhost', issuer: 'http://localhost:8080' }],
+    ['HOST', '127.9.9.9', { host: '127.9.9.9', issuer: 'http://127.9.9.9:8080' }],
+    ['HOST', '::1', { host: '::1', issuer: 'http://[::1]:8080' }],
+    ['HOST', '0:0:0:0:0:0:0:1', { issuer: 'http://[::1]:8080' }],
+    ['HOST', '0.0.0.0', { host: '0.0.0.0' }, { ...tls, ...loopbackName }],
+    ['HOST', '::', { host: '::' }, { ...tls, ...loopbackName }],
+    ['HOST', 'fe80::1%eth0', { host: 'fe80::1%eth0' }, { ...tls, ...loopbackName }],
+    ['PORT', '1', { port: 1, issuer: 'http://127.0.0.1:1' }],
+    ['PORT', '80', { port: 80, issuer: 'http://127.0.0.1' }],
+    ['PORT', '65535', { port: 65_535 }],
+    ['PORT', '443', { port: 443, issuer: 'https://127.0.0.1' }, tls],
+    ['DATABASE_URL', 'postgresql://a:b@db:5432/m', { databaseUrl: 'postgresql://a:b@db:5432/m' }],
+    ['DATABASE_URL', 'postgres:///m?host=/run/p', { databaseUrl: 'postgres:///m?host=/run/p' }],
+    ['MINTMARK_DATA_DIR', '/var/lib/mintmark', { dataDirectory: '/var/lib/mintmark' }],
+    ['MINTMARK_DATA_DIR', 'here', { dataDirectory: resolve('here') }],
+    ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('base64'), { keyEncryptionKey: key }],
+    ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('base64').slice(0, 43), { keyEncryptionKey: key }],
+    ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('base64url'), { keyEncryptionKey: key }],
+    ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('hex'), { keyEncryptionKey: key }],
+    ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('hex').toUpperCase(), { keyEncryptionKey: key }],
+    [
+      'MINTMARK_TLS_CERTIFICATE',
+      certificate,
+      { tls: { certificate, privateKey }, issuer: 'https://127.0.0.1:8080' },
+      { MINTMARK_TLS_PRIVATE_KEY: privateKey },
+    ],
+    [
+      'MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP',
+      'yes',
+      { host: '0.0.0.0' },
+      { HOST: '0.0.0.0', ...loopbackName },
+    ],
+    ['MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP', 'no', { tls: undefined }],
+    ['MINTMARK_TRUSTED_PROXIES', '10.0.0.0/8', { trustedProxies: ['10.0.0.0/8'] }],
+    [
+      'MINTMARK_TRUSTED_PROXIES',
+      '10.0.0.1, 2001:db8::/32',
+      { trustedProxies: ['10.0.0.1', '2001:db8::/32'] },
+    ],
+    ['MINTMARK_REGISTRY_CLIENTS_MAX', '10', { registryClientsMax: 10 }],
+    ['MINTMARK_REGISTRY_CLIENTS_MAX', '10000000', { registryClientsMax: 10_000_000 }],
+    ['MINTMARK_ARGON2_PARALLEL_MAX', '1', { argon2ParallelMax: 1 }],
+    ['MINTMARK_ARGON2_PARALLEL_MAX', '64', { argon2ParallelMax: 64 }],
+    ['MINTMARK_FAILURES_PER_CLIENT_MAX', '1', { failuresPerClientMax: 1 }],
+    ['MINTMARK_FAILURES_PER_CLIENT_MAX', '1000000', { failuresPerClientMax: 1_000_000 }],
+    ['MINTMARK_FAILURES_PER_ADDRESS_MAX', '1', { failuresPerAddressMax: 1 }],
+    ['MINTMARK_FAILURES_PER_ADDRESS_MAX', '1000000', { failuresPerAddressMax: 1_000_000 }],
+    ['MINTMARK_LOG_LEVEL', 'trace', { logLevel: 'trace' }],
+    ['MINTMARK_LOG_LEVEL', 'silent', { logLevel: 'silent' }],
+  ])('%s=%j', (name, text, expected, others) => {
+    expect(readConfig({ ...others, [name]: text })).toMatchObject(expected)
+    // The same from a file, with the line break that editors and `echo` leave.
+    expect(readConfig({ ...others, [`${name}_FILE`]: fileOf(`${text}\n`) })).toMatchObject(expected)
+  })
+})
+
+const absurd: Readonly<Record<string, readonly string[]>> = {
+  HOST: [' ', '127.0.0.1 ', 'a b', 'http://localhost', 'host/path', '[::1]', 'a\nb', 'localhost\n', 'ü', '*'],
+  PORT: ['0', '65536', '-1', '+1', '8080.5', '8e3', '0x50', ' 80', '80\n', 'http', '１２', '9'.repeat(400)],
+  DATABASE_URL: [
+    'db',
+    'localhost:5432',
+    'mysql://a@b/c',
+    'http://a/b',
+    'postgresql:',
+    'postgresql://db:99999/m',
+    'file:data',
+    ' ',
+  ],
+  MINTMARK_ISSUER: [
+    'tokens.example.com',
+    'ftp://tokens.example.com',
+    'https://tokens.example.com/',
+    'https://tokens.example.com/a/',
+    'https://tokens.example.com?a',
+    'https://tokens.example.com/#a',
+    'https://tokens.example.com#',
+    'https://Tokens.example.com',
+    'HTTPS://tokens.example.com',
+    'https://tokens.example.com:443',
+    'https://tokens.example.com:99999',
+    'https://tokens.example.com/a/../b',
+    'https://user@tokens.example.com',
+    'https://user:word@tokens.example.com',
+    'https://tokens.example.com/a b',
+    'https://tokens.example.com/"',
+    'https://tökens.example.com',
+    'https://127.1',
+    ' https://tokens.example.com',
+    'https://tokens.example.com\n',
+    'https://',
+    'urn:mintmark',
+    'http://tokens.example.com',
+    'http://10.0.0.1',
+  ],
+  MINTMARK_KEY_ENCRYPTION_KEY: [
+    'short',
+    key.toString('base64').slice(0, 42),
+    `${key.toString('base64')}=`,
+    `${key.toString('base64')}AAAA`,
+    key.toString('hex').slice(1),
+    `${key.toString('hex').slice(1)}g`,
+    `${key.toString('base64').slice(0, 42)}!`,
+    ` ${key.toString('base64')}`,
+    '0'.repeat(32),
+  ],
+  MINTMARK_TLS_CERTIFICATE: ['/etc/tls.crt', privateKey, '-----BEGIN CERTIFICATE-----\nAAAA'],
+  MINTMARK_TLS_PRIVATE_KEY: [
+    '/etc/tls.key',
+    certificate,
+    '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA',
+    '-----BEGIN PRIVATE KEY-----\nAAAA',
+    strangersKey,
+  ],
+  MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
+  MINTMARK_TRUSTED_PROXIES: [
+    'yes',
+    'true',
+    '1',
+    'loopback',
+    '10.0.0.0/33',
+    '10.0.0.1/8',
+    '10.0.0.1,',
+    ',',
+    '10.0.0.1 10.0.0.2',
+    'proxy.example.com',
+    '0.0.0.0/0',
+    '::/0',
+    '10.0.0.1,::/0',
+    '::ffff:0.0.0.0/96',
+  ],
+  MINTMARK_REGISTRY_CLIENTS_MAX: ['0', '9', '10000001', '-1', 'many', '1e6', '100_000'],
+  MINTMARK_ARGON2_PARALLEL_MAX: ['0', '65', '1.5', 'auto'],
+  MINTMARK_FAILURES_PER_CLIENT_MAX: ['0', '1000001', '-1', 'none'],
+  MINTMARK_FAILURES_PER_ADDRESS_MAX: ['0', '1000001', '-1', 'none'],
+  MINTMARK_LOG_LEVEL: ['INFO', 'verbose', 'fatal', '30', 'info '],
+}
+
+describe('what makes no sense stops the start', () => {
+  // Every other setting has something that it cannot be; a directory can have any name.
+  test('nothing is without a refusal of its own', () => {
+    expect([...Object.keys(absurd), 'MINTMARK_DATA_DIR'].sort()).toEqual([...settingNames].sort())
+  })
+
+  const rows = Object.entries(absurd).flatMap(([name, texts]) => texts.map((text) => [name, text] as const))
+  test.each(rows)('%s=%j', (name, text) => {
+    const message = refusalOf({ ...tls, [name]: text })
+    expect(message.startsWith(`${name}: `)).toBe(true)
+    expect(message.endsWith('.')).toBe(true)
+    expect(message.length).toBeLessThan(300)
+  })
+
+  test('the message says what it was, cut short', () => {
+    expect(refusalOf({ PORT: 'eighty' })).toBe(
+      'PORT: must be a whole number from 1 to 65535; it is "eighty".',
+    )
+    expect(refusalOf({ PORT: '9'.repeat(400) })).toContain(`it is "${'9'.repeat(80)}"`)
+  })
+
+  test('a certificate without its key, and a key without its certificate', () => {
+    expect(refusalOf({ MINTMARK_TLS_CERTIFICATE: certificate })).toMatch(/^MINTMARK_TLS_PRIVATE_KEY: /)
+    expect(refusalOf({ MINTMARK_TLS_PRIVATE_KEY: privateKey })).toMatch(/^MINTMARK_TLS_CERTIFICATE: /)
+  })
+
+  test.each([
+    'MINTMARK_PROT',
+    'MINTMARK_',
+    'MINTMARK_FILE',
+    'MINTMARK_LOG_LEVEL_FILE_FILE',
+    'MINTMARK_log_level',
+  ])('a name that does not exist: %s', (name) => {
+    expect(refusalOf({ [name]: 'canary' })).toBe(
+      `${name}: there is no such setting; .env.example lists them all.`,
+    )
+  })
+
+  test('no text whatever is a whole number by accident', () => {
+    const limit = fc.string().filter((text) => text !== '' && !/^\d+$/.test(text))
+    fc.assert(
+      fc.property(limit, (text) => {
+        expect(refusalOf({ MINTMARK_ARGON2_PARALLEL_MAX: text })).toMatch(/^MINTMARK_ARGON2_PARALLEL_MAX: /)
+      }),
+    )
+  })
+})
+
+describe('plain HTTP (RFC 6749 §3.2 wants TLS)', () => {
+  const reachable = [
+    '0.0.0.0',
+    '::',
+    '10.0.0.7',
+    '192.168.1.1',
+    'tokens.example.com',
+    '::ffff:10.0.0.7',
+    '128.0.0.1',
+  ]
+
+  test.each(reachable)('is refused on %s', (host) => {
+    const message = refusalOf({ HOST: host, ...loopbackName })
+    expect(message).toMatch(/^HOST: /)
+    expect(message).toContain('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes')
+    expect(refusalOf({ HOST: host, ...loopbackName, MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: 'no' })).toBe(
+      message,
+    )
+  })
+
+  test.each(reachable)(
+    'is served on %s to who says that it is dangerous, and over TLS to everybody',
+    (host) => {
+      const dangerous = { HOST: host, ...loopbackName, MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: 'yes' }
+      expect(readConfig(dangerous)).toMatchObject({ host, tls: undefined })
+      expect(readConfig({ HOST: host, ...loopbackName, ...tls }).host).toBe(host)
+    },
+  )
+})
+
+describe('the issuer (RFC 8414 §2)', () => {
+  test('must be named where others come from elsewhere: nobody can guess it', () => {
+    expect(refusalOf({ HOST: '0.0.0.0', ...tls })).toMatch(/^MINTMARK_ISSUER: must be set/)
+  })
+
+  test.each([
+    'https://tokens.example.com',
+    'https://tokens.example.com:8443',
+    'https://example.com/tokens/eu',
+    'https://xn--tkens-kua.example.com',
+    'https://[2001:db8::1]',
+    'http://localhost:8080',
+    'http://127.0.0.1',
+    'http://[::1]:8080',
+  ])('%s is taken as it is written', (issuer) => {
+    expect(readConfig({ MINTMARK_ISSUER: issuer }).issuer).toBe(issuer)
+  })
+
+  test('http off loopback needs the dangerous setting', () => {
+    const plain = { MINTMARK_ISSUER: 'http://tokens.internal' }
+    expect(refusalOf(plain)).toMatch(/^MINTMARK_ISSUER: must be an https URL/)
+    expect(readConfig({ ...plain, MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: 'yes' }).issuer).toBe(
+      'http://tokens.internal',
+    )
+  })
+
+  test('the one that is made up is one that would be accepted', () => {
+    const host = fc.constantFrom('localhost', '127.0.0.1', '::1', '0::1', '::ffff:127.0.0.1')
+    const port = fc.oneof(fc.constantFrom(80, 443), fc.integer({ min: 1, max: 65_535 }))
+    fc.assert(
+      fc.property(host, port, fc.boolean(), (HOST, number, encrypted) => {
+        const environment = { HOST, PORT: String(number), ...(encrypted ? tls : {}) }
+        const { issuer } = readConfig(environment)
+        expect(readConfig({ ...environment, MINTMARK_ISSUER: issuer }).issuer).toBe(issuer)
+      }),
+    )
+  })
+})
+
+describe('a setting from a file', () => {
+  test.each(settingNames)('%s: itself and its file together are refused', (name) => {
+    expect(refusalOf({ [name]: 'canary', [`${name}_FILE`]: '/canary' })).toBe(
+      `${name}: set it or ${name}_FILE, not both.`,
+    )
+  })
+
+  test.each(settingNames)('%s: its file that is not there, cannot be read, or is empty', (name) => {
+    const file = `${name}_FILE`
+    for (const path of [join(directory, 'absent'), directory, 'a\0b', 'line\nbreak']) {
+      expect(refusalOf({ [file]: path })).toMatch(new RegExp(`^${file}: cannot read .* \\([A-Z_]+\\)\\.$`))
+    }
+    expect(refusalOf({ [file]: fileOf('') })).toMatch(new RegExp(`^${file}: .* is empty\\.$`))
+    expect(refusalOf({ [file]: fileOf(' \n\n') })).toMatch(new RegExp(`^${file}: .* is empty\\.$`))
+  })
+
+  test('what a file holds is never repeated', () => {
+    expect(refusalOf({ PORT_FILE: fileOf('canary') })).toBe('PORT: must be a whole number from 1 to 65535.')
+  })
+
+  test('the message of an ordinary setting names the path', () => {
+    expect(refusalOf({ PORT_FILE: '/absent/port' })).toBe('PORT_FILE: cannot read "/absent/port" (ENOENT).')
+  })
+})
+
+describe('no secret is ever repeated', () => {
+  const canary = 'CANARYcanary0123456789'
+  const secrets = [
+    ['DATABASE_URL', `mysql://mintmark:${canary}@db/m`],
+    ['DATABASE_URL', `${canary}`],
+    ['MINTMARK_KEY_ENCRYPTION_KEY', canary],
+    [
+      'MINTMARK_KEY_ENCRYPTION_KEY',
+      key
+        .toString('base64')
+        .replace(/^.{22}/, canary)
+        .slice(1),
+    ],
+    ['MINTMARK_TLS_PRIVATE_KEY', `-----BEGIN PRIVATE KEY-----\n${canary}\n-----END PRIVATE KEY-----`],
+    ['MINTMARK_TLS_PRIVATE_KEY', `-----BEGIN ENCRYPTED PRIVATE KEY-----\n${canary}`],
+  ] as const
+
+  test.each(secrets)('%s=%j', (name, text) => {
+    const environments = [
+      { ...(name.includes('TLS') ? tls : {}), [name]: text },
+      {
+        ...(name.includes('TLS') ? { MINTMARK_TLS_CERTIFICATE: certificate } : {}),
+        [`${name}_FILE`]: fileOf(text),
+      },
+      // The value where its path belongs: an easy mistake, and a costly one in a log.
+      { [`${name}_FILE`]: text },
+      { [name]: text, [`${name}_FILE`]: '/path' },
+    ]
+    for (const environment of environments) {
+      expect(refusalOf(environment)).not.toContain(canary)
+      try {
+        readConfig(environment)
+      } catch (error) {
+        expect(String((error as Error).cause)).not.toContain(canary)
+      }
+    }
+  })
+})

@@ -1,0 +1,88 @@
+/** A key-encryption key is made once, for a database without keys, and never in the place of one that was lost. */
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type KeyEncryptionKeyOptions, resolveKeyEncryptionKey } from '../../src/keys/key-encryption-key.ts'
+
+let directory: string
+let path: string
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'mintmark-key-'))
+  path = join(directory, 'key-encryption-key')
+})
+afterEach(() => rmSync(directory, { recursive: true }))
+
+function resolve(options: Partial<KeyEncryptionKeyOptions> = {}, hasKeys = false) {
+  return resolveKeyEncryptionKey({
+    configured: undefined,
+    databaseIsEmbedded: true,
+    dataDirectory: directory,
+    hasSigningKeys: async () => hasKeys,
+    report: () => {},
+    ...options,
+  })
+}
+
+test('it is made for an empty database, for its owner only, and found again', async () => {
+  const made = await resolve()
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  expect(readFileSync(path, 'utf8')).toBe(`${made.bytes.toString('base64')}\n`)
+  expect((await resolve({}, true)).id).toBe(made.id)
+  expect(readdirSync(directory)).toEqual(['key-encryption-key'])
+})
+
+test('those who start at the same time agree on one', async () => {
+  const ids = await Promise.all(Array.from({ length: 8 }, async () => (await resolve()).id))
+  expect(new Set(ids).size).toBe(1)
+})
+
+test('a lost one is not replaced', async () => {
+  await expect(resolve({}, true)).rejects.toThrow(/is missing.*nothing was generated or deleted/)
+  expect(existsSync(path)).toBe(false)
+})
+
+test('a damaged one is refused and left as it is, with keys or without', async () => {
+  await resolve()
+  const whole = readFileSync(path, 'utf8')
+  for (const damage of [
+    () => truncateSync(path, 0),
+    () => truncateSync(path, 20),
+    () => writeFileSync(path, whole.replace(/^./, '!')),
+    () => writeFileSync(path, `${whole}${whole}`),
+  ]) {
+    damage()
+    const left = readFileSync(path, 'utf8')
+    await expect(resolve({}, true)).rejects.toThrow(/nothing was generated or deleted/)
+    await expect(resolve({}, false)).rejects.toThrow(/nothing was generated or deleted/)
+    expect(readFileSync(path, 'utf8')).toBe(left)
+  }
+})
+
+test('one that others can read is reported', async () => {
+  const reports: string[] = []
+  await resolve()
+  chmodSync(path, 0o640)
+  await resolve({ report: (message) => reports.push(message) })
+  expect(reports.join()).toContain('mode 0640')
+})
+
+test('a database of its own needs a key of its own', async () => {
+  await expect(resolve({ databaseIsEmbedded: false })).rejects.toThrow(
+    /must be set when DATABASE_URL is.*openssl/,
+  )
+  const configured = await resolve({ configured: Buffer.alloc(32, 7), databaseIsEmbedded: false })
+  expect(configured.bytes).toEqual(Buffer.alloc(32, 7))
+  expect(readdirSync(directory)).toEqual([])
+})

@@ -1,0 +1,137 @@
+import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
+import { runCommand, type ServiceProcess, serve } from '../support/process.ts'
+import { registerClient, requestToken, type TestClient } from '../support/service.ts'
+
+/** The service as processes: killed in the middle, ended in order, and two of them on one database. */
+
+let database: FreshDatabase
+let client: TestClient
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  client = await registerClient(database)
+})
+
+afterAll(() => database.drop())
+
+interface Load {
+  /** The `jti` of every token that a caller read to its end. */
+  readonly tokens: Set<string>
+  readonly statuses: number[]
+  /** Requests that got no answer. */
+  broken: number
+  stop(): Promise<void>
+}
+
+/** Asks for tokens without pause, `callers` at a time, until stopped. */
+function startLoad(url: string, callers = 32): Load {
+  let stopped = false
+  const load: Load = {
+    tokens: new Set(),
+    statuses: [],
+    broken: 0,
+    async stop() {
+      stopped = true
+      await Promise.all(calling)
+    },
+  }
+  async function call(): Promise<void> {
+    while (!stopped) {
+      try {
+        const response = await requestToken(url, client)
+        const answer = (await response.json()) as { access_token?: string }
+        load.statuses.push(response.status)
+        if (answer.access_token !== undefined) load.tokens.add(jtiOf(answer.access_token))
+      } catch {
+        load.broken += 1
+        await sleep(5)
+      }
+    }
+  }
+  const calling = Array.from({ length: callers }, call)
+  return load
+}
+
+function jtiOf(token: string): string {
+  return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).jti
+}
+
+async function recorded(tokens: ReadonlySet<string>): Promise<number> {
+  const rows = await database.query(
+    `SELECT jti FROM audit_record WHERE outcome = 'issued' AND jti = ANY($1)`,
+    [[...tokens]],
+  )
+  return rows.length
+}
+
+test('killed with SIGKILL in the middle of load, twenty times: no token without its record', {
+  timeout: 120_000,
+}, async () => {
+  const seen = new Set<string>()
+  for (let round = 0; round < 20; round += 1) {
+    const service = await serve(database.url, { MINTMARK_LOG_LEVEL: 'silent' })
+    const load = startLoad(service.url)
+    // Until it is warm, and then to some moment inside a commit.
+    while (load.tokens.size < 20) await sleep(5)
+    await sleep(randomInt(0, 120))
+    expect(await service.end('SIGKILL')).toBe('SIGKILL')
+    await load.stop()
+    expect(load.statuses.every((status) => status === 200)).toBe(true)
+    for (const token of load.tokens) seen.add(token)
+  }
+  expect(seen.size).toBeGreaterThan(20 * 20)
+  expect(await recorded(seen)).toBe(seen.size)
+})
+
+test('SIGTERM under load: every request that was taken is answered, and the chain is closed', async () => {
+  const service = await serve(database.url)
+  const load = startLoad(service.url)
+  while (load.tokens.size < 200) await sleep(5)
+  expect(await service.end('SIGTERM')).toBe(0)
+  await load.stop()
+  expect(new Set(load.statuses)).toEqual(new Set([200]))
+  expect(await recorded(load.tokens)).toBe(load.tokens.size)
+  const [last] = await database.query(
+    'SELECT type, outcome FROM audit_record WHERE chain = (SELECT max(chain) FROM audit_chain) ORDER BY seq DESC LIMIT 1',
+  )
+  expect(last).toEqual({ type: 'service', outcome: 'stopped' })
+})
+
+describe('two processes on one database', () => {
+  let first: ServiceProcess
+  let second: ServiceProcess
+
+  beforeAll(async () => {
+    first = await serve(database.url)
+    second = await serve(database.url)
+  })
+
+  afterAll(async () => {
+    await Promise.all([first.end('SIGTERM'), second.end('SIGTERM')])
+  })
+
+  test('sign with one key', async () => {
+    const keys = await Promise.all(
+      [first, second].map(async ({ url }) => await (await fetch(`${url}/.well-known/jwks.json`)).text()),
+    )
+    expect(keys[0]).toBe(keys[1])
+    expect(await database.query('SELECT kid FROM signing_key')).toHaveLength(1)
+  })
+
+  test('after `clients disable` has returned, neither issues one more token', async () => {
+    const loads = [startLoad(first.url, 8), startLoad(second.url, 8)]
+    while (loads.some((load) => load.tokens.size < 50)) await sleep(5)
+    // The command blocks this thread, and with it the callers; what was under way in the services goes on.
+    const result = runCommand(database.url, ['clients', 'disable', client.clientId])
+    expect(result, result.stderr).toMatchObject({ code: 0 })
+    await sleep(300)
+    await Promise.all(loads.map((load) => load.stop()))
+    expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
+    for (const load of loads) expect(load.statuses.at(-1)).toBe(401)
+    expect(runCommand(database.url, ['clients', 'enable', client.clientId]).code).toBe(0)
+    for (const { url } of [first, second]) expect((await requestToken(url, client)).status).toBe(200)
+  })
+})

@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { freePort } from './service.ts'
+
+const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const nodeArguments = ['--disable-warning=ExperimentalWarning', program]
+
+export interface ServiceProcess {
+  readonly url: string
+  readonly child: ChildProcess
+  /** Everything it wrote to standard output and standard error. */
+  readonly output: () => string
+  /** Sends a signal and waits for the end; the exit code, or the signal that ended it. */
+  end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null>
+}
+
+/** One key-encryption key for all processes of a test run, as replicas share one. */
+export const sharedKey = randomBytes(32).toString('base64')
+
+function environmentOf(databaseUrl: string, more: Record<string, string> = {}): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    DATABASE_URL: databaseUrl,
+    MINTMARK_KEY_ENCRYPTION_KEY: sharedKey,
+    ...more,
+  }
+}
+
+/** `serve` as a process of its own, ready to answer. */
+export async function serve(databaseUrl: string, more: Record<string, string> = {}): Promise<ServiceProcess> {
+  const port = await freePort()
+  const child = spawn(process.execPath, [...nodeArguments, 'serve'], {
+    env: environmentOf(databaseUrl, { PORT: String(port), ...more }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk
+    })
+  }
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? code))
+  })
+  const url = `http://127.0.0.1:${port}`
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`serve ended with ${child.exitCode}:\n${output}`)
+    const response = await fetch(`${url}/readyz`).catch(() => undefined)
+    if (response?.ok === true) break
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return {
+    url,
+    child,
+    output: () => output,
+    async end(signal) {
+      child.kill(signal)
+      return await ended
+    },
+  }
+}
+
+export interface CommandResult {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** One command of the command line, start to end. */
+export function runCommand(
+  databaseUrl: string,
+  commandArguments: readonly string[],
+  more: Record<string, string> = {},
+): CommandResult {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...nodeArguments, ...commandArguments], {
+    env: environmentOf(databaseUrl, more),
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
+  return { code: status, stdout, stderr }
+}

@@ -1,0 +1,315 @@
+/** The decision: for the same request, proof, registry and moment always the same, and never more than was granted. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { RegisteredClient, RegisteredResource, RegisteredSecret } from '../../src/clients/client.ts'
+import { parseNetwork } from '../../src/clients/network.ts'
+import type { RefusalReason } from '../../src/errors.ts'
+import type { View } from '../../src/registry/registry.ts'
+import { decide, type Proof } from '../../src/token/decide.ts'
+import type { TokenRequest } from '../../src/token/request.ts'
+
+const now = 1_800_000_000
+const address = '10.1.2.3'
+const orders = 'https://orders.example.com'
+const invoices = 'https://invoices.example.com'
+
+const secret: RegisteredSecret = {
+  secretId: 'secret01',
+  hash: 'hash 1',
+  expiresAt: undefined,
+  revokedAt: undefined,
+}
+const client: RegisteredClient = {
+  clientId: 'billing',
+  status: 'active',
+  tokenEndpointAuthMethod: 'client_secret_basic',
+  allowedNetworks: [],
+  expiresAt: undefined,
+  secrets: new Map([[secret.secretId, secret]]),
+  access: new Map([[orders, ['orders:read', 'orders:write']]]),
+}
+const resource: RegisteredResource = {
+  audience: orders,
+  scopes: new Set(['orders:read', 'orders:write', 'orders:delete']),
+  tokenLifetimeSeconds: 300,
+}
+const request: TokenRequest = {
+  credentials: { method: 'client_secret_basic', clientId: 'billing', secret: 'mm_…' },
+  target: undefined,
+  scopes: undefined,
+}
+const proof: Proof = { secretId: 'secret01', checkedHash: 'hash 1', matched: true }
+
+interface Case {
+  readonly request?: Partial<TokenRequest>
+  readonly proof?: Partial<Proof>
+  readonly client?: Partial<RegisteredClient>
+  readonly secret?: Partial<RegisteredSecret>
+  readonly view?: Partial<View>
+  readonly address?: string
+}
+
+function decided(changes: Case) {
+  const secrets = new Map([[secret.secretId, { ...secret, ...changes.secret }]])
+  const view: View = {
+    version: 1,
+    client: { ...client, secrets, ...changes.client },
+    resource,
+    ...changes.view,
+  }
+  const changedProof = { ...proof, ...changes.proof }
+  return decide({ ...request, ...changes.request }, changedProof, view, changes.address ?? address, now)
+}
+
+const reasonOf = (changes: Case): RefusalReason | undefined => {
+  const decision = decided(changes)
+  return decision.granted ? undefined : decision.reason
+}
+
+const secretMalformed: Partial<Proof> = {
+  secretId: undefined,
+  checkedHash: undefined,
+  matched: false,
+  fault: 'secret_malformed',
+}
+const unusable: Partial<Proof> = { matched: false, fault: 'secret_hash_unusable' }
+const guess: Partial<Proof> = { secretId: 'unknown1', checkedHash: undefined, matched: false }
+
+/** Everything that can be wrong, in the order in which it is told; each with a case that nothing else is wrong with. */
+const refused: readonly (readonly [RefusalReason, Case])[] = [
+  ['secret_malformed', { proof: secretMalformed }],
+  ['client_unknown', { view: { client: undefined, resource: undefined } }],
+  ['client_disabled', { client: { status: 'disabled' } }],
+  ['client_deleted', { client: { status: 'deleted' } }],
+  ['client_expired', { client: { expiresAt: now } }],
+  ['client_has_no_secret', { client: { secrets: new Map() } }],
+  ['secret_hash_unusable', { proof: unusable }],
+  ['secret_wrong', { proof: { matched: false } }],
+  ['secret_revoked', { secret: { revokedAt: now } }],
+  ['secret_expired', { secret: { expiresAt: now } }],
+  ['network_not_allowed', { client: { allowedNetworks: [parseNetwork('192.168.0.0/16')] } }],
+  ['authentication_method_not_registered', { client: { tokenEndpointAuthMethod: 'client_secret_post' } }],
+  ['client_without_access', { client: { access: new Map() } }],
+  [
+    'target_missing',
+    {
+      client: {
+        access: new Map([
+          [orders, []],
+          [invoices, []],
+        ]),
+      },
+    },
+  ],
+  ['target_not_granted', { request: { target: invoices }, view: { resource: undefined } }],
+  ['scope_not_granted', { request: { scopes: ['orders:delete'] } }],
+]
+
+describe('every refusal', () => {
+  test('nothing is wrong with the request that the others differ from', () => {
+    expect(decided({})).toMatchObject({ granted: true })
+  })
+
+  test.each(refused)('%s', (reason, changes) => {
+    expect(reasonOf(changes)).toBe(reason)
+  })
+})
+
+/** Both at once. */
+function merged(first: Case, second: Case): Case {
+  return {
+    request: { ...second.request, ...first.request },
+    proof: { ...second.proof, ...first.proof },
+    client: { ...second.client, ...first.client },
+    secret: { ...second.secret, ...first.secret },
+    view: { ...second.view, ...first.view },
+  }
+}
+
+describe('the order of refusals', () => {
+  // Both kinds of not being active cannot be true of one client; the rest of these exclude each other as well.
+  const exclusive = new Set([
+    'client_disabled client_deleted',
+    'target_missing target_not_granted',
+    'client_without_access target_missing',
+  ])
+  const pairs = refused.flatMap(([first, firstCase], index) =>
+    refused
+      .slice(index + 1)
+      .filter(([second]) => !exclusive.has(`${first} ${second}`))
+      .map(([second, secondCase]) => [first, second, merged(firstCase, secondCase)] as const),
+  )
+
+  test.each(pairs)('%s is told before %s', (first, _second, changes) => {
+    expect(reasonOf(changes)).toBe(first)
+  })
+})
+
+describe('moments', () => {
+  const moments = [
+    ['client_expired', (at: number): Case => ({ client: { expiresAt: at } })],
+    ['secret_expired', (at: number): Case => ({ secret: { expiresAt: at } })],
+    ['secret_revoked', (at: number): Case => ({ secret: { revokedAt: at } })],
+  ] as const
+
+  test.each(moments)('%s: from its very second on, and not a second before', (reason, changes) => {
+    expect(reasonOf(changes(now + 1))).toBeUndefined()
+    expect(reasonOf(changes(now))).toBe(reason)
+    expect(reasonOf(changes(now - 1))).toBe(reason)
+    expect(reasonOf(changes(0))).toBe(reason)
+  })
+})
+
+describe('a proof', () => {
+  test('is worth nothing once the hash it was made with was replaced', () => {
+    expect(reasonOf({ secret: { hash: 'hash 2' } })).toBe('secret_wrong')
+  })
+
+  test('is worth nothing for another secret of the same client', () => {
+    const secrets = new Map([
+      ['secret01', secret],
+      ['secret02', { ...secret, secretId: 'secret02', hash: 'hash 2' }],
+    ])
+    expect(reasonOf({ client: { secrets }, proof: { secretId: 'secret02' } })).toBe('secret_wrong')
+    expect(
+      reasonOf({ client: { secrets }, proof: { secretId: 'secret02', checkedHash: 'hash 2' } }),
+    ).toBeUndefined()
+  })
+
+  test('is worth nothing when its secret was deleted while others stayed', () => {
+    expect(reasonOf({ proof: guess })).toBe('secret_wrong')
+    expect(reasonOf({ client: { secrets: new Map([['other001', secret]]) } })).toBe('secret_wrong')
+  })
+
+  test('that matched the hash of nothing proves nothing', () => {
+    expect(reasonOf({ proof: { checkedHash: undefined } })).toBe('secret_wrong')
+    expect(reasonOf({ proof: { secretId: undefined, checkedHash: undefined } })).toBe('secret_wrong')
+  })
+
+  test('a wrong secret is wrong, revoked or not: nobody learns what became of one they do not hold', () => {
+    expect(reasonOf({ proof: { matched: false }, secret: { revokedAt: 0, expiresAt: 0 } })).toBe(
+      'secret_wrong',
+    )
+  })
+
+  test('nothing but a matched secret of the current hash is ever granted anything', () => {
+    const anyProof = fc.record({
+      secretId: fc.constantFrom(undefined, 'secret01', 'unknown1'),
+      checkedHash: fc.constantFrom(undefined, 'hash 1', 'hash 2'),
+      matched: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(anyProof, fc.constantFrom('hash 1', 'hash 2'), (made, hash) => {
+        const proves = made.matched && made.secretId === 'secret01' && made.checkedHash === hash
+        expect(reasonOf({ proof: made, secret: { hash } })).toBe(proves ? undefined : 'secret_wrong')
+      }),
+    )
+  })
+})
+
+describe('networks', () => {
+  const office = { client: { allowedNetworks: [parseNetwork('10.1.0.0/16'), parseNetwork('2001:db8::/32')] } }
+
+  test.each(['10.1.2.3', '::ffff:10.1.2.3', '2001:db8::7'])('%s is inside', (from) => {
+    expect(reasonOf({ ...office, address: from })).toBeUndefined()
+  })
+
+  test.each(['10.2.0.1', '::1', '2001:db9::7', '', 'unknown'])('%j is outside', (from) => {
+    expect(reasonOf({ ...office, address: from })).toBe('network_not_allowed')
+  })
+
+  test('without networks a client calls from anywhere', () => {
+    expect(reasonOf({ address: '203.0.113.9' })).toBeUndefined()
+  })
+})
+
+describe('the audience (RFC 8707 §2)', () => {
+  const both = {
+    access: new Map([
+      [orders, ['orders:read']],
+      [invoices, ['invoices:read']],
+    ]),
+  }
+
+  test('may be left out by a client that has one only', () => {
+    expect(decided({})).toMatchObject({ audience: orders })
+  })
+
+  test('must be named by a client that has several', () => {
+    expect(reasonOf({ client: both })).toBe('target_missing')
+    expect(decided({ client: both, request: { target: orders } })).toMatchObject({ audience: orders })
+  })
+
+  test.each([`${orders}/`, orders.toUpperCase(), 'HTTPS://orders.example.com', `${orders}:443`, ''])(
+    'is compared as text: %j is another one',
+    (target) => {
+      expect(reasonOf({ request: { target } })).toBe('target_not_granted')
+    },
+  )
+
+  test('that was deleted while access to it was left behind is not granted', () => {
+    expect(reasonOf({ view: { resource: undefined } })).toBe('target_not_granted')
+  })
+
+  test('decides how long the token lives', () => {
+    expect(decided({ view: { resource: { ...resource, tokenLifetimeSeconds: 60 } } })).toMatchObject({
+      lifetimeSeconds: 60,
+    })
+  })
+})
+
+describe('scopes (RFC 6749 §3.3)', () => {
+  test('that are not named are those that are granted, in their order', () => {
+    expect(decided({})).toEqual({
+      granted: true,
+      clientId: 'billing',
+      audience: orders,
+      scopes: ['orders:read', 'orders:write'],
+      lifetimeSeconds: 300,
+    })
+  })
+
+  test('that are named are granted as they are named', () => {
+    expect(decided({ request: { scopes: ['orders:write', 'orders:read'] } })).toMatchObject({
+      scopes: ['orders:write', 'orders:read'],
+    })
+    expect(decided({ request: { scopes: ['orders:write'] } })).toMatchObject({ scopes: ['orders:write'] })
+  })
+
+  test('that the resource no longer has are worth nothing, asked for or not', () => {
+    const shrunk = { view: { resource: { ...resource, scopes: new Set(['orders:read']) } } }
+    expect(decided(shrunk)).toMatchObject({ scopes: ['orders:read'] })
+    expect(reasonOf({ ...shrunk, request: { scopes: ['orders:write'] } })).toBe('scope_not_granted')
+  })
+
+  test('that are all gone leave no access: a token for nothing would say otherwise', () => {
+    const emptied = { view: { resource: { ...resource, scopes: new Set(['orders:delete']) } } }
+    expect(reasonOf(emptied)).toBe('scope_not_granted')
+  })
+
+  test('none at all is a token without scope, not a refusal', () => {
+    expect(decided({ client: { access: new Map([[orders, []]]) } })).toMatchObject({
+      granted: true,
+      scopes: [],
+    })
+  })
+
+  test('one that is not granted refuses all of them: nothing is dropped silently', () => {
+    const scope = fc.constantFrom('a', 'b', 'c', 'd', 'A', 'constructor', '__proto__')
+    const scopes = fc.uniqueArray(scope)
+    const asked = fc.uniqueArray(scope, { minLength: 1 })
+    fc.assert(
+      fc.property(scopes, scopes, asked, (granted, known, wanted) => {
+        const decision = decided({
+          client: { access: new Map([[orders, granted]]) },
+          view: { resource: { ...resource, scopes: new Set(known) } },
+          request: { scopes: wanted },
+        })
+        const allowed = wanted.every((one) => granted.includes(one) && known.includes(one))
+        expect(decision).toMatchObject(
+          allowed ? { granted: true, scopes: wanted } : { granted: false, reason: 'scope_not_granted' },
+        )
+      }),
+    )
+  })
+})
