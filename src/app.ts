@@ -2,17 +2,23 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import helmet from '@fastify/helmet'
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { ClockGuard } from './clock-guard.ts'
 import type { Config } from './config.ts'
 import { discoveryRoute } from './discovery.ts'
 import { healthRoute } from './health.ts'
 import { keysRoute } from './keys/route.ts'
+import type { Verifiers } from './keys/verifiers.ts'
 import { limits } from './limits.ts'
 import { type Log, logRequest } from './log.ts'
 import type { IssueEdges } from './token/issue.ts'
 import { tokenRoute } from './token/route.ts'
 
 export interface AppEdges extends IssueEdges {
+  readonly clockGuard: ClockGuard
   readonly log: Log
+  readonly verifiers: Verifiers
+  /** From 0 up to 1. */
+  readonly random: () => number
   readonly readiness: Readonly<Record<string, () => boolean>>
   /** Names a request in the log, the ledger and the response. */
   readonly requestId: () => string
@@ -76,10 +82,16 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     await open.register(keysRoute, {
       keyring: edges.keyring,
       clock: edges.clock,
+      clockGuard: edges.clockGuard,
+      registry: edges.registry,
+      verifiers: edges.verifiers,
+      jwksMaxAgeSeconds: config.schedule.jwksMaxAgeSeconds,
+      random: edges.random,
       paths: at('/.well-known/jwks.json', `${prefix}/.well-known/jwks.json`),
     })
     await open.register(discoveryRoute, {
       issuer: config.issuer,
+      signingAlgorithms: config.signingAlgorithms,
       // RFC 8414 §3.1 puts an issuer's path behind the well-known one; OpenID puts it before.
       paths: at(
         '/.well-known/oauth-authorization-server',

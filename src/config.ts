@@ -5,6 +5,9 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { z } from 'zod'
 import { networkContains, parseNetwork } from './clients/network.ts'
 import { OperatorError } from './errors.ts'
+import { type ScheduleSettings, scheduleProblem } from './keys/schedule.ts'
+import { limits } from './limits.ts'
+import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './signing-algorithm.ts'
 
 /**
  * The only reader of the environment. Every variable is declared here with its meaning, default and
@@ -27,6 +30,9 @@ export interface Config {
   readonly argon2ParallelMax: number
   readonly failuresPerClientMax: number
   readonly failuresPerAddressMax: number
+  readonly keyEncryptionKeyPrevious: Buffer | undefined
+  readonly schedule: ScheduleSettings
+  readonly signingAlgorithms: readonly SigningAlgorithm[]
   readonly logLevel: (typeof logLevels)[number]
 }
 
@@ -38,6 +44,11 @@ const wholeNumber = (least: number, most: number) =>
     .regex(/^\d{1,9}$/)
     .transform(Number)
     .refine((number) => number >= least && number <= most)
+
+const keyBytes = z
+  .string()
+  .regex(/^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/)
+  .transform((text) => Buffer.from(text, text.length === 64 ? 'hex' : 'base64'))
 
 interface Setting {
   readonly schema: z.ZodType<unknown, string>
@@ -62,12 +73,42 @@ const settings = {
     must: 'a URL without query, fragment, upper-case host or trailing slash, for example https://tokens.example.com',
   },
   MINTMARK_KEY_ENCRYPTION_KEY: {
-    schema: z
-      .string()
-      .regex(/^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/)
-      .transform((text) => Buffer.from(text, text.length === 64 ? 'hex' : 'base64')),
+    schema: keyBytes,
     must: '32 bytes in base64 or hex; make one with "openssl rand -base64 32"',
     secret: true,
+  },
+  MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: {
+    schema: keyBytes,
+    must: '32 bytes in base64 or hex: the key-encryption key before this one, until "keys rewrap" is done',
+    secret: true,
+  },
+  MINTMARK_KEY_LIFETIME_SECONDS: {
+    schema: wholeNumber(6, 999_999_999),
+    must: 'a whole number of seconds, 6 or more',
+  },
+  MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: {
+    schema: wholeNumber(1, limits.tokenLifetimeSecondsMax),
+    must: `a whole number of seconds from 1 to ${limits.tokenLifetimeSecondsMax}`,
+  },
+  MINTMARK_JWKS_MAX_AGE_SECONDS: {
+    schema: wholeNumber(0, 86_400),
+    must: 'a whole number of seconds from 0 to 86400',
+  },
+  MINTMARK_VERIFIER_COOLDOWN_SECONDS: {
+    schema: wholeNumber(0, 86_400),
+    must: 'a whole number of seconds from 0 to 86400',
+  },
+  MINTMARK_CLOCK_SKEW_SECONDS: {
+    schema: wholeNumber(0, 3_600),
+    must: 'a whole number of seconds from 0 to 3600',
+  },
+  MINTMARK_SIGNING_ALGORITHMS: {
+    schema: z
+      .string()
+      .transform((text) => [...new Set(text.split(',').map((part) => part.trim()))])
+      .refine((names) => names.every(isSigningAlgorithm))
+      .transform((names) => names.filter(isSigningAlgorithm)),
+    must: `a comma-separated list of ${signingAlgorithms.join(', ')}`,
   },
   MINTMARK_TLS_CERTIFICATE: {
     schema: z.string().regex(/-----BEGIN CERTIFICATE-----/),
@@ -142,6 +183,15 @@ export function readConfig(environment: Environment = process.env): Config {
       read('MINTMARK_ARGON2_PARALLEL_MAX') ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
     failuresPerClientMax: read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30,
     failuresPerAddressMax: read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100,
+    keyEncryptionKeyPrevious: read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
+    schedule: checkedSchedule({
+      keyLifetimeSeconds: read('MINTMARK_KEY_LIFETIME_SECONDS') ?? 90 * 86_400,
+      tokenLifetimeSecondsMax: read('MINTMARK_TOKEN_LIFETIME_SECONDS_MAX') ?? limits.tokenLifetimeSecondsMax,
+      jwksMaxAgeSeconds: read('MINTMARK_JWKS_MAX_AGE_SECONDS') ?? 300,
+      verifierCooldownSeconds: read('MINTMARK_VERIFIER_COOLDOWN_SECONDS') ?? 60,
+      clockSkewSeconds: read('MINTMARK_CLOCK_SKEW_SECONDS') ?? 60,
+    }),
+    signingAlgorithms: read('MINTMARK_SIGNING_ALGORITHMS') ?? (['ES256'] as const),
     logLevel: read('MINTMARK_LOG_LEVEL') ?? 'info',
   })
 }
@@ -217,6 +267,12 @@ function defaultIssuer(host: string, port: number, tls: boolean): string {
   }
   // The origin has no port where it is the scheme's own: an issuer has one spelling only.
   return new URL(`${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`).origin
+}
+
+function checkedSchedule(schedule: ScheduleSettings): ScheduleSettings {
+  const problem = scheduleProblem(schedule)
+  if (problem !== undefined) throw new OperatorError(`MINTMARK_KEY_LIFETIME_SECONDS: ${problem}`)
+  return schedule
 }
 
 function checkedIssuer(issuer: string, plainAllowed: boolean): string {

@@ -3,7 +3,10 @@ import type { FastifyInstance } from 'fastify'
 import { noneMatchHolds } from './keys/route.ts'
 
 /** The authorization server's metadata (RFC 8414 §2), the same for as long as the process lives. */
-export function serverMetadata(issuer: string): Readonly<Record<string, unknown>> {
+export function serverMetadata(
+  issuer: string,
+  signingAlgorithms: readonly string[],
+): Readonly<Record<string, unknown>> {
   return {
     issuer,
     token_endpoint: `${issuer}/token`,
@@ -14,17 +17,18 @@ export function serverMetadata(issuer: string): Readonly<Record<string, unknown>
     response_types_supported: [],
     subject_types_supported: ['public'],
     // Nobody gets an ID token here; libraries that read the OpenID document insist on the member.
-    id_token_signing_alg_values_supported: ['ES256'],
+    id_token_signing_alg_values_supported: signingAlgorithms,
   }
 }
 
 export interface DiscoveryOptions {
   readonly issuer: string
+  readonly signingAlgorithms: readonly string[]
   readonly paths: readonly string[]
 }
 
 export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, done: () => void): void {
-  const body = JSON.stringify(serverMetadata(options.issuer))
+  const body = JSON.stringify(serverMetadata(options.issuer, options.signingAlgorithms))
   const etag = `"${hash('sha256', body, 'base64url').slice(0, 27)}"`
   for (const path of options.paths) {
     app.get(path, (request, reply) => {

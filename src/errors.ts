@@ -138,6 +138,7 @@ export const refusals = {
   verification_queue_full: capacity,
   commit_queue_full: capacity,
   registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),
+  clock_unreliable: unavailable('The clock of this service jumped. It issues nothing until that is settled.'),
   keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
   registry_unavailable: storage,
   ledger_unavailable: storage,

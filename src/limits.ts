@@ -78,6 +78,8 @@ export const limits = {
   signaturesPerTurnMax: 16,
   /** Milliseconds between two looks at the registry's version in a process without traffic. */
   registryPollMilliseconds: 1_000,
+  /** Milliseconds after which a look is old: one every second, and one that may take almost another. */
+  registryLookOldMilliseconds: 2_000,
   /** Clients fetched by one query when many are missing at once. */
   registryClientsPerLoadMax: 500,
   /** Client identifiers remembered as unknown; a guess of names must not cost a query each. */
@@ -86,6 +88,14 @@ export const limits = {
   registryResourcesMax: 10_000,
   /** Changes applied one by one; past it the whole working set is dropped and read again on demand. */
   registryChangesPerRefreshMax: 10_000,
+
+  /** Seconds between two looks at whether a key is due; a two-hundredth of the key lifetime where that is less. */
+  rotationCheckSecondsMax: 60,
+
+  /** Verifiers whose fetches are noted between two writes; more of them are not remembered by name. */
+  verifiersNotedMax: 10_000,
+  /** Characters of a verifier's name. */
+  verifierNameCharactersMax: 128,
 
   // ── The ledger ───────────────────────────────────────────────────────────────────────────────────
   /** Characters kept of a field that a stranger chose; longer ones keep their length and a hash beside. */

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { FailureLimit } from './clients/failure-limit.ts'
@@ -6,16 +6,21 @@ import { hashOfNothing } from './clients/secret.ts'
 import { openSecretUses } from './clients/secret-uses.ts'
 import { Verification } from './clients/verification.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './clock-guard.ts'
 import type { Config } from './config.ts'
 import { type Database, errorCode, openDatabase } from './database/open.ts'
 import { OperatorError } from './errors.ts'
+import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
-import type { KeyEncryptionKey } from './keys/seal.ts'
+import { clockDisagrees, dueAlgorithms, makeDueKeys, type RotationContext } from './keys/rotation.ts'
+import { checkSeconds } from './keys/schedule.ts'
+import { openVerifiers } from './keys/verifiers.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { limits } from './limits.ts'
 import { describeError, type Log } from './log.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
+import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
  * The process: everything opened in order, and closed in the opposite one. The database is given, up and
@@ -24,7 +29,10 @@ import { release } from './release.ts'
 export interface ServiceOptions {
   readonly config: Config
   readonly databaseUrl: string
-  readonly keyEncryptionKey: KeyEncryptionKey
+  /** The one in use, and behind it the one before while keys are sealed anew. */
+  readonly keyEncryptionKeys: KeyEncryptionKeys
+  /** Where they can be replaced while this runs: asked whenever a key is made or opened. */
+  readonly rereadKeyEncryptionKeys?: KeyEncryptionKeySource
   readonly log: Log
   readonly clock?: Clock
 }
@@ -45,30 +53,22 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const onFault = faultLogger(log, clock)
   const database = openDatabase(options.databaseUrl, { onIdleError: onFault })
   try {
-    const keyring = new Keyring({
-      database: database.prisma,
-      keyEncryptionKey: options.keyEncryptionKey,
-      clock,
-    })
-    await keyring.load()
-    const firstKeyMade = await keyring.ensureFirstKey()
-    const registry = new Registry({
-      pool: database.readPool,
-      clientsMax: config.registryClientsMax,
-      onKeysChanged: () => keyring.load(),
-      onFault,
-    })
-    await registry.open()
+    const keys = await openRegistryAndKeys(options, database, clock, onFault)
+    const { clockGuard, registry, keyring, rotating } = keys
     const ledger = await openLedger({ database, clock, release, onFault })
     const secretUses = openSecretUses(database.prisma, onFault)
+    const verifiers = openVerifiers(database.prisma, onFault)
     let closing = false
     const app = await buildApp(config, {
       issuer: config.issuer,
+      tokenLifetimeSecondsMax: config.schedule.tokenLifetimeSecondsMax,
       clock,
+      clockGuard,
       registry,
       keyring,
       ledger,
       secretUses,
+      verifiers,
       verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
       failureLimit: new FailureLimit({
         perClientMax: config.failuresPerClientMax,
@@ -76,26 +76,33 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       }),
       hashOfNothing: hashOfNothing(),
       randomId: randomUUID,
+      random: () => randomInt(2 ** 32) / 2 ** 32,
       requestId: requestIds(),
       log,
       readiness: {
         open: () => !closing,
         database: () => registry.healthy,
         ledger: () => ledger.healthy,
-        signing_key: () => keyring.signer(clock.nowSeconds()) !== undefined,
+        clock: () => clockGuard.reliable,
+        signing_key: () =>
+          config.signingAlgorithms.some(
+            (algorithm) => keyring.signer(algorithm, clock.nowSeconds()) !== undefined,
+          ),
       },
     })
     return {
       app,
       database,
       keyring,
-      firstKeyMade,
+      firstKeyMade: keys.firstKeyMade,
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
+        await rotating.stop()
         await registry.close()
         await ledger.close()
         await secretUses.close()
+        await verifiers.close()
         await database.close()
       },
     }
@@ -103,6 +110,99 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await database.close()
     throw error
   }
+}
+
+/** What is in memory of the registry and the keys, and what keeps it so. */
+async function openRegistryAndKeys(
+  options: ServiceOptions,
+  database: Database,
+  clock: Clock,
+  onFault: (error: unknown) => void,
+) {
+  const { log } = options
+  const { schedule, signingAlgorithms, registryClientsMax } = options.config
+  const keyEncryptionKeys = options.rereadKeyEncryptionKeys ?? (async () => options.keyEncryptionKeys)
+  const keyring = new Keyring({ database: database.prisma, keyEncryptionKeys, schedule })
+  const rotation: RotationContext = { database, clock, schedule, keyEncryptionKeys }
+  let clockOffSeconds = 0
+  const clockGuard = createClockGuard({
+    clock,
+    clockSkewSeconds: schedule.clockSkewSeconds,
+    onChange(reliable, offSeconds) {
+      clockOffSeconds = offSeconds
+      logClock(log, reliable, offSeconds)
+    },
+  })
+  const registry = new Registry({
+    pool: database.readPool,
+    clientsMax: registryClientsMax,
+    onKeysChanged: () => keyring.load(),
+    onDatabaseTime: clockGuard.check,
+    onFault,
+  })
+  try {
+    // The version first, then the keys: what changes in between is read again, and not missed.
+    await registry.open()
+    if (!clockGuard.reliable) {
+      throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
+    }
+    await keyring.load()
+    const firstKeyMade = keyring.keys.length === 0
+    await rotateIfDue(rotation, keyring, signingAlgorithms)
+    const rotating = keepRotating(rotation, keyring, signingAlgorithms, clockGuard, onFault)
+    return { clockGuard, registry, keyring, rotating, firstKeyMade }
+  } catch (error) {
+    await registry.close()
+    throw error
+  }
+}
+
+async function rotateIfDue(
+  rotation: RotationContext,
+  keyring: Keyring,
+  algorithms: readonly SigningAlgorithm[],
+): Promise<void> {
+  const due = dueAlgorithms(keyring.keys, algorithms, rotation.schedule, rotation.clock.nowSeconds())
+  if (due.length === 0) return
+  await makeDueKeys(rotation, due)
+  await keyring.load()
+}
+
+/** Looks again and again whether a key is due. */
+function keepRotating(
+  rotation: RotationContext,
+  keyring: Keyring,
+  algorithms: readonly SigningAlgorithm[],
+  clockGuard: ClockGuard,
+  onFault: (error: unknown) => void,
+): { stop(): Promise<void> } {
+  let looking: Promise<void> = Promise.resolve()
+  let busy = false
+  const timer = setInterval(() => {
+    // While the clock is in doubt, whatever looks due may not be.
+    if (busy || !clockGuard.reliable) return
+    busy = true
+    looking = rotateIfDue(rotation, keyring, algorithms)
+      .catch(onFault)
+      .finally(() => {
+        busy = false
+      })
+  }, checkSeconds(rotation.schedule) * 1_000).unref()
+  return {
+    async stop() {
+      clearInterval(timer)
+      await looking
+    },
+  }
+}
+
+function logClock(log: Log, reliable: boolean, offSeconds: number): void {
+  if (reliable) log.info({ event: 'clock_settled' }, 'the clock is reliable again; tokens are issued')
+  else
+    log.error(
+      { event: 'clock_jumped', offSeconds },
+      'the clock jumped or differs from the database; nothing is issued',
+    )
 }
 
 /** Listens, or says in one line why not. */

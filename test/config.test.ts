@@ -74,6 +74,15 @@ describe('defaults', () => {
       registryClientsMax: 100_000,
       failuresPerClientMax: 30,
       failuresPerAddressMax: 100,
+      keyEncryptionKeyPrevious: undefined,
+      schedule: {
+        keyLifetimeSeconds: 7_776_000,
+        tokenLifetimeSecondsMax: 86_400,
+        jwksMaxAgeSeconds: 300,
+        verifierCooldownSeconds: 60,
+        clockSkewSeconds: 60,
+      },
+      signingAlgorithms: ['ES256'],
       logLevel: 'info',
     })
     expect(argon2ParallelMax).toBeGreaterThanOrEqual(1)
@@ -101,6 +110,25 @@ describe('defaults', () => {
 
 type Accepted = [name: string, text: string, expected: Partial<Config>, others?: Environment]
 
+function scheduleWith(changed: Partial<Config['schedule']>): Config['schedule'] {
+  return { ...readConfig({}).schedule, ...changed }
+}
+
+/** A key a minute, as in a drill. */
+const short = {
+  MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: '9',
+  MINTMARK_JWKS_MAX_AGE_SECONDS: '15',
+  MINTMARK_VERIFIER_COOLDOWN_SECONDS: '4',
+  MINTMARK_CLOCK_SKEW_SECONDS: '1',
+}
+const shortest = {
+  keyLifetimeSeconds: 60,
+  tokenLifetimeSecondsMax: 9,
+  jwksMaxAgeSeconds: 15,
+  verifierCooldownSeconds: 4,
+  clockSkewSeconds: 1,
+}
+
 const loopbackName = { MINTMARK_ISSUER: 'https://tokens.example.com' }
 
 describe('what is accepted', () => {
@@ -125,6 +153,16 @@ describe('what is accepted', () => {
     ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('base64url'), { keyEncryptionKey: key }],
     ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('hex'), { keyEncryptionKey: key }],
     ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('hex').toUpperCase(), { keyEncryptionKey: key }],
+    ['MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS', key.toString('base64'), { keyEncryptionKeyPrevious: key }],
+    ['MINTMARK_KEY_LIFETIME_SECONDS', '518760', { schedule: scheduleWith({ keyLifetimeSeconds: 518_760 }) }],
+    ['MINTMARK_KEY_LIFETIME_SECONDS', '60', { schedule: shortest }, short],
+    ['MINTMARK_TOKEN_LIFETIME_SECONDS_MAX', '1', { schedule: scheduleWith({ tokenLifetimeSecondsMax: 1 }) }],
+    ['MINTMARK_JWKS_MAX_AGE_SECONDS', '0', { schedule: scheduleWith({ jwksMaxAgeSeconds: 0 }) }],
+    ['MINTMARK_JWKS_MAX_AGE_SECONDS', '86400', { schedule: scheduleWith({ jwksMaxAgeSeconds: 86_400 }) }],
+    ['MINTMARK_VERIFIER_COOLDOWN_SECONDS', '0', { schedule: scheduleWith({ verifierCooldownSeconds: 0 }) }],
+    ['MINTMARK_CLOCK_SKEW_SECONDS', '3600', { schedule: scheduleWith({ clockSkewSeconds: 3_600 }) }],
+    ['MINTMARK_SIGNING_ALGORITHMS', 'EdDSA', { signingAlgorithms: ['EdDSA'] }],
+    ['MINTMARK_SIGNING_ALGORITHMS', 'RS256, ES256,RS256', { signingAlgorithms: ['RS256', 'ES256'] }],
     [
       'MINTMARK_TLS_CERTIFICATE',
       certificate,
@@ -211,6 +249,14 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     ` ${key.toString('base64')}`,
     '0'.repeat(32),
   ],
+  MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: ['short', `${key.toString('base64')}=`, key.toString('hex').slice(1)],
+  // The last one makes sense by itself and does not fit to the others.
+  MINTMARK_KEY_LIFETIME_SECONDS: ['0', '5', '-1', '90d', '1e6', '9999999999', '518759'],
+  MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: ['0', '86401', '1.5', '5m'],
+  MINTMARK_JWKS_MAX_AGE_SECONDS: ['-1', '86401', 'never'],
+  MINTMARK_VERIFIER_COOLDOWN_SECONDS: ['-1', '86401', '30s'],
+  MINTMARK_CLOCK_SKEW_SECONDS: ['-1', '3601', '1m'],
+  MINTMARK_SIGNING_ALGORITHMS: ['none', 'HS256', 'es256', 'ES256,', ',', 'ES256 EdDSA', 'ES256,none'],
   MINTMARK_TLS_CERTIFICATE: ['/etc/tls.crt', privateKey, '-----BEGIN CERTIFICATE-----\nAAAA'],
   MINTMARK_TLS_PRIVATE_KEY: [
     '/etc/tls.key',
@@ -262,6 +308,13 @@ describe('what makes no sense stops the start', () => {
       'PORT: must be a whole number from 1 to 65535; it is "eighty".',
     )
     expect(refusalOf({ PORT: '9'.repeat(400) })).toContain(`it is "${'9'.repeat(80)}"`)
+  })
+
+  test('a schedule that does not fit together: the message has the numbers', () => {
+    expect(refusalOf({ ...short, MINTMARK_KEY_LIFETIME_SECONDS: '59' })).toMatch(
+      /^MINTMARK_KEY_LIFETIME_SECONDS: JWKS max-age 15 s \+ verifier cooldown 4 s .* third .* at least 60 s\.$/,
+    )
+    expect(refusalOf({ MINTMARK_KEY_LIFETIME_SECONDS: '518759' })).toMatch(/sixth .* at least 518760 s\.$/)
   })
 
   test('a certificate without its key, and a key without its certificate', () => {
@@ -391,6 +444,7 @@ describe('no secret is ever repeated', () => {
     ['DATABASE_URL', `mysql://mintmark:${canary}@db/m`],
     ['DATABASE_URL', `${canary}`],
     ['MINTMARK_KEY_ENCRYPTION_KEY', canary],
+    ['MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS', canary],
     [
       'MINTMARK_KEY_ENCRYPTION_KEY',
       key

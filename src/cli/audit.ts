@@ -151,7 +151,7 @@ function entryRow(entry: AuditEntry): string[] {
     entry.scope ?? '-',
     entry.reason ?? describeDetail(entry.detail),
     entry.address ?? '-',
-    entry.credentialId ?? '-',
+    entry.credentialId ?? (entry.type === 'key' ? (entry.kid ?? '-') : '-'),
     entry.jti ?? '-',
   ]
 }

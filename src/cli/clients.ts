@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises'
 import {
   type ClientDetails,
   type ClientSummary,
@@ -10,6 +9,7 @@ import {
 import { optionalMoment } from '../moment.ts'
 import { didYouMean } from '../suggest.ts'
 import { defineCommand, jsonOption, usageError } from './command.ts'
+import { confirm } from './confirm.ts'
 import { withDatabase } from './connect.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from './output.ts'
 import { secretFields, secretTable } from './secrets.ts'
@@ -192,7 +192,8 @@ export const clientsDelete = defineCommand({
   async run(options, [clientId = '']) {
     await withDatabase(async (connection) => {
       await findClient(connection.database.prisma, clientId)
-      if (!options.yes && process.stdin.isTTY && !(await confirm(clientId, connection.signal))) {
+      const question = `Delete ${clientId} for good? Type its id to go on: `
+      if (!options.yes && process.stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
         note('Nothing was changed.')
         return
       }
@@ -206,13 +207,3 @@ export const clientsDelete = defineCommand({
     })
   },
 })
-
-async function confirm(clientId: string, signal: AbortSignal): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await terminal.question(`Delete ${clientId} for good? Type its id to go on: `, { signal })
-    return answer.trim() === clientId
-  } finally {
-    terminal.close()
-  }
-}

@@ -65,6 +65,7 @@ export async function requireMigrated(url: string): Promise<void> {
 
 export interface Connection {
   readonly config: Config
+  readonly server: Server
   readonly database: Database
   readonly clock: Clock
   /** Aborted by Ctrl-C and the like. */
@@ -99,7 +100,7 @@ export async function withDatabase<Result>(
         signal.addEventListener('abort', () => reject(signal.reason))
       })
       try {
-        return await Promise.race([run({ config, database, clock: systemClock, signal }), closed])
+        return await Promise.race([run({ config, server, database, clock: systemClock, signal }), closed])
       } finally {
         const grace = signal.aborted
           ? sleep(interruptedGraceMilliseconds, undefined, { ref: false })

@@ -75,7 +75,7 @@ function generalSections(): string[] {
       ['0', 'done, also when there was nothing to do'],
       ['1', 'failed; one line on stderr says why and what to do'],
       ['2', 'called wrongly; nothing was done'],
-      ['3', 'there is no such client, secret or resource'],
+      ['3', 'there is no such client, secret, resource or key'],
     ]),
     'Without DATABASE_URL everything works on the embedded database in the data directory ("data", or\n' +
       'MINTMARK_DATA_DIR). Settings are environment variables; .env.example explains each of them.\n' +

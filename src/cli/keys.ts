@@ -1,64 +1,99 @@
-import { keyState } from '../keys/schedule.ts'
-import { listKeys } from '../keys/store.ts'
+import type { ScheduleSettings } from '../keys/schedule.ts'
+import { type KeyDescription, listKeys } from '../keys/store.ts'
 import { optionalMoment } from '../moment.ts'
 import { defineCommand, jsonOption } from './command.ts'
 import { withDatabase } from './connect.ts'
 import { json, note, print, shownMoment } from './output.ts'
 import { Table } from './table.ts'
+import { drawTimeline, stateAmong } from './timeline.ts'
+
+/** Columns of a timeline that goes to a file or a pipe. */
+const plainWidth = 100
 
 export const keysList = defineCommand({
   path: ['keys', 'list'],
-  summary: 'list the signing keys and what state each is in',
+  summary: 'list the signing keys, what state each is in, and draw their lives',
   details:
-    'waiting: not in the JWKS yet. published: in the JWKS, not signing yet. signing: signs tokens. retiring: signs\n' +
-    'no more, in the JWKS until its last token has expired. removed and revoked: neither.',
+    'published: in the JWKS, not signing yet. signing: signs tokens. retiring: signs no more, in the JWKS until its\n' +
+    'last token has expired. removed and revoked: neither. The timeline leaves out what ended a key lifetime ago.',
   options: { ...jsonOption },
-  examples: [['bin/mintmark keys list', 'which key signs now']],
+  examples: [
+    ['bin/mintmark keys list', 'which key signs now, and what comes next'],
+    ['bin/mintmark keys list --json', 'for scripts'],
+  ],
   async run(options) {
-    await withDatabase(async ({ database, clock }) => {
+    await withDatabase(async ({ config, database, clock }) => {
       const now = clock.nowSeconds()
-      const keys = (await listKeys(database.prisma)).map((key) => ({ ...key, state: keyState(key, now) }))
-      if (options.json) {
-        const shown = keys.map((key) => ({
-          kid: key.kid,
-          algorithm: key.algorithm,
-          generation: key.generation,
-          state: key.state,
-          published_at: optionalMoment(key.publishedAt),
-          signs_from: optionalMoment(key.signsFrom),
-          signs_until: optionalMoment(key.signsUntil),
-          published_until: optionalMoment(key.publishedUntil),
-          revoked_at: optionalMoment(key.revokedAt),
-          key_encryption_key_id: key.keyEncryptionKeyId,
-        }))
-        print(`${json({ keys: shown })}\n`)
-        return
+      const keys = await listKeys(database.prisma)
+      const shown = keys.map((key) => shownKey(key, keys, config.schedule, now))
+      if (options.json) print(`${json({ keys: shown.map(keyFields) })}\n`)
+      else if (keys.length === 0) note('No signing keys yet. The service makes the first one when it starts.')
+      else {
+        print(keyTable(shown))
+        print(`\n${drawTimeline(keys, config.schedule, now, process.stdout.columns ?? plainWidth)}`)
       }
-      if (keys.length === 0) {
-        note('No signing keys yet. The service makes the first one when it starts.')
-        return
-      }
-      const titles = [
-        'KID',
-        'ALGORITHM',
-        'GENERATION',
-        'STATE',
-        'PUBLISHED',
-        'SIGNS FROM',
-        'SIGNS UNTIL',
-        'REMOVED',
-      ]
-      const rows = keys.map((key) => [
-        key.kid,
-        key.algorithm,
-        String(key.generation),
-        key.state,
-        shownMoment(key.publishedAt),
-        shownMoment(key.signsFrom),
-        shownMoment(key.signsUntil),
-        shownMoment(key.revokedAt ?? key.publishedUntil),
-      ])
-      print(new Table(titles.map((title) => ({ title }))).render(rows))
     })
   },
 })
+
+interface ShownKey extends KeyDescription {
+  readonly state: string
+}
+
+/** As it is among the others: an early turn of the next key ends this one's. */
+function shownKey(
+  key: KeyDescription,
+  keys: readonly KeyDescription[],
+  schedule: ScheduleSettings,
+  now: number,
+): ShownKey {
+  const turns = keys
+    .filter(({ algorithm, generation, revokedAt }) => {
+      return algorithm === key.algorithm && generation > key.generation && revokedAt === undefined
+    })
+    .map(({ signsFrom }) => signsFrom)
+  return {
+    ...key,
+    state: stateAmong(key, keys, schedule, now, now),
+    signsUntil: Math.min(key.signsUntil, ...turns),
+  }
+}
+
+function keyFields(key: ShownKey): Record<string, unknown> {
+  return {
+    kid: key.kid,
+    algorithm: key.algorithm,
+    generation: key.generation,
+    state: key.state,
+    published_at: optionalMoment(key.publishedAt),
+    signs_from: optionalMoment(key.signsFrom),
+    signs_until: optionalMoment(key.signsUntil),
+    published_until: optionalMoment(key.publishedUntil),
+    revoked_at: optionalMoment(key.revokedAt),
+    key_encryption_key_id: key.keyEncryptionKeyId,
+  }
+}
+
+function keyTable(keys: readonly ShownKey[]): string {
+  const titles = [
+    'KID',
+    'ALGORITHM',
+    'GENERATION',
+    'STATE',
+    'PUBLISHED',
+    'SIGNS FROM',
+    'SIGNS UNTIL',
+    'REMOVED',
+  ]
+  const rows = keys.map((key) => [
+    key.kid,
+    key.algorithm,
+    String(key.generation),
+    key.state,
+    shownMoment(key.publishedAt),
+    shownMoment(key.signsFrom),
+    shownMoment(key.signsUntil),
+    shownMoment(key.revokedAt ?? key.publishedUntil),
+  ])
+  return new Table(titles.map((title) => ({ title }))).render(rows)
+}

@@ -9,6 +9,9 @@ import { Interrupted } from './connect.ts'
 import { clientsCreate } from './create-client.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './help.ts'
 import { keysList } from './keys.ts'
+import { keysRevoke } from './keys-revoke.ts'
+import { keysRewrap } from './keys-rewrap.ts'
+import { keysRotate } from './keys-rotate.ts'
 import { migrate } from './migrate.ts'
 import { note, OutputClosed, print, watchOutput } from './output.ts'
 import { resourcesList } from './resources.ts'
@@ -35,6 +38,9 @@ export const commands: readonly Command[] = [
   secretsRevoke,
   resourcesList,
   keysList,
+  keysRotate,
+  keysRevoke,
+  keysRewrap,
   auditList,
   token,
 ]

@@ -9,16 +9,19 @@ export const resourcesList = defineCommand({
   summary: 'list the resources that tokens are for',
   details: 'Resources are made and changed with "seed".',
   options: { ...jsonOption },
-  examples: [['bin/mintmark resources list', 'their audiences, scopes and how long tokens live, in seconds']],
+  examples: [
+    ['bin/mintmark resources list', 'their audiences and scopes, how long tokens live, and what signs them'],
+  ],
   async run(options) {
     await withDatabase(async ({ database }) => {
       const resources = [...(await readResources(database.prisma)).values()]
       if (options.json) {
-        const shown = resources.map(({ audience, name, scopes, tokenLifetimeSeconds }) => ({
+        const shown = resources.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => ({
           audience,
           name,
           scopes,
           token_lifetime: tokenLifetimeSeconds,
+          signing_algorithm: signingAlgorithm,
         }))
         print(`${json({ resources: shown })}\n`)
         return
@@ -31,12 +34,14 @@ export const resourcesList = defineCommand({
         { title: 'AUDIENCE' },
         { title: 'NAME', shrinks: true },
         { title: 'LIFETIME', alignRight: true },
+        { title: 'ALGORITHM' },
         { title: 'SCOPES', shrinks: true },
       ])
-      const rows = resources.map(({ audience, name, tokenLifetimeSeconds, scopes }) => [
+      const rows = resources.map(({ audience, name, tokenLifetimeSeconds, signingAlgorithm, scopes }) => [
         audience,
         name,
         `${tokenLifetimeSeconds} s`,
+        signingAlgorithm,
         scopes.join(' '),
       ])
       print(table.render(rows))

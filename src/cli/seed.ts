@@ -1,6 +1,7 @@
 import type { FieldChange } from '../registry/plan.ts'
 import { applySeed, type SeedResult } from '../registry/seed.ts'
-import { readSeedFile } from '../registry/seed-file.ts'
+import { readSeedFile, type SeedFile } from '../registry/seed-file.ts'
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import { defineCommand } from './command.ts'
 import { withDatabase } from './connect.ts'
 import { json, note, print } from './output.ts'
@@ -17,6 +18,7 @@ export const seed = defineCommand({
       name: Orders
       scopes: [orders:read, orders:write]
       token_lifetime: 300                    # seconds
+      signing_algorithm: ES256               # or EdDSA, PS256, RS256
   clients:
     - client_id: billing
       name: Billing
@@ -54,15 +56,16 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
     const output = new SecretOutput('secrets-out', dryRun ? undefined : options['secrets-out'])
     await output.around(async () => {
       const progress = new Progress()
-      const result = await withDatabase((connection) =>
-        applySeed(connection, file, {
+      const result = await withDatabase((connection) => {
+        warnOfAlgorithms(file, connection.config.signingAlgorithms)
+        return applySeed(connection, file, {
           dryRun,
           onProgress: (made, total) => progress.show(made, total),
           deliver(secrets) {
             if (secrets.length > 0 && output.path !== undefined) output.deliver(secretsDocument(secrets))
           },
-        }),
-      ).finally(() => progress.end())
+        })
+      }).finally(() => progress.end())
       const shown = output.path === undefined ? result.secrets : []
       if (options.json) print(`${json(resultFields(result, shown, dryRun))}\n`)
       else printResult(result, shown, dryRun)
@@ -76,6 +79,17 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
     })
   },
 })
+
+/** Applied all the same: the service's settings may be others than this command's, or about to change. */
+function warnOfAlgorithms(file: SeedFile, configured: readonly SigningAlgorithm[]): void {
+  for (const { audience, signingAlgorithm } of file.resources) {
+    if (configured.includes(signingAlgorithm)) continue
+    note(
+      `${audience}: no key signs with ${signingAlgorithm}, and its tokens are refused (keys_unavailable), until it ` +
+        `is in MINTMARK_SIGNING_ALGORITHMS, which is ${configured.join(',')} here.`,
+    )
+  }
+}
 
 function secretsDocument(secrets: SeedResult['secrets']): string {
   const clients = secrets.map(({ clientId, secret }) => ({ client_id: clientId, client_secret: secret }))

@@ -1,10 +1,7 @@
 import type { Config } from '../config.ts'
-import { openDatabase } from '../database/open.ts'
-import { resolveKeyEncryptionKey } from '../keys/key-encryption-key.ts'
-import type { KeyEncryptionKey } from '../keys/seal.ts'
-import { listKeys } from '../keys/store.ts'
 import type { Log } from '../log.ts'
 import type { Server } from './connect.ts'
+import { findKeyEncryptionKeys } from './key-context.ts'
 import type { Lifetime } from './lifetime.ts'
 
 /** What "serve" and "start" have in common: from a migrated database to a service that listens. */
@@ -21,34 +18,20 @@ export async function runService(
   lifetime: Lifetime,
   report: (message: string) => void,
 ): Promise<RunningService> {
-  const keyEncryptionKey = await findKeyEncryptionKey(config, server, report)
+  const keyEncryptionKeys = await findKeyEncryptionKeys(config, server, report)
   // Fastify and what comes with it is a third of the start; commands that serve nothing do without.
   const { listen, openService } = await import('../server.ts')
-  const service = await openService({ config, databaseUrl: server.url, keyEncryptionKey, log })
+  const service = await openService({
+    config,
+    databaseUrl: server.url,
+    keyEncryptionKeys,
+    // "keys rewrap" replaces the embedded database's file while this runs.
+    rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server, () => {}),
+    log,
+  })
   lifetime.onClose(() => service.close())
   await listen(service.app, config)
   return { baseUrl: baseUrlOf(config), firstKeyMade: service.firstKeyMade }
-}
-
-async function findKeyEncryptionKey(
-  config: Config,
-  server: Server,
-  report: (message: string) => void,
-): Promise<KeyEncryptionKey> {
-  return await resolveKeyEncryptionKey({
-    configured: config.keyEncryptionKey,
-    databaseIsEmbedded: server.embedded,
-    dataDirectory: config.dataDirectory,
-    report,
-    async hasSigningKeys() {
-      const database = openDatabase(server.url)
-      try {
-        return (await listKeys(database.prisma)).length > 0
-      } finally {
-        await database.close()
-      }
-    },
-  })
 }
 
 /** A certificate is made out to a name, so over TLS only the issuer's will do. */

@@ -1,3 +1,4 @@
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import type { Network } from './network.ts'
 
 /** What a client is, as decisions need it. Times in seconds since 1970. */
@@ -25,4 +26,5 @@ export interface RegisteredResource {
   readonly audience: string
   readonly scopes: ReadonlySet<string>
   readonly tokenLifetimeSeconds: number
+  readonly signingAlgorithm: SigningAlgorithm
 }

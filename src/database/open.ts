@@ -13,6 +13,7 @@ export type Queryable = Pick<
   | 'clientSecretUse'
   | 'access'
   | 'signingKey'
+  | 'verifier'
   | 'auditChain'
   | 'auditRecord'
   | '$queryRaw'

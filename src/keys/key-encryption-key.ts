@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { OperatorError } from '../errors.ts'
-import { createPrivateFile } from '../private-file.ts'
+import { createPrivateFile, replacePrivateFile } from '../private-file.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
 
 /**
@@ -13,6 +13,8 @@ import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
 export interface KeyEncryptionKeyOptions {
   /** MINTMARK_KEY_ENCRYPTION_KEY. */
   readonly configured: Buffer | undefined
+  /** MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS. */
+  readonly previous: Buffer | undefined
   readonly databaseIsEmbedded: boolean
   readonly dataDirectory: string
   readonly hasSigningKeys: () => Promise<boolean>
@@ -20,30 +22,44 @@ export interface KeyEncryptionKeyOptions {
   readonly report: (message: string) => void
 }
 
-export async function resolveKeyEncryptionKey(options: KeyEncryptionKeyOptions): Promise<KeyEncryptionKey> {
-  if (options.configured !== undefined) return keyEncryptionKey(options.configured)
+/** The one in use, and behind it the one before, while keys are sealed anew. */
+export type KeyEncryptionKeys = readonly [KeyEncryptionKey, ...KeyEncryptionKey[]]
+
+/** Asked each time one is needed: "keys rewrap" may have replaced it since. */
+export type KeyEncryptionKeySource = () => Promise<KeyEncryptionKeys>
+
+/** The embedded database's key, and the one before it, as files in its data directory. */
+export function keyFiles(dataDirectory: string): { readonly path: string; readonly previousPath: string } {
+  const path = join(dataDirectory, 'key-encryption-key')
+  return { path, previousPath: `${path}.previous` }
+}
+
+export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions): Promise<KeyEncryptionKeys> {
+  const previous = options.previous === undefined ? [] : [keyEncryptionKey(options.previous)]
+  if (options.configured !== undefined) return [keyEncryptionKey(options.configured), ...previous]
   if (!options.databaseIsEmbedded) {
     throw new OperatorError(
       'MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is. It seals the signing keys in the database: ' +
         'make one with "openssl rand -base64 32" and keep it outside the database.',
     )
   }
-  const path = join(options.dataDirectory, 'key-encryption-key')
+  const { path, previousPath } = keyFiles(options.dataDirectory)
   const existing = readKeyFile(path, options.report)
-  if (existing !== undefined) return existing
+  const before = readKeyFile(previousPath, options.report)
+  if (existing !== undefined) return [existing, ...(before === undefined ? previous : [before])]
   if (await options.hasSigningKeys()) {
     throw new OperatorError(
       `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
         'backup; nothing was generated or deleted.',
     )
   }
-  return createKeyFile(path, options)
+  return [createKeyFile(path, options)]
 }
 
 function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncryptionKey {
   try {
     mkdirSync(options.dataDirectory, { recursive: true })
-    createPrivateFile(path, `${randomBytes(32).toString('base64')}\n`)
+    createPrivateFile(path, fileText(keyEncryptionKey(randomBytes(32))))
   } catch (error) {
     // Another process that starts at the same time was faster: its key counts.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
@@ -56,8 +72,22 @@ function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncry
   return created
 }
 
+const fileText = ({ bytes }: KeyEncryptionKey): string => `${bytes.toString('base64')}\n`
+
+/** Makes another key the one in use; the one that was is kept beside it, and written first. */
+export function replaceKeyFile(dataDirectory: string, current: KeyEncryptionKey): KeyEncryptionKey {
+  const { path, previousPath } = keyFiles(dataDirectory)
+  const next = keyEncryptionKey(randomBytes(32))
+  replacePrivateFile(previousPath, fileText(current))
+  replacePrivateFile(path, fileText(next))
+  return next
+}
+
 /** Undefined when there is no such file. */
-function readKeyFile(path: string, report: (message: string) => void): KeyEncryptionKey | undefined {
+export function readKeyFile(
+  path: string,
+  report: (message: string) => void = () => {},
+): KeyEncryptionKey | undefined {
   let text: string
   try {
     text = readFileSync(path, 'utf8')

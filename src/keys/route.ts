@@ -1,22 +1,61 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../clock.ts'
+import type { ClockGuard } from '../clock-guard.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Keyring } from './keyring.ts'
+import type { Verifiers } from './verifiers.ts'
 
 export interface KeysRouteOptions {
   readonly keyring: Keyring
   readonly clock: Clock
+  readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
+  readonly registry: Pick<Registry, 'catchUp'>
+  readonly verifiers: Verifiers
+  readonly jwksMaxAgeSeconds: number
+  /** From 0 up to 1. */
+  readonly random: () => number
   readonly paths: readonly string[]
 }
 
-/** Seconds for which caches may keep the set without asking, and minutes in which they may when we are down. */
-const cacheControl = 'public, max-age=300, stale-if-error=86400'
+/** Seconds for which a cache may go on with the set it has when we cannot be reached (RFC 5861 §4). */
+const staleIfErrorSeconds = 86_400
 
-/** The JWK Set (RFC 7517 §5), from memory: it is served whatever state the database is in. */
+/** The share of max-age that is left to chance, so that verifiers that came together do not return together. */
+const jitter = 0.2
+
+/**
+ * Seconds for which a cache may keep the set: the schedule's max-age or somewhat less, never more. A key is
+ * public for max-age, cooldown and skew before it first signs (`leadSeconds`), so whoever keeps to this has
+ * seen it by then, whenever the next rotation comes.
+ */
+export function cacheControl(maxAgeSeconds: number, random: number): string {
+  const seconds = Math.floor(maxAgeSeconds * (1 - jitter * random))
+  return `public, max-age=${seconds}, stale-if-error=${staleIfErrorSeconds}`
+}
+
+/**
+ * The JWK Set (RFC 7517 §5), from memory: it is served whatever state the database is in, and by a clock that
+ * is trusted: a jump must not empty it.
+ */
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
+  const { keyring, clock, clockGuard, registry, verifiers, jwksMaxAgeSeconds, random } = options
   for (const path of options.paths) {
-    app.get(path, (request, reply) => {
-      const { body, etag } = options.keyring.published(options.clock.nowSeconds())
-      reply.headers({ 'cache-control': cacheControl, etag, 'content-type': 'application/json' })
+    app.get(path, async (request, reply) => {
+      await registry.catchUp()
+      const { body, etag, kids } = keyring.published(clockGuard.trustedSeconds)
+      const name = request.headers['mintmark-verifier']
+      verifiers.note({
+        name: typeof name === 'string' ? name : undefined,
+        address: request.ip,
+        userAgent: request.headers['user-agent'],
+        kids,
+        time: clock.nowMilliseconds(),
+      })
+      reply.headers({
+        'cache-control': cacheControl(jwksMaxAgeSeconds, random()),
+        etag,
+        'content-type': 'application/json',
+      })
       if (noneMatchHolds(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply.send(body)
     })

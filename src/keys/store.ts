@@ -1,58 +1,69 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 import type { Queryable } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
+import type { SigningKeyOrderByWithRelationInput } from '../generated/models/SigningKey.ts'
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
+import { algorithms } from './algorithms.ts'
+import type { KeyMoments } from './schedule.ts'
 import { type KeyEncryptionKey, seal, unseal } from './seal.ts'
 
 /** What is known of a signing key without its private part. Times in seconds since 1970. */
-export interface KeyDescription {
+export interface KeyDescription extends KeyMoments {
   readonly kid: string
-  readonly algorithm: string
+  readonly algorithm: SigningAlgorithm
   readonly generation: number
   readonly publicJwk: JWK
   readonly keyEncryptionKeyId: string
-  readonly publishedAt: number
-  readonly signsFrom: number
-  readonly signsUntil: number | undefined
-  readonly publishedUntil: number | undefined
-  readonly revokedAt: number | undefined
 }
 
 export interface StoredKey extends KeyDescription {
   readonly privateKey: KeyObject
 }
 
+const inOrder: { orderBy: SigningKeyOrderByWithRelationInput[] } = {
+  orderBy: [{ algorithm: 'asc' }, { generation: 'asc' }],
+}
+
 export async function listKeys(database: Queryable): Promise<KeyDescription[]> {
-  const rows = await database.signingKey.findMany({ orderBy: [{ algorithm: 'asc' }, { generation: 'asc' }] })
-  return rows.map(describe)
+  return (await database.signingKey.findMany(inOrder)).map(describe)
 }
 
 /**
  * All keys, opened.
+ * @param keys asked for the key-encryption keys at hand, if there is something to open: the one in use, and the
+ * one before while keys are sealed anew.
+ * @param opened private keys that are in memory already. They need no opening, so a running service does not
+ * mind that its keys are being sealed anew with a key it does not have yet.
  * @throws OperatorError when one of them does not open: never a reason to make another one in its place.
  */
-export async function loadKeys(database: Queryable, key: KeyEncryptionKey): Promise<StoredKey[]> {
-  const rows = await database.signingKey.findMany({ orderBy: [{ algorithm: 'asc' }, { generation: 'asc' }] })
-  return rows.map((row) => ({ ...describe(row), privateKey: open(row, key) }))
+export async function loadKeys(
+  database: Queryable,
+  keys: () => Promise<readonly KeyEncryptionKey[]>,
+  opened: ReadonlyMap<string, KeyObject> = new Map(),
+): Promise<StoredKey[]> {
+  const rows = await database.signingKey.findMany(inOrder)
+  const atHand = rows.every(({ kid }) => opened.has(kid)) ? [] : await keys()
+  return rows.map((row) => ({
+    ...describe(row),
+    privateKey: opened.get(row.kid) ?? createPrivateKey(privateForm(open(row, atHand))),
+  }))
 }
 
 /**
  * Makes a key and stores it as the given generation, unless somebody else was faster: then theirs counts.
- * @returns whether it was this one.
+ * @returns its `kid`, or undefined if another process made that generation.
  */
 export async function createKey(
   database: Queryable,
   key: KeyEncryptionKey,
+  algorithm: SigningAlgorithm,
   generation: number,
-  nowMilliseconds: number,
-): Promise<boolean> {
-  const algorithm = 'ES256'
-  const now = new Date(nowMilliseconds)
-  const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const jwk = await exportJWK(pair.publicKey)
-  const kid = await calculateJwkThumbprint(jwk)
-  const plain = pair.privateKey.export({ format: 'der', type: 'pkcs8' })
+  moments: KeyMoments,
+): Promise<string | undefined> {
+  const { privateKey, jwk, kid } = await generate(algorithm)
+  const plain = privateKey.export({ format: 'der', type: 'pkcs8' })
   const { count } = await database.signingKey.createMany({
     data: [
       {
@@ -62,30 +73,75 @@ export async function createKey(
         publicJwk: { ...jwk, kid, use: 'sig', alg: algorithm } as object,
         sealedPrivateKey: new Uint8Array(seal(key, plain, sealContext(kid, algorithm))),
         keyEncryptionKeyId: key.id,
-        publishedAt: now,
-        // The very first key signs at once: nobody can have cached a set without it.
-        signsFrom: now,
+        ...columns(moments),
       },
     ],
     skipDuplicates: true,
   })
-  return count === 1
+  return count === 1 ? kid : undefined
+}
+
+async function generate(algorithm: SigningAlgorithm) {
+  for (;;) {
+    const { publicKey, privateKey } = await algorithms[algorithm].generate()
+    const jwk = await exportJWK(publicKey)
+    const kid = await calculateJwkThumbprint(jwk)
+    // One in 64 would look like an option where an operator has to type it.
+    if (!kid.startsWith('-')) return { privateKey, jwk, kid }
+  }
+}
+
+/** Moves a key's moments: an early turn, or a revocation. */
+export async function updateMoments(database: Queryable, kid: string, moments: KeyMoments): Promise<void> {
+  await database.signingKey.update({ where: { kid }, data: columns(moments) })
+}
+
+export interface ResealedKey {
+  readonly kid: string
+  /** The key-encryption key that sealed it before. */
+  readonly from: string
+}
+
+/** Seals every key anew that is sealed with another key-encryption key than this one. @returns those that were. */
+export async function resealKeys(
+  database: Queryable,
+  to: KeyEncryptionKey,
+  keys: readonly KeyEncryptionKey[],
+): Promise<ResealedKey[]> {
+  const rows = await database.signingKey.findMany(inOrder)
+  const resealed: ResealedKey[] = []
+  for (const row of rows) {
+    if (row.keyEncryptionKeyId === to.id) continue
+    const sealed = seal(to, open(row, keys), sealContext(row.kid, row.algorithm))
+    await database.signingKey.update({
+      where: { kid: row.kid },
+      data: { sealedPrivateKey: new Uint8Array(sealed), keyEncryptionKeyId: to.id },
+    })
+    resealed.push({ kid: row.kid, from: row.keyEncryptionKeyId })
+  }
+  return resealed
 }
 
 function sealContext(kid: string, algorithm: string): string {
   return `mintmark signing key ${kid} ${algorithm}`
 }
 
-function open(row: SigningKeyRow, key: KeyEncryptionKey): KeyObject {
-  if (row.keyEncryptionKeyId !== key.id) {
+const privateForm = (key: Buffer) => ({ key, format: 'der', type: 'pkcs8' }) as const
+
+/** The private key in PKCS #8. */
+function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
+  const key = keys.find(({ id }) => id === row.keyEncryptionKeyId)
+  if (key === undefined) {
     throw new OperatorError(
       `MINTMARK_KEY_ENCRYPTION_KEY: the signing key ${row.kid} is sealed with key-encryption key ` +
-        `${row.keyEncryptionKeyId}, but this is ${key.id}. Provide the right one; no key was made or deleted.`,
+        `${row.keyEncryptionKeyId}, but this is ${keys.map(({ id }) => id).join(' and ')}. Provide the right one; ` +
+        'no key was made or deleted.',
     )
   }
   try {
     const plain = unseal(key, Buffer.from(row.sealedPrivateKey), sealContext(row.kid, row.algorithm))
-    return createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' })
+    createPrivateKey(privateForm(plain))
+    return plain
   } catch (error) {
     throw new OperatorError(
       `The signing key ${row.kid} does not open: its row in signing_key was damaged. Restore it from a backup; ` +
@@ -98,18 +154,27 @@ function open(row: SigningKeyRow, key: KeyEncryptionKey): KeyObject {
 function describe(row: SigningKeyRow): KeyDescription {
   return {
     kid: row.kid,
-    algorithm: row.algorithm,
+    algorithm: row.algorithm as SigningAlgorithm,
     generation: row.generation,
     publicJwk: row.publicJwk as JWK,
     keyEncryptionKeyId: row.keyEncryptionKeyId,
     publishedAt: seconds(row.publishedAt),
     signsFrom: seconds(row.signsFrom),
-    signsUntil: optionalSeconds(row.signsUntil),
-    publishedUntil: optionalSeconds(row.publishedUntil),
-    revokedAt: optionalSeconds(row.revokedAt),
+    signsUntil: seconds(row.signsUntil),
+    publishedUntil: seconds(row.publishedUntil),
+    revokedAt: row.revokedAt === null ? undefined : seconds(row.revokedAt),
   }
 }
 
 const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000)
-const optionalSeconds = (moment: Date | null): number | undefined =>
-  moment === null ? undefined : seconds(moment)
+const date = (moment: number): Date => new Date(moment * 1000)
+
+function columns(moments: KeyMoments) {
+  return {
+    publishedAt: date(moments.publishedAt),
+    signsFrom: date(moments.signsFrom),
+    signsUntil: date(moments.signsUntil),
+    publishedUntil: date(moments.publishedUntil),
+    revokedAt: moments.revokedAt === undefined ? null : date(moments.revokedAt),
+  }
+}

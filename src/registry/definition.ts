@@ -1,3 +1,5 @@
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
+
 /** What the registry is told and what it holds, as the seed file and the commands see it. */
 
 export interface ResourceDefinition {
@@ -5,6 +7,7 @@ export interface ResourceDefinition {
   readonly name: string
   readonly scopes: readonly string[]
   readonly tokenLifetimeSeconds: number
+  readonly signingAlgorithm: SigningAlgorithm
 }
 
 export interface AccessDefinition {
@@ -36,6 +39,7 @@ export const tokenEndpointAuthMethods: readonly string[] = ['client_secret_basic
 export const defaults = {
   tokenEndpointAuthMethod: 'client_secret_basic',
   tokenLifetimeSeconds: 300,
+  signingAlgorithm: 'ES256',
 } as const
 
 /** Where in a definition something stands, for example `['clients', 3, 'access', 0]`. */

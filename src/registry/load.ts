@@ -2,6 +2,7 @@ import type pg from 'pg'
 import type { RegisteredClient, RegisteredResource, RegisteredSecret } from '../clients/client.ts'
 import { type Network, parseNetwork } from '../clients/network.ts'
 import { limits } from '../limits.ts'
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
 
 /**
  * The registry's two reads. Each is one statement, so that the version and what goes with it come from
@@ -17,6 +18,8 @@ export interface LoadedClients {
 
 export interface LoadedChanges {
   readonly version: number
+  /** The database's clock, in seconds since 1970. */
+  readonly databaseSeconds: number
   /** Subject and id, for example `['client', 'billing']`; undefined when there are too many to follow. */
   readonly changes: readonly (readonly [subject: string, subjectId: string])[] | undefined
 }
@@ -35,6 +38,7 @@ interface ResourceRow {
   audience: string
   scopes: string[]
   lifetime: number
+  algorithm: SigningAlgorithm
 }
 
 const clientsStatement = `
@@ -51,13 +55,14 @@ const clientsStatement = `
           FROM access a WHERE a.client_id = c.client_id)))
      FROM client c WHERE c.client_id = ANY($1)) AS clients,
     (SELECT jsonb_agg(jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
-       'lifetime', r.token_lifetime_seconds))
+       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm))
      FROM resource r WHERE r.audience IN (SELECT audience FROM access WHERE client_id = ANY($1))) AS resources`
 
 const changesStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
     (SELECT min(version) FROM registry_change_set) AS oldest,
+    extract(epoch FROM clock_timestamp())::float8 AS now,
     (SELECT jsonb_agg(DISTINCT jsonb_build_array(subject, subject_id)) FROM
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
        WHERE version > $1 LIMIT $2) AS recent) AS changes`
@@ -82,6 +87,7 @@ export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<
   const { rows } = await pool.query<{
     version: string
     oldest: string | null
+    now: number
     changes: [string, string][] | null
   }>({
     name: 'registry_changes',
@@ -97,7 +103,7 @@ export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<
     version >= sinceVersion &&
     changes.length < most &&
     (version === sinceVersion || (row.oldest !== null && Number(row.oldest) <= sinceVersion + 1))
-  return { version, changes: followable ? changes : undefined }
+  return { version, databaseSeconds: row.now, changes: followable ? changes : undefined }
 }
 
 function toClient(row: ClientRow): RegisteredClient {
@@ -122,7 +128,12 @@ function toSecret(row: NonNullable<ClientRow['secrets']>[number]): RegisteredSec
 }
 
 function toResource(row: ResourceRow): RegisteredResource {
-  return { audience: row.audience, scopes: new Set(row.scopes), tokenLifetimeSeconds: row.lifetime }
+  return {
+    audience: row.audience,
+    scopes: new Set(row.scopes),
+    tokenLifetimeSeconds: row.lifetime,
+    signingAlgorithm: row.algorithm,
+  }
 }
 
 /** A network that a hand-written UPDATE left unreadable admits nobody; dropping it could admit everybody. */

@@ -134,6 +134,7 @@ function planResource(definition: ResourceDefinition, stored: ResourceDefinition
     ['name', stored.name, definition.name],
     ['scopes', stored.scopes, definition.scopes],
     ['token_lifetime', stored.tokenLifetimeSeconds, definition.tokenLifetimeSeconds],
+    ['signing_algorithm', stored.signingAlgorithm, definition.signingAlgorithm],
   )
   return { definition, status: changes.length === 0 ? 'unchanged' : 'changed', changes }
 }

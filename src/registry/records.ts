@@ -23,11 +23,12 @@ export class ChangeRecords {
   add(
     type: AuditRecord['type'],
     outcome: string,
-    fields: Pick<AuditRecord, 'clientId' | 'audience' | 'scope' | 'credentialId'>,
+    fields: Pick<AuditRecord, 'clientId' | 'audience' | 'scope' | 'credentialId' | 'kid'>,
     changes: readonly FieldChange[] = [],
+    more: Readonly<Record<string, unknown>> = {},
   ): void {
     const described = Object.fromEntries(changes.map(({ field, from, to }) => [field, { from, to }]))
-    const detail = { ...this.#actor, ...(changes.length === 0 ? {} : { changes: described }) }
+    const detail = { ...this.#actor, ...(changes.length === 0 ? {} : { changes: described }), ...more }
     this.#records.push({ time: this.#time, type, outcome, ...fields, detail })
   }
 

@@ -3,7 +3,7 @@ import { BoundedMap } from '../bounded-map.ts'
 import type { RegisteredClient, RegisteredResource } from '../clients/client.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { loadChanges, loadClients } from './load.ts'
+import { type LoadedChanges, loadChanges, loadClients } from './load.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
@@ -25,6 +25,8 @@ export interface RegistryOptions {
   readonly clientsMax: number
   /** Awaited before the version moves on, when a signing key changed. */
   readonly onKeysChanged: () => Promise<void>
+  /** Told the database's clock, in seconds since 1970, and the seconds that asking took, at every look. */
+  readonly onDatabaseTime: (databaseSeconds: number, elapsedSeconds: number) => void
   readonly onFault: (error: unknown) => void
 }
 
@@ -51,6 +53,8 @@ export class Registry {
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #healthy = true
+  /** When the last look that is over began, in milliseconds of the monotonic clock. */
+  #lookedAt = 0
 
   constructor(options: RegistryOptions) {
     this.#options = options
@@ -68,7 +72,7 @@ export class Registry {
 
   /** Reads the version and keeps reading it, so that a process without traffic also hears of changes. */
   async open(): Promise<void> {
-    this.#version = (await loadChanges(this.#options.pool, Number.MAX_SAFE_INTEGER)).version
+    this.#version = (await this.#look(Number.MAX_SAFE_INTEGER)).version
     this.#timer = setInterval(() => {
       this.refresh().catch(this.#options.onFault)
     }, limits.registryPollMilliseconds).unref()
@@ -159,6 +163,29 @@ export class Registry {
     for (const clientId of clientIds) if (!found.has(clientId)) this.#unknown.set(clientId, true)
   }
 
+  /**
+   * For what is answered from memory alone: waits for a look at the registry where the last one is too old,
+   * as in a process that was stopped for a while. Where the database does not answer, memory has to do.
+   */
+  async catchUp(): Promise<void> {
+    // Twice: a look that was under way when the process was stopped saw what was true before.
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      if (performance.now() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
+      await this.refresh().catch(() => {})
+    }
+  }
+
+  async #look(sinceVersion: number): Promise<LoadedChanges> {
+    const startedAt = performance.now()
+    try {
+      const loaded = await loadChanges(this.#options.pool, sinceVersion)
+      this.#options.onDatabaseTime(loaded.databaseSeconds, (performance.now() - startedAt) / 1_000)
+      return loaded
+    } finally {
+      this.#lookedAt = startedAt
+    }
+  }
+
   /** Brings memory up to a version, or to whatever the database is at. Concurrent calls share the work. */
   async refresh(atLeast?: number): Promise<void> {
     // A refresh under way may have read before the version that is asked for.
@@ -176,7 +203,7 @@ export class Registry {
 
   async #refreshNow(): Promise<void> {
     try {
-      const { version, changes } = await loadChanges(this.#options.pool, this.#version)
+      const { version, changes } = await this.#look(this.#version)
       if (changes === undefined || changes.some(([subject]) => subject === 'signing_key')) {
         await this.#options.onKeysChanged()
       }

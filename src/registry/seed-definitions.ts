@@ -1,5 +1,6 @@
 import { limits } from '../limits.ts'
 import { readMoment } from '../moment.ts'
+import { isSigningAlgorithm } from '../signing-algorithm.ts'
 import { didYouMean } from '../suggest.ts'
 import {
   type AccessDefinition,
@@ -20,6 +21,7 @@ import {
   problemWithName,
   problemWithNetwork,
   problemWithScope,
+  problemWithSigningAlgorithm,
   problemWithTokenLifetime,
 } from './validate.ts'
 
@@ -56,17 +58,20 @@ export function readDefinitions(
 }
 
 function readResource(value: unknown, path: Path, reader: Reader): ResourceDefinition | undefined {
-  const map = reader.map(value, path, ['audience', 'name', 'scopes', 'token_lifetime'])
+  const map = reader.map(value, path, ['audience', 'name', 'scopes', 'token_lifetime', 'signing_algorithm'])
   if (map === undefined) return undefined
   const audience = reader.text(map, path, 'audience', problemWithAudience)
   if (audience === undefined) reader.needs(map, path, 'audience', 'https://orders.example.com')
   const name = reader.text(map, path, 'name', problemWithName)
   const lifetime = reader.number(map, path, 'token_lifetime', problemWithTokenLifetime)
+  const algorithm = reader.text(map, path, 'signing_algorithm', problemWithSigningAlgorithm)
   return {
     audience: audience ?? '',
     name: name ?? audience ?? '',
     scopes: readScopes(reader, map, path),
     tokenLifetimeSeconds: lifetime ?? defaults.tokenLifetimeSeconds,
+    signingAlgorithm:
+      algorithm !== undefined && isSigningAlgorithm(algorithm) ? algorithm : defaults.signingAlgorithm,
   }
 }
 

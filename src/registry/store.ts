@@ -1,5 +1,6 @@
 import type { NewSecret } from '../clients/secret.ts'
 import type { Queryable } from '../database/open.ts'
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import type { ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
 import type { SeedDefinitions } from './seed-definitions.ts'
@@ -36,9 +37,15 @@ export async function readState(database: Queryable, definitions: SeedDefinition
 export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
   const rows = await database.resource.findMany({ orderBy: { audience: 'asc' } })
   return new Map(
-    rows.map(({ audience, name, scopes, tokenLifetimeSeconds }) => [
+    rows.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => [
       audience,
-      { audience, name, scopes, tokenLifetimeSeconds },
+      {
+        audience,
+        name,
+        scopes,
+        tokenLifetimeSeconds,
+        signingAlgorithm: signingAlgorithm as SigningAlgorithm,
+      },
     ]),
   )
 }
@@ -89,12 +96,13 @@ export async function writePlan(
   for (const chunk of chunks(plan.resources.filter(({ status }) => status !== 'unchanged'))) {
     const json = JSON.stringify(chunk.map(({ definition }) => definition))
     await transaction.$executeRaw`
-      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds)
-      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds"
+      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm)
+      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm"
         FROM jsonb_to_recordset(${json}::jsonb)
-          AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int)
+          AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int, "signingAlgorithm" text)
       ON CONFLICT (audience) DO UPDATE SET name = excluded.name, scopes = excluded.scopes,
-        token_lifetime_seconds = excluded.token_lifetime_seconds, updated_at = now()`
+        token_lifetime_seconds = excluded.token_lifetime_seconds,
+        signing_algorithm = excluded.signing_algorithm, updated_at = now()`
   }
   for (const chunk of chunks(
     plan.clients.filter((step) => step.status === 'created' || step.changes.length > 0),

@@ -2,6 +2,7 @@ import { parseNetwork } from '../clients/network.ts'
 import { isAudience, isPlainText, isScopeToken } from '../grammar.ts'
 import { limits } from '../limits.ts'
 import { momentExample, readMoment } from '../moment.ts'
+import { isSigningAlgorithm, signingAlgorithms } from '../signing-algorithm.ts'
 import { didYouMean } from '../suggest.ts'
 import { tokenEndpointAuthMethods } from './definition.ts'
 
@@ -75,6 +76,11 @@ export function problemWithTokenLifetime(seconds: number): Problem {
   const { tokenLifetimeSecondsMin: least, tokenLifetimeSecondsMax: most } = limits
   if (Number.isInteger(seconds) && seconds >= least && seconds <= most) return undefined
   return `must be a whole number of seconds from ${least} to ${most}; it is ${seconds}`
+}
+
+export function problemWithSigningAlgorithm(text: string): Problem {
+  if (isSigningAlgorithm(text)) return undefined
+  return `${quote(text)} is no algorithm of this service: ${signingAlgorithms.join(', ')}.${didYouMean(text, signingAlgorithms)}`
 }
 
 /** Each once, and no more than there may be. `subject` names what is listed: "scopes". */

@@ -2,6 +2,7 @@ import type { RegisteredClient } from '../clients/client.ts'
 import { networkContains } from '../clients/network.ts'
 import type { RefusalReason } from '../errors.ts'
 import { onlyAudience, type View } from '../registry/registry.ts'
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import type { TokenRequest } from './request.ts'
 
 /** What a client could prove when it was asked to. */
@@ -22,6 +23,7 @@ export interface Grant {
   readonly audience: string
   readonly scopes: readonly string[]
   readonly lifetimeSeconds: number
+  readonly signingAlgorithm: SigningAlgorithm
 }
 
 export interface Denial {
@@ -80,17 +82,17 @@ function decideGrant(request: TokenRequest, { client, resource }: View): Grant |
   const granted = client.access.get(audience)
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
-  const lifetimeSeconds = resource.tokenLifetimeSeconds
+  const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm } = resource
   // A scope that the resource no longer has is worth nothing, whatever the access row says.
   if (request.scopes === undefined) {
     const scopes = granted.filter((scope) => resource.scopes.has(scope))
     // Access without scopes is complete as it is; access whose every scope is gone is none.
     if (scopes.length === 0 && granted.length > 0) return { granted: false, reason: 'scope_not_granted' }
-    return { granted: true, clientId, audience, scopes, lifetimeSeconds }
+    return { granted: true, clientId, audience, scopes, lifetimeSeconds, signingAlgorithm }
   }
   for (const scope of request.scopes) {
     if (!granted.includes(scope) || !resource.scopes.has(scope))
       return { granted: false, reason: 'scope_not_granted' }
   }
-  return { granted: true, clientId, audience, scopes: request.scopes, lifetimeSeconds }
+  return { granted: true, clientId, audience, scopes: request.scopes, lifetimeSeconds, signingAlgorithm }
 }

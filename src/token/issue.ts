@@ -1,7 +1,7 @@
 import type { SecretUses } from '../clients/secret-uses.ts'
 import type { Clock } from '../clock.ts'
 import { OAuthError } from '../errors.ts'
-import { type Keyring, signToken } from '../keys/keyring.ts'
+import type { Keyring } from '../keys/keyring.ts'
 import { isDatabaseFault, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import { limits } from '../limits.ts'
@@ -17,7 +17,10 @@ import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenReques
  */
 export interface IssueEdges extends AuthenticationEdges {
   readonly issuer: string
+  /** No token lives longer, whatever its resource says: none may outlive its key's publication. */
+  readonly tokenLifetimeSecondsMax: number
   readonly clock: Clock
+  readonly clockGuard: { readonly reliable: boolean }
   readonly registry: Registry
   readonly keyring: Keyring
   readonly ledger: Ledger
@@ -114,9 +117,11 @@ function prepare(
   claimed: Claimed,
   now: number,
 ): Issuance {
-  const signer = edges.keyring.signer(now)
+  if (!edges.clockGuard.reliable) throw new OAuthError('clock_unreliable')
+  const signer = edges.keyring.signer(grant.signingAlgorithm, now)
   if (signer === undefined) throw new OAuthError('keys_unavailable')
-  const claims = accessTokenClaims(edges.issuer, grant, now, edges.randomId())
+  const lifetimeSeconds = Math.min(grant.lifetimeSeconds, edges.tokenLifetimeSecondsMax)
+  const claims = accessTokenClaims(edges.issuer, { ...grant, lifetimeSeconds }, now, edges.randomId())
   const scope = claims.scope ?? ''
   let accessToken: string | undefined
   const record: AuditRecord = {
@@ -138,12 +143,12 @@ function prepare(
   return {
     record,
     sign() {
-      accessToken = signToken(signer, JSON.stringify(claims))
+      accessToken = signer.sign(JSON.stringify(claims))
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
       if (proof.secretId !== undefined) edges.secretUses.note(proof.secretId, record.time)
-      return { accessToken, expiresInSeconds: grant.lifetimeSeconds, scope }
+      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }
 }

@@ -85,6 +85,8 @@ describe('a wrong call', () => {
     ['clients secrets add a --expires-in 1d --expires-at 2099-01-01T00:00:00Z', 'use one of them'],
     ['token a --url localhost', '--url'],
     ['seed', 'needs FILE'],
+    ['keys rotat', 'Did you mean "rotate"?'],
+    ['keys revoke', 'needs KID'],
   ])('"%s"', async (call, says) => {
     const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
     try {

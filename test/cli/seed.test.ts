@@ -74,6 +74,18 @@ describe('the example file', () => {
   })
 })
 
+test('an algorithm that the service keeps no keys for is applied, and told', async () => {
+  const resource = 'resources: [{audience: urn:a, signing_algorithm: EdDSA}]'
+  const outcome = await run('seed', file('eddsa.yaml', resource))
+  expect(outcome).toMatchObject({ code: 0 })
+  expect(outcome.stderr).toMatch(/^urn:a: no key signs with EdDSA, .*MINTMARK_SIGNING_ALGORITHMS/)
+  const { resources } = JSON.parse(await ran('resources', 'list', '--json'))
+  expect(resources).toMatchObject([{ audience: 'urn:a', signing_algorithm: 'EdDSA' }])
+  expect(await ran('seed', file('default.yaml', 'resources: [{audience: urn:a}]'))).toContain(
+    'signing_algorithm: EdDSA → ES256',
+  )
+})
+
 describe('--secrets-out', () => {
   test('writes new secrets there and nowhere else, for their owner only', async () => {
     const path = files.path('secrets.json')

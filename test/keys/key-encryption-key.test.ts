@@ -13,7 +13,12 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type KeyEncryptionKeyOptions, resolveKeyEncryptionKey } from '../../src/keys/key-encryption-key.ts'
+import {
+  type KeyEncryptionKeyOptions,
+  keyFiles,
+  replaceKeyFile,
+  resolveKeyEncryptionKeys,
+} from '../../src/keys/key-encryption-key.ts'
 
 let directory: string
 let path: string
@@ -25,8 +30,9 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }))
 
 function resolve(options: Partial<KeyEncryptionKeyOptions> = {}, hasKeys = false) {
-  return resolveKeyEncryptionKey({
+  return resolveKeyEncryptionKeys({
     configured: undefined,
+    previous: undefined,
     databaseIsEmbedded: true,
     dataDirectory: directory,
     hasSigningKeys: async () => hasKeys,
@@ -36,15 +42,15 @@ function resolve(options: Partial<KeyEncryptionKeyOptions> = {}, hasKeys = false
 }
 
 test('it is made for an empty database, for its owner only, and found again', async () => {
-  const made = await resolve()
+  const [made] = await resolve()
   expect(statSync(path).mode & 0o777).toBe(0o600)
   expect(readFileSync(path, 'utf8')).toBe(`${made.bytes.toString('base64')}\n`)
-  expect((await resolve({}, true)).id).toBe(made.id)
+  expect((await resolve({}, true))[0].id).toBe(made.id)
   expect(readdirSync(directory)).toEqual(['key-encryption-key'])
 })
 
 test('those who start at the same time agree on one', async () => {
-  const ids = await Promise.all(Array.from({ length: 8 }, async () => (await resolve()).id))
+  const ids = await Promise.all(Array.from({ length: 8 }, async () => (await resolve())[0].id))
   expect(new Set(ids).size).toBe(1)
 })
 
@@ -82,7 +88,25 @@ test('a database of its own needs a key of its own', async () => {
   await expect(resolve({ databaseIsEmbedded: false })).rejects.toThrow(
     /must be set when DATABASE_URL is.*openssl/,
   )
-  const configured = await resolve({ configured: Buffer.alloc(32, 7), databaseIsEmbedded: false })
+  const [configured] = await resolve({ configured: Buffer.alloc(32, 7), databaseIsEmbedded: false })
   expect(configured.bytes).toEqual(Buffer.alloc(32, 7))
   expect(readdirSync(directory)).toEqual([])
+})
+
+test('the one before is at hand while keys are sealed anew', async () => {
+  const [first] = await resolve()
+  const next = replaceKeyFile(directory, first)
+  expect(statSync(keyFiles(directory).previousPath).mode & 0o777).toBe(0o600)
+  expect((await resolve({}, true)).map(({ id }) => id)).toEqual([next.id, first.id])
+  const configured = { configured: Buffer.alloc(32, 7), previous: Buffer.alloc(32, 8) }
+  expect((await resolve({ ...configured, databaseIsEmbedded: false })).map(({ bytes }) => bytes[0])).toEqual([
+    7, 8,
+  ])
+})
+
+test('a damaged one before is refused as well', async () => {
+  const [first] = await resolve()
+  replaceKeyFile(directory, first)
+  truncateSync(keyFiles(directory).previousPath, 20)
+  await expect(resolve({}, true)).rejects.toThrow(/previous: holds .*nothing was generated or deleted/)
 })

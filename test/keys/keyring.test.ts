@@ -3,7 +3,10 @@ import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign,
 import fc from 'fast-check'
 import { compactVerify, decodeProtectedHeader, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
-import { rawSignature, type Signer, signToken } from '../../src/keys/keyring.ts'
+import type { Queryable } from '../../src/database/open.ts'
+import { rawSignature } from '../../src/keys/algorithms.ts'
+import { Keyring, toSigner } from '../../src/keys/keyring.ts'
+import { keyEncryptionKey, seal } from '../../src/keys/seal.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const verifiesRaw = (data: Buffer, raw: Buffer, by: KeyObject = publicKey): boolean =>
@@ -65,13 +68,9 @@ describe('rawSignature (RFC 7518 §3.4)', () => {
   })
 })
 
-describe('signToken (RFC 7515 §7.1)', () => {
+describe('a signer (RFC 7515 §7.1)', () => {
   const header = { alg: 'ES256', typ: 'at+jwt', kid: 'key-1' }
-  const signer: Signer = {
-    kid: 'key-1',
-    encodedHeader: Buffer.from(JSON.stringify(header)).toString('base64url'),
-    privateKey,
-  }
+  const signer = toSigner({ algorithm: 'ES256', kid: 'key-1', privateKey })
   const now = 1_800_000_000
   const claims = {
     iss: 'https://tokens.example.com',
@@ -89,7 +88,7 @@ describe('signToken (RFC 7515 §7.1)', () => {
   }
 
   test('makes a token that jose verifies, with the type that RFC 9068 §2.1 wants', async () => {
-    const token = signToken(signer, JSON.stringify(claims))
+    const token = signer.sign(JSON.stringify(claims))
     const { payload, protectedHeader } = await jwtVerify(token, publicKey, expected)
     expect(payload).toEqual(claims)
     expect(protectedHeader).toEqual(header)
@@ -97,20 +96,18 @@ describe('signToken (RFC 7515 §7.1)', () => {
 
   test('signs the claims as they were written, byte for byte, in UTF-8', async () => {
     const text = '{ "sub" : "Grüße 🪙", "n": 1.0 }'
-    const { payload } = await compactVerify(signToken(signer, text), publicKey)
+    const { payload } = await compactVerify(signer.sign(text), publicKey)
     expect(new TextDecoder().decode(payload)).toBe(text)
   })
 
   test('is base64url without padding throughout (RFC 7515 §2)', () => {
     for (let length = 0; length < 20; length += 1) {
-      expect(signToken(signer, JSON.stringify({ sub: 'x'.repeat(length) }))).toMatch(
-        /^[\w-]+\.[\w-]+\.[\w-]{86}$/,
-      )
+      expect(signer.sign(JSON.stringify({ sub: 'x'.repeat(length) }))).toMatch(/^[\w-]+\.[\w-]+\.[\w-]{86}$/)
     }
   })
 
   test('does not verify with another key, nor with anything in it changed', async () => {
-    const token = signToken(signer, JSON.stringify(claims))
+    const token = signer.sign(JSON.stringify(claims))
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey
     await expect(jwtVerify(token, other, expected)).rejects.toThrow()
     const [head = '', body = '', signature = ''] = token.split('.')
@@ -121,8 +118,61 @@ describe('signToken (RFC 7515 §7.1)', () => {
 
   test('is verified by the public key alone', async () => {
     const imported = createPublicKey({ key: publicKey.export({ format: 'jwk' }), format: 'jwk' })
-    await expect(
-      jwtVerify(signToken(signer, JSON.stringify(claims)), imported, expected),
-    ).resolves.toBeDefined()
+    await expect(jwtVerify(signer.sign(JSON.stringify(claims)), imported, expected)).resolves.toBeDefined()
   })
+})
+
+test('a reading that began before a key was revoked never overwrites one that began after', async () => {
+  const sealing = keyEncryptionKey(Buffer.alloc(32, 1))
+  const at = (seconds: number) => new Date(seconds * 1_000)
+  const row = {
+    kid: 'key-1',
+    algorithm: 'ES256',
+    generation: 1,
+    publicJwk: { kid: 'key-1' },
+    sealedPrivateKey: seal(
+      sealing,
+      privateKey.export({ format: 'der', type: 'pkcs8' }),
+      'mintmark signing key key-1 ES256',
+    ),
+    keyEncryptionKeyId: sealing.id,
+    publishedAt: at(100),
+    signsFrom: at(100),
+    signsUntil: at(1_000),
+    publishedUntil: at(2_000),
+    revokedAt: null as Date | null,
+  }
+  // What the table holds when the reading begins, told only when it is released.
+  let stored = row
+  const releases: (() => void)[] = []
+  const findMany = () => {
+    const read = [stored]
+    return new Promise((resolve) => releases.push(() => resolve(read)))
+  }
+  const keyring = new Keyring({
+    database: { signingKey: { findMany } } as unknown as Queryable,
+    keyEncryptionKeys: async () => [sealing],
+    schedule: {
+      keyLifetimeSeconds: 2_000,
+      tokenLifetimeSecondsMax: 10,
+      jwksMaxAgeSeconds: 10,
+      verifierCooldownSeconds: 10,
+      clockSkewSeconds: 10,
+    },
+  })
+  const settle = () => new Promise((resolve) => setImmediate(resolve))
+  const early = keyring.load()
+  await settle()
+  stored = { ...row, revokedAt: at(500) }
+  const late = keyring.load()
+  await settle()
+  // The later one first, if both are under way.
+  while (releases.length > 0) {
+    releases.pop()?.()
+    await settle()
+  }
+  await Promise.all([early, late])
+  expect(keyring.keys[0]?.revokedAt).toBe(500)
+  expect(keyring.signer('ES256', 400)).toBeUndefined()
+  expect(keyring.published(400).kids).toEqual([])
 })

@@ -1,11 +1,21 @@
-/** What a key may do follows from its moments and now, from its very second on; and what it may never do again. */
+/** What a key may do follows from its moments and now; and a schedule never leaves a verifier without a key (P5). */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  checkSeconds,
   isPublished,
   type KeyMoments,
   type KeyState,
   keyState,
+  latestKey,
+  leadSeconds,
+  maySign,
+  momentsFrom,
+  nextPublicationAt,
+  planEarly,
+  planKey,
+  type ScheduleSettings,
+  scheduleProblem,
   signingKeyAt,
 } from '../../src/keys/schedule.ts'
 
@@ -15,6 +25,23 @@ const key: KeyMoments = {
   signsUntil: 300,
   publishedUntil: 400,
   revokedAt: undefined,
+}
+
+const day = 86_400
+const usual: ScheduleSettings = {
+  keyLifetimeSeconds: 90 * day,
+  tokenLifetimeSecondsMax: day,
+  jwksMaxAgeSeconds: 300,
+  verifierCooldownSeconds: 60,
+  clockSkewSeconds: 60,
+}
+/** Tokens of 20 s and clocks 5 s apart: `key` may sign until 375. */
+const small: ScheduleSettings = {
+  keyLifetimeSeconds: 300,
+  tokenLifetimeSecondsMax: 20,
+  jwksMaxAgeSeconds: 30,
+  verifierCooldownSeconds: 10,
+  clockSkewSeconds: 5,
 }
 
 describe('the state of a key', () => {
@@ -33,93 +60,347 @@ describe('the state of a key', () => {
     expect(keyState(key, now)).toBe(state)
   })
 
-  test('without an end it signs on', () => {
-    const endless = { ...key, signsUntil: undefined, publishedUntil: undefined }
-    expect(keyState(endless, 1_000_000)).toBe('signing')
-    expect(keyState({ ...endless, signsUntil: 300 }, 1_000_000)).toBe('retiring')
-  })
-
   test('the very first key is published and signs in the same second', () => {
     expect(keyState({ ...key, publishedAt: 100, signsFrom: 100 }, 100)).toBe('signing')
   })
 
-  test.each([0, 100, 200, 300, 400])('revoked at %i it is nothing else from then on', (revokedAt) => {
-    const revoked = { ...key, revokedAt }
-    for (const now of [0, 99, 100, 199, 200, 299, 300, 399, 400, 500]) {
-      expect(keyState(revoked, now)).toBe(now >= revokedAt ? 'revoked' : keyState(key, now))
+  test('revoked is revoked whatever the clock says: one that is behind must not go on', () => {
+    for (const now of [0, 99, 100, 200, 300, 399, 400, 500]) {
+      const revoked = { ...key, revokedAt: 250 }
+      expect(keyState(revoked, now)).toBe('revoked')
+      expect(isPublished(revoked, now)).toBe(false)
+      expect(maySign(revoked, small, now)).toBe(false)
     }
   })
-})
 
-/** Moments in the order that the database insists on. */
-const moments: fc.Arbitrary<KeyMoments> = fc
-  .tuple(fc.nat(50), fc.nat(50), fc.option(fc.nat(50)), fc.option(fc.nat(50)), fc.option(fc.nat(200)))
-  .map(([publishedAt, wait, signing, retiring, revokedAt]) => {
-    const signsFrom = publishedAt + wait
-    const signsUntil = signing === null ? undefined : signsFrom + signing
-    const publishedUntil = signsUntil === undefined || retiring === null ? undefined : signsUntil + retiring
-    return { publishedAt, signsFrom, signsUntil, publishedUntil, revokedAt: revokedAt ?? undefined }
+  test('a key is published from the moment it is known, also where the clock is behind', () => {
+    expect(isPublished(key, 90)).toBe(true)
+    expect(maySign(key, small, 90)).toBe(false)
+    expect(isPublished(key, 399)).toBe(true)
+    expect(isPublished(key, 400)).toBe(false)
   })
 
-describe('in every schedule', () => {
-  test('a key that signs is published, and a revoked one neither signs nor is published (P5)', () => {
-    fc.assert(
-      fc.property(moments, fc.nat(250), (some, now) => {
-        const state = keyState(some, now)
-        if (state === 'signing') expect(isPublished(some, now)).toBe(true)
-        expect(isPublished(some, now)).toBe(['published', 'signing', 'retiring'].includes(state))
-        if (some.revokedAt !== undefined && now >= some.revokedAt) expect(isPublished(some, now)).toBe(false)
-      }),
-    )
-  })
-
-  test('states only ever go forward', () => {
-    const order: KeyState[] = ['waiting', 'published', 'signing', 'retiring', 'removed', 'revoked']
-    fc.assert(
-      fc.property(moments, fc.nat(250), fc.nat(50), (some, now, later) => {
-        expect(order.indexOf(keyState(some, now + later))).toBeGreaterThanOrEqual(
-          order.indexOf(keyState(some, now)),
-        )
-      }),
-    )
+  test.each([
+    [199, false],
+    [200, true],
+    [300, true],
+    [375, true],
+    [376, false],
+  ])('may it sign at %i: %s', (now, expected) => {
+    expect(maySign(key, small, now)).toBe(expected)
   })
 })
 
 describe('the key that signs', () => {
-  const first = { ...key, generation: 1, signsUntil: undefined, publishedUntil: undefined }
-  const second = { ...first, generation: 2, publishedAt: 250, signsFrom: 500 }
+  const first = { ...key, generation: 1 }
+  const second = {
+    ...key,
+    generation: 2,
+    publishedAt: 250,
+    signsFrom: 350,
+    signsUntil: 450,
+    publishedUntil: 550,
+  }
 
   test.each([
     ['none before the first may', 199, undefined],
-    ['the first while it is alone', 200, 1],
-    ['the first while the next is only published', 499, 1],
-    ['the next from the second it may', 500, 2],
+    ['the first while the next is only published', 349, 1],
+    ['the next from the second it may', 350, 2],
+    ['the next for as long as its tokens are safe', 525, 2],
+    ['none where a token would outlive its key', 526, undefined],
   ])('is %s', (_title, now, generation) => {
-    expect(signingKeyAt([first, second], now)?.generation).toBe(generation)
-    expect(signingKeyAt([second, first], now)?.generation).toBe(generation)
+    expect(signingKeyAt([first, second], small, now)?.generation).toBe(generation)
+    expect(signingKeyAt([second, first], small, now)?.generation).toBe(generation)
   })
 
-  test('is the one before when the latest is revoked', () => {
-    expect(signingKeyAt([first, { ...second, revokedAt: 600 }], 600)?.generation).toBe(1)
+  test('is the one before when the latest is revoked, and none where there is none', () => {
+    expect(signingKeyAt([first, { ...second, revokedAt: 360 }], small, 360)?.generation).toBe(1)
+    expect(signingKeyAt([], small, 0)).toBeUndefined()
+    expect(signingKeyAt([{ ...first, revokedAt: 0 }], small, 250)).toBeUndefined()
+  })
+})
+
+describe('settings', () => {
+  test('that work are not refused: the default, and the smallest drill', () => {
+    expect(scheduleProblem(usual)).toBeUndefined()
+    expect(
+      scheduleProblem({
+        keyLifetimeSeconds: 14,
+        tokenLifetimeSecondsMax: 1,
+        jwksMaxAgeSeconds: 1,
+        verifierCooldownSeconds: 1,
+        clockSkewSeconds: 1,
+      }),
+    ).toBeUndefined()
   })
 
-  test('is none where there is none', () => {
-    expect(signingKeyAt([], 0)).toBeUndefined()
-    expect(signingKeyAt([{ ...first, revokedAt: 0 }], 500)).toBeUndefined()
-    expect(signingKeyAt([{ ...first, signsUntil: 300 }], 300)).toBeUndefined()
+  test.each<[Partial<ScheduleSettings>, string[]]>([
+    [
+      { jwksMaxAgeSeconds: 86 },
+      ['max-age 86 s', 'cooldown 10 s', 'skew 5 s', '101 s', '(100 s)', 'at least 303 s'],
+    ],
+    [{ tokenLifetimeSecondsMax: 46 }, ['Tokens of 46 s', 'skew 5 s', '51 s', '(50 s)', 'at least 306 s']],
+    [
+      {
+        keyLifetimeSeconds: 12,
+        tokenLifetimeSecondsMax: 1,
+        jwksMaxAgeSeconds: 1,
+        verifierCooldownSeconds: 1,
+        clockSkewSeconds: 1,
+      },
+      ['3 s of caches', '4 s until', '7 s', '12 s', 'at least 14 s'],
+    ],
+  ])('%o are refused with the numbers, and what is proposed works', (change, numbers) => {
+    const settings = { ...small, ...change }
+    const problem = scheduleProblem(settings) ?? ''
+    for (const number of numbers) expect(problem).toContain(number)
+    const least = Number(/at least (\d+) s/.exec(problem)?.[1])
+    expect(scheduleProblem({ ...settings, keyLifetimeSeconds: least })).toBeUndefined()
+    expect(scheduleProblem({ ...settings, keyLifetimeSeconds: least - 1 })).toBeDefined()
   })
 
-  test('is the same whatever order the keys come in, and the latest of those that may', () => {
-    const keys = fc
-      .array(moments, { maxLength: 6 })
-      .map((list) => list.map((some, index) => ({ ...some, generation: index + 1 })))
-      .chain((list) => fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length })))
+  test('that break an inequality are always refused', () => {
+    const any = fc.record<ScheduleSettings>({
+      keyLifetimeSeconds: fc.integer({ min: 6, max: 600 }),
+      tokenLifetimeSecondsMax: fc.integer({ min: 1, max: 120 }),
+      jwksMaxAgeSeconds: fc.nat(120),
+      verifierCooldownSeconds: fc.nat(60),
+      clockSkewSeconds: fc.nat(60),
+    })
     fc.assert(
-      fc.property(keys, fc.nat(250), ([list, shuffled], now) => {
-        const signing = list.filter((one) => keyState(one, now) === 'signing').map((one) => one.generation)
-        const latest = signing.length === 0 ? undefined : Math.max(...signing)
-        expect(signingKeyAt(list, now)?.generation).toBe(latest)
-        expect(signingKeyAt(shuffled, now)?.generation).toBe(latest)
+      fc.property(any, (settings) => {
+        const {
+          keyLifetimeSeconds: lifetime,
+          tokenLifetimeSecondsMax: token,
+          clockSkewSeconds: skew,
+        } = settings
+        const caches = settings.jwksMaxAgeSeconds + settings.verifierCooldownSeconds + skew
+        const broken =
+          caches * 3 > lifetime ||
+          (token + skew) * 6 > lifetime ||
+          leadSeconds(settings) + checkSeconds(settings) > Math.floor(lifetime / 2)
+        expect(scheduleProblem(settings) !== undefined).toBe(broken)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
+
+describe('planning', () => {
+  const now = 1_800_000_000
+
+  test('the very first key signs at once, for half a lifetime, and retires for a sixth', () => {
+    expect(planKey(undefined, [], usual, now)).toEqual({
+      publishedAt: now,
+      signsFrom: now,
+      signsUntil: now + 45 * day,
+      publishedUntil: now + 60 * day,
+      revokedAt: undefined,
+    })
+  })
+
+  test('the next one is published a third of a lifetime before its turn', () => {
+    const first = momentsFrom(now, now, usual)
+    const due = nextPublicationAt(first, usual)
+    expect(first.signsUntil - due).toBe(30 * day + 3 + checkSeconds(usual))
+    expect(planKey(first, [first], usual, due).signsFrom).toBe(first.signsUntil)
+  })
+
+  test('a late one waits until every cache has seen it', () => {
+    const first = momentsFrom(now, now, usual)
+    const late = first.signsUntil + day
+    expect(planKey(first, [first], usual, late).signsFrom).toBe(late + leadSeconds(usual))
+  })
+
+  test('after a long time without keys nobody has to be waited for; while a set may be cached, everybody', () => {
+    const first = momentsFrom(now, now, usual)
+    const after = first.publishedUntil + leadSeconds(usual)
+    expect(planKey(first, [first], usual, after).signsFrom).toBe(after)
+    expect(planKey(first, [first], usual, after - 1).signsFrom).toBe(after - 1 + leadSeconds(usual))
+    // A key of another algorithm was fetched with the same set.
+    expect(planKey(undefined, [first], usual, now + 5).signsFrom).toBe(now + 5 + leadSeconds(usual))
+  })
+
+  test('a key whose tokens live longer now than when it was made is followed sooner', () => {
+    const first = momentsFrom(now, now, { ...small, tokenLifetimeSecondsMax: 10 })
+    const longer = { ...small, keyLifetimeSeconds: 900, tokenLifetimeSecondsMax: 100 }
+    const turnEnd = first.publishedUntil - 105
+    expect(nextPublicationAt(first, longer)).toBeLessThan(turnEnd - leadSeconds(longer))
+    expect(planKey(first, [first], longer, now + 1).signsFrom).toBe(turnEnd)
+  })
+
+  test('an early turn is never a later one, and never before the publication', () => {
+    const waiting = momentsFrom(now, now + 1_000, small)
+    expect(planEarly(undefined, small, now, 'lead').signsFrom).toBe(now + leadSeconds(small))
+    expect(planEarly(undefined, small, now, 'now').signsFrom).toBe(now)
+    expect(planEarly(waiting, small, now + 10, 'lead').signsFrom).toBe(now + leadSeconds(small))
+    expect(planEarly(waiting, small, now + 990, 'lead').signsFrom).toBe(now + 990)
+    expect(planEarly(waiting, small, now + 1_500, 'lead').signsFrom).toBe(now + 1_000)
+    expect(planEarly(waiting, small, now - 4, 'now').signsFrom).toBe(now)
+  })
+})
+
+// ── The simulation ─────────────────────────────────────────────────────────────────────────────────────
+
+/** Settings that are not refused, down to seconds, and often at the very edge of what is not. */
+const settingsThatWork: fc.Arbitrary<ScheduleSettings> = fc
+  .record({
+    keyLifetimeSeconds: fc.integer({ min: 8, max: 260 }),
+    tokenLifetimeSecondsMax: fc.integer({ min: 1, max: 45 }),
+    jwksMaxAgeSeconds: fc.nat(60),
+    verifierCooldownSeconds: fc.nat(30),
+    clockSkewSeconds: fc.nat(15),
+  })
+  .map((settings) => ({ ...settings, keyLifetimeSeconds: leastLifetime(settings) }))
+
+function leastLifetime(settings: ScheduleSettings): number {
+  const problem = scheduleProblem(settings)
+  if (problem === undefined) return settings.keyLifetimeSeconds
+  return leastLifetime({ ...settings, keyLifetimeSeconds: Number(/at least (\d+) s/.exec(problem)?.[1]) })
+}
+
+interface Replica {
+  /** Seconds that its clock is ahead of the slowest one there is: at most S. */
+  readonly ahead: number
+  /** Seconds after which it has heard of a new key, and its set may be that old. */
+  readonly lag: number
+  /** When it looks whether a key is due, in seconds past a multiple of the interval. */
+  readonly phase: number
+  /** When it sleeps: shares of the whole run. */
+  readonly sleeps: readonly (readonly [from: number, until: number])[]
+}
+
+interface World {
+  readonly settings: ScheduleSettings
+  readonly replicas: readonly Replica[]
+  /** Operators that rotate early, at a share of the run, with a clock of their own. */
+  readonly early: readonly { readonly at: number; readonly ahead: number }[]
+  readonly start: number
+}
+
+const share = fc.double({ min: 0, max: 1, noNaN: true })
+
+const worlds: fc.Arbitrary<World> = settingsThatWork.chain((settings) => {
+  const ahead = fc.nat(settings.clockSkewSeconds)
+  const replica = (sleeps: fc.Arbitrary<Replica['sleeps']>) =>
+    fc.record<Replica>({ ahead, lag: fc.nat(2), phase: fc.nat(60), sleeps })
+  return fc.record<World>({
+    settings: fc.constant(settings),
+    // The first never sleeps: somebody checks in time.
+    replicas: fc
+      .tuple(
+        replica(fc.constant([])),
+        fc.array(replica(fc.array(fc.tuple(share, share), { maxLength: 3 })), { maxLength: 3 }),
+      )
+      .map(([awake, others]) => [awake, ...others]),
+    early: fc.array(fc.record({ at: share, ahead }), { maxLength: 4 }),
+    start: fc.integer({ min: 1_000, max: 5_000 }),
+  })
+})
+
+interface SimulatedKey extends KeyMoments {
+  readonly generation: number
+  readonly madeAt: number
+}
+
+/**
+ * Lives through a world second by second, by the slowest clock, and tells what broke.
+ * A verifier is not simulated but every one there could be: whatever set some replica served, somebody may
+ * hold for M + C seconds.
+ */
+function livesThrough({ settings, replicas, early, start }: World): string[] {
+  const {
+    tokenLifetimeSecondsMax: token,
+    jwksMaxAgeSeconds: maxAge,
+    verifierCooldownSeconds: cooldown,
+  } = settings
+  const length = settings.keyLifetimeSeconds * 4
+  const problems: string[] = []
+  let keys: SimulatedKey[] = []
+  /** The last second in which some replica served a set without the key. */
+  const lastMissing = new Map<number, number>()
+  const signed = new Map<number, number>()
+  const lastExpiry = new Map<number, number>()
+  const add = (moments: KeyMoments, now: number) => {
+    keys = [...keys, { ...moments, generation: keys.length + 1, madeAt: now }]
+  }
+
+  for (let second = 0; second <= length; second += 1) {
+    const time = start + second
+    const awake = replicas.filter(({ sleeps }) =>
+      sleeps.every(([from, until]) => second < from * length || second >= until * length),
+    )
+    for (const { at, ahead } of early) {
+      if (Math.floor(at * length) !== second || keys.length === 0) continue
+      const now = time + ahead
+      const waiting = keys.find(({ signsFrom }) => signsFrom > now)
+      const moments = planEarly(waiting, settings, now, 'lead')
+      if (waiting === undefined) add(moments, time)
+      else keys = keys.map((one) => (one === waiting ? { ...one, ...moments } : one))
+    }
+    for (const { ahead, phase } of awake) {
+      if (second > 0 && (second + phase) % checkSeconds(settings) !== 0) continue
+      const now = time + ahead
+      const latest = latestKey(keys)
+      if (latest === undefined || now >= nextPublicationAt(latest, settings))
+        add(planKey(latest, keys, settings, now), time)
+    }
+    for (const { ahead, lag } of awake) {
+      for (const one of keys) {
+        if (one.madeAt > time - lag && one.generation > 1) lastMissing.set(one.generation, time)
+        const unexpired = time < (lastExpiry.get(one.generation) ?? 0)
+        if (unexpired && !isPublished(one, time + ahead))
+          problems.push(`${time}: unexpired tokens of a removed key ${one.generation}`)
+      }
+    }
+    for (const { ahead } of awake) {
+      // The commit sees to it that whoever signs knows every key there is.
+      const signer = signingKeyAt(keys, settings, time + ahead)
+      if (signer === undefined) {
+        if (second > settings.clockSkewSeconds) problems.push(`${time}: nothing signs`)
+        continue
+      }
+      if (!isPublished(signer, time + ahead)) problems.push(`${time}: signs while not published`)
+      if (signer.generation > 1 && !signed.has(signer.generation)) {
+        const since = time - (lastMissing.get(signer.generation) ?? signer.madeAt)
+        if (since <= maxAge + cooldown)
+          problems.push(`${time}: key ${signer.generation} signs ${since} s after it was missing`)
+        if (signer.signsFrom - signer.publishedAt <= maxAge + cooldown + settings.clockSkewSeconds) {
+          problems.push(`${time}: key ${signer.generation} was not published for long enough`)
+        }
+      }
+      signed.set(signer.generation, signed.get(signer.generation) ?? time)
+      lastExpiry.set(
+        signer.generation,
+        Math.max(lastExpiry.get(signer.generation) ?? 0, time + ahead + token),
+      )
+    }
+  }
+  if (keys.length < 5) problems.push(`only ${keys.length} keys in ${length} s`)
+  return problems
+}
+
+describe('in every world of replicas whose clocks are apart, that sleep, hear late and rotate early', () => {
+  test('a key is everywhere long before it signs, stays until its last token expired, and one always signs (P5)', () => {
+    fc.assert(
+      fc.property(worlds, (world) => {
+        expect(livesThrough(world)).toEqual([])
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('when nobody made a key for long, the last one goes on while it is safe, and then nothing signs (F-14)', () => {
+    fc.assert(
+      fc.property(settingsThatWork, fc.nat(1_000), (settings, later) => {
+        const first = { ...momentsFrom(1_000, 1_000, settings), generation: 1 }
+        const now = first.signsUntil + later
+        const { tokenLifetimeSecondsMax: token, clockSkewSeconds: skew } = settings
+        const signer = signingKeyAt([first], settings, now)
+        expect(signer !== undefined).toBe(now + token + skew <= first.publishedUntil)
+        const next = { ...planKey(first, [first], settings, now), generation: 2 }
+        const cached = now < first.publishedUntil + leadSeconds(settings)
+        expect(next.signsFrom - next.publishedAt).toBe(cached ? leadSeconds(settings) : 0)
       }),
     )
   })

@@ -8,6 +8,7 @@ const orders: ResourceDefinition = {
   name: 'Orders',
   scopes: ['r', 'w'],
   tokenLifetimeSeconds: 300,
+  signingAlgorithm: 'ES256',
 }
 const billing: ClientDefinition = {
   clientId: 'billing',

@@ -37,6 +37,7 @@ clients:
         name: 'https://orders.example.com',
         scopes: [],
         tokenLifetimeSeconds: 300,
+        signingAlgorithm: 'ES256',
       },
     ])
     expect(clients).toEqual([
@@ -116,6 +117,18 @@ describe('what is refused, and where', () => {
     ],
     ['an id with a percent sign', 'clients: [{client_id: "a%41"}]', 'clients[0].client_id: ', 'no client id'],
     ['an id with a plus', 'clients: [{client_id: a+b}]', 'clients[0].client_id: ', 'no client id'],
+    [
+      'an unknown algorithm',
+      resource('signing_algorithm: ES265'),
+      'x.yaml:3:24: resources[0].signing_algorithm: ',
+      'Did you mean "ES256"?',
+    ],
+    [
+      'no algorithm at all',
+      resource('signing_algorithm: none'),
+      'resources[0].signing_algorithm: ',
+      'no algorithm',
+    ],
     ['an id that is too long', `clients: [{client_id: ${'a'.repeat(129)}}]`, 'client_id: ', 'at most 128'],
     ['no id', 'clients: [{name: a}]', 'x.yaml:1:11: clients[0]: ', 'needs "client_id"'],
     ['a client that is text', 'clients: [a]', 'x.yaml:1:11: clients[0]: ', 'it is text'],

@@ -133,7 +133,7 @@ test('health says whether it lives and whether it can issue', async () => {
   expect(ready.status).toBe(200)
   expect(await ready.json()).toEqual({
     status: 'ready',
-    checks: { open: true, database: true, ledger: true, signing_key: true },
+    checks: { open: true, database: true, ledger: true, clock: true, signing_key: true },
   })
 })
 

@@ -4,6 +4,7 @@ import { Writable } from 'node:stream'
 import { generateSecret } from '../../src/clients/secret.ts'
 import type { Clock } from '../../src/clock.ts'
 import { type Config, readConfig } from '../../src/config.ts'
+import type { ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import { createLog } from '../../src/log.ts'
 import { openService, type Service } from '../../src/server.ts'
@@ -26,7 +27,31 @@ export interface TestServiceOptions {
   readonly key?: Buffer
 }
 
-const testKey = randomBytes(32)
+/** What seals the keys of every test service that brings no key of its own. */
+export const testKey = randomBytes(32)
+
+/**
+ * Keys that live seconds: the shortest schedule that may be, so that a test sees rotations. Published for 7 s
+ * before they sign, and a new one every 7 s.
+ */
+export const drillSchedule = {
+  keyLifetimeSeconds: 14,
+  tokenLifetimeSecondsMax: 1,
+  jwksMaxAgeSeconds: 1,
+  verifierCooldownSeconds: 1,
+  clockSkewSeconds: 1,
+} as const satisfies ScheduleSettings
+
+/** The settings by which the service gets a schedule. */
+export function scheduleEnvironment(schedule: ScheduleSettings): Record<string, string> {
+  return {
+    MINTMARK_KEY_LIFETIME_SECONDS: String(schedule.keyLifetimeSeconds),
+    MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: String(schedule.tokenLifetimeSecondsMax),
+    MINTMARK_JWKS_MAX_AGE_SECONDS: String(schedule.jwksMaxAgeSeconds),
+    MINTMARK_VERIFIER_COOLDOWN_SECONDS: String(schedule.verifierCooldownSeconds),
+    MINTMARK_CLOCK_SKEW_SECONDS: String(schedule.clockSkewSeconds),
+  }
+}
 
 /** The real service, listening on a free port, on a database of its own unless it is given one. */
 export async function startService(options: TestServiceOptions = {}): Promise<TestService> {
@@ -48,7 +73,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   const service = await openService({
     config,
     databaseUrl: database.url,
-    keyEncryptionKey: keyEncryptionKey(options.key ?? testKey),
+    keyEncryptionKeys: [keyEncryptionKey(options.key ?? testKey)],
     log: createLog(config.logLevel, destination),
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   })

@@ -13,6 +13,7 @@ const grant: Grant = {
   audience: 'https://orders.example.com',
   scopes: ['orders:read', 'orders:write'],
   lifetimeSeconds: 300,
+  signingAlgorithm: 'ES256',
 }
 
 describe('claims (RFC 9068 §2.2)', () => {

@@ -32,6 +32,7 @@ const resource: RegisteredResource = {
   audience: orders,
   scopes: new Set(['orders:read', 'orders:write', 'orders:delete']),
   tokenLifetimeSeconds: 300,
+  signingAlgorithm: 'ES256',
 }
 const request: TokenRequest = {
   credentials: { method: 'client_secret_basic', clientId: 'billing', secret: 'mm_…' },
@@ -266,6 +267,7 @@ describe('scopes (RFC 6749 §3.3)', () => {
       audience: orders,
       scopes: ['orders:read', 'orders:write'],
       lifetimeSeconds: 300,
+      signingAlgorithm: 'ES256',
     })
   })
 

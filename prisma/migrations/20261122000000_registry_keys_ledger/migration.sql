@@ -7,6 +7,7 @@ CREATE TABLE "resource" (
     "name" TEXT NOT NULL,
     "scopes" TEXT[],
     "token_lifetime_seconds" INTEGER NOT NULL DEFAULT 300,
+    "signing_algorithm" TEXT NOT NULL DEFAULT 'ES256',
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
@@ -70,11 +71,23 @@ CREATE TABLE "signing_key" (
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "published_at" TIMESTAMPTZ(3) NOT NULL,
     "signs_from" TIMESTAMPTZ(3) NOT NULL,
-    "signs_until" TIMESTAMPTZ(3),
-    "published_until" TIMESTAMPTZ(3),
+    "signs_until" TIMESTAMPTZ(3) NOT NULL,
+    "published_until" TIMESTAMPTZ(3) NOT NULL,
     "revoked_at" TIMESTAMPTZ(3),
 
     CONSTRAINT "signing_key_pkey" PRIMARY KEY ("kid")
+);
+
+-- CreateTable
+CREATE TABLE "verifier" (
+    "name" TEXT NOT NULL,
+    "named" BOOLEAN NOT NULL,
+    "address" TEXT NOT NULL,
+    "user_agent" TEXT,
+    "last_fetched_at" TIMESTAMPTZ(3) NOT NULL,
+    "kids" TEXT[],
+
+    CONSTRAINT "verifier_pkey" PRIMARY KEY ("name")
 );
 
 -- CreateTable
@@ -149,6 +162,9 @@ CREATE INDEX "access_audience_idx" ON "access"("audience");
 CREATE UNIQUE INDEX "signing_key_algorithm_generation_key" ON "signing_key"("algorithm", "generation");
 
 -- CreateIndex
+CREATE INDEX "verifier_last_fetched_at_idx" ON "verifier"("last_fetched_at");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "registry_change_set_version_key" ON "registry_change_set"("version");
 
 -- CreateIndex
@@ -182,10 +198,13 @@ ALTER TABLE "client"
   ADD CONSTRAINT "client_status_known" CHECK ("status" IN ('active', 'disabled', 'deleted')),
   ADD CONSTRAINT "client_id_printable" CHECK ("client_id" ~ '^[!-~]{1,128}$');
 ALTER TABLE "resource"
-  ADD CONSTRAINT "resource_token_lifetime_bounded" CHECK ("token_lifetime_seconds" BETWEEN 1 AND 86400);
+  ADD CONSTRAINT "resource_token_lifetime_bounded" CHECK ("token_lifetime_seconds" BETWEEN 1 AND 86400),
+  ADD CONSTRAINT "resource_signing_algorithm_known"
+    CHECK ("signing_algorithm" IN ('ES256', 'EdDSA', 'PS256', 'RS256'));
 ALTER TABLE "signing_key"
   ADD CONSTRAINT "signing_key_generation_positive" CHECK ("generation" > 0),
-  ADD CONSTRAINT "signing_key_moments_in_order" CHECK ("published_at" <= "signs_from");
+  ADD CONSTRAINT "signing_key_moments_in_order"
+    CHECK ("published_at" <= "signs_from" AND "signs_from" <= "signs_until" AND "signs_until" <= "published_until");
 ALTER TABLE "registry_version"
   ADD CONSTRAINT "registry_version_one_row" CHECK ("only");
 ALTER TABLE "audit_record"

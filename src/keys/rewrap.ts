@@ -1,0 +1,84 @@
+import { rmSync } from 'node:fs'
+import { OperatorError } from '../errors.ts'
+import { type ChangeContext, changeRegistry } from '../registry/change.ts'
+import { ChangeRecords } from '../registry/records.ts'
+import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
+import type { KeyEncryptionKey } from './seal.ts'
+import { listKeys, loadKeys, type ResealedKey, resealKeys } from './store.ts'
+
+/**
+ * Another key-encryption key in the place of the one in use. All signing keys are sealed anew in one
+ * transaction, and a key is only ever made under the same lock (`sealingKey` in rotation.ts): once it has
+ * committed, nothing is sealed with the old one, and nothing will be.
+ */
+export interface Rewrap {
+  /** What everything is sealed with now. */
+  readonly keyEncryptionKeyId: string
+  readonly resealed: readonly ResealedKey[]
+}
+
+/** From the keys that an operator provides: seals with the first whatever another one seals. */
+export async function rewrap(context: ChangeContext, keys: KeyEncryptionKeys): Promise<Rewrap> {
+  return await resealAll(context, async () => ({ to: keys[0], atHand: keys }))
+}
+
+export interface FileRewrap extends Rewrap {
+  /** Whether this completed one that was interrupted, with the key that one had made. */
+  readonly completed: boolean
+}
+
+/**
+ * With the embedded database, which keeps its key in a file: makes the new key as well. The old one is written
+ * to a second file before anything else and removed after everything else, so wherever this is interrupted,
+ * the two files open every signing key, and running it again completes it.
+ */
+export async function rewrapFile(
+  context: ChangeContext,
+  dataDirectory: string,
+  report: (message: string) => void,
+): Promise<FileRewrap> {
+  const { path, previousPath } = keyFiles(dataDirectory)
+  let completed = false
+  const result = await resealAll(context, async (open) => {
+    const current = requireKeyFile(path, report)
+    const previous = readKeyFile(previousPath)
+    const atHand = previous === undefined ? [current] : [current, previous]
+    // Before anything is replaced: these must be the right ones.
+    await open(atHand)
+    completed = previous !== undefined && previous.id !== current.id
+    const to = completed ? current : replaceKeyFile(dataDirectory, current)
+    return { to, atHand: [to, ...atHand] }
+  })
+  await changeRegistry(context, async (transaction) => {
+    const current = requireKeyFile(path)
+    const keys = await listKeys(transaction)
+    if (keys.every(({ keyEncryptionKeyId }) => keyEncryptionKeyId === current.id)) {
+      rmSync(previousPath, { force: true })
+    }
+    return { result: undefined, records: [] }
+  })
+  return { ...result, completed }
+}
+
+function requireKeyFile(path: string, report?: (message: string) => void): KeyEncryptionKey {
+  const key = readKeyFile(path, report)
+  if (key !== undefined) return key
+  throw new OperatorError(`${path}: is missing. Restore it from a backup; nothing was changed.`)
+}
+
+async function resealAll(
+  context: ChangeContext,
+  choose: (
+    open: (keys: readonly KeyEncryptionKey[]) => Promise<unknown>,
+  ) => Promise<{ to: KeyEncryptionKey; atHand: readonly KeyEncryptionKey[] }>,
+): Promise<Rewrap> {
+  return await changeRegistry(context, async (transaction) => {
+    const { to, atHand } = await choose((keys) => loadKeys(transaction, async () => keys))
+    const resealed = await resealKeys(transaction, to, atHand)
+    const records = new ChangeRecords(context.clock.nowMilliseconds())
+    for (const { kid, from } of resealed) {
+      records.add('key', 'resealed', { kid }, [{ field: 'key_encryption_key_id', from, to: to.id }])
+    }
+    return { result: { keyEncryptionKeyId: to.id, resealed }, records: records.all }
+  })
+}

@@ -1,0 +1,280 @@
+import { clockToleranceSeconds, offSeconds } from '../clock-guard.ts'
+import type { Queryable } from '../database/open.ts'
+import { OperatorError } from '../errors.ts'
+import { type ChangeContext, changeRegistry } from '../registry/change.ts'
+import { ChangeRecords } from '../registry/records.ts'
+import type { SigningAlgorithm } from '../signing-algorithm.ts'
+import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
+import {
+  type KeyMoments,
+  latestKey,
+  leadSeconds,
+  maySign,
+  momentsFrom,
+  nextPublicationAt,
+  planEarly,
+  planKey,
+  type ScheduleSettings,
+  signingKeyAt,
+} from './schedule.ts'
+import type { KeyEncryptionKey } from './seal.ts'
+import { createKey, type KeyDescription, listKeys, updateMoments } from './store.ts'
+
+/**
+ * Rotation: the schedule's word put into the database. Any replica may do it, whenever it looks and finds that
+ * something is due; there is no leader and no clock that strikes. Each change is one transaction with its
+ * record, under the registry's lock, and a unique generation decides if two ever met. That a key changed moves
+ * the registry's version, so every replica has heard of it before it signs again.
+ */
+export interface RotationContext extends ChangeContext {
+  readonly schedule: ScheduleSettings
+  /** Asked when a key is made, and only then. */
+  readonly keyEncryptionKeys: KeyEncryptionKeySource
+}
+
+export interface KeyChange {
+  readonly kid: string
+  readonly algorithm: SigningAlgorithm
+  readonly generation: number
+  readonly moments: KeyMoments
+}
+
+/** The algorithms of which a key is due, judged by what is known: costs nothing, and is judged again inside. */
+export function dueAlgorithms(
+  keys: readonly KeyDescription[],
+  algorithms: readonly SigningAlgorithm[],
+  schedule: ScheduleSettings,
+  now: number,
+): SigningAlgorithm[] {
+  return algorithms.filter((algorithm) => {
+    const latest = latestKey(ofAlgorithm(keys, algorithm))
+    return latest === undefined || now >= nextPublicationAt(latest, schedule)
+  })
+}
+
+/** Makes the keys that are due. @returns those made here, and not by a replica that was faster. */
+export async function makeDueKeys(
+  context: RotationContext,
+  algorithms: readonly SigningAlgorithm[],
+): Promise<KeyChange[]> {
+  return await changeRegistry(context, async (transaction) => {
+    const keys = await listKeys(transaction)
+    const now = await agreedNow(context, transaction)
+    const records = new ChangeRecords(context.clock.nowMilliseconds())
+    const made: KeyChange[] = []
+    for (const algorithm of dueAlgorithms(keys, algorithms, context.schedule, now)) {
+      const latest = latestKey(ofAlgorithm(keys, algorithm))
+      const moments = planKey(latest, keys, context.schedule, now)
+      const change = await addKey(context, transaction, keys, algorithm, moments)
+      if (change === undefined) continue
+      made.push(change)
+      note(records, 'created', change)
+    }
+    return { result: made, records: records.all }
+  })
+}
+
+export interface Rotation extends KeyChange {
+  /** Whether the key was made for this, or was published and waiting already. */
+  readonly made: boolean
+  /** When it was to sign without this; undefined for a key that was not planned yet. */
+  readonly plannedFrom: number | undefined
+}
+
+/**
+ * A rotation ahead of the schedule.
+ * @param at `lead`: as soon as every cache has seen the next key, which breaks nobody. `now`: at once, and
+ * verifiers that have not seen the key refuse its tokens until they fetch the set again.
+ * @param apply false to learn what would happen; a key that would be made has no `kid` then.
+ */
+export async function rotate(
+  context: RotationContext,
+  algorithm: SigningAlgorithm,
+  at: 'lead' | 'now',
+  apply = true,
+): Promise<Rotation> {
+  return await changeRegistry(context, async (transaction) => {
+    const keys = await listKeys(transaction)
+    const now = await agreedNow(context, transaction)
+    const waiting = waitingKey(ofAlgorithm(keys, algorithm), now)
+    const records = new ChangeRecords(context.clock.nowMilliseconds())
+    const moments = planEarly(waiting, context.schedule, now, at)
+    const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
+    const planned = {
+      kid: waiting?.kid ?? '',
+      algorithm,
+      generation,
+      moments,
+      made: waiting === undefined,
+      plannedFrom: waiting?.signsFrom,
+    }
+    if (!apply) return { result: planned, records: [] }
+    if (waiting !== undefined) await updateMoments(transaction, waiting.kid, moments)
+    const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
+    if (added === undefined)
+      throw new OperatorError('Another process made the next key just now. Look at "keys list".')
+    const rotation = { ...planned, kid: added.kid }
+    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation)
+    return { result: rotation, records: records.all }
+  })
+}
+
+export interface Revocation {
+  readonly kid: string
+  /** False when it was revoked before. */
+  readonly revoked: boolean
+  /** The key whose turn came early because of it; undefined if the revoked one was not signing. */
+  readonly successor: KeyChange | undefined
+  /** Seconds since 1970: from then on no relying service that keeps to the JWK Set's max-age accepts its tokens. */
+  readonly refusedFrom: number
+}
+
+/**
+ * Calls a key back: it signs nothing from the moment this returns. The next one takes over, as soon as every
+ * cache has seen it if another one can sign until then, and at once if not. By the database's clock, because a
+ * machine whose own is wrong must be able to call a key back.
+ */
+export async function revokeKey(context: RotationContext, kid: string): Promise<Revocation> {
+  return await changeRegistry<Revocation>(context, async (transaction) => {
+    const all = await listKeys(transaction)
+    const key = all.find((each) => each.kid === kid)
+    if (key === undefined) {
+      throw new OperatorError(`There is no key ${kid}. "bin/mintmark keys list" shows them all.`, {
+        exitCode: 3,
+      })
+    }
+    const now = Math.floor((await databaseTime(context, transaction)).databaseSeconds)
+    const refusedFrom = (key.revokedAt ?? now) + leadSeconds(context.schedule)
+    if (key.revokedAt !== undefined) {
+      return { result: { kid, revoked: false, successor: undefined, refusedFrom }, records: [] }
+    }
+    const records = new ChangeRecords(context.clock.nowMilliseconds())
+    await updateMoments(transaction, kid, { ...key, revokedAt: now })
+    note(records, 'revoked', { ...key, moments: key }, { relying_services_refuse_from: refusedFrom })
+    const alike = ofAlgorithm(all, key.algorithm)
+    let successor: KeyChange | undefined
+    if (signingKeyAt(alike, context.schedule, now)?.kid === kid) {
+      const left = alike.filter((each) => each.kid !== kid && each.revokedAt === undefined)
+      successor = await promote(context, transaction, all, left, key.algorithm, now)
+      note(records, 'promoted', successor)
+    }
+    return { result: { kid, revoked: true, successor, refusedFrom }, records: records.all }
+  })
+}
+
+/** Brings the next key's turn forward: of the one that waits, or of one made on the spot. */
+async function promote(
+  context: RotationContext,
+  transaction: Queryable,
+  all: readonly KeyDescription[],
+  left: readonly KeyDescription[],
+  algorithm: SigningAlgorithm,
+  now: number,
+): Promise<KeyChange> {
+  const { schedule } = context
+  const waiting = waitingKey(left, now)
+  const seenFrom = Math.max(now, (waiting?.publishedAt ?? now) + leadSeconds(schedule))
+  const bridged = left.some((each) => maySign(each, schedule, now) && maySign(each, schedule, seenFrom))
+  // A replica whose clock is behind would otherwise have no key until its clock has come to now.
+  const atOnce = now - schedule.clockSkewSeconds
+  const signsFrom = bridged ? Math.min(seenFrom, waiting?.signsFrom ?? seenFrom) : atOnce
+  const moments = momentsFrom(Math.min(waiting?.publishedAt ?? now, signsFrom), signsFrom, schedule)
+  if (waiting !== undefined) {
+    await updateMoments(transaction, waiting.kid, moments)
+    return { ...waiting, moments }
+  }
+  const added = await addKey(context, transaction, all, algorithm, moments)
+  if (added === undefined)
+    throw new OperatorError('Another process made a key just now. Run the command again.')
+  return added
+}
+
+async function databaseTime(context: RotationContext, transaction: Queryable) {
+  const startedAt = context.clock.monotonicMilliseconds()
+  const [row] = await transaction.$queryRaw<{ now: number }[]>`
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS now`
+  if (row === undefined) throw new Error('the database has no time')
+  const elapsedSeconds = (context.clock.monotonicMilliseconds() - startedAt) / 1_000
+  return { databaseSeconds: row.now, elapsedSeconds }
+}
+
+/** Now, if the database agrees: a schedule made by a wrong clock would be wrong for months. */
+async function agreedNow(context: RotationContext, transaction: Queryable): Promise<number> {
+  const { databaseSeconds, elapsedSeconds } = await databaseTime(context, transaction)
+  const off = offSeconds(context.clock.nowMilliseconds() / 1_000, databaseSeconds, elapsedSeconds)
+  const tolerance = clockToleranceSeconds(context.schedule.clockSkewSeconds)
+  if (Math.abs(off) > tolerance) throw clockDisagrees(off, tolerance)
+  return context.clock.nowSeconds()
+}
+
+export function clockDisagrees(off: number, tolerance: number): OperatorError {
+  return new OperatorError(
+    `The clock of this machine is ${Math.abs(off).toFixed(1)} s ${off < 0 ? 'behind' : 'ahead of'} the database's; ` +
+      `${tolerance} s are allowed, half of MINTMARK_CLOCK_SKEW_SECONDS. Set it right and try again; no key was made ` +
+      'or changed.',
+  )
+}
+
+async function addKey(
+  context: RotationContext,
+  transaction: Queryable,
+  keys: readonly KeyDescription[],
+  algorithm: SigningAlgorithm,
+  moments: KeyMoments,
+): Promise<KeyChange | undefined> {
+  const generation = nextGeneration(ofAlgorithm(keys, algorithm))
+  const key = sealingKey(keys, await context.keyEncryptionKeys())
+  const kid = await createKey(transaction, key, algorithm, generation, moments)
+  return kid === undefined ? undefined : { kid, algorithm, generation, moments }
+}
+
+/**
+ * What a new key is sealed with: what seals the newest one. Only "keys rewrap" moves on to another, so that a
+ * replica that has not heard of the new key-encryption key yet can open whatever is made before that, and
+ * nothing is ever sealed with the old one after it.
+ */
+export function sealingKey(
+  keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId'>[],
+  atHand: KeyEncryptionKeys,
+): KeyEncryptionKey {
+  const [newest] = keys.toSorted((one, other) => other.publishedAt - one.publishedAt)
+  if (newest === undefined) return atHand[0]
+  const key = atHand.find(({ id }) => id === newest.keyEncryptionKeyId)
+  if (key !== undefined) return key
+  throw new OperatorError(
+    `MINTMARK_KEY_ENCRYPTION_KEY: the newest signing key is sealed with key-encryption key ` +
+      `${newest.keyEncryptionKeyId}, but this is ${atHand.map(({ id }) => id).join(' and ')}. Provide the right one; ` +
+      'no key was made.',
+  )
+}
+
+/** Published, or about to be, and not signing yet. */
+function waitingKey(keys: readonly KeyDescription[], now: number): KeyDescription | undefined {
+  return keys.find((key) => key.revokedAt === undefined && key.signsFrom > now)
+}
+
+function ofAlgorithm(keys: readonly KeyDescription[], algorithm: SigningAlgorithm): KeyDescription[] {
+  return keys.filter((key) => key.algorithm === algorithm)
+}
+
+function nextGeneration(keys: readonly KeyDescription[]): number {
+  return Math.max(0, ...keys.map(({ generation }) => generation)) + 1
+}
+
+function note(
+  records: ChangeRecords,
+  outcome: string,
+  { kid, algorithm, generation, moments }: KeyChange,
+  more: Readonly<Record<string, unknown>> = {},
+): void {
+  const { publishedAt, signsFrom, signsUntil, publishedUntil } = moments
+  records.add('key', outcome, { kid }, [], {
+    algorithm,
+    generation,
+    published_at: publishedAt,
+    signs_from: signsFrom,
+    signs_until: signsUntil,
+    published_until: publishedUntil,
+    ...more,
+  })
+}

@@ -1,0 +1,402 @@
+/**
+ * What an operator does to the keys: a look changes nothing, an early rotation breaks nobody unless it was asked
+ * to, a key that was called back signs nothing from then on, and the key-encryption key is replaced under a
+ * service that runs, in an order that can be interrupted anywhere.
+ */
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
+import { readConfig } from '../../src/config.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import { keyFiles, replaceKeyFile, resolveKeyEncryptionKeys } from '../../src/keys/key-encryption-key.ts'
+import { rewrapFile } from '../../src/keys/rewrap.ts'
+import { leadSeconds } from '../../src/keys/schedule.ts'
+import { createKey, loadKeys } from '../../src/keys/store.ts'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import {
+  freePort,
+  orders,
+  registerClient,
+  requestToken,
+  startService,
+  type TestService,
+} from '../support/service.ts'
+import { command, type Outcome, scratch } from './command.ts'
+
+const files = scratch()
+afterAll(() => files.remove())
+
+const oldKey = randomBytes(32)
+const newKey = randomBytes(32)
+const lead = leadSeconds(readConfig({}).schedule)
+
+let database: FreshDatabase
+beforeEach(async () => {
+  database = await freshDatabase()
+})
+afterEach(() => database.drop())
+
+const run = (environment: Record<string, string>, ...given: string[]): Promise<Outcome> =>
+  command({ DATABASE_URL: database.url, ...environment }, 'keys', ...given)
+
+async function ran(...given: string[]): Promise<string> {
+  const outcome = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, ...given)
+  expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
+  return outcome.stdout
+}
+
+async function withService<Result>(
+  work: (service: TestService) => Promise<Result>,
+  environment: Record<string, string> = {},
+): Promise<Result> {
+  const service = await startService({ database, key: oldKey, environment })
+  try {
+    return await work(service)
+  } finally {
+    await service.close()
+  }
+}
+
+async function kidOfToken(url: string, client: Awaited<ReturnType<typeof registerClient>>): Promise<string> {
+  const { access_token: token } = (await (await requestToken(url, client)).json()) as { access_token: string }
+  await jwtVerify(token, createRemoteJWKSet(new URL(`${url}/.well-known/jwks.json`)), { audience: orders })
+  return decodeProtectedHeader(token).kid ?? ''
+}
+
+interface ListedKey {
+  readonly kid: string
+  readonly state: string
+  readonly signs_until: string
+  readonly key_encryption_key_id: string
+}
+
+const listed = async (...given: string[]): Promise<ListedKey[]> =>
+  JSON.parse((await run({}, 'list', '--json', ...given)).stdout).keys
+
+const records = async (outcome: string) =>
+  await database.query<{ kid: string; detail: string }>(
+    `SELECT kid, detail FROM audit_record WHERE type = 'key' AND outcome = $1 ORDER BY chain, seq`,
+    [outcome],
+  )
+
+describe('list', () => {
+  test('without any key', async () => {
+    expect(await run({}, 'list')).toMatchObject({ code: 0, stdout: '' })
+  })
+
+  test('shows a table and a timeline, and needs no key-encryption key', async () => {
+    await withService(async () => {
+      await ran('rotate')
+      const { stdout, code } = await run({}, 'list')
+      expect(code).toBe(0)
+      const [signing, next] = await listed()
+      expect([signing?.state, next?.state]).toEqual(['signing', 'published'])
+      expect(stdout).toContain(`${signing?.kid}  ES256      1           signing`)
+      const rows = stdout.split('\n').filter((line) => /^ES256 \d /.test(line))
+      expect(rows).toHaveLength(2)
+      for (const line of stdout.split('\n\n')[1]?.split('\n') ?? [])
+        expect(line.length).toBeLessThanOrEqual(100)
+      expect(rows[0]).toMatch(/^ES256 1 \S{8} +│█?▒+$/)
+      expect(rows[1]).toMatch(/^ES256 2 \S{8} +│█+▒+$/)
+      expect(stdout).toMatch(/ now .*\n.*░ published.*█ signing.*▒ retiring.*│ now/s)
+    })
+  })
+})
+
+describe('rotate', () => {
+  test('--plan changes nothing and says who has not seen the next key', async () => {
+    await withService(async ({ url }) => {
+      await fetch(`${url}/.well-known/jwks.json`, { headers: { 'mintmark-verifier': 'orders' } })
+    })
+    const before = await database.query('SELECT * FROM signing_key')
+    const plan = await run({}, 'rotate', '--plan')
+    expect(plan, plan.stderr).toMatchObject({ code: 0 })
+    expect(plan.stdout).toMatch(/^next key +not made yet/m)
+    expect(plan.stdout).toMatch(/^orders +127\.0\.0\.1 +2/m)
+    expect(plan.stdout).toContain('1 of 1 known verifier has not fetched the next key.')
+    expect(plan.stdout).toMatch(new RegExp(`would sign from +.* \\(in (${lead}|${lead - 1}) seconds\\)`))
+    expect(await database.query('SELECT * FROM signing_key')).toEqual(before)
+    expect(await records('rotated')).toEqual([])
+
+    await ran('rotate')
+    await withService(async ({ url }) => {
+      await fetch(`${url}/.well-known/jwks.json`, { headers: { 'mintmark-verifier': 'orders' } })
+      await fetch(`${url}/.well-known/jwks.json`, { headers: { 'mintmark-verifier': 'invoices' } })
+    })
+    const fields = JSON.parse((await run({}, 'rotate', '--plan', '--json')).stdout)
+    expect(fields).toMatchObject({ plan: true, new: false, generation: 2, breaks_for_seconds: 0 })
+    expect(fields.verifiers).toHaveLength(2)
+    expect(fields.verifiers).toContainEqual(expect.objectContaining({ name: 'orders', has_next_key: true }))
+  })
+
+  test('keeps the lead time, also when it is asked again', async () => {
+    await withService(async ({ url }) => {
+      const client = await registerClient(database)
+      const before = await kidOfToken(url, client)
+      const first = JSON.parse(await ran('rotate', '--json'))
+      expect(first).toMatchObject({ new: true, planned_from: null, breaks_for_seconds: 0 })
+      expect(Date.parse(first.signs_from) - Date.parse(first.published_at)).toBe(lead * 1000)
+      const again = JSON.parse(await ran('rotate', '--json'))
+      expect(again).toMatchObject({ kid: first.kid, new: false, signs_from: first.signs_from })
+      expect(await kidOfToken(url, client)).toBe(before)
+      const keys = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
+      expect(keys.keys.map(({ kid }) => kid)).toEqual([before, first.kid])
+      expect((await listed())[0]?.signs_until).toBe(first.signs_from)
+    })
+  })
+
+  test('--now is in force at once and says what it breaks', async () => {
+    await withService(async ({ url }) => {
+      const client = await registerClient(database)
+      const before = await kidOfToken(url, client)
+      const outcome = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('hex') }, 'rotate', '--now')
+      expect(outcome.stderr).toContain(
+        `refuse its tokens until they fetch the JWKS again, for up to ${lead} seconds.`,
+      )
+      const after = await kidOfToken(url, client)
+      expect(after).not.toBe(before)
+      expect(outcome.stdout).toContain(`${after} is made and published. It signs ES256 tokens from`)
+      expect((await listed()).map(({ state }) => state)).toEqual(['retiring', 'signing'])
+      expect(await records('rotated at once')).toHaveLength(1)
+    })
+  })
+
+  test('refuses an algorithm that the service keeps no keys for', async () => {
+    expect(await run({}, 'rotate', '--algorithm', 'EdDSA')).toMatchObject({ code: 2, stdout: '' })
+    const { stderr } = await run({ MINTMARK_SIGNING_ALGORITHMS: 'EdDSA' }, 'rotate', '--algorithm', 'EdSA')
+    expect(stderr).toContain('Did you mean "EdDSA"?')
+  })
+})
+
+describe('revoke', () => {
+  test('is in force at once: it is gone from the JWKS, another key signs, and the record says until when', async () => {
+    await withService(async ({ url }) => {
+      const client = await registerClient(database)
+      const leaked = await kidOfToken(url, client)
+      const fields = JSON.parse(await ran('revoke', leaked, '--yes', '--json'))
+      const after = await kidOfToken(url, client)
+      expect(after).not.toBe(leaked)
+      expect(fields).toMatchObject({ kid: leaked, changed: true, signing: after })
+      const set = await (await fetch(`${url}/.well-known/jwks.json`)).text()
+      expect(set).not.toContain(leaked)
+      const [record] = await records('revoked')
+      const until = JSON.parse(record?.detail ?? '{}').relying_services_refuse_from
+      expect(until * 1000).toBe(Date.parse(fields.relying_services_refuse_from))
+      expect((await records('promoted')).map(({ kid }) => kid)).toEqual([after])
+      expect(await ran('revoke', leaked)).toMatch(
+        new RegExp(`^${leaked} was already revoked\\. ${after} signs now`),
+      )
+    })
+  })
+
+  test('of a signing key lets one that is published already sign, and needs no key-encryption key for it', async () => {
+    await withService(async ({ url }) => {
+      const client = await registerClient(database)
+      const leaked = await kidOfToken(url, client)
+      const next = JSON.parse(await ran('rotate', '--json')).kid
+      const outcome = await run({}, 'revoke', leaked)
+      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
+      expect(outcome.stdout).toContain(`${next} signs now.`)
+      expect(outcome.stderr).toContain(`have not fetched ${next} refuse the new tokens`)
+      expect(await kidOfToken(url, client)).toBe(next)
+      expect((await run({}, 'list')).stdout).toMatch(/^ES256 1 \S{8} .*×/m)
+    })
+  })
+
+  test('of a key that does not exist has an exit code of its own', async () => {
+    expect(await run({}, 'revoke', 'nope')).toMatchObject({ code: 3, stdout: '' })
+  })
+})
+
+describe('rewrap', () => {
+  const both = {
+    MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64'),
+    MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: oldKey.toString('base64'),
+  }
+
+  test('with DATABASE_URL: under a service that runs, and then the old one is needed no more', async () => {
+    await withService(async ({ url }) => {
+      const client = await registerClient(database)
+      const kid = await kidOfToken(url, client)
+      const [before] = await listed()
+      const outcome = await run(both, 'rewrap')
+      expect(outcome.stdout).toMatch(/^1 signing key sealed with key-encryption key [0-9a-f]{16}\.\n$/)
+      expect(outcome.stderr).toContain('_PREVIOUS can be dropped')
+      const [after] = await listed()
+      const [record] = await records('resealed')
+      expect(JSON.parse(record?.detail ?? '{}').changes.key_encryption_key_id).toEqual({
+        from: before?.key_encryption_key_id,
+        to: after?.key_encryption_key_id,
+      })
+      expect(await kidOfToken(url, client)).toBe(kid)
+    })
+    const again = await run({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
+    expect(again.stdout).toContain('already')
+    await expect(startService({ database, key: oldKey })).rejects.toThrow(/no key was made or deleted/)
+    const service = await startService({ database, key: newKey })
+    await service.close()
+  })
+
+  test('a key made before it is sealed with the old one, which every replica has; after it, never again', async () => {
+    await withService(async () => {})
+    const [first] = await listed()
+    const made = await run(both, 'rotate')
+    expect(made, made.stderr).toMatchObject({ code: 0 })
+    expect((await listed()).map((key) => key.key_encryption_key_id)).toEqual(
+      Array(2).fill(first?.key_encryption_key_id),
+    )
+    await run(both, 'rewrap')
+    const outdated = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
+    expect(outdated).toMatchObject({ code: 0 })
+    const late = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
+    expect(late.code).toBe(1)
+    expect(late.stderr).toMatch(/the newest signing key is sealed with .*no key was made\./)
+    expect(await listed()).toHaveLength(2)
+  })
+
+  test('with the wrong keys nothing is changed', async () => {
+    await withService(async () => {})
+    const before = await database.query('SELECT * FROM signing_key')
+    const outcome = await run({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
+    expect(outcome.code).toBe(1)
+    expect(outcome.stderr).toMatch(/^mintmark: MINTMARK_KEY_ENCRYPTION_KEY: .*\n$/)
+    expect(await database.query('SELECT * FROM signing_key')).toEqual(before)
+  })
+})
+
+describe('rewrap of the file', () => {
+  const directory = files.path('interrupted')
+  const { path, previousPath } = keyFiles(directory)
+  const moments = { publishedAt: 1, signsFrom: 1, signsUntil: 2, publishedUntil: 3, revokedAt: undefined }
+  const resolve = () =>
+    resolveKeyEncryptionKeys({
+      configured: undefined,
+      previous: undefined,
+      databaseIsEmbedded: true,
+      dataDirectory: directory,
+      hasSigningKeys: async () => true,
+      report: () => {},
+    })
+
+  /** Where it can be interrupted, in order, as what is on the disk and in the database then. */
+  test.each<[where: string, completes: boolean, interrupt: () => Promise<void>]>([
+    ['before anything', false, async () => {}],
+    ['after the old key was put aside', false, async () => copyFileSync(path, previousPath)],
+    [
+      'after the new key was written',
+      true,
+      async () => {
+        replaceKeyFile(directory, (await resolve())[0])
+      },
+    ],
+    [
+      'after the keys were sealed anew',
+      true,
+      async () => {
+        const old = readFileSync(path)
+        await rewrapOnce()
+        writeFileSync(previousPath, old)
+      },
+    ],
+  ])('interrupted %s it still starts, and run again it is complete', async (_where, completes, interrupt) => {
+    rmSync(directory, { recursive: true, force: true })
+    const opened = openDatabase(database.url)
+    try {
+      const [key] = await resolveKeyEncryptionKeys({
+        configured: undefined,
+        previous: undefined,
+        databaseIsEmbedded: true,
+        dataDirectory: directory,
+        hasSigningKeys: async () => false,
+        report: () => {},
+      })
+      await createKey(opened.prisma, key, 'ES256', 1, moments)
+      await interrupt()
+      expect(await loadKeys(opened.prisma, resolve)).toHaveLength(1)
+      const result = await rewrapOnce()
+      expect(result.completed).toBe(completes)
+      expect(existsSync(previousPath)).toBe(false)
+      const left = await resolve()
+      expect(left.map(({ id }) => id)).toEqual([result.keyEncryptionKeyId])
+      expect(left[0].id).not.toBe(key.id)
+      expect(await loadKeys(opened.prisma, async () => left)).toHaveLength(1)
+    } finally {
+      await opened.close()
+    }
+  })
+
+  test('with a file that does not open the keys, it is left as it is', async () => {
+    const opened = openDatabase(database.url)
+    try {
+      const [key] = await resolve()
+      await createKey(opened.prisma, { ...key, id: '0'.repeat(16) }, 'ES256', 1, moments)
+      const before = readFileSync(path, 'utf8')
+      await expect(rewrapOnce()).rejects.toThrow(/no key was made or deleted/)
+      expect(readFileSync(path, 'utf8')).toBe(before)
+      expect(existsSync(previousPath)).toBe(false)
+    } finally {
+      await opened.close()
+    }
+  })
+
+  async function rewrapOnce() {
+    const opened = openDatabase(database.url)
+    try {
+      return await rewrapFile({ database: opened, clock: systemClock }, directory, () => {})
+    } finally {
+      await opened.close()
+    }
+  }
+})
+
+test('a service on the embedded database goes on through a rewrap, and makes and opens keys after it', async () => {
+  const port = String(await freePort())
+  const environment = {
+    MINTMARK_DATA_DIR: files.path('embedded'),
+    PORT: port,
+    // A key every half minute, so that the service makes one by itself while we look.
+    MINTMARK_KEY_LIFETIME_SECONDS: '24',
+    MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: '3',
+    MINTMARK_JWKS_MAX_AGE_SECONDS: '2',
+    MINTMARK_VERIFIER_COOLDOWN_SECONDS: '1',
+    MINTMARK_CLOCK_SKEW_SECONDS: '1',
+  }
+  const program = new URL('../../src/cli/main.ts', import.meta.url).pathname
+  const child = spawn(process.execPath, [program, 'start'], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
+  try {
+    while (!output.includes('jwks.json\n') && child.exitCode === null) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    const rewrapped = await command(environment, 'keys', 'rewrap')
+    expect(rewrapped.stdout, rewrapped.stderr).toMatch(/^\d signing keys? sealed with/)
+    expect(existsSync(keyFiles(environment.MINTMARK_DATA_DIR).previousPath)).toBe(false)
+    const { keys: before } = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout)
+    const rotated = await command(environment, 'keys', 'rotate', '--now', '--json')
+    const { kid } = JSON.parse(rotated.stdout)
+    const secret = readFileSync(`${environment.MINTMARK_DATA_DIR}/billing.secret`, 'utf8').trim()
+    const answer = await requestToken(`http://127.0.0.1:${port}`, { clientId: 'billing', secret })
+    const { access_token: token } = (await answer.json()) as { access_token: string }
+    expect(decodeProtectedHeader(token).kid).toBe(kid)
+    // The one that the service makes by itself, when half of that key's turn is over.
+    let keys = before
+    for (const until = Date.now() + 40_000; keys.length < before.length + 2 && Date.now() < until; ) {
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      keys = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout).keys
+    }
+    expect(keys.length).toBeGreaterThanOrEqual(before.length + 1)
+    expect(new Set(keys.map((key: ListedKey) => key.key_encryption_key_id)).size).toBe(1)
+    expect(output).not.toContain('database_fault')
+  } finally {
+    child.kill('SIGTERM')
+  }
+  expect(await ended).toBe(0)
+})
