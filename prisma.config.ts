@@ -4,6 +4,9 @@ import { defineConfig } from 'prisma/config'
 // bin/mintmark generates the client, and `bin/mintmark migrate` applies migrations.
 export default defineConfig({
   schema: 'prisma/schema.prisma',
-  migrations: { path: 'prisma/migrations', seed: 'bin/mintmark seed prisma/clients.example.yaml' },
+  migrations: {
+    path: 'prisma/migrations',
+    seed: 'node_modules/.bin/node --disable-warning=ExperimentalWarning prisma/seed.ts',
+  },
   datasource: { url: process.env['DATABASE_URL'] ?? '' },
 })

@@ -7,10 +7,11 @@ import {
   findClient,
   setClientStatus,
 } from '../clients/store.ts'
+import { OperatorError } from '../errors.ts'
 import { optionalMoment } from '../moment.ts'
 import { didYouMean } from '../suggest.ts'
 import { defineCommand, jsonOption, usageError } from './command.ts'
-import { withDatabase } from './connect.ts'
+import { Interrupted, withDatabase } from './connect.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from './output.ts'
 import { secretFields, secretTable } from './secrets.ts'
 import { renderFields, Table } from './table.ts'
@@ -193,8 +194,7 @@ export const clientsDelete = defineCommand({
     await withDatabase(async (connection) => {
       await findClient(connection.database.prisma, clientId)
       if (!options.yes && process.stdin.isTTY && !(await confirm(clientId, connection.signal))) {
-        note('Nothing was changed.')
-        return
+        throw new OperatorError('that is not its id, so nothing was changed.')
       }
       const { deleted, secretsRevoked, accessRemoved } = await deleteClient(connection, clientId)
       if (options.json) print(statusJson(clientId, 'deleted', deleted))
@@ -212,6 +212,10 @@ async function confirm(clientId: string, signal: AbortSignal): Promise<boolean> 
   try {
     const answer = await terminal.question(`Delete ${clientId} for good? Type its id to go on: `, { signal })
     return answer.trim() === clientId
+  } catch (error) {
+    // Ctrl-C, which the terminal hands to the question as a key.
+    if ((error as Error).name === 'AbortError') throw new Interrupted('SIGINT')
+    throw error
   } finally {
     terminal.close()
   }

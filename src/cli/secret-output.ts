@@ -1,7 +1,7 @@
 import type { NewSecret } from '../clients/secret.ts'
 import { OperatorError } from '../errors.ts'
 import { ReservedFile } from '../private-file.ts'
-import { print } from './output.ts'
+import { OutputClosed, print } from './output.ts'
 
 /**
  * Where new secrets go, once: to stdout, or to a file. The file is created before anything is changed, and
@@ -33,6 +33,8 @@ export class SecretOutput {
     try {
       return await change()
     } catch (error) {
+      // All was done, and only its report found no reader: the file stays.
+      if (error instanceof OutputClosed) throw error
       if (this.#written && this.#committing && !(error instanceof OperatorError)) {
         throw new OperatorError(
           `The connection broke while the change was being committed. ${this.path} holds the secrets that count if ` +

@@ -54,7 +54,11 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   })
   const adapterPool = new pg.Pool({ ...connection, max: 3, idleTimeoutMillis: 10_000 })
   const pools = [commitPool, readPool, adapterPool]
-  const onError = options.onIdleError ?? (() => {})
+  let closing = false
+  // While closing, a connection that the server ends first is nothing to report.
+  const onError = (error: Error): void => {
+    if (!closing) options.onIdleError?.(error)
+  }
   for (const pool of pools) {
     pool.on('error', onError)
     // A connection that breaks while somebody holds it tells them through their query; without a listener
@@ -67,6 +71,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     readPool,
     commitPool,
     async close() {
+      closing = true
       await prisma.$disconnect()
       await Promise.all(pools.map((pool) => pool.end()))
     },

@@ -61,7 +61,8 @@ function judgeClient(
   if (proof.fault !== undefined) return proof.fault
   const secret = proof.secretId === undefined ? undefined : client.secrets.get(proof.secretId)
   if (secret === undefined || !proof.matched || proof.checkedHash !== secret.hash) return 'secret_wrong'
-  if (secret.revokedAt !== undefined && secret.revokedAt <= now) return 'secret_revoked'
+  // Whatever the clock says: a replica whose clock is behind must not honour what was called back.
+  if (secret.revokedAt !== undefined) return 'secret_revoked'
   if (secret.expiresAt !== undefined && secret.expiresAt <= now) return 'secret_expired'
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
     return 'network_not_allowed'

@@ -1,5 +1,6 @@
 /** The ledger is found by what is asked for, and followed without missing a record or telling one twice. */
 import { spawn } from 'node:child_process'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import {
@@ -63,7 +64,8 @@ test.each([
   expect(outcome.stderr).toContain(says)
 })
 
-test('following tells every record of two services and the commands beside them, once', async () => {
+/** A process that follows, and what it has told so far. */
+function follow() {
   const program = new URL('../../src/cli/main.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [program, 'audit', 'list', '--follow', '--json', '--limit', '1'], {
     env: { DATABASE_URL: database.url },
@@ -74,23 +76,61 @@ test('following tells every record of two services and the commands beside them,
     output += String(chunk)
   })
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  const until = async (met: () => boolean) => {
-    for (let waits = 0; !met() && waits < 400; waits += 1)
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    expect(met()).toBe(true)
+  return {
+    async until(text: string) {
+      for (let waits = 0; !output.includes(text) && waits < 400; waits += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 25))
+      }
+      expect(output).toContain(text)
+    },
+    /** Ends it as Ctrl-C does. @returns the records after the one it began with. */
+    async end(): Promise<Record<string, unknown>[]> {
+      child.kill('SIGINT')
+      expect(await ended).toBe(0)
+      const lines = output.trim().split('\n').slice(1)
+      return lines.map((line) => JSON.parse(line))
+    },
   }
-  await until(() => output.includes('\n'))
-  for (let round = 0; round < 5; round += 1)
+}
+
+test('following tells every record of two services and the commands beside them, once', async () => {
+  const tail = follow()
+  await tail.until('\n')
+  for (let round = 0; round < 5; round += 1) {
     await Promise.all(Array.from({ length: 40 }, (_, index) => token(index)))
+  }
   await command({ DATABASE_URL: database.url }, 'clients', 'disable', 'busy')
-  await until(() => output.includes('"disabled"'))
-  child.kill('SIGINT')
-  expect(await ended).toBe(0)
-  const records = output
-    .trim()
-    .split('\n')
-    .slice(1)
-    .map((line) => JSON.parse(line))
+  await tail.until('"disabled"')
+  const records = await tail.end()
   expect(records.filter(({ outcome }) => outcome === 'issued')).toHaveLength(200)
   expect(new Set(records.map(({ chain, seq }) => `${chain} ${seq}`)).size).toBe(201)
+})
+
+test('a change that is committed after a later one is not missed', async () => {
+  const late = new pg.Client({ connectionString: database.url })
+  await late.connect()
+  const write = (connection: Pick<pg.Client, 'query'>, clientId: string) =>
+    connection.query(
+      `WITH opened AS (INSERT INTO audit_chain (genesis, opened_by) VALUES ('', 'test') RETURNING chain)
+       INSERT INTO audit_record (chain, seq, time, type, outcome, client_id, hash)
+       SELECT chain, 1, now(), 'client', 'created', $1, sha256('') FROM opened`,
+      [clientId],
+    )
+  await late.query('BEGIN')
+  await write(late, 'before-the-start')
+  const tail = follow()
+  await tail.until('\n')
+  await late.query('COMMIT')
+  await tail.until('before-the-start')
+  await late.query('BEGIN')
+  await write(late, 'late')
+  const early = new pg.Client({ connectionString: database.url })
+  await early.connect()
+  await write(early, 'early')
+  await tail.until('early')
+  await late.query('COMMIT')
+  await tail.until('"late"')
+  await Promise.all([early.end(), late.end()])
+  const records = await tail.end()
+  expect(records.map(({ client_id }) => client_id)).toEqual(['before-the-start', 'early', 'late'])
 })
