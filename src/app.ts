@@ -89,10 +89,21 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
       ),
     })
     await open.register(healthRoute, { checks: edges.readiness })
-    open.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'not_found' }))
+    open.setNotFoundHandler((request, reply) => {
+      // A path that exists for another method (RFC 9110 §15.5.6).
+      if (app.hasRoute({ method: 'GET', url: pathOf(request.url) })) {
+        return reply.code(405).header('allow', 'GET, HEAD').send({ error: 'method_not_allowed' })
+      }
+      return reply.code(404).send({ error: 'not_found' })
+    })
   })
   await app.ready()
   return app
+}
+
+function pathOf(url: string): string {
+  const query = url.indexOf('?')
+  return query === -1 ? url : url.slice(0, query)
 }
 
 function secureContext(tls: NonNullable<Config['tls']>) {
@@ -102,6 +113,8 @@ function secureContext(tls: NonNullable<Config['tls']>) {
 function boundConnections(server: Server): void {
   server.headersTimeout = limits.headersTimeoutSeconds * 1000
   server.maxConnections = limits.connectionsMax
+  // Asked now, Node remembers it; of a connection that was reset it could no longer say who it was.
+  server.on('connection', (socket: Socket) => socket.remoteAddress)
 }
 
 const brokenRequestStatus: Readonly<Record<string, string>> = {

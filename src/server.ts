@@ -43,22 +43,26 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, log } = options
   const clock = options.clock ?? systemClock
   const onFault = faultLogger(log, clock)
-  const database = openDatabase(options.databaseUrl, { onIdleError: onFault })
+  const database = openDatabase(options.databaseUrl, {
+    onIdleError: onFault,
+    statementMillisecondsMax: limits.statementMillisecondsMax,
+  })
+  const keyring = new Keyring({
+    database: database.prisma,
+    keyEncryptionKey: options.keyEncryptionKey,
+    clock,
+  })
+  const registry = new Registry({
+    pool: database.readPool,
+    clientsMax: config.registryClientsMax,
+    onKeysChanged: () => keyring.load(),
+    onFault,
+  })
   try {
-    const keyring = new Keyring({
-      database: database.prisma,
-      keyEncryptionKey: options.keyEncryptionKey,
-      clock,
-    })
+    await registry.open()
+    // The version first and the keys after it: one that is revoked in between is heard of, not missed.
     await keyring.load()
     const firstKeyMade = await keyring.ensureFirstKey()
-    const registry = new Registry({
-      pool: database.readPool,
-      clientsMax: config.registryClientsMax,
-      onKeysChanged: () => keyring.load(),
-      onFault,
-    })
-    await registry.open()
     const ledger = await openLedger({ database, clock, release, onFault })
     const secretUses = openSecretUses(database.prisma, onFault)
     let closing = false
@@ -100,6 +104,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       },
     }
   } catch (error) {
+    await registry.close()
     await database.close()
     throw error
   }

@@ -32,6 +32,8 @@ export interface Database {
 export interface DatabaseOptions {
   /** Called when an idle connection breaks; the pool replaces it by itself. */
   readonly onIdleError?: (error: Error) => void
+  /** A limit for what is not on the path of a token either. Commands that change much have none. */
+  readonly statementMillisecondsMax?: number
 }
 
 /**
@@ -39,20 +41,26 @@ export interface DatabaseOptions {
  * The pools' defaults would wait for ever, so every wait has a limit here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
-  const connection = {
-    connectionString: url,
-    connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
-    keepAlive: true,
-    application_name: 'mintmark',
-  }
-  const commitPool = new pg.Pool({ ...connection, max: 1, idleTimeoutMillis: 0 })
-  const readPool = new pg.Pool({
-    ...connection,
-    max: 2,
-    idleTimeoutMillis: 60_000,
-    query_timeout: limits.databaseReadTimeoutMilliseconds,
-  })
-  const adapterPool = new pg.Pool({ ...connection, max: 3, idleTimeoutMillis: 10_000 })
+  const open = (
+    connectionsMax: number,
+    idleMilliseconds: number,
+    statementMillisecondsMax: number | undefined,
+  ) =>
+    new pg.Pool({
+      connectionString: url,
+      connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
+      keepAlive: true,
+      application_name: 'mintmark',
+      max: connectionsMax,
+      idleTimeoutMillis: idleMilliseconds,
+      ...(statementMillisecondsMax === undefined ? {} : { query_timeout: statementMillisecondsMax }),
+      onConnect: async (client: pg.ClientBase) => {
+        await client.query(sessionSettings(statementMillisecondsMax))
+      },
+    } as pg.PoolConfig)
+  const commitPool = open(1, 0, limits.commitTimeoutMilliseconds)
+  const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
+  const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
   const pools = [commitPool, readPool, adapterPool]
   let closing = false
   // While closing, a connection that the server ends first is nothing to report.
@@ -76,6 +84,19 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
       await Promise.all(pools.map((pool) => pool.end()))
     },
   }
+}
+
+/**
+ * What every session needs, whatever the server's, database's or role's defaults are. Each statement must see
+ * what was committed while the one before it waited for a lock; a COMMIT must be on the disk when it returns;
+ * and the server must give up what its client has given up, or connections and locks pile up there.
+ */
+function sessionSettings(statementMillisecondsMax: number | undefined): string {
+  return (
+    'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;' +
+    `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';` +
+    (statementMillisecondsMax === undefined ? '' : `SET statement_timeout = ${statementMillisecondsMax}`)
+  )
 }
 
 /** Milliseconds a start waits for a database that is still coming up (compose, a failover) before it gives in. */

@@ -66,18 +66,11 @@ const reasonOf = (changes: Case): RefusalReason | undefined => {
   return decision.granted ? undefined : decision.reason
 }
 
-const secretMalformed: Partial<Proof> = {
-  secretId: undefined,
-  checkedHash: undefined,
-  matched: false,
-  fault: 'secret_malformed',
-}
 const unusable: Partial<Proof> = { matched: false, fault: 'secret_hash_unusable' }
 const guess: Partial<Proof> = { secretId: 'unknown1', checkedHash: undefined, matched: false }
 
 /** Everything that can be wrong, in the order in which it is told; each with a case that nothing else is wrong with. */
 const refused: readonly (readonly [RefusalReason, Case])[] = [
-  ['secret_malformed', { proof: secretMalformed }],
   ['client_unknown', { view: { client: undefined, resource: undefined } }],
   ['client_disabled', { client: { status: 'disabled' } }],
   ['client_deleted', { client: { status: 'deleted' } }],
@@ -188,7 +181,6 @@ describe('a proof', () => {
 
   test('that matched the hash of nothing proves nothing', () => {
     expect(reasonOf({ proof: { checkedHash: undefined } })).toBe('secret_wrong')
-    expect(reasonOf({ proof: { secretId: undefined, checkedHash: undefined } })).toBe('secret_wrong')
   })
 
   test('a wrong secret is wrong, revoked or not: nobody learns what became of one they do not hold', () => {
@@ -199,7 +191,7 @@ describe('a proof', () => {
 
   test('nothing but a matched secret of the current hash is ever granted anything', () => {
     const anyProof = fc.record({
-      secretId: fc.constantFrom(undefined, 'secret01', 'unknown1'),
+      secretId: fc.constantFrom('secret01', 'unknown1'),
       checkedHash: fc.constantFrom(undefined, 'hash 1', 'hash 2'),
       matched: fc.boolean(),
     })
