@@ -8,17 +8,23 @@ import { OutputClosed, print } from './output.ts'
  * is on the disk before the change is committed, so that no secret is in force that nobody ever saw.
  */
 export class SecretOutput {
-  readonly #file: ReservedFile | undefined
+  readonly #option: string
+  readonly path: string | undefined
+  #file: ReservedFile | undefined
   #written = false
   #committing = false
 
-  /** @throws OperatorError when the file exists or cannot be created. */
   constructor(option: string, path: string | undefined) {
-    this.#file = path === undefined ? undefined : reserve(option, path)
+    this.#option = option
+    this.path = path
   }
 
-  get path(): string | undefined {
-    return this.#file?.path
+  /**
+   * Called before anything is changed, once it is clear that there will be a secret.
+   * @throws OperatorError when the file exists or cannot be created.
+   */
+  reserve(): void {
+    if (this.path !== undefined) this.#file = reserve(this.#option, this.path)
   }
 
   /** Called when everything is written and only the COMMIT remains. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
@@ -8,6 +8,7 @@ import { systemClock } from '../clock.ts'
 import { type Config, readConfig } from '../config.ts'
 import { migrate, migrationStateOf } from '../database/migrate.ts'
 import { type Database, openDatabase } from '../database/open.ts'
+import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 import { shellQuoted } from '../keys/key-encryption-key.ts'
 import { createLog } from '../log.ts'
@@ -105,7 +106,7 @@ function secretPath(config: Config, clientId: string): string {
 
 /** Each secret goes into a file of its own, so that every later start can show a command that works. */
 async function seedExamples(config: Config, database: Database): Promise<void> {
-  mkdirSync(config.dataDirectory, { recursive: true })
+  makeDirectory(config.dataDirectory)
   await applySeed({ database, clock: systemClock }, readSeedFile(exampleFile), {
     deliver(secrets) {
       for (const { clientId, secret } of secrets)

@@ -145,7 +145,9 @@ function judgeServer(row: { version: string; number: number; fsync: string; stan
 /** Faults that a restart or failover of the server explains: 57P0x, 08xxx, 53300 and sockets. */
 function isPassing(error: unknown): boolean {
   const code = errorCode(error)
-  return /^(57P0|08|53300|ECONNREFUSED|ECONNRESET|ENOENT|ETIMEDOUT|EAI_AGAIN)/.test(code) || code === ''
+  // Without a code come a wait that was too long, and a server that lacks the TLS which the URL asks for.
+  if (code === '') return !(error instanceof Error && /\b(?:SSL|TLS)\b/.test(error.message))
+  return /^(57P0|08|53300|ECONNREFUSED|ECONNRESET|ENOENT|ETIMEDOUT|EAI_AGAIN)/.test(code)
 }
 
 export function errorCode(error: unknown): string {
@@ -157,7 +159,10 @@ export function errorCode(error: unknown): string {
 /** One line without the password that the URL may contain. */
 function connectionProblem(url: string, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
-  const message = cause instanceof Error ? cause.message : String(cause)
+  const said = cause instanceof Error ? cause.message : String(cause)
+  // The driver says the same of a server that hangs up and of one that says nothing.
+  const isSilence = /^(?:Connection terminated|timeout expired)/.test(said)
+  const message = isSilence ? 'it hung up or gave no answer within 3 seconds' : said
   return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 import { createPrivateFile } from '../private-file.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
@@ -21,7 +22,8 @@ export interface KeyEncryptionKeyOptions {
 }
 
 export async function resolveKeyEncryptionKey(options: KeyEncryptionKeyOptions): Promise<KeyEncryptionKey> {
-  if (options.configured !== undefined) return keyEncryptionKey(options.configured)
+  if (options.configured !== undefined)
+    return keyEncryptionKey(options.configured, 'MINTMARK_KEY_ENCRYPTION_KEY')
   if (!options.databaseIsEmbedded) {
     throw new OperatorError(
       'MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is. It seals the signing keys in the database: ' +
@@ -42,7 +44,7 @@ export async function resolveKeyEncryptionKey(options: KeyEncryptionKeyOptions):
 
 function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncryptionKey {
   try {
-    mkdirSync(options.dataDirectory, { recursive: true })
+    makeDirectory(options.dataDirectory)
     createPrivateFile(path, `${randomBytes(32).toString('base64')}\n`)
   } catch (error) {
     // Another process that starts at the same time was faster: its key counts.
@@ -77,7 +79,7 @@ function readKeyFile(path: string, report: (message: string) => void): KeyEncryp
         'a backup; nothing was generated or deleted.',
     )
   }
-  return keyEncryptionKey(bytes)
+  return keyEncryptionKey(bytes, path)
 }
 
 export function shellQuoted(text: string): string {

@@ -79,7 +79,7 @@ function sealContext(kid: string, algorithm: string): string {
 function open(row: SigningKeyRow, key: KeyEncryptionKey): KeyObject {
   if (row.keyEncryptionKeyId !== key.id) {
     throw new OperatorError(
-      `MINTMARK_KEY_ENCRYPTION_KEY: the signing key ${row.kid} is sealed with key-encryption key ` +
+      `${key.source}: the signing key ${row.kid} is sealed with key-encryption key ` +
         `${row.keyEncryptionKeyId}, but this is ${key.id}. Provide the right one; no key was made or deleted.`,
     )
   }
