@@ -1,28 +1,21 @@
 import { defineConfig } from 'vitest/config'
 
-// One project per cost: what is pure runs anywhere at once; what needs PostgreSQL shares one server.
+/** What needs a real PostgreSQL: one server for all of them, each on a database of its own. */
+const real = ['test/service/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/database/**/*.test.ts']
+
+// One project per cost: what is pure runs anywhere, in a second or two.
 export default defineConfig({
   test: {
     projects: [
-      {
-        test: {
-          name: 'pure',
-          include: ['test/**/*.test.ts'],
-          exclude: ['test/service/**', 'test/cli/**', 'test/database/**', 'test/ledger/commit.test.ts'],
-        },
-      },
+      { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: real } },
       {
         test: {
           name: 'real',
-          include: [
-            'test/service/**/*.test.ts',
-            'test/cli/**/*.test.ts',
-            'test/database/**/*.test.ts',
-            'test/ledger/commit.test.ts',
-          ],
+          include: real,
           globalSetup: ['test/support/postgres.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          execArgv: ['--disable-warning=ExperimentalWarning'],
         },
       },
     ],

@@ -140,7 +140,7 @@ async function step(name, stream, [program, ...programArguments], env) {
   if (stream.isTTY) stream.write('\r\x1b[K')
   if (exitCode === 0 && !interrupted) {
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-    stream.write(`  ✓ ${name.padEnd(30)}${seconds.padStart(6)} s\n`)
+    stream.write(`  ✓ ${name.padEnd(46)}${seconds.padStart(6)} s\n`)
     return
   }
   const command = [

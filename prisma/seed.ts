@@ -3,10 +3,10 @@
  * stands in src/registry/seed.ts; the database is the one that DATABASE_URL names, or the embedded one.
  */
 import { fileURLToPath } from 'node:url'
-import { main } from '../src/cli/main.ts'
+import { runAndExit } from '../src/cli/main.ts'
 
 const exampleFile = fileURLToPath(new URL('clients.example.yaml', import.meta.url))
 const given = process.argv.slice(2)
 const namesFile = given[0] !== undefined && !given[0].startsWith('-')
 
-process.exitCode = await main(['seed', ...(namesFile ? given : [exampleFile, ...given])])
+await runAndExit(['seed', ...(namesFile ? given : [exampleFile, ...given])])

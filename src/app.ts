@@ -66,45 +66,70 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   })
 
   const prefix = new URL(config.issuer).pathname.replace(/\/$/, '')
-  const at = (...paths: string[]) => [...new Set(paths)]
-  await app.register(tokenRoute, { ...edges, paths: at('/token', `${prefix}/token`) })
-  await app.register(async (open) => {
-    open.addHook('onResponse', async (request, reply) => {
-      logRequest(edges.log, {
-        requestId: request.id,
-        method: request.method,
-        route: request.routeOptions.url ?? 'unknown',
-        status: reply.statusCode,
-        durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
-        address: request.ip,
-      })
-    })
-    await open.register(keysRoute, {
-      keyring: edges.keyring,
-      clock: edges.clock,
-      clockGuard: edges.clockGuard,
-      registry: edges.registry,
-      verifiers: edges.verifiers,
-      jwksMaxAgeSeconds: config.schedule.jwksMaxAgeSeconds,
-      random: edges.random,
-      paths: at('/.well-known/jwks.json', `${prefix}/.well-known/jwks.json`),
-    })
-    await open.register(discoveryRoute, {
-      issuer: config.issuer,
-      signingAlgorithms: config.signingAlgorithms,
-      // RFC 8414 §3.1 puts an issuer's path behind the well-known one; OpenID puts it before.
-      paths: at(
-        '/.well-known/oauth-authorization-server',
-        `/.well-known/oauth-authorization-server${prefix}`,
-        '/.well-known/openid-configuration',
-        `${prefix}/.well-known/openid-configuration`,
-      ),
-    })
-    await open.register(healthRoute, { checks: edges.readiness })
-    open.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'not_found' }))
-  })
+  await app.register(tokenRoute, { ...edges, paths: each('/token', `${prefix}/token`) })
+  await app.register(openRoutes, { config, edges, prefix })
   await app.ready()
   return app
+}
+
+interface OpenRoutesOptions {
+  readonly config: Config
+  readonly edges: AppEdges
+  /** The path of the issuer, where it has one. */
+  readonly prefix: string
+}
+
+/** What anybody may read: keys, metadata, health. */
+async function openRoutes(app: FastifyInstance, { config, edges, prefix }: OpenRoutesOptions): Promise<void> {
+  app.addHook('onResponse', async (request, reply) => {
+    logRequest(edges.log, {
+      requestId: request.id,
+      method: request.method,
+      route: request.routeOptions.url ?? 'unknown',
+      status: reply.statusCode,
+      durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
+      address: request.ip,
+    })
+  })
+  await app.register(keysRoute, {
+    keyring: edges.keyring,
+    clock: edges.clock,
+    clockGuard: edges.clockGuard,
+    registry: edges.registry,
+    verifiers: edges.verifiers,
+    schedule: config.schedule,
+    random: edges.random,
+    paths: each('/.well-known/jwks.json', `${prefix}/.well-known/jwks.json`),
+  })
+  await app.register(discoveryRoute, {
+    issuer: config.issuer,
+    signingAlgorithms: config.signingAlgorithms,
+    // RFC 8414 §3.1 puts an issuer's path behind the well-known one; OpenID puts it before.
+    paths: each(
+      '/.well-known/oauth-authorization-server',
+      `/.well-known/oauth-authorization-server${prefix}`,
+      '/.well-known/openid-configuration',
+      `${prefix}/.well-known/openid-configuration`,
+    ),
+  })
+  await app.register(healthRoute, { checks: edges.readiness })
+  app.setNotFoundHandler((request, reply) => {
+    // A path that exists for another method (RFC 9110 §15.5.6).
+    if (app.hasRoute({ method: 'GET', url: pathOf(request.url) })) {
+      return reply.code(405).header('allow', 'GET, HEAD').send({ error: 'method_not_allowed' })
+    }
+    return reply.code(404).send({ error: 'not_found' })
+  })
+}
+
+/** Paths without repetition: with an issuer that has no path, two spellings are one. */
+function each(...paths: string[]): string[] {
+  return [...new Set(paths)]
+}
+
+function pathOf(url: string): string {
+  const query = url.indexOf('?')
+  return query === -1 ? url : url.slice(0, query)
 }
 
 function secureContext(tls: NonNullable<Config['tls']>) {
@@ -114,6 +139,8 @@ function secureContext(tls: NonNullable<Config['tls']>) {
 function boundConnections(server: Server): void {
   server.headersTimeout = limits.headersTimeoutSeconds * 1000
   server.maxConnections = limits.connectionsMax
+  // Asked now, Node remembers it; of a connection that was reset it could no longer say who it was.
+  server.on('connection', (socket: Socket) => socket.remoteAddress)
 }
 
 const brokenRequestStatus: Readonly<Record<string, string>> = {

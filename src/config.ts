@@ -63,7 +63,7 @@ const settings = {
   HOST: { schema: z.string().regex(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
   PORT: { schema: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
   DATABASE_URL: {
-    schema: z.string().refine((text) => URL.canParse(text) && /^postgres(ql)?:\/\//.test(text)),
+    schema: z.string().refine(namesDatabase),
     must: 'a URL like postgresql://user:password@host:5432/database',
     secret: true,
   },
@@ -292,6 +292,13 @@ const loopback = [parseNetwork('127.0.0.0/8'), parseNetwork('::1')]
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || networkContains(loopback, host.replace(/^\[(.*)\]$/, '$1'))
+}
+
+/** Where no host is named, the driver would silently take the one of this machine, or of PGHOST. */
+function namesDatabase(text: string): boolean {
+  if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) return false
+  const { hostname, searchParams } = new URL(text)
+  return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 
 /** A network or address, and not all of them: where anybody is a proxy, anybody can claim any address. */

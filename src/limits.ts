@@ -50,7 +50,10 @@ export const limits = {
   seedFileBytesMax: 64 * 1024 * 1024,
 
   // ── Authentication ───────────────────────────────────────────────────────────────────────────────
-  /** Verifications that may wait for argon2. At 26 ms each and one at a time the last waits a second. */
+  /**
+   * Verifications that may wait for argon2 in each of its two queues, for guesses and for those who name a
+   * secret of theirs. At 26 ms each and one at a time the last of a queue waits a second.
+   */
   argon2QueueMax: 40,
   /** Seconds a verified secret is remembered. The registry's version makes it forget sooner. */
   verifiedSecretSeconds: 900,
@@ -74,6 +77,8 @@ export const limits = {
   databaseConnectTimeoutMilliseconds: 800,
   /** Milliseconds until an ordinary read of the registry or keys must be answered. */
   databaseReadTimeoutMilliseconds: 900,
+  /** Milliseconds until whatever else the service asks of the database must be answered. */
+  statementMillisecondsMax: 5_000,
   /** Signatures made in one go before the loop gets air; 16 take about half a millisecond. */
   signaturesPerTurnMax: 16,
   /** Milliseconds between two looks at the registry's version in a process without traffic. */

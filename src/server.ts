@@ -51,7 +51,10 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, log } = options
   const clock = options.clock ?? systemClock
   const onFault = faultLogger(log, clock)
-  const database = openDatabase(options.databaseUrl, { onIdleError: onFault })
+  const database = openDatabase(options.databaseUrl, {
+    onIdleError: onFault,
+    statementMillisecondsMax: limits.statementMillisecondsMax,
+  })
   try {
     const keys = await openRegistryAndKeys(options, database, clock, onFault)
     const { clockGuard, registry, keyring, rotating } = keys

@@ -1,12 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { databaseFault } from '../database/faults.ts'
 import { LedgerTail } from '../ledger/follow.ts'
-import { type AuditEntry, type AuditFilter, findRecords, recordTypes } from '../ledger/query.ts'
+import {
+  type AuditEntry,
+  type AuditFilter,
+  findRecords,
+  recordOutcomes,
+  recordTypes,
+} from '../ledger/query.ts'
 import { momentText, optionalMoment } from '../moment.ts'
 import { didYouMean } from '../suggest.ts'
 import { pastMoment } from './arguments.ts'
 import { defineCommand, usageError } from './command.ts'
 import { type Connection, Interrupted, withDatabase } from './connect.ts'
-import { isOutputClosed, json, jsonLine, note, OutputClosed, print } from './output.ts'
+import { isOutputClosed, json, jsonLine, note, OutputClosed, print, shownMoment } from './output.ts'
 import { Table } from './table.ts'
 
 const followMilliseconds = 500
@@ -18,13 +25,13 @@ export const auditList = defineCommand({
   summary: 'show what was issued, refused and changed, the newest last',
   details:
     'Every token, every refusal and every change of the registry has a record. REASON says more than the caller\n' +
-    'was told. With --follow it goes on until you stop it with Ctrl-C.',
+    'was told. With --follow it goes on until you stop it with Ctrl-C, also across a restart of the database.',
   options: {
     client: { type: 'string', value: 'CLIENT', description: 'only this client id' },
     outcome: {
       type: 'string',
       value: 'OUTCOME',
-      description: 'only issued, refused, created, changed, disabled, …',
+      description: 'only issued, refused, created, changed, disabled, …; a wrong one lists them all',
     },
     type: { type: 'string', value: 'TYPE', description: `only ${recordTypes.join(', ')}` },
     since: { type: 'string', value: 'MOMENT', description: 'from 2h ago, or from 2027-01-31T00:00:00Z on' },
@@ -79,9 +86,20 @@ async function follow(
     if (asJson) print(entries.map((entry) => `${jsonLine(entryFields(entry))}\n`).join(''))
     else print(table.render(entries.map(entryRow)))
   }
+  let isAway = false
   show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
   while (!signal.aborted && !isOutputClosed()) {
-    for await (const entries of tail.read(database.prisma, filter, clock.nowMilliseconds())) show(entries)
+    try {
+      for await (const entries of tail.read(database.prisma, filter, clock.nowMilliseconds())) show(entries)
+      if (isAway) note('The database is back.')
+      isAway = false
+    } catch (error) {
+      const fault = databaseFault(error)
+      if (fault?.isAbsence !== true) throw error
+      // The tail has its place: what is written once the database is back is told then, once.
+      if (!isAway) note(`The database is away (${fault.message}); waiting for it.`)
+      isAway = true
+    }
     await sleep(followMilliseconds, undefined, { signal })
   }
 }
@@ -101,16 +119,27 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
   if (type !== undefined && knownType === undefined) {
     throw usageError(`--type: must be one of ${recordTypes.join(', ')}.${didYouMean(type, recordTypes)}`)
   }
+  if (outcome !== undefined && !recordOutcomes.includes(outcome)) {
+    const hint = didYouMean(outcome, recordOutcomes)
+    throw usageError(`--outcome: must be one of ${recordOutcomes.join(', ')}.${hint}`)
+  }
   if (jti !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
     throw usageError('--jti: must be a UUID, as in the claim "jti" of a token.')
+  }
+  const [from, to] = [
+    since === undefined ? undefined : pastMoment('since', since, now),
+    until === undefined ? undefined : pastMoment('until', until, now),
+  ]
+  if (from !== undefined && to !== undefined && from >= to) {
+    throw usageError(`--since: ${shownMoment(from)} is not before --until, ${shownMoment(to)}.`)
   }
   return {
     type: knownType,
     outcome,
     clientId: client,
     jti: jti?.toLowerCase(),
-    since: since === undefined ? undefined : pastMoment('since', since, now),
-    until: until === undefined ? undefined : pastMoment('until', until, now),
+    since: from,
+    until: to,
   }
 }
 

@@ -6,6 +6,7 @@ import {
   findClient,
   setClientStatus,
 } from '../clients/store.ts'
+import { OperatorError } from '../errors.ts'
 import { optionalMoment } from '../moment.ts'
 import { didYouMean } from '../suggest.ts'
 import { defineCommand, jsonOption, usageError } from './command.ts'
@@ -194,8 +195,7 @@ export const clientsDelete = defineCommand({
       await findClient(connection.database.prisma, clientId)
       const question = `Delete ${clientId} for good? Type its id to go on: `
       if (!options.yes && process.stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
-        note('Nothing was changed.')
-        return
+        throw new OperatorError('that is not its id, so nothing was changed.')
       }
       const { deleted, secretsRevoked, accessRemoved } = await deleteClient(connection, clientId)
       if (options.json) print(statusJson(clientId, 'deleted', deleted))

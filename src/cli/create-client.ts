@@ -72,6 +72,7 @@ export const clientsCreate = defineCommand({
     const client = readClient(clientId, options)
     const ends = options['secret-expires-in']
     const output = new SecretOutput('secret-out', options['secret-out'])
+    output.reserve()
     await output.around(() =>
       withDatabase(async (connection) => {
         const now = connection.clock.nowSeconds()

@@ -1,3 +1,4 @@
+import { type DatabaseFault, databaseFault } from '../database/faults.ts'
 import { OperatorError } from '../errors.ts'
 import { release } from '../release.ts'
 import { didYouMean } from '../suggest.ts'
@@ -118,10 +119,47 @@ function explain(error: unknown): number {
     note(`mintmark: ${error.message}`)
     return error.exitCode
   }
+  const fault = databaseFault(error)
+  if (fault !== undefined) {
+    note(`mintmark: ${describeFault(fault)}`)
+    return exitCodes.failed
+  }
   note(
     `mintmark: this should not have happened; please report it.\n${error instanceof Error ? error.stack : String(error)}`,
   )
   return exitCodes.failed
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2))
+/** What an operator can mend, by SQLSTATE. */
+const remedies: Readonly<Record<string, string>> = {
+  '25006': 'It takes no writes: name the primary, or end its read-only mode.',
+  '42501': 'Give the role of DATABASE_URL the rights it lacks, or use the role that owns the tables.',
+  '53100': 'Make room on its disk.',
+  '55P03': 'Something else holds a lock; try again when it is done.',
+}
+
+function describeFault({ code, message, isAbsence }: DatabaseFault): string {
+  const said = /[.!?]$/.test(message) ? message : `${message}.`
+  const remedy = remedies[code] ?? (isAbsence ? 'Try again when it is back.' : 'Mend that and try again.')
+  return `The database refused: ${said} ${remedy}`
+}
+
+/**
+ * Runs a command and ends the process with its exit code. Not by letting the loop run dry: Prisma's schema
+ * engine leaves a timer of ten seconds behind. What was printed goes out first, however slow its reader is.
+ */
+export async function runAndExit(given: readonly string[]): Promise<never> {
+  const code = await main(given)
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+  process.exit(code)
+}
+
+/** Resolves when everything written before is out, or nobody is there to read it. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed) resolve()
+    else stream.write('', () => resolve())
+  })
+}
+
+if (import.meta.main) await runAndExit(process.argv.slice(2))

@@ -7,9 +7,12 @@ export class OutputClosed extends Error {
 }
 
 let closed = false
+let watched = false
 
-/** Called once, before anything is printed. */
+/** Called before anything is printed. */
 export function watchOutput(): void {
+  if (watched) return
+  watched = true
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
     closed = true

@@ -1,24 +1,30 @@
 import type { NewSecret } from '../clients/secret.ts'
 import { OperatorError } from '../errors.ts'
 import { ReservedFile } from '../private-file.ts'
-import { print } from './output.ts'
+import { OutputClosed, print } from './output.ts'
 
 /**
  * Where new secrets go, once: to stdout, or to a file. The file is created before anything is changed, and
  * is on the disk before the change is committed, so that no secret is in force that nobody ever saw.
  */
 export class SecretOutput {
-  readonly #file: ReservedFile | undefined
+  readonly #option: string
+  readonly path: string | undefined
+  #file: ReservedFile | undefined
   #written = false
   #committing = false
 
-  /** @throws OperatorError when the file exists or cannot be created. */
   constructor(option: string, path: string | undefined) {
-    this.#file = path === undefined ? undefined : reserve(option, path)
+    this.#option = option
+    this.path = path
   }
 
-  get path(): string | undefined {
-    return this.#file?.path
+  /**
+   * Called before anything is changed, once it is clear that there will be a secret.
+   * @throws OperatorError when the file exists or cannot be created.
+   */
+  reserve(): void {
+    if (this.path !== undefined) this.#file = reserve(this.#option, this.path)
   }
 
   /** Called when everything is written and only the COMMIT remains. */
@@ -33,6 +39,8 @@ export class SecretOutput {
     try {
       return await change()
     } catch (error) {
+      // All was done, and only its report found no reader: the file stays.
+      if (error instanceof OutputClosed) throw error
       if (this.#written && this.#committing && !(error instanceof OperatorError)) {
         throw new OperatorError(
           `The connection broke while the change was being committed. ${this.path} holds the secrets that count if ` +

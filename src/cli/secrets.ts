@@ -43,6 +43,7 @@ export const secretsAdd = defineCommand({
     const option = options['expires-in'] === undefined ? 'expires-at' : 'expires-in'
     const ends = options[option]
     const output = new SecretOutput('secret-out', options['secret-out'])
+    output.reserve()
     await output.around(() =>
       withDatabase(async (connection) => {
         const expiresAt =
@@ -76,7 +77,7 @@ export const secretsAdd = defineCommand({
 export const secretsList = defineCommand({
   path: ['clients', 'secrets', 'list'],
   summary: "list a client's secrets: when they were made, used and revoked",
-  details: 'The time of last use is true to about a minute.',
+  details: 'The time of last use is true to about half a minute.',
   positionals: [clientArgument],
   options: { ...jsonOption },
   examples: [

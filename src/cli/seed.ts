@@ -37,7 +37,7 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
     'secrets-out': {
       type: 'string',
       value: 'FILE',
-      description: 'write new secrets to a new JSON file (mode 0600) and not to stdout',
+      description: 'write new secrets, if there are any, to a new JSON file (mode 0600) and not to stdout',
     },
     json: { type: 'boolean', description: 'print one JSON document instead of text' },
   },
@@ -53,13 +53,14 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
     // Read before anything is opened: a mistake in it needs no database.
     const file = readSeedFile(path)
     const dryRun = options['dry-run']
-    const output = new SecretOutput('secrets-out', dryRun ? undefined : options['secrets-out'])
+    const output = new SecretOutput('secrets-out', options['secrets-out'])
     await output.around(async () => {
       const progress = new Progress()
       const result = await withDatabase((connection) => {
         warnOfAlgorithms(file, connection.config.signingAlgorithms)
         return applySeed(connection, file, {
           dryRun,
+          expectSecrets: () => output.reserve(),
           onProgress: (made, total) => progress.show(made, total),
           deliver(secrets) {
             if (secrets.length > 0 && output.path !== undefined) output.deliver(secretsDocument(secrets))
@@ -69,7 +70,7 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
       const shown = output.path === undefined ? result.secrets : []
       if (options.json) print(`${json(resultFields(result, shown, dryRun))}\n`)
       else printResult(result, shown, dryRun)
-      if (output.path !== undefined) {
+      if (output.path !== undefined && !dryRun) {
         note(
           result.secrets.length === 0
             ? 'No new secrets; no file was written.'

@@ -1,12 +1,14 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { pino } from 'pino'
 import { secretIdOf } from '../clients/secret.ts'
 import { findClient } from '../clients/store.ts'
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig } from '../config.ts'
 import { migrate, migrationStateOf } from '../database/migrate.ts'
 import { type Database, openDatabase } from '../database/open.ts'
+import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 import { shellQuoted } from '../keys/key-encryption-key.ts'
 import { createLog } from '../log.ts'
@@ -42,7 +44,9 @@ export const start = defineCommand({
     const destination = new HeldOutput()
     const log = createLog(config.logLevel, destination)
     const lifetime = new Lifetime(log)
-    const report = (message: string): void => note(`    ${message}`)
+    // Beside the steps while there are any; later on it belongs into the log like everything else.
+    const report = (message: string): void =>
+      destination.isHeld ? note(`    ${message}`) : log.warn({ event: 'notice' }, message)
     await lifetime.run(async () => {
       const server = await step(
         'database',
@@ -88,7 +92,7 @@ async function step<Result>(
     const result = await work()
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     if (process.stdout.isTTY) print('\r\x1b[K')
-    print(`  ✓ ${describe(result).padEnd(30)}${seconds.padStart(6)} s\n`)
+    print(`  ✓ ${describe(result).padEnd(46)}${seconds.padStart(6)} s\n`)
     return result
   } catch (error) {
     if (process.stdout.isTTY) print('\r\x1b[K')
@@ -102,7 +106,7 @@ function secretPath(config: Config, clientId: string): string {
 
 /** Each secret goes into a file of its own, so that every later start can show a command that works. */
 async function seedExamples(config: Config, database: Database): Promise<void> {
-  mkdirSync(config.dataDirectory, { recursive: true })
+  makeDirectory(config.dataDirectory)
   await applySeed({ database, clock: systemClock }, readSeedFile(exampleFile), {
     deliver(secrets) {
       for (const { clientId, secret } of secrets)
@@ -149,10 +153,16 @@ async function exampleState(config: Config, database: Database): Promise<'absent
 
 /** Keeps what is logged until the newcomer has been told what to do: it would scroll away. */
 class HeldOutput {
+  // Synchronous, so that what is logged last, while the process ends, is not lost.
+  readonly #destination = pino.destination({ fd: 1, sync: true })
   #held: string[] | undefined = []
 
+  get isHeld(): boolean {
+    return this.#held !== undefined
+  }
+
   write(line: string): void {
-    if (this.#held === undefined) process.stdout.write(line)
+    if (this.#held === undefined) this.#destination.write(line)
     else this.#held.push(line)
   }
 

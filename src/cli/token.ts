@@ -145,10 +145,21 @@ async function requestToken(
   const answer: unknown = await response.json().catch(() => undefined)
   if (response.ok && isTokenResponse(answer)) return answer
   const { error, error_description: description } = (answer ?? {}) as Record<string, unknown>
+  const hint = hintFor(error, description, method)
   throw new OperatorError(
     `${url}/token answered ${response.status} ${String(error ?? '')}: ${String(description ?? 'that is not a token')} ` +
-      `The ledger knows more: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
+      `${hint}The ledger knows more: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
   )
+}
+
+/** The answer is for programs and names parameters; whoever runs this command has options. */
+function hintFor(error: unknown, description: unknown, method: string): string {
+  if (error === 'invalid_target') return 'Here the resource is named with --audience. '
+  if (/token_endpoint_auth_method/.test(String(description))) {
+    const other = tokenEndpointAuthMethods.find((known) => known !== method)
+    return `Here that is --auth-method ${other}. `
+  }
+  return ''
 }
 
 function isTokenResponse(answer: unknown): answer is TokenResponse {

@@ -13,13 +13,26 @@ import { secretMatches } from './secret.ts'
  * (CVE-2026-71326). What is remembered is the hash it was verified against, so that it is worth nothing
  * the moment the registry shows another hash or none.
  *
- * What is not remembered goes through a gate: fewer at once than the thread pool has threads, and a bounded
- * queue behind it, because queued argon2 work delays everything else on that pool.
+ * What is not remembered goes through a gate: fewer at once than the thread pool has threads, and bounded
+ * queues behind it, because queued argon2 work delays everything else on that pool.
  */
 export interface VerificationOptions {
   /** Verifications at once. */
   readonly parallelMax: number
   readonly now: () => number
+}
+
+export interface SecretCheck {
+  /** From `keyOf`. */
+  readonly key: string
+  /** What the secret is checked against. */
+  readonly hash: string
+  readonly secret: string
+  /**
+   * Whether the client has a secret of the presented id. A guesser does not know one, so those who do are
+   * served first, from a queue of their own: a flood of guesses keeps no cold client waiting.
+   */
+  readonly promising: boolean
 }
 
 export type Verify = (hash: string, secret: string) => Promise<boolean>
@@ -36,7 +49,8 @@ export class Verification {
   readonly #key = randomBytes(32)
   readonly #remembered = new BoundedMap<string, Remembered>(limits.verifiedSecretsMax)
   readonly #underWay = new Map<string, Promise<boolean>>()
-  readonly #queue: (() => void)[] = []
+  readonly #promising: (() => void)[] = []
+  readonly #guesses: (() => void)[] = []
   #running = 0
 
   constructor(options: VerificationOptions, verify: Verify = secretMatches) {
@@ -66,25 +80,19 @@ export class Verification {
    * @param admit asked once for all who share, before anything is spent; refuses by throwing.
    * @throws OAuthError `verification_queue_full`, or what `admit` throws; UnusableHash.
    */
-  verify(key: string, hash: string, secret: string, admit: () => Promise<Attempt>): Promise<boolean> {
-    const shared = `${key} ${hash}`
+  verify(check: SecretCheck, admit: () => Promise<Attempt>): Promise<boolean> {
+    const shared = `${check.key} ${check.hash}`
     const underWay = this.#underWay.get(shared)
     if (underWay !== undefined) return underWay
-    const verification = this.#verifyInTurn(key, hash, secret, admit).finally(() =>
-      this.#underWay.delete(shared),
-    )
+    const verification = this.#verifyInTurn(check, admit).finally(() => this.#underWay.delete(shared))
     this.#underWay.set(shared, verification)
     return verification
   }
 
-  async #verifyInTurn(
-    key: string,
-    hash: string,
-    secret: string,
-    admit: () => Promise<Attempt>,
-  ): Promise<boolean> {
+  async #verifyInTurn(check: SecretCheck, admit: () => Promise<Attempt>): Promise<boolean> {
+    const { key, hash, secret } = check
     const attempt = await admit()
-    await this.#enter().catch((error: unknown) => {
+    await this.#enter(check.promising ? this.#promising : this.#guesses).catch((error: unknown) => {
       attempt.forgive()
       throw error
     })
@@ -100,19 +108,19 @@ export class Verification {
     }
   }
 
-  #enter(): Promise<void> {
+  #enter(queue: (() => void)[]): Promise<void> {
     if (this.#running < this.#options.parallelMax) {
       this.#running += 1
       return Promise.resolve()
     }
-    if (this.#queue.length >= limits.argon2QueueMax) {
+    if (queue.length >= limits.argon2QueueMax) {
       return Promise.reject(new OAuthError('verification_queue_full'))
     }
-    return new Promise((resolve) => this.#queue.push(resolve))
+    return new Promise((resolve) => queue.push(resolve))
   }
 
   #leave(): void {
-    const next = this.#queue.shift()
+    const next = this.#promising.shift() ?? this.#guesses.shift()
     // The place is handed on, so that nobody who arrives now can take it.
     if (next === undefined) this.#running -= 1
     else next()

@@ -39,7 +39,7 @@ export async function openCluster(
   systemDirectory: string,
   report: Report,
 ): Promise<Cluster> {
-  await createOpenDirectory(givenDirectory)
+  await createOpenDirectory(givenDirectory, 'MINTMARK_DATA_DIR')
   const dataDirectory = await realpath(givenDirectory)
   const entry = join(dataDirectory, 'postgres')
   const owner = checkEntry(entry)

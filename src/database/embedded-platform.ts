@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { chmod, cp, mkdtemp, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
+import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 
 /**
@@ -246,13 +247,19 @@ async function copyPrograms(
   report(`Copied PostgreSQL to ${copy}: ${reason} ${packageDirectory}.`)
 }
 
-/** Creates a directory that the server's user may pass through, whatever the umask; an old one stays as it is. */
-export async function createOpenDirectory(directory: string): Promise<void> {
+/**
+ * Creates a directory that the server's user may pass through, whatever the umask; an old one stays as it is.
+ * @param setting what named it, if anything did.
+ */
+export async function createOpenDirectory(directory: string, setting?: string): Promise<void> {
   const mode = isRoot() ? 0o711 : 0o700
   try {
-    if ((await mkdir(directory, { recursive: true, mode })) !== undefined) await chmod(directory, mode)
+    if (makeDirectory(directory, mode)) await chmod(directory, mode)
   } catch (cause) {
-    throw new OperatorError(`Cannot create the directory ${directory}: ${messageOf(cause)}`, { cause })
+    throw new OperatorError(
+      `${setting === undefined ? 'Cannot' : `${setting}: cannot`} create the directory ${directory}: ${messageOf(cause)}`,
+      { cause },
+    )
   }
 }
 

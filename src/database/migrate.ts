@@ -7,6 +7,7 @@ import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-util
 import type { MigrationList, SchemaEngine } from '@prisma/schema-engine-wasm'
 import pg from 'pg'
 import { OperatorError } from '../errors.ts'
+import { firstLine } from './faults.ts'
 
 /**
  * Migrations without Prisma's engine binary, which npm does not carry: the same engine as WebAssembly,
@@ -78,15 +79,16 @@ export async function migrate(url: string): Promise<readonly string[]> {
     })
   } catch (error) {
     if (error instanceof OperatorError) throw error
-    throw new OperatorError(
-      `The migration failed: ${error instanceof Error ? error.message : String(error)}`,
-      {
-        cause: error,
-      },
-    )
+    throw new OperatorError(`The migration failed: ${reasonOf(error)}`, { cause: error })
   } finally {
     await client.end()
   }
+}
+
+/** The database's own line, where the engine has one between its explanations; never its stack. */
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  return firstLine(/^(?:ERROR|FATAL|PANIC): .*/m.exec(message)?.[0] ?? message)
 }
 
 /** The state of a database named by URL. */

@@ -33,6 +33,8 @@ export interface Database {
 export interface DatabaseOptions {
   /** Called when an idle connection breaks; the pool replaces it by itself. */
   readonly onIdleError?: (error: Error) => void
+  /** A limit for what is not on the path of a token either. Commands that change much have none. */
+  readonly statementMillisecondsMax?: number
 }
 
 /**
@@ -40,22 +42,32 @@ export interface DatabaseOptions {
  * The pools' defaults would wait for ever, so every wait has a limit here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
-  const connection = {
-    connectionString: url,
-    connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
-    keepAlive: true,
-    application_name: 'mintmark',
-  }
-  const commitPool = new pg.Pool({ ...connection, max: 1, idleTimeoutMillis: 0 })
-  const readPool = new pg.Pool({
-    ...connection,
-    max: 2,
-    idleTimeoutMillis: 60_000,
-    query_timeout: limits.databaseReadTimeoutMilliseconds,
-  })
-  const adapterPool = new pg.Pool({ ...connection, max: 3, idleTimeoutMillis: 10_000 })
+  const open = (
+    connectionsMax: number,
+    idleMilliseconds: number,
+    statementMillisecondsMax: number | undefined,
+  ) =>
+    new pg.Pool({
+      connectionString: url,
+      connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
+      keepAlive: true,
+      application_name: 'mintmark',
+      max: connectionsMax,
+      idleTimeoutMillis: idleMilliseconds,
+      ...(statementMillisecondsMax === undefined ? {} : { query_timeout: statementMillisecondsMax }),
+      onConnect: async (client: pg.ClientBase) => {
+        await client.query(sessionSettings(statementMillisecondsMax))
+      },
+    } as pg.PoolConfig)
+  const commitPool = open(1, 0, limits.commitTimeoutMilliseconds)
+  const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
+  const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
   const pools = [commitPool, readPool, adapterPool]
-  const onError = options.onIdleError ?? (() => {})
+  let closing = false
+  // While closing, a connection that the server ends first is nothing to report.
+  const onError = (error: Error): void => {
+    if (!closing) options.onIdleError?.(error)
+  }
   for (const pool of pools) {
     pool.on('error', onError)
     // A connection that breaks while somebody holds it tells them through their query; without a listener
@@ -68,10 +80,24 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     readPool,
     commitPool,
     async close() {
+      closing = true
       await prisma.$disconnect()
       await Promise.all(pools.map((pool) => pool.end()))
     },
   }
+}
+
+/**
+ * What every session needs, whatever the server's, database's or role's defaults are. Each statement must see
+ * what was committed while the one before it waited for a lock; a COMMIT must be on the disk when it returns;
+ * and the server must give up what its client has given up, or connections and locks pile up there.
+ */
+function sessionSettings(statementMillisecondsMax: number | undefined): string {
+  return (
+    'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;' +
+    `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';` +
+    (statementMillisecondsMax === undefined ? '' : `SET statement_timeout = ${statementMillisecondsMax}`)
+  )
 }
 
 /** Milliseconds a start waits for a database that is still coming up (compose, a failover) before it gives in. */
@@ -120,7 +146,9 @@ function judgeServer(row: { version: string; number: number; fsync: string; stan
 /** Faults that a restart or failover of the server explains: 57P0x, 08xxx, 53300 and sockets. */
 function isPassing(error: unknown): boolean {
   const code = errorCode(error)
-  return /^(57P0|08|53300|ECONNREFUSED|ECONNRESET|ENOENT|ETIMEDOUT|EAI_AGAIN)/.test(code) || code === ''
+  // Without a code come a wait that was too long, and a server that lacks the TLS which the URL asks for.
+  if (code === '') return !(error instanceof Error && /\b(?:SSL|TLS)\b/.test(error.message))
+  return /^(57P0|08|53300|ECONNREFUSED|ECONNRESET|ENOENT|ETIMEDOUT|EAI_AGAIN)/.test(code)
 }
 
 export function errorCode(error: unknown): string {
@@ -132,7 +160,10 @@ export function errorCode(error: unknown): string {
 /** One line without the password that the URL may contain. */
 function connectionProblem(url: string, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
-  const message = cause instanceof Error ? cause.message : String(cause)
+  const said = cause instanceof Error ? cause.message : String(cause)
+  // The driver says the same of a server that hangs up and of one that says nothing.
+  const isSilence = /^(?:Connection terminated|timeout expired)/.test(said)
+  const message = isSilence ? 'it hung up or gave no answer within 3 seconds' : said
   return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
 }
 

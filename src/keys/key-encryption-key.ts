@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 import { createPrivateFile, replacePrivateFile } from '../private-file.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
@@ -35,8 +36,13 @@ export function keyFiles(dataDirectory: string): { readonly path: string; readon
 }
 
 export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions): Promise<KeyEncryptionKeys> {
-  const previous = options.previous === undefined ? [] : [keyEncryptionKey(options.previous)]
-  if (options.configured !== undefined) return [keyEncryptionKey(options.configured), ...previous]
+  const previous =
+    options.previous === undefined
+      ? []
+      : [keyEncryptionKey(options.previous, 'MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS')]
+  if (options.configured !== undefined) {
+    return [keyEncryptionKey(options.configured, 'MINTMARK_KEY_ENCRYPTION_KEY'), ...previous]
+  }
   if (!options.databaseIsEmbedded) {
     throw new OperatorError(
       'MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is. It seals the signing keys in the database: ' +
@@ -58,8 +64,8 @@ export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions)
 
 function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncryptionKey {
   try {
-    mkdirSync(options.dataDirectory, { recursive: true })
-    createPrivateFile(path, fileText(keyEncryptionKey(randomBytes(32))))
+    makeDirectory(options.dataDirectory)
+    createPrivateFile(path, fileText(keyEncryptionKey(randomBytes(32), path)))
   } catch (error) {
     // Another process that starts at the same time was faster: its key counts.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
@@ -77,7 +83,7 @@ const fileText = ({ bytes }: KeyEncryptionKey): string => `${bytes.toString('bas
 /** Makes another key the one in use; the one that was is kept beside it, and written first. */
 export function replaceKeyFile(dataDirectory: string, current: KeyEncryptionKey): KeyEncryptionKey {
   const { path, previousPath } = keyFiles(dataDirectory)
-  const next = keyEncryptionKey(randomBytes(32))
+  const next = keyEncryptionKey(randomBytes(32), path)
   replacePrivateFile(previousPath, fileText(current))
   replacePrivateFile(path, fileText(next))
   return next
@@ -107,7 +113,7 @@ export function readKeyFile(
         'a backup; nothing was generated or deleted.',
     )
   }
-  return keyEncryptionKey(bytes)
+  return keyEncryptionKey(bytes, path)
 }
 
 export function shellQuoted(text: string): string {

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { ClockGuard } from '../clock-guard.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Keyring } from './keyring.ts'
+import type { ScheduleSettings } from './schedule.ts'
 import type { Verifiers } from './verifiers.ts'
 
 export interface KeysRouteOptions {
@@ -11,14 +12,17 @@ export interface KeysRouteOptions {
   readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
   readonly registry: Pick<Registry, 'catchUp'>
   readonly verifiers: Verifiers
-  readonly jwksMaxAgeSeconds: number
+  readonly schedule: ScheduleSettings
   /** From 0 up to 1. */
   readonly random: () => number
   readonly paths: readonly string[]
 }
 
-/** Seconds for which a cache may go on with the set it has when we cannot be reached (RFC 5861 §4). */
-const staleIfErrorSeconds = 86_400
+/**
+ * Seconds for which a cache may go on with the set it has when we cannot be reached (RFC 5861 §4), at most: in a
+ * short drill it is a third of the key lifetime, after which a key that it does not know would sign.
+ */
+const staleIfErrorSecondsMax = 86_400
 
 /** The share of max-age that is left to chance, so that verifiers that came together do not return together. */
 const jitter = 0.2
@@ -28,9 +32,10 @@ const jitter = 0.2
  * public for max-age, cooldown and skew before it first signs (`leadSeconds`), so whoever keeps to this has
  * seen it by then, whenever the next rotation comes.
  */
-export function cacheControl(maxAgeSeconds: number, random: number): string {
-  const seconds = Math.floor(maxAgeSeconds * (1 - jitter * random))
-  return `public, max-age=${seconds}, stale-if-error=${staleIfErrorSeconds}`
+export function cacheControl(schedule: ScheduleSettings, random: number): string {
+  const seconds = Math.floor(schedule.jwksMaxAgeSeconds * (1 - jitter * random))
+  const staleSeconds = Math.min(staleIfErrorSecondsMax, Math.floor(schedule.keyLifetimeSeconds / 3))
+  return `public, max-age=${seconds}, stale-if-error=${staleSeconds}`
 }
 
 /**
@@ -38,7 +43,7 @@ export function cacheControl(maxAgeSeconds: number, random: number): string {
  * is trusted: a jump must not empty it.
  */
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
-  const { keyring, clock, clockGuard, registry, verifiers, jwksMaxAgeSeconds, random } = options
+  const { keyring, clock, clockGuard, registry, verifiers, schedule, random } = options
   for (const path of options.paths) {
     app.get(path, async (request, reply) => {
       await registry.catchUp()
@@ -52,7 +57,7 @@ export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done:
         time: clock.nowMilliseconds(),
       })
       reply.headers({
-        'cache-control': cacheControl(jwksMaxAgeSeconds, random()),
+        'cache-control': cacheControl(schedule, random()),
         etag,
         'content-type': 'application/json',
       })

@@ -133,9 +133,9 @@ function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
   const key = keys.find(({ id }) => id === row.keyEncryptionKeyId)
   if (key === undefined) {
     throw new OperatorError(
-      `MINTMARK_KEY_ENCRYPTION_KEY: the signing key ${row.kid} is sealed with key-encryption key ` +
-        `${row.keyEncryptionKeyId}, but this is ${keys.map(({ id }) => id).join(' and ')}. Provide the right one; ` +
-        'no key was made or deleted.',
+      `${keys[0]?.source ?? 'MINTMARK_KEY_ENCRYPTION_KEY'}: the signing key ${row.kid} is sealed with key-encryption ` +
+        `key ${row.keyEncryptionKeyId}, but this is ${keys.map(({ id }) => id).join(' and ')}. Provide the right ` +
+        'one; no key was made or deleted.',
     )
   }
   try {

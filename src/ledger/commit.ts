@@ -94,17 +94,21 @@ export class Committer {
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, limits.recordsPerCommitMax).filter((waiting) => !waiting.settled)
+      this.#underWay = batch
       if (batch.length > 0) await this.#commitDecided(batch)
     }
     this.#underWay = []
     this.#running = undefined
   }
 
-  /** Splits off those who decided on an older version than their neighbours: they are stale already. */
+  /**
+   * Splits off those who decided on another version than the one who came last: they are stale already. Not
+   * the highest version counts but the latest: a restored database may have gone back.
+   */
   async #commitDecided(batch: readonly Waiting[]): Promise<void> {
     let version: number | undefined
     for (const waiting of batch) {
-      if (waiting.version !== undefined) version = Math.max(version ?? 0, waiting.version)
+      version = waiting.version ?? version
     }
     const current: Waiting[] = []
     for (const waiting of batch) {
@@ -116,7 +120,6 @@ export class Committer {
 
   async #commitBatch(batch: readonly Waiting[], version: number | undefined, again = true): Promise<void> {
     let client: pg.PoolClient | undefined
-    this.#underWay = batch
     try {
       client = await this.#options.pool.connect()
       const head = this.#head ?? (await readHead(client, this.#options))

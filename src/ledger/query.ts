@@ -31,6 +31,21 @@ export const recordTypes: readonly AuditRecord['type'][] = [
   'key',
 ]
 
+/** Every outcome that a record can have. */
+export const recordOutcomes: readonly string[] = [
+  'issued',
+  'refused',
+  'started',
+  'stopped',
+  'created',
+  'changed',
+  'disabled',
+  'enabled',
+  'deleted',
+  'added',
+  'revoked',
+]
+
 /** A row of audit_record, its columns named as Prisma names them. */
 export interface AuditRow {
   readonly chain: number

@@ -61,7 +61,7 @@ const clientsStatement = `
 const changesStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
-    (SELECT min(version) FROM registry_change_set) AS oldest,
+    EXISTS (SELECT 1 FROM registry_change_set WHERE version = $1) AS known,
     extract(epoch FROM clock_timestamp())::float8 AS now,
     (SELECT jsonb_agg(DISTINCT jsonb_build_array(subject, subject_id)) FROM
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
@@ -86,7 +86,7 @@ export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<
   const most = limits.registryChangesPerRefreshMax + 1
   const { rows } = await pool.query<{
     version: string
-    oldest: string | null
+    known: boolean
     now: number
     changes: [string, string][] | null
   }>({
@@ -98,11 +98,9 @@ export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<
   if (row === undefined) throw new Error('the registry has no version row')
   const version = Number(row.version)
   const changes = row.changes ?? []
-  // A version that went back is a restored backup; one whose change log starts later left something out.
-  const followable =
-    version >= sinceVersion &&
-    changes.length < most &&
-    (version === sinceVersion || (row.oldest !== null && Number(row.oldest) <= sinceVersion + 1))
+  // A version that the log does not know is too old, or from a history that this database did not have: a
+  // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
+  const followable = version === sinceVersion || (row.known && changes.length < most)
   return { version, databaseSeconds: row.now, changes: followable ? changes : undefined }
 }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { BoundedMap } from '../bounded-map.ts'
 import type { RegisteredClient, RegisteredResource } from '../clients/client.ts'
+import { withDeadline } from '../deadline.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { type LoadedChanges, loadChanges, loadClients } from './load.ts'
@@ -89,6 +90,10 @@ export class Registry {
    * @returns undefined when something has to be read first.
    */
   viewNow(clientId: string, target: string | undefined): View | undefined {
+    // Too long to be registered: nothing to read, and nothing that is worth remembering.
+    if (clientId.length > limits.clientIdCharactersMax) {
+      return { version: this.#version, client: undefined, resource: undefined }
+    }
     const client = this.#clients.get(clientId)
     if (client === undefined) {
       return this.#unknown.get(clientId) === true
@@ -111,7 +116,11 @@ export class Registry {
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
       const view = this.viewNow(clientId, target)
       if (view !== undefined) return view
-      await this.#load(clientId)
+      await withDeadline(
+        this.#load(clientId),
+        limits.databaseReadTimeoutMilliseconds,
+        () => new OAuthError('registry_unavailable'),
+      )
     }
     throw new OAuthError('registry_unsettled')
   }
@@ -186,15 +195,17 @@ export class Registry {
     }
   }
 
-  /** Brings memory up to a version, or to whatever the database is at. Concurrent calls share the work. */
-  async refresh(atLeast?: number): Promise<void> {
-    // A refresh under way may have read before the version that is asked for.
+  /**
+   * Brings memory to the version the database is at. Concurrent calls share the work.
+   * @param version one that was heard of: if memory is there already, nothing is to do.
+   */
+  async refresh(version?: number): Promise<void> {
+    // A refresh under way may have read before the version that was heard of.
     while (this.#refreshing !== undefined) {
       await this.#refreshing
-      if (atLeast !== undefined && this.#version >= atLeast) return
-      if (atLeast === undefined) return
+      if (version === undefined || this.#version === version) return
     }
-    if (atLeast !== undefined && this.#version >= atLeast) return
+    if (this.#version === version) return
     this.#refreshing = this.#refreshNow().finally(() => {
       this.#refreshing = undefined
     })
@@ -205,7 +216,8 @@ export class Registry {
     try {
       const { version, changes } = await this.#look(this.#version)
       if (changes === undefined || changes.some(([subject]) => subject === 'signing_key')) {
-        await this.#options.onKeysChanged()
+        const tooLate = () => new Error('the signing keys could not be read in time')
+        await withDeadline(this.#options.onKeysChanged(), limits.databaseReadTimeoutMilliseconds, tooLate)
       }
       if (changes === undefined) this.#forgetEverything()
       else for (const [subject, subjectId] of changes) this.#forget(subject, subjectId)

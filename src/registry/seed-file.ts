@@ -73,11 +73,13 @@ export function parseSeedFile(text: string, name: string): SeedFile {
   const refuse = (mistakes: readonly Mistake[]): OperatorError =>
     refusal(
       name,
-      mistakes.map(({ path, message, isKey }) => {
-        const offset = offsetOf(document, path, isKey === true)
-        const key = pathText(path)
-        return `${place(offset)}: ${key === '' ? '' : `${key}: `}${message}`
-      }),
+      mistakes
+        .map((mistake) => ({ ...mistake, offset: offsetOf(document, mistake.path, mistake.isKey === true) }))
+        .sort((first, second) => first.offset - second.offset)
+        .map(({ path, message, offset }) => {
+          const key = pathText(path)
+          return `${place(offset)}: ${key === '' ? '' : `${key}: `}${message}`
+        }),
     )
   const written = (path: Path): string | undefined => {
     const node = nodeAt(document, path)

@@ -18,6 +18,8 @@ import { holdRows, readState, writePlan } from './store.ts'
 export interface SeedOptions {
   /** Says what would be done, and does nothing. */
   readonly dryRun?: boolean
+  /** Called once it is clear that there will be new secrets, before anything is changed. What it throws ends all. */
+  readonly expectSecrets?: () => void
   /** Told how many of the new secrets have been made. */
   readonly onProgress?: (made: number, total: number) => void
   /**
@@ -51,7 +53,9 @@ export async function applySeed(
   if (mistakes.length > 0) throw file.refuse(mistakes)
   if (options.dryRun === true || !hasWork(plan)) return { plan, secrets: [] }
 
-  const made = await makeSecrets(newClients(plan), options.onProgress)
+  const expected = newClients(plan)
+  if (expected.length > 0) options.expectSecrets?.()
+  const made = await makeSecrets(expected, options.onProgress)
   let secrets: readonly ClientSecretPair[] = []
   return await changeRegistry(
     context,

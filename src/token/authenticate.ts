@@ -2,6 +2,7 @@ import type { RegisteredClient } from '../clients/client.ts'
 import type { FailureLimit } from '../clients/failure-limit.ts'
 import { secretIdOf, UnusableHash } from '../clients/secret.ts'
 import type { Verification } from '../clients/verification.ts'
+import { OAuthError } from '../errors.ts'
 import type { Proof } from './decide.ts'
 import type { ClientCredentials } from './request.ts'
 
@@ -10,6 +11,27 @@ export interface AuthenticationEdges {
   readonly failureLimit: FailureLimit
   /** What a guess is checked against when there is nothing to check it against. */
   readonly hashOfNothing: string
+}
+
+/** Credentials whose secret may be one of ours: its form is right, and its checksum. */
+export interface WellFormedCredentials extends ClientCredentials {
+  readonly secretId: string
+}
+
+/**
+ * Lets only those pass whose secret may be one of ours. All others are refused before anybody asks who the
+ * client is, so that the time it takes depends on the guess alone.
+ * @throws OAuthError `secret_malformed`, or when there were too many failures.
+ */
+export async function admitWellFormed(
+  edges: Pick<AuthenticationEdges, 'failureLimit'>,
+  credentials: ClientCredentials,
+  address: string,
+): Promise<WellFormedCredentials> {
+  const secretId = secretIdOf(credentials.secret)
+  if (secretId !== undefined) return { ...credentials, secretId }
+  await edges.failureLimit.attempt(credentials.clientId, undefined, address)
+  throw new OAuthError('secret_malformed')
 }
 
 /**
@@ -23,18 +45,13 @@ export interface AuthenticationEdges {
  */
 export async function authenticate(
   edges: AuthenticationEdges,
-  credentials: ClientCredentials,
+  credentials: WellFormedCredentials,
   client: RegisteredClient | undefined,
   address: string,
   earlier?: Proof,
 ): Promise<Proof> {
   const { verification, failureLimit } = edges
-  const { clientId, secret } = credentials
-  const secretId = secretIdOf(secret)
-  if (secretId === undefined) {
-    if (earlier === undefined) await failureLimit.attempt(clientId, undefined, address)
-    return { secretId, checkedHash: undefined, matched: false, fault: 'secret_malformed' }
-  }
+  const { clientId, secret, secretId } = credentials
   const hash = client?.secrets.get(secretId)?.hash
   if (earlier !== undefined && earlier.checkedHash === hash) return earlier
   const key = verification.keyOf(clientId, secret)
@@ -43,7 +60,8 @@ export async function authenticate(
   }
   const knownSecretId = hash === undefined ? undefined : secretId
   try {
-    const matched = await verification.verify(key, hash ?? edges.hashOfNothing, secret, () =>
+    const check = { key, hash: hash ?? edges.hashOfNothing, secret, promising: hash !== undefined }
+    const matched = await verification.verify(check, () =>
       failureLimit.attempt(clientId, knownSecretId, address),
     )
     return { secretId, checkedHash: hash, matched: matched && hash !== undefined }

@@ -7,14 +7,14 @@ import type { TokenRequest } from './request.ts'
 
 /** What a client could prove when it was asked to. */
 export interface Proof {
-  /** The id in the secret it presented; undefined when that was no secret of ours. */
-  readonly secretId: string | undefined
+  /** The id in the secret it presented. */
+  readonly secretId: string
   /** The stored hash that the secret was checked against; undefined when there was none. */
   readonly checkedHash: string | undefined
   /** Whether it was right for that hash. */
   readonly matched: boolean
   /** Set when the check itself failed. */
-  readonly fault?: Extract<RefusalReason, 'secret_malformed' | 'secret_hash_unusable'>
+  readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
 }
 
 export interface Grant {
@@ -55,15 +55,15 @@ function judgeClient(
   address: string,
   now: number,
 ): RefusalReason | undefined {
-  if (proof.fault === 'secret_malformed') return proof.fault
   if (client === undefined) return 'client_unknown'
   if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
   if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
   if (client.secrets.size === 0) return 'client_has_no_secret'
   if (proof.fault !== undefined) return proof.fault
-  const secret = proof.secretId === undefined ? undefined : client.secrets.get(proof.secretId)
+  const secret = client.secrets.get(proof.secretId)
   if (secret === undefined || !proof.matched || proof.checkedHash !== secret.hash) return 'secret_wrong'
-  if (secret.revokedAt !== undefined && secret.revokedAt <= now) return 'secret_revoked'
+  // Whatever the clock says: a replica whose clock is behind must not honour what was called back.
+  if (secret.revokedAt !== undefined) return 'secret_revoked'
   if (secret.expiresAt !== undefined && secret.expiresAt <= now) return 'secret_expired'
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
     return 'network_not_allowed'

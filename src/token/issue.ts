@@ -6,7 +6,12 @@ import { isDatabaseFault, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import { limits } from '../limits.ts'
 import type { Registry } from '../registry/registry.ts'
-import { type AuthenticationEdges, authenticate } from './authenticate.ts'
+import {
+  type AuthenticationEdges,
+  admitWellFormed,
+  authenticate,
+  type WellFormedCredentials,
+} from './authenticate.ts'
 import { accessTokenClaims } from './claims.ts'
 import { decide, type Grant, type Proof } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
@@ -54,18 +59,20 @@ export async function issueToken(
   claimed: Claimed,
 ): Promise<IssuedToken> {
   let request: TokenRequest
+  let credentials: WellFormedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
+    credentials = await admitWellFormed(edges, request.credentials, origin.address)
   } catch (error) {
     throw await recordRefusal(edges, origin, claimed, error)
   }
-  return await decideAndCommit(edges, request, origin, claimed)
+  return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
 }
 
 /** Decides again whenever the registry moved on before the commit; a bounded number of times. */
 async function decideAndCommit(
   edges: IssueEdges,
-  request: TokenRequest,
+  request: TokenRequest & { readonly credentials: WellFormedCredentials },
   origin: Origin,
   claimed: Claimed,
 ): Promise<IssuedToken> {
@@ -147,7 +154,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      if (proof.secretId !== undefined) edges.secretUses.note(proof.secretId, record.time)
+      edges.secretUses.note(proof.secretId, record.time)
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }

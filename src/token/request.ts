@@ -294,9 +294,12 @@ function fillClaimed(claimed: Claimed, form: Form, authorization: Authorization 
  */
 const secretParameter = /(?:client_secret|client_assertion|password)["']?\s*(?:[=:]|%3d)/i
 
-function withoutSecret(value: string): string {
+/** A whole secret, where an identifier or anything else was meant; its id is enough to know which. */
+const wholeSecret = /mm_([0-9A-Za-z]{8})[0-9A-Za-z]{49}/g
+
+export function withoutSecret(value: string): string {
   const at = value.search(secretParameter)
-  return at === -1 ? value : value.slice(0, at)
+  return (at === -1 ? value : value.slice(0, at)).replace(wholeSecret, 'mm_$1…')
 }
 
 /** Never the scheme as it was sent: someone who forgets the word Basic sends a secret in its place. */

@@ -2,7 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { OAuthError, type RefusalReason } from '../errors.ts'
 import { describeError, type Log, logRequest } from '../log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
-import type { Claimed } from './request.ts'
+import { type Claimed, withoutSecret } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
   readonly log: Log
@@ -16,6 +16,11 @@ export interface TokenRouteOptions extends IssueEdges {
  */
 export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, done: () => void): void {
   const pending = new WeakMap<FastifyRequest, Claimed>()
+  // Now, because a socket that was reset meanwhile no longer says who it was.
+  app.addHook('onRequest', (request, _reply, next) => {
+    addresses.set(request, withoutPort(request.ip ?? 'unknown'))
+    next()
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body))
 
@@ -25,7 +30,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     const refusal =
       error instanceof OAuthError && pending.has(request)
         ? error
-        : await recordRefusal(options, originOf(request), claimed, toOAuthError(error))
+        : await recordRefusal(options, originOf(request), claimed, toOAuthError(error, request.method))
     answerRefusal(options.log, request, reply, refusal, claimed)
     return reply
   })
@@ -77,8 +82,11 @@ const fastifyReasons: Readonly<Record<string, RefusalReason>> = {
   ECONNRESET: 'body_incomplete',
 }
 
-function toOAuthError(error: FastifyError): unknown {
+function toOAuthError(error: FastifyError, method: string): unknown {
   if (error instanceof OAuthError) return error
+  // A method that Fastify itself stumbles over, before the route could refuse it.
+  if (method !== 'POST' && (error.statusCode ?? 500) < 500)
+    return new OAuthError('method_not_allowed', { cause: error })
   const reason = fastifyReasons[error.code]
   return reason === undefined ? error : new OAuthError(reason, { cause: error })
 }
@@ -108,8 +116,24 @@ function answerRefusal(
   reply.send(refusal.body())
 }
 
+const addresses = new WeakMap<FastifyRequest, string>()
+
+/** Some proxies write the port into X-Forwarded-For; each would count as an address of its own. */
+function withoutPort(address: string): string {
+  return address.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[([\da-fA-F:.]+)\](?::\d+)?$/, '$1')
+}
+
+function addressOf(request: FastifyRequest): string {
+  return addresses.get(request) ?? request.ip ?? 'unknown'
+}
+
 function originOf(request: FastifyRequest): Origin {
-  return { address: request.ip, userAgent: request.headers['user-agent'], requestId: request.id }
+  const userAgent = request.headers['user-agent']
+  return {
+    address: addressOf(request),
+    userAgent: userAgent === undefined ? undefined : withoutSecret(userAgent),
+    requestId: request.id,
+  }
 }
 
 /** Characters of a claimed name that the log keeps; the ledger keeps more, and a hash of the rest. */
@@ -122,7 +146,7 @@ function eventOf(request: FastifyRequest, reply: FastifyReply, status: number, c
     route: '/token',
     status,
     durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
-    address: request.ip,
+    address: addressOf(request),
     ...(claimed.clientId === undefined ? {} : { clientId: claimed.clientId.slice(0, loggedCharactersMax) }),
     ...(claimed.target === undefined ? {} : { audience: claimed.target.slice(0, loggedCharactersMax) }),
   }

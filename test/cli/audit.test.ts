@@ -1,6 +1,9 @@
 /** The ledger is found by what is asked for, and followed without missing a record or telling one twice. */
 import { spawn } from 'node:child_process'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openEmbedded } from '../../src/database/embedded.ts'
+import { migrate } from '../../src/database/migrate.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import {
   registerClient,
@@ -9,7 +12,7 @@ import {
   type TestClient,
   type TestService,
 } from '../support/service.ts'
-import { command } from './command.ts'
+import { command, scratch } from './command.ts'
 
 let database: FreshDatabase
 let services: TestService[]
@@ -56,6 +59,7 @@ test.each([
   ['--until', '2026-13-01', 'Write a time ago like'],
   ['--jti', 'x', 'must be a UUID'],
   ['--type', 'tokens', 'Did you mean "token"?'],
+  ['--outcome', 'refuse', 'Did you mean "refused"?'],
   ['--limit', '0', 'from 1 to'],
 ])('%s %s is a wrong call', async (option, value, says) => {
   const outcome = await command({ DATABASE_URL: database.url }, 'audit', 'list', option, value)
@@ -63,34 +67,129 @@ test.each([
   expect(outcome.stderr).toContain(says)
 })
 
-test('following tells every record of two services and the commands beside them, once', async () => {
+test('a span that ends before it begins is a wrong call', async () => {
+  const outcome = await command(
+    { DATABASE_URL: database.url },
+    'audit',
+    'list',
+    '--since',
+    '1h',
+    '--until',
+    '2h',
+  )
+  expect(outcome.code).toBe(2)
+  expect(outcome.stderr).toContain('is not before --until')
+})
+
+async function contains(read: () => string, text: string): Promise<void> {
+  for (let waits = 0; !read().includes(text) && waits < 400; waits += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  expect(read()).toContain(text)
+}
+
+/** A record as a command leaves it, in a chain of its own. */
+function appendOne(connection: pg.Client, clientId: string): Promise<unknown> {
+  return connection.query(
+    `WITH opened AS (INSERT INTO audit_chain (genesis, opened_by) VALUES ('', 'test') RETURNING chain)
+     INSERT INTO audit_record (chain, seq, time, type, outcome, client_id, hash)
+     SELECT chain, 1, now(), 'client', 'created', $1, sha256('') FROM opened`,
+    [clientId],
+  )
+}
+
+/** A process that follows, and what it has told so far. */
+function follow(url = database.url) {
   const program = new URL('../../src/cli/main.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [program, 'audit', 'list', '--follow', '--json', '--limit', '1'], {
-    env: { DATABASE_URL: database.url },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { DATABASE_URL: url },
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''
+  let complaints = ''
+  child.stderr.on('data', (chunk) => {
+    complaints += String(chunk)
+  })
   child.stdout.on('data', (chunk) => {
     output += String(chunk)
   })
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  const until = async (met: () => boolean) => {
-    for (let waits = 0; !met() && waits < 400; waits += 1)
-      await new Promise((resolve) => setTimeout(resolve, 25))
-    expect(met()).toBe(true)
+  return {
+    complaints: () => complaints,
+    until: (text: string) => contains(() => output, text),
+    untilComplaint: (text: string) => contains(() => complaints, text),
+    /** Ends it as Ctrl-C does. @returns the records after the one it began with. */
+    async end(): Promise<Record<string, unknown>[]> {
+      child.kill('SIGINT')
+      expect(await ended).toBe(0)
+      const lines = output.trim().split('\n').slice(1)
+      return lines.map((line) => JSON.parse(line))
+    },
   }
-  await until(() => output.includes('\n'))
-  for (let round = 0; round < 5; round += 1)
+}
+
+test('following tells every record of two services and the commands beside them, once', async () => {
+  const tail = follow()
+  await tail.until('\n')
+  for (let round = 0; round < 5; round += 1) {
     await Promise.all(Array.from({ length: 40 }, (_, index) => token(index)))
+  }
   await command({ DATABASE_URL: database.url }, 'clients', 'disable', 'busy')
-  await until(() => output.includes('"disabled"'))
-  child.kill('SIGINT')
-  expect(await ended).toBe(0)
-  const records = output
-    .trim()
-    .split('\n')
-    .slice(1)
-    .map((line) => JSON.parse(line))
+  await tail.until('"disabled"')
+  const records = await tail.end()
   expect(records.filter(({ outcome }) => outcome === 'issued')).toHaveLength(200)
   expect(new Set(records.map(({ chain, seq }) => `${chain} ${seq}`)).size).toBe(201)
+})
+
+test('a change that is committed after a later one is not missed', async () => {
+  const late = new pg.Client({ connectionString: database.url })
+  await late.connect()
+  await late.query('BEGIN')
+  await appendOne(late, 'before-the-start')
+  const tail = follow()
+  await tail.until('\n')
+  await late.query('COMMIT')
+  await tail.until('before-the-start')
+  await late.query('BEGIN')
+  await appendOne(late, 'late')
+  const early = new pg.Client({ connectionString: database.url })
+  await early.connect()
+  await appendOne(early, 'early')
+  await tail.until('early')
+  await late.query('COMMIT')
+  await tail.until('"late"')
+  await Promise.all([early.end(), late.end()])
+  const records = await tail.end()
+  expect(records.map(({ client_id }) => client_id)).toEqual(['before-the-start', 'early', 'late'])
+})
+
+test('a restart of the database is waited for; no record is missed and none told twice', async () => {
+  const files = scratch()
+  const open = () => openEmbedded(files.path('data'))
+  const write = async (url: string, clientId: string) => {
+    const connection = new pg.Client({ connectionString: url })
+    await connection.connect()
+    await appendOne(connection, clientId)
+    await connection.end()
+  }
+  let server = await open()
+  try {
+    await migrate(server.url)
+    await write(server.url, 'told-at-first')
+    const tail = follow(server.url)
+    await tail.until('told-at-first')
+    await write(server.url, 'before')
+    await tail.until('"before"')
+    await server.release()
+    await tail.untilComplaint('The database is away')
+    server = await open()
+    await write(server.url, 'after')
+    await tail.until('"after"')
+    const records = await tail.end()
+    expect(records.map(({ client_id }) => client_id)).toEqual(['before', 'after'])
+    expect(tail.complaints().match(/is away/g)).toHaveLength(1)
+  } finally {
+    await server.release()
+    files.remove()
+  }
 })

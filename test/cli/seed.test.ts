@@ -109,6 +109,14 @@ describe('--secrets-out', () => {
     expect(await database.query('SELECT FROM client')).toEqual([])
   })
 
+  test('may name the same file again when there are no new secrets', async () => {
+    const path = files.path('secrets.json')
+    await ran('seed', exampleFile, '--secrets-out', path)
+    const before = readFileSync(path, 'utf8')
+    await ran('seed', exampleFile, '--secrets-out', path)
+    expect(readFileSync(path, 'utf8')).toBe(before)
+  })
+
   test('leaves no file behind when there are no new secrets', async () => {
     await ran('seed', exampleFile)
     const path = files.path('none.json')

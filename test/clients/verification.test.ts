@@ -32,10 +32,12 @@ function controlled({ parallelMax = 1, now = 1_000 } = {}) {
       },
     }
   }
-  const verify = (clientId: string, secret: string, hash = `hash of ${secret}`) =>
-    verification.verify(verification.keyOf(clientId, secret), hash, secret, admit)
+  const verify = (clientId: string, secret: string, hash = `hash of ${secret}`, promising = true) =>
+    verification.verify({ key: verification.keyOf(clientId, secret), hash, secret, promising }, admit)
   return { verification, clock, checks, attempts, admit, verify }
 }
+
+const check = (key: string) => ({ key, hash: 'hash', secret: 's', promising: true })
 
 /** Lets everything happen that waits for nothing else. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -161,7 +163,7 @@ describe('those who ask the same at the same time', () => {
   test('share a refusal too', async () => {
     const { verification, checks } = controlled()
     const refuse = () => Promise.reject(new OAuthError('failures_of_client'))
-    const both = ['a', 'b'].map(() => verification.verify('key', 'hash', 's', refuse))
+    const both = ['a', 'b'].map(() => verification.verify(check('key'), refuse))
     for (const refused of both) expect(await reasonOf(refused)).toBe('failures_of_client')
     expect(checks).toHaveLength(0)
   })
@@ -237,11 +239,37 @@ describe('the gate', () => {
     expect(await right).toBe(true)
   })
 
+  test('who names a secret of theirs overtakes guesses, and has a queue that guesses cannot fill', async () => {
+    const { checks, verify } = controlled()
+    const running = verify('first', 's')
+    await settled()
+    const guesses = Array.from({ length: limits.argon2QueueMax }, (_, index) =>
+      verify(`guess ${index}`, 's', 'hash of nothing', false),
+    )
+    await settled()
+    expect(await reasonOf(verify('one too many', 's', 'hash of nothing', false))).toBe(
+      'verification_queue_full',
+    )
+    const cold = verify('cold', 'right')
+    await settled()
+    checks[0]?.answer(true)
+    await running
+    await settled()
+    expect(checks[1]?.secret).toBe('right')
+    checks[1]?.answer(true)
+    expect(await cold).toBe(true)
+    for (let index = 2; index < checks.length || index < guesses.length + 2; index += 1) {
+      await settled()
+      checks[index]?.answer(false)
+    }
+    expect(await Promise.all(guesses)).toEqual(guesses.map(() => false))
+  })
+
   test('whoever is not admitted takes no place', async () => {
     const { verification, checks, verify } = controlled()
     const refuse = () => Promise.reject(new OAuthError('failures_of_address'))
     const refused = Array.from({ length: 5 }, (_, index) =>
-      verification.verify(`key ${index}`, 'hash', 's', refuse),
+      verification.verify(check(`key ${index}`), refuse),
     )
     for (const one of refused) expect(await reasonOf(one)).toBe('failures_of_address')
     const right = verify('a', 's')

@@ -78,7 +78,7 @@ test('a damaged one is refused and left as it is, with keys or without', async (
 
 test('one that others can read is reported', async () => {
   const reports: string[] = []
-  await resolve()
+  expect((await resolve())[0].source).toBe(path)
   chmodSync(path, 0o640)
   await resolve({ report: (message) => reports.push(message) })
   expect(reports.join()).toContain('mode 0640')
@@ -90,6 +90,7 @@ test('a database of its own needs a key of its own', async () => {
   )
   const [configured] = await resolve({ configured: Buffer.alloc(32, 7), databaseIsEmbedded: false })
   expect(configured.bytes).toEqual(Buffer.alloc(32, 7))
+  expect(configured.source).toBe('MINTMARK_KEY_ENCRYPTION_KEY')
   expect(readdirSync(directory)).toEqual([])
 })
 

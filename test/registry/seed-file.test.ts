@@ -189,6 +189,13 @@ describe('what is refused, and where', () => {
     )
   })
 
+  test('mistakes come in the order of their lines', () => {
+    const text = 'clients:\n  - client_id: a b\n    nme: x\n  - name: y\nresources:\n  - audience: 3\n'
+    const lines = [...refusal(text).matchAll(/x\.yaml:(\d+):/g)].map(([, line]) => Number(line))
+    expect(lines.length).toBeGreaterThan(2)
+    expect(lines).toEqual(lines.toSorted((first, second) => first - second))
+  })
+
   test('all mistakes at once, but no more than twenty', () => {
     const text = `clients: [${Array.from({ length: 25 }, (_, index) => `{client_id: "!${index}"}`).join(', ')}]`
     const lines = refusal(text).split('\n')

@@ -76,6 +76,15 @@ describe('the JWK Set', () => {
   })
 })
 
+test.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
+  '%s to what can only be read is refused with what is allowed',
+  async (method) => {
+    const response = await get('/.well-known/jwks.json', { method })
+    expect(response.status).toBe(405)
+    expect(response.headers.get('allow')).toBe('GET, HEAD')
+  },
+)
+
 describe('the metadata (RFC 8414)', () => {
   test.each(['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'])(
     'at %s names this issuer and endpoints that exist',

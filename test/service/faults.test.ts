@@ -155,6 +155,42 @@ describe('a record that the database will not take', () => {
   })
 })
 
+test('keys that cannot be read in time stop the answer with 503, not the caller with nothing', async () => {
+  expect((await requestToken(running.url, client)).status).toBe(200)
+  const { default: pg } = await import('pg')
+  const operator = new pg.Client({ connectionString: database.url })
+  await operator.connect()
+  await database.query('UPDATE signing_key SET kid = kid')
+  await operator.query('BEGIN')
+  await operator.query('LOCK TABLE signing_key')
+  const response = await requestToken(running.url, client)
+  expect([200, 503]).toContain(response.status)
+  await operator.query('ROLLBACK')
+  await operator.end()
+  await expectService(200)
+})
+
+test('a caller that is gone before its answer is recorded with its address', async () => {
+  const { port } = new URL(running.url)
+  const body = 'grant_type=client_credentials'
+  await new Promise<void>((resolve) => {
+    const socket = connect(Number(port), '127.0.0.1')
+    // Accepted by the time it answers a first request; the second one is followed by a reset at once.
+    socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    socket.once('data', () => {
+      socket.write(
+        'POST /token HTTP/1.1\r\nHost: localhost\r\nUser-Agent: gone\r\n' +
+          `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        () => socket.resetAndDestroy(),
+      )
+    })
+    socket.on('close', () => resolve())
+  })
+  const query = `SELECT address, reason FROM audit_record WHERE user_agent = 'gone'`
+  await expect.poll(() => database.query(query)).toHaveLength(1)
+  expect(await database.query(query)).toEqual([{ address: '127.0.0.1', reason: 'authentication_missing' }])
+})
+
 describe('the database', () => {
   test('away: 503 at the token endpoint, keys still served, and back without a restart', async () => {
     expect((await requestToken(running.url, client)).status).toBe(200)

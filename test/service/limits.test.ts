@@ -102,6 +102,29 @@ test('a cold start of one client, sixty-four requests at once, costs one verific
   expect(responses.map((response) => response.status)).toEqual(Array(64).fill(200))
 })
 
+test('an identifier too long to be registered is neither read from the database nor remembered', async () => {
+  const response = await requestToken(running.url, { clientId: 'x'.repeat(2_000), secret: await guess() })
+  expect([401, 429]).toContain(response.status)
+})
+
+test('cold clients with the right secret are served beside a flood of guesses', async () => {
+  const open = await startService({
+    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '10000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '10000' },
+  })
+  try {
+    const cold = await Promise.all(Array.from({ length: 10 }, () => registerClient(open.database)))
+    const secret = await guess()
+    const flood = Array.from({ length: 200 }, (_, index) =>
+      requestToken(open.url, { clientId: `y${index}`, secret }),
+    )
+    const answers = await Promise.all(cold.map((client) => requestToken(open.url, client)))
+    expect(answers.map((answer) => answer.status)).toEqual(cold.map(() => 200))
+    await Promise.all(flood)
+  } finally {
+    await open.close()
+  }
+})
+
 /** Opens a connection, writes what it is told, and resolves with everything received once it is closed. */
 function stall(head: string): Promise<string> {
   return new Promise((resolve, reject) => {

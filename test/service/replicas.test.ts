@@ -109,6 +109,60 @@ describe('after the transaction', () => {
   })
 })
 
+test.each(['repeatable read', 'serializable'])(
+  'a database whose default isolation is %s does not weaken it',
+  async (isolation) => {
+    const own = await freshDatabase()
+    await own.query(
+      `ALTER DATABASE ${new URL(own.url).pathname.slice(1)} SET default_transaction_isolation = '${isolation}'`,
+    )
+    const service = await startService({ database: own })
+    const client = await registerClient(own)
+    expect((await requestToken(service.url, client)).status).toBe(200)
+    const { default: pg } = await import('pg')
+    const operator = new pg.Client({ connectionString: own.url })
+    await operator.connect()
+    // Published, and so under the lock, but not committed: the next commit has to wait for it.
+    await operator.query('BEGIN')
+    await operator.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
+    await operator.query('SET CONSTRAINTS ALL IMMEDIATE')
+    const waiting = requestToken(service.url, client)
+    await sleep(100)
+    await operator.query('COMMIT')
+    await operator.end()
+    expect((await waiting).status).toBe(401)
+    await service.close()
+    await own.drop()
+  },
+)
+
+test('a database that lost its last changes and made others is not taken for what it was', async () => {
+  const client = await registerClient(database)
+  expect((await requestToken(first.url, client)).status).toBe(200)
+  // What a failover to a standby that lagged leaves behind: the version before, and then another change.
+  const [before] = await database.query<{ version: string }>('SELECT version FROM registry_version')
+  await database.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
+  const [after] = await database.query<{ version: string }>('SELECT version FROM registry_version')
+  expect(Number(after?.version) >> 20 === Number(before?.version) >> 20).toBe(false)
+  await database.query('DELETE FROM registry_change_set WHERE version >= $1', [before?.version])
+  await database.query(`UPDATE registry_version SET version = ((version >> 20) - 1 << 20) + 7`)
+  expect((await requestToken(first.url, client)).status).toBe(401)
+  expect((await requestToken(second.url, client)).status).toBe(401)
+})
+
+test('thousands of statements in one transaction are one version, and stop nobody for long', async () => {
+  const client = await registerClient(database)
+  const [before] = await database.query<{ version: string }>('SELECT version FROM registry_version')
+  await database.query(
+    `DO $$ BEGIN FOR i IN 1..2000 LOOP
+       UPDATE client SET name = 'name ' || i WHERE client_id = '${client.clientId}';
+     END LOOP; END $$`,
+  )
+  const [after] = await database.query<{ version: string }>('SELECT version FROM registry_version')
+  expect(Math.floor(Number(after?.version) / 2 ** 20)).toBe(Math.floor(Number(before?.version) / 2 ** 20) + 1)
+  expect((await requestToken(first.url, client)).status).toBe(200)
+})
+
 test('a transaction left open stops nobody, and is not in force', async () => {
   const client = await registerClient(database)
   await requestToken(first.url, client)

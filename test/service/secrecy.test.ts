@@ -56,6 +56,23 @@ const hostile: readonly ((canary: string) => Promise<Response>)[] = [
     fetch(`${running.url}/.well-known/jwks.json?secret=${canary}`, { headers: { authorization: canary } }),
 ]
 
+test('a whole secret in the place of something else is cut down to its id, in ledger and log', async () => {
+  const { secret, secretId } = client
+  const misplaced: readonly (() => Promise<Response>)[] = [
+    () => post('grant_type=client_credentials', { authorization: basic(secret, client.clientId) }),
+    () => post(`grant_type=client_credentials&client_id=${secret}&client_secret=x`),
+    () => post(`grant_type=${secret}`),
+    () => post(`grant_type=client_credentials&client_id=a&client_secret=b&scope=${secret}`),
+    () => post(`grant_type=client_credentials&client_id=a&client_secret=b&resource=https://x/${secret}`),
+    () => post('grant_type=x', { 'user-agent': `probe ${secret}` }),
+  ]
+  for (const send of misplaced) expect((await send()).status).toBeGreaterThanOrEqual(400)
+  expect(running.log().includes(secret)).toBe(false)
+  const text = await dump()
+  expect(text.includes(secret)).toBe(false)
+  expect(text).toContain(`mm_${secretId}…`)
+})
+
 test('not in the log', () => {
   const log = running.log()
   expect(log).toContain('"event":"request"')

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
@@ -18,6 +18,8 @@ declare module 'vitest' {
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-test-'))
+  // Root's database runs as another user, who must get in, or its files end up elsewhere and stay.
+  chmodSync(directory, 0o711)
   const server = await openEmbedded(directory, { settings: { track_commit_timestamp: 'on' } })
   await administer(server.url, 'CREATE DATABASE template_mintmark')
   await migrate(withDatabase(server.url, 'template_mintmark'))

@@ -165,7 +165,7 @@ CREATE UNIQUE INDEX "signing_key_algorithm_generation_key" ON "signing_key"("alg
 CREATE INDEX "verifier_last_fetched_at_idx" ON "verifier"("last_fetched_at");
 
 -- CreateIndex
-CREATE UNIQUE INDEX "registry_change_set_version_key" ON "registry_change_set"("version");
+CREATE INDEX "registry_change_set_version_idx" ON "registry_change_set"("version");
 
 -- CreateIndex
 CREATE INDEX "audit_record_time_idx" ON "audit_record" USING BRIN ("time");
@@ -249,17 +249,27 @@ BEGIN
 END $$;
 
 CREATE FUNCTION "registry_publish_change"() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Gives all change sets of this transaction one version. A version is a counter with a tail of twenty random
+-- bits: histories that parted (a failover that lost the last changes, a restored backup) go on with the same
+-- counters and different versions, and so cannot be taken for each other.
 DECLARE
   next_version bigint;
   kept CONSTANT bigint := 10000;
 BEGIN
+  -- Published already, with the first set of this transaction.
+  PERFORM 1 FROM registry_change_set WHERE set_id = NEW.set_id AND version IS NULL;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
   PERFORM pg_advisory_xact_lock(1296649043, 1);
-  UPDATE registry_version SET version = version + 1 RETURNING version INTO STRICT next_version;
-  UPDATE registry_change_set SET version = next_version WHERE set_id = NEW.set_id;
+  UPDATE registry_version SET version = (((version >> 20) + 1) << 20) + floor(random() * 1048576)::bigint
+    RETURNING version INTO STRICT next_version;
+  -- Sets of other transactions are not visible before they have a version, so these are all our own.
+  UPDATE registry_change_set SET version = next_version WHERE version IS NULL;
   -- A replica that is further behind than this forgets everything instead.
   DELETE FROM registry_change WHERE set_id IN
-    (SELECT set_id FROM registry_change_set WHERE version <= next_version - kept);
-  DELETE FROM registry_change_set WHERE version <= next_version - kept;
+    (SELECT set_id FROM registry_change_set WHERE version <= next_version - (kept << 20));
+  DELETE FROM registry_change_set WHERE version <= next_version - (kept << 20);
   RETURN NULL;
 END $$;
 
@@ -317,6 +327,10 @@ CREATE FUNCTION "ledger_commit"("expected_version" bigint, "records" jsonb) RETU
 DECLARE
   current_version bigint;
 BEGIN
+  -- Under any other isolation the version would be read as it was before the lock was waited for.
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'ledger_commit needs READ COMMITTED, and this is %', current_setting('transaction_isolation');
+  END IF;
   -- A statement of its own, so that the next one sees whatever was committed while this one waited.
   PERFORM pg_advisory_xact_lock_shared(1296649043, 1);
   SELECT version INTO STRICT current_version FROM registry_version;

@@ -1,0 +1,67 @@
+import { afterEach, expect, inject, test } from 'vitest'
+import { migrate, migrationStateOf, schemaScript } from '../../src/database/migrate.ts'
+import { administer, type FreshDatabase, freshDatabase, withDatabase } from '../support/database.ts'
+
+/** Migrations: what they make is what the schema says, and a database that does not fit is refused in a sentence. */
+
+const opened: FreshDatabase[] = []
+
+async function fresh(): Promise<FreshDatabase> {
+  const database = await freshDatabase()
+  opened.push(database)
+  return database
+}
+
+afterEach(async () => {
+  for (const database of opened.splice(0)) await database.drop()
+})
+
+/** Columns and indexes as PostgreSQL describes them, without the bookkeeping of migrations. */
+async function structure(database: FreshDatabase): Promise<unknown> {
+  const columns = await database.query(
+    `SELECT table_name, column_name, data_type, udt_name, is_nullable, column_default, datetime_precision
+       FROM information_schema.columns
+      WHERE table_schema = 'public' AND table_name <> '_prisma_migrations' ORDER BY 1, 2`,
+  )
+  const indexes = await database.query(
+    `SELECT tablename, indexdef FROM pg_indexes
+      WHERE schemaname = 'public' AND tablename <> '_prisma_migrations' ORDER BY 1, 2`,
+  )
+  return { columns, indexes }
+}
+
+test('the migrations make what prisma/schema.prisma says, column by column', async () => {
+  const migrated = await fresh()
+  const declared = await fresh()
+  await declared.query('DROP SCHEMA public CASCADE')
+  await declared.query('CREATE SCHEMA public')
+  await declared.query(await schemaScript(declared.url))
+  expect(await structure(migrated)).toEqual(await structure(declared))
+})
+
+test('applying them again changes nothing', async () => {
+  const database = await fresh()
+  expect(await migrate(database.url)).toEqual([])
+  expect((await migrationStateOf(database.url)).pending).toEqual([])
+})
+
+test('two processes that migrate an empty database at once take turns', async () => {
+  const server = inject('postgresUrl')
+  const name = `empty_${Date.now()}`
+  await administer(server, `CREATE DATABASE ${name}`)
+  const url = withDatabase(server, name)
+  const applied = await Promise.all([migrate(url), migrate(url)])
+  expect(applied.map((names) => names.length).sort()).toEqual([0, 1])
+  await administer(server, `DROP DATABASE ${name} WITH (FORCE)`)
+})
+
+test.each([
+  ['of a newer release', `migration_name = '20990101000000_from_the_future'`, /newer release/],
+  ['that was edited after it was applied', `checksum = 'x'`, /was edited/],
+  ['that failed', 'finished_at = NULL', /failed and was rolled back/],
+])('a migration %s is refused in one line', async (_title, change, message) => {
+  const database = await fresh()
+  await database.query(`UPDATE _prisma_migrations SET ${change}`)
+  await expect(migrationStateOf(database.url)).rejects.toThrow(message)
+  await expect(migrate(database.url)).rejects.toThrow(message)
+})
