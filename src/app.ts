@@ -65,9 +65,9 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     reply.header('x-request-id', request.id)
   })
 
-  const prefix = new URL(config.issuer).pathname.replace(/\/$/, '')
-  await app.register(tokenRoute, { ...edges, paths: each('/token', `${prefix}/token`) })
-  await app.register(openRoutes, { config, edges, prefix })
+  const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
+  await app.register(tokenRoute, { ...edges, paths: each('/token', `${issuerPath}/token`) })
+  await app.register(openRoutes, { config, edges, issuerPath })
   await app.ready()
   return app
 }
@@ -76,11 +76,14 @@ interface OpenRoutesOptions {
   readonly config: Config
   readonly edges: AppEdges
   /** The path of the issuer, where it has one. */
-  readonly prefix: string
+  readonly issuerPath: string
 }
 
 /** What anybody may read: keys, metadata, health. */
-async function openRoutes(app: FastifyInstance, { config, edges, prefix }: OpenRoutesOptions): Promise<void> {
+async function openRoutes(
+  app: FastifyInstance,
+  { config, edges, issuerPath }: OpenRoutesOptions,
+): Promise<void> {
   app.addHook('onResponse', async (request, reply) => {
     logRequest(edges.log, {
       requestId: request.id,
@@ -99,7 +102,7 @@ async function openRoutes(app: FastifyInstance, { config, edges, prefix }: OpenR
     verifiers: edges.verifiers,
     schedule: config.schedule,
     random: edges.random,
-    paths: each('/.well-known/jwks.json', `${prefix}/.well-known/jwks.json`),
+    paths: each('/.well-known/jwks.json', `${issuerPath}/.well-known/jwks.json`),
   })
   await app.register(discoveryRoute, {
     issuer: config.issuer,
@@ -107,9 +110,9 @@ async function openRoutes(app: FastifyInstance, { config, edges, prefix }: OpenR
     // RFC 8414 §3.1 puts an issuer's path behind the well-known one; OpenID puts it before.
     paths: each(
       '/.well-known/oauth-authorization-server',
-      `/.well-known/oauth-authorization-server${prefix}`,
+      `/.well-known/oauth-authorization-server${issuerPath}`,
       '/.well-known/openid-configuration',
-      `${prefix}/.well-known/openid-configuration`,
+      `${issuerPath}/.well-known/openid-configuration`,
     ),
   })
   await app.register(healthRoute, { checks: edges.readiness })
