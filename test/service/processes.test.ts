@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
-import { runCommand, type ServiceProcess, serve } from '../support/process.ts'
+import { runCommand, type ServiceProcess, serve, startCommand } from '../support/process.ts'
 import { registerClient, requestToken, type TestClient } from '../support/service.ts'
 
 /** The service as processes: killed in the middle, ended in order, and two of them on one database. */
@@ -119,6 +119,21 @@ describe('two processes on one database', () => {
     )
     expect(keys[0]).toBe(keys[1])
     expect(await database.query('SELECT kid FROM signing_key')).toHaveLength(1)
+  })
+
+  test('and ten more that force a rotation at once make one key per generation, without a gap', async () => {
+    const forced = Array.from({ length: 10 }, () => startCommand(database.url, ['keys', 'rotate', '--now']))
+    expect(await Promise.all(forced)).toEqual(forced.map(() => 0))
+    const keys = await database.query<{ generation: number }>(
+      'SELECT generation FROM signing_key ORDER BY generation',
+    )
+    expect(keys.map(({ generation }) => generation)).toEqual(
+      Array.from({ length: keys.length }, (_, index) => index + 1),
+    )
+    // Those that came while a next key waited moved that one instead of making another.
+    expect(keys.length).toBeGreaterThan(1)
+    expect(keys.length).toBeLessThanOrEqual(11)
+    for (const { url } of [first, second]) expect((await requestToken(url, client)).status).toBe(200)
   })
 
   test('after `clients disable` has returned, neither issues one more token', async () => {

@@ -67,6 +67,20 @@ export interface CommandResult {
   readonly stderr: string
 }
 
+/** The same without waiting for each other: several commands at once. @returns the exit code. */
+export function startCommand(
+  databaseUrl: string,
+  commandArguments: readonly string[],
+): Promise<number | null> {
+  const child = spawn(process.execPath, [...nodeArguments, ...commandArguments], {
+    env: environmentOf(databaseUrl),
+    stdio: 'ignore',
+  })
+  return new Promise((resolve) => {
+    child.once('exit', resolve)
+  })
+}
+
 /** One command of the command line, start to end. */
 export function runCommand(
   databaseUrl: string,
