@@ -97,7 +97,7 @@ export const limits = {
   /** Seconds between two looks at whether a key is due; a two-hundredth of the key lifetime where that is less. */
   rotationCheckSecondsMax: 60,
 
-  /** Verifiers whose fetches are noted between two writes; more of them are not remembered by name. */
+  /** Verifiers remembered: of those that a stranger can make up, the latest. */
   verifiersNotedMax: 10_000,
   /** Characters of a verifier's name. */
   verifierNameCharactersMax: 128,

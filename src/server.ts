@@ -125,7 +125,12 @@ async function openRegistryAndKeys(
   const { log } = options
   const { schedule, signingAlgorithms, registryClientsMax } = options.config
   const keyEncryptionKeys = options.rereadKeyEncryptionKeys ?? (async () => options.keyEncryptionKeys)
-  const keyring = new Keyring({ database: database.prisma, keyEncryptionKeys, schedule })
+  const keyring = new Keyring({
+    database: database.prisma,
+    keyEncryptionKeys,
+    schedule,
+    onUnopened: (error) => log.error({ event: 'key_unopened', error: describeError(error) }, error.message),
+  })
   const rotation: RotationContext = { database, clock, schedule, keyEncryptionKeys }
   let clockOffSeconds = 0
   const clockGuard = createClockGuard({
@@ -152,7 +157,7 @@ async function openRegistryAndKeys(
     await keyring.load()
     const firstKeyMade = keyring.keys.length === 0
     await rotateIfDue(rotation, keyring, signingAlgorithms)
-    const rotating = keepRotating(rotation, keyring, signingAlgorithms, clockGuard, onFault)
+    const rotating = keepRotating(rotation, keyring, signingAlgorithms, clockGuard, log)
     return { clockGuard, registry, keyring, rotating, firstKeyMade }
   } catch (error) {
     await registry.close()
@@ -165,6 +170,7 @@ async function rotateIfDue(
   keyring: Keyring,
   algorithms: readonly SigningAlgorithm[],
 ): Promise<void> {
+  if (keyring.incomplete) await keyring.load()
   const due = dueAlgorithms(keyring.keys, algorithms, rotation.schedule, rotation.clock.nowSeconds())
   if (due.length === 0) return
   await makeDueKeys(rotation, due)
@@ -177,7 +183,7 @@ function keepRotating(
   keyring: Keyring,
   algorithms: readonly SigningAlgorithm[],
   clockGuard: ClockGuard,
-  onFault: (error: unknown) => void,
+  log: Log,
 ): { stop(): Promise<void> } {
   let looking: Promise<void> = Promise.resolve()
   let busy = false
@@ -186,7 +192,11 @@ function keepRotating(
     if (busy || !clockGuard.reliable) return
     busy = true
     looking = rotateIfDue(rotation, keyring, algorithms)
-      .catch(onFault)
+      .catch((error: unknown) => {
+        const message =
+          'a signing key is due and could not be made; the one before goes on for as long as it may'
+        log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
+      })
       .finally(() => {
         busy = false
       })

@@ -13,10 +13,10 @@ export const keysRevoke = defineCommand({
   path: ['keys', 'revoke'],
   summary: 'call a key back in an emergency: it signs nothing from the moment this returns',
   details:
-    'In force on every replica when the command returns: the key signs nothing and is not in the JWKS, and another\n' +
-    'one signs. Relying services go on accepting its tokens until they fetch the JWKS again; the command and the\n' +
-    'record say when the last of them stops. Tokens of the key that are still good are refused then as well. This\n' +
-    'cannot be undone. To replace a key that did not leak, use "keys rotate".',
+    'In force on every replica when the command returns: the key signs nothing, and within three seconds it is not in\n' +
+    'the JWKS of any replica that reaches the database. Another one signs. Relying services go on accepting its\n' +
+    'tokens until they fetch the JWKS again; the command and the record say when the last of them stops. Tokens of\n' +
+    'the key that are still good are refused then as well. This cannot be undone. To replace a key that did not leak, use "keys rotate".',
   positionals: [{ name: 'KID', description: 'the id of the key, as "keys list" shows it' }],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
   examples: [
@@ -53,7 +53,9 @@ export const keysRevoke = defineCommand({
         print(`${jsonLine(fields)}\n`)
         return
       }
-      const done = revoked ? 'is revoked: it signs nothing and is not in the JWKS.' : 'was already revoked.'
+      const done = revoked
+        ? 'is revoked: it signs nothing, and leaves the JWKS within three seconds.'
+        : 'was already revoked.'
       const signs = signer === undefined ? 'No key signs now.' : `${signer.kid} signs now.`
       const next =
         successor === undefined || successor.kid === signer?.kid
@@ -66,7 +68,8 @@ export const keysRevoke = defineCommand({
           `(${lead} seconds after the revocation).\n`,
       )
       if (signer !== undefined && revoked && now < signer.publishedAt + lead) {
-        note(`Until then those that have not fetched ${signer.kid} refuse the new tokens.`)
+        const seen = shownMoment(signer.publishedAt + lead)
+        note(`Until ${seen} those that have not fetched ${signer.kid} may refuse the new tokens.`)
       }
     })
   },

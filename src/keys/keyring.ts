@@ -1,10 +1,11 @@
-import { hash } from 'node:crypto'
+import { hash, type KeyObject } from 'node:crypto'
 import type { Queryable } from '../database/open.ts'
+import { OperatorError } from '../errors.ts'
 import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
 import { isPublished, type ScheduleSettings, signingKeyAt } from './schedule.ts'
-import { loadKeys, type StoredKey } from './store.ts'
+import { type KeyDescription, listKeys, loadKeys, type StoredKey } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {
@@ -25,10 +26,14 @@ export interface KeyringOptions {
   readonly database: Queryable
   readonly keyEncryptionKeys: KeyEncryptionKeySource
   readonly schedule: ScheduleSettings
+  /** Told when a running service meets a key that it cannot open. */
+  readonly onUnopened: (error: OperatorError) => void
 }
 
-interface Entry extends StoredKey {
-  readonly signer: Signer
+interface Entry extends KeyDescription {
+  readonly privateKey: KeyObject | undefined
+  /** Undefined where the key could not be opened; nothing else signs in its turn. */
+  readonly signer: Signer | undefined
 }
 
 /** The signing keys in memory. Reloaded when the registry says that one changed; what time changes, now decides. */
@@ -45,7 +50,10 @@ export class Keyring {
 
   /**
    * Reads all keys. One reading at a time: an older one must not overwrite what a newer one found.
-   * @throws OperatorError when one does not open.
+   *
+   * A key that does not open stops a start. A running service goes on without it: what is published and what is
+   * revoked needs no opening, and must reach the JWK Set whatever else is wrong.
+   * @throws OperatorError when one does not open at the first reading.
    */
   async load(): Promise<void> {
     this.#loading = this.#loading.catch(() => {}).then(() => this.#read())
@@ -53,15 +61,36 @@ export class Keyring {
   }
 
   async #read(): Promise<void> {
-    const opened = new Map(this.#entries.map(({ kid, privateKey }) => [kid, privateKey]))
-    const { database, keyEncryptionKeys } = this.#options
-    const stored = await loadKeys(database, keyEncryptionKeys, opened)
-    this.#entries = stored.map((key) => ({ ...key, signer: toSigner(key) }))
+    const opened = new Map<string, KeyObject>()
+    for (const { kid, privateKey } of this.#entries) if (privateKey !== undefined) opened.set(kid, privateKey)
+    const stored = await this.#readStored(opened)
+    this.#entries = stored.map((key) => ({
+      ...key,
+      signer: key.privateKey === undefined ? undefined : toSigner({ ...key, privateKey: key.privateKey }),
+    }))
     this.#byAlgorithm = Map.groupBy(this.#entries, ({ algorithm }) => algorithm)
   }
 
-  get keys(): readonly StoredKey[] {
+  async #readStored(
+    opened: ReadonlyMap<string, KeyObject>,
+  ): Promise<readonly (KeyDescription & { readonly privateKey: KeyObject | undefined })[]> {
+    const { database, keyEncryptionKeys, onUnopened } = this.#options
+    try {
+      return await loadKeys(database, keyEncryptionKeys, opened)
+    } catch (error) {
+      if (!(error instanceof OperatorError) || this.#entries.length === 0) throw error
+      onUnopened(error)
+      return (await listKeys(database)).map((key) => ({ ...key, privateKey: opened.get(key.kid) }))
+    }
+  }
+
+  get keys(): readonly KeyDescription[] {
     return this.#entries
+  }
+
+  /** Whether there is a key that could not be opened; reading again may succeed. */
+  get incomplete(): boolean {
+    return this.#entries.some(({ signer }) => signer === undefined)
   }
 
   /** The key of an algorithm that signs now; undefined when none may. */
@@ -79,7 +108,7 @@ export class Keyring {
   }
 }
 
-function publish(entries: readonly StoredKey[]): PublishedKeys {
+function publish(entries: readonly KeyDescription[]): PublishedKeys {
   const body = JSON.stringify({ keys: entries.map((key) => key.publicJwk) })
   return {
     kids: entries.map((key) => key.kid),

@@ -44,7 +44,10 @@ export function openVerifiers(database: Queryable, onFault: (error: unknown) => 
     const written = fetches
     fetches = new Map()
     const json = JSON.stringify(
-      [...written].map(([name, fetch]) => ({ ...fetch, name, named: fetch.name !== undefined })),
+      // In one order everywhere, so that two replicas that write the same names do not wait for each other.
+      [...written]
+        .sort(([left], [right]) => (left < right ? -1 : 1))
+        .map(([name, fetch]) => ({ ...fetch, name, named: fetch.name !== undefined })),
     )
     try {
       await database.$executeRaw`
@@ -56,7 +59,8 @@ export function openVerifiers(database: Queryable, onFault: (error: unknown) => 
           last_fetched_at = excluded.last_fetched_at, kids = excluded.kids
           WHERE verifier.last_fetched_at < excluded.last_fetched_at`
       await database.$executeRaw`
-        DELETE FROM verifier WHERE last_fetched_at < now() - ${rememberedDays} * interval '1 day'`
+        DELETE FROM verifier WHERE last_fetched_at < now() - ${rememberedDays} * interval '1 day'
+          OR name IN (SELECT name FROM verifier ORDER BY last_fetched_at DESC OFFSET ${limits.verifiersNotedMax})`
     } catch (error) {
       onFault(error)
     }

@@ -122,26 +122,35 @@ describe('a signer (RFC 7515 §7.1)', () => {
   })
 })
 
+const sealing = keyEncryptionKey(Buffer.alloc(32, 1))
+const at = (seconds: number) => new Date(seconds * 1_000)
+const row = {
+  kid: 'key-1',
+  algorithm: 'ES256',
+  generation: 1,
+  publicJwk: { kid: 'key-1' },
+  sealedPrivateKey: seal(
+    sealing,
+    privateKey.export({ format: 'der', type: 'pkcs8' }),
+    'mintmark signing key key-1 ES256',
+  ),
+  keyEncryptionKeyId: sealing.id,
+  publishedAt: at(100),
+  signsFrom: at(100),
+  signsUntil: at(1_000),
+  publishedUntil: at(2_000),
+  revokedAt: null as Date | null,
+}
+
+const schedule = {
+  keyLifetimeSeconds: 2_000,
+  tokenLifetimeSecondsMax: 10,
+  jwksMaxAgeSeconds: 10,
+  verifierCooldownSeconds: 10,
+  clockSkewSeconds: 10,
+}
+
 test('a reading that began before a key was revoked never overwrites one that began after', async () => {
-  const sealing = keyEncryptionKey(Buffer.alloc(32, 1))
-  const at = (seconds: number) => new Date(seconds * 1_000)
-  const row = {
-    kid: 'key-1',
-    algorithm: 'ES256',
-    generation: 1,
-    publicJwk: { kid: 'key-1' },
-    sealedPrivateKey: seal(
-      sealing,
-      privateKey.export({ format: 'der', type: 'pkcs8' }),
-      'mintmark signing key key-1 ES256',
-    ),
-    keyEncryptionKeyId: sealing.id,
-    publishedAt: at(100),
-    signsFrom: at(100),
-    signsUntil: at(1_000),
-    publishedUntil: at(2_000),
-    revokedAt: null as Date | null,
-  }
   // What the table holds when the reading begins, told only when it is released.
   let stored = row
   const releases: (() => void)[] = []
@@ -152,13 +161,8 @@ test('a reading that began before a key was revoked never overwrites one that be
   const keyring = new Keyring({
     database: { signingKey: { findMany } } as unknown as Queryable,
     keyEncryptionKeys: async () => [sealing],
-    schedule: {
-      keyLifetimeSeconds: 2_000,
-      tokenLifetimeSecondsMax: 10,
-      jwksMaxAgeSeconds: 10,
-      verifierCooldownSeconds: 10,
-      clockSkewSeconds: 10,
-    },
+    schedule,
+    onUnopened: () => {},
   })
   const settle = () => new Promise((resolve) => setImmediate(resolve))
   const early = keyring.load()
@@ -175,4 +179,50 @@ test('a reading that began before a key was revoked never overwrites one that be
   expect(keyring.keys[0]?.revokedAt).toBe(500)
   expect(keyring.signer('ES256', 400)).toBeUndefined()
   expect(keyring.published(400).kids).toEqual([])
+})
+
+test('a running service that cannot open a new key still publishes it, and still forgets a revoked one', async () => {
+  const another = keyEncryptionKey(Buffer.alloc(32, 2))
+  const next = {
+    ...row,
+    kid: 'key-2',
+    generation: 2,
+    publicJwk: { kid: 'key-2' },
+    keyEncryptionKeyId: another.id,
+    publishedAt: at(300),
+    signsFrom: at(600),
+    signsUntil: at(1_500),
+    publishedUntil: at(2_500),
+  }
+  let stored = [row]
+  const unopened: string[] = []
+  const keyring = new Keyring({
+    database: { signingKey: { findMany: async () => stored } } as unknown as Queryable,
+    keyEncryptionKeys: async () => [sealing],
+    schedule,
+    onUnopened: (error) => unopened.push(error.message),
+  })
+  await keyring.load()
+  expect(keyring.incomplete).toBe(false)
+  stored = [row, next]
+  await keyring.load()
+  expect(unopened.join()).toContain('key-2')
+  expect(keyring.incomplete).toBe(true)
+  expect(keyring.published(400).kids).toEqual(['key-1', 'key-2'])
+  expect(keyring.signer('ES256', 400)?.kid).toBe('key-1')
+  // Its turn: nothing signs in its place, least of all the one before.
+  expect(keyring.signer('ES256', 700)).toBeUndefined()
+  stored = [{ ...row, revokedAt: at(500) }, next]
+  await keyring.load()
+  expect(keyring.published(400).kids).toEqual(['key-2'])
+})
+
+test('a start with a key that does not open is refused', async () => {
+  const keyring = new Keyring({
+    database: { signingKey: { findMany: async () => [row] } } as unknown as Queryable,
+    keyEncryptionKeys: async () => [keyEncryptionKey(Buffer.alloc(32, 2))],
+    schedule,
+    onUnopened: () => {},
+  })
+  await expect(keyring.load()).rejects.toThrow(/no key was made or deleted/)
 })
