@@ -16,7 +16,8 @@ export const keysRevoke = defineCommand({
     'In force on every replica when the command returns: the key signs nothing, and within three seconds it is not in\n' +
     'the JWKS of any replica that reaches the database. Another one signs. Relying services go on accepting its\n' +
     'tokens until they fetch the JWKS again; the command and the record say when the last of them stops. Tokens of\n' +
-    'the key that are still good are refused then as well. This cannot be undone. To replace a key that did not leak, use "keys rotate".',
+    'the key that are still good are refused then as well. This cannot be undone. To replace a key that did not\n' +
+    'leak, use "keys rotate".',
   positionals: [{ name: 'KID', description: 'the id of the key, as "keys list" shows it' }],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
   examples: [

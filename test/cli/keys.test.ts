@@ -200,7 +200,7 @@ describe('revoke', () => {
       const outcome = await run({}, 'revoke', leaked)
       expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
       expect(outcome.stdout).toContain(`${next} signs now.`)
-      expect(outcome.stderr).toContain(`have not fetched ${next} refuse the new tokens`)
+      expect(outcome.stderr).toContain(`have not fetched ${next} may refuse the new tokens`)
       expect(await kidOfToken(url, client)).toBe(next)
       expect((await run({}, 'list')).stdout).toMatch(/^ES256 1 \S{8} .*×/m)
     })
