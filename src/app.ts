@@ -5,7 +5,7 @@ import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import type { ClockGuard } from './clock-guard.ts'
 import type { Config } from './config.ts'
 import { discoveryRoute } from './discovery.ts'
-import { healthRoute } from './health.ts'
+import { type HealthOptions, healthRoute } from './health.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifiers.ts'
 import { limits } from './limits.ts'
@@ -19,7 +19,7 @@ export interface AppEdges extends IssueEdges {
   readonly verifiers: Verifiers
   /** From 0 up to 1. */
   readonly random: () => number
-  readonly readiness: Readonly<Record<string, () => boolean>>
+  readonly health: HealthOptions
   /** Names a request in the log, the ledger and the response. */
   readonly requestId: () => string
 }
@@ -115,7 +115,7 @@ async function openRoutes(
       `${issuerPath}/.well-known/openid-configuration`,
     ),
   })
-  await app.register(healthRoute, { checks: edges.readiness })
+  await app.register(healthRoute, edges.health)
   app.setNotFoundHandler((request, reply) => {
     // A path that exists for another method (RFC 9110 §15.5.6).
     if (app.hasRoute({ method: 'GET', url: pathOf(request.url) })) {

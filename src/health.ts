@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify'
 export interface HealthOptions {
   /** What has to be true before traffic makes sense, by name. */
   readonly checks: Readonly<Record<string, () => boolean>>
+  /** What needs a person although tokens are issued: names of events in the log. */
+  readonly warnings: () => readonly string[]
 }
 
 /** `/livez`: the process answers. `/readyz`: it can issue tokens; a balancer should ask this one. */
@@ -14,7 +16,7 @@ export function healthRoute(app: FastifyInstance, options: HealthOptions, done: 
     return reply
       .code(ready ? 200 : 503)
       .header('cache-control', 'no-store')
-      .send({ status: ready ? 'ready' : 'not ready', checks })
+      .send({ status: ready ? 'ready' : 'not ready', checks, warnings: options.warnings() })
   })
   done()
 }

@@ -6,21 +6,20 @@ import { hashOfNothing } from './clients/secret.ts'
 import { openSecretUses } from './clients/secret-uses.ts'
 import { Verification } from './clients/verification.ts'
 import { type Clock, systemClock } from './clock.ts'
-import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './clock-guard.ts'
+import { clockToleranceSeconds, createClockGuard } from './clock-guard.ts'
 import type { Config } from './config.ts'
 import { type Database, errorCode, openDatabase } from './database/open.ts'
 import { OperatorError } from './errors.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
-import { clockDisagrees, dueAlgorithms, makeDueKeys, type RotationContext } from './keys/rotation.ts'
-import { checkSeconds } from './keys/schedule.ts'
+import { clockDisagrees, type RotationContext } from './keys/rotation.ts'
+import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifiers.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { limits } from './limits.ts'
 import { describeError, type Log } from './log.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
-import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
  * The process: everything opened in order, and closed in the opposite one. The database is given, up and
@@ -57,7 +56,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   })
   try {
     const keys = await openRegistryAndKeys(options, database, clock, onFault)
-    const { clockGuard, registry, keyring, rotating } = keys
+    const { clockGuard, registry, keyring, upkeep } = keys
     const ledger = await openLedger({ database, clock, release, onFault })
     const secretUses = openSecretUses(database.prisma, onFault)
     const verifiers = openVerifiers(database.prisma, onFault)
@@ -82,15 +81,15 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       random: () => randomInt(2 ** 32) / 2 ** 32,
       requestId: requestIds(),
       log,
-      readiness: {
-        open: () => !closing,
-        database: () => registry.healthy,
-        ledger: () => ledger.healthy,
-        clock: () => clockGuard.reliable,
-        signing_key: () =>
-          config.signingAlgorithms.some(
-            (algorithm) => keyring.signer(algorithm, clock.nowSeconds()) !== undefined,
-          ),
+      health: {
+        checks: {
+          open: () => !closing,
+          database: () => registry.healthy,
+          ledger: () => ledger.healthy,
+          clock: () => clockGuard.reliable,
+          signing_key: () => upkeep.signs,
+        },
+        warnings: () => upkeep.warnings,
       },
     })
     return {
@@ -101,7 +100,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
-        await rotating.stop()
+        await upkeep.close()
         await registry.close()
         await ledger.close()
         await secretUses.close()
@@ -129,6 +128,7 @@ async function openRegistryAndKeys(
     database: database.prisma,
     keyEncryptionKeys,
     schedule,
+    now: clock.nowSeconds,
     onUnopened: (error) => log.error({ event: 'key_unopened', error: describeError(error) }, error.message),
   })
   const rotation: RotationContext = { database, clock, schedule, keyEncryptionKeys }
@@ -156,56 +156,12 @@ async function openRegistryAndKeys(
     }
     await keyring.load()
     const firstKeyMade = keyring.keys.length === 0
-    await rotateIfDue(rotation, keyring, signingAlgorithms)
-    const rotating = keepRotating(rotation, keyring, signingAlgorithms, clockGuard, log)
-    return { clockGuard, registry, keyring, rotating, firstKeyMade }
+    const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, log })
+    await upkeep.open()
+    return { clockGuard, registry, keyring, upkeep, firstKeyMade }
   } catch (error) {
     await registry.close()
     throw error
-  }
-}
-
-async function rotateIfDue(
-  rotation: RotationContext,
-  keyring: Keyring,
-  algorithms: readonly SigningAlgorithm[],
-): Promise<void> {
-  if (keyring.incomplete) await keyring.load()
-  const due = dueAlgorithms(keyring.keys, algorithms, rotation.schedule, rotation.clock.nowSeconds())
-  if (due.length === 0) return
-  await makeDueKeys(rotation, due)
-  await keyring.load()
-}
-
-/** Looks again and again whether a key is due. */
-function keepRotating(
-  rotation: RotationContext,
-  keyring: Keyring,
-  algorithms: readonly SigningAlgorithm[],
-  clockGuard: ClockGuard,
-  log: Log,
-): { stop(): Promise<void> } {
-  let looking: Promise<void> = Promise.resolve()
-  let busy = false
-  const timer = setInterval(() => {
-    // While the clock is in doubt, whatever looks due may not be.
-    if (busy || !clockGuard.reliable) return
-    busy = true
-    looking = rotateIfDue(rotation, keyring, algorithms)
-      .catch((error: unknown) => {
-        const message =
-          'a signing key is due and could not be made; the one before goes on for as long as it may'
-        log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
-      })
-      .finally(() => {
-        busy = false
-      })
-  }, checkSeconds(rotation.schedule) * 1_000).unref()
-  return {
-    async stop() {
-      clearInterval(timer)
-      await looking
-    },
   }
 }
 

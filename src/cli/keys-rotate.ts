@@ -1,5 +1,6 @@
 import { type Rotation, rotate } from '../keys/rotation.ts'
 import { leadSeconds } from '../keys/schedule.ts'
+import { listKeys } from '../keys/store.ts'
 import { listVerifiers, type SeenVerifier } from '../keys/verifiers.ts'
 import { optionalMoment } from '../moment.ts'
 import { isSigningAlgorithm, type SigningAlgorithm } from '../signing-algorithm.ts'
@@ -36,7 +37,8 @@ export const keysRotate = defineCommand({
     const name = options.algorithm ?? 'ES256'
     await withDatabase(async (connection) => {
       const { config, database } = connection
-      const algorithm = readAlgorithm(name, config.signingAlgorithms)
+      const made = (await listKeys(database.prisma)).map((key) => key.algorithm)
+      const algorithm = readAlgorithm(name, [...new Set([...config.signingAlgorithms, ...made])])
       const context = keyContext(connection)
       const at = options.now ? 'now' : 'lead'
       const verifiers = await listVerifiers(database.prisma)
@@ -57,11 +59,14 @@ export const keysRotate = defineCommand({
   },
 })
 
-function readAlgorithm(name: string, configured: readonly SigningAlgorithm[]): SigningAlgorithm {
-  const known: readonly string[] = configured
+/** Lines of a list that somebody reads; the latest fetches come first. */
+const verifiersShownMax = 50
+
+function readAlgorithm(name: string, rotating: readonly SigningAlgorithm[]): SigningAlgorithm {
+  const known: readonly string[] = rotating
   if (isSigningAlgorithm(name) && known.includes(name)) return name
   throw usageError(
-    `--algorithm: ${name} is not in MINTMARK_SIGNING_ALGORITHMS (${known.join(', ')}).${didYouMean(name, known)}`,
+    `--algorithm: ${name} has no keys here; ${known.join(', ')} ${known.length === 1 ? 'has' : 'have'}.${didYouMean(name, known)}`,
   )
 }
 
@@ -93,14 +98,22 @@ function shownPlan(
     ['as planned from', shownMoment(rotation.plannedFrom, 'when the service makes it')],
     ['would sign until', shownMoment(moments.signsUntil)],
   ])
-  const rows = unseen.map(({ name, address, lastFetchedAt }) => [name, address, shownMoment(lastFetchedAt)])
+  const listed = unseen.slice(0, verifiersShownMax)
+  const rows = listed.map(({ name, address, lastFetchedAt }) => [name, address, shownMoment(lastFetchedAt)])
   const columns = [{ title: 'HAS NOT SEEN IT' }, { title: 'ADDRESS' }, { title: 'LAST FETCHED' }]
-  const table = rows.length === 0 ? '' : `\n${new Table(columns).render(rows)}`
+  const more = unseen.length - listed.length
+  const table =
+    rows.length === 0
+      ? ''
+      : `\n${new Table(columns).render(rows)}${more === 0 ? '' : `and ${more} more; --json lists all\n`}`
   const count = `${unseen.length} of ${counted(verifiers.length, 'known verifier')} ${unseen.length === 1 ? 'has' : 'have'} not fetched the next key.`
   return `${fields}${table}\n${count} This was a plan: nothing was done.\n`
 }
 
-function shownRotation({ kid, algorithm, made, moments }: Rotation, now: number): string {
+function shownRotation({ kid, algorithm, made, moments, changed }: Rotation, now: number): string {
+  if (!changed) {
+    return `${kid} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)} on already; it cannot be earlier.\n`
+  }
   const subject = made ? `${kid} is made and published. It` : kid
   return `${subject} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)} on.\n`
 }
@@ -121,6 +134,7 @@ function rotationFields(
     ...(plan ? { plan: true } : {}),
     kid: kid === '' ? null : kid,
     new: made,
+    changed: rotation.changed,
     algorithm,
     generation,
     published_at: optionalMoment(moments.publishedAt),

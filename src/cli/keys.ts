@@ -1,4 +1,10 @@
-import type { ScheduleSettings } from '../keys/schedule.ts'
+import {
+  checkSeconds,
+  isOver,
+  latestKey,
+  nextPublicationAt,
+  type ScheduleSettings,
+} from '../keys/schedule.ts'
 import { type KeyDescription, listKeys } from '../keys/store.ts'
 import { optionalMoment } from '../moment.ts'
 import { defineCommand, jsonOption } from './command.ts'
@@ -30,11 +36,32 @@ export const keysList = defineCommand({
       else if (keys.length === 0) note('No signing keys yet. The service makes the first one when it starts.')
       else {
         print(keyTable(shown))
+        for (const line of overdue(keys, config.schedule, now)) note(line)
         print(`\n${drawTimeline(keys, config.schedule, now, process.stdout.columns ?? plainWidth)}`)
       }
     })
   },
 })
+
+/** Keys that a running service would have made by now. */
+function overdue(keys: readonly KeyDescription[], schedule: ScheduleSettings, now: number): string[] {
+  const lines: string[] = []
+  for (const [algorithm, alike] of Map.groupBy(keys, (key) => key.algorithm)) {
+    const latest = latestKey(alike)
+    // Algorithms that nothing is signed with any more have ended, and are not late.
+    if (latest === undefined || isOver(latest, schedule, now)) continue
+    const dueAt = nextPublicationAt(latest, schedule)
+    if (now <= dueAt + lateChecks * checkSeconds(schedule)) continue
+    lines.push(
+      `The next ${algorithm} key is due since ${shownMoment(dueAt)} and was not made. Is the service running? Its ` +
+        'log says key_rotation_failed where it cannot.',
+    )
+  }
+  return lines
+}
+
+/** Looks that the service may miss before a key counts as late. */
+const lateChecks = 3
 
 interface ShownKey extends KeyDescription {
   readonly state: string

@@ -81,13 +81,14 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
   },
 })
 
-/** Applied all the same: the service's settings may be others than this command's, or about to change. */
+/** The service makes the keys by itself, but not before it looks, and a new one waits the lead time. */
 function warnOfAlgorithms(file: SeedFile, configured: readonly SigningAlgorithm[]): void {
   for (const { audience, signingAlgorithm } of file.resources) {
     if (configured.includes(signingAlgorithm)) continue
     note(
-      `${audience}: no key signs with ${signingAlgorithm}, and its tokens are refused (keys_unavailable), until it ` +
-        `is in MINTMARK_SIGNING_ALGORITHMS, which is ${configured.join(',')} here.`,
+      `${audience}: is signed with ${signingAlgorithm}, which is not in MINTMARK_SIGNING_ALGORITHMS ` +
+        `(${configured.join(',')} here). If there is no ${signingAlgorithm} key yet, the service makes one within a ` +
+        'minute; until it signs ("keys list" says when), tokens for this resource are refused (keys_unavailable).',
     )
   }
 }

@@ -4,8 +4,8 @@ import { OperatorError } from '../errors.ts'
 import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
-import { isPublished, type ScheduleSettings, signingKeyAt } from './schedule.ts'
-import { type KeyDescription, listKeys, loadKeys, type StoredKey } from './store.ts'
+import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './schedule.ts'
+import { type KeyDescription, type LoadedKey, listKeys, loadKeys } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {
@@ -26,13 +26,14 @@ export interface KeyringOptions {
   readonly database: Queryable
   readonly keyEncryptionKeys: KeyEncryptionKeySource
   readonly schedule: ScheduleSettings
+  /** Seconds since 1970. */
+  readonly now: () => number
   /** Told when a running service meets a key that it cannot open. */
   readonly onUnopened: (error: OperatorError) => void
 }
 
-interface Entry extends KeyDescription {
-  readonly privateKey: KeyObject | undefined
-  /** Undefined where the key could not be opened; nothing else signs in its turn. */
+interface Entry extends LoadedKey {
+  /** Undefined where the key was not opened; nothing else signs in its turn. */
   readonly signer: Signer | undefined
 }
 
@@ -71,12 +72,10 @@ export class Keyring {
     this.#byAlgorithm = Map.groupBy(this.#entries, ({ algorithm }) => algorithm)
   }
 
-  async #readStored(
-    opened: ReadonlyMap<string, KeyObject>,
-  ): Promise<readonly (KeyDescription & { readonly privateKey: KeyObject | undefined })[]> {
+  async #readStored(opened: ReadonlyMap<string, KeyObject>): Promise<readonly LoadedKey[]> {
     const { database, keyEncryptionKeys, onUnopened } = this.#options
     try {
-      return await loadKeys(database, keyEncryptionKeys, opened)
+      return await loadKeys(database, keyEncryptionKeys, (key) => !this.#isOver(key), opened)
     } catch (error) {
       if (!(error instanceof OperatorError) || this.#entries.length === 0) throw error
       onUnopened(error)
@@ -90,7 +89,11 @@ export class Keyring {
 
   /** Whether there is a key that could not be opened; reading again may succeed. */
   get incomplete(): boolean {
-    return this.#entries.some(({ signer }) => signer === undefined)
+    return this.#entries.some((key) => key.signer === undefined && !this.#isOver(key))
+  }
+
+  #isOver(key: KeyDescription): boolean {
+    return isOver(key, this.#options.schedule, this.#options.now())
   }
 
   /** The key of an algorithm that signs now; undefined when none may. */
@@ -122,7 +125,7 @@ export function toSigner({
   algorithm,
   kid,
   privateKey,
-}: Pick<StoredKey, 'algorithm' | 'kid' | 'privateKey'>): Signer {
+}: Pick<KeyDescription, 'algorithm' | 'kid'> & { readonly privateKey: KeyObject }): Signer {
   // The JWS protected header of an access token (RFC 9068 §2.1): the same for every token of a key.
   const header = Buffer.from(JSON.stringify({ alg: algorithm, typ: 'at+jwt', kid })).toString('base64url')
   const { sign } = algorithms[algorithm]

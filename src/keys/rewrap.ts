@@ -1,10 +1,12 @@
 import { rmSync } from 'node:fs'
 import { OperatorError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../registry/change.ts'
+import { changeRegistry } from '../registry/change.ts'
 import { ChangeRecords } from '../registry/records.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
+import type { RotationContext } from './rotation.ts'
+import { isOver } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
-import { listKeys, loadKeys, type ResealedKey, resealKeys } from './store.ts'
+import { type KeyDescription, listKeys, loadKeys, type ResealedKey, resealKeys } from './store.ts'
 
 /**
  * Another key-encryption key in the place of the one in use. All signing keys are sealed anew in one
@@ -17,8 +19,10 @@ export interface Rewrap {
   readonly resealed: readonly ResealedKey[]
 }
 
+export type RewrapContext = Omit<RotationContext, 'keyEncryptionKeys'>
+
 /** From the keys that an operator provides: seals with the first whatever another one seals. */
-export async function rewrap(context: ChangeContext, keys: KeyEncryptionKeys): Promise<Rewrap> {
+export async function rewrap(context: RewrapContext, keys: KeyEncryptionKeys): Promise<Rewrap> {
   return await resealAll(context, async () => ({ to: keys[0], atHand: keys }))
 }
 
@@ -33,7 +37,7 @@ export interface FileRewrap extends Rewrap {
  * the two files open every signing key, and running it again completes it.
  */
 export async function rewrapFile(
-  context: ChangeContext,
+  context: RewrapContext,
   dataDirectory: string,
   report: (message: string) => void,
 ): Promise<FileRewrap> {
@@ -52,7 +56,7 @@ export async function rewrapFile(
   await changeRegistry(context, async (transaction) => {
     const current = requireKeyFile(path)
     const keys = await listKeys(transaction)
-    if (keys.every(({ keyEncryptionKeyId }) => keyEncryptionKeyId === current.id)) {
+    if (keys.filter(mustOpen(context)).every((key) => key.keyEncryptionKeyId === current.id)) {
       rmSync(previousPath, { force: true })
     }
     return { result: undefined, records: [] }
@@ -66,15 +70,22 @@ function requireKeyFile(path: string, report?: (message: string) => void): KeyEn
   throw new OperatorError(`${path}: is missing. Restore it from a backup; nothing was changed.`)
 }
 
+/** A key that has ended for good is sealed anew where it opens; where it does not, nobody misses it. */
+function mustOpen({ schedule, clock }: RewrapContext): (key: KeyDescription) => boolean {
+  const now = clock.nowSeconds()
+  return (key) => !isOver(key, schedule, now)
+}
+
 async function resealAll(
-  context: ChangeContext,
+  context: RewrapContext,
   choose: (
     open: (keys: readonly KeyEncryptionKey[]) => Promise<unknown>,
   ) => Promise<{ to: KeyEncryptionKey; atHand: readonly KeyEncryptionKey[] }>,
 ): Promise<Rewrap> {
   return await changeRegistry(context, async (transaction) => {
-    const { to, atHand } = await choose((keys) => loadKeys(transaction, async () => keys))
-    const resealed = await resealKeys(transaction, to, atHand)
+    const wanted = mustOpen(context)
+    const { to, atHand } = await choose((keys) => loadKeys(transaction, async () => keys, wanted))
+    const resealed = await resealKeys(transaction, to, atHand, wanted)
     const records = new ChangeRecords(context.clock.nowMilliseconds())
     for (const { kid, from } of resealed) {
       records.add('key', 'resealed', { kid }, [{ field: 'key_encryption_key_id', from, to: to.id }])

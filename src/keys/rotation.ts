@@ -9,16 +9,17 @@ import {
   type KeyMoments,
   latestKey,
   leadSeconds,
-  maySign,
-  momentsFrom,
   nextPublicationAt,
   planEarly,
   planKey,
+  planTakeover,
   type ScheduleSettings,
-  signingKeyAt,
+  type Takeover,
+  waitingKey,
 } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import { createKey, type KeyDescription, listKeys, updateMoments } from './store.ts'
+import { lastFetchAt } from './verifiers.ts'
 
 /**
  * Rotation: the schedule's word put into the database. Any replica may do it, whenever it looks and finds that
@@ -62,9 +63,10 @@ export async function makeDueKeys(
     const now = await agreedNow(context, transaction)
     const records = new ChangeRecords(context.clock.nowMilliseconds())
     const made: KeyChange[] = []
+    const lastFetchedAt = await lastFetchAt(transaction)
     for (const algorithm of dueAlgorithms(keys, algorithms, context.schedule, now)) {
       const latest = latestKey(ofAlgorithm(keys, algorithm))
-      const moments = planKey(latest, keys, context.schedule, now)
+      const moments = planKey(latest, keys, context.schedule, now, lastFetchedAt)
       const change = await addKey(context, transaction, keys, algorithm, moments)
       if (change === undefined) continue
       made.push(change)
@@ -79,6 +81,8 @@ export interface Rotation extends KeyChange {
   readonly made: boolean
   /** When it was to sign without this; undefined for a key that was not planned yet. */
   readonly plannedFrom: number | undefined
+  /** False when its turn is as near as it may be already: then nothing is written. */
+  readonly changed: boolean
 }
 
 /**
@@ -107,8 +111,9 @@ export async function rotate(
       moments,
       made: waiting === undefined,
       plannedFrom: waiting?.signsFrom,
+      changed: moments.signsFrom !== waiting?.signsFrom,
     }
-    if (!apply) return { result: planned, records: [] }
+    if (!apply || !planned.changed) return { result: planned, records: [] }
     if (waiting !== undefined) await updateMoments(transaction, waiting.kid, moments)
     const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
     if (added === undefined)
@@ -123,7 +128,7 @@ export interface Revocation {
   readonly kid: string
   /** False when it was revoked before. */
   readonly revoked: boolean
-  /** The key whose turn came early because of it; undefined if the revoked one was not signing. */
+  /** The key whose turn came early because of it; undefined if others sign without a gap as they were to. */
   readonly successor: KeyChange | undefined
   /** Seconds since 1970: from then on no relying service that keeps to the JWK Set's max-age accepts its tokens. */
   readonly refusedFrom: number
@@ -152,10 +157,10 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
     await updateMoments(transaction, kid, { ...key, revokedAt: now })
     note(records, 'revoked', { ...key, moments: key }, { relying_services_refuse_from: refusedFrom })
     const alike = ofAlgorithm(all, key.algorithm)
+    const takeover = planTakeover(alike, key, context.schedule, now)
     let successor: KeyChange | undefined
-    if (signingKeyAt(alike, context.schedule, now)?.kid === kid) {
-      const left = alike.filter((each) => each.kid !== kid && each.revokedAt === undefined)
-      successor = await promote(context, transaction, all, left, key.algorithm, now)
+    if (takeover !== undefined) {
+      successor = await promote(context, transaction, all, key.algorithm, takeover)
       note(records, 'promoted', successor)
     }
     return { result: { kid, revoked: true, successor, refusedFrom }, records: records.all }
@@ -167,18 +172,10 @@ async function promote(
   context: RotationContext,
   transaction: Queryable,
   all: readonly KeyDescription[],
-  left: readonly KeyDescription[],
   algorithm: SigningAlgorithm,
-  now: number,
+  takeover: Takeover<KeyDescription>,
 ): Promise<KeyChange> {
-  const { schedule } = context
-  const waiting = waitingKey(left, now)
-  const seenFrom = Math.max(now, (waiting?.publishedAt ?? now) + leadSeconds(schedule))
-  const bridged = left.some((each) => maySign(each, schedule, now) && maySign(each, schedule, seenFrom))
-  // A replica whose clock is behind would otherwise have no key until its clock has come to now.
-  const atOnce = now - schedule.clockSkewSeconds
-  const signsFrom = bridged ? Math.min(seenFrom, waiting?.signsFrom ?? seenFrom) : atOnce
-  const moments = momentsFrom(Math.min(waiting?.publishedAt ?? now, signsFrom), signsFrom, schedule)
+  const { next: waiting, moments } = takeover
   if (waiting !== undefined) {
     await updateMoments(transaction, waiting.kid, moments)
     return { ...waiting, moments }
@@ -246,11 +243,6 @@ export function sealingKey(
       `${newest.keyEncryptionKeyId}, but this is ${atHand.map(({ id }) => id).join(' and ')}. Provide the right one; ` +
       'no key was made.',
   )
-}
-
-/** Published, or about to be, and not signing yet. */
-function waitingKey(keys: readonly KeyDescription[], now: number): KeyDescription | undefined {
-  return keys.find((key) => key.revokedAt === undefined && key.signsFrom > now)
 }
 
 function ofAlgorithm(keys: readonly KeyDescription[], algorithm: SigningAlgorithm): KeyDescription[] {

@@ -42,6 +42,9 @@ export interface ScheduleSettings {
  */
 const spreadSeconds = 3
 
+/** Seconds until a fetch of the JWK Set stands in the database (see verifiers.ts), with room for a slow write. */
+const fetchNotedSeconds = 60
+
 /** How old a verifier's set may be, with clocks apart: it keeps what it fetched for M, then may wait C. */
 function cacheSeconds(settings: ScheduleSettings): number {
   return settings.jwksMaxAgeSeconds + settings.verifierCooldownSeconds + settings.clockSkewSeconds
@@ -90,6 +93,14 @@ export function scheduleProblem(settings: ScheduleSettings): string | undefined 
   return undefined
 }
 
+/**
+ * Whether a key has ended for good, whatever clock of those that are allowed is asked: nothing will ever be
+ * signed with it again.
+ */
+export function isOver(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
+  return key.revokedAt !== undefined || now >= key.publishedUntil + settings.clockSkewSeconds
+}
+
 export type KeyState = 'waiting' | 'published' | 'signing' | 'retiring' | 'removed' | 'revoked'
 
 export function keyState(key: KeyMoments, now: number): KeyState {
@@ -118,6 +129,24 @@ export function maySign(key: KeyMoments, settings: ScheduleSettings, now: number
 /** The last second in which a token may still be signed. */
 function signsAtMostUntil(key: KeyMoments, settings: ScheduleSettings): number {
   return key.publishedUntil - settings.tokenLifetimeSecondsMax - settings.clockSkewSeconds
+}
+
+/**
+ * The last second up to which one key or another may sign without a gap; undefined when none may at `from`.
+ * @param from seconds since 1970.
+ */
+function signsWithoutGapUntil(
+  keys: readonly KeyMoments[],
+  settings: ScheduleSettings,
+  from: number,
+): number | undefined {
+  let until: number | undefined
+  for (;;) {
+    const next = until === undefined ? from : until + 1
+    const key = keys.find((each) => maySign(each, settings, next))
+    if (key === undefined) return until
+    until = signsAtMostUntil(key, settings)
+  }
 }
 
 /** When a key's turn ends: as it was planned, or sooner where tokens live longer now than they did then. */
@@ -167,17 +196,22 @@ export function latestKey<Key extends KeyMoments & { readonly generation: number
  * The moments of a new key that is published now.
  * @param latest the key of its algorithm that it follows.
  * @param all every key there ever was, of all algorithms: what caches may hold.
+ * @param lastFetchedAt when somebody last fetched the JWK Set; undefined when nobody is known to have.
  */
 export function planKey(
   latest: KeyMoments | undefined,
   all: readonly KeyMoments[],
   settings: ScheduleSettings,
   now: number,
+  lastFetchedAt: number | undefined,
 ): KeyMoments {
   const lead = leadSeconds(settings)
-  // A set that nobody can have cached: the very first one, or the first after a long time without keys.
+  // A set that nobody can have cached: the very first one, or the first after a long time without keys or, where
+  // nothing signs anyway, without anybody who asked for them.
   const unseen = all.every((key) => (key.revokedAt ?? key.publishedUntil) + lead <= now)
-  if (unseen) return momentsFrom(now, now, settings)
+  const idle = lastFetchedAt === undefined || lastFetchedAt + fetchNotedSeconds + lead <= now
+  const signs = latest !== undefined && now <= signsAtMostUntil(latest, settings)
+  if (unseen || (idle && !signs)) return momentsSoon(now, now, settings, now)
   // On time this is the end of the other's turn; late, it is as soon as caches allow.
   const turnEnd = latest === undefined ? 0 : turnEndsAt(latest, settings)
   return momentsFrom(now, Math.max(turnEnd, now + lead), settings)
@@ -196,7 +230,65 @@ export function planEarly(
 ): KeyMoments {
   const publishedAt = waiting?.publishedAt ?? now
   const earliest = Math.max(publishedAt + (at === 'lead' ? leadSeconds(settings) : 0), now)
-  return momentsFrom(publishedAt, Math.min(earliest, waiting?.signsFrom ?? earliest), settings)
+  return momentsSoon(publishedAt, Math.min(earliest, waiting?.signsFrom ?? earliest), settings, now)
+}
+
+/** Published, or about to be, and not signing yet. */
+export function waitingKey<Key extends KeyMoments>(keys: readonly Key[], now: number): Key | undefined {
+  return keys.find((key) => key.revokedAt === undefined && key.signsFrom > now)
+}
+
+export interface Takeover<Key extends KeyMoments> {
+  /** The key whose turn comes early; undefined: one has to be made. */
+  readonly next: Key | undefined
+  readonly moments: KeyMoments
+}
+
+/**
+ * What follows when a key was called back: the next one takes over as soon as every cache has seen it, if
+ * others may sign until then; otherwise when the last of them ends, at once if need be. Judged by the slowest
+ * clock there may be, for which the turn of the newest has perhaps not come yet.
+ * @param keys those of its algorithm, in the order of their generations, as they were before.
+ * @param gone the key that is called back, one of these.
+ * @returns undefined where nothing has to change: it had no part in the time until a key made at the next look
+ * may sign, or it does not sign and the others do so without a gap until then.
+ */
+export function planTakeover<Key extends KeyMoments & { readonly generation: number }>(
+  keys: readonly Key[],
+  gone: Key,
+  settings: ScheduleSettings,
+  now: number,
+): Takeover<Key> | undefined {
+  const left = keys.filter((key) => key !== gone && key.revokedAt === undefined)
+  const lead = leadSeconds(settings)
+  const slowest = now - settings.clockSkewSeconds
+  // Where the slowest clock had no key before either, nothing is taken from it.
+  const from = signsWithoutGapUntil(keys, settings, slowest) === undefined ? now : slowest
+  const until = signsWithoutGapUntil(left, settings, from)
+  // By then a key that is made at the next look may sign, whoever looks.
+  const horizon = now + settings.clockSkewSeconds + checkSeconds(settings) + lead
+  const hadPart = gone.signsFrom <= horizon && signsAtMostUntil(gone, settings) >= slowest
+  const signed = signingKeyAt(keys, settings, now) === gone
+  if (!hadPart || (!signed && until !== undefined && until >= horizon)) return undefined
+  const next = waitingKey(left, from)
+  const seenFrom = Math.max(now, (next?.publishedAt ?? now) + lead)
+  const signsFrom = until === undefined ? slowest : Math.min(seenFrom, until + 1, next?.signsFrom ?? seenFrom)
+  const publishedAt = Math.min(next?.publishedAt ?? now, signsFrom)
+  return { next, moments: momentsSoon(publishedAt, signsFrom, settings, now) }
+}
+
+/**
+ * The same for a turn that may begin at once. Its length counts from now on the fastest clock there may be: for
+ * that one too, the next key must have time to become known.
+ */
+function momentsSoon(
+  publishedAt: number,
+  signsFrom: number,
+  settings: ScheduleSettings,
+  now: number,
+): KeyMoments {
+  const countsFrom = Math.max(signsFrom, now + settings.clockSkewSeconds)
+  return { ...momentsFrom(publishedAt, countsFrom, settings), signsFrom }
 }
 
 /** A key that is published now and signs from a given moment: half a lifetime, and a sixth to retire. */

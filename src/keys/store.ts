@@ -18,10 +18,6 @@ export interface KeyDescription extends KeyMoments {
   readonly keyEncryptionKeyId: string
 }
 
-export interface StoredKey extends KeyDescription {
-  readonly privateKey: KeyObject
-}
-
 const inOrder: { orderBy: SigningKeyOrderByWithRelationInput[] } = {
   orderBy: [{ algorithm: 'asc' }, { generation: 'asc' }],
 }
@@ -30,8 +26,14 @@ export async function listKeys(database: Queryable): Promise<KeyDescription[]> {
   return (await database.signingKey.findMany(inOrder)).map(describe)
 }
 
+/** A key as it stands in memory: opened, unless nothing will ever be signed with it again. */
+export interface LoadedKey extends KeyDescription {
+  readonly privateKey: KeyObject | undefined
+}
+
 /**
- * All keys, opened.
+ * All keys, opened where they are wanted.
+ * @param wanted which keys to open: those that are over need no private part, and may be damaged unnoticed.
  * @param keys asked for the key-encryption keys at hand, if there is something to open: the one in use, and the
  * one before while keys are sealed anew.
  * @param opened private keys that are in memory already. They need no opening, so a running service does not
@@ -41,13 +43,19 @@ export async function listKeys(database: Queryable): Promise<KeyDescription[]> {
 export async function loadKeys(
   database: Queryable,
   keys: () => Promise<readonly KeyEncryptionKey[]>,
+  wanted: (key: KeyDescription) => boolean,
   opened: ReadonlyMap<string, KeyObject> = new Map(),
-): Promise<StoredKey[]> {
+): Promise<LoadedKey[]> {
   const rows = await database.signingKey.findMany(inOrder)
-  const atHand = rows.every(({ kid }) => opened.has(kid)) ? [] : await keys()
-  return rows.map((row) => ({
-    ...describe(row),
-    privateKey: opened.get(row.kid) ?? createPrivateKey(privateForm(open(row, atHand))),
+  const described = rows.map((row) => ({ row, key: describe(row) }))
+  const sealed = described.filter(({ key }) => wanted(key) && !opened.has(key.kid))
+  const atHand = sealed.length === 0 ? [] : await keys()
+  const unsealed = new Map(
+    sealed.map(({ row, key }) => [key.kid, createPrivateKey(privateForm(open(row, atHand)))]),
+  )
+  return described.map(({ key }) => ({
+    ...key,
+    privateKey: wanted(key) ? (unsealed.get(key.kid) ?? opened.get(key.kid)) : undefined,
   }))
 }
 
@@ -102,17 +110,24 @@ export interface ResealedKey {
   readonly from: string
 }
 
-/** Seals every key anew that is sealed with another key-encryption key than this one. @returns those that were. */
+/**
+ * Seals every key anew that is sealed with another key-encryption key than this one.
+ * @param wanted which keys must open. Of the others, those that do not are left as they are.
+ * @returns those that were sealed anew.
+ */
 export async function resealKeys(
   database: Queryable,
   to: KeyEncryptionKey,
   keys: readonly KeyEncryptionKey[],
+  wanted: (key: KeyDescription) => boolean,
 ): Promise<ResealedKey[]> {
   const rows = await database.signingKey.findMany(inOrder)
   const resealed: ResealedKey[] = []
   for (const row of rows) {
     if (row.keyEncryptionKeyId === to.id) continue
-    const sealed = seal(to, open(row, keys), sealContext(row.kid, row.algorithm))
+    const plain = wanted(describe(row)) ? open(row, keys) : openIfPossible(row, keys)
+    if (plain === undefined) continue
+    const sealed = seal(to, plain, sealContext(row.kid, row.algorithm))
     await database.signingKey.update({
       where: { kid: row.kid },
       data: { sealedPrivateKey: new Uint8Array(sealed), keyEncryptionKeyId: to.id },
@@ -148,6 +163,15 @@ function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
         'no key was made or deleted.',
       { cause: error },
     )
+  }
+}
+
+function openIfPossible(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer | undefined {
+  try {
+    return open(row, keys)
+  } catch (error) {
+    if (error instanceof OperatorError) return undefined
+    throw error
   }
 }
 

@@ -90,6 +90,12 @@ function printable(text: string | undefined): string | undefined {
   return plain === '' ? undefined : plain
 }
 
+/** When the set was last fetched by anybody, in seconds since 1970; undefined when nobody is noted. */
+export async function lastFetchAt(database: Queryable): Promise<number | undefined> {
+  const row = await database.verifier.findFirst({ orderBy: { lastFetchedAt: 'desc' } })
+  return row === null ? undefined : Math.floor(row.lastFetchedAt.getTime() / 1000)
+}
+
 /** Everybody who fetched the set lately, the latest first. */
 export async function listVerifiers(database: Queryable): Promise<SeenVerifier[]> {
   const rows = await database.verifier.findMany({ orderBy: { lastFetchedAt: 'desc' }, take: 10_000 })

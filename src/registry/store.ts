@@ -50,6 +50,12 @@ export async function readResources(database: Queryable): Promise<Map<string, Re
   )
 }
 
+/** The algorithms that resources name: what is signed with them must have keys, whatever else is configured. */
+export async function algorithmsInUse(database: Queryable): Promise<SigningAlgorithm[]> {
+  const rows = await database.resource.groupBy({ by: ['signingAlgorithm'] })
+  return rows.map(({ signingAlgorithm }) => signingAlgorithm as SigningAlgorithm)
+}
+
 export async function readClients(
   database: Queryable,
   clientIds: readonly string[],

@@ -78,7 +78,7 @@ test('an algorithm that the service keeps no keys for is applied, and told', asy
   const resource = 'resources: [{audience: urn:a, signing_algorithm: EdDSA}]'
   const outcome = await run('seed', file('eddsa.yaml', resource))
   expect(outcome).toMatchObject({ code: 0 })
-  expect(outcome.stderr).toMatch(/^urn:a: no key signs with EdDSA, .*MINTMARK_SIGNING_ALGORITHMS/)
+  expect(outcome.stderr).toMatch(/^urn:a: is signed with EdDSA, which is not in MINTMARK_SIGNING_ALGORITHMS/)
   const { resources } = JSON.parse(await ran('resources', 'list', '--json'))
   expect(resources).toMatchObject([{ audience: 'urn:a', signing_algorithm: 'EdDSA' }])
   expect(await ran('seed', file('default.yaml', 'resources: [{audience: urn:a}]'))).toContain(

@@ -162,6 +162,7 @@ test('a reading that began before a key was revoked never overwrites one that be
     database: { signingKey: { findMany } } as unknown as Queryable,
     keyEncryptionKeys: async () => [sealing],
     schedule,
+    now: () => 400,
     onUnopened: () => {},
   })
   const settle = () => new Promise((resolve) => setImmediate(resolve))
@@ -200,6 +201,7 @@ test('a running service that cannot open a new key still publishes it, and still
     database: { signingKey: { findMany: async () => stored } } as unknown as Queryable,
     keyEncryptionKeys: async () => [sealing],
     schedule,
+    now: () => 400,
     onUnopened: (error) => unopened.push(error.message),
   })
   await keyring.load()
@@ -222,6 +224,7 @@ test('a start with a key that does not open is refused', async () => {
     database: { signingKey: { findMany: async () => [row] } } as unknown as Queryable,
     keyEncryptionKeys: async () => [keyEncryptionKey(Buffer.alloc(32, 2))],
     schedule,
+    now: () => 400,
     onUnopened: () => {},
   })
   await expect(keyring.load()).rejects.toThrow(/no key was made or deleted/)

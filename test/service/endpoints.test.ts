@@ -143,6 +143,7 @@ test('health says whether it lives and whether it can issue', async () => {
   expect(await ready.json()).toEqual({
     status: 'ready',
     checks: { open: true, database: true, ledger: true, clock: true, signing_key: true },
+    warnings: [],
   })
 })
 

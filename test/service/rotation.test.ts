@@ -4,10 +4,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { type Database, openDatabase } from '../../src/database/open.ts'
 import { OperatorError } from '../../src/errors.ts'
+import { rewrap } from '../../src/keys/rewrap.ts'
 import { makeDueKeys, type RotationContext, revokeKey, rotate } from '../../src/keys/rotation.ts'
-import type { ScheduleSettings } from '../../src/keys/schedule.ts'
+import type { KeyMoments, ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
-import { listKeys } from '../../src/keys/store.ts'
+import { createKey, listKeys } from '../../src/keys/store.ts'
 import { listVerifiers } from '../../src/keys/verifiers.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { drill, joseVerifier } from '../support/drill.ts'
@@ -116,7 +117,7 @@ describe('ten processes at once (F-12)', () => {
     expect(waiting.filter(({ made }) => made)).toHaveLength(1)
     expect(await generations()).toHaveLength(52)
     const records = await database.query(`SELECT 1 FROM audit_record WHERE type = 'key'`)
-    expect(records).toHaveLength(1 + 50 + 10)
+    expect(records).toHaveLength(1 + 50 + 1)
   })
 })
 
@@ -232,6 +233,28 @@ describe('revoking', () => {
     expect(await revokeKey(context(), kid)).toEqual({ ...revocation, revoked: false, successor: undefined })
   })
 
+  test('that waits under the tightest schedule leaves no second without a key', {
+    timeout: 60_000,
+  }, async () => {
+    const { url } = await start(scheduleEnvironment(drillSchedule))
+    const client = await registerClient(database)
+    const statuses = new Set<number>()
+    for (let round = 0; round < 4; round += 1) {
+      await expect
+        .poll(async () => (await kidsOf(url)).length, { timeout: 20_000, interval: 50 })
+        .toBeGreaterThan(1)
+      const waiting = (await kidsOf(url)).at(-1)
+      await revokeKey(context(drillSchedule), String(waiting))
+      for (let until = Date.now() + 5_000; Date.now() < until; ) {
+        const response = await requestToken(url, client)
+        await response.arrayBuffer()
+        statuses.add(response.status)
+        await sleep(20)
+      }
+    }
+    expect([...statuses]).toEqual([200])
+  })
+
   test('another one than the one that signs leaves that one alone; the key that waits goes first', async () => {
     const { url } = await start()
     const client = await registerClient(database)
@@ -308,6 +331,76 @@ test('a key-encryption key that is not the right one: no start, and not a byte c
   await expect(startService({ database })).rejects.toThrow(/does not open/)
   expect(await rows()).toEqual(damaged)
   expect((await fetch(`${right.url}/readyz`)).status).toBe(200)
+})
+
+test('a damaged row of a key that is over stops no start, and no rewrap', async () => {
+  const { url } = await start()
+  const client = await registerClient(database)
+  const gone = String(kidIn(await tokenOf(url, client)))
+  await revokeKey(context(), gone)
+  await database.query(`UPDATE signing_key SET sealed_private_key = '\\x00' WHERE kid = $1`, [gone])
+  const second = await start()
+  expect(kidIn(await tokenOf(second.url, client))).toBe((await kidsOf(second.url))[0])
+  const [to, from] = [keyEncryptionKey(Buffer.alloc(32, 9)), keyEncryptionKey(testKey)]
+  const { resealed } = await rewrap(context(), [to, from])
+  expect(resealed.map(({ kid }) => kid)).toEqual(await kidsOf(second.url))
+})
+
+test('a resource whose algorithm is not configured has keys all the same, and the log says so', async () => {
+  await registerResources(database)
+  await database.query(`UPDATE resource SET signing_algorithm = 'EdDSA' WHERE audience = $1`, [invoices])
+  const { url, log } = await start()
+  const client = await registerClient(database, { access: { [invoices]: ['invoices:read'] } })
+  expect(decodeProtectedHeader(await tokenOf(url, client, invoices)).alg).toBe('EdDSA')
+  expect(log()).toContain('"event":"algorithm_unlisted","algorithms":["EdDSA"]')
+  // And one that comes later, on a service that runs: at its next look, and at once while nobody fetched the set.
+  await database.query(`UPDATE resource SET signing_algorithm = 'RS256' WHERE audience = $1`, [orders])
+  const short = await start({ MINTMARK_KEY_LIFETIME_SECONDS: '600', ...quickSettings })
+  await expect.poll(async () => (await generations('RS256')).length, { timeout: 10_000 }).toBe(1)
+  expect((await health(short.url)).warnings).toEqual([])
+})
+
+const quickSettings = {
+  MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: '60',
+  MINTMARK_JWKS_MAX_AGE_SECONDS: '5',
+  MINTMARK_VERIFIER_COOLDOWN_SECONDS: '5',
+  MINTMARK_CLOCK_SKEW_SECONDS: '5',
+}
+
+async function health(url: string): Promise<{ status: string; warnings: string[] }> {
+  return (await (await fetch(`${url}/readyz`)).json()) as { status: string; warnings: string[] }
+}
+
+test('readiness warns of what will be missing while tokens are still issued, and takes it back', async () => {
+  const { url, log } = await start(scheduleEnvironment({ ...drillSchedule, keyLifetimeSeconds: 60 }))
+  const client = await registerClient(database)
+  expect(await health(url)).toMatchObject({ status: 'ready', warnings: [] })
+  // A key that this replica cannot open.
+  const stranger = { ...drillSchedule, keyLifetimeSeconds: 60 }
+  await database.query(`UPDATE signing_key SET key_encryption_key_id = '0000000000000000'`)
+  const { prisma } = context(stranger).database
+  const first = (await listKeys(prisma))[0] as KeyMoments
+  await createKey(prisma, keyEncryptionKey(Buffer.alloc(32, 3)), 'ES256', 2, {
+    ...first,
+    signsFrom: first.signsUntil - 1,
+  })
+  await expect.poll(async () => (await health(url)).warnings, { timeout: 10_000 }).toContain('key_unopened')
+  expect((await requestToken(url, client)).status).toBe(200)
+  await database.query('DELETE FROM signing_key WHERE generation = 2')
+  await expect
+    .poll(async () => (await health(url)).warnings, { timeout: 10_000 })
+    .not.toContain('key_unopened')
+  // A key that is due and cannot be made, because the newest one is sealed with a key nobody has.
+  await database.query(`UPDATE signing_key SET signs_until = now() + interval '2 seconds'`)
+  await expect
+    .poll(async () => (await health(url)).warnings, { timeout: 10_000 })
+    .toContain('key_rotation_failed')
+  expect((await requestToken(url, client)).status).toBe(200)
+  expect((await health(url)).status).toBe('ready')
+  await database.query('UPDATE signing_key SET key_encryption_key_id = $1', [keyEncryptionKey(testKey).id])
+  await expect.poll(async () => (await health(url)).warnings, { timeout: 10_000 }).toEqual([])
+  expect(log()).toContain('key_rotation_recovered')
+  expect(await generations()).toEqual([1, 2])
 })
 
 test('a replica that was stopped through a rotation serves the new set and signs with the new key when it wakes (F-13)', {
