@@ -9,7 +9,7 @@ import { type HealthOptions, healthRoute } from './health.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifiers.ts'
 import { limits } from './limits.ts'
-import { type Log, logRequest } from './log.ts'
+import { type Log, type LogRequest, requestLog } from './log.ts'
 import type { IssueEdges } from './token/issue.ts'
 import { tokenRoute } from './token/route.ts'
 
@@ -66,8 +66,9 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   })
 
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
-  await app.register(tokenRoute, { ...edges, paths: each('/token', `${issuerPath}/token`) })
-  await app.register(openRoutes, { config, edges, issuerPath })
+  const logRequest = requestLog(edges.log)
+  await app.register(tokenRoute, { ...edges, logRequest, paths: each('/token', `${issuerPath}/token`) })
+  await app.register(openRoutes, { config, edges, logRequest, issuerPath })
   await app.ready()
   return app
 }
@@ -75,6 +76,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
 interface OpenRoutesOptions {
   readonly config: Config
   readonly edges: AppEdges
+  readonly logRequest: LogRequest
   /** The path of the issuer, where it has one. */
   readonly issuerPath: string
 }
@@ -82,10 +84,10 @@ interface OpenRoutesOptions {
 /** What anybody may read: keys, metadata, health. */
 async function openRoutes(
   app: FastifyInstance,
-  { config, edges, issuerPath }: OpenRoutesOptions,
+  { config, edges, logRequest, issuerPath }: OpenRoutesOptions,
 ): Promise<void> {
   app.addHook('onResponse', async (request, reply) => {
-    logRequest(edges.log, {
+    logRequest({
       requestId: request.id,
       method: request.method,
       route: request.routeOptions.url ?? 'unknown',

@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { OAuthError } from '../src/errors.ts'
-import { createLog, describeError, logRequest, type RequestEvent } from '../src/log.ts'
+import { createLog, describeError, type RequestEvent, requestLog } from '../src/log.ts'
 
 function capture(level = 'trace') {
   const lines: string[] = []
@@ -69,7 +69,7 @@ describe('a line', () => {
 
   test('is one JSON object with the level by name and the time as text', () => {
     const { log, lines } = capture()
-    logRequest(log, { ...event, clientId: 'a\n{"level":"error"}' })
+    requestLog(log)({ ...event, clientId: 'a\n{"level":"error"}' })
     expect(lines.join('').trimEnd()).not.toContain('\n')
     const line = JSON.parse(lines.join(''))
     expect(line).toMatchObject({
@@ -93,16 +93,16 @@ describe('a line', () => {
     [503, 'error'],
   ])('of a request answered with %i has the level %s', (status, level) => {
     const { log, lines } = capture()
-    logRequest(log, { ...event, status })
+    requestLog(log)({ ...event, status })
     expect(JSON.parse(lines.join('')).level).toBe(level)
   })
 
   test('below the level that was asked for is not written', () => {
     const { log, lines } = capture('error')
-    logRequest(log, { ...event, status: 401 })
+    requestLog(log)({ ...event, status: 401 })
     expect(lines).toEqual([])
     const silent = capture('silent')
-    logRequest(silent.log, { ...event, status: 500 })
+    requestLog(silent.log)({ ...event, status: 500 })
     expect(silent.lines).toEqual([])
   })
 })

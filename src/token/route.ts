@@ -1,11 +1,12 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError, type RefusalReason } from '../errors.ts'
-import { describeError, type Log, logRequest } from '../log.ts'
+import { describeError, type Log, type LogRequest } from '../log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
 import { type Claimed, withoutSecret } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
   readonly log: Log
+  readonly logRequest: LogRequest
   /** The paths it is served at. */
   readonly paths: readonly string[]
 }
@@ -31,7 +32,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       error instanceof OAuthError && pending.has(request)
         ? error
         : await recordRefusal(options, originOf(request), claimed, toOAuthError(error, request.method))
-    answerRefusal(options.log, request, reply, refusal, claimed)
+    answerRefusal(options, request, reply, refusal, claimed)
     return reply
   })
 
@@ -49,7 +50,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       )
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       reply.headers(answerHeaders)
-      logRequest(options.log, { ...eventOf(request, reply, 200, claimed), outcome: 'issued' })
+      options.logRequest({ ...eventOf(request, reply, 200, claimed), outcome: 'issued' })
       // Tokens are base64url and scopes have no quotes or backslashes (RFC 6749 §3.3): nothing to escape.
       return `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
     })
@@ -92,7 +93,7 @@ function toOAuthError(error: FastifyError, method: string): unknown {
 }
 
 function answerRefusal(
-  log: Log,
+  { log, logRequest }: Pick<TokenRouteOptions, 'log' | 'logRequest'>,
   request: FastifyRequest,
   reply: FastifyReply,
   refusal: OAuthError,
@@ -105,7 +106,7 @@ function answerRefusal(
   if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', String(refusal.retryAfterSeconds))
   // Whatever part of the body was not read is not a next request.
   if (refusal.status === 413 || refusal.reason === 'body_incomplete') reply.header('connection', 'close')
-  logRequest(log, {
+  logRequest({
     ...eventOf(request, reply, refusal.status, claimed),
     outcome: 'refused',
     reason: refusal.reason,
