@@ -54,29 +54,41 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
         }) as unknown as FastifyInstance)
   boundConnections(app.server)
 
+  const constantHeaders = await securityHeaders(config.issuer.startsWith('https:'))
+  const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
+  const logRequest = requestLog(edges.log)
+  await app.register(tokenRoute, {
+    ...edges,
+    logRequest,
+    constantHeaders,
+    paths: each('/token', `${issuerPath}/token`),
+  })
+  await app.register(openRoutes, { config, edges, logRequest, constantHeaders, issuerPath })
+  await app.ready()
+  return app
+}
+
+/** Helmet's headers. They never change, so it is asked once and not at every request. */
+async function securityHeaders(strictTransportSecurity: boolean): Promise<Record<string, string>> {
+  const app = fastify()
   await app.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
     },
-    strictTransportSecurity: config.issuer.startsWith('https:'),
+    strictTransportSecurity,
   })
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id)
-  })
-
-  const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
-  const logRequest = requestLog(edges.log)
-  await app.register(tokenRoute, { ...edges, logRequest, paths: each('/token', `${issuerPath}/token`) })
-  await app.register(openRoutes, { config, edges, logRequest, issuerPath })
-  await app.ready()
-  return app
+  app.get('/', (_request, reply) => reply.send(reply.raw.getHeaders()))
+  const headers = (await app.inject('/')).json()
+  await app.close()
+  return headers
 }
 
 interface OpenRoutesOptions {
   readonly config: Config
   readonly edges: AppEdges
   readonly logRequest: LogRequest
+  readonly constantHeaders: Readonly<Record<string, string>>
   /** The path of the issuer, where it has one. */
   readonly issuerPath: string
 }
@@ -84,8 +96,11 @@ interface OpenRoutesOptions {
 /** What anybody may read: keys, metadata, health. */
 async function openRoutes(
   app: FastifyInstance,
-  { config, edges, logRequest, issuerPath }: OpenRoutesOptions,
+  { config, edges, logRequest, constantHeaders, issuerPath }: OpenRoutesOptions,
 ): Promise<void> {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ ...constantHeaders, 'x-request-id': request.id })
+  })
   app.addHook('onResponse', async (request, reply) => {
     logRequest({
       requestId: request.id,

@@ -50,10 +50,10 @@ export interface RequestEvent {
   readonly status: number
   readonly durationMilliseconds: number
   readonly address: string
-  readonly outcome?: string
-  readonly reason?: string
-  readonly clientId?: string
-  readonly audience?: string
+  readonly outcome?: string | undefined
+  readonly reason?: string | undefined
+  readonly clientId?: string | undefined
+  readonly audience?: string | undefined
 }
 
 export type LogRequest = (event: RequestEvent) => void

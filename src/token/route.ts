@@ -1,14 +1,30 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError, type RefusalReason } from '../errors.ts'
-import { describeError, type Log, type LogRequest } from '../log.ts'
+import { describeError, type Log, type LogRequest, type RequestEvent } from '../log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
 import { type Claimed, withoutSecret } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
   readonly log: Log
   readonly logRequest: LogRequest
+  /** What stands in every answer of this service. */
+  readonly constantHeaders: Readonly<Record<string, string>>
   /** The paths it is served at. */
   readonly paths: readonly string[]
+}
+
+/** What is noted of a request on its way. */
+interface Exchange {
+  readonly origin: Origin
+  readonly claimed: Claimed
+  /** Whether the grant was asked: what it refuses has its record already. */
+  asked: boolean
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    exchange: Exchange | undefined
+  }
 }
 
 /**
@@ -16,43 +32,42 @@ export interface TokenRouteOptions extends IssueEdges {
  * Every method, content type and oversized body arrives here too, because their refusals are recorded as well.
  */
 export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, done: () => void): void {
-  const pending = new WeakMap<FastifyRequest, Claimed>()
+  const headers = Object.entries({ ...options.constantHeaders, ...answerHeaders }).flat()
+  app.decorateRequest('exchange', undefined)
   // Now, because a socket that was reset meanwhile no longer says who it was.
   app.addHook('onRequest', (request, _reply, next) => {
-    addresses.set(request, withoutPort(request.ip ?? 'unknown'))
+    request.exchange = { origin: originOf(request), claimed: {}, asked: false }
     next()
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body))
 
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const claimed = pending.get(request) ?? {}
+    const exchange = exchangeOf(request)
     // An OAuthError that comes from issueToken has its record; anything else was thrown on the way there.
     const refusal =
-      error instanceof OAuthError && pending.has(request)
+      error instanceof OAuthError && exchange.asked
         ? error
-        : await recordRefusal(options, originOf(request), claimed, toOAuthError(error, request.method))
-    answerRefusal(options, request, reply, refusal, claimed)
+        : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
+    logRefusal(options, request, reply, refusal)
+    answer(reply, refusal.status, [...headers, ...refusalHeaders(refusal)], refusal.body())
     return reply
   })
 
   for (const path of options.paths) {
     app.all(path, async (request, reply) => {
       checkMessage(request)
-      const claimed: Claimed = {}
+      const exchange = exchangeOf(request)
+      exchange.asked = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      pending.set(request, claimed)
-      const issued = await issueToken(
-        options,
-        { rawHeaders: request.raw.rawHeaders, body },
-        originOf(request),
-        claimed,
-      )
+      const raw = { rawHeaders: request.raw.rawHeaders, body }
+      const issued = await issueToken(options, raw, exchange.origin, exchange.claimed)
+      options.logRequest({ ...eventOf(request, reply, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
-      reply.headers(answerHeaders)
-      options.logRequest({ ...eventOf(request, reply, 200, claimed), outcome: 'issued' })
       // Tokens are base64url and scopes have no quotes or backslashes (RFC 6749 §3.3): nothing to escape.
-      return `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
+      const text = `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
+      answer(reply, 200, headers, text)
+      return reply
     })
   }
   done()
@@ -60,6 +75,33 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
 
 /** RFC 6749 §5.1: tokens and refusals are never to be stored. */
 const answerHeaders = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
+
+/**
+ * Straight to Node's response: the headers are the same for every answer, and setting each by its name costs as
+ * much as a tenth of a signature.
+ * @param body printable ASCII; what it repeats of a request is escaped.
+ */
+function answer(reply: FastifyReply, status: number, headers: readonly string[], body: string): void {
+  reply.hijack()
+  const ownHeaders = ['x-request-id', reply.request.id, 'content-length', String(body.length)]
+  reply.raw.writeHead(status, headers.concat(ownHeaders)).end(body, 'latin1')
+}
+
+function refusalHeaders(refusal: OAuthError): string[] {
+  const headers: string[] = []
+  // RFC 9110 §15.5.2 wants it on every 401, RFC 6749 §5.2 when Basic was tried.
+  if (refusal.status === 401) headers.push('www-authenticate', 'Basic realm="mintmark", charset="UTF-8"')
+  if (refusal.status === 405) headers.push('allow', 'POST')
+  if (refusal.retryAfterSeconds !== undefined) headers.push('retry-after', String(refusal.retryAfterSeconds))
+  // Whatever part of the body was not read is not a next request.
+  if (refusal.status === 413 || refusal.reason === 'body_incomplete') headers.push('connection', 'close')
+  return headers
+}
+
+function exchangeOf(request: FastifyRequest): Exchange {
+  request.exchange ??= { origin: originOf(request), claimed: {}, asked: false }
+  return request.exchange
+}
 
 const formType =
   /^application\/x-www-form-urlencoded[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?;?[ \t]*$/i
@@ -92,46 +134,29 @@ function toOAuthError(error: FastifyError, method: string): unknown {
   return reason === undefined ? error : new OAuthError(reason, { cause: error })
 }
 
-function answerRefusal(
+function logRefusal(
   { log, logRequest }: Pick<TokenRouteOptions, 'log' | 'logRequest'>,
   request: FastifyRequest,
   reply: FastifyReply,
   refusal: OAuthError,
-  claimed: Claimed,
 ): void {
-  reply.code(refusal.status).headers(answerHeaders)
-  // RFC 9110 §15.5.2 wants it on every 401, RFC 6749 §5.2 when Basic was tried.
-  if (refusal.status === 401) reply.header('www-authenticate', 'Basic realm="mintmark", charset="UTF-8"')
-  if (refusal.status === 405) reply.header('allow', 'POST')
-  if (refusal.retryAfterSeconds !== undefined) reply.header('retry-after', String(refusal.retryAfterSeconds))
-  // Whatever part of the body was not read is not a next request.
-  if (refusal.status === 413 || refusal.reason === 'body_incomplete') reply.header('connection', 'close')
-  logRequest({
-    ...eventOf(request, reply, refusal.status, claimed),
-    outcome: 'refused',
-    reason: refusal.reason,
-  })
+  const event = eventOf(request, reply, refusal.status)
+  logRequest({ ...event, outcome: 'refused', reason: refusal.reason })
   if (refusal.status >= 500 && refusal.cause !== undefined) {
     log.error({ event: 'fault', requestId: request.id, error: describeError(refusal.cause) }, refusal.reason)
   }
-  reply.send(refusal.body())
 }
-
-const addresses = new WeakMap<FastifyRequest, string>()
 
 /** Some proxies write the port into X-Forwarded-For; each would count as an address of its own. */
 function withoutPort(address: string): string {
+  if (!address.includes(':')) return address
   return address.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[([\da-fA-F:.]+)\](?::\d+)?$/, '$1')
-}
-
-function addressOf(request: FastifyRequest): string {
-  return addresses.get(request) ?? request.ip ?? 'unknown'
 }
 
 function originOf(request: FastifyRequest): Origin {
   const userAgent = request.headers['user-agent']
   return {
-    address: addressOf(request),
+    address: withoutPort(request.ip ?? 'unknown'),
     userAgent: userAgent === undefined ? undefined : withoutSecret(userAgent),
     requestId: request.id,
   }
@@ -140,15 +165,16 @@ function originOf(request: FastifyRequest): Origin {
 /** Characters of a claimed name that the log keeps; the ledger keeps more, and a hash of the rest. */
 const loggedCharactersMax = 128
 
-function eventOf(request: FastifyRequest, reply: FastifyReply, status: number, claimed: Claimed) {
+function eventOf(request: FastifyRequest, reply: FastifyReply, status: number): RequestEvent {
+  const { origin, claimed } = exchangeOf(request)
   return {
     requestId: request.id,
     method: request.method,
     route: '/token',
     status,
     durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
-    address: addressOf(request),
-    ...(claimed.clientId === undefined ? {} : { clientId: claimed.clientId.slice(0, loggedCharactersMax) }),
-    ...(claimed.target === undefined ? {} : { audience: claimed.target.slice(0, loggedCharactersMax) }),
+    address: origin.address,
+    clientId: claimed.clientId?.slice(0, loggedCharactersMax),
+    audience: claimed.target?.slice(0, loggedCharactersMax),
   }
 }
