@@ -58,8 +58,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const keys = await openRegistryAndKeys(options, database, clock, onFault)
     const { clockGuard, registry, keyring, upkeep } = keys
     const ledger = await openLedger({ database, clock, release, onFault })
-    const secretUses = openSecretUses(database.prisma, onFault)
-    const verifiers = openVerifiers(database.prisma, onFault)
+    const secretUses = openSecretUses(database.statements, onFault)
+    const verifiers = openVerifiers(database.statements, onFault)
     let closing = false
     const app = await buildApp(config, {
       issuer: config.issuer,
@@ -125,7 +125,7 @@ async function openRegistryAndKeys(
   const { schedule, signingAlgorithms, registryClientsMax } = options.config
   const keyEncryptionKeys = options.rereadKeyEncryptionKeys ?? (async () => options.keyEncryptionKeys)
   const keyring = new Keyring({
-    database: database.prisma,
+    database: database.statements,
     keyEncryptionKeys,
     schedule,
     now: clock.nowSeconds,

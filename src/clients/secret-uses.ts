@@ -1,4 +1,4 @@
-import type { Queryable } from '../database/open.ts'
+import type { Statements } from '../database/open.ts'
 
 /** When secrets were last used: noted in memory, written in one statement now and then. */
 export interface SecretUses {
@@ -9,7 +9,7 @@ export interface SecretUses {
 
 const writeEveryMilliseconds = 30_000
 
-export function openSecretUses(database: Queryable, onFault: (error: unknown) => void): SecretUses {
+export function openSecretUses(database: Statements, onFault: (error: unknown) => void): SecretUses {
   let uses = new Map<string, number>()
 
   async function write(): Promise<void> {

@@ -1,5 +1,5 @@
 import { hash, type KeyObject } from 'node:crypto'
-import type { Queryable } from '../database/open.ts'
+import type { Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import { algorithms } from './algorithms.ts'
@@ -23,7 +23,7 @@ export interface PublishedKeys {
 }
 
 export interface KeyringOptions {
-  readonly database: Queryable
+  readonly database: Statements
   readonly keyEncryptionKeys: KeyEncryptionKeySource
   readonly schedule: ScheduleSettings
   /** Seconds since 1970. */

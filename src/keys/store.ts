@@ -1,9 +1,8 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
-import type { Queryable } from '../database/open.ts'
+import type { Queryable, Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
-import type { SigningKeyOrderByWithRelationInput } from '../generated/models/SigningKey.ts'
 import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyMoments } from './schedule.ts'
@@ -18,12 +17,17 @@ export interface KeyDescription extends KeyMoments {
   readonly keyEncryptionKeyId: string
 }
 
-const inOrder: { orderBy: SigningKeyOrderByWithRelationInput[] } = {
-  orderBy: [{ algorithm: 'asc' }, { generation: 'asc' }],
+/** All rows, each algorithm's in the order of their generations. */
+function readRows(database: Statements): PromiseLike<SigningKeyRow[]> {
+  return database.$queryRaw`
+    SELECT kid, algorithm, generation, public_jwk AS "publicJwk", sealed_private_key AS "sealedPrivateKey",
+           key_encryption_key_id AS "keyEncryptionKeyId", published_at AS "publishedAt", signs_from AS "signsFrom",
+           signs_until AS "signsUntil", published_until AS "publishedUntil", revoked_at AS "revokedAt"
+      FROM signing_key ORDER BY algorithm, generation`
 }
 
-export async function listKeys(database: Queryable): Promise<KeyDescription[]> {
-  return (await database.signingKey.findMany(inOrder)).map(describe)
+export async function listKeys(database: Statements): Promise<KeyDescription[]> {
+  return (await readRows(database)).map(describe)
 }
 
 /** A key as it stands in memory: opened, unless nothing will ever be signed with it again. */
@@ -41,12 +45,12 @@ export interface LoadedKey extends KeyDescription {
  * @throws OperatorError when one of them does not open: never a reason to make another one in its place.
  */
 export async function loadKeys(
-  database: Queryable,
+  database: Statements,
   keys: () => Promise<readonly KeyEncryptionKey[]>,
   wanted: (key: KeyDescription) => boolean,
   opened: ReadonlyMap<string, KeyObject> = new Map(),
 ): Promise<LoadedKey[]> {
-  const rows = await database.signingKey.findMany(inOrder)
+  const rows = await readRows(database)
   const described = rows.map((row) => ({ row, key: describe(row) }))
   const sealed = described.filter(({ key }) => wanted(key) && !opened.has(key.kid))
   const atHand = sealed.length === 0 ? [] : await keys()
@@ -121,7 +125,7 @@ export async function resealKeys(
   keys: readonly KeyEncryptionKey[],
   wanted: (key: KeyDescription) => boolean,
 ): Promise<ResealedKey[]> {
-  const rows = await database.signingKey.findMany(inOrder)
+  const rows = await readRows(database)
   const resealed: ResealedKey[] = []
   for (const row of rows) {
     if (row.keyEncryptionKeyId === to.id) continue

@@ -96,7 +96,7 @@ export class KeyUpkeep {
   /** What a resource is signed with has keys, also where the setting forgot it: its tokens depend on them. */
   async #learnAlgorithms(): Promise<void> {
     const { rotation, configured, log } = this.#options
-    const used = await algorithmsInUse(rotation.database.prisma)
+    const used = await algorithmsInUse(rotation.database.statements)
     const unlisted = used.filter((algorithm) => !configured.includes(algorithm))
     const news = unlisted.filter((algorithm) => !this.#algorithms.includes(algorithm))
     this.#algorithms = [...configured, ...unlisted]

@@ -1,4 +1,4 @@
-import type { Queryable } from '../database/open.ts'
+import type { Queryable, Statements } from '../database/open.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -36,7 +36,7 @@ const writeEveryMilliseconds = 10_000
 /** Days after which a verifier that did not come again is forgotten. */
 const rememberedDays = 30
 
-export function openVerifiers(database: Queryable, onFault: (error: unknown) => void): Verifiers {
+export function openVerifiers(database: Statements, onFault: (error: unknown) => void): Verifiers {
   let fetches = new Map<string, Fetch>()
 
   async function write(): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Clock } from '../clock.ts'
-import type { Database, Queryable } from '../database/open.ts'
+import type { Database, Statements } from '../database/open.ts'
 import type { OAuthError } from '../errors.ts'
 import { link } from './chain.ts'
 import { type CommitOutcome, Committer } from './commit.ts'
@@ -40,7 +40,7 @@ const countedRefusalsMilliseconds = 1_000
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { database, clock } = options
   const genesis = randomBytes(32)
-  const chain = await openChain(database.prisma, genesis, options.release)
+  const chain = await openChain(database.statements, genesis, options.release)
   let healthy = true
   const committer = new Committer({
     pool: database.commitPool,
@@ -103,7 +103,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
 
 /** A record inside somebody else's transaction: the change and what is said of it, together or not at all. */
 export async function appendRecords(
-  transaction: Queryable,
+  transaction: Statements,
   records: readonly AuditRecord[],
   release: string,
 ): Promise<void> {
@@ -114,10 +114,11 @@ export async function appendRecords(
   await transaction.$executeRaw`SELECT ledger_append(${json}::jsonb)`
 }
 
-async function openChain(database: Queryable, genesis: Buffer, release: string): Promise<number> {
-  const opened = await database.auditChain.create({
-    data: { genesis: new Uint8Array(genesis), openedBy: `${hostname()} ${process.pid} mintmark/${release}` },
-  })
+async function openChain(database: Statements, genesis: Buffer, release: string): Promise<number> {
+  const openedBy = `${hostname()} ${process.pid} mintmark/${release}`
+  const [opened] = await database.$queryRaw<{ chain: number }[]>`
+    INSERT INTO audit_chain (genesis, opened_by) VALUES (${genesis}, ${openedBy}) RETURNING chain`
+  if (opened === undefined) throw new Error('the database opened no chain')
   return opened.chain
 }
 

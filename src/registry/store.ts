@@ -1,5 +1,5 @@
 import type { NewSecret } from '../clients/secret.ts'
-import type { Queryable } from '../database/open.ts'
+import type { Queryable, Statements } from '../database/open.ts'
 import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import type { ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
@@ -51,9 +51,10 @@ export async function readResources(database: Queryable): Promise<Map<string, Re
 }
 
 /** The algorithms that resources name: what is signed with them must have keys, whatever else is configured. */
-export async function algorithmsInUse(database: Queryable): Promise<SigningAlgorithm[]> {
-  const rows = await database.resource.groupBy({ by: ['signingAlgorithm'] })
-  return rows.map(({ signingAlgorithm }) => signingAlgorithm as SigningAlgorithm)
+export async function algorithmsInUse(database: Statements): Promise<SigningAlgorithm[]> {
+  const rows = await database.$queryRaw<{ algorithm: SigningAlgorithm }[]>`
+    SELECT DISTINCT signing_algorithm AS algorithm FROM resource`
+  return rows.map(({ algorithm }) => algorithm)
 }
 
 export async function readClients(

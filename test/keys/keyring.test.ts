@@ -3,7 +3,7 @@ import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign,
 import fc from 'fast-check'
 import { compactVerify, decodeProtectedHeader, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
-import type { Queryable } from '../../src/database/open.ts'
+import type { Statements } from '../../src/database/open.ts'
 import { rawSignature } from '../../src/keys/algorithms.ts'
 import { Keyring, toSigner } from '../../src/keys/keyring.ts'
 import { keyEncryptionKey, seal } from '../../src/keys/seal.ts'
@@ -154,12 +154,12 @@ test('a reading that began before a key was revoked never overwrites one that be
   // What the table holds when the reading begins, told only when it is released.
   let stored = row
   const releases: (() => void)[] = []
-  const findMany = () => {
+  const readRows = () => {
     const read = [stored]
     return new Promise((resolve) => releases.push(() => resolve(read)))
   }
   const keyring = new Keyring({
-    database: { signingKey: { findMany } } as unknown as Queryable,
+    database: { $queryRaw: readRows } as unknown as Statements,
     keyEncryptionKeys: async () => [sealing],
     schedule,
     now: () => 400,
@@ -198,7 +198,7 @@ test('a running service that cannot open a new key still publishes it, and still
   let stored = [row]
   const unopened: string[] = []
   const keyring = new Keyring({
-    database: { signingKey: { findMany: async () => stored } } as unknown as Queryable,
+    database: { $queryRaw: async () => stored } as unknown as Statements,
     keyEncryptionKeys: async () => [sealing],
     schedule,
     now: () => 400,
@@ -221,7 +221,7 @@ test('a running service that cannot open a new key still publishes it, and still
 
 test('a start with a key that does not open is refused', async () => {
   const keyring = new Keyring({
-    database: { signingKey: { findMany: async () => [row] } } as unknown as Queryable,
+    database: { $queryRaw: async () => [row] } as unknown as Statements,
     keyEncryptionKeys: async () => [keyEncryptionKey(Buffer.alloc(32, 2))],
     schedule,
     now: () => 400,
