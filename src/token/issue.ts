@@ -194,7 +194,7 @@ function refusalRecord(
   proof: Proof | undefined,
 ): AuditRecord {
   const { otherClientId, grantType } = claimed
-  const odd = otherClientId !== undefined || (grantType !== undefined && grantType !== 'client_credentials')
+  const odd = otherClientId !== undefined || grantType !== undefined
   return {
     time: clock.nowMilliseconds(),
     type: 'token',

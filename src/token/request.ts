@@ -45,6 +45,7 @@ export interface Claimed {
   authenticationMethod?: string
   target?: string
   scope?: string
+  /** Any other than the one that is served. */
   grantType?: string
 }
 
@@ -285,7 +286,11 @@ function fillClaimed(claimed: Claimed, form: Form, authorization: Authorization 
   const target = values[RESOURCE] ?? values[AUDIENCE]
   if (target !== undefined) claimed.target = withoutSecret(target)
   if (values[SCOPE] !== undefined) claimed.scope = withoutSecret(values[SCOPE])
-  if (values[GRANT_TYPE] !== undefined) claimed.grantType = withoutSecret(values[GRANT_TYPE])
+  const grantType = values[GRANT_TYPE]
+  // The usual one needs no record, and no search.
+  if (grantType !== undefined && grantType !== 'client_credentials') {
+    claimed.grantType = withoutSecret(grantType)
+  }
 }
 
 /**
@@ -297,7 +302,11 @@ const secretParameter = /(?:client_secret|client_assertion|password)["']?\s*(?:[
 /** A whole secret, where an identifier or anything else was meant; its id is enough to know which. */
 const wholeSecret = /mm_([0-9A-Za-z]{8})[0-9A-Za-z]{49}/g
 
+/** Characters of the shortest text that either of them could find: `password=`. */
+const secretTextCharactersMin = 9
+
 export function withoutSecret(value: string): string {
+  if (value.length < secretTextCharactersMin) return value
   const at = value.search(secretParameter)
   return (at === -1 ? value : value.slice(0, at)).replace(wholeSecret, 'mm_$1…')
 }

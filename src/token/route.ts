@@ -40,7 +40,12 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     next()
   })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body))
+  // The form by its name as well: Fastify remembers the parser of a name, and looks for that of the rest each time.
+  app.addContentTypeParser(
+    ['application/x-www-form-urlencoded', '*'],
+    { parseAs: 'buffer' },
+    (_request, body, parsed) => parsed(null, body),
+  )
 
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const exchange = exchangeOf(request)
