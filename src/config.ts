@@ -17,6 +17,8 @@ import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './
 export interface Config {
   readonly host: string
   readonly port: number
+  /** Processes that serve. What is marked as "of one" below is then a share of what was set for all of them. */
+  readonly workers: number
   /** Undefined: the embedded database in `dataDirectory`. */
   readonly databaseUrl: string | undefined
   readonly dataDirectory: string
@@ -27,8 +29,11 @@ export interface Config {
   readonly tls: { readonly certificate: string; readonly privateKey: string } | undefined
   readonly trustedProxies: readonly string[]
   readonly registryClientsMax: number
+  /** Of one worker. */
   readonly argon2ParallelMax: number
+  /** Of one worker. */
   readonly failuresPerClientMax: number
+  /** Of one worker. */
   readonly failuresPerAddressMax: number
   readonly keyEncryptionKeyPrevious: Buffer | undefined
   readonly schedule: ScheduleSettings
@@ -62,6 +67,10 @@ interface Setting {
 const settings = {
   HOST: { schema: z.string().regex(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
   PORT: { schema: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
+  WORKERS: {
+    schema: wholeNumber(1, limits.workersMax),
+    must: `a whole number from 1 to ${limits.workersMax}`,
+  },
   DATABASE_URL: {
     schema: z.string().refine(namesDatabase),
     must: 'a URL like postgresql://user:password@host:5432/database',
@@ -155,6 +164,7 @@ export function readConfig(environment: Environment = process.env): Config {
   const read = <Name extends SettingName>(name: Name) => readSetting(environment, name)
   const host = read('HOST') ?? '127.0.0.1'
   const port = read('PORT') ?? 8080
+  const workers = read('WORKERS') ?? 1
   const databaseUrl = read('DATABASE_URL')
   const tls = pairOfTls(read('MINTMARK_TLS_CERTIFICATE'), read('MINTMARK_TLS_PRIVATE_KEY'))
   const plainAllowed = read('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
@@ -168,6 +178,7 @@ export function readConfig(environment: Environment = process.env): Config {
   return Object.freeze({
     host,
     port,
+    workers,
     databaseUrl,
     dataDirectory: resolve(read('MINTMARK_DATA_DIR') ?? 'data'),
     issuer: checkedIssuer(
@@ -178,11 +189,10 @@ export function readConfig(environment: Environment = process.env): Config {
     tls,
     trustedProxies: read('MINTMARK_TRUSTED_PROXIES') ?? [],
     registryClientsMax: read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
-    // One core stays free for everything that is not guessing; at least one verification must run.
-    argon2ParallelMax:
-      read('MINTMARK_ARGON2_PARALLEL_MAX') ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
-    failuresPerClientMax: read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30,
-    failuresPerAddressMax: read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100,
+    argon2ParallelMax: argon2Share(read('MINTMARK_ARGON2_PARALLEL_MAX'), workers),
+    // Connections go to the workers in turn, so a guesser who uses all of them has what was set, and no multiple.
+    failuresPerClientMax: Math.ceil((read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30) / workers),
+    failuresPerAddressMax: Math.ceil((read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100) / workers),
     keyEncryptionKeyPrevious: read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
     schedule: checkedSchedule({
       keyLifetimeSeconds: read('MINTMARK_KEY_LIFETIME_SECONDS') ?? 90 * 86_400,
@@ -194,6 +204,15 @@ export function readConfig(environment: Environment = process.env): Config {
     signingAlgorithms: read('MINTMARK_SIGNING_ALGORITHMS') ?? (['ES256'] as const),
     logLevel: read('MINTMARK_LOG_LEVEL') ?? 'info',
   })
+}
+
+/**
+ * Verifications that one worker may run at a time. Rounded down, because together they must leave a core for
+ * everything that is not guessing; but one must run. A process has four threads for them.
+ */
+function argon2Share(chosen: number | undefined, workers: number): number {
+  const share = Math.max(1, Math.floor((chosen ?? availableParallelism() - 1) / workers))
+  return chosen === undefined ? Math.min(4, share) : share
 }
 
 /** One variable, from itself or from the file that NAME_FILE names. An empty one counts as not set. */

@@ -115,6 +115,16 @@ export const limits = {
   /** Groups (reason and address) that refusals beyond that are counted in; the rest share one. */
   refusalGroupsMax: 100,
 
+  // ── Workers ──────────────────────────────────────────────────────────────────────────────────────
+  /** Processes that serve, under one primary. Each has a working set and six connections to the database. */
+  workersMax: 64,
+  /** Milliseconds until a worker that ended is replaced; each time it ends again soon, twice as many. */
+  workerRestartMilliseconds: 1_000,
+  /** Milliseconds that this grows to. A worker that ran for longer than that starts again with the least. */
+  workerRestartMillisecondsMax: 30_000,
+  /** Milliseconds, after the grace for requests under way, until a worker that has not ended is killed. */
+  workerEndMilliseconds: 5_000,
+
   // ── Shutting down ────────────────────────────────────────────────────────────────────────────────
   /** Milliseconds from SIGTERM until requests under way must have been answered. */
   shutdownGraceMilliseconds: 10_000,

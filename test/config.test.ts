@@ -1,11 +1,12 @@
 /** Every setting means what it says, or stops the start with one line that names it. No secret is ever in it. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Config, readConfig, settingNames } from '../src/config.ts'
 import { OperatorError } from '../src/errors.ts'
+import { certificate, privateKey } from './support/certificate.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -18,23 +19,6 @@ function fileOf(content: string): string {
   return path
 }
 
-/** Self-signed, for `mintmark-test`. Of no use to anybody. */
-const certificate = `-----BEGIN CERTIFICATE-----
-MIIBhjCCAS2gAwIBAgIUPgyPZrPzsPHIdhOv7Bz7JoU9lq4wCgYIKoZIzj0EAwIw
-GDEWMBQGA1UEAwwNbWludG1hcmstdGVzdDAgFw0yNjExMjIwNDIwNTRaGA8yMTI2
-MTAyOTA0MjA1NFowGDEWMBQGA1UEAwwNbWludG1hcmstdGVzdDBZMBMGByqGSM49
-AgEGCCqGSM49AwEHA0IABF8sHkslqYbgnHEiviqMTpIshVOLvy9GKgNaD2VV7ZaQ
-XuQCsm13tdpXIW72rINbGmrpy+3kCGenZO4XEa+rD9GjUzBRMB0GA1UdDgQWBBQu
-/7RdBCkmg5mD9K3ms7BOVUBoXzAfBgNVHSMEGDAWgBQu/7RdBCkmg5mD9K3ms7BO
-VUBoXzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIFvUtBbssQry
-xEkBRMjOy7Y7mUkf1MlmGW/3Nsvu0i60AiAz5HMATOfKRXnqEU4m/QS/kxGxeH1C
-+N+K58sl2hjARg==
------END CERTIFICATE-----`
-const privateKey = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmWunAmd4d4++avJs
-eA4UDi8sqO6LKJ9Td0vmhdr8atChRANCAARfLB5LJamG4JxxIr4qjE6SLIVTi78v
-RioDWg9lVe2WkF7kArJtd7XaVyFu9qyDWxpq6cvt5Ahnp2TuFxGvqw/R
------END PRIVATE KEY-----`
 /** A key of the same kind that belongs to no certificate here. */
 const strangersKey = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5Fgy4gZiKsiNZidv
@@ -65,6 +49,7 @@ describe('defaults', () => {
     expect(config).toEqual({
       host: '127.0.0.1',
       port: 8080,
+      workers: 1,
       databaseUrl: undefined,
       dataDirectory: resolve('data'),
       issuer: 'http://127.0.0.1:8080',
@@ -144,6 +129,8 @@ describe('what is accepted', () => {
     ['PORT', '80', { port: 80, issuer: 'http://127.0.0.1' }],
     ['PORT', '65535', { port: 65_535 }],
     ['PORT', '443', { port: 443, issuer: 'https://127.0.0.1' }, tls],
+    ['WORKERS', '1', { workers: 1 }],
+    ['WORKERS', '64', { workers: 64 }],
     ['DATABASE_URL', 'postgresql://a:b@db:5432/m', { databaseUrl: 'postgresql://a:b@db:5432/m' }],
     ['DATABASE_URL', 'postgres:///m?host=/run/p', { databaseUrl: 'postgres:///m?host=/run/p' }],
     ['MINTMARK_DATA_DIR', '/var/lib/mintmark', { dataDirectory: '/var/lib/mintmark' }],
@@ -199,9 +186,37 @@ describe('what is accepted', () => {
   })
 })
 
+describe('what bounds all workers together is shared out among them', () => {
+  const shares = (environment: Environment) => {
+    const { argon2ParallelMax, failuresPerClientMax, failuresPerAddressMax } = readConfig(environment)
+    return { argon2ParallelMax, failuresPerClientMax, failuresPerAddressMax }
+  }
+  const bounds = {
+    MINTMARK_ARGON2_PARALLEL_MAX: '6',
+    MINTMARK_FAILURES_PER_CLIENT_MAX: '30',
+    MINTMARK_FAILURES_PER_ADDRESS_MAX: '100',
+  }
+
+  test.each([
+    ['1', { argon2ParallelMax: 6, failuresPerClientMax: 30, failuresPerAddressMax: 100 }],
+    // Fewer verifications rather than more, or none of a machine's cores is left for tokens.
+    ['4', { argon2ParallelMax: 1, failuresPerClientMax: 8, failuresPerAddressMax: 25 }],
+    ['64', { argon2ParallelMax: 1, failuresPerClientMax: 1, failuresPerAddressMax: 2 }],
+  ])('among %s', (WORKERS, expected) => {
+    expect(shares({ ...bounds, WORKERS })).toEqual(expected)
+  })
+
+  test('by default too', () => {
+    expect(shares({ WORKERS: '2' })).toMatchObject({ failuresPerClientMax: 15, failuresPerAddressMax: 50 })
+    const cores = availableParallelism()
+    expect(readConfig({ WORKERS: String(cores) }).argon2ParallelMax).toBe(1)
+  })
+})
+
 const absurd: Readonly<Record<string, readonly string[]>> = {
   HOST: [' ', '127.0.0.1 ', 'a b', 'http://localhost', 'host/path', '[::1]', 'a\nb', 'localhost\n', 'ü', '*'],
   PORT: ['0', '65536', '-1', '+1', '8080.5', '8e3', '0x50', ' 80', '80\n', 'http', '１２', '9'.repeat(400)],
+  WORKERS: ['0', '65', '-1', '1.5', 'two', 'auto'],
   DATABASE_URL: [
     'db',
     'localhost:5432',

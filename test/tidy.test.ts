@@ -214,7 +214,7 @@ describe('imports', () => {
   }
 
   const isEntry = (path: string): boolean =>
-    ['src/cli/main.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
+    ['src/cli/main.ts', 'src/cli/worker.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
     /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
   const isTest = (path: string): boolean => path.endsWith('.test.ts') || path === 'test/support/postgres.ts'
 

@@ -26,6 +26,11 @@ export type Absence = 'create' | 'refuse'
 /** Milliseconds after which somebody who waits is told what for. */
 const silenceMilliseconds = 1_500
 
+/** Connections of the embedded server: a hundred for one process and the commands beside it, eight for each more. */
+function embeddedConnectionsMax(workers: number): number {
+  return 100 + 8 * (workers - 1)
+}
+
 /** @param report told what an operator should know, in whole sentences. */
 export async function openServer(
   config: Config,
@@ -50,7 +55,8 @@ export async function openServer(
         'it is with MINTMARK_DATA_DIR or DATABASE_URL.',
     )
   }
-  const embedded = await openEmbedded(dataDirectory, { report })
+  const settings = { max_connections: String(embeddedConnectionsMax(config.workers)) }
+  const embedded = await openEmbedded(dataDirectory, { report, settings })
   const description = `PostgreSQL ${embedded.serverVersion} in ${dataDirectory}`
   return { url: embedded.url, description, embedded: true, warnings: [], release: () => embedded.release() }
 }

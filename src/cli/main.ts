@@ -1,20 +1,18 @@
-import { type DatabaseFault, databaseFault } from '../database/faults.ts'
-import { OperatorError } from '../errors.ts'
 import { release } from '../release.ts'
 import { didYouMean } from '../suggest.ts'
 import { parseArguments } from './arguments.ts'
 import { auditList } from './audit.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './clients.ts'
 import { type Command, exitCodes, usageError } from './command.ts'
-import { Interrupted } from './connect.ts'
 import { clientsCreate } from './create-client.ts'
+import { explain } from './explain.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './help.ts'
 import { keysList } from './keys.ts'
 import { keysRevoke } from './keys-revoke.ts'
 import { keysRewrap } from './keys-rewrap.ts'
 import { keysRotate } from './keys-rotate.ts'
 import { migrate } from './migrate.ts'
-import { note, OutputClosed, print, watchOutput } from './output.ts'
+import { note, print, watchOutput } from './output.ts'
 import { resourcesList } from './resources.ts'
 import { secretsAdd, secretsList, secretsRevoke } from './secrets.ts'
 import { seed } from './seed.ts'
@@ -64,7 +62,9 @@ export async function main(given: readonly string[]): Promise<number> {
     await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
     return exitCodes.ok
   } catch (error) {
-    return explain(error)
+    const { message, exitCode } = explain(error)
+    if (message !== undefined) note(`mintmark: ${message}`)
+    return exitCode
   }
 }
 
@@ -109,39 +109,6 @@ function knownPrefix(words: readonly string[]): readonly string[] {
 
 function startsWith(path: readonly string[], prefix: readonly string[]): boolean {
   return prefix.every((word, index) => path[index] === word)
-}
-
-/** Says why it ended, in one line where the reason is known. @returns the exit code. */
-function explain(error: unknown): number {
-  if (error instanceof OutputClosed) return exitCodes.ok
-  if (error instanceof Interrupted) return error.exitCode
-  if (error instanceof OperatorError) {
-    note(`mintmark: ${error.message}`)
-    return error.exitCode
-  }
-  const fault = databaseFault(error)
-  if (fault !== undefined) {
-    note(`mintmark: ${describeFault(fault)}`)
-    return exitCodes.failed
-  }
-  note(
-    `mintmark: this should not have happened; please report it.\n${error instanceof Error ? error.stack : String(error)}`,
-  )
-  return exitCodes.failed
-}
-
-/** What an operator can mend, by SQLSTATE. */
-const remedies: Readonly<Record<string, string>> = {
-  '25006': 'It takes no writes: name the primary, or end its read-only mode.',
-  '42501': 'Give the role of DATABASE_URL the rights it lacks, or use the role that owns the tables.',
-  '53100': 'Make room on its disk.',
-  '55P03': 'Something else holds a lock; try again when it is done.',
-}
-
-function describeFault({ code, message, isAbsence }: DatabaseFault): string {
-  const said = /[.!?]$/.test(message) ? message : `${message}.`
-  const remedy = remedies[code] ?? (isAbsence ? 'Try again when it is back.' : 'Mend that and try again.')
-  return `The database refused: ${said} ${remedy}`
 }
 
 /**

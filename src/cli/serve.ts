@@ -1,10 +1,9 @@
 import { readConfig } from '../config.ts'
-import { createLog } from '../log.ts'
 import { release } from '../release.ts'
 import { defineCommand } from './command.ts'
 import { openServer, requireMigrated } from './connect.ts'
 import { Lifetime } from './lifetime.ts'
-import { runService } from './service.ts'
+import { createServiceLog, runService } from './service.ts'
 
 export const serve = defineCommand({
   path: ['serve'],
@@ -19,10 +18,11 @@ export const serve = defineCommand({
       'DATABASE_URL=postgresql://… MINTMARK_KEY_ENCRYPTION_KEY_FILE=/run/secrets/key bin/mintmark serve',
       'in production',
     ],
+    ['WORKERS=4 bin/mintmark serve', 'four processes on one port, for a machine with several cores'],
   ],
   async run() {
     const config = readConfig()
-    const log = createLog(config.logLevel)
+    const log = createServiceLog(config)
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
     const lifetime = new Lifetime(log)
     await lifetime.run(async () => {
@@ -30,12 +30,13 @@ export const serve = defineCommand({
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
       await requireMigrated(server.url)
-      const { baseUrl } = await runService(config, server, log, lifetime, report)
+      const baseUrl = await runService(config, server, log, lifetime, report)
       const fields = {
         event: 'listening',
         url: baseUrl,
         issuer: config.issuer,
         release,
+        workers: config.workers,
         database: server.description,
       }
       log.info(fields, `listening on ${baseUrl}`)

@@ -11,7 +11,6 @@ import { type Database, openDatabase } from '../database/open.ts'
 import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 import { shellQuoted } from '../keys/key-encryption-key.ts'
-import { createLog } from '../log.ts'
 import { replacePrivateFile } from '../private-file.ts'
 import { applySeed } from '../registry/seed.ts'
 import { readSeedFile } from '../registry/seed-file.ts'
@@ -20,7 +19,7 @@ import { defineCommand } from './command.ts'
 import { openServer } from './connect.ts'
 import { Lifetime } from './lifetime.ts'
 import { note, print } from './output.ts'
-import { runService } from './service.ts'
+import { createServiceLog, runService } from './service.ts'
 
 const exampleFile = fileURLToPath(new URL('../../prisma/clients.example.yaml', import.meta.url))
 
@@ -42,7 +41,7 @@ export const start = defineCommand({
   async run(options) {
     const config = readConfig()
     const destination = new HeldOutput()
-    const log = createLog(config.logLevel, destination)
+    const log = createServiceLog(config, destination)
     const lifetime = new Lifetime(log)
     // Beside the steps while there are any; later on it belongs into the log like everything else.
     const report = (message: string): void =>
@@ -59,17 +58,15 @@ export const start = defineCommand({
       if (pending.length > 0) await step('database migrated', () => migrate(server.url))
       const database = openDatabase(server.url)
       let block: string
-      let baseUrl: string
       try {
         if (!options['no-seed'] && (await isRegistryEmpty(database.prisma))) {
           await step('example clients created', () => seedExamples(config, database))
         }
-        const running = await step(
+        const baseUrl = await step(
           'service',
           () => runService(config, server, log, lifetime, report),
-          (service) => `listening on ${service.baseUrl}`,
+          (url) => `listening on ${url}${config.workers === 1 ? '' : `, ${config.workers} workers`}`,
         )
-        baseUrl = running.baseUrl
         block = await firstSteps(config, database, baseUrl)
       } finally {
         await database.close()

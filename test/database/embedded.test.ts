@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 import { type EmbeddedDatabase, type EmbeddedOptions, openEmbedded } from '../../src/database/embedded.ts'
+import { isRunning } from '../support/process.ts'
 
 const isRoot = process.getuid?.() === 0
 const moduleUrl = new URL('../../src/database/embedded.ts', import.meta.url).href
@@ -34,17 +35,6 @@ async function open(dataDirectory: string, options: EmbeddedOptions = {}): Promi
 
 function serverProcessId(database: EmbeddedDatabase): number {
   return Number.parseInt(readFileSync(join(database.directory, 'postmaster.pid'), 'utf8'), 10)
-}
-
-/** A process is gone once nobody runs under its number; one that waits to be reaped by init still counts. */
-function isRunning(processId: number): boolean {
-  try {
-    process.kill(processId, 0)
-  } catch {
-    return false
-  }
-  // A zombie runs nothing any more.
-  return process.platform !== 'linux' || readFileSync(`/proc/${processId}/cmdline`, 'utf8') !== ''
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {

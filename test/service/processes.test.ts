@@ -2,8 +2,16 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
-import { runCommand, type ServiceProcess, serve, startCommand } from '../support/process.ts'
-import { registerClient, requestToken, type TestClient } from '../support/service.ts'
+import { recorded, stall, startLoad } from '../support/load.ts'
+import {
+  environmentOf,
+  runCommand,
+  type ServiceProcess,
+  serve,
+  startCommand,
+  startProcess,
+} from '../support/process.ts'
+import { freePort, registerClient, requestToken, type TestClient } from '../support/service.ts'
 
 /** The service as processes: killed in the middle, ended in order, and two of them on one database. */
 
@@ -17,63 +25,13 @@ beforeAll(async () => {
 
 afterAll(() => database.drop())
 
-interface Load {
-  /** The `jti` of every token that a caller read to its end. */
-  readonly tokens: Set<string>
-  readonly statuses: number[]
-  /** Requests that got no answer. */
-  broken: number
-  stop(): Promise<void>
-}
-
-/** Asks for tokens without pause, `callers` at a time, until stopped. */
-function startLoad(url: string, callers = 32): Load {
-  let stopped = false
-  const load: Load = {
-    tokens: new Set(),
-    statuses: [],
-    broken: 0,
-    async stop() {
-      stopped = true
-      await Promise.all(calling)
-    },
-  }
-  async function call(): Promise<void> {
-    while (!stopped) {
-      try {
-        const response = await requestToken(url, client)
-        const answer = (await response.json()) as { access_token?: string }
-        load.statuses.push(response.status)
-        if (answer.access_token !== undefined) load.tokens.add(jtiOf(answer.access_token))
-      } catch {
-        load.broken += 1
-        await sleep(5)
-      }
-    }
-  }
-  const calling = Array.from({ length: callers }, call)
-  return load
-}
-
-function jtiOf(token: string): string {
-  return JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).jti
-}
-
-async function recorded(tokens: ReadonlySet<string>): Promise<number> {
-  const rows = await database.query(
-    `SELECT jti FROM audit_record WHERE outcome = 'issued' AND jti = ANY($1)`,
-    [[...tokens]],
-  )
-  return rows.length
-}
-
 test('killed with SIGKILL in the middle of load, twenty times: no token without its record', {
   timeout: 120_000,
 }, async () => {
   const seen = new Set<string>()
   for (let round = 0; round < 20; round += 1) {
     const service = await serve(database.url, { MINTMARK_LOG_LEVEL: 'silent' })
-    const load = startLoad(service.url)
+    const load = startLoad(service.url, client)
     // Until it is warm, and then to some moment inside a commit.
     while (load.tokens.size < 20) await sleep(5)
     await sleep(randomInt(0, 120))
@@ -83,21 +41,38 @@ test('killed with SIGKILL in the middle of load, twenty times: no token without 
     for (const token of load.tokens) seen.add(token)
   }
   expect(seen.size).toBeGreaterThan(20 * 20)
-  expect(await recorded(seen)).toBe(seen.size)
+  expect(await recorded(database, seen)).toBe(seen.size)
 })
 
 test('SIGTERM under load: every request that was taken is answered, and the chain is closed', async () => {
   const service = await serve(database.url)
-  const load = startLoad(service.url)
+  const load = startLoad(service.url, client)
   while (load.tokens.size < 200) await sleep(5)
   expect(await service.end('SIGTERM')).toBe(0)
   await load.stop()
   expect(new Set(load.statuses)).toEqual(new Set([200]))
-  expect(await recorded(load.tokens)).toBe(load.tokens.size)
+  expect(await recorded(database, load.tokens)).toBe(load.tokens.size)
   const [last] = await database.query(
     'SELECT type, outcome FROM audit_record WHERE chain = (SELECT max(chain) FROM audit_chain) ORDER BY seq DESC LIMIT 1',
   )
   expect(last).toEqual({ type: 'service', outcome: 'stopped' })
+})
+
+test('SIGTERM, and then the launcher goes away too: what is under way is answered all the same', async () => {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const environment = environmentOf(database.url, { PORT: String(port) })
+  const service = await startProcess(['serve'], { url, environment, hasChannel: true }, (output) =>
+    output.includes('"event":"listening"'),
+  )
+  const request = await stall(url)
+  const ended = service.end('SIGTERM')
+  while (!service.output().includes('"event":"closing"')) await sleep(5)
+  service.child.disconnect()
+  // Time for a service that has misunderstood it.
+  await sleep(200)
+  expect(await request.finish()).toMatch(/^HTTP\/1\.1 401 /)
+  expect(await ended).toBe(0)
 })
 
 describe('two processes on one database', () => {
@@ -137,7 +112,7 @@ describe('two processes on one database', () => {
   })
 
   test('after `clients disable` has returned, neither issues one more token', async () => {
-    const loads = [startLoad(first.url, 8), startLoad(second.url, 8)]
+    const loads = [startLoad(first.url, client, 8), startLoad(second.url, client, 8)]
     while (loads.some((load) => load.tokens.size < 50)) await sleep(5)
     // The command blocks this thread, and with it the callers; what was under way in the services goes on.
     const result = runCommand(database.url, ['clients', 'disable', client.clientId])

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './service.ts'
 
@@ -18,7 +19,7 @@ export interface ServiceProcess {
 /** One key-encryption key for all processes of a test run, as replicas share one. */
 export const sharedKey = randomBytes(32).toString('base64')
 
-function environmentOf(databaseUrl: string, more: Record<string, string> = {}): NodeJS.ProcessEnv {
+export function environmentOf(databaseUrl: string, more: Record<string, string> = {}): NodeJS.ProcessEnv {
   return {
     PATH: process.env['PATH'],
     DATABASE_URL: databaseUrl,
@@ -30,24 +31,45 @@ function environmentOf(databaseUrl: string, more: Record<string, string> = {}): 
 /** `serve` as a process of its own, ready to answer. */
 export async function serve(databaseUrl: string, more: Record<string, string> = {}): Promise<ServiceProcess> {
   const port = await freePort()
-  const child = spawn(process.execPath, [...nodeArguments, 'serve'], {
-    env: environmentOf(databaseUrl, { PORT: String(port), ...more }),
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const url = `http://127.0.0.1:${port}`
+  const environment = environmentOf(databaseUrl, { PORT: String(port), ...more })
+  return await startProcess(['serve'], { url, environment }, async () => {
+    const response = await fetch(`${url}/readyz`).catch(() => undefined)
+    return response?.ok === true
+  })
+}
+
+export interface ProcessOptions {
+  readonly url: string
+  readonly environment: NodeJS.ProcessEnv
+  /** Whether it leads a group of processes, as a terminal's jobs do. Nothing ends it when the tests are interrupted. */
+  readonly leadsGroup?: boolean
+  /** Whether it has a channel to us, as the launcher gives it one. */
+  readonly hasChannel?: boolean
+}
+
+/** `serve` or `start` as a process of its own. */
+export async function startProcess(
+  commandArguments: readonly string[],
+  { url, environment, leadsGroup = false, hasChannel = false }: ProcessOptions,
+  isReady: (output: string) => boolean | Promise<boolean>,
+): Promise<ServiceProcess> {
+  const child = spawn(process.execPath, [...nodeArguments, ...commandArguments], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe', ...(hasChannel ? ['ipc' as const] : [])],
+    detached: leadsGroup,
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk
     })
   }
   const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? code))
   })
-  const url = `http://127.0.0.1:${port}`
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`serve ended with ${child.exitCode}:\n${output}`)
-    const response = await fetch(`${url}/readyz`).catch(() => undefined)
-    if (response?.ok === true) break
+  while (!(await isReady(output))) {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}:\n${output}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   return {
@@ -58,6 +80,17 @@ export async function serve(databaseUrl: string, more: Record<string, string> = 
       child.kill(signal)
       return await ended
     },
+  }
+}
+
+/** Whether somebody runs under this number. One that waits to be reaped by init still has its number. */
+export function isRunning(processId: number): boolean {
+  try {
+    process.kill(processId, 0)
+    // A zombie runs nothing any more.
+    return process.platform !== 'linux' || readFileSync(`/proc/${processId}/cmdline`, 'utf8') !== ''
+  } catch {
+    return false
   }
 }
 

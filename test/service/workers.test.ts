@@ -1,0 +1,378 @@
+/**
+ * `WORKERS`: several processes behind one port are one service. They share its load and its bounds, one that
+ * dies is replaced, they end together and in order, and nothing of them is left behind.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import tls from 'node:tls'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { command, scratch } from '../cli/command.ts'
+import { certificate, privateKey } from '../support/certificate.ts'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { recorded, stall, startLoad } from '../support/load.ts'
+import {
+  environmentOf,
+  isRunning,
+  runCommand,
+  type ServiceProcess,
+  sharedKey,
+  startProcess,
+} from '../support/process.ts'
+import { basic, freePort, registerClient, requestToken, type TestClient } from '../support/service.ts'
+
+let database: FreshDatabase
+let client: TestClient
+const started: ServiceProcess[] = []
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  client = await registerClient(database)
+})
+
+afterEach(async () => {
+  for (const service of started.splice(0)) {
+    // Of a group whose leader is gone, whoever is left.
+    if (leftOf(service).length > 0) process.kill(-(service.child.pid as number), 'SIGKILL')
+    await until(() => leftOf(service).length === 0)
+  }
+})
+
+afterAll(() => database.drop())
+
+/** `serve` with workers, all of them ready. */
+async function serveWith(workers: number, more: Record<string, string> = {}): Promise<ServiceProcess> {
+  const port = String(await freePort())
+  const environment = environmentOf(database.url, { PORT: port, WORKERS: String(workers), ...more })
+  return await startGroup('serve', environment, (output) => output.includes('"event":"listening"'))
+}
+
+/** Ended after the test, with all its workers, if it does not end in it. */
+async function startGroup(
+  name: 'serve' | 'start',
+  environment: NodeJS.ProcessEnv,
+  isReady: (output: string) => boolean,
+): Promise<ServiceProcess> {
+  const url = `http://127.0.0.1:${environment['PORT']}`
+  const service = await startProcess([name], { url, environment, leadsGroup: true }, isReady)
+  started.push(service)
+  return service
+}
+
+type Line = Readonly<Record<string, unknown>>
+
+/** Of its log, what is about one event. Each line must be one JSON object, whichever process wrote it. */
+function linesOf(service: ServiceProcess, event: string): Line[] {
+  const complete = service.output().slice(0, service.output().lastIndexOf('\n'))
+  const lines = complete.split('\n').filter((line) => line.includes(`"event":"${event}"`))
+  return lines.map((line) => JSON.parse(line))
+}
+
+/** The process ids of the workers that ever were ready, in that order. */
+const workersOf = (service: ServiceProcess): number[] =>
+  linesOf(service, 'worker_ready').map((line) => Number(line['workerProcessId']))
+
+/** Which of its processes still run. */
+const leftOf = (service: ServiceProcess): number[] =>
+  [service.child.pid as number, ...workersOf(service)].filter(isRunning)
+
+/** Waits for what must come; the test's own timeout is the only one. */
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(20)
+}
+
+/** What the chain of each process says last. */
+async function chainEnds(processIds: readonly number[]): Promise<unknown[]> {
+  const rows = await database.query(
+    `SELECT DISTINCT ON (chain) type || ' ' || outcome AS said
+       FROM audit_record JOIN audit_chain USING (chain)
+      WHERE split_part(opened_by, ' ', 2)::int = ANY($1) ORDER BY chain, seq DESC`,
+    [processIds],
+  )
+  return rows.map(({ said }) => said)
+}
+
+describe('two workers', () => {
+  test('both answer on one port, with a chain each, and the log says which line is whose', async () => {
+    const service = await serveWith(2)
+    const workers = workersOf(service)
+    expect(new Set([...workers, service.child.pid]).size).toBe(3)
+    const load = startLoad(service.url, client)
+    await until(() => load.tokens.size > 500)
+    await load.stop()
+    expect(new Set(load.statuses)).toEqual(new Set([200]))
+    const chains = await database.query<{ openedBy: string }>(
+      `SELECT opened_by AS "openedBy" FROM audit_chain
+        WHERE chain IN (SELECT chain FROM audit_record WHERE jti = ANY($1))`,
+      [[...load.tokens]],
+    )
+    expect(chains.map(({ openedBy }) => Number(openedBy.split(' ')[1])).sort()).toEqual(workers.toSorted())
+
+    expect(() =>
+      service
+        .output()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).not.toThrow()
+    const requests = linesOf(service, 'request')
+    expect(requests.length).toBeGreaterThan(500)
+    expect(new Set(requests.map((line) => line['processId']))).toEqual(new Set(workers))
+    expect(new Set(requests.map((line) => line['requestId'])).size).toBe(requests.length)
+    expect(linesOf(service, 'listening')).toMatchObject([{ processId: service.child.pid, workers: 2 }])
+    expect(await service.end('SIGTERM')).toBe(0)
+  })
+
+  test('share one bound on guesses, so that two are worth no more of them', async () => {
+    const service = await serveWith(2, { MINTMARK_FAILURES_PER_CLIENT_MAX: '6' })
+    const statuses: number[] = []
+    for (let guess = 0; guess < 30; guess += 1) {
+      const response = await fetch(`${service.url}/token`, {
+        method: 'POST',
+        // A connection for each, so that each goes to the next worker.
+        headers: { authorization: basic('somebody', `guess-${guess}`), connection: 'close' },
+        body: new URLSearchParams({ grant_type: 'client_credentials' }),
+      })
+      await response.text()
+      statuses.push(response.status)
+    }
+    expect(statuses.filter((status) => status !== 429)).toEqual(Array.from({ length: 6 }, () => 401))
+    expect(await service.end('SIGTERM')).toBe(0)
+  })
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'resume a session of %s that the other one began',
+    async (version) => {
+      const service = await serveWith(2, {
+        MINTMARK_TLS_CERTIFICATE: certificate,
+        MINTMARK_TLS_PRIVATE_KEY: privateKey,
+      })
+      const port = Number(new URL(service.url).port)
+      const first = await greet(port, version)
+      expect(first.resumed).toBe(false)
+      let other = await greet(port, version, first.session)
+      while (other.worker === first.worker) other = await greet(port, version, first.session)
+      expect(other.resumed).toBe(true)
+      expect(await service.end('SIGTERM')).toBe(0)
+    },
+  )
+})
+
+interface Greeting {
+  /** What its request ids begin with: each process has its own. */
+  readonly worker: string
+  readonly resumed: boolean
+  readonly session: Buffer
+}
+
+/** One request over a TLS connection of its own. */
+function greet(port: number, version: tls.SecureVersion, session?: Buffer): Promise<Greeting> {
+  return new Promise((resolve, reject) => {
+    const limits = { minVersion: version, maxVersion: version }
+    const resumption = session === undefined ? {} : { session }
+    const socket = tls.connect({
+      port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ...limits,
+      ...resumption,
+    })
+    let answer = ''
+    let latest: Buffer | undefined
+    socket.on('session', (given) => {
+      latest = given
+    })
+    socket.on('error', reject).on('data', (chunk) => {
+      answer += String(chunk)
+    })
+    socket.on('end', () => {
+      const [, requestId = ''] = /x-request-id: (\S+)/i.exec(answer) ?? []
+      const worker = requestId.slice(0, requestId.lastIndexOf('-'))
+      resolve({ worker, resumed: socket.isSessionReused(), session: latest ?? session ?? Buffer.alloc(0) })
+    })
+    socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  })
+}
+
+describe('a worker that ends', () => {
+  test('killed under load: it is replaced, the service goes on, no token lacks its record', async () => {
+    const service = await serveWith(2)
+    const load = startLoad(service.url, client)
+    for (let round = 0; round < 3; round += 1) {
+      await until(() => linesOf(service, 'worker_ready').length === 2 + round)
+      const before = load.tokens.size
+      await until(() => load.tokens.size > before + 100)
+      // Whoever is at work now: connections that break go to those who are left, and stay there.
+      const victim = Number(linesOf(service, 'request').at(-1)?.['processId'])
+      process.kill(victim, 'SIGKILL')
+      await until(() => linesOf(service, 'worker_ended').length === round + 1)
+      expect(linesOf(service, 'worker_ended').at(-1)).toMatchObject({
+        workerProcessId: victim,
+        signal: 'SIGKILL',
+        code: null,
+      })
+    }
+    await until(() => linesOf(service, 'worker_ready').length === 5)
+    await load.stop()
+    expect(new Set(load.statuses)).toEqual(new Set([200]))
+    expect(await recorded(database, load.tokens)).toBe(load.tokens.size)
+    expect(await service.end('SIGTERM')).toBe(0)
+  })
+
+  test('before it could take a connection: the connection is closed, and nobody waits for it for ever', async () => {
+    const service = await serveWith(2)
+    const [worker = 0] = workersOf(service)
+    process.kill(worker, 'SIGSTOP')
+    // It is handed one of these, does not answer, and is handed no other.
+    const requests = Array.from({ length: 3 }, () =>
+      fetch(`${service.url}/livez`, { headers: { connection: 'close' } }),
+    )
+    let answered = 0
+    for (const request of requests) request.then(() => (answered += 1)).catch(() => {})
+    await until(() => answered === 2)
+    process.kill(worker, 'SIGKILL')
+    const outcomes = (await Promise.allSettled(requests)).map(({ status }) => status)
+    expect(outcomes.toSorted()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+    expect(await service.end('SIGTERM')).toBe(0)
+  })
+
+  test('asked to with SIGTERM: it answers what it has, and is replaced', async () => {
+    const service = await serveWith(2)
+    const load = startLoad(service.url, client)
+    await until(() => load.tokens.size > 200)
+    const [worker = 0] = workersOf(service)
+    process.kill(worker, 'SIGTERM')
+    await until(() => linesOf(service, 'worker_ready').length === 3)
+    await load.stop()
+    expect(new Set(load.statuses)).toEqual(new Set([200]))
+    expect(linesOf(service, 'worker_ended')).toMatchObject([{ workerProcessId: worker, code: 0 }])
+    expect(await chainEnds([worker])).toEqual(['service stopped'])
+    expect(await service.end('SIGTERM')).toBe(0)
+  })
+})
+
+describe('the end', () => {
+  test('SIGTERM under load: every request that was taken is answered, and nobody is left', async () => {
+    const service = await serveWith(2)
+    const load = startLoad(service.url, client)
+    await until(() => load.tokens.size > 200)
+    expect(await service.end('SIGTERM')).toBe(0)
+    expect(leftOf(service)).toEqual([])
+    await load.stop()
+    expect(new Set(load.statuses)).toEqual(new Set([200]))
+    expect(await recorded(database, load.tokens)).toBe(load.tokens.size)
+    expect(await chainEnds(workersOf(service))).toEqual(['service stopped', 'service stopped'])
+    expect(linesOf(service, 'worker_ended')).toEqual([])
+  })
+
+  test('Ctrl-C reaches every process of the terminal, and ends them in order all the same', async () => {
+    const service = await serveWith(2)
+    const load = startLoad(service.url, client)
+    await until(() => load.tokens.size > 200)
+    process.kill(-(service.child.pid as number), 'SIGINT')
+    expect(await service.end('SIGCONT')).toBe(0)
+    await load.stop()
+    expect(new Set(load.statuses)).toEqual(new Set([200]))
+    expect(await chainEnds(workersOf(service))).toEqual(['service stopped', 'service stopped'])
+    expect(linesOf(service, 'closed')).toHaveLength(3)
+  })
+
+  test('a second signal waits for nobody, and leaves nobody behind', async () => {
+    const service = await serveWith(2)
+    // Enough of them for both.
+    const stalled = await Promise.all(Array.from({ length: 4 }, () => stall(service.url)))
+    service.child.kill('SIGTERM')
+    await until(() => linesOf(service, 'closing').length === 3)
+    expect(await service.end('SIGTERM')).toBe(1)
+    await until(() => leftOf(service).length === 0)
+    for (const { socket } of stalled) socket.destroy()
+  })
+
+  test('a killed primary: its workers answer what they have, and end by themselves', async () => {
+    const service = await serveWith(2)
+    const load = startLoad(service.url, client)
+    await until(() => load.tokens.size > 200)
+    expect(await service.end('SIGKILL')).toBe('SIGKILL')
+    await until(() => leftOf(service).length === 0)
+    await load.stop()
+    expect(new Set(load.statuses)).toEqual(new Set([200]))
+    expect(await recorded(database, load.tokens)).toBe(load.tokens.size)
+    expect(await chainEnds(workersOf(service))).toEqual(['service stopped', 'service stopped'])
+  })
+})
+
+describe('the embedded database', () => {
+  const files = scratch()
+  afterAll(() => files.remove())
+
+  test('is held while anybody needs it, by whoever is left, and makes one first key', async () => {
+    const port = await freePort()
+    const directory = files.path('data')
+    const environment = { MINTMARK_DATA_DIR: directory, PORT: String(port), WORKERS: '2' }
+    const isReady = (output: string) => output.includes('jwks.json\n') && output.includes('worker_ready')
+    const start = () => startGroup('start', environment, isReady)
+    const serverFile = `${directory}/postgres/postmaster.pid`
+
+    const first = await start()
+    expect(first.output()).toContain(`listening on ${first.url}, 2 workers`)
+    const example = {
+      clientId: 'billing',
+      secret: readFileSync(`${directory}/billing.secret`, 'utf8').trim(),
+    }
+    expect((await requestToken(first.url, example)).status).toBe(200)
+    const keys = await command(environment, 'keys', 'list', '--json')
+    expect(JSON.parse(keys.stdout).keys, keys.stdout).toHaveLength(1)
+    expect(await first.end('SIGTERM')).toBe(0)
+    expect(existsSync(serverFile)).toBe(false)
+
+    const second = await start()
+    expect((await requestToken(second.url, example)).status).toBe(200)
+    expect(existsSync(serverFile)).toBe(true)
+    expect(await second.end('SIGKILL')).toBe('SIGKILL')
+    await until(() => leftOf(second).length === 0)
+    expect(existsSync(serverFile)).toBe(false)
+  })
+})
+
+describe('a start that fails says why once, and ends as with one process', () => {
+  const failure = (workers: number, more: Record<string, string>) =>
+    runCommand(database.url, ['serve'], {
+      WORKERS: String(workers),
+      MINTMARK_LOG_LEVEL: 'silent',
+      ...more,
+    })
+
+  test('a number that makes no sense', async () => {
+    for (const WORKERS of ['0', '65', '-1', '1.5', 'two']) {
+      const { code, stderr } = failure(1, { WORKERS })
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: `mintmark: WORKERS: must be a whole number from 1 to 64; it is "${WORKERS}".\n`,
+      })
+    }
+  })
+
+  test('a port in use', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { port } = server.address() as { port: number }
+    const alone = failure(1, { PORT: String(port) })
+    expect(alone).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^mintmark: PORT: .* in use\. .*\n$/),
+    })
+    expect(failure(3, { PORT: String(port) })).toEqual(alone)
+    server.close()
+  })
+
+  test('another key-encryption key than the one that sealed the keys', async () => {
+    expect(sharedKey).not.toContain('AAAAAAAA')
+    const wrong = { PORT: String(await freePort()), MINTMARK_KEY_ENCRYPTION_KEY: 'A'.repeat(43) }
+    const alone = failure(1, wrong)
+    expect(alone).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^mintmark: .* no key was made.*\n$/),
+    })
+    expect(failure(3, wrong)).toEqual(alone)
+  })
+})
