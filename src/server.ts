@@ -40,8 +40,6 @@ export interface Service {
   readonly app: FastifyInstance
   readonly database: Database
   readonly keyring: Keyring
-  /** Whether this start made the very first signing key. */
-  readonly firstKeyMade: boolean
   /** Stops accepting, answers what is under way, writes what is noted, and lets go of the database. */
   close(): Promise<void>
 }
@@ -96,7 +94,6 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       app,
       database,
       keyring,
-      firstKeyMade: keys.firstKeyMade,
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
@@ -155,10 +152,9 @@ async function openRegistryAndKeys(
       throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
     }
     await keyring.load()
-    const firstKeyMade = keyring.keys.length === 0
     const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, log })
     await upkeep.open()
-    return { clockGuard, registry, keyring, upkeep, firstKeyMade }
+    return { clockGuard, registry, keyring, upkeep }
   } catch (error) {
     await registry.close()
     throw error
