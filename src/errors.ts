@@ -135,6 +135,7 @@ export const refusals = {
     'Too many failed attempts from this address. Try again after Retry-After.',
     429,
   ),
+  overloaded: capacity,
   verification_queue_full: capacity,
   commit_queue_full: capacity,
   registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),

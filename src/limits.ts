@@ -18,6 +18,11 @@ export const limits = {
   headersTimeoutSeconds: 10,
   /** Seconds until a whole request must have arrived. A form of a kilobyte needs milliseconds. */
   requestTimeoutSeconds: 15,
+  /**
+   * Token requests that one process has under way; more are refused with 503 before their body is read. At 10,000
+   * tokens a second these are a fifth of a second of work: past it everybody would wait, and none would be faster.
+   */
+  requestsUnderWayMax: 2_000,
   /** Milliseconds between two sweeps for connections past those two limits. */
   connectionCheckIntervalMilliseconds: 1_000,
   /** Seconds an idle connection stays open. A TLS handshake costs ten tokens, so callers keep theirs. */

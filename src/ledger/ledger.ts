@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Clock } from '../clock.ts'
 import type { Database, Statements } from '../database/open.ts'
-import type { OAuthError } from '../errors.ts'
+import type { OAuthError, RefusalReason } from '../errors.ts'
 import { link } from './chain.ts'
 import { type CommitOutcome, Committer } from './commit.ts'
 import type { AuditRecord } from './record.ts'
@@ -131,10 +131,14 @@ function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: st
   }
 }
 
-/** Whether an error says that the database cannot take a record now; then one more attempt would only take time. */
-export function isDatabaseFault(error: OAuthError): boolean {
-  const { reason } = error
-  return (
-    reason === 'ledger_unavailable' || reason === 'commit_queue_full' || reason === 'registry_unavailable'
-  )
+const countedReasons: ReadonlySet<RefusalReason> = new Set([
+  'overloaded',
+  'commit_queue_full',
+  'ledger_unavailable',
+  'registry_unavailable',
+])
+
+/** Whether a refusal is only counted: its own record would wait for what there is too little of. */
+export function isOnlyCounted({ reason }: OAuthError): boolean {
+  return countedReasons.has(reason)
 }

@@ -2,7 +2,7 @@ import type { SecretUses } from '../clients/secret-uses.ts'
 import type { Clock } from '../clock.ts'
 import { OAuthError } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
-import { isDatabaseFault, type Ledger } from '../ledger/ledger.ts'
+import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import { limits } from '../limits.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -173,7 +173,7 @@ export async function recordRefusal(
 ): Promise<OAuthError> {
   const refusal = error instanceof OAuthError ? error : new OAuthError('internal_error', { cause: error })
   const record = refusalRecord(edges.clock, origin, claimed, refusal, proof)
-  if (isDatabaseFault(refusal)) {
+  if (isOnlyCounted(refusal)) {
     edges.ledger.count(record)
     return refusal
   }

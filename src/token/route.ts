@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError, type RefusalReason } from '../errors.ts'
+import { limits } from '../limits.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
 import { type Claimed, withoutSecret } from './request.ts'
@@ -34,10 +35,12 @@ declare module 'fastify' {
 export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, done: () => void): void {
   const headers = Object.entries({ ...options.constantHeaders, ...answerHeaders }).flat()
   app.decorateRequest('exchange', undefined)
+  // Those whose body has arrived: whoever sends one slowly holds nobody up.
+  let underWay = 0
   // Now, because a socket that was reset meanwhile no longer says who it was.
   app.addHook('onRequest', (request, _reply, next) => {
     request.exchange = { origin: originOf(request), claimed: {}, asked: false }
-    next()
+    next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
   })
   app.removeAllContentTypeParsers()
   // The form by its name as well: Fastify remembers the parser of a name, and looks for that of the rest each time.
@@ -66,7 +69,10 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       exchange.asked = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const raw = { rawHeaders: request.raw.rawHeaders, body }
-      const issued = await issueToken(options, raw, exchange.origin, exchange.claimed)
+      underWay += 1
+      const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
+        underWay -= 1
+      })
       options.logRequest({ ...eventOf(request, reply, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Tokens are base64url and scopes have no quotes or backslashes (RFC 6749 §3.3): nothing to escape.

@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { generateSecret } from '../../src/clients/secret.ts'
 import { limits } from '../../src/limits.ts'
@@ -96,6 +97,54 @@ test('five hundred wrong guesses at once: the excess is refused at once, and a g
   }
 })
 
+test('more requests than can be under way are refused at once, counted, and those before them served', async () => {
+  const open = await startService()
+  const holder = new pg.Client({ connectionString: open.database.url })
+  await holder.connect()
+  try {
+    const good = await registerClient(open.database)
+    expect((await requestToken(open.url, good)).status).toBe(200)
+    const excess = 300
+    // The lock that every commit shares: nobody's request comes to an end while somebody else has it.
+    await holder.query('SELECT pg_advisory_lock(1296649043, 1)')
+    const connections = 25
+    const each = (limits.requestsUnderWayMax + excess) / connections
+    const answers = Array.from({ length: connections }, () => pipeline(open.url, good, each))
+    const refused = () => open.log().split('"reason":"overloaded"').length - 1
+    // Of each connection one may have been let in whose body had not been read yet.
+    const least = excess - connections
+    await expect.poll(refused, { timeout: 20_000, interval: 10 }).toBeGreaterThanOrEqual(least)
+    await holder.query('SELECT pg_advisory_unlock(1296649043, 1)')
+    const text = (await Promise.all(answers)).join('')
+    expect(text.split('HTTP/1.1 ').length - 1).toBe(limits.requestsUnderWayMax + excess)
+    expect(text.split('HTTP/1.1 503').length - 1).toBeGreaterThanOrEqual(least)
+    expect(text).toContain('retry-after: 1')
+    expect((await requestToken(open.url, good)).status).toBe(200)
+    await expect
+      .poll(
+        async () =>
+          await open.database.query(
+            `SELECT sum(count)::int AS refused FROM audit_record WHERE reason = 'overloaded'`,
+          ),
+        { timeout: 10_000 },
+      )
+      .toEqual([{ refused: refused() }])
+  } finally {
+    await holder.end()
+    await open.close()
+  }
+})
+
+/** Sends requests one behind the other, without waiting, and resolves with all that comes back. */
+function pipeline(url: string, from: TestClient, count: number): Promise<string> {
+  const body = 'grant_type=client_credentials'
+  const head =
+    `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic(from.clientId, from.secret)}\r\n` +
+    `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n`
+  const last = `${head}Connection: close\r\n\r\n${body}`
+  return exchange(url, `${head}\r\n${body}`.repeat(count - 1) + last)
+}
+
 test('a cold start of one client, sixty-four requests at once, costs one verification', async () => {
   const cold = await registerClient(running.database)
   const responses = await Promise.all(Array.from({ length: 64 }, () => requestToken(running.url, cold)))
@@ -126,16 +175,16 @@ test('cold clients with the right secret are served beside a flood of guesses', 
 })
 
 /** Opens a connection, writes what it is told, and resolves with everything received once it is closed. */
-function stall(head: string): Promise<string> {
+function exchange(url: string, sent: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(new URL(running.url).port), '127.0.0.1')
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
     let text = ''
     socket.on('data', (chunk) => {
       text += chunk.toString()
     })
     socket.on('error', reject)
     socket.on('close', () => resolve(text))
-    socket.write(head)
+    socket.write(sent)
   })
 }
 
@@ -143,8 +192,9 @@ describe('a connection that', { timeout: 40_000 }, () => {
   test('never finishes its headers, or its body, is answered with 408 and closed', async () => {
     const authorization = basic(client.clientId, client.secret)
     const [headers, body] = await Promise.all([
-      stall('POST /token HTTP/1.1\r\nHost: localhost\r\nX-Slow: '),
-      stall(
+      exchange(running.url, 'POST /token HTTP/1.1\r\nHost: localhost\r\nX-Slow: '),
+      exchange(
+        running.url,
         `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorization}\r\n` +
           'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant_type=',
       ),
