@@ -1,0 +1,81 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { runFile, spawnProgram } from './children.ts'
+import { bytesOf, type PreparedRequest } from './requests.ts'
+
+/**
+ * The closed loop: as many requests as the connections can carry, each connection waiting for its answer before
+ * it asks again. Good for rates and CPU time. Its latencies mean nothing (who waits does not ask), so there are none.
+ */
+export interface ClosedLoop {
+  /** `http://127.0.0.1:8080` */
+  readonly origin: string
+  /** Sent in turn, whatever the connection. */
+  readonly requests: readonly PreparedRequest[]
+  readonly connections: number
+  /** Whole seconds. */
+  readonly durationSeconds: number
+}
+
+/** What any load generator reports. */
+export interface LoadResult {
+  readonly durationSeconds: number
+  /** Requests that got an answer, whatever it said. */
+  readonly answered: number
+  /** Connections refused or lost, and answers that did not come. */
+  readonly errors: number
+  /** Answers by status. */
+  readonly statuses: Readonly<Record<string, number>>
+}
+
+export const hasWrk = spawnSync('wrk', ['--version']).error === undefined
+
+/** @param directory where what the generator reads may be put. */
+export async function runClosedLoop(load: ClosedLoop, directory: string): Promise<LoadResult> {
+  const own = mkdtempSync(join(directory, 'load-'))
+  try {
+    return hasWrk
+      ? await runWrk(load, join(own, 'requests'))
+      : await runAutocannon(load, join(own, 'load.json'))
+  } finally {
+    rmSync(own, { recursive: true, force: true })
+  }
+}
+
+async function runWrk(load: ClosedLoop, path: string): Promise<LoadResult> {
+  const requests = load.requests.map((request) => bytesOf(request, load.origin))
+  writeFileSync(path, requests.map((bytes) => `${bytes.length}\n${bytes}`).join(''), 'latin1')
+  const script = fileURLToPath(new URL('load/wrk.lua', import.meta.url))
+  const child = spawnProgram(
+    'wrk',
+    [
+      '-t1',
+      `-c${load.connections}`,
+      `-d${load.durationSeconds}s`,
+      '--timeout=10s',
+      '-s',
+      script,
+      load.origin,
+      '--',
+      path,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  )
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk
+    })
+  }
+  await new Promise((resolve, reject) => child.once('close', resolve).once('error', reject))
+  const line = output.split('\n').find((text) => text.startsWith('{"durationSeconds"'))
+  if (line === undefined) throw new Error(`wrk gave no result: ${output.trim().slice(0, 300)}`)
+  return JSON.parse(line) as LoadResult
+}
+
+async function runAutocannon(load: ClosedLoop, path: string): Promise<LoadResult> {
+  writeFileSync(path, JSON.stringify(load))
+  return await runFile<LoadResult>('load/autocannon.ts', [path])
+}

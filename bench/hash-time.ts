@@ -1,0 +1,16 @@
+import { generateSecret, secretMatches } from '../src/clients/secret.ts'
+import { median } from './statistics.ts'
+
+const hashesTimed = 10
+
+/** What one verification of a real hash takes here and now, one after the other. */
+export async function medianHashMilliseconds(): Promise<number> {
+  const { secret, hash } = await generateSecret()
+  const taken: number[] = []
+  for (let number = 0; number < hashesTimed; number += 1) {
+    const before = performance.now()
+    await secretMatches(hash, secret)
+    taken.push(performance.now() - before)
+  }
+  return median(taken)
+}

@@ -1,0 +1,93 @@
+import type { Plan } from './world.ts'
+
+/** What `npm run bench --` was asked for. */
+export interface Options {
+  readonly action: 'run' | 'list' | 'help'
+  readonly plan: Plan
+  /** Names of scenarios; empty: all. */
+  readonly only: readonly string[]
+  readonly write: boolean
+}
+
+/** A mistake on the command line, said in one line. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+const ordinary: Plan = {
+  rounds: 5,
+  roundSeconds: 3,
+  warmUpSeconds: 2,
+  connections: 64,
+  manyClients: 100_000,
+  coldClients: 1_000,
+  starts: 9,
+}
+
+/** Shows that everything works. Its numbers say nothing. */
+const quick: Plan = {
+  ...ordinary,
+  rounds: 1,
+  roundSeconds: 1,
+  warmUpSeconds: 1,
+  manyClients: 10_000,
+  coldClients: 50,
+  starts: 2,
+}
+
+const full: Plan = {
+  ...ordinary,
+  rounds: 9,
+  roundSeconds: 6,
+  warmUpSeconds: 5,
+  coldClients: 10_000,
+  starts: 15,
+}
+
+/** @param names of all scenarios. @throws UsageError */
+export function readOptions(given: readonly string[], names: readonly string[]): Options {
+  let options: Options = { action: 'run', plan: ordinary, only: [], write: false }
+  const rest = [...given]
+  for (let argument = rest.shift(); argument !== undefined; argument = rest.shift()) {
+    if (argument === '--help' || argument === '-h') options = { ...options, action: 'help' }
+    else if (argument === '--list') options = { ...options, action: 'list' }
+    else if (argument === '--quick') options = { ...options, plan: quick }
+    else if (argument === '--full') options = { ...options, plan: full }
+    else if (argument === '--write') options = { ...options, write: true }
+    else if (argument === '--only') options = { ...options, only: readNames(rest.shift(), names) }
+    else if (argument.startsWith('--only='))
+      options = { ...options, only: readNames(argument.slice(7), names) }
+    else throw new UsageError(`there is no "${argument}"; --help says what there is`)
+  }
+  if (given.includes('--quick') && given.includes('--full')) {
+    throw new UsageError('--quick and --full do not go together')
+  }
+  if (options.write && (options.only.length > 0 || options.plan === quick)) {
+    throw new UsageError('--write takes a whole run, without --only and --quick')
+  }
+  return options
+}
+
+function readNames(text: string | undefined, names: readonly string[]): string[] {
+  if (text === undefined || text === '') throw new UsageError('--only needs names; --list shows them')
+  const chosen = text.split(',')
+  const wrong = chosen.find((name) => !names.includes(name))
+  if (wrong !== undefined) throw new UsageError(`there is no scenario "${wrong}"; --list shows them`)
+  return chosen
+}
+
+export const help = `Usage: npm run bench -- [options]
+
+Measures the service beside its peers and against its targets, in about ten minutes. It brings its own
+PostgreSQL, sends all load to loopback addresses, and leaves nothing behind.
+
+  --only NAMES   only these scenarios, separated by commas
+  --quick        one short round of everything, about a minute: shows that it works, and no more
+  --full         more and longer rounds, and ten thousand cold clients: about an hour
+  --write        writes the result into bench/README.md
+  --list         names the scenarios and what each answers
+  --help         this
+
+Ends with 1 when a request failed that should not have, whatever the targets say, and with 2 when an option is
+wrong. A target that is missed does not change the exit code: the machine may be busy.
+`

@@ -1,0 +1,25 @@
+import type { Scenario } from './scenario.ts'
+import { clients } from './scenarios/clients.ts'
+import { cold } from './scenarios/cold.ts'
+import { flood } from './scenarios/flood.ts'
+import { jwks } from './scenarios/jwks.ts'
+import { latency } from './scenarios/latency.ts'
+import { registry } from './scenarios/registry.ts'
+import { start } from './scenarios/start.ts'
+import { tls } from './scenarios/tls.ts'
+import { warm } from './scenarios/warm.ts'
+import { workers } from './scenarios/workers.ts'
+
+/** Every scenario, in the order of the result. What is not in here does not exist. */
+export const scenarios: readonly Scenario[] = [
+  warm,
+  latency,
+  flood,
+  tls,
+  clients,
+  cold,
+  registry,
+  workers,
+  start,
+  jwks,
+]

@@ -1,0 +1,128 @@
+import { registerClients, zipfDraw } from '../clients.ts'
+import type { BenchDatabase } from '../database.ts'
+import { type Costs, measure, measureClosedLoop, takeTurns, warmUp } from '../measure.ts'
+import { type PreparedRequest, tokenRequest } from '../requests.ts'
+import type { Row, Scenario } from '../scenario.ts'
+import type { Server } from '../servers.ts'
+import { median, ratios } from '../statistics.ts'
+import {
+  describeCosts,
+  megabytes,
+  number,
+  perSecond,
+  postgresCpu,
+  rateOf,
+  serverCpu,
+  times,
+} from '../text.ts'
+import type { World } from '../world.ts'
+
+/** Requests in the list that a load goes through, again and again: the same number for every registry. */
+const drawnMax = 100_000
+/** First visits per second while warming up, on fewer connections than may wait for a hash. */
+const visitsPerSecond = 2_000
+const visitConnections = 32
+const tailClientsMax = 5_000
+
+interface Population {
+  readonly size: number
+  readonly service: Server
+  /** Skewed: the whole list. */
+  readonly drawn: readonly PreparedRequest[]
+  /** Each client of the list, once. */
+  readonly distinct: readonly PreparedRequest[]
+  /** Some of those that are registered and not in the list. */
+  readonly tail: readonly PreparedRequest[]
+}
+
+export const clients: Scenario = {
+  name: 'clients',
+  question: 'Does the rate hold when very many clients are registered?',
+  async run(world) {
+    const sizes = [1, 100, 10_000, world.plan.manyClients]
+    const populations: Population[] = []
+    for (const size of new Set(sizes)) populations.push(await openPopulation(world, size))
+    const results: Record<string, Costs[]> = await takeTurns(
+      world,
+      Object.fromEntries(
+        populations.map(({ size, service, drawn }) => [
+          `${number(size)} clients`,
+          () => measureClosedLoop(world, service, drawn),
+        ]),
+      ),
+      describeCosts,
+    )
+    const roundsOf = ({ size }: Population): Costs[] => results[`${number(size)} clients`] ?? []
+    const hundred = populations.find(({ size }) => size === 100) as Population
+    const most = populations.at(-1) as Population
+    const rows = populations.map((population) => populationRow(population, roundsOf(population)))
+    return [...rows, besideHundred(most, roundsOf(most), roundsOf(hundred)), await tailRow(world, most)]
+  },
+}
+
+async function openPopulation(world: World, size: number): Promise<Population> {
+  const database: BenchDatabase = await world.database()
+  const registered = await registerClients(database.client, size, 'least')
+  const requests = registered.map((client) => tokenRequest(client))
+  const draw = zipfDraw(size, Math.min(drawnMax, world.plan.manyClients))
+  const indexes = new Set(draw)
+  const pick = (wanted: Iterable<number>) => [...wanted].map((index) => requests[index] as PreparedRequest)
+  const others = requests.filter((_, index) => !indexes.has(index))
+  const service = await world.service({ database })
+  const distinct = pick(indexes)
+  world.say(
+    `${number(size)} clients registered, ${number(distinct.length)} of them ask; each asks once first`,
+  )
+  const first = await visit(world, service, distinct)
+  world.noteFailures('first visits', first)
+  const drawn = pick(draw)
+  await warmUp(world, service, drawn)
+  return { size, service, drawn, distinct, tail: others.slice(-tailClientsMax) }
+}
+
+/** Every one of these once, slowly enough that the gate in front of the hashes refuses nobody. */
+function visit(world: World, service: Server, requests: readonly PreparedRequest[]) {
+  const durationSeconds = requests.length / visitsPerSecond
+  return world.openLoop(service, requests, visitsPerSecond, {
+    durationSeconds,
+    leadSeconds: 0,
+    connections: visitConnections,
+  })
+}
+
+function populationRow({ size, distinct }: Population, rounds: readonly Costs[]): Row {
+  return {
+    what: `${number(size)} registered, ${number(distinct.length)} of them ask`,
+    measured: `${rateOf(rounds)}, CPU ${serverCpu(rounds)}, ${megabytes(
+      Math.max(...rounds.map((round) => round.residentBytes)),
+    )} resident`,
+  }
+}
+
+function besideHundred({ size }: Population, many: readonly Costs[], hundred: readonly Costs[]): Row {
+  const rate = (round: Costs): number => round.ratePerSecond
+  const values = ratios(many.map(rate), hundred.map(rate))
+  return {
+    what: `rate with ${number(size)} registered, beside 100`,
+    measured: times(values),
+    beside: `100 clients: ${rateOf(hundred)}`,
+    target: { name: 'manyClients', value: median(values) },
+    note:
+      'Who asks is drawn by Zipf’s law (exponent 1) over all that are registered, into a list that the load repeats. ' +
+      'Everybody in it has asked once before, so no request pays for a hash. All hashes have the least cost there is, ' +
+      'which a warm request never sees.',
+  }
+}
+
+/** What those cost whom nobody has seen before. */
+async function tailRow(world: World, { service, tail, size }: Population): Promise<Row> {
+  const round = await measure(world, service, () => visit(world, service, tail))
+  world.noteFailures('the long tail', round)
+  return {
+    what: `first request of a client among ${number(size)}, without its hash`,
+    measured: `CPU ${serverCpu([round])}, PostgreSQL ${postgresCpu([round])}`,
+    note:
+      `${number(tail.length)} clients, each once, ${perSecond(visitsPerSecond)}: read from the database and verified ` +
+      'against a hash of the least cost. A real one adds its 26 ms or so; see the scenario "cold".',
+  }
+}

@@ -1,0 +1,141 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hasEnded, spawnProgram } from '../children.ts'
+import { registerClients } from '../clients.ts'
+import { type HandshakesResult, runHandshakes } from '../handshakes.ts'
+import { type Costs, measure, measureClosedLoop, takeTurns, warmUp } from '../measure.ts'
+import { type PreparedRequest, tokenRequest } from '../requests.ts'
+import { type Row, type Scenario, skipped } from '../scenario.ts'
+import { type Certificate, freePort, type Server, server } from '../servers.ts'
+import { median, ratios } from '../statistics.ts'
+import { describeCosts, rateOf, serverCpu, times } from '../text.ts'
+import type { World } from '../world.ts'
+
+/** Handshakes at once: enough to keep one core of the server busy. */
+const handshakeConnections = 16
+
+export const tls: Scenario = {
+  name: 'tls',
+  question: 'What does TLS cost, on connections that stay open and with a handshake for every token?',
+  async run(world) {
+    const certificate = makeCertificate(world.directory)
+    if (certificate === undefined) return [skipped('TLS', 'there is no openssl on the PATH')]
+    const database = await world.database()
+    const clients = await registerClients(database.client, 100, 'least')
+    const requests = clients.map((client) => tokenRequest(client))
+    const plain = await world.service({ database })
+    const secure = await world.service({ database, certificate })
+    for (const each of [plain, secure]) await warmUp(world, each, requests)
+    const kept = await takeTurns(
+      world,
+      {
+        plain: () => measureClosedLoop(world, plain, requests),
+        TLS: () => measureClosedLoop(world, secure, requests),
+      },
+      describeCosts,
+    )
+    const opened = await compareHandshakes(world, secure, certificate, requests[0] as PreparedRequest)
+    return [keptRow('tokens per second over TLS', kept.TLS, kept.plain), ...opened]
+  },
+}
+
+function keptRow(what: string, secure: readonly Costs[], plain: readonly Costs[]): Row {
+  const rate = (round: Costs): number => round.ratePerSecond
+  return {
+    what,
+    measured: `${times(ratios(secure.map(rate), plain.map(rate)))}, CPU ${serverCpu(secure)}`,
+    beside: `plain HTTP: ${rateOf(plain)}, CPU ${serverCpu(plain)}`,
+    note: 'Connections stay open.',
+  }
+}
+
+async function compareHandshakes(
+  world: World,
+  service: Server,
+  certificate: Certificate,
+  request: PreparedRequest,
+): Promise<Row[]> {
+  const openssl = await startOpenssl(world, certificate)
+  const closing = { ...request, headers: { ...request.headers, connection: 'close' } }
+  const run = (target: Server, sent?: PreparedRequest, durationSeconds = world.plan.roundSeconds) =>
+    measure(world, target, () =>
+      runHandshakes(
+        {
+          origin: target.origin,
+          certificateFile: certificate.certificateFile,
+          connections: handshakeConnections,
+          durationSeconds,
+          ...(sent === undefined ? {} : { request: sent }),
+        },
+        world.directory,
+      ),
+    )
+  await run(service, closing, world.plan.warmUpSeconds)
+  await run(openssl, undefined, world.plan.warmUpSeconds)
+  const results = await takeTurns(
+    world,
+    { mintmark: () => run(service, closing), s_server: () => run(openssl) },
+    (round) => `${describeCosts(round)}, ${round.negotiated}`,
+  )
+  for (const round of results.mintmark) world.noteFailures('handshake and token', round)
+  for (const round of results.s_server) {
+    world.noteFailures('handshakes of s_server', { ...round, statuses: { 200: round.answered } })
+  }
+  return [handshakeRow(results.mintmark, results.s_server)]
+}
+
+type Rounds = readonly (HandshakesResult & Costs)[]
+
+function handshakeRow(own: Rounds, openssl: Rounds): Row {
+  const microseconds = (round: Costs): number => round.serverMicroseconds
+  const values = ratios(own.map(microseconds), openssl.map(microseconds))
+  const negotiated = [...new Set([...own, ...openssl].map((round) => round.negotiated))]
+  return {
+    what: 'CPU of a new connection and its token',
+    measured: `${times(values)}, ${serverCpu(own)}`,
+    beside: `handshake of openssl s_server: ${serverCpu(openssl)}`,
+    target: { name: 'handshake', value: median(values) },
+    worthless:
+      negotiated.length === 1 ? undefined : `the handshakes were not the same: ${negotiated.join(' / ')}`,
+    note:
+      `Both: ${negotiated[0]}, the same P-256 certificate, no resumption, the same client. The service parses, ` +
+      'signs, commits and answers; s_server is closed after the handshake. Node brings an OpenSSL of its own ' +
+      `(${process.versions.openssl}).`,
+  }
+}
+
+/** @returns undefined without openssl on the PATH. */
+function makeCertificate(directory: string): Certificate | undefined {
+  const certificateFile = join(directory, 'certificate.pem')
+  const privateKeyFile = join(directory, 'private-key.pem')
+  const { error, status, stderr } = spawnSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-days', '2'],
+      ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'],
+      ...['-keyout', privateKeyFile, '-out', certificateFile],
+    ],
+    { encoding: 'utf8' },
+  )
+  if (error !== undefined) return undefined
+  if (status !== 0) throw new Error(`openssl made no certificate: ${stderr.trim().split('\n').at(-1)}`)
+  return { certificateFile, privateKeyFile }
+}
+
+async function startOpenssl(world: World, certificate: Certificate): Promise<Server> {
+  const port = await freePort()
+  const child = spawnProgram(
+    'openssl',
+    [
+      ...['s_server', '-accept', `127.0.0.1:${port}`, '-www', '-quiet', '-tls1_3'],
+      ...['-cert', certificate.certificateFile, '-key', certificate.privateKeyFile],
+    ],
+    { stdio: 'ignore' },
+  )
+  const openssl = world.keep(server('s_server', `https://127.0.0.1:${port}`, child))
+  // It has no way to say that it listens. The first handshakes are for warming up, and may fail.
+  await sleep(500)
+  if (hasEnded(child)) throw new Error(`openssl s_server ended with code ${child.exitCode}`)
+  return openssl
+}

@@ -1,0 +1,189 @@
+import type { ChildProcess } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { endAll, forkFile, messageOf } from './children.ts'
+import { type LoadResult, runClosedLoop } from './closed-loop.ts'
+import { type BenchDatabase, type DatabaseServer, openDatabaseServer } from './database.ts'
+import { type OpenLoop, type OpenLoopResult, runOpenLoop } from './open-loop.ts'
+import { installPeers } from './peers/install.ts'
+import type { Credentials, PreparedRequest } from './requests.ts'
+import {
+  type ForeignPeerName,
+  type OwnPeerName,
+  type Server,
+  type ServiceOptions,
+  startPeer,
+  startService,
+} from './servers.ts'
+
+/** How long and how often. */
+export interface Plan {
+  readonly rounds: number
+  /** Whole seconds. */
+  readonly roundSeconds: number
+  /** Whole seconds. */
+  readonly warmUpSeconds: number
+  /** Connections of a load, unless it says otherwise. */
+  readonly connections: number
+  /** Clients of the largest registry. */
+  readonly manyClients: number
+  /** Clients that come all at once and cold. */
+  readonly coldClients: number
+  readonly starts: number
+}
+
+/** All that a scenario needs. What it starts is stopped when it is over, whatever happens. */
+export class World {
+  readonly plan: Plan
+  readonly directory: string
+  readonly postgres: DatabaseServer
+  readonly say: (line: string) => void
+  readonly #signer: ChildProcess
+  #signature: { microseconds: number; atMilliseconds: number } | undefined
+  /** Undone in the opposite order. */
+  readonly #undo: (() => Promise<void>)[] = []
+  #failures: string[] = []
+
+  constructor(
+    plan: Plan,
+    directory: string,
+    postgres: DatabaseServer,
+    signer: ChildProcess,
+    say: (line: string) => void,
+  ) {
+    this.plan = plan
+    this.directory = directory
+    this.postgres = postgres
+    this.#signer = signer
+    this.say = say
+  }
+
+  async database(): Promise<BenchDatabase> {
+    const database = await this.postgres.create()
+    this.#undo.push(() => database.drop())
+    return database
+  }
+
+  async service(options: ServiceOptions): Promise<Server> {
+    return this.keep(await startService(options))
+  }
+
+  async peer(name: OwnPeerName): Promise<Server> {
+    return this.keep(await startPeer(name, this.directory, []))
+  }
+
+  /** @returns undefined when its packages could not be installed. */
+  async foreignPeer(name: ForeignPeerName, clients: readonly Credentials[]): Promise<Server | undefined> {
+    if (!(await installPeers(this.say))) return undefined
+    return this.keep(await startPeer(name, this.directory, clients))
+  }
+
+  /** Stops a server when the scenario is over. */
+  keep(server: Server): Server {
+    this.#undo.push(() => server.stop())
+    return server
+  }
+
+  closedLoop(
+    server: Server,
+    requests: readonly PreparedRequest[],
+    durationSeconds = this.plan.roundSeconds,
+  ): Promise<LoadResult> {
+    const { connections } = this.plan
+    return runClosedLoop({ origin: server.origin, requests, connections, durationSeconds }, this.directory)
+  }
+
+  openLoop(
+    server: Server,
+    requests: readonly PreparedRequest[],
+    ratePerSecond: number,
+    {
+      durationSeconds = this.plan.roundSeconds,
+      leadSeconds = 0.5,
+      connections = this.plan.connections,
+      ...more
+    }: Partial<OpenLoop> = {},
+  ): Promise<OpenLoopResult> {
+    return runOpenLoop(
+      { ...more, origin: server.origin, requests, ratePerSecond, durationSeconds, leadSeconds, connections },
+      this.directory,
+    )
+  }
+
+  /**
+   * S now, in microseconds: measured when nothing else runs. The end of one round is the beginning of the next,
+   * so a figure that is younger than a moment is not measured again.
+   */
+  async signatureMicroseconds(): Promise<number> {
+    const last = this.#signature
+    if (last !== undefined && performance.now() - last.atMilliseconds < 200) return last.microseconds
+    const measured = messageOf<number>(this.#signer)
+    this.#signer.send('sign')
+    const microseconds = await measured
+    this.#signature = { microseconds, atMilliseconds: performance.now() }
+    return microseconds
+  }
+
+  /** Notes requests that failed and should not have. The scenario's rows say so, and the exit code. */
+  noteFailures(who: string, result: LoadResult, expectedStatus = 200): void {
+    const others = Object.entries(result.statuses).filter(([status]) => status !== String(expectedStatus))
+    const said = others.map(([status, count]) => `${count} × ${status}`)
+    if (result.errors > 0) said.push(`${result.errors} without an answer`)
+    if (said.length > 0)
+      this.#failures.push(`${who}: ${said.join(', ')} of ${result.answered + result.errors}`)
+    else if (result.answered === 0) this.#failures.push(`${who}: no request was answered`)
+  }
+
+  takeFailures(): readonly string[] {
+    const failures = this.#failures
+    this.#failures = []
+    return failures
+  }
+
+  /** Stops and drops whatever a scenario has started. */
+  async cleanUp(): Promise<void> {
+    for (const undo of this.#undo.splice(0).reverse()) await undo()
+  }
+}
+
+/** Opens a world, hands it over, and leaves nothing behind, on Ctrl-C too. */
+export async function withWorld(
+  plan: Plan,
+  say: (line: string) => void,
+  use: (world: World) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
+  // Root's database runs as another user, who must get in, or its files end up elsewhere and stay.
+  chmodSync(directory, 0o711)
+  let postgres: DatabaseServer | undefined
+  let closed: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closed ??= (async () => {
+      await endAll()
+      await postgres?.release()
+      rmSync(directory, { recursive: true, force: true })
+    })()
+    return closed
+  }
+  const interrupt = (signal: NodeJS.Signals): void => {
+    say(`${signal}: stopping what was started`)
+    // By the number of the signal, as a shell would have it.
+    void opening
+      .catch(() => {})
+      .then(close)
+      .finally(() => process.exit(signal === 'SIGINT' ? 130 : 143))
+  }
+  const opening = (async () => {
+    postgres = await openDatabaseServer(directory)
+    const signer = forkFile('load/signature.ts', [])
+    await messageOf(signer)
+    return new World(plan, directory, postgres, signer, say)
+  })()
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  try {
+    await use(await opening)
+  } finally {
+    await close()
+  }
+}
