@@ -47,19 +47,19 @@ function watch(child: ChildProcess): ChildProcess {
 export const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
 
 /** The first message that a process sends. @throws when it ends without one. */
-export function messageOf<Message>(child: ChildProcess): Promise<Message> {
+export async function messageOf<Message>(child: ChildProcess): Promise<Message> {
   const over = new AbortController()
   const options = { signal: over.signal }
-  const ended = once(child, 'exit', options).then(([code, signal]) => {
-    throw new Error(`${child.spawnargs.slice(1).join(' ')} ended (${signal ?? code}) and said nothing`)
+  // Not its exit, which may be noticed before what it said last.
+  const silent = once(child, 'disconnect', options).then(() => {
+    throw new Error(`${child.spawnargs.slice(1).join(' ')} ended and said nothing`)
   })
   const said = once(child, 'message', options).then(([message]) => message as Message)
-  return Promise.race([said, ended]).finally(() => {
+  try {
+    return await Promise.race([said, silent])
+  } finally {
     over.abort()
-    // The one that lost rejects now, and nobody waits for it.
-    said.catch(() => {})
-    ended.catch(() => {})
-  })
+  }
 }
 
 /**

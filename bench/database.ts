@@ -7,7 +7,7 @@ import { migrate } from '../src/database/migrate.ts'
 /** One PostgreSQL of the benchmark's own, as the service brings it, and in it a database for each who asks. */
 export interface DatabaseServer {
   readonly version: string
-  /** The postmaster, whose descendants do all the work. */
+  /** The postmaster, from which all others of its processes descend. */
   readonly processId: number
   /** A migrated, empty database. */
   create(): Promise<BenchDatabase>
@@ -25,14 +25,17 @@ const templateName = 'bench_template'
 
 export async function openDatabaseServer(directory: string): Promise<DatabaseServer> {
   const server = await openEmbedded(join(directory, 'database'))
-  const processId = readServerFile(server.directory)?.processId
-  if (processId === undefined) throw new Error('the embedded PostgreSQL has no postmaster.pid')
-  await administer(server, `CREATE DATABASE ${templateName}`)
-  await migrate(urlOf(server, templateName))
+  try {
+    await administer(server, `CREATE DATABASE ${templateName}`)
+    await migrate(urlOf(server, templateName))
+  } catch (error) {
+    await server.release()
+    throw error
+  }
   let number = 0
   return {
     version: server.serverVersion,
-    processId,
+    processId: readServerFile(server.directory)?.processId ?? 0,
     async create() {
       number += 1
       const name = `bench_${number}`

@@ -109,7 +109,7 @@ export async function findPeak(
   requests: readonly PreparedRequest[],
 ): Promise<number> {
   const rates: number[] = []
-  for (let round = 0; round < Math.min(3, world.plan.rounds); round += 1) {
+  for (let round = 0; round < world.plan.fewRounds; round += 1) {
     const result = await world.closedLoop(server, requests)
     world.noteFailures(server.name, result)
     rates.push(result.answered / result.durationSeconds)

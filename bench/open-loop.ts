@@ -30,13 +30,20 @@ export interface OpenLoopResult extends LoadResult {
   readonly waitedShare: number
 }
 
-/** More than this share of late sends, and percentiles say more about the generator than about the server. */
+/** With more than this share of late sends, a round says more about the generator than about the server. */
 const lateShareMax = 0.005
 
-/** Why a result says nothing, if it does not. */
-export function whyWorthless({ lateShare }: OpenLoopResult): string | undefined {
-  return lateShare > lateShareMax
-    ? `the load generator sent ${(lateShare * 100).toFixed(1)} % more than 5 ms late`
+/**
+ * Why medians over these rounds say nothing, if they do not: the generator was late in half of them. Fewer do not
+ * decide a median. Rounds of several contestants count together: those of the same number are neighbours.
+ */
+export function whyWorthless(...contestants: readonly (readonly OpenLoopResult[])[]): string | undefined {
+  const rounds = contestants[0]?.length ?? 0
+  const isLate = (round: number): boolean =>
+    contestants.some((results) => (results[round]?.lateShare ?? 0) > lateShareMax)
+  const lateRounds = Array.from({ length: rounds }, (_, round) => round).filter(isLate).length
+  return lateRounds * 2 >= rounds
+    ? `in ${lateRounds} of ${rounds} rounds the load generator sent more than ${lateShareMax * 100} % more than 5 ms late`
     : undefined
 }
 

@@ -16,8 +16,9 @@ export class UsageError extends Error {
 
 const ordinary: Plan = {
   rounds: 5,
+  fewRounds: 3,
   roundSeconds: 3,
-  warmUpSeconds: 2,
+  warmUpSeconds: 3,
   connections: 64,
   manyClients: 100_000,
   coldClients: 1_000,
@@ -28,9 +29,10 @@ const ordinary: Plan = {
 const quick: Plan = {
   ...ordinary,
   rounds: 1,
+  fewRounds: 1,
   roundSeconds: 1,
   warmUpSeconds: 1,
-  manyClients: 10_000,
+  manyClients: 20_000,
   coldClients: 50,
   starts: 2,
 }
@@ -38,8 +40,9 @@ const quick: Plan = {
 const full: Plan = {
   ...ordinary,
   rounds: 9,
+  fewRounds: 5,
   roundSeconds: 6,
-  warmUpSeconds: 5,
+  warmUpSeconds: 8,
   coldClients: 10_000,
   starts: 15,
 }
@@ -82,7 +85,7 @@ Measures the service beside its peers and against its targets, in about ten minu
 PostgreSQL, sends all load to loopback addresses, and leaves nothing behind.
 
   --only NAMES   only these scenarios, separated by commas
-  --quick        one short round of everything, about a minute: shows that it works, and no more
+  --quick        one short round of everything, a minute or two: shows that it works, and no more
   --full         more and longer rounds, and ten thousand cold clients: about an hour
   --write        writes the result into bench/README.md
   --list         names the scenarios and what each answers

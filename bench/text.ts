@@ -34,11 +34,14 @@ export function describeCosts(costs: Costs): string {
 }
 
 export function describeLatency(result: OpenLoopResult): string {
-  const { p50Milliseconds, p99Milliseconds, p999Milliseconds, maxMilliseconds, lateShare } = result
-  const late = lateShare === 0 ? '' : `, ${number(lateShare * 100, 2)} % sent late`
+  const { p50Milliseconds, p99Milliseconds, p999Milliseconds, maxMilliseconds } = result
+  const share = (value: number, what: string): string =>
+    value === 0 ? '' : `, ${number(value * 100, 2)} % ${what}`
   return (
     `p50 ${milliseconds(p50Milliseconds)}, p99 ${milliseconds(p99Milliseconds)}, ` +
-    `p99.9 ${milliseconds(p999Milliseconds)}, most ${milliseconds(maxMilliseconds)}${late}`
+    `p99.9 ${milliseconds(p999Milliseconds)}, most ${milliseconds(maxMilliseconds)}` +
+    share(result.lateShare, 'sent late') +
+    share(result.waitedShare, 'waited for a connection')
   )
 }
 

@@ -20,6 +20,8 @@ import {
 /** How long and how often. */
 export interface Plan {
   readonly rounds: number
+  /** Rounds of what no target hangs on, or takes long. */
+  readonly fewRounds: number
   /** Whole seconds. */
   readonly roundSeconds: number
   /** Whole seconds. */
@@ -143,7 +145,9 @@ export class World {
 
   /** Stops and drops whatever a scenario has started. */
   async cleanUp(): Promise<void> {
-    for (const undo of this.#undo.splice(0).reverse()) await undo()
+    for (const undo of this.#undo.splice(0).reverse()) {
+      await undo().catch((error: unknown) => this.say(`could not be undone: ${String(error)}`))
+    }
   }
 }
 
@@ -158,6 +162,11 @@ export async function withWorld(
   chmodSync(directory, 0o711)
   let postgres: DatabaseServer | undefined
   let closed: Promise<void> | undefined
+  let interrupted = false
+  // What breaks because it is stopped is no news.
+  const tell = (line: string): void => {
+    if (!interrupted) say(line)
+  }
   const close = (): Promise<void> => {
     closed ??= (async () => {
       await endAll()
@@ -167,7 +176,10 @@ export async function withWorld(
     return closed
   }
   const interrupt = (signal: NodeJS.Signals): void => {
-    say(`${signal}: stopping what was started`)
+    // Whoever is impatient presses twice; what was started must be stopped all the same.
+    if (interrupted) return
+    tell(`${signal}: stopping what was started`)
+    interrupted = true
     // By the number of the signal, as a shell would have it.
     void opening
       .catch(() => {})
@@ -178,12 +190,14 @@ export async function withWorld(
     postgres = await openDatabaseServer(directory)
     const signer = forkFile('load/signature.ts', [])
     await messageOf(signer)
-    return new World(plan, directory, postgres, signer, say)
+    return new World(plan, directory, postgres, signer, tell)
   })()
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
   try {
     await use(await opening)
   } finally {
     await close()
+    // The interrupt ends the process; nobody needs half a result.
+    if (interrupted) await new Promise(() => {})
   }
 }

@@ -66,7 +66,7 @@ export const flood: Scenario = {
         'default limits': run(ordinary, floods.limited),
       },
       (round) => `${describeLatency(round)}${describeFlooded(round)}`,
-      Math.min(3, world.plan.rounds),
+      world.plan.fewRounds,
     )
     const raisedQuiet = results['quiet, raised']
     const ordinaryQuiet = results['quiet, default']
@@ -161,7 +161,7 @@ function floodRow(
     measured: `${times(values)}, ${milliseconds(medianOf(rounds, p99))}`,
     beside: `in quiet: ${milliseconds(medianOf(quiet, p99))}`,
     target: { name: 'latencyInFlood', value: median(values) },
-    worthless: [...rounds, ...quiet].map(whyWorthless).find((why) => why !== undefined),
+    worthless: whyWorthless(rounds, quiet),
     note:
       `${perSecond(ratePerSecond)} ${description}, from ${floodAddress}, while good clients come at half of the peak. ` +
       `The flood's answers in the last round:${describeFlooded(rounds.at(-1))}.`,

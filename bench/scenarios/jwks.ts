@@ -27,6 +27,7 @@ export const jwks: Scenario = {
         'bare, 304': () => measureClosedLoop(world, bare, bareAgain, 304),
       },
       describeCosts,
+      world.plan.fewRounds,
     )
     return [
       row('key set', results.mintmark, results.bare),

@@ -6,7 +6,7 @@ import { tokenRequest } from '../requests.ts'
 import type { Row, Scenario } from '../scenario.ts'
 import type { Server } from '../servers.ts'
 import { median } from '../statistics.ts'
-import { describeLatency, medianOf, milliseconds, perSecond, times } from '../text.ts'
+import { describeLatency, medianOf, milliseconds, number, perSecond, times } from '../text.ts'
 
 export const latency: Scenario = {
   name: 'latency',
@@ -22,26 +22,26 @@ export const latency: Scenario = {
     for (const server of [service, bare]) await warmUp(world, server, requests)
     const peak = await findPeak(world, service, requests)
     const ask = (server: Server, rate: number) => async (): Promise<OpenLoopResult> => {
-      const result = await world.openLoop(server, requests, rate, {
-        durationSeconds: world.plan.roundSeconds * 2,
-      })
+      const result = await world.openLoop(server, requests, rate)
       world.noteFailures(`${server.name} at ${perSecond(rate)}`, result)
       return result
     }
     const results = await takeTurns(
       world,
-      {
-        mintmark: ask(service, peak / 2),
-        bare: ask(bare, peak / 2),
-        'near its peak': ask(service, peak * 0.8),
-      },
+      { mintmark: ask(service, peak / 2), bare: ask(bare, peak / 2) },
       describeLatency,
+    )
+    const busy = await takeTurns(
+      world,
+      { 'near its peak': ask(service, peak * 0.8) },
+      describeLatency,
+      world.plan.fewRounds,
     )
     const at = (share: string, rate: number) => `at ${share} of its peak, ${perSecond(rate)}`
     return [
       latencyRow(`latency ${at('half', peak / 2)}`, results.mintmark),
       besideBare(results.mintmark, results.bare, commitMilliseconds),
-      latencyRow(`latency ${at('80 %', peak * 0.8)}`, results['near its peak']),
+      latencyRow(`latency ${at('80 %', peak * 0.8)}`, busy['near its peak']),
       {
         what: 'one commit',
         measured: milliseconds(commitMilliseconds),
@@ -58,8 +58,10 @@ function latencyRow(what: string, rounds: readonly OpenLoopResult[]): Row {
     measured:
       `p50 ${figure((round) => round.p50Milliseconds)}, p99 ${figure((round) => round.p99Milliseconds)}, ` +
       `p99.9 ${figure((round) => round.p999Milliseconds)}, most ${figure((round) => round.maxMilliseconds)}`,
-    worthless: rounds.map(whyWorthless).find((why) => why !== undefined),
-    note: 'Open loop, counted from the intended time of each request; the medians of the rounds.',
+    worthless: whyWorthless(rounds),
+    note:
+      'Open loop, counted from the intended time of each request; the medians of the rounds. The generator itself ' +
+      `sent ${number(medianOf(rounds, (round) => round.lateShare) * 100, 2)} % more than 5 ms late.`,
   }
 }
 
@@ -77,7 +79,7 @@ function besideBare(
     measured: times(values),
     beside: `bare route, same rate: p99 ${milliseconds(medianOf(bare, (round) => round.p99Milliseconds))}`,
     target: { name: 'latencyBesideBare', value: median(values) },
-    worthless: [...own, ...bare].map(whyWorthless).find((why) => why !== undefined),
+    worthless: whyWorthless(own, bare),
   }
 }
 
@@ -85,12 +87,12 @@ function besideBare(
 async function medianCommitMilliseconds({ client }: BenchDatabase): Promise<number> {
   await client.query('CREATE TABLE bench_commit (number int PRIMARY KEY)')
   const taken: number[] = []
-  for (let number = 0; number < 200; number += 1) {
+  for (let row = 0; row < 200; row += 1) {
     const before = performance.now()
     await client.query({
       name: 'bench_commit',
       text: 'INSERT INTO bench_commit VALUES ($1)',
-      values: [number],
+      values: [row],
     })
     taken.push(performance.now() - before)
   }

@@ -34,6 +34,7 @@ export const tls: Scenario = {
         TLS: () => measureClosedLoop(world, secure, requests),
       },
       describeCosts,
+      world.plan.fewRounds,
     )
     const opened = await compareHandshakes(world, secure, certificate, requests[0] as PreparedRequest)
     return [keptRow('tokens per second over TLS', kept.TLS, kept.plain), ...opened]
