@@ -193,7 +193,9 @@ async function sendAll(): Promise<void> {
   startMilliseconds = performance.now()
   ticker.on('message', sendDue)
   ticker.postMessage('start')
-  await Promise.race([done, sleep(total * intervalMilliseconds + patienceMilliseconds)])
+  // Without a hold on the process, which is to end as soon as it is done.
+  const patience = sleep(total * intervalMilliseconds + patienceMilliseconds, undefined, { ref: false })
+  await Promise.race([done, patience])
   await ticker.terminate()
 }
 

@@ -31,7 +31,7 @@ const floodAddress = '127.0.0.2'
 const floodConnections = 64
 const slowConnections = 100
 /** Seconds for which a flood goes on at least when the good clients begin to end. */
-const tailSeconds = 2
+const tailSeconds = 1
 /** As many as the settings allow: the limits never refuse, and every guess wants its hash. */
 const raisedLimits = {
   MINTMARK_FAILURES_PER_CLIENT_MAX: '1000000',
