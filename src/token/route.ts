@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Clock } from '../clock.ts'
 import { OAuthError, type RefusalReason } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../log.ts'
@@ -18,6 +19,8 @@ export interface TokenRouteOptions extends IssueEdges {
 interface Exchange {
   readonly origin: Origin
   readonly claimed: Claimed
+  /** On the monotonic clock, in milliseconds. */
+  readonly startedAt: number
   /** Whether the grant was asked: what it refuses has its record already. */
   asked: boolean
 }
@@ -39,7 +42,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   let underWay = 0
   // Now, because a socket that was reset meanwhile no longer says who it was.
   app.addHook('onRequest', (request, _reply, next) => {
-    request.exchange = { origin: originOf(request), claimed: {}, asked: false }
+    request.exchange = exchangeOf(request, options.clock)
     next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
   })
   app.removeAllContentTypeParsers()
@@ -51,13 +54,13 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   )
 
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const exchange = exchangeOf(request)
+    const exchange = exchangeOf(request, options.clock)
     // An OAuthError that comes from issueToken has its record; anything else was thrown on the way there.
     const refusal =
       error instanceof OAuthError && exchange.asked
         ? error
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
-    logRefusal(options, request, reply, refusal)
+    logRefusal(options, request, exchange, refusal)
     answer(reply, refusal.status, [...headers, ...refusalHeaders(refusal)], refusal.body())
     return reply
   })
@@ -65,7 +68,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   for (const path of options.paths) {
     app.all(path, async (request, reply) => {
       checkMessage(request)
-      const exchange = exchangeOf(request)
+      const exchange = exchangeOf(request, options.clock)
       exchange.asked = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const raw = { rawHeaders: request.raw.rawHeaders, body }
@@ -73,7 +76,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
         underWay -= 1
       })
-      options.logRequest({ ...eventOf(request, reply, 200), outcome: 'issued' })
+      options.logRequest({ ...eventOf(options.clock, request, exchange, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Tokens are base64url and scopes have no quotes or backslashes (RFC 6749 §3.3): nothing to escape.
       const text = `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
@@ -109,8 +112,13 @@ function refusalHeaders(refusal: OAuthError): string[] {
   return headers
 }
 
-function exchangeOf(request: FastifyRequest): Exchange {
-  request.exchange ??= { origin: originOf(request), claimed: {}, asked: false }
+function exchangeOf(request: FastifyRequest, clock: Clock): Exchange {
+  request.exchange ??= {
+    origin: originOf(request),
+    claimed: {},
+    startedAt: clock.monotonicMilliseconds(),
+    asked: false,
+  }
   return request.exchange
 }
 
@@ -146,12 +154,12 @@ function toOAuthError(error: FastifyError, method: string): unknown {
 }
 
 function logRefusal(
-  { log, logRequest }: Pick<TokenRouteOptions, 'log' | 'logRequest'>,
+  { log, logRequest, clock }: TokenRouteOptions,
   request: FastifyRequest,
-  reply: FastifyReply,
+  exchange: Exchange,
   refusal: OAuthError,
 ): void {
-  const event = eventOf(request, reply, refusal.status)
+  const event = eventOf(clock, request, exchange, refusal.status)
   logRequest({ ...event, outcome: 'refused', reason: refusal.reason })
   if (refusal.status >= 500 && refusal.cause !== undefined) {
     log.error({ event: 'fault', requestId: request.id, error: describeError(refusal.cause) }, refusal.reason)
@@ -176,14 +184,18 @@ function originOf(request: FastifyRequest): Origin {
 /** Characters of a claimed name that the log keeps; the ledger keeps more, and a hash of the rest. */
 const loggedCharactersMax = 128
 
-function eventOf(request: FastifyRequest, reply: FastifyReply, status: number): RequestEvent {
-  const { origin, claimed } = exchangeOf(request)
+function eventOf(
+  clock: Clock,
+  request: FastifyRequest,
+  { origin, claimed, startedAt }: Exchange,
+  status: number,
+): RequestEvent {
   return {
     requestId: request.id,
     method: request.method,
     route: '/token',
     status,
-    durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
+    durationMilliseconds: Math.round((clock.monotonicMilliseconds() - startedAt) * 100) / 100,
     address: origin.address,
     clientId: claimed.clientId?.slice(0, loggedCharactersMax),
     audience: claimed.target?.slice(0, loggedCharactersMax),
