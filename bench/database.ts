@@ -1,8 +1,14 @@
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import pg from 'pg'
+import { systemClock } from '../src/clock.ts'
+import { readConfig } from '../src/config.ts'
 import { type EmbeddedDatabase, openEmbedded } from '../src/database/embedded.ts'
 import { readServerFile } from '../src/database/embedded-server.ts'
 import { migrate } from '../src/database/migrate.ts'
+import { openDatabase } from '../src/database/open.ts'
+import { makeDueKeys } from '../src/keys/rotation.ts'
+import { keyEncryptionKey } from '../src/keys/seal.ts'
 
 /** One PostgreSQL of the benchmark's own, as the service brings it, and in it a database for each who asks. */
 export interface DatabaseServer {
@@ -23,11 +29,15 @@ export interface BenchDatabase {
 
 const templateName = 'bench_template'
 
+/** Seals the signing keys of every database of a run. 32 bytes. */
+export const sealingKey = randomBytes(32)
+
 export async function openDatabaseServer(directory: string): Promise<DatabaseServer> {
   const server = await openEmbedded(join(directory, 'database'))
   try {
     await administer(server, `CREATE DATABASE ${templateName}`)
     await migrate(urlOf(server, templateName))
+    await makeFirstKey(urlOf(server, templateName))
   } catch (error) {
     await server.release()
     throw error
@@ -54,6 +64,20 @@ export async function openDatabaseServer(directory: string): Promise<DatabaseSer
       }
     },
     release: () => server.release(),
+  }
+}
+
+/** What the very first start does and no later one: it costs time and memory that are not the service's for long. */
+async function makeFirstKey(url: string): Promise<void> {
+  const database = openDatabase(url)
+  try {
+    const keys = [keyEncryptionKey(sealingKey)] as const
+    const { schedule } = readConfig({})
+    await makeDueKeys({ database, clock: systemClock, schedule, keyEncryptionKeys: async () => keys }, [
+      'ES256',
+    ])
+  } finally {
+    await database.close()
   }
 }
 

@@ -1,14 +1,14 @@
 import type { ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { decodeProtectedHeader } from 'jose'
 import { end, forkFile, hasEnded, messageOf } from './children.ts'
-import type { BenchDatabase } from './database.ts'
+import { type BenchDatabase, sealingKey } from './database.ts'
 import type { Credentials, PreparedRequest } from './requests.ts'
 
 /** A server under load: the service or a peer, each a process of its own. */
@@ -38,16 +38,18 @@ export interface ServiceOptions {
 
 const readyTimeoutMilliseconds = 20_000
 
-/** The real service, started as its image starts it, with its settings' defaults. It is ready when this returns. */
+/** The real service, started as bin/mintmark starts it, with its settings' defaults. It is ready when this returns. */
 export async function startService(options: ServiceOptions): Promise<Server> {
   const { database, certificate, workers } = options
   const port = await freePort()
   const child = forkFile('../src/cli/main.ts', ['serve'], {
+    execArgv: nodeArguments,
     env: {
       PATH: process.env['PATH'],
       PORT: String(port),
       DATABASE_URL: database.url,
-      MINTMARK_KEY_ENCRYPTION_KEY: sharedKey,
+      NODE_COMPILE_CACHE: compileCache,
+      MINTMARK_KEY_ENCRYPTION_KEY: sealingKey.toString('base64'),
       ...(workers === undefined ? {} : { WORKERS: String(workers) }),
       ...(certificate === undefined
         ? {}
@@ -71,8 +73,9 @@ export async function startService(options: ServiceOptions): Promise<Server> {
   return server('mintmark', origin, child)
 }
 
-/** One for all services of a run: those that share a database share its signing keys. */
-const sharedKey = randomBytes(32).toString('base64')
+/** What bin/mintmark gives to Node. */
+const nodeArguments = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4']
+const compileCache = fileURLToPath(new URL('../node_modules/.cache/node', import.meta.url))
 
 /** Peers that need nothing but what the service has. */
 export type OwnPeerName = 'floor' | 'bare'

@@ -12,7 +12,7 @@ import {
   authenticate,
   type WellFormedCredentials,
 } from './authenticate.ts'
-import { accessTokenClaims } from './claims.ts'
+import { accessTokenClaims, tokenId } from './claims.ts'
 import { decide, type Grant, type Proof } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 
@@ -30,7 +30,7 @@ export interface IssueEdges extends AuthenticationEdges {
   readonly keyring: Keyring
   readonly ledger: Ledger
   readonly secretUses: SecretUses
-  /** A fresh `jti`: a UUID. */
+  /** A fresh random UUID. */
   readonly randomId: () => string
 }
 
@@ -128,11 +128,13 @@ function prepare(
   const signer = edges.keyring.signer(grant.signingAlgorithm, now)
   if (signer === undefined) throw new OAuthError('keys_unavailable')
   const lifetimeSeconds = Math.min(grant.lifetimeSeconds, edges.tokenLifetimeSecondsMax)
-  const claims = accessTokenClaims(edges.issuer, { ...grant, lifetimeSeconds }, now, edges.randomId())
+  const time = edges.clock.nowMilliseconds()
+  const jti = tokenId(time, edges.randomId())
+  const claims = accessTokenClaims(edges.issuer, { ...grant, lifetimeSeconds }, now, jti)
   const scope = claims.scope ?? ''
   let accessToken: string | undefined
   const record: AuditRecord = {
-    time: edges.clock.nowMilliseconds(),
+    time,
     type: 'token',
     outcome: 'issued',
     clientId: claims.client_id,
