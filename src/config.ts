@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
-import { z } from 'zod'
 import { networkContains, parseNetwork } from './clients/network.ts'
 import { OperatorError } from './errors.ts'
 import { type ScheduleSettings, scheduleProblem } from './keys/schedule.ts'
@@ -43,20 +42,40 @@ export interface Config {
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
-const wholeNumber = (least: number, most: number) =>
-  z
-    .string()
-    .regex(/^\d{1,9}$/)
-    .transform(Number)
-    .refine((number) => number >= least && number <= most)
+/** What a variable's text means; undefined when it is none that this setting can have. */
+type Parse<Value> = (text: string) => Value | undefined
 
-const keyBytes = z
-  .string()
-  .regex(/^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/)
-  .transform((text) => Buffer.from(text, text.length === 64 ? 'hex' : 'base64'))
+const textLike =
+  (isRight: (text: string) => boolean): Parse<string> =>
+  (text) =>
+    isRight(text) ? text : undefined
+
+const matching = (form: RegExp): Parse<string> => textLike((text) => form.test(text))
+
+const wholeNumber =
+  (least: number, most: number): Parse<number> =>
+  (text) =>
+    /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined
+
+const oneOf =
+  <Choice extends string>(choices: readonly Choice[]): Parse<Choice> =>
+  (text) =>
+    choices.find((choice) => choice === text)
+
+/** Separated by commas, spaces around them not counting; all of them must be right. */
+const listOf =
+  <Element extends string>(isRight: (part: string) => part is Element): Parse<readonly Element[]> =>
+  (text) => {
+    const parts = text.split(',').map((part) => part.trim())
+    return parts.every(isRight) ? [...new Set(parts)] : undefined
+  }
+
+const keyForm = /^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/
+const keyBytes: Parse<Buffer> = (text) =>
+  keyForm.test(text) ? Buffer.from(text, text.length === 64 ? 'hex' : 'base64') : undefined
 
 interface Setting {
-  readonly schema: z.ZodType<unknown, string>
+  readonly parse: Parse<unknown>
   /** Completes the sentence "NAME must be …". */
   readonly must: string
   /** Never repeated in a message. */
@@ -65,91 +84,84 @@ interface Setting {
 
 /** Each variable, and what it must be. Any of them may also come as NAME_FILE: the path of a file to read. */
 const settings = {
-  HOST: { schema: z.string().regex(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
-  PORT: { schema: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
+  HOST: { parse: matching(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
+  PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
   WORKERS: {
-    schema: wholeNumber(1, limits.workersMax),
+    parse: wholeNumber(1, limits.workersMax),
     must: `a whole number from 1 to ${limits.workersMax}`,
   },
   DATABASE_URL: {
-    schema: z.string().refine(namesDatabase),
+    parse: textLike(namesDatabase),
     must: 'a URL like postgresql://user:password@host:5432/database',
     secret: true,
   },
-  MINTMARK_DATA_DIR: { schema: z.string().min(1), must: 'the path of a directory' },
+  MINTMARK_DATA_DIR: { parse: matching(/./), must: 'the path of a directory' },
   MINTMARK_ISSUER: {
-    schema: z.string().refine(isIssuer),
+    parse: textLike(isIssuer),
     must: 'a URL without query, fragment, upper-case host or trailing slash, for example https://tokens.example.com',
   },
   MINTMARK_KEY_ENCRYPTION_KEY: {
-    schema: keyBytes,
+    parse: keyBytes,
     must: '32 bytes in base64 or hex; make one with "openssl rand -base64 32"',
     secret: true,
   },
   MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: {
-    schema: keyBytes,
+    parse: keyBytes,
     must: '32 bytes in base64 or hex: the key-encryption key before this one, until "keys rewrap" is done',
     secret: true,
   },
   MINTMARK_KEY_LIFETIME_SECONDS: {
-    schema: wholeNumber(6, 999_999_999),
+    parse: wholeNumber(6, 999_999_999),
     must: 'a whole number of seconds, 6 or more',
   },
   MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: {
-    schema: wholeNumber(1, limits.tokenLifetimeSecondsMax),
+    parse: wholeNumber(1, limits.tokenLifetimeSecondsMax),
     must: `a whole number of seconds from 1 to ${limits.tokenLifetimeSecondsMax}`,
   },
   MINTMARK_JWKS_MAX_AGE_SECONDS: {
-    schema: wholeNumber(0, 86_400),
+    parse: wholeNumber(0, 86_400),
     must: 'a whole number of seconds from 0 to 86400',
   },
   MINTMARK_VERIFIER_COOLDOWN_SECONDS: {
-    schema: wholeNumber(0, 86_400),
+    parse: wholeNumber(0, 86_400),
     must: 'a whole number of seconds from 0 to 86400',
   },
   MINTMARK_CLOCK_SKEW_SECONDS: {
-    schema: wholeNumber(0, 3_600),
+    parse: wholeNumber(0, 3_600),
     must: 'a whole number of seconds from 0 to 3600',
   },
   MINTMARK_SIGNING_ALGORITHMS: {
-    schema: z
-      .string()
-      .transform((text) => [...new Set(text.split(',').map((part) => part.trim()))])
-      .refine((names) => names.every(isSigningAlgorithm))
-      .transform((names) => names.filter(isSigningAlgorithm)),
+    parse: listOf(isSigningAlgorithm),
     must: `a comma-separated list of ${signingAlgorithms.join(', ')}`,
   },
   MINTMARK_TLS_CERTIFICATE: {
-    schema: z.string().regex(/-----BEGIN CERTIFICATE-----/),
+    parse: matching(/-----BEGIN CERTIFICATE-----/),
     must: 'a certificate chain in PEM; MINTMARK_TLS_CERTIFICATE_FILE names its file',
   },
   MINTMARK_TLS_PRIVATE_KEY: {
-    schema: z.string().regex(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----/),
+    parse: matching(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----/),
     must: 'an unencrypted private key in PEM; MINTMARK_TLS_PRIVATE_KEY_FILE names its file',
     secret: true,
   },
-  MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { schema: z.literal(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_TRUSTED_PROXIES: {
-    schema: z
-      .string()
-      .transform((text) => text.split(',').map((part) => part.trim()))
-      .refine((parts) => parts.every(isPartOfTheWorld)),
+    parse: listOf(isPartOfTheWorld),
     must: 'a comma-separated list of addresses or networks, none of them everybody, for example 10.0.0.0/8',
   },
   MINTMARK_REGISTRY_CLIENTS_MAX: {
-    schema: wholeNumber(10, 10_000_000),
+    parse: wholeNumber(10, 10_000_000),
     must: 'a whole number from 10 to 10000000',
   },
-  MINTMARK_ARGON2_PARALLEL_MAX: { schema: wholeNumber(1, 64), must: 'a whole number from 1 to 64' },
+  MINTMARK_ARGON2_PARALLEL_MAX: { parse: wholeNumber(1, 64), must: 'a whole number from 1 to 64' },
   MINTMARK_FAILURES_PER_CLIENT_MAX: {
-    schema: wholeNumber(1, 1_000_000),
+    parse: wholeNumber(1, 1_000_000),
     must: 'a whole number from 1 to 1000000',
   },
   MINTMARK_FAILURES_PER_ADDRESS_MAX: {
-    schema: wholeNumber(1, 1_000_000),
+    parse: wholeNumber(1, 1_000_000),
     must: 'a whole number from 1 to 1000000',
   },
-  MINTMARK_LOG_LEVEL: { schema: z.literal(logLevels), must: `one of ${logLevels.join(', ')}` },
+  MINTMARK_LOG_LEVEL: { parse: oneOf(logLevels), must: `one of ${logLevels.join(', ')}` },
 } as const satisfies Record<string, Setting>
 
 type SettingName = keyof typeof settings
@@ -219,7 +231,7 @@ function argon2Share(chosen: number | undefined, workers: number): number {
 function readSetting<Name extends SettingName>(
   environment: Environment,
   name: Name,
-): z.output<(typeof settings)[Name]['schema']> | undefined {
+): ReturnType<(typeof settings)[Name]['parse']> | undefined {
   const setting: Setting = settings[name]
   const direct = environment[name] ?? ''
   const path = environment[`${name}_FILE`] ?? ''
@@ -228,12 +240,12 @@ function readSetting<Name extends SettingName>(
   const text =
     path === '' ? direct : readFileOf(name, path, setting.secret ? 'the file it names' : JSON.stringify(path))
   if (text === '') return undefined
-  const result = setting.schema.safeParse(text)
-  if (!result.success) {
+  const value = setting.parse(text)
+  if (value === undefined) {
     const shown = setting.secret === true || path !== '' ? '' : `; it is ${JSON.stringify(text.slice(0, 80))}`
     throw new OperatorError(`${name}: must be ${setting.must}${shown}.`)
   }
-  return result.data as z.output<(typeof settings)[Name]['schema']>
+  return value as ReturnType<(typeof settings)[Name]['parse']>
 }
 
 function readFileOf(name: string, path: string, shown: string): string {
@@ -321,7 +333,7 @@ function namesDatabase(text: string): boolean {
 }
 
 /** A network or address, and not all of them: where anybody is a proxy, anybody can claim any address. */
-function isPartOfTheWorld(text: string): boolean {
+function isPartOfTheWorld(text: string): text is string {
   try {
     const { family, hostBits } = parseNetwork(text)
     return hostBits < (family === 4 ? 32n : 128n)
