@@ -74,7 +74,11 @@ export async function startService(options: ServiceOptions): Promise<Server> {
 }
 
 /** What bin/mintmark gives to Node. */
-const nodeArguments = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4']
+const nodeArguments = [
+  '--disable-warning=ExperimentalWarning',
+  '--max-semi-space-size=4',
+  '--heap-growing-percent=30',
+]
 const compileCache = fileURLToPath(new URL('../node_modules/.cache/node', import.meta.url))
 
 /** Peers that need nothing but what the service has. */
