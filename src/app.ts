@@ -1,7 +1,13 @@
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import helmet from '@fastify/helmet'
-import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify'
 import type { ClockGuard } from './clock-guard.ts'
 import type { Config } from './config.ts'
 import { discoveryRoute } from './discovery.ts'
@@ -9,7 +15,7 @@ import { type HealthOptions, healthRoute } from './health.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifiers.ts'
 import { limits } from './limits.ts'
-import { type Log, type LogRequest, requestLog } from './log.ts'
+import { describeError, type Log, type LogRequest, requestLog } from './log.ts'
 import type { IssueEdges } from './token/issue.ts'
 import { tokenRoute } from './token/route.ts'
 
@@ -26,6 +32,7 @@ export interface AppEdges extends IssueEdges {
 
 /** Every plugin and route, in order. Starts nothing and listens to nothing. */
 export async function buildApp(config: Config, edges: AppEdges): Promise<FastifyInstance> {
+  const constantHeaders = await securityHeaders(config.issuer.startsWith('https:'))
   const connections = {
     maxHeaderSize: limits.headerBytesMax,
     connectionsCheckingInterval: limits.connectionCheckIntervalMilliseconds,
@@ -40,8 +47,13 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     // Requests that arrive on open connections while it closes are served, and told to go elsewhere next.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
-    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) =>
-      answerBrokenRequest(edges.log, error, socket),
+    clientErrorHandler: (error: Error & { code?: string }, socket: AnsweringSocket) =>
+      answerBrokenRequest(edges.log, constantHeaders, error, socket),
+    // A path that is no URL has no route, and nothing of it is repeated.
+    frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      reply.headers({ ...constantHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' })
+      return reply.code(400).send(malformedUrl)
+    },
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
   } satisfies FastifyServerOptions
   // Two calls because Fastify's types tell the two kinds of server apart; one kind is enough for us.
@@ -53,8 +65,10 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
           https: { ...connections, ...secureContext(config.tls) },
         }) as unknown as FastifyInstance)
   boundConnections(app.server)
-
-  const constantHeaders = await securityHeaders(config.issuer.startsWith('https:'))
+  // Node would answer these by itself, with none of our headers.
+  app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    response.writeHead(417, { ...constantHeaders, 'content-length': 0 }).end()
+  })
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const logRequest = requestLog(edges.log)
   await app.register(tokenRoute, {
@@ -133,7 +147,18 @@ async function openRoutes(
     ),
   })
   await app.register(healthRoute, edges.health)
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const status = error.statusCode ?? 500
+    reply.code(status).header('cache-control', 'no-store')
+    if (status < 500) return reply.send({ error: 'invalid_request' })
+    edges.log.error(
+      { event: 'fault', requestId: request.id, error: describeError(error) },
+      'a request failed',
+    )
+    return reply.send({ error: 'server_error' })
+  })
   app.setNotFoundHandler((request, reply) => {
+    reply.header('cache-control', 'no-store')
     // A path that exists for another method (RFC 9110 §15.5.6).
     if (app.hasRoute({ method: 'GET', url: pathOf(request.url) })) {
       return reply.code(405).header('allow', 'GET, HEAD').send({ error: 'method_not_allowed' })
@@ -163,13 +188,20 @@ function boundConnections(server: Server): void {
   server.on('connection', (socket: Socket) => socket.remoteAddress)
 }
 
+const malformedUrl = { error: 'invalid_request', error_description: 'The URL is malformed.' }
+
 const brokenRequestStatus: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
 /** What never became a request (RFC 9112 §3): there is nothing to record, so it is answered, logged and closed. */
-function answerBrokenRequest(log: Log, error: Error & { code?: string }, socket: Socket): void {
+function answerBrokenRequest(
+  log: Log,
+  constantHeaders: Readonly<Record<string, string>>,
+  error: Error & { code?: string },
+  socket: AnsweringSocket,
+): void {
   const code = error.code ?? 'unknown'
   log.info(
     { event: 'broken_request', code, address: socket.remoteAddress },
@@ -179,10 +211,28 @@ function answerBrokenRequest(log: Log, error: Error & { code?: string }, socket:
     socket.destroy()
     return
   }
+  // A whole request came before it and is being answered: this is no answer to that one.
+  if (socket._httpMessage?.req?.complete === true) {
+    endWhenAnswered(socket)
+    return
+  }
   const body = '{"error":"invalid_request","error_description":"The message is not a valid HTTP request."}'
+  const headers = Object.entries(constantHeaders).map(([name, value]) => `${name}: ${value}\r\n`)
   const status = brokenRequestStatus[code] ?? '400 Bad Request'
   socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n` +
+    `HTTP/1.1 ${status}\r\n${headers.join('')}content-type: application/json\r\ncache-control: no-store\r\n` +
       `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
   )
+}
+
+/** Node keeps the answer that a socket is busy with under this name, and has no other for it. */
+interface AnsweringSocket extends Socket {
+  readonly _httpMessage?: (ServerResponse & { readonly req?: IncomingMessage }) | null
+}
+
+/** Lets all answers that are under way go out, and then closes. */
+function endWhenAnswered(socket: AnsweringSocket): void {
+  const answer = socket._httpMessage
+  if (answer === undefined || answer === null) socket.end()
+  else answer.once('close', () => setImmediate(endWhenAnswered, socket))
 }

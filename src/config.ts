@@ -98,7 +98,7 @@ const settings = {
   MINTMARK_DATA_DIR: { parse: matching(/./), must: 'the path of a directory' },
   MINTMARK_ISSUER: {
     parse: textLike(isIssuer),
-    must: 'a URL without query, fragment, upper-case host or trailing slash, for example https://tokens.example.com',
+    must: 'a URL without query, fragment, upper-case host, trailing slash or odd characters in its path, for example https://tokens.example.com',
   },
   MINTMARK_KEY_ENCRYPTION_KEY: {
     parse: keyBytes,
@@ -316,7 +316,11 @@ function isIssuer(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   const spelledOnce = url.href === text || url.href === `${text}/`
-  return spelledOnce && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text) && !text.endsWith('/')
+  // Its path becomes that of a route, where other characters would have a meaning of their own.
+  const plainPath = /^(?:\/[\w.~-]+)*\/?$/.test(url.pathname)
+  return (
+    spelledOnce && plainPath && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text) && !text.endsWith('/')
+  )
 }
 
 const loopback = [parseNetwork('127.0.0.0/8'), parseNetwork('::1')]

@@ -19,9 +19,21 @@ export function createLog(level: string, destination: DestinationStream | undefi
       censor: '[redacted]',
     },
   }
-  return destination === undefined
-    ? pino(options, pino.destination({ fd: 1, sync: true }))
-    : pino(options, destination)
+  return pino(options, destination ?? logOutput())
+}
+
+/** Bytes of lines that are kept while the output cannot be written; past it the newest are lost. */
+const unwrittenBytesMax = 1024 * 1024
+
+/**
+ * Standard output. Synchronous, so that what is logged last, while the process ends, is not lost. A disk that is
+ * full costs lines and nothing else: the log is for people, and what must not be lost is in the ledger.
+ */
+export function logOutput(): DestinationStream {
+  const output = pino.destination({ fd: 1, sync: true, maxLength: unwrittenBytesMax })
+  // Without a listener a line that cannot be written would be thrown at whoever wrote it.
+  output.on('error', () => {})
+  return output
 }
 
 const secretNames = [

@@ -410,6 +410,16 @@ describe('the issuer (RFC 8414 §2)', () => {
     expect(readConfig({ MINTMARK_ISSUER: issuer }).issuer).toBe(issuer)
   })
 
+  test.each([
+    'https://a.example/*',
+    'https://a.example/:x',
+    'https://a.example/(b',
+    'https://a.example/%zz',
+    'https://a.example/b//c',
+  ])('%s is refused: a path becomes a route, where its characters would have a meaning', (issuer) => {
+    expect(refusalOf({ MINTMARK_ISSUER: issuer })).toMatch(/^MINTMARK_ISSUER: must be a URL without/)
+  })
+
   test('http off loopback needs the dangerous setting', () => {
     const plain = { MINTMARK_ISSUER: 'http://tokens.internal' }
     expect(refusalOf(plain)).toMatch(/^MINTMARK_ISSUER: must be an https URL/)

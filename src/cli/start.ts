@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { pino } from 'pino'
 import { secretIdOf } from '../clients/secret.ts'
 import { findClient } from '../clients/store.ts'
 import { systemClock } from '../clock.ts'
@@ -11,6 +10,7 @@ import { type Database, openDatabase } from '../database/open.ts'
 import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
 import { shellQuoted } from '../keys/key-encryption-key.ts'
+import { logOutput } from '../log.ts'
 import { replacePrivateFile } from '../private-file.ts'
 import { applySeed } from '../registry/seed.ts'
 import { readSeedFile } from '../registry/seed-file.ts'
@@ -150,9 +150,13 @@ async function exampleState(config: Config, database: Database): Promise<'absent
 
 /** Keeps what is logged until the newcomer has been told what to do: it would scroll away. */
 class HeldOutput {
-  // Synchronous, so that what is logged last, while the process ends, is not lost.
-  readonly #destination = pino.destination({ fd: 1, sync: true })
+  readonly #destination = logOutput()
   #held: string[] | undefined = []
+
+  constructor() {
+    // A start that ends in the middle must not take the reason with it.
+    process.once('exit', () => this.release())
+  }
 
   get isHeld(): boolean {
     return this.#held !== undefined

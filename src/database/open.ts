@@ -137,9 +137,11 @@ const connectionPatienceMilliseconds = 10_000
 export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
   const deadline = performance.now() + connectionPatienceMilliseconds
   for (;;) {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
-    client.on('error', () => {})
+    let client: pg.Client | undefined
     try {
+      // In here, because it reads the files that the URL names.
+      client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
+      client.on('error', () => {})
       await client.connect()
       const { rows } = await client.query(
         `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
@@ -153,7 +155,7 @@ export async function checkConnection(url: string): Promise<{ serverVersion: str
         throw new OperatorError(connectionProblem(url, error), { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 250))
     } finally {
-      await client.end().catch(() => {})
+      await client?.end().catch(() => {})
     }
   }
 }

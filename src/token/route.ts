@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../clock.ts'
 import { OAuthError, type RefusalReason } from '../errors.ts'
@@ -45,6 +46,12 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     request.exchange = exchangeOf(request, options.clock)
     next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
   })
+  // Whatever else Node can read arrives here as well, to be refused and recorded like any other.
+  for (const method of METHODS) {
+    if (!app.supportedMethods.includes(method) && method !== 'CONNECT') {
+      app.addHttpMethod(method, { hasBody: true })
+    }
+  }
   app.removeAllContentTypeParsers()
   // The form by its name as well: Fastify remembers the parser of a name, and looks for that of the rest each time.
   app.addContentTypeParser(

@@ -1,6 +1,14 @@
 import { importJWK } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { registerClient, requestToken, startService, type TestService } from '../support/service.ts'
+import {
+  basic,
+  exchange,
+  registerClient,
+  requestToken,
+  startService,
+  type TestClient,
+  type TestService,
+} from '../support/service.ts'
 
 /** What anybody may read: the keys, the metadata, the health. */
 
@@ -72,7 +80,7 @@ describe('the JWK Set', () => {
   ])('is found at its path and no other: %s', async (path) => {
     const response = await get(path)
     expect(response.status).toBe(404)
-    expect(response.headers.get('cache-control')).toBeNull()
+    expect(response.headers.get('cache-control')).toBe('no-store')
   })
 })
 
@@ -156,3 +164,58 @@ test('every answer carries the headers that keep browsers out of mischief', asyn
     expect(headers.get('x-request-id')).toMatch(/^[\w-]{8,}-[0-9a-z]+$/)
   }
 })
+
+describe('a connection with more on it than one request', () => {
+  const body = 'grant_type=client_credentials'
+  const request = (client: TestClient, more: string) =>
+    `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic(client.clientId, client.secret)}\r\n` +
+    `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n${more}\r\n${body}`
+
+  test.each([
+    [
+      'a second one after the last',
+      'Connection: close\r\n',
+      'POST /token HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    ],
+    ['garbage', '', 'GARBAGE\r\n\r\n'],
+  ])('gets the answer to the first: %s', async (_title, more, rest) => {
+    const client = await registerClient(running.database)
+    const answer = await exchange(running.url, request(client, more) + rest)
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+    expect(answer).toContain('"access_token"')
+  })
+
+  test('and with nothing but garbage gets a 400 with the headers of all others', async () => {
+    const answer = await exchange(running.url, 'GARBAGE\r\n\r\n')
+    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
+    expect(answer).toContain("default-src 'none'")
+  })
+})
+
+test('what Node or Fastify would answer by themselves has our headers and repeats nothing', async () => {
+  const malformed = await get('/%zz?client_secret=CANARY-0123456789')
+  expect(malformed.status).toBe(400)
+  expect(malformed.headers.get('content-security-policy')).toContain("default-src 'none'")
+  expect(malformed.headers.get('cache-control')).toBe('no-store')
+  expect(await malformed.text()).not.toContain('CANARY')
+  const expectation = await exchange(
+    running.url,
+    'POST /token HTTP/1.1\r\nHost: localhost\r\nExpect: miracles\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+  )
+  expect(expectation).toMatch(/^HTTP\/1\.1 417 /)
+  expect(expectation).toContain('x-content-type-options: nosniff')
+})
+
+test('methods that hardly anybody knows are refused at /token like all others, with a record', async () => {
+  const before = await refusedMethods()
+  for (const method of ['PROPFIND', 'MKCOL', 'SEARCH', 'REPORT']) {
+    const response = await get('/token', { method })
+    expect([method, response.status, response.headers.get('allow')]).toEqual([method, 405, 'POST'])
+  }
+  expect(await refusedMethods()).toBe(before + 4)
+})
+
+async function refusedMethods(): Promise<number> {
+  const rows = await running.database.query(`SELECT 1 FROM audit_record WHERE reason = 'method_not_allowed'`)
+  return rows.length
+}

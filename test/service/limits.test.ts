@@ -1,10 +1,10 @@
-import { connect } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { generateSecret } from '../../src/clients/secret.ts'
 import { limits } from '../../src/limits.ts'
 import {
   basic,
+  exchange,
   registerClient,
   requestToken,
   startService,
@@ -173,20 +173,6 @@ test('cold clients with the right secret are served beside a flood of guesses', 
     await open.close()
   }
 })
-
-/** Opens a connection, writes what it is told, and resolves with everything received once it is closed. */
-function exchange(url: string, sent: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(new URL(url).port), '127.0.0.1')
-    let text = ''
-    socket.on('data', (chunk) => {
-      text += chunk.toString()
-    })
-    socket.on('error', reject)
-    socket.on('close', () => resolve(text))
-    socket.write(sent)
-  })
-}
 
 describe('a connection that', { timeout: 40_000 }, () => {
   test('never finishes its headers, or its body, is answered with 408 and closed', async () => {

@@ -1,17 +1,21 @@
+import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import {
   environmentOf,
+  nodeArguments,
   runCommand,
   type ServiceProcess,
   serve,
   startCommand,
   startProcess,
 } from '../support/process.ts'
-import { freePort, registerClient, requestToken, type TestClient } from '../support/service.ts'
+import { exchange, freePort, registerClient, requestToken, type TestClient } from '../support/service.ts'
 
 /** The service as processes: killed in the middle, ended in order, and two of them on one database. */
 
@@ -125,3 +129,33 @@ describe('two processes on one database', () => {
     for (const { url } of [first, second]) expect((await requestToken(url, client)).status).toBe(200)
   })
 })
+
+test.skipIf(process.platform !== 'linux')(
+  'a full disk under the log costs lines, and neither a token nor the process',
+  async () => {
+    const database = await freshDatabase()
+    const port = await freePort()
+    const url = `http://127.0.0.1:${port}`
+    const full = openSync('/dev/full', 'w')
+    const child = spawn(process.execPath, [...nodeArguments, 'serve'], {
+      env: environmentOf(database.url, { PORT: String(port) }),
+      stdio: ['ignore', full, 'ignore'],
+    })
+    closeSync(full)
+    const ended = once(child, 'exit')
+    try {
+      await expect
+        .poll(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.status, { timeout: 20_000 })
+        .toBe(200)
+      const client = await registerClient(database)
+      for (let round = 0; round < 20; round += 1) expect((await requestToken(url, client)).status).toBe(200)
+      expect(await exchange(url, 'GARBAGE\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
+      expect((await requestToken(url, client)).status).toBe(200)
+      expect(await database.query(`SELECT 1 FROM audit_record WHERE reason = 'internal_error'`)).toEqual([])
+    } finally {
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+      await database.drop()
+    }
+  },
+)

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { freePort } from './service.ts'
 
 const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const nodeArguments = ['--disable-warning=ExperimentalWarning', program]
+export const nodeArguments = ['--disable-warning=ExperimentalWarning', program]
 
 export interface ServiceProcess {
   readonly url: string

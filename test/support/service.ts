@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
 import { generateSecret } from '../../src/clients/secret.ts'
 import type { Clock } from '../../src/clock.ts'
@@ -173,5 +173,19 @@ export function requestToken(
     method: 'POST',
     headers: { authorization: basic(client.clientId, client.secret) },
     body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
+  })
+}
+
+/** Opens a connection, writes what it is told, and resolves with everything received once it is closed. */
+export function exchange(url: string, sent: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString()
+    })
+    socket.on('error', reject)
+    socket.on('close', () => resolve(text))
+    socket.write(sent)
   })
 }
