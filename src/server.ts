@@ -47,13 +47,14 @@ export interface Service {
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, log } = options
   const clock = options.clock ?? systemClock
-  const onFault = faultLogger(log, clock)
+  const faults = faultLogger(log, clock)
+  const { onFault } = faults
   const database = openDatabase(options.databaseUrl, {
     onIdleError: onFault,
     statementMillisecondsMax: limits.statementMillisecondsMax,
   })
   try {
-    const keys = await openRegistryAndKeys(options, database, clock, onFault)
+    const keys = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep } = keys
     const ledger = await openLedger({ database, clock, release, onFault })
     const secretUses = openSecretUses(database.statements, onFault)
@@ -116,7 +117,7 @@ async function openRegistryAndKeys(
   options: ServiceOptions,
   database: Database,
   clock: Clock,
-  onFault: (error: unknown) => void,
+  { onFault, onRecovered }: ReturnType<typeof faultLogger>,
 ) {
   const { log } = options
   const { schedule, signingAlgorithms, registryClientsMax } = options.config
@@ -144,6 +145,7 @@ async function openRegistryAndKeys(
     onKeysChanged: () => keyring.load(),
     onDatabaseTime: clockGuard.check,
     onFault,
+    onRecovered,
   })
   try {
     // The version first, then the keys: what changes in between is read again, and not missed.
@@ -206,21 +208,39 @@ function requestIds(): () => string {
   }
 }
 
-/** Logs a fault at most once a second, with how often it came: an outage must not bury its own beginning. */
-function faultLogger(log: Log, clock: Clock): (error: unknown) => void {
+/** Milliseconds without a fault after which the next one is another outage. */
+const quietMilliseconds = 10_000
+
+/**
+ * Logs a fault at most once a second, with how often it came: an outage must not bury its own beginning. And says
+ * when it is over, because from silence nobody can tell.
+ */
+function faultLogger(log: Log, clock: Clock) {
+  /** Of an outage: its first fault, and its last. */
+  let startedAt = Number.NEGATIVE_INFINITY
+  let lastAt = Number.NEGATIVE_INFINITY
   let next = 0
   let unsaid = 0
-  return (error) => {
-    const now = clock.monotonicMilliseconds()
-    if (now < next) {
-      unsaid += 1
-      return
-    }
-    next = now + 1_000
-    log.error(
-      { event: 'database_fault', repeated: unsaid, error: describeError(error) },
-      'the database failed',
-    )
-    unsaid = 0
+  return {
+    onFault(error: unknown): void {
+      const now = clock.monotonicMilliseconds()
+      if (now - lastAt > quietMilliseconds) startedAt = now
+      lastAt = now
+      if (now < next) {
+        unsaid += 1
+        return
+      }
+      next = now + 1_000
+      log.error(
+        { event: 'database_fault', repeated: unsaid, error: describeError(error) },
+        'the database failed',
+      )
+      unsaid = 0
+    },
+    onRecovered(): void {
+      const seconds = (clock.monotonicMilliseconds() - startedAt) / 1_000
+      const fields = { event: 'database_back', afterSeconds: Math.round(seconds * 10) / 10 }
+      log.info(fields, 'the database answers again')
+    },
   }
 }

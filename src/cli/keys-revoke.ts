@@ -38,8 +38,10 @@ export const keysRevoke = defineCommand({
         note('Nothing was changed.')
         return
       }
-      const { revoked, refusedFrom, successor } = await revokeKey(context, kid)
       const now = context.clock.nowSeconds()
+      const before = await signingNow(database.prisma, config.schedule, now, key?.algorithm)
+      const { revoked, refusedFrom, successor } = await revokeKey(context, kid)
+      const signed = revoked && before?.kid === kid
       const signer = await signingNow(database.prisma, config.schedule, now, key?.algorithm)
       if (options.json) {
         const fields = {
@@ -68,8 +70,10 @@ export const keysRevoke = defineCommand({
           `Relying services that keep to the JWKS max-age refuse its tokens from ${shownMoment(refusedFrom)} on ` +
           `(${lead} seconds after the revocation).\n`,
       )
-      if (signer !== undefined && revoked && now < signer.publishedAt + lead) {
-        const seen = shownMoment(signer.publishedAt + lead)
+      // A key that took over at once is dated back by the skew, for clocks that are behind.
+      const seenFrom = (signer?.publishedAt ?? 0) + lead + config.schedule.clockSkewSeconds
+      if (signer !== undefined && signed && now < seenFrom) {
+        const seen = shownMoment(seenFrom)
         note(`Until ${seen} those that have not fetched ${signer.kid} may refuse the new tokens.`)
       }
     })

@@ -66,7 +66,8 @@ function readAlgorithm(name: string, rotating: readonly SigningAlgorithm[]): Sig
   const known: readonly string[] = rotating
   if (isSigningAlgorithm(name) && known.includes(name)) return name
   throw usageError(
-    `--algorithm: ${name} has no keys here; ${known.join(', ')} ${known.length === 1 ? 'has' : 'have'}.${didYouMean(name, known)}`,
+    `--algorithm: ${name} has no keys here; ${known.join(', ')} ${known.length === 1 ? 'has' : 'have'}. Keys of an algorithm are made ` +
+      `when MINTMARK_SIGNING_ALGORITHMS or a resource names it.${didYouMean(name, known)}`,
   )
 }
 
@@ -112,7 +113,7 @@ function shownPlan(
 
 function shownRotation({ kid, algorithm, made, moments, changed }: Rotation, now: number): string {
   if (!changed) {
-    return `${kid} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)} on already; it cannot be earlier.\n`
+    return `Nothing to do: ${kid} is to sign ${algorithm} tokens from ${whenShown(moments.signsFrom, now)}, the earliest that breaks nobody.\n`
   }
   const subject = made ? `${kid} is made and published. It` : kid
   return `${subject} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)} on.\n`

@@ -2,6 +2,7 @@ import {
   checkSeconds,
   isOver,
   latestKey,
+  maySign,
   nextPublicationAt,
   type ScheduleSettings,
 } from '../keys/schedule.ts'
@@ -65,25 +66,44 @@ const lateChecks = 3
 
 interface ShownKey extends KeyDescription {
   readonly state: string
+  readonly turnEndsAt: number | undefined
 }
 
-/** As it is among the others: an early turn of the next key ends this one's. */
+/** As it is among the others: this one's turn ends when the next one's begins, or when it was called back. */
 function shownKey(
   key: KeyDescription,
   keys: readonly KeyDescription[],
   schedule: ScheduleSettings,
   now: number,
 ): ShownKey {
-  const turns = keys
-    .filter(({ algorithm, generation, revokedAt }) => {
-      return algorithm === key.algorithm && generation > key.generation && revokedAt === undefined
-    })
-    .map(({ signsFrom }) => signsFrom)
   return {
     ...key,
     state: stateAmong(key, keys, schedule, now, now),
-    signsUntil: Math.min(key.signsUntil, ...turns),
+    turnEndsAt: turnEnd(key, keys, schedule),
   }
+}
+
+/** Undefined for a key that was called back before its turn. */
+function turnEnd(
+  key: KeyDescription,
+  keys: readonly KeyDescription[],
+  schedule: ScheduleSettings,
+): number | undefined {
+  const { revokedAt } = key
+  if (revokedAt !== undefined && revokedAt <= key.signsFrom) return undefined
+  const turns = keys
+    .filter((next) => next.algorithm === key.algorithm && next.generation > key.generation)
+    // One that was called back had its turn before that, or none. One that takes over at once signs from a little
+    // earlier, for the sake of clocks that are behind; until it was made, this one signed.
+    .filter((next) => next.revokedAt === undefined || next.signsFrom < next.revokedAt)
+    .filter((next) => revokedAt === undefined || next.signsFrom < revokedAt - schedule.clockSkewSeconds)
+    .map(({ signsFrom }) => signsFrom)
+  const nextTurn = Math.min(...turns)
+  // A key whose successor is late goes on.
+  const planned = maySign({ ...key, revokedAt: undefined }, schedule, nextTurn - 1)
+    ? nextTurn
+    : key.signsUntil
+  return Math.min(planned, nextTurn, revokedAt ?? Number.POSITIVE_INFINITY)
 }
 
 function keyFields(key: ShownKey): Record<string, unknown> {
@@ -94,7 +114,7 @@ function keyFields(key: ShownKey): Record<string, unknown> {
     state: key.state,
     published_at: optionalMoment(key.publishedAt),
     signs_from: optionalMoment(key.signsFrom),
-    signs_until: optionalMoment(key.signsUntil),
+    signs_until: optionalMoment(key.turnEndsAt),
     published_until: optionalMoment(key.publishedUntil),
     revoked_at: optionalMoment(key.revokedAt),
     key_encryption_key_id: key.keyEncryptionKeyId,
@@ -119,7 +139,7 @@ function keyTable(keys: readonly ShownKey[]): string {
     key.state,
     shownMoment(key.publishedAt),
     shownMoment(key.signsFrom),
-    shownMoment(key.signsUntil),
+    shownMoment(key.turnEndsAt),
     shownMoment(key.revokedAt ?? key.publishedUntil),
   ])
   return new Table(titles.map((title) => ({ title }))).render(rows)

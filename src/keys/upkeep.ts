@@ -58,6 +58,11 @@ export class KeyUpkeep {
     ]
   }
 
+  get #due(): SigningAlgorithm[] {
+    const { rotation, keyring } = this.#options
+    return dueAlgorithms(keyring.keys, this.#algorithms, rotation.schedule, rotation.clock.nowSeconds())
+  }
+
   #signs(algorithm: SigningAlgorithm): boolean {
     const { keyring, rotation } = this.#options
     return keyring.signer(algorithm, rotation.clock.nowSeconds()) !== undefined
@@ -76,18 +81,20 @@ export class KeyUpkeep {
 
   #settle(error: unknown): void {
     const { log } = this.#options
-    if (error !== undefined) {
+    // Nothing is missing while nothing is due: that the database is away, others say.
+    const matters = this.#due.length > 0 || this.#options.keyring.incomplete
+    if (error !== undefined && matters) {
       const message = 'keys could not be looked after; those there are go on for as long as they may'
       log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
     } else if (this.#failed) log.info({ event: 'key_rotation_recovered' }, 'keys are looked after again')
-    this.#failed = error !== undefined
+    this.#failed = error !== undefined && matters
   }
 
   async #look(): Promise<void> {
     const { rotation, keyring } = this.#options
     if (keyring.incomplete) await keyring.load()
     await this.#learnAlgorithms()
-    const due = dueAlgorithms(keyring.keys, this.#algorithms, rotation.schedule, rotation.clock.nowSeconds())
+    const due = this.#due
     if (due.length === 0) return
     await makeDueKeys(rotation, due)
     await keyring.load()

@@ -29,6 +29,8 @@ export interface RegistryOptions {
   /** Told the database's clock, in seconds since 1970, and the seconds that asking took, at every look. */
   readonly onDatabaseTime: (databaseSeconds: number, elapsedSeconds: number) => void
   readonly onFault: (error: unknown) => void
+  /** Told when the database answers again after a fault. */
+  readonly onRecovered: () => void
 }
 
 /** The audience of a client that has exactly one: what a request that names none means. */
@@ -143,7 +145,7 @@ export class Registry {
       for (const clientId of clientIds) this.#wanted.delete(clientId)
       try {
         await this.#adopt(clientIds)
-        this.#healthy = true
+        this.#noteAnswer()
         for (const { resolve } of waiting) resolve()
       } catch (error) {
         this.#healthy = false
@@ -222,11 +224,16 @@ export class Registry {
       if (changes === undefined) this.#forgetEverything()
       else for (const [subject, subjectId] of changes) this.#forget(subject, subjectId)
       this.#version = version
-      this.#healthy = true
+      this.#noteAnswer()
     } catch (error) {
       this.#healthy = false
       throw new OAuthError('registry_unavailable', { cause: error })
     }
+  }
+
+  #noteAnswer(): void {
+    if (!this.#healthy) this.#options.onRecovered()
+    this.#healthy = true
   }
 
   #forget(subject: string, subjectId: string): void {

@@ -213,6 +213,8 @@ describe('the database', () => {
     proxy.mode = 'pass'
     await expectService(200)
     await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, { timeout: 5_000 }).toBe(200)
+    // Who reads the log in the night sees the end as well as the beginning.
+    await expect.poll(() => running.log()).toMatch(/"event":"database_fault".*"event":"database_back"/s)
   })
 
   test('silent: whoever waits gets 503, and the next request after recovery is served', async () => {
