@@ -43,7 +43,6 @@ export async function startService(options: ServiceOptions): Promise<Server> {
   const { database, certificate, workers } = options
   const port = await freePort()
   const child = forkFile('../src/cli/main.ts', ['serve'], {
-    execArgv: nodeArguments,
     env: {
       PATH: process.env['PATH'],
       PORT: String(port),
@@ -73,12 +72,7 @@ export async function startService(options: ServiceOptions): Promise<Server> {
   return server('mintmark', origin, child)
 }
 
-/** What bin/mintmark gives to Node. */
-const nodeArguments = [
-  '--disable-warning=ExperimentalWarning',
-  '--max-semi-space-size=4',
-  '--heap-growing-percent=30',
-]
+/** Where bin/mintmark keeps compiled code. */
 const compileCache = fileURLToPath(new URL('../node_modules/.cache/node', import.meta.url))
 
 /** Peers that need nothing but what the service has. */

@@ -91,8 +91,8 @@ export class World {
     server: Server,
     requests: readonly PreparedRequest[],
     durationSeconds = this.plan.roundSeconds,
+    connections = this.plan.connections,
   ): Promise<LoadResult> {
-    const { connections } = this.plan
     return runClosedLoop({ origin: server.origin, requests, connections, durationSeconds }, this.directory)
   }
 

@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { treeOf } from '../accounting.ts'
 import { registerClients } from '../clients.ts'
-import { type Costs, measureClosedLoop, takeTurns, warmUp } from '../measure.ts'
-import { tokenRequest } from '../requests.ts'
+import { type Costs, measure, takeTurns, warmUp } from '../measure.ts'
+import { type PreparedRequest, tokenRequest } from '../requests.ts'
 import { type Row, type Scenario, skipped } from '../scenario.ts'
 import type { Server } from '../servers.ts'
 import { median, ratios } from '../statistics.ts'
@@ -25,8 +25,8 @@ export const workers: Scenario = {
     const results = await takeTurns(
       world,
       {
-        one: () => measureClosedLoop(world, one, requests),
-        two: () => measureClosedLoop(world, two, requests),
+        one: () => measureMany(world, one, requests),
+        two: () => measureMany(world, two, requests),
       },
       (round) => `${describeCosts(round)}, load generator ${number(round.generatorCores, 2)} cores`,
     )
@@ -41,10 +41,27 @@ export const workers: Scenario = {
         target: { name: 'twoProcesses', value: median(values) },
         note:
           'A CPU-bound second is one second of one core that the load generator left over: the rate divided by ' +
-          `(${availableParallelism()} cores less those of the generator). PostgreSQL runs on what is left over too.`,
+          `(${availableParallelism()} cores less those of the generator). PostgreSQL runs on what is left over too. ` +
+          `${crowd * world.plan.connections} connections.`,
       },
     ]
   },
+}
+
+/** Enough for each of two processes to have company at every commit: as many times the usual number. */
+const crowd = 3
+
+async function measureMany(
+  world: World,
+  server: Server,
+  requests: readonly PreparedRequest[],
+): Promise<Costs> {
+  const { roundSeconds, connections } = world.plan
+  const measured = await measure(world, server, () =>
+    world.closedLoop(server, requests, roundSeconds, crowd * connections),
+  )
+  world.noteFailures(server.name, measured)
+  return measured
 }
 
 const boundRate = ({ ratePerSecond, generatorCores }: Costs): number =>
