@@ -26,5 +26,5 @@ EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=2s --start-period=15s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # The commands of bin/mintmark follow the name of the image: serve, migrate, seed FILE, clients list …
-ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "src/cli/main.ts"]
+ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "--max-semi-space-size=16", "src/cli/main.ts"]
 CMD ["serve"]

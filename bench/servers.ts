@@ -43,6 +43,7 @@ export async function startService(options: ServiceOptions): Promise<Server> {
   const { database, certificate, workers } = options
   const port = await freePort()
   const child = forkFile('../src/cli/main.ts', ['serve'], {
+    execArgv: nodeArguments,
     env: {
       PATH: process.env['PATH'],
       PORT: String(port),
@@ -72,7 +73,8 @@ export async function startService(options: ServiceOptions): Promise<Server> {
   return server('mintmark', origin, child)
 }
 
-/** Where bin/mintmark keeps compiled code. */
+/** What bin/mintmark gives to Node, and where it keeps compiled code. */
+const nodeArguments = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16']
 const compileCache = fileURLToPath(new URL('../node_modules/.cache/node', import.meta.url))
 
 /** Peers that need nothing but what the service has. */
