@@ -56,7 +56,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   try {
     const keys = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep } = keys
-    const ledger = await openLedger({ database, clock, release, onFault })
+    const ledger = await openLedger({ database, clock, release, ...faults })
     const secretUses = openSecretUses(database.statements, onFault)
     const verifiers = openVerifiers(database.statements, onFault)
     let closing = false
@@ -238,9 +238,13 @@ function faultLogger(log: Log, clock: Clock) {
       unsaid = 0
     },
     onRecovered(): void {
+      // Registry and ledger each say so; whoever is first has said it.
+      if (startedAt === Number.NEGATIVE_INFINITY) return
       const seconds = (clock.monotonicMilliseconds() - startedAt) / 1_000
       const fields = { event: 'database_back', afterSeconds: Math.round(seconds * 10) / 10 }
       log.info(fields, 'the database answers again')
+      startedAt = Number.NEGATIVE_INFINITY
+      lastAt = Number.NEGATIVE_INFINITY
     },
   }
 }

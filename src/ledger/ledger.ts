@@ -32,6 +32,8 @@ export interface LedgerOptions {
   readonly clock: Clock
   readonly release: string
   readonly onFault: (error: unknown) => void
+  /** Told when a record was written after a fault. */
+  readonly onRecovered: () => void
 }
 
 /** Milliseconds after which counted refusals become records. */
@@ -60,6 +62,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     meanwhile?: () => void,
   ): Promise<CommitOutcome> {
     const outcome = await committer.commit(version, record, meanwhile)
+    if (!healthy) options.onRecovered()
     healthy = true
     return outcome
   }

@@ -28,7 +28,8 @@ interface Exchange {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    exchange: Exchange | undefined
+    /** From the first hook on. */
+    exchange: Exchange
   }
 }
 
@@ -38,12 +39,13 @@ declare module 'fastify' {
  */
 export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, done: () => void): void {
   const headers = Object.entries({ ...options.constantHeaders, ...answerHeaders }).flat()
-  app.decorateRequest('exchange', undefined)
+  app.decorateRequest('exchange')
   // Those whose body has arrived: whoever sends one slowly holds nobody up.
   let underWay = 0
   // Now, because a socket that was reset meanwhile no longer says who it was.
   app.addHook('onRequest', (request, _reply, next) => {
-    request.exchange = exchangeOf(request, options.clock)
+    const startedAt = options.clock.monotonicMilliseconds()
+    request.exchange = { origin: originOf(request), claimed: {}, startedAt, asked: false }
     next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
   })
   // Whatever else Node can read arrives here as well, to be refused and recorded like any other.
@@ -61,13 +63,13 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   )
 
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const exchange = exchangeOf(request, options.clock)
+    const { exchange } = request
     // An OAuthError that comes from issueToken has its record; anything else was thrown on the way there.
     const refusal =
       error instanceof OAuthError && exchange.asked
         ? error
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
-    logRefusal(options, request, exchange, refusal)
+    logRefusal(options, request, refusal)
     answer(reply, refusal.status, [...headers, ...refusalHeaders(refusal)], refusal.body())
     return reply
   })
@@ -75,7 +77,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   for (const path of options.paths) {
     app.all(path, async (request, reply) => {
       checkMessage(request)
-      const exchange = exchangeOf(request, options.clock)
+      const { exchange } = request
       exchange.asked = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const raw = { rawHeaders: request.raw.rawHeaders, body }
@@ -83,7 +85,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
         underWay -= 1
       })
-      options.logRequest({ ...eventOf(options.clock, request, exchange, 200), outcome: 'issued' })
+      options.logRequest({ ...eventOf(options.clock, request, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Tokens are base64url and scopes have no quotes or backslashes (RFC 6749 §3.3): nothing to escape.
       const text = `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
@@ -117,16 +119,6 @@ function refusalHeaders(refusal: OAuthError): string[] {
   // Whatever part of the body was not read is not a next request.
   if (refusal.status === 413 || refusal.reason === 'body_incomplete') headers.push('connection', 'close')
   return headers
-}
-
-function exchangeOf(request: FastifyRequest, clock: Clock): Exchange {
-  request.exchange ??= {
-    origin: originOf(request),
-    claimed: {},
-    startedAt: clock.monotonicMilliseconds(),
-    asked: false,
-  }
-  return request.exchange
 }
 
 const formType =
@@ -163,10 +155,9 @@ function toOAuthError(error: FastifyError, method: string): unknown {
 function logRefusal(
   { log, logRequest, clock }: TokenRouteOptions,
   request: FastifyRequest,
-  exchange: Exchange,
   refusal: OAuthError,
 ): void {
-  const event = eventOf(clock, request, exchange, refusal.status)
+  const event = eventOf(clock, request, refusal.status)
   logRequest({ ...event, outcome: 'refused', reason: refusal.reason })
   if (refusal.status >= 500 && refusal.cause !== undefined) {
     log.error({ event: 'fault', requestId: request.id, error: describeError(refusal.cause) }, refusal.reason)
@@ -191,12 +182,8 @@ function originOf(request: FastifyRequest): Origin {
 /** Characters of a claimed name that the log keeps; the ledger keeps more, and a hash of the rest. */
 const loggedCharactersMax = 128
 
-function eventOf(
-  clock: Clock,
-  request: FastifyRequest,
-  { origin, claimed, startedAt }: Exchange,
-  status: number,
-): RequestEvent {
+function eventOf(clock: Clock, request: FastifyRequest, status: number): RequestEvent {
+  const { origin, claimed, startedAt } = request.exchange
   return {
     requestId: request.id,
     method: request.method,
