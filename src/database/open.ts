@@ -59,6 +59,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     connectionsMax: number,
     idleMilliseconds: number,
     statementMillisecondsMax: number | undefined,
+    queryMillisecondsMax = statementMillisecondsMax,
   ) =>
     new pg.Pool({
       connectionString: url,
@@ -67,12 +68,14 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
       application_name: 'mintmark',
       max: connectionsMax,
       idleTimeoutMillis: idleMilliseconds,
-      ...(statementMillisecondsMax === undefined ? {} : { query_timeout: statementMillisecondsMax }),
+      ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
       onConnect: async (client: pg.ClientBase) => {
-        await client.query(sessionSettings(statementMillisecondsMax))
+        const text = sessionSettings(statementMillisecondsMax)
+        await client.query({ text, query_timeout: statementMillisecondsMax } as pg.QueryConfig)
       },
     } as pg.PoolConfig)
-  const commitPool = open(1, 0, limits.commitTimeoutMilliseconds)
+  // The server ends a commit that takes too long; on this side the committer keeps the time (database/call.ts).
+  const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
   const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
   const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
   const pools = [commitPool, readPool, adapterPool]

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Clock } from '../clock.ts'
+import { PreparedCall } from '../database/call.ts'
 import { errorCode } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
@@ -42,6 +43,9 @@ export interface CommitterOptions {
 
 const committed: CommitOutcome = { committed: true }
 
+/** @see the migration that defines it: takes a version or NULL and records, answers with the version it is at. */
+const ledgerCommit = { name: 'ledger_commit', text: 'SELECT ledger_commit($1::bigint, $2::jsonb)' }
+
 export class Committer {
   readonly #options: CommitterOptions
   readonly #queue: Waiting[] = []
@@ -49,6 +53,8 @@ export class Committer {
   /** Undefined when an answer was lost: the database is asked where the chain ends before anything is added. */
   #head: ChainHead | undefined
   #running: Promise<void> | undefined
+  /** What the database was asked and has not answered. */
+  #call: { readonly sent: PreparedCall; readonly deadline: number } | undefined
   #sweep: NodeJS.Timeout | undefined
 
   constructor(options: CommitterOptions) {
@@ -70,7 +76,7 @@ export class Committer {
     if (this.#queue.length >= limits.commitQueueMax)
       return Promise.reject(new OAuthError('commit_queue_full'))
     return new Promise((resolve, reject) => {
-      const deadline = this.#options.clock.monotonicMilliseconds() + limits.commitTimeoutMilliseconds
+      const deadline = this.#deadline()
       this.#queue.push({ version, record, meanwhile, deadline, resolve, reject, settled: false })
       this.#sweep ??= setInterval(() => this.#expire(), 100).unref()
       // Everything that arrived in this turn of the loop joins before the first batch leaves.
@@ -129,17 +135,12 @@ export class Committer {
         head,
         batch.flatMap((waiting) => waiting.record ?? []),
       )
-      const answer = client.query<{ version: string }>({
-        name: 'ledger_commit',
-        text: 'SELECT ledger_commit($1::bigint, $2::jsonb) AS version',
-        values: [version ?? null, linked.json],
-        query_timeout: limits.commitTimeoutMilliseconds,
-      } as pg.QueryConfig)
-      // A rejection while the signatures are made is handled below and not a stray one.
-      answer.catch(() => {})
+      const call = new PreparedCall(ledgerCommit, [version?.toString() ?? null, linked.json])
+      this.#call = { sent: call, deadline: this.#deadline() }
+      client.query(call)
       await runMeanwhile(batch)
-      const { rows } = await answer
-      const currentVersion = Number(rows[0]?.version)
+      const currentVersion = Number(await call.answer)
+      this.#call = undefined
       if (version !== undefined && currentVersion !== version) {
         this.#head = head
         this.#answerStale(batch, currentVersion)
@@ -149,6 +150,7 @@ export class Committer {
       }
       client.release()
     } catch (error) {
+      this.#call = undefined
       // The connection is in an unknown state; the next batch gets a new one.
       client?.release(true)
       await this.#handleFault(batch, version, error, again)
@@ -192,6 +194,11 @@ export class Committer {
     for (const waiting of [...this.#underWay, ...this.#queue]) {
       if (waiting.deadline <= now) fail(waiting, new OAuthError('ledger_unavailable'))
     }
+    if (this.#call !== undefined && this.#call.deadline <= now) this.#call.sent.giveUp()
+  }
+
+  #deadline(): number {
+    return this.#options.clock.monotonicMilliseconds() + limits.commitTimeoutMilliseconds
   }
 }
 
