@@ -1,6 +1,7 @@
 // biome-ignore-all lint/style/noRestrictedGlobals: a row holds its moments as Date; no clock is read here.
 import type { Queryable } from '../database/open.ts'
 import type { AuditRecord } from './record.ts'
+import { millisecondsOf } from './token-id.ts'
 
 /** The ledger, read back. */
 export interface AuditEntry extends AuditRecord {
@@ -97,23 +98,36 @@ export async function findRecords(
 }
 
 async function findNewest(database: Queryable, filter: AuditFilter, limit: number): Promise<AuditEntry[]> {
-  const { type, outcome, clientId, jti, since, until } = filter
+  const { type, outcome, clientId, jti } = filter
+  const { from, before } = rangeOf(filter)
   const rows = await database.auditRecord.findMany({
     where: {
       ...(type === undefined ? {} : { type }),
       ...(outcome === undefined ? {} : { outcome }),
       ...(clientId === undefined ? {} : { clientId }),
       ...(jti === undefined ? {} : { jti }),
-      time: {
-        ...(since === undefined ? {} : { gte: new Date(since * 1000) }),
-        ...(until === undefined ? {} : { lt: new Date(until * 1000) }),
-      },
+      time: { gte: new Date(from), lt: new Date(before) },
     },
     orderBy: [{ time: 'desc' }, { chain: 'desc' }, { seq: 'desc' }],
     take: limit,
   })
   return rows.reverse().map(toEntry)
 }
+
+/** From when to before when, in milliseconds since 1970: as asked, and no wider than a token's id says. */
+function rangeOf({ jti, since, until }: AuditFilter): { from: number; before: number } {
+  const made = jti === undefined ? undefined : millisecondsOf(jti)
+  return {
+    from: Math.max((since ?? 0) * 1000, made ?? 0),
+    before: Math.min(
+      until === undefined ? farFuture : until * 1000,
+      made === undefined ? farFuture : made + 1,
+    ),
+  }
+}
+
+/** The end of the year 9999, in milliseconds since 1970. */
+const farFuture = 253_402_300_800_000
 
 export function matches(entry: AuditEntry, filter: AuditFilter): boolean {
   return (

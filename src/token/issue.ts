@@ -4,6 +4,7 @@ import { OAuthError } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
+import { tokenId } from '../ledger/token-id.ts'
 import { limits } from '../limits.ts'
 import type { Registry } from '../registry/registry.ts'
 import {
@@ -12,7 +13,7 @@ import {
   authenticate,
   type WellFormedCredentials,
 } from './authenticate.ts'
-import { accessTokenClaims, tokenId } from './claims.ts'
+import { accessTokenClaims } from './claims.ts'
 import { decide, type Grant, type Proof } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 

@@ -4,6 +4,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openEmbedded } from '../../src/database/embedded.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { millisecondsOf } from '../../src/ledger/token-id.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import {
   registerClient,
@@ -44,6 +45,9 @@ test('records are found by client, outcome, type, token and time', async () => {
   expect(JSON.parse(await list('--jti', jti, '--json'))).toMatchObject([
     { outcome: 'issued', jti, client_id: 'busy' },
   ])
+  // A token's id leads to its time; asked for another time as well, it is not there.
+  expect(JSON.parse(await list('--jti', jti, '--since', '1h', '--json'))).toHaveLength(1)
+  expect(JSON.parse(await list('--jti', jti, '--until', '1h', '--json'))).toEqual([])
   expect(JSON.parse(await list('--client', 'busy', '--outcome', 'refused', '--json'))).toMatchObject([
     { outcome: 'refused', reason: 'scope_not_granted', scope: 'nope' },
   ])
@@ -52,6 +56,33 @@ test('records are found by client, outcome, type, token and time', async () => {
   expect(JSON.parse(await list('--until', '1h', '--json'))).toEqual([])
   expect(JSON.parse(await list('--limit', '1', '--json'))).toMatchObject([{ outcome: 'refused' }])
   expect(await list('--limit', '2')).toMatch(/issued +busy .*\n.*refused +busy .*scope_not_granted/)
+})
+
+test('a record is found by its token without an index of ids, and an older, random id as well', async () => {
+  const filling = await freshDatabase()
+  const made = 1_800_000_000_000
+  const timed = '01a3185c-5000-7a40-9df0-1d4d3ac0a8b1'
+  const random = '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1'
+  expect(millisecondsOf(timed)).toBe(made)
+  // Far more than fits into one range of the index.
+  await filling.query(
+    `INSERT INTO audit_record (chain, seq, time, type, outcome, jti, hash)
+     SELECT 1, n, to_timestamp($1::float8 / 1000) + n * interval '1 ms', 'token', 'issued',
+            CASE n WHEN 0 THEN $2::uuid WHEN 5 THEN $3::uuid ELSE gen_random_uuid() END, sha256('')
+       FROM generate_series(0, 60000) AS n`,
+    [made, timed, random],
+  )
+  await filling.query('VACUUM ANALYZE audit_record')
+  const find = async (jti: string) =>
+    (await command({ DATABASE_URL: filling.url }, 'audit', 'list', '--jti', jti, '--json')).stdout
+  expect(JSON.parse(await find(timed))).toMatchObject([{ jti: timed, seq: 0 }])
+  expect(JSON.parse(await find(random))).toMatchObject([{ jti: random, seq: 5 }])
+  const plan = await filling.query(
+    'EXPLAIN SELECT * FROM audit_record WHERE jti = $1 AND time >= to_timestamp($2) AND time < to_timestamp($3)',
+    [timed, made / 1000, (made + 1) / 1000],
+  )
+  expect(JSON.stringify(plan)).toContain('audit_record_time_idx')
+  await filling.drop()
 })
 
 test.each([

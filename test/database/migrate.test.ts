@@ -24,7 +24,8 @@ async function structure(database: FreshDatabase): Promise<unknown> {
       WHERE table_schema = 'public' AND table_name <> '_prisma_migrations' ORDER BY 1, 2`,
   )
   const indexes = await database.query(
-    `SELECT tablename, indexdef FROM pg_indexes
+    // How an index is stored is nothing that Prisma's schema can say.
+    `SELECT tablename, regexp_replace(indexdef, ' WITH \\(.*?\\)', '') AS indexdef FROM pg_indexes
       WHERE schemaname = 'public' AND tablename <> '_prisma_migrations' ORDER BY 1, 2`,
   )
   return { columns, indexes }
@@ -51,7 +52,9 @@ test('two processes that migrate an empty database at once take turns', async ()
   await administer(server, `CREATE DATABASE ${name}`)
   const url = withDatabase(server, name)
   const applied = await Promise.all([migrate(url), migrate(url)])
-  expect(applied.map((names) => names.length).sort()).toEqual([0, 1])
+  const { length: all } = (await migrationStateOf(url)).applied
+  expect(applied.map((names) => names.length).sort()).toEqual([0, all])
+  expect(all).toBeGreaterThan(1)
   await administer(server, `DROP DATABASE ${name} WITH (FORCE)`)
 })
 

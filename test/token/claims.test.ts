@@ -1,7 +1,7 @@
 /** An access token says what RFC 9068 §2.2 asks for, and nothing that nobody granted. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { accessTokenClaims, tokenId } from '../../src/token/claims.ts'
+import { accessTokenClaims } from '../../src/token/claims.ts'
 import type { Grant } from '../../src/token/decide.ts'
 
 const issuer = 'https://tokens.example.com'
@@ -45,29 +45,6 @@ describe('claims (RFC 9068 §2.2)', () => {
         expect(iat).toBe(moment)
         expect(exp - iat).toBe(lifetimeSeconds)
         expect(Number.isInteger(exp)).toBe(true)
-      }),
-    )
-  })
-})
-
-describe('the id of a token (RFC 9562 §5.7)', () => {
-  const random = '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1'
-
-  test('is a UUID of version 7: the time first, then what was random', () => {
-    // The example of RFC 9562, Appendix A.6.
-    expect(tokenId(0x017f22e279b0, '00000000-0000-4cc3-98c4-dc0c0c07398f')).toBe(
-      '017f22e2-79b0-7cc3-98c4-dc0c0c07398f',
-    )
-    expect(tokenId(0, random)).toBe('00000000-0000-7a40-9df0-1d4d3ac0a8b1')
-  })
-
-  test('is later in order when it is later in time', () => {
-    const time = fc.integer({ min: 0, max: 2 ** 48 - 1 })
-    fc.assert(
-      fc.property(time, time, fc.uuid({ version: 4 }), fc.uuid({ version: 4 }), (one, other, a, b) => {
-        fc.pre(one !== other)
-        expect(tokenId(one, a) < tokenId(other, b)).toBe(one < other)
-        expect(tokenId(one, a)).toMatch(/^[\da-f]{8}-[\da-f]{4}-7[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/)
       }),
     )
   })
