@@ -60,7 +60,7 @@ export async function startService(options: ServiceOptions): Promise<Server> {
       ...options.environment,
     },
   })
-  const origin = `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
+  const origin = originOf(port, certificate)
   const deadline = performance.now() + readyTimeoutMilliseconds
   while ((await statusOf(`${origin}/readyz`)) !== 200) {
     if (hasEnded(child)) throw new Error(`the service ended with code ${child.exitCode} before it was ready`)
@@ -72,6 +72,9 @@ export async function startService(options: ServiceOptions): Promise<Server> {
   }
   return server('mintmark', origin, child)
 }
+
+const originOf = (port: number, certificate: Certificate | undefined): string =>
+  `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
 
 /** What bin/mintmark gives to Node, and where it keeps compiled code. */
 const nodeArguments = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16']
@@ -90,19 +93,24 @@ const peerFiles: Readonly<Record<OwnPeerName | ForeignPeerName, readonly [file: 
     'oidc-provider': ['peers/oidc-provider.js'],
   }
 
-/** @param clients who may ask; the floor and the bare route let everybody. */
+/**
+ * @param clients who may ask; the floor and the bare route let everybody.
+ * @param certificate for TLS, which only these two speak.
+ */
 export async function startPeer(
   name: OwnPeerName | ForeignPeerName,
   directory: string,
   clients: readonly Credentials[],
+  certificate?: Certificate,
 ): Promise<Server> {
   const port = await freePort()
   const [file, ...more] = peerFiles[name]
   const clientsFile = join(mkdtempSync(join(directory, 'peer-')), 'clients.json')
   writeFileSync(clientsFile, JSON.stringify(clients))
-  const child = forkFile(file, [String(port), ...(more.length === 0 ? [clientsFile] : more)])
+  const files = certificate === undefined ? [] : [certificate.certificateFile, certificate.privateKeyFile]
+  const child = forkFile(file, [String(port), ...(more.length === 0 ? [clientsFile] : more), ...files])
   await messageOf(child)
-  return server(name, `http://127.0.0.1:${port}`, child)
+  return server(name, originOf(port, certificate), child)
 }
 
 export function server(name: string, origin: string, child: ChildProcess): Server {

@@ -9,6 +9,7 @@ import { type OpenLoop, type OpenLoopResult, runOpenLoop } from './open-loop.ts'
 import { installPeers } from './peers/install.ts'
 import type { Credentials, PreparedRequest } from './requests.ts'
 import {
+  type Certificate,
   type ForeignPeerName,
   type OwnPeerName,
   type Server,
@@ -71,8 +72,8 @@ export class World {
     return this.keep(await startService(options))
   }
 
-  async peer(name: OwnPeerName): Promise<Server> {
-    return this.keep(await startPeer(name, this.directory, []))
+  async peer(name: OwnPeerName, certificate?: Certificate): Promise<Server> {
+    return this.keep(await startPeer(name, this.directory, [], certificate))
   }
 
   /** @returns undefined when its packages could not be installed. */

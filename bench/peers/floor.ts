@@ -1,15 +1,23 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import fastify from 'fastify'
+import { readFileSync } from 'node:fs'
+import fastify, { type FastifyInstance } from 'fastify'
 
 /**
  * The floor: what no token service on this framework can be faster than. Bare Fastify answers the same form
  * POST, and each answer costs one ES256 signature. No checks, no database, no log, no headers.
  *
- * With "bare" as its second argument it does not even sign: an answer of the same size, always the same.
+ * With "bare" as its second argument it does not even sign: an answer of the same size, always the same. With the
+ * files of a certificate and its key behind that, it speaks TLS.
  */
-const [port = '0', kind] = process.argv.slice(2)
+const [port = '0', kind, certificateFile, privateKeyFile] = process.argv.slice(2)
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-const app = fastify({ logger: false })
+const app =
+  certificateFile === undefined || privateKeyFile === undefined
+    ? fastify({ logger: false })
+    : (fastify({
+        logger: false,
+        https: { cert: readFileSync(certificateFile), key: readFileSync(privateKeyFile) },
+      }) as unknown as FastifyInstance)
 app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, (_request, body, done) =>
   done(null, body),
 )

@@ -72,24 +72,27 @@ async function compareHandshakes(
         world.directory,
       ),
     )
-  await run(service, closing, world.plan.warmUpSeconds)
+  const bare = await world.peer('bare', certificate)
+  for (const each of [service, bare]) await run(each, closing, world.plan.warmUpSeconds)
   await run(openssl, undefined, world.plan.warmUpSeconds)
   const results = await takeTurns(
     world,
-    { mintmark: () => run(service, closing), s_server: () => run(openssl) },
+    { mintmark: () => run(service, closing), bare: () => run(bare, closing), s_server: () => run(openssl) },
     (round) => `${describeCosts(round)}, ${round.negotiated}`,
   )
   for (const round of results.mintmark) world.noteFailures('handshake and token', round)
+  for (const round of results.bare) world.noteFailures('handshake and an answer of the bare route', round)
   for (const round of results.s_server) {
     world.noteFailures('handshakes of s_server', { ...round, statuses: { 200: round.answered } })
   }
-  return [handshakeRow(results.mintmark, results.s_server)]
+  return [handshakeRow(results.mintmark, results.s_server), bareRow(results.bare, results.s_server)]
 }
 
 type Rounds = readonly (HandshakesResult & Costs)[]
 
+const microseconds = (round: Costs): number => round.serverMicroseconds
+
 function handshakeRow(own: Rounds, openssl: Rounds): Row {
-  const microseconds = (round: Costs): number => round.serverMicroseconds
   const values = ratios(own.map(microseconds), openssl.map(microseconds))
   const negotiated = [...new Set([...own, ...openssl].map((round) => round.negotiated))]
   return {
@@ -103,6 +106,15 @@ function handshakeRow(own: Rounds, openssl: Rounds): Row {
       `Both: ${negotiated[0]}, the same P-256 certificate, no resumption, the same client. The service parses, ` +
       'signs, commits and answers; s_server is closed after the handshake. Node brings an OpenSSL of its own ' +
       `(${process.versions.openssl}).`,
+  }
+}
+
+/** How much of that is the framework's. */
+function bareRow(bare: Rounds, openssl: Rounds): Row {
+  return {
+    what: 'CPU of a new connection and an answer of the bare route',
+    measured: `${times(ratios(bare.map(microseconds), openssl.map(microseconds)))}, ${serverCpu(bare)}`,
+    beside: `handshake of openssl s_server: ${serverCpu(openssl)}`,
   }
 }
 

@@ -51,8 +51,8 @@ export const warm: Scenario = {
     return [
       ...serviceRows(world, own),
       ...besideFloor(own, results['floor'] ?? []),
-      ...besidePeer(own, results['plain'], 'the plain build', 'besidePlain'),
-      ...besidePeer(own, results['oidc-provider'], 'oidc-provider', 'besideOidcProvider'),
+      ...besidePeer(results, 'plain', 'the plain build', 'besidePlain'),
+      ...besidePeer(results, 'oidc-provider', 'oidc-provider', 'besideOidcProvider'),
       {
         what: 'ledger, bytes per token',
         measured: number(bytesPerToken),
@@ -117,27 +117,31 @@ function besideFloor(own: Rounds, floor: Rounds): Row[] {
 }
 
 function besidePeer(
-  own: Rounds,
-  peer: Rounds | undefined,
+  { mintmark: own = [], floor = [], ...others }: Record<string, Rounds>,
+  peerName: string,
   name: string,
   target: 'besidePlain' | 'besideOidcProvider',
 ): Row[] {
   const what = `tokens per CPU second, beside ${name}`
+  const peer = others[peerName]
   if (peer === undefined) return [skipped(what, 'its packages could not be installed')]
   // Tokens per second of CPU time: the reciprocal of CPU time per token.
-  const peerCosts = peer.map((round) => round.serverMicroseconds)
-  const alone = ratios(
-    peerCosts,
-    own.map((round) => round.serverMicroseconds),
-  )
-  const withPostgres = ratios(
-    peerCosts,
-    own.map((round) => round.serverMicroseconds + round.postgresMicroseconds),
-  )
-  const beside = `${name}: ${serverCpu(peer)}, ${rateOf(peer)}`
+  const beside = (rounds: Rounds, cost = (round: Costs): number => round.serverMicroseconds): number[] =>
+    ratios(
+      peer.map((round) => round.serverMicroseconds),
+      rounds.map(cost),
+    )
+  const alone = beside(own)
+  const withPostgres = beside(own, (round) => round.serverMicroseconds + round.postgresMicroseconds)
   return [
-    { what, measured: times(alone), beside, target: { name: target, value: median(alone) } },
-    { what: `${what}, with PostgreSQL`, measured: times(withPostgres), beside },
+    {
+      what,
+      measured: times(alone),
+      beside: `${name}: ${serverCpu(peer)}, ${rateOf(peer)}`,
+      target: { name: target, value: median(alone) },
+      note: `The floor, which checks nothing and keeps nothing, comes to ${times(beside(floor))}: no service here can do more.`,
+    },
+    { what: `${what}, with PostgreSQL`, measured: times(withPostgres) },
   ]
 }
 

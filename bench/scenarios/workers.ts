@@ -42,7 +42,8 @@ export const workers: Scenario = {
         note:
           'A CPU-bound second is one second of one core that the load generator left over: the rate divided by ' +
           `(${availableParallelism()} cores less those of the generator). PostgreSQL runs on what is left over too. ` +
-          `${crowd * world.plan.connections} connections.`,
+          `${crowd * world.plan.connections} connections. Two processes and PostgreSQL together cannot do more than ` +
+          `${times(ratios(results.two.map(boundRateMost), results.one.map(boundRate)))} on cores that are never idle.`,
       },
     ]
   },
@@ -66,6 +67,10 @@ async function measureMany(
 
 const boundRate = ({ ratePerSecond, generatorCores }: Costs): number =>
   ratePerSecond / (availableParallelism() - generatorCores)
+
+/** What the same costs allow when no core is ever idle: one second of CPU time buys so many. */
+const boundRateMost = ({ serverMicroseconds, postgresMicroseconds }: Costs): number =>
+  1e6 / (serverMicroseconds + postgresMicroseconds)
 
 /** @returns why not, where the service does not know about processes. */
 async function startTwo(

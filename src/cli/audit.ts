@@ -48,7 +48,7 @@ export const auditList = defineCommand({
   examples: [
     ['bin/mintmark audit list --outcome refused --since 2h', 'who was turned away lately, and why'],
     ['bin/mintmark audit list --client billing --follow', 'watch one client'],
-    ['bin/mintmark audit list --jti 4f9c2b1e-7a53-4d0e-9d3c-5b8f1f0a6c2d', 'where a token came from'],
+    ['bin/mintmark audit list --jti 01998f3c-7a53-7d0e-9d3c-5b8f1f0a6c2d', 'where a token came from'],
     ['bin/mintmark audit list --type client --since 30d --json', 'who changed which clients this month'],
   ],
   async run(options) {
