@@ -56,10 +56,14 @@ export const limits = {
 
   // ── Authentication ───────────────────────────────────────────────────────────────────────────────
   /**
-   * Verifications that may wait for argon2 in each of its two queues, for guesses and for those who name a
-   * secret of theirs. At 26 ms each and one at a time the last of a queue waits a second.
+   * Verifications that may wait for argon2, of those who name a secret of theirs. At 26 ms each and one at a time
+   * the last of them waits a second.
    */
   argon2QueueMax: 40,
+  /** Guesses that may wait: a second's worth as well. */
+  guessQueueMax: 10,
+  /** How many times longer than a guess's hash the pause after it is: three leave them a quarter of one core. */
+  guessPauseRatio: 3,
   /** Seconds a verified secret is remembered. The registry's version makes it forget sooner. */
   verifiedSecretSeconds: 900,
   /** Remembered secrets; about 200 bytes each. */

@@ -70,7 +70,12 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ledger,
       secretUses,
       verifiers,
-      verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
+      verification: new Verification({
+        parallelMax: config.argon2ParallelMax,
+        now: clock.nowSeconds,
+        monotonicMilliseconds: clock.monotonicMilliseconds,
+        wait: (milliseconds, then) => setTimeout(then, milliseconds).unref(),
+      }),
       failureLimit: new FailureLimit({
         perClientMax: config.failuresPerClientMax,
         perAddressMax: config.failuresPerAddressMax,

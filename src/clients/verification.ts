@@ -15,11 +15,18 @@ import { secretMatches } from './secret.ts'
  *
  * What is not remembered goes through a gate: fewer at once than the thread pool has threads, and bounded
  * queues behind it, because queued argon2 work delays everything else on that pool.
+ *
+ * Guesses get a quarter of one core, whatever comes: one at a time, and between two of them a pause. A hash does
+ * not only take a core, it also empties the caches that all cores share, and those with a token to fetch feel it.
  */
 export interface VerificationOptions {
   /** Verifications at once. */
   readonly parallelMax: number
+  /** Seconds since 1970. */
   readonly now: () => number
+  readonly monotonicMilliseconds: () => number
+  /** Calls back after so many milliseconds. */
+  readonly wait: (milliseconds: number, then: () => void) => void
 }
 
 export interface SecretCheck {
@@ -53,6 +60,8 @@ export class Verification {
   readonly #promising: (() => void)[] = []
   readonly #guesses: (() => void)[] = []
   #running = 0
+  /** A guess is being checked, or its pause is not over. */
+  #guessing = false
 
   constructor(options: VerificationOptions, verify: Verify = secretMatches) {
     this.#options = options
@@ -93,10 +102,11 @@ export class Verification {
   async #verifyInTurn(check: SecretCheck, admit: () => Promise<Attempt>): Promise<boolean> {
     const { key, hash, secret } = check
     const attempt = await admit()
-    await this.#enter(check.promising ? this.#promising : this.#guesses).catch((error: unknown) => {
+    await this.#enter(check.promising).catch((error: unknown) => {
       attempt.forgive()
       throw error
     })
+    const startedAt = this.#options.monotonicMilliseconds()
     try {
       const matches = await this.#verify(hash, secret)
       if (matches) {
@@ -105,25 +115,43 @@ export class Verification {
       }
       return matches
     } finally {
-      this.#leave()
+      if (!check.promising) this.#pause(this.#options.monotonicMilliseconds() - startedAt)
+      this.#running -= 1
+      this.#letIn()
     }
   }
 
-  #enter(queue: (() => void)[]): Promise<void> {
-    if (this.#running < this.#options.parallelMax) {
-      this.#running += 1
-      return Promise.resolve()
-    }
-    if (queue.length >= limits.argon2QueueMax) {
+  #enter(promising: boolean): Promise<void> {
+    const queue = promising ? this.#promising : this.#guesses
+    if (queue.length >= (promising ? limits.argon2QueueMax : limits.guessQueueMax)) {
       return Promise.reject(new OAuthError('verification_queue_full'))
     }
-    return new Promise((resolve) => queue.push(resolve))
+    return new Promise((resolve) => {
+      queue.push(resolve)
+      this.#letIn()
+    })
   }
 
-  #leave(): void {
-    const next = this.#promising.shift() ?? this.#guesses.shift()
-    // The place is handed on, so that nobody who arrives now can take it.
-    if (next === undefined) this.#running -= 1
-    else next()
+  /** As many as there are places for. A place is taken here, before anybody else can arrive. */
+  #letIn(): void {
+    while (this.#running < this.#options.parallelMax) {
+      const next = this.#promising.shift() ?? (this.#guessing ? undefined : this.#nextGuess())
+      if (next === undefined) return
+      this.#running += 1
+      next()
+    }
+  }
+
+  #nextGuess(): (() => void) | undefined {
+    const next = this.#guesses.shift()
+    this.#guessing = next !== undefined
+    return next
+  }
+
+  #pause(tookMilliseconds: number): void {
+    this.#options.wait(tookMilliseconds * limits.guessPauseRatio, () => {
+      this.#guessing = false
+      this.#letIn()
+    })
   }
 }

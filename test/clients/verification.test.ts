@@ -9,7 +9,9 @@ import { limits } from '../../src/limits.ts'
 
 /** A verification whose clock and whose argon2 are in the test's hands. */
 function controlled({ parallelMax = 1, now = 1_000 } = {}) {
-  const clock = { now }
+  const clock = { now, milliseconds: 0 }
+  /** Pauses that have begun, and what follows each. */
+  const pauses: { milliseconds: number; end: () => void }[] = []
   const checks: {
     hash: string
     secret: string
@@ -17,7 +19,12 @@ function controlled({ parallelMax = 1, now = 1_000 } = {}) {
     fail: (error: Error) => void
   }[] = []
   const verification = new Verification(
-    { parallelMax, now: () => clock.now },
+    {
+      parallelMax,
+      now: () => clock.now,
+      monotonicMilliseconds: () => clock.milliseconds,
+      wait: (milliseconds, end) => pauses.push({ milliseconds, end }),
+    },
     (hash, secret) =>
       new Promise((resolve, reject) => {
         checks.push({ hash, secret, answer: resolve, fail: reject })
@@ -34,7 +41,8 @@ function controlled({ parallelMax = 1, now = 1_000 } = {}) {
   }
   const verify = (clientId: string, secret: string, hash = `hash of ${secret}`, promising = true) =>
     verification.verify({ key: verification.keyOf(clientId, secret), hash, secret, promising }, admit)
-  return { verification, clock, checks, attempts, admit, verify }
+  const guess = (number: number) => verify(`guess ${number}`, 's', 'hash of nothing', false)
+  return { verification, clock, checks, pauses, attempts, admit, verify, guess }
 }
 
 const check = (key: string) => ({ key, hash: 'hash', secret: 's', promising: true })
@@ -240,16 +248,12 @@ describe('the gate', () => {
   })
 
   test('who names a secret of theirs overtakes guesses, and has a queue that guesses cannot fill', async () => {
-    const { checks, verify } = controlled()
+    const { checks, pauses, verify, guess } = controlled()
     const running = verify('first', 's')
     await settled()
-    const guesses = Array.from({ length: limits.argon2QueueMax }, (_, index) =>
-      verify(`guess ${index}`, 's', 'hash of nothing', false),
-    )
+    const guesses = Array.from({ length: limits.guessQueueMax }, (_, number) => guess(number))
     await settled()
-    expect(await reasonOf(verify('one too many', 's', 'hash of nothing', false))).toBe(
-      'verification_queue_full',
-    )
+    expect(await reasonOf(guess(limits.guessQueueMax))).toBe('verification_queue_full')
     const cold = verify('cold', 'right')
     await settled()
     checks[0]?.answer(true)
@@ -258,11 +262,47 @@ describe('the gate', () => {
     expect(checks[1]?.secret).toBe('right')
     checks[1]?.answer(true)
     expect(await cold).toBe(true)
-    for (let index = 2; index < checks.length || index < guesses.length + 2; index += 1) {
+    for (let index = 0; index < guesses.length; index += 1) {
       await settled()
-      checks[index]?.answer(false)
+      checks[index + 2]?.answer(false)
+      await settled()
+      pauses[index]?.end()
     }
     expect(await Promise.all(guesses)).toEqual(guesses.map(() => false))
+  })
+
+  test('guesses come one at a time, and each is followed by a pause that only guesses wait for', async () => {
+    const { clock, checks, pauses, verify, guess } = controlled({ parallelMax: 4 })
+    const guesses = [guess(1), guess(2)]
+    await settled()
+    expect(checks, 'three places are free, and not for a guess').toHaveLength(1)
+    clock.milliseconds += 20
+    checks[0]?.answer(false)
+    expect(await guesses[0]).toBe(false)
+    await settled()
+    expect(pauses.map(({ milliseconds }) => milliseconds)).toEqual([20 * limits.guessPauseRatio])
+    expect(checks).toHaveLength(1)
+
+    const cold = verify('cold', 'right')
+    await settled()
+    expect(checks, 'who names a secret does not wait').toHaveLength(2)
+    checks[1]?.answer(true)
+    expect(await cold).toBe(true)
+    expect(pauses, 'and is followed by none').toHaveLength(1)
+    expect(checks).toHaveLength(2)
+
+    pauses[0]?.end()
+    await settled()
+    expect(checks).toHaveLength(3)
+    checks[2]?.fail(new UnusableHash('no hash'))
+    await expect(guesses[1]).rejects.toBeInstanceOf(UnusableHash)
+    pauses[1]?.end()
+
+    const later = guess(3)
+    await settled()
+    expect(checks, 'a guess after the pause is checked at once').toHaveLength(4)
+    checks[3]?.answer(false)
+    expect(await later).toBe(false)
   })
 
   test('whoever is not admitted takes no place', async () => {
