@@ -58,7 +58,7 @@ export const cold: Scenario = {
         note:
           `Each has a secret and a real hash of its own, ${milliseconds(hashMilliseconds)} here, ${parallel} at a time. ` +
           'A client that is refused waits as long as Retry-After says and a random while more, which doubles up to 10 s. ' +
-          `Answers: ${answers.join(', ')}. --full takes 10,000 clients.`,
+          `Answers: ${answers.join(', ')}.`,
       },
     ]
   },
