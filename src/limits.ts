@@ -62,8 +62,8 @@ export const limits = {
   argon2QueueMax: 40,
   /** Guesses that may wait: a second's worth as well. */
   guessQueueMax: 10,
-  /** How many times longer than a guess's hash the pause after it is: three leave them a quarter of one core. */
-  guessPauseRatio: 3,
+  /** The share of one core that guesses get, in all workers together. */
+  guessCoreShare: 0.25,
   /** Seconds a verified secret is remembered. The registry's version makes it forget sooner. */
   verifiedSecretSeconds: 900,
   /** Remembered secrets; about 200 bytes each. */

@@ -59,6 +59,13 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const ledger = await openLedger({ database, clock, release, ...faults })
     const secretUses = openSecretUses(database.statements, onFault)
     const verifiers = openVerifiers(database.statements, onFault)
+    const verification = new Verification({
+      parallelMax: config.argon2ParallelMax,
+      workers: config.workers,
+      now: clock.nowSeconds,
+      monotonicMilliseconds: clock.monotonicMilliseconds,
+      wait: (milliseconds, then) => setTimeout(then, milliseconds).unref(),
+    })
     let closing = false
     const app = await buildApp(config, {
       issuer: config.issuer,
@@ -70,12 +77,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ledger,
       secretUses,
       verifiers,
-      verification: new Verification({
-        parallelMax: config.argon2ParallelMax,
-        now: clock.nowSeconds,
-        monotonicMilliseconds: clock.monotonicMilliseconds,
-        wait: (milliseconds, then) => setTimeout(then, milliseconds).unref(),
-      }),
+      verification,
       failureLimit: new FailureLimit({
         perClientMax: config.failuresPerClientMax,
         perAddressMax: config.failuresPerAddressMax,
@@ -103,6 +105,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
+        // Some callers have hung up, and their requests still want a record.
+        await verification.close()
+        await new Promise((resolve) => setImmediate(resolve))
         await upkeep.close()
         await registry.close()
         await ledger.close()
@@ -199,8 +204,11 @@ const listenProblems: Readonly<Record<string, string>> = {
 /** Waits for requests under way, but not for connections that hold on to one for ever. */
 async function closeWithin(app: FastifyInstance, milliseconds: number): Promise<void> {
   const timer = setTimeout(() => app.server.closeAllConnections(), milliseconds).unref()
+  // Of those that were busy when it began, some become idle without having been told to close.
+  const sweep = setInterval(() => app.server.closeIdleConnections(), 250).unref()
   await app.close()
   clearTimeout(timer)
+  clearInterval(sweep)
 }
 
 /** Short and unique: six random characters for the process, and a number. */

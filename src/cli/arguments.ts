@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { momentExample, readDuration, readMoment } from '../moment.ts'
+import { momentExample, readDuration, readMoment, readMomentMilliseconds } from '../moment.ts'
 import { didYouMean } from '../suggest.ts'
 import { type Command, type OptionValues, usageError } from './command.ts'
 import { usageLine } from './help.ts'
@@ -85,11 +85,11 @@ function checkPositionals(command: Command, name: string, positionals: readonly 
   }
 }
 
-/** A moment in the past: `2h` ago, a day, or a date and time. In seconds since 1970. */
+/** A moment in the past: `2h` ago, a day, or a date and time. In milliseconds since 1970, as `now` is. */
 export function pastMoment(option: string, text: string, now: number): number {
   const ago = readDuration(text)
-  if (ago !== undefined) return now - ago
-  const moment = readMoment(text) ?? readMoment(`${text}T00:00:00Z`)
+  if (ago !== undefined) return now - ago * 1000
+  const moment = readMomentMilliseconds(text) ?? readMomentMilliseconds(`${text}T00:00:00Z`)
   if (moment !== undefined) return moment
   throw usageError(
     `--${option}: "${text}" is no moment. Write a time ago like 30m, 2h or 7d, a day like 2027-01-31 (UTC), ` +

@@ -8,12 +8,12 @@ import {
   recordOutcomes,
   recordTypes,
 } from '../ledger/query.ts'
-import { momentText, optionalMoment } from '../moment.ts'
+import { millisecondsText, optionalMoment } from '../moment.ts'
 import { didYouMean } from '../suggest.ts'
 import { pastMoment } from './arguments.ts'
 import { defineCommand, usageError } from './command.ts'
 import { type Connection, Interrupted, withDatabase } from './connect.ts'
-import { isOutputClosed, json, jsonLine, note, OutputClosed, print, shownMoment } from './output.ts'
+import { isOutputClosed, json, jsonLine, note, OutputClosed, print } from './output.ts'
 import { Table } from './table.ts'
 
 const followMilliseconds = 500
@@ -53,7 +53,7 @@ export const auditList = defineCommand({
   ],
   async run(options) {
     await withDatabase(async (connection) => {
-      const filter = readFilter(options, connection.clock.nowSeconds())
+      const filter = readFilter(options, connection.clock.nowMilliseconds())
       const limit = readLimit(options.limit)
       if (options.follow) return await follow(connection, filter, limit, options.json)
       const now = connection.clock.nowMilliseconds()
@@ -131,7 +131,7 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
     until === undefined ? undefined : pastMoment('until', until, now),
   ]
   if (from !== undefined && to !== undefined && from >= to) {
-    throw usageError(`--since: ${shownMoment(from)} is not before --until, ${shownMoment(to)}.`)
+    throw usageError(`--since: ${shownTime(from)} is not before --until, ${shownTime(to)}.`)
   }
   return {
     type: knownType,
@@ -167,13 +167,9 @@ function entryTable(): Table {
 }
 
 function entryRow(entry: AuditEntry): string[] {
-  const milliseconds = String(entry.time % 1000).padStart(3, '0')
-  const time = `${momentText(Math.floor(entry.time / 1000))
-    .replace('T', ' ')
-    .slice(0, -1)}.${milliseconds}Z`
   const outcome = entry.type === 'token' ? entry.outcome : `${entry.type} ${entry.outcome}`
   return [
-    time,
+    shownTime(entry.time),
     (entry.count ?? 1) > 1 ? `${outcome} ×${entry.count}` : outcome,
     entry.clientId ?? '-',
     entry.audience ?? '-',
@@ -184,6 +180,9 @@ function entryRow(entry: AuditEntry): string[] {
     entry.jti ?? '-',
   ]
 }
+
+/** `2027-01-31 23:59:59.999Z`: as it may be given back to --since and --until, quoted. */
+const shownTime = (milliseconds: number): string => millisecondsText(milliseconds).replace('T', ' ')
 
 /** Who changed what, where a refusal has its reason. */
 function describeDetail(detail: AuditEntry['detail']): string {
@@ -196,7 +195,7 @@ function describeDetail(detail: AuditEntry['detail']): string {
 
 function entryFields(entry: AuditEntry): Record<string, unknown> {
   return {
-    time: `${momentText(Math.floor(entry.time / 1000)).slice(0, -1)}.${String(entry.time % 1000).padStart(3, '0')}Z`,
+    time: millisecondsText(entry.time),
     type: entry.type,
     outcome: entry.outcome,
     error: entry.error ?? null,

@@ -16,12 +16,15 @@ import { secretMatches } from './secret.ts'
  * What is not remembered goes through a gate: fewer at once than the thread pool has threads, and bounded
  * queues behind it, because queued argon2 work delays everything else on that pool.
  *
- * Guesses get a quarter of one core, whatever comes: one at a time, and between two of them a pause. A hash does
- * not only take a core, it also empties the caches that all cores share, and those with a token to fetch feel it.
+ * Guesses get a quarter of one core, whatever comes and in all workers together: one at a time, and between two of
+ * them a pause. A hash does not only take a core, it also empties the caches that all cores share, and those with a
+ * token to fetch feel it.
  */
 export interface VerificationOptions {
   /** Verifications at once. */
   readonly parallelMax: number
+  /** Processes on this machine that share what guesses get. */
+  readonly workers: number
   /** Seconds since 1970. */
   readonly now: () => number
   readonly monotonicMilliseconds: () => number
@@ -50,6 +53,11 @@ interface Remembered {
   readonly until: number
 }
 
+interface Waiting {
+  readonly enter: () => void
+  readonly turnAway: () => void
+}
+
 export class Verification {
   readonly #options: VerificationOptions
   readonly #verify: Verify
@@ -57,8 +65,9 @@ export class Verification {
   readonly #key = createSecretKey(randomBytes(32))
   readonly #remembered = new BoundedMap<string, Remembered>(limits.verifiedSecretsMax)
   readonly #underWay = new Map<string, Promise<boolean>>()
-  readonly #promising: (() => void)[] = []
-  readonly #guesses: (() => void)[] = []
+  readonly #promising: Waiting[] = []
+  readonly #guesses: Waiting[] = []
+  #closing = false
   #running = 0
   /** A guess is being checked, or its pause is not over. */
   #guessing = false
@@ -99,6 +108,13 @@ export class Verification {
     return verification
   }
 
+  /** Turns away who waits and who comes, and resolves when nothing is being checked any more. */
+  async close(): Promise<void> {
+    this.#closing = true
+    for (const { turnAway } of [...this.#promising.splice(0), ...this.#guesses.splice(0)]) turnAway()
+    await Promise.allSettled(this.#underWay.values())
+  }
+
   async #verifyInTurn(check: SecretCheck, admit: () => Promise<Attempt>): Promise<boolean> {
     const { key, hash, secret } = check
     const attempt = await admit()
@@ -123,11 +139,11 @@ export class Verification {
 
   #enter(promising: boolean): Promise<void> {
     const queue = promising ? this.#promising : this.#guesses
-    if (queue.length >= (promising ? limits.argon2QueueMax : limits.guessQueueMax)) {
-      return Promise.reject(new OAuthError('verification_queue_full'))
-    }
-    return new Promise((resolve) => {
-      queue.push(resolve)
+    const most = promising ? limits.argon2QueueMax : Math.ceil(limits.guessQueueMax / this.#options.workers)
+    return new Promise((enter, reject) => {
+      const turnAway = () => reject(new OAuthError('verification_queue_full'))
+      if (this.#closing || queue.length >= most) return turnAway()
+      queue.push({ enter, turnAway })
       this.#letIn()
     })
   }
@@ -138,18 +154,20 @@ export class Verification {
       const next = this.#promising.shift() ?? (this.#guessing ? undefined : this.#nextGuess())
       if (next === undefined) return
       this.#running += 1
-      next()
+      next.enter()
     }
   }
 
-  #nextGuess(): (() => void) | undefined {
+  #nextGuess(): Waiting | undefined {
     const next = this.#guesses.shift()
     this.#guessing = next !== undefined
     return next
   }
 
   #pause(tookMilliseconds: number): void {
-    this.#options.wait(tookMilliseconds * limits.guessPauseRatio, () => {
+    // Of all the time, each worker has its share of what guesses get.
+    const share = limits.guessCoreShare / this.#options.workers
+    this.#options.wait(tookMilliseconds * (1 / share - 1), () => {
       this.#guessing = false
       this.#letIn()
     })

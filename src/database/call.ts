@@ -18,20 +18,22 @@ interface Wire {
 }
 
 /**
- * One call of a prepared statement that answers with one value, for `client.query`. What pg itself makes of a query
- * is an object of all its rows, built after it has asked for their description; and with a time limit, a timer
- * each. Those timers are what it is about: they outlive the query by the time limit, everything that the query
- * holds outlives it with them, and what lives that long only a full collection removes, which stalls everybody.
- * So there is no timer here: whoever calls keeps the time, and gives up.
+ * One call of a prepared statement that answers with one value, for `client.query`. What pg makes of a query costs
+ * more: it asks for a description of the rows, builds an object of each, and sets and clears a timer. For a commit,
+ * with a batch of records in its hands, that was a tenth of all CPU; and so much of it outlived the small collections
+ * of memory that full ones came every few seconds, and stalled everybody. So nothing of it is here. Whoever calls
+ * keeps the time, and gives up.
  */
 export class PreparedCall implements pg.Submittable {
   /** The client notes under this name that the statement is prepared. */
   readonly name: string
   readonly text: string
-  /** The first column of the last row, as text; undefined if it was NULL. Rejects with what the server said. */
-  readonly answer: Promise<string | undefined>
+  /** The first column of the last row, as text. Rejects with what the server said, and when no value came. */
+  readonly answer: Promise<string>
+  /** Set by the client where the connection's URL has a time limit of its own, which ends with this call. */
+  callback?: () => void
   readonly #values: readonly (string | null)[]
-  readonly #settle: PromiseWithResolvers<string | undefined>
+  readonly #settle: PromiseWithResolvers<string>
   #value: string | undefined
 
   constructor(statement: PreparedStatement, values: readonly (string | null)[]) {
@@ -46,7 +48,7 @@ export class PreparedCall implements pg.Submittable {
 
   /** Rejects the answer now. The connection must not be used again: the real answer may still come. */
   giveUp(): void {
-    this.#settle.reject(new Error('Query read timeout'))
+    this.#settle.reject(new Error('query read timeout: the database did not answer in time'))
   }
 
   // ── What the client calls ──
@@ -66,13 +68,24 @@ export class PreparedCall implements pg.Submittable {
     this.#value = fields[0] ?? undefined
   }
 
-  handleCommandComplete(): void {}
-
   handleReadyForQuery(): void {
-    this.#settle.resolve(this.#value)
+    if (this.#value === undefined) this.#settle.reject(new Error('the database answered without a value'))
+    else this.#settle.resolve(this.#value)
+    this.callback?.()
   }
 
   handleError(error: unknown): void {
     this.#settle.reject(error)
+    this.callback?.()
   }
+
+  handleCommandComplete(): void {}
+
+  // Nothing of what follows is asked for. Something between here and the database that sends it all the same gets
+  // no answer from this call, and must not end the process.
+  handleRowDescription(): void {}
+  handleEmptyQuery(): void {}
+  handlePortalSuspended(): void {}
+  handleCopyInResponse(): void {}
+  handleCopyData(): void {}
 }

@@ -16,7 +16,7 @@ export interface AuditFilter {
   readonly outcome?: string | undefined
   readonly clientId?: string | undefined
   readonly jti?: string | undefined
-  /** From this moment on, in seconds since 1970. */
+  /** From this moment on, in milliseconds since 1970. */
   readonly since?: number | undefined
   /** Before this moment. */
   readonly until?: number | undefined
@@ -85,13 +85,13 @@ export async function findRecords(
   limit: number,
   nowMilliseconds: number,
 ): Promise<AuditEntry[]> {
-  const end = filter.until === undefined ? nowMilliseconds : filter.until * 1000
+  const end = filter.until ?? nowMilliseconds
   const indexed = filter.clientId !== undefined || filter.jti !== undefined
   for (const span of indexed ? [] : spans) {
     const start = end - span
     // The span that the filter itself names comes last.
-    if (filter.since !== undefined && start <= filter.since * 1000) break
-    const rows = await findNewest(database, { ...filter, since: Math.floor(start / 1000) }, limit)
+    if (filter.since !== undefined && start <= filter.since) break
+    const rows = await findNewest(database, { ...filter, since: start }, limit)
     if (rows.length === limit) return rows
   }
   return await findNewest(database, filter, limit)
@@ -118,11 +118,8 @@ async function findNewest(database: Queryable, filter: AuditFilter, limit: numbe
 function rangeOf({ jti, since, until }: AuditFilter): { from: number; before: number } {
   const made = jti === undefined ? undefined : millisecondsOf(jti)
   return {
-    from: Math.max((since ?? 0) * 1000, made ?? 0),
-    before: Math.min(
-      until === undefined ? farFuture : until * 1000,
-      made === undefined ? farFuture : made + 1,
-    ),
+    from: Math.max(since ?? 0, made ?? 0),
+    before: Math.min(until ?? farFuture, made === undefined ? farFuture : made + 1),
   }
 }
 
@@ -135,8 +132,8 @@ export function matches(entry: AuditEntry, filter: AuditFilter): boolean {
     (filter.outcome === undefined || entry.outcome === filter.outcome) &&
     (filter.clientId === undefined || entry.clientId === filter.clientId) &&
     (filter.jti === undefined || entry.jti === filter.jti) &&
-    (filter.since === undefined || entry.time >= filter.since * 1000) &&
-    (filter.until === undefined || entry.time < filter.until * 1000)
+    (filter.since === undefined || entry.time >= filter.since) &&
+    (filter.until === undefined || entry.time < filter.until)
   )
 }
 

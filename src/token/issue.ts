@@ -84,29 +84,42 @@ async function decideAndCommit(
   try {
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
       const view = await registry.view(credentials.clientId, target)
-      proof = await authenticate(edges, credentials, view.client, origin.address, proof)
-      const now = clock.nowSeconds()
-      const decision = decide(request, proof, view, origin.address, now)
-      if (decision.granted) {
-        const issuance = prepare(edges, decision, proof, origin, claimed, now)
-        const outcome = await ledger.commit(view.version, issuance.record, issuance.sign)
-        if (outcome.committed) return issuance.release()
-        await registry.refresh(outcome.version)
-      } else {
+      const proven = await authenticate(edges, credentials, view.client, origin.address, proof).catch(
+        asVerdict,
+      )
+      if (!(proven instanceof OAuthError)) {
+        proof = proven
+        const now = clock.nowSeconds()
+        const decision = decide(request, proof, view, origin.address, now)
+        if (decision.granted) {
+          const issuance = prepare(edges, decision, proof, origin, claimed, now)
+          const outcome = await ledger.commit(view.version, issuance.record, issuance.sign)
+          if (outcome.committed) return issuance.release()
+          await registry.refresh(outcome.version)
+          continue
+        }
         refusal = new OAuthError(decision.reason)
-        const outcome = await ledger.refuse(
-          refusalRecord(clock, origin, claimed, refusal, proof),
-          view.version,
-        )
-        if (outcome.committed) break
-        await registry.refresh(outcome.version)
-        refusal = undefined
+      } else {
+        refusal = proven
       }
+      const outcome = await ledger.refuse(refusalRecord(clock, origin, claimed, refusal, proof), view.version)
+      if (outcome.committed) break
+      await registry.refresh(outcome.version)
+      refusal = undefined
     }
   } catch (error) {
     throw await recordRefusal(edges, origin, claimed, error, proof)
   }
   throw refusal ?? (await recordRefusal(edges, origin, claimed, new OAuthError('registry_unsettled'), proof))
+}
+
+/**
+ * That there was no room to check a secret is a verdict on the view as well: by a newer one it may be no guess but the
+ * secret that its client was given a moment ago, and there is more room for those.
+ */
+function asVerdict(error: unknown): OAuthError {
+  if (error instanceof OAuthError && error.reason === 'verification_queue_full') return error
+  throw error
 }
 
 interface Issuance {

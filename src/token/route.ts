@@ -2,6 +2,7 @@ import { METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../clock.ts'
 import { OAuthError, type RefusalReason } from '../errors.ts'
+import { isOnlyCounted } from '../ledger/ledger.ts'
 import { limits } from '../limits.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
@@ -39,6 +40,11 @@ declare module 'fastify' {
  */
 export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, done: () => void): void {
   const headers = Object.entries({ ...options.constantHeaders, ...answerHeaders }).flat()
+  // Node closes what is idle when it closes; of what is busy the last answer has to say so, or it stays open.
+  app.addHook('preClose', (closed) => {
+    headers.push('connection', 'close')
+    closed()
+  })
   app.decorateRequest('exchange')
   // Those whose body has arrived: whoever sends one slowly holds nobody up.
   let underWay = 0
@@ -159,7 +165,8 @@ function logRefusal(
 ): void {
   const event = eventOf(clock, request, refusal.status)
   logRequest({ ...event, outcome: 'refused', reason: refusal.reason })
-  if (refusal.status >= 500 && refusal.cause !== undefined) {
+  // That the database is away is said once a second, and not for each request (`database_fault`).
+  if (refusal.status >= 500 && refusal.cause !== undefined && !isOnlyCounted(refusal)) {
     log.error({ event: 'fault', requestId: request.id, error: describeError(refusal.cause) }, refusal.reason)
   }
 }

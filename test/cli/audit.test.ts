@@ -45,6 +45,12 @@ test('records are found by client, outcome, type, token and time', async () => {
   expect(JSON.parse(await list('--jti', jti, '--json'))).toMatchObject([
     { outcome: 'issued', jti, client_id: 'busy' },
   ])
+  // Times as they are printed, to the millisecond.
+  const [{ time }] = JSON.parse(await list('--jti', jti, '--json'))
+  const after = new Date(Date.parse(time) + 1).toISOString()
+  expect(JSON.parse(await list('--jti', jti, '--since', time, '--until', after, '--json'))).toHaveLength(1)
+  expect(JSON.parse(await list('--jti', jti, '--since', after, '--json'))).toEqual([])
+  expect(JSON.parse(await list('--jti', jti, '--until', time, '--json'))).toEqual([])
   // A token's id leads to its time; asked for another time as well, it is not there.
   expect(JSON.parse(await list('--jti', jti, '--since', '1h', '--json'))).toHaveLength(1)
   expect(JSON.parse(await list('--jti', jti, '--until', '1h', '--json'))).toEqual([])
@@ -68,15 +74,19 @@ test('a record is found by its token without an index of ids, and an older, rand
   await filling.query(
     `INSERT INTO audit_record (chain, seq, time, type, outcome, jti, hash)
      SELECT 1, n, to_timestamp($1::float8 / 1000) + n * interval '1 ms', 'token', 'issued',
-            CASE n WHEN 0 THEN $2::uuid WHEN 5 THEN $3::uuid ELSE gen_random_uuid() END, sha256('')
+            CASE WHEN n IN (0, 30000) THEN $2::uuid WHEN n = 5 THEN $3::uuid ELSE gen_random_uuid() END, sha256('')
        FROM generate_series(0, 60000) AS n`,
     [made, timed, random],
   )
   await filling.query('VACUUM ANALYZE audit_record')
   const find = async (jti: string) =>
     (await command({ DATABASE_URL: filling.url }, 'audit', 'list', '--jti', jti, '--json')).stdout
-  expect(JSON.parse(await find(timed))).toMatchObject([{ jti: timed, seq: 0 }])
+  // The same id at another time is not looked at.
+  expect(JSON.parse(await find(timed)).map(({ seq }: { seq: number }) => seq)).toEqual([0])
   expect(JSON.parse(await find(random))).toMatchObject([{ jti: random, seq: 5 }])
+  expect(
+    await filling.query(`SELECT reloptions FROM pg_class WHERE relname = 'audit_record_time_idx'`),
+  ).toEqual([{ reloptions: ['autosummarize=on'] }])
   const plan = await filling.query(
     'EXPLAIN SELECT * FROM audit_record WHERE jti = $1 AND time >= to_timestamp($2) AND time < to_timestamp($3)',
     [timed, made / 1000, (made + 1) / 1000],

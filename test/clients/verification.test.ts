@@ -8,7 +8,7 @@ import { OAuthError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
 
 /** A verification whose clock and whose argon2 are in the test's hands. */
-function controlled({ parallelMax = 1, now = 1_000 } = {}) {
+function controlled({ parallelMax = 1, workers = 1, now = 1_000 } = {}) {
   const clock = { now, milliseconds: 0 }
   /** Pauses that have begun, and what follows each. */
   const pauses: { milliseconds: number; end: () => void }[] = []
@@ -21,6 +21,7 @@ function controlled({ parallelMax = 1, now = 1_000 } = {}) {
   const verification = new Verification(
     {
       parallelMax,
+      workers,
       now: () => clock.now,
       monotonicMilliseconds: () => clock.milliseconds,
       wait: (milliseconds, end) => pauses.push({ milliseconds, end }),
@@ -280,7 +281,7 @@ describe('the gate', () => {
     checks[0]?.answer(false)
     expect(await guesses[0]).toBe(false)
     await settled()
-    expect(pauses.map(({ milliseconds }) => milliseconds)).toEqual([20 * limits.guessPauseRatio])
+    expect(pauses, 'a quarter of the time is for guesses').toMatchObject([{ milliseconds: 60 }])
     expect(checks).toHaveLength(1)
 
     const cold = verify('cold', 'right')
@@ -303,6 +304,47 @@ describe('the gate', () => {
     expect(checks, 'a guess after the pause is checked at once').toHaveLength(4)
     checks[3]?.answer(false)
     expect(await later).toBe(false)
+  })
+
+  test('workers share what guesses get', async () => {
+    const { clock, checks, pauses, guess } = controlled({ workers: 4 })
+    const first = guess(0)
+    await settled()
+    const waiting = Array.from({ length: Math.ceil(limits.guessQueueMax / 4) }, (_, number) =>
+      guess(1 + number),
+    )
+    await settled()
+    expect(await reasonOf(guess(99))).toBe('verification_queue_full')
+    clock.milliseconds += 20
+    checks[0]?.answer(false)
+    expect(await first).toBe(false)
+    expect(pauses, 'a sixteenth of the time').toMatchObject([{ milliseconds: 20 * 15 }])
+    for (let index = 0; index < waiting.length; index += 1) {
+      pauses[index]?.end()
+      await settled()
+      checks[index + 1]?.answer(false)
+      await settled()
+    }
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => false))
+  })
+
+  test('closed, it turns away who waits and who comes, and waits for what is being checked', async () => {
+    const { verification, checks, verify, guess } = controlled()
+    const running = verify('a', 's')
+    const waiting = [verify('b', 's'), guess(1)]
+    await settled()
+    let isClosed = false
+    const closed = verification.close().then(() => {
+      isClosed = true
+    })
+    for (const each of waiting) expect(await reasonOf(each)).toBe('verification_queue_full')
+    expect(await reasonOf(verify('c', 's'))).toBe('verification_queue_full')
+    await settled()
+    expect(isClosed).toBe(false)
+    checks[0]?.answer(true)
+    expect(await running).toBe(true)
+    await closed
+    expect(checks).toHaveLength(1)
   })
 
   test('whoever is not admitted takes no place', async () => {

@@ -1,9 +1,12 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { generateSecret } from '../../src/clients/secret.ts'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { stall } from '../support/load.ts'
 import {
+  basic,
   freePort,
   registerClient,
   requestToken,
@@ -242,6 +245,46 @@ describe('the database', () => {
     await expectUnbrokenChains()
   })
 })
+
+describe('closing', () => {
+  test('a connection that stays open is told to close by its last answer, and holds nobody up', async () => {
+    const open = await startService()
+    const request = await stall(open.url, 'keep-alive')
+    const closed = open.close()
+    // Without it, this waits for the grace to be over.
+    expect(await request.finish()).toMatch(/^HTTP\/1\.1 401 .*\r\nconnection: close\r\n/is)
+    await closed
+  })
+
+  test('guesses that wait, and whose callers have gone, have their records', async () => {
+    const open = await startService({ database })
+    const good = await registerClient(database)
+    const before = await refusals('gone')
+    const guesses = await Promise.all(Array.from({ length: 8 }, () => generateSecret()))
+    const { port } = new URL(open.url)
+    const sockets = guesses.map(() => connect(Number(port), '127.0.0.1').on('error', () => {}))
+    for (const [index, socket] of sockets.entries()) {
+      socket.write(
+        `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('gone', guesses[index]?.secret ?? '')}\r\n` +
+          'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 29\r\n\r\ngrant_type=client_credentials',
+      )
+    }
+    // It came after them and overtakes them, so they are being waited with.
+    expect((await requestToken(open.url, good)).status).toBe(200)
+    for (const socket of sockets) socket.destroy()
+    await open.close()
+    expect((await refusals('gone')) - before).toBe(8)
+    expect(open.log()).not.toContain('database_fault')
+  })
+})
+
+async function refusals(clientId: string): Promise<number> {
+  const [row] = await database.query<{ sum: number }>(
+    `SELECT coalesce(sum(count), 0)::int AS sum FROM audit_record WHERE client_id = $1 AND outcome = 'refused'`,
+    [clientId],
+  )
+  return row?.sum ?? 0
+}
 
 interface Row {
   chain: number

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { generateSecret } from '../../src/clients/secret.ts'
 import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
 import {
   orders,
@@ -148,6 +149,28 @@ test('a database that lost its last changes and made others is not taken for wha
   await database.query(`UPDATE registry_version SET version = ((version >> 20) - 1 << 20) + 7`)
   expect((await requestToken(first.url, client)).status).toBe(401)
   expect((await requestToken(second.url, client)).status).toBe(401)
+})
+
+test('secrets that were added a moment ago are no guesses, however many come with them at once', async () => {
+  const clients = await Promise.all(Array.from({ length: 30 }, () => registerClient(database)))
+  await Promise.all(clients.map((client) => requestToken(first.url, client)))
+  const added = await Promise.all(clients.map(() => generateSecret()))
+  await database.query(
+    `INSERT INTO client_secret (secret_id, client_id, hash, hint)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])`,
+    [
+      added.map(({ secretId }) => secretId),
+      clients.map(({ clientId }) => clientId),
+      added.map(({ hash }) => hash),
+      added.map(({ hint }) => hint),
+    ],
+  )
+  const answers = await Promise.all(
+    clients.map(({ clientId }, index) =>
+      requestToken(first.url, { clientId, secret: added[index]?.secret ?? '' }),
+    ),
+  )
+  expect(answers.map(({ status }) => status)).toEqual(clients.map(() => 200))
 })
 
 test('thousands of statements in one transaction are one version, and stop nobody for long', async () => {

@@ -62,7 +62,7 @@ export interface Stalled {
 }
 
 /** A request of a stranger whose headers the service has read, and whose body does not come yet. */
-export async function stall(url: string): Promise<Stalled> {
+export async function stall(url: string, connection = 'close'): Promise<Stalled> {
   const body = 'grant_type=client_credentials'
   let answer = ''
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
@@ -70,7 +70,7 @@ export async function stall(url: string): Promise<Stalled> {
   socket.on('error', () => {})
   socket.write(
     `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('a', 'b')}\r\nExpect: 100-continue\r\n` +
-      `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+      `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\nConnection: ${connection}\r\n\r\n`,
   )
   // Its "100 Continue".
   await new Promise((resolve) => socket.once('data', resolve))
