@@ -8,13 +8,14 @@ const root = join(import.meta.dirname, '..')
 
 /** Where and on what a result was measured, line by line. */
 export function describeRun(postgresVersion: string, startedAt: Date, durationSeconds: number): string[] {
-  const minutes = Math.round(durationSeconds / 60)
+  const minutes = Math.max(1, Math.round(durationSeconds / 60))
   return [
     `Commit ${describeCommit()}, ${startedAt.toISOString().slice(0, 16).replace('T', ' ')} UTC, ${minutes} minutes.`,
     `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ` +
       `${Math.round(totalmem() / 2 ** 30)} GiB of memory, ${type()} ${release()}. ` +
       `Load average before: ${loadAverageBefore}.`,
     `Node ${process.version}, PostgreSQL ${postgresVersion}, load from ${describeGenerator()}${describeOpenssl()}.`,
+    'S is the CPU time of one raw ES256 signature, measured around each round.',
   ]
 }
 

@@ -102,6 +102,19 @@ export async function warmUp(
   await world.closedLoop(server, requests, world.plan.warmUpSeconds)
 }
 
+/**
+ * The same at a rate: requests that come one by one take other ways through a server than a crowd does, and those
+ * have to be compiled as well.
+ */
+export async function warmUpAt(
+  world: World,
+  server: Server,
+  requests: readonly PreparedRequest[],
+  ratePerSecond: number,
+): Promise<void> {
+  await world.openLoop(server, requests, ratePerSecond, { durationSeconds: world.plan.warmUpSeconds })
+}
+
 /** Answers per second that a server can give at most: the median of a few closed loops. */
 export async function findPeak(
   world: World,

@@ -1,8 +1,9 @@
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { limits } from '../../src/limits.ts'
 import { registerClients, wrongSecret } from '../clients.ts'
 import { medianHashMilliseconds } from '../hash-time.ts'
-import { findPeak, takeTurns, warmUp } from '../measure.ts'
+import { findPeak, takeTurns, warmUp, warmUpAt } from '../measure.ts'
 import { type OpenLoopResult, whyWorthless } from '../open-loop.ts'
 import { type Credentials, type PreparedRequest, tokenRequest } from '../requests.ts'
 import { type Row, type Scenario, skipped } from '../scenario.ts'
@@ -53,6 +54,7 @@ export const flood: Scenario = {
     for (const server of [raised, ordinary]) await warmUp(world, server, requests)
     const gateRate = 1_000 / (await medianHashMilliseconds())
     const rate = (await findPeak(world, ordinary, requests)) / 2
+    for (const server of [raised, ordinary]) await warmUpAt(world, server, requests, rate)
     const floods = floodsAt(gateRate, clients)
     const run = (server: Server, one?: Flood) => () => floodRound(world, server, requests, rate, one)
     const results = await takeTurns(
@@ -115,8 +117,8 @@ function floodsAt(gateRate: number, clients: readonly Credentials[]) {
       requests: guesses,
       ratePerSecond: gateRate * 10,
       slowConnections: 0,
-      // A hundred hashes at the gate's rate.
-      leadSeconds: 1 + 100 / gateRate,
+      // A hundred hashes at the rate that guesses get.
+      leadSeconds: 1 + 100 / (gateRate * limits.guessCoreShare),
     },
   }
 }

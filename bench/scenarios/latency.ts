@@ -1,6 +1,6 @@
 import { registerClients } from '../clients.ts'
 import type { BenchDatabase } from '../database.ts'
-import { findPeak, takeTurns, warmUp } from '../measure.ts'
+import { findPeak, takeTurns, warmUp, warmUpAt } from '../measure.ts'
 import { type OpenLoopResult, whyWorthless } from '../open-loop.ts'
 import { tokenRequest } from '../requests.ts'
 import type { Row, Scenario } from '../scenario.ts'
@@ -21,6 +21,7 @@ export const latency: Scenario = {
     const peak = await findPeak(world, service, requests)
     const waits = await waitsForCommit(database, peak / 2, world.plan.roundSeconds)
     world.say(`waiting for a commit takes ${milliseconds(quantile(waits, 0.5))}`)
+    for (const server of [service, bare]) await warmUpAt(world, server, requests, peak / 2)
     const ask = (server: Server, rate: number) => async (): Promise<OpenLoopResult> => {
       const result = await world.openLoop(server, requests, rate)
       world.noteFailures(`${server.name} at ${perSecond(rate)}`, result)
