@@ -80,7 +80,7 @@ function readNames(text: string | undefined, names: readonly string[]): string[]
 
 export const help = `Usage: npm run bench -- [options]
 
-Measures the service beside its peers and against its targets, in about twenty minutes. It brings its own
+Measures the service beside its peers and against its targets, in a quarter of an hour. It brings its own
 PostgreSQL, sends all load to loopback addresses, and leaves nothing behind.
 
   --only NAMES   only these scenarios, separated by commas
