@@ -9,7 +9,7 @@ import { type PreparedRequest, tokenRequest } from '../requests.ts'
 import { type Row, type Scenario, skipped } from '../scenario.ts'
 import { type Certificate, freePort, type Server, server } from '../servers.ts'
 import { median, ratios } from '../statistics.ts'
-import { describeCosts, rateOf, serverCpu, times } from '../text.ts'
+import { describeCosts, medianOf, perSecond, rateOf, serverCpu, times } from '../text.ts'
 import type { World } from '../world.ts'
 
 /** Handshakes at once: enough to keep one core of the server busy. */
@@ -37,7 +37,12 @@ export const tls: Scenario = {
       world.plan.fewRounds,
     )
     const opened = await compareHandshakes(world, secure, certificate, requests[0] as PreparedRequest)
-    return [keptRow('tokens per second over TLS', kept.TLS, kept.plain), ...opened]
+    const lone = await measureLone(world, plain, requests, opened.ratePerSecond)
+    return [
+      keptRow('tokens per second over TLS', kept.TLS, kept.plain),
+      ...opened.rows,
+      loneRow(lone, opened.ratePerSecond),
+    ]
   },
 }
 
@@ -56,7 +61,7 @@ async function compareHandshakes(
   service: Server,
   certificate: Certificate,
   request: PreparedRequest,
-): Promise<Row[]> {
+): Promise<{ rows: Row[]; ratePerSecond: number }> {
   const openssl = await startOpenssl(world, certificate)
   const closing = { ...request, headers: { ...request.headers, connection: 'close' } }
   const run = (target: Server, sent?: PreparedRequest, durationSeconds = world.plan.roundSeconds) =>
@@ -85,7 +90,10 @@ async function compareHandshakes(
   for (const round of results.s_server) {
     world.noteFailures('handshakes of s_server', { ...round, statuses: { 200: round.answered } })
   }
-  return [handshakeRow(results.mintmark, results.s_server), bareRow(results.bare, results.s_server)]
+  return {
+    rows: [handshakeRow(results.mintmark, results.s_server), bareRow(results.bare, results.s_server)],
+    ratePerSecond: medianOf(results.mintmark, (round) => round.ratePerSecond),
+  }
 }
 
 type Rounds = readonly (HandshakesResult & Costs)[]
@@ -115,6 +123,33 @@ function bareRow(bare: Rounds, openssl: Rounds): Row {
     what: 'CPU of a new connection and an answer of the bare route',
     measured: `${times(ratios(bare.map(microseconds), openssl.map(microseconds)))}, ${serverCpu(bare)}`,
     beside: `handshake of openssl s_server: ${serverCpu(openssl)}`,
+  }
+}
+
+/** How much of it is the token's: as many a second, without TLS and on connections that stay open. */
+async function measureLone(
+  world: World,
+  plain: Server,
+  requests: readonly PreparedRequest[],
+  ratePerSecond: number,
+): Promise<Costs[]> {
+  const results = await takeTurns(
+    world,
+    { plain: () => measure(world, plain, () => world.openLoop(plain, requests, ratePerSecond)) },
+    describeCosts,
+    world.plan.fewRounds,
+  )
+  for (const round of results.plain) world.noteFailures('tokens one by one', round)
+  return results.plain
+}
+
+function loneRow(lone: readonly Costs[], ratePerSecond: number): Row {
+  return {
+    what: 'CPU of a token at the same rate, without a handshake',
+    measured: serverCpu(lone),
+    note:
+      `${perSecond(ratePerSecond)}, plain HTTP on connections that stay open. So few share nothing with each other: no ` +
+      'commit, no signatures back to back, no warm caches.',
   }
 }
 

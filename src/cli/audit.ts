@@ -40,7 +40,7 @@ export const auditList = defineCommand({
     limit: {
       type: 'string',
       value: 'NUMBER',
-      description: `at most so many, the newest (default ${limitDefault})`,
+      description: `at most so many, the newest (default ${limitDefault}, most ${limitMax})`,
     },
     follow: { type: 'boolean', description: 'then show new ones as they come' },
     json: { type: 'boolean', description: 'print a JSON array; with --follow one JSON object a line' },
@@ -105,6 +105,7 @@ async function follow(
 }
 
 interface FilterOptions {
+  readonly follow: boolean
   readonly client: string | undefined
   readonly outcome: string | undefined
   readonly type: string | undefined
@@ -132,6 +133,9 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
   ]
   if (from !== undefined && to !== undefined && from >= to) {
     throw usageError(`--since: ${shownTime(from)} is not before --until, ${shownTime(to)}.`)
+  }
+  if (options.follow && to !== undefined && to <= now) {
+    throw usageError(`--until: ${shownTime(to)} has passed, and --follow shows what comes.`)
   }
   return {
     type: knownType,

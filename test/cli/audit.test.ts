@@ -108,6 +108,13 @@ test.each([
   expect(outcome.stderr).toContain(says)
 })
 
+test('following what has ended is a wrong call, and not a wait for nothing', async () => {
+  const past = ['audit', 'list', '--follow', '--until', '1h']
+  const outcome = await command({ DATABASE_URL: database.url }, ...past)
+  expect(outcome.code).toBe(2)
+  expect(outcome.stderr).toContain('has passed, and --follow shows what comes')
+})
+
 test('a span that ends before it begins is a wrong call', async () => {
   const outcome = await command(
     { DATABASE_URL: database.url },
