@@ -107,6 +107,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await closeWithin(app, limits.shutdownGraceMilliseconds)
         // Some callers have hung up, and their requests still want a record.
         await verification.close()
+        // In this turn of the loop those records join the ledger's queue, which is written to its end below.
         await new Promise((resolve) => setImmediate(resolve))
         await upkeep.close()
         await registry.close()

@@ -53,10 +53,10 @@ export const auditList = defineCommand({
   ],
   async run(options) {
     await withDatabase(async (connection) => {
-      const filter = readFilter(options, connection.clock.nowMilliseconds())
+      const now = connection.clock.nowMilliseconds()
+      const filter = readFilter(options, now)
       const limit = readLimit(options.limit)
       if (options.follow) return await follow(connection, filter, limit, options.json)
-      const now = connection.clock.nowMilliseconds()
       const entries = await findRecords(connection.database.prisma, filter, limit, now)
       if (options.json) print(`${json(entries.map(entryFields))}\n`)
       else if (entries.length === 0) note('No records match.')

@@ -20,9 +20,9 @@ interface Wire {
 /**
  * One call of a prepared statement that answers with one value, for `client.query`. What pg makes of a query costs
  * more: it asks for a description of the rows, builds an object of each, and sets and clears a timer. For a commit,
- * with a batch of records in its hands, that was a tenth of all CPU at a moderate load; and so much of it outlived the small collections
- * of memory that full ones came every few seconds, and stalled everybody. So nothing of it is here. Whoever calls
- * keeps the time, and gives up.
+ * with a batch of records in its hands, that was a tenth of all CPU at a moderate load; and so much of it outlived
+ * the small collections of memory that full ones came every few seconds, and stalled everybody. So nothing of it is
+ * here. Whoever calls keeps the time, and gives up.
  */
 export class PreparedCall implements pg.Submittable {
   /** The client notes under this name that the statement is prepared. */

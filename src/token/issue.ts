@@ -87,7 +87,9 @@ async function decideAndCommit(
       const proven = await authenticate(edges, credentials, view.client, origin.address, proof).catch(
         asVerdict,
       )
-      if (!(proven instanceof OAuthError)) {
+      if (proven instanceof OAuthError) {
+        refusal = proven
+      } else {
         proof = proven
         const now = clock.nowSeconds()
         const decision = decide(request, proof, view, origin.address, now)
@@ -99,8 +101,6 @@ async function decideAndCommit(
           continue
         }
         refusal = new OAuthError(decision.reason)
-      } else {
-        refusal = proven
       }
       const outcome = await ledger.refuse(refusalRecord(clock, origin, claimed, refusal, proof), view.version)
       if (outcome.committed) break

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'
 import { migrate, migrationStateOf, schemaScript } from '../../src/database/migrate.ts'
 import { administer, type FreshDatabase, freshDatabase, withDatabase } from '../support/database.ts'
@@ -44,6 +45,34 @@ test('applying them again changes nothing', async () => {
   const database = await fresh()
   expect(await migrate(database.url)).toEqual([])
   expect((await migrationStateOf(database.url)).pending).toEqual([])
+})
+
+test('a migration that waits for a reader of the ledger, a backup for instance, holds up no commit', async () => {
+  const database = await fresh()
+  // As the release before left it.
+  await database.query('CREATE INDEX audit_record_jti_idx ON audit_record (jti)')
+  await database.query(`DELETE FROM _prisma_migrations WHERE migration_name >= '20261122010000'`)
+  const reader = new pg.Client({ connectionString: database.url })
+  const writer = new pg.Client({ connectionString: `${database.url}&options=-c%20lock_timeout%3D5000` })
+  await Promise.all([reader.connect(), writer.connect()])
+  await reader.query('BEGIN')
+  await reader.query('SELECT count(*) FROM audit_record')
+  const migrated = migrate(database.url)
+  await expect
+    .poll(() =>
+      writer
+        .query(`SELECT 1 FROM pg_stat_activity WHERE query LIKE '%DROP INDEX CONC%' AND wait_event_type = 'Lock'
+                   AND datname = current_database() AND pid <> pg_backend_pid()`)
+        .then(({ rowCount }) => rowCount),
+    )
+    .toBe(1)
+  await writer.query(`SELECT ledger_commit(NULL, '[]')`)
+  await reader.query('COMMIT')
+  expect(await migrated).toHaveLength(2)
+  expect(await database.query(`SELECT 1 FROM pg_indexes WHERE indexname = 'audit_record_jti_idx'`)).toEqual(
+    [],
+  )
+  await Promise.all([reader.end(), writer.end()])
 })
 
 test('two processes that migrate an empty database at once take turns', async () => {
