@@ -1,7 +1,7 @@
 import { argon2Sync, createHash, randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type pg from 'pg'
-import { generateSecret, secretIdOf } from '../src/clients/secret.ts'
+import { generateSecret, secretIdOf } from '../src/authentication/secret.ts'
 import type { Credentials } from './requests.ts'
 
 /**
@@ -81,7 +81,7 @@ async function insertClients(database: pg.Client, clients: readonly NewClient[])
   )
 }
 
-/** A secret in the form of src/clients/secret.ts that nobody has: its checksum is right, so it costs a hash. */
+/** A secret in the form of src/authentication/secret.ts that nobody has: its checksum is right, so it costs a hash. */
 export function wrongSecret(): string {
   return newSecret().secret
 }
@@ -119,7 +119,7 @@ function newSecret(): { secretId: string; secret: string } {
   const secret = body + checksum
   if (secretIdOf(secret) !== secretId) {
     throw new Error(
-      'src/clients/secret.ts has changed the form of a secret; change bench/clients.ts after it',
+      'src/authentication/secret.ts has changed the form of a secret; change bench/clients.ts after it',
     )
   }
   return { secretId, secret }

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import pg from 'pg'
-import { systemClock } from '../src/clock.ts'
 import { readConfig } from '../src/config.ts'
 import { type EmbeddedDatabase, openEmbedded } from '../src/database/embedded.ts'
 import { readServerFile } from '../src/database/embedded-server.ts'
@@ -9,6 +8,7 @@ import { migrate } from '../src/database/migrate.ts'
 import { openDatabase } from '../src/database/open.ts'
 import { makeDueKeys } from '../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../src/keys/seal.ts'
+import { systemClock } from '../src/lib/clock.ts'
 
 /** One PostgreSQL of the benchmark's own, as the service brings it, and in it a database for each who asks. */
 export interface DatabaseServer {

@@ -8,14 +8,14 @@ import fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify'
-import type { ClockGuard } from './clock-guard.ts'
 import type { Config } from './config.ts'
-import { discoveryRoute } from './discovery.ts'
-import { type HealthOptions, healthRoute } from './health.ts'
+import { discoveryRoute } from './http/discovery.ts'
+import { type HealthOptions, healthRoute } from './http/health.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifiers.ts'
+import type { ClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
-import { describeError, type Log, type LogRequest, requestLog } from './log.ts'
+import { describeError, type Log, type LogRequest, requestLog } from './telemetry/log.ts'
 import type { IssueEdges } from './token/issue.ts'
 import { tokenRoute } from './token/route.ts'
 

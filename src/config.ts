@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
-import { networkContains, parseNetwork } from './clients/network.ts'
 import { OperatorError } from './errors.ts'
 import { type ScheduleSettings, scheduleProblem } from './keys/schedule.ts'
+import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
+import { networkContains, parseNetwork } from './lib/network.ts'
 import { limits } from './limits.ts'
-import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './signing-algorithm.ts'
 
 /**
  * The only reader of the environment. Every variable is declared here with its meaning, default and

@@ -214,7 +214,7 @@ describe('imports', () => {
   }
 
   const isEntry = (path: string): boolean =>
-    ['src/cli/main.ts', 'src/cli/worker.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
+    ['src/cli/main.ts', 'src/process/worker.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
     /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
   const isTest = (path: string): boolean => path.endsWith('.test.ts') || path === 'test/support/postgres.ts'
 
@@ -229,14 +229,10 @@ describe('imports', () => {
   })
 
   test.each([
-    ['src/clients/', ['src/keys/', 'src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
-    ['src/keys/', ['src/clients/', 'src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
+    ['src/keys/', ['src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
     ['src/registry/', ['src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
     ['src/ledger/', ['src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
-    [
-      'src/database/',
-      ['src/token/', 'src/clients/', 'src/keys/', 'src/registry/', 'src/ledger/', 'src/cli/'],
-    ],
+    ['src/database/', ['src/token/', 'src/keys/', 'src/registry/', 'src/ledger/', 'src/cli/']],
     ['src/token/', ['src/app.ts', 'src/server.ts', 'src/cli/']],
     ['src/', ['test/', 'bench/', 'bin/', 'packages/']],
     ['packages/', ['src/']],

@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { chmod, cp, mkdtemp, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
-import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
+import { makeDirectory } from '../lib/directory.ts'
 
 /**
  * What the embedded PostgreSQL needs of the machine: the programs from npm, and, for root, somebody to run

@@ -1,6 +1,6 @@
 import { constants, generateKeyPair, type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
-import type { SigningAlgorithm } from '../signing-algorithm.ts'
+import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
  * What differs between the algorithms: how a key is made, and how it signs (RFC 7518 §3, RFC 8037 §3.1).

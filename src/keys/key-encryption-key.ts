@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDirectory } from '../directory.ts'
 import { OperatorError } from '../errors.ts'
-import { createPrivateFile, replacePrivateFile } from '../private-file.ts'
+import { makeDirectory } from '../lib/directory.ts'
+import { createPrivateFile, replacePrivateFile } from '../lib/private-file.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
 
 /**

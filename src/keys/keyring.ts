@@ -1,10 +1,10 @@
 import { hash, type KeyObject } from 'node:crypto'
 import type { Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
-import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
 import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './schedule.ts'
+import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { type KeyDescription, type LoadedKey, listKeys, loadKeys } from './store.ts'
 
 /** A key ready to sign. */

@@ -1,9 +1,8 @@
-import { clockToleranceSeconds, offSeconds } from '../clock-guard.ts'
+import { ChangeRecords } from '../administration/records.ts'
 import type { Queryable } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../registry/change.ts'
-import { ChangeRecords } from '../registry/records.ts'
-import type { SigningAlgorithm } from '../signing-algorithm.ts'
+import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
 import {
   type KeyMoments,
@@ -18,6 +17,7 @@ import {
   waitingKey,
 } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
+import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { createKey, type KeyDescription, listKeys, updateMoments } from './store.ts'
 import { lastFetchAt } from './verifiers.ts'
 

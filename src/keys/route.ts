@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { Clock } from '../clock.ts'
-import type { ClockGuard } from '../clock-guard.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { ClockGuard } from '../lib/clock-guard.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Keyring } from './keyring.ts'
 import type { ScheduleSettings } from './schedule.ts'

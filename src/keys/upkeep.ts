@@ -1,10 +1,10 @@
-import type { ClockGuard } from '../clock-guard.ts'
-import { describeError, type Log } from '../log.ts'
-import { algorithmsInUse } from '../registry/store.ts'
-import type { SigningAlgorithm } from '../signing-algorithm.ts'
+import { algorithmsInUse } from '../administration/plan-store.ts'
+import type { ClockGuard } from '../lib/clock-guard.ts'
+import { describeError, type Log } from '../telemetry/log.ts'
 import type { Keyring } from './keyring.ts'
 import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
+import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
  * What keeps a process in keys: it looks at the start, and then again and again, whether one is due, and says

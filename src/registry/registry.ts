@@ -1,10 +1,10 @@
 import type pg from 'pg'
-import { BoundedMap } from '../bounded-map.ts'
-import type { RegisteredClient, RegisteredResource } from '../clients/client.ts'
-import { withDeadline } from '../deadline.ts'
 import { OAuthError } from '../errors.ts'
+import { BoundedMap } from '../lib/bounded-map.ts'
+import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
-import { type LoadedChanges, loadChanges, loadClients } from './load.ts'
+import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { type LoadedChanges, loadChanges, loadClients } from './store.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read

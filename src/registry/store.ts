@@ -1,192 +1,148 @@
-import type { NewSecret } from '../clients/secret.ts'
-import type { Queryable, Statements } from '../database/open.ts'
-import type { SigningAlgorithm } from '../signing-algorithm.ts'
-import type { ResourceDefinition, StoredClient } from './definition.ts'
-import type { OtherGrant, Plan, RegistryState } from './plan.ts'
-import type { SeedDefinitions } from './seed-definitions.ts'
+import type pg from 'pg'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import { type Network, parseNetwork } from '../lib/network.ts'
+import { limits } from '../limits.ts'
+import type { RegisteredClient, RegisteredResource, RegisteredSecret } from './client.ts'
 
 /**
- * The registry as files of definitions read and write it: many rows in each statement, because a file may
- * name ten thousand clients. One JSON value carries a whole chunk of rows.
+ * The registry's two reads. Each is one statement, so that the version and what goes with it come from
+ * one moment; each costs one round trip, for one client or for five hundred.
  */
-const rowsPerStatementMax = 5_000
 
-export interface SecretToWrite extends NewSecret {
-  /** Seconds since 1970; undefined: never. */
-  readonly expiresAt?: number | undefined
+export interface LoadedClients {
+  readonly version: number
+  readonly clients: readonly RegisteredClient[]
+  /** Every resource these clients have access to. */
+  readonly resources: readonly RegisteredResource[]
 }
 
-export async function readState(database: Queryable, definitions: SeedDefinitions): Promise<RegistryState> {
-  const resources = await readResources(database)
-  const clients = new Map<string, StoredClient>()
-  const clientIds = definitions.clients.map(({ clientId }) => clientId)
-  for (const chunk of chunks(clientIds)) {
-    for (const client of await readClients(database, chunk)) clients.set(client.clientId, client)
+export interface LoadedChanges {
+  readonly version: number
+  /** The database's clock, in seconds since 1970. */
+  readonly databaseSeconds: number
+  /** Subject and id, for example `['client', 'billing']`; undefined when there are too many to follow. */
+  readonly changes: readonly (readonly [subject: string, subjectId: string])[] | undefined
+}
+
+interface ClientRow {
+  client_id: string
+  status: RegisteredClient['status']
+  method: string
+  networks: string[]
+  expires_at: number | null
+  secrets: { secret_id: string; hash: string; expires_at: number | null; revoked_at: number | null }[] | null
+  access: { audience: string; scopes: string[] }[] | null
+}
+
+interface ResourceRow {
+  audience: string
+  scopes: string[]
+  lifetime: number
+  algorithm: SigningAlgorithm
+}
+
+const clientsStatement = `
+  SELECT
+    (SELECT version FROM registry_version) AS version,
+    (SELECT jsonb_agg(jsonb_build_object(
+       'client_id', c.client_id, 'status', c.status, 'method', c.token_endpoint_auth_method,
+       'networks', c.allowed_networks, 'expires_at', floor(extract(epoch FROM c.expires_at)),
+       'secrets', (SELECT jsonb_agg(jsonb_build_object('secret_id', s.secret_id, 'hash', s.hash,
+            'expires_at', floor(extract(epoch FROM s.expires_at)),
+            'revoked_at', floor(extract(epoch FROM s.revoked_at))))
+          FROM client_secret s WHERE s.client_id = c.client_id),
+       'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
+          FROM access a WHERE a.client_id = c.client_id)))
+     FROM client c WHERE c.client_id = ANY($1)) AS clients,
+    (SELECT jsonb_agg(jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
+       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm))
+     FROM resource r WHERE r.audience IN (SELECT audience FROM access WHERE client_id = ANY($1))) AS resources`
+
+const changesStatement = `
+  SELECT
+    (SELECT version FROM registry_version) AS version,
+    EXISTS (SELECT 1 FROM registry_change_set WHERE version = $1) AS known,
+    extract(epoch FROM clock_timestamp())::float8 AS now,
+    (SELECT jsonb_agg(DISTINCT jsonb_build_array(subject, subject_id)) FROM
+      (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
+       WHERE version > $1 LIMIT $2) AS recent) AS changes`
+
+export async function loadClients(pool: pg.Pool, clientIds: readonly string[]): Promise<LoadedClients> {
+  const { rows } = await pool.query<{
+    version: string
+    clients: ClientRow[] | null
+    resources: ResourceRow[] | null
+  }>({ name: 'registry_clients', text: clientsStatement, values: [clientIds] })
+  const row = rows[0]
+  if (row === undefined) throw new Error('the registry has no version row')
+  return {
+    version: Number(row.version),
+    clients: (row.clients ?? []).map(toClient),
+    resources: (row.resources ?? []).map(toResource),
   }
-  const named = new Set(clientIds)
-  const otherGrants: OtherGrant[] = []
-  for (const { audience, scopes } of definitions.resources) {
-    const removed = (resources.get(audience)?.scopes ?? []).filter((scope) => !scopes.includes(scope))
-    if (removed.length === 0) continue
-    const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
-    otherGrants.push(...rows.filter(({ clientId }) => !named.has(clientId)))
-  }
-  return { resources, clients, otherGrants }
 }
 
-export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
-  const rows = await database.resource.findMany({ orderBy: { audience: 'asc' } })
-  return new Map(
-    rows.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => [
-      audience,
-      {
-        audience,
-        name,
-        scopes,
-        tokenLifetimeSeconds,
-        signingAlgorithm: signingAlgorithm as SigningAlgorithm,
-      },
-    ]),
-  )
-}
-
-/** The algorithms that resources name: what is signed with them must have keys, whatever else is configured. */
-export async function algorithmsInUse(database: Statements): Promise<SigningAlgorithm[]> {
-  const rows = await database.$queryRaw<{ algorithm: SigningAlgorithm }[]>`
-    SELECT DISTINCT signing_algorithm AS algorithm FROM resource`
-  return rows.map(({ algorithm }) => algorithm)
-}
-
-export async function readClients(
-  database: Queryable,
-  clientIds: readonly string[],
-): Promise<StoredClient[]> {
-  const rows = await database.client.findMany({
-    where: { clientId: { in: [...clientIds] } },
-    include: {
-      access: { orderBy: { audience: 'asc' } },
-      secrets: { where: { revokedAt: null }, select: { expiresAt: true } },
-    },
+export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<LoadedChanges> {
+  const most = limits.registryChangesPerRefreshMax + 1
+  const { rows } = await pool.query<{
+    version: string
+    known: boolean
+    now: number
+    changes: [string, string][] | null
+  }>({
+    name: 'registry_changes',
+    text: changesStatement,
+    values: [sinceVersion, most],
   })
-  const now = Date.now()
-  return rows.map((row) => ({
-    clientId: row.clientId,
-    name: row.name,
-    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod,
-    status: row.status as StoredClient['status'],
-    allowedNetworks: row.allowedNetworks,
-    expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1000),
-    access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
-    validSecrets: row.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now)
-      .length,
-  }))
+  const row = rows[0]
+  if (row === undefined) throw new Error('the registry has no version row')
+  const version = Number(row.version)
+  const changes = row.changes ?? []
+  // A version that the log does not know is too old, or from a history that this database did not have: a
+  // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
+  const followable = version === sinceVersion || (row.known && changes.length < most)
+  return { version, databaseSeconds: row.now, changes: followable ? changes : undefined }
 }
 
-/**
- * Holds the rows that are about to be compared and written. Commands exclude each other by a lock of their
- * own; this is for the UPDATE that somebody types into psql meanwhile, which must not be overwritten.
- */
-export async function holdRows(transaction: Queryable, definitions: SeedDefinitions): Promise<void> {
-  const audiences = definitions.resources.map(({ audience }) => audience)
-  await transaction.$queryRaw`SELECT audience FROM resource WHERE audience = ANY(${audiences}::text[]) FOR UPDATE`
-  for (const chunk of chunks(definitions.clients.map(({ clientId }) => clientId))) {
-    await transaction.$queryRaw`SELECT client_id FROM client WHERE client_id = ANY(${chunk}::text[]) FOR UPDATE`
+function toClient(row: ClientRow): RegisteredClient {
+  return {
+    clientId: row.client_id,
+    status: row.status,
+    tokenEndpointAuthMethod: row.method,
+    allowedNetworks: toNetworks(row.networks),
+    expiresAt: row.expires_at ?? undefined,
+    secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
+    access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, scopes])),
   }
 }
 
-/** Writes whatever the plan changes. @param secrets of the new clients, by client id. */
-export async function writePlan(
-  transaction: Queryable,
-  plan: Plan,
-  secrets: ReadonlyMap<string, SecretToWrite>,
-): Promise<void> {
-  for (const chunk of chunks(plan.resources.filter(({ status }) => status !== 'unchanged'))) {
-    const json = JSON.stringify(chunk.map(({ definition }) => definition))
-    await transaction.$executeRaw`
-      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm)
-      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm"
-        FROM jsonb_to_recordset(${json}::jsonb)
-          AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int, "signingAlgorithm" text)
-      ON CONFLICT (audience) DO UPDATE SET name = excluded.name, scopes = excluded.scopes,
-        token_lifetime_seconds = excluded.token_lifetime_seconds,
-        signing_algorithm = excluded.signing_algorithm, updated_at = now()`
-  }
-  for (const chunk of chunks(
-    plan.clients.filter((step) => step.status === 'created' || step.changes.length > 0),
-  )) {
-    const json = JSON.stringify(
-      chunk.map(({ definition, finalStatus }) => ({ ...definition, status: finalStatus })),
-    )
-    await transaction.$executeRaw`
-      INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at)
-      SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
-             to_timestamp(c."expiresAt")
-        FROM jsonb_to_recordset(${json}::jsonb)
-          AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
-                "allowedNetworks" text[], "expiresAt" bigint)
-      ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
-        token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
-        allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at, updated_at = now()`
-  }
-  await writeSecrets(transaction, secrets)
-  await writeAccess(transaction, plan)
-}
-
-async function writeSecrets(
-  transaction: Queryable,
-  secrets: ReadonlyMap<string, SecretToWrite>,
-): Promise<void> {
-  // Picked one by one, because the secret itself must not get near a statement.
-  const rows = [...secrets].map(([clientId, { secretId, hash, hint, expiresAt }]) => {
-    return { clientId, secretId, hash, hint, expiresAt }
-  })
-  for (const chunk of chunks(rows)) {
-    const json = JSON.stringify(chunk)
-    await transaction.$executeRaw`
-      INSERT INTO client_secret (secret_id, client_id, hash, hint, expires_at)
-      SELECT s."secretId", s."clientId", s.hash, s.hint, to_timestamp(s."expiresAt")
-        FROM jsonb_to_recordset(${json}::jsonb)
-          AS s ("secretId" text, "clientId" text, hash text, hint text, "expiresAt" bigint)`
+function toSecret(row: NonNullable<ClientRow['secrets']>[number]): RegisteredSecret {
+  return {
+    secretId: row.secret_id,
+    hash: row.hash,
+    expiresAt: row.expires_at ?? undefined,
+    revokedAt: row.revoked_at ?? undefined,
   }
 }
 
-async function writeAccess(transaction: Queryable, plan: Plan): Promise<void> {
-  const steps = plan.clients.flatMap(({ definition, access }) =>
-    access.map(({ access: { audience, scopes }, outcome }) => ({
-      clientId: definition.clientId,
-      audience,
-      scopes,
-      outcome,
-    })),
-  )
-  for (const chunk of chunks(steps.filter(({ outcome }) => outcome === 'deleted'))) {
-    const json = JSON.stringify(chunk)
-    await transaction.$executeRaw`
-      DELETE FROM access USING jsonb_to_recordset(${json}::jsonb) AS a ("clientId" text, audience text)
-       WHERE access.client_id = a."clientId" AND access.audience = a.audience`
-  }
-  for (const chunk of chunks(steps.filter(({ outcome }) => outcome !== 'deleted'))) {
-    const json = JSON.stringify(chunk)
-    await transaction.$executeRaw`
-      INSERT INTO access (client_id, audience, scopes)
-      SELECT a."clientId", a.audience, a.scopes
-        FROM jsonb_to_recordset(${json}::jsonb) AS a ("clientId" text, audience text, scopes text[])
-      ON CONFLICT (client_id, audience) DO UPDATE SET scopes = excluded.scopes, updated_at = now()`
+function toResource(row: ResourceRow): RegisteredResource {
+  return {
+    audience: row.audience,
+    scopes: new Set(row.scopes),
+    tokenLifetimeSeconds: row.lifetime,
+    signingAlgorithm: row.algorithm,
   }
 }
 
-export async function isRegistryEmpty(database: Queryable): Promise<boolean> {
-  const [client, resource] = await Promise.all([
-    database.client.findFirst({ select: { clientId: true } }),
-    database.resource.findFirst({ select: { audience: true } }),
-  ])
-  return client === null && resource === null
-}
-
-function chunks<Row>(rows: readonly Row[]): Row[][] {
-  const result: Row[][] = []
-  for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
-    result.push(rows.slice(start, start + rowsPerStatementMax))
+/** A network that a hand-written UPDATE left unreadable admits nobody; dropping it could admit everybody. */
+function toNetworks(texts: readonly string[]): Network[] {
+  const networks: Network[] = []
+  for (const text of texts) {
+    try {
+      networks.push(parseNetwork(text))
+    } catch {
+      networks.push(parseNetwork('255.255.255.255/32'))
+    }
   }
-  return result
+  return networks
 }

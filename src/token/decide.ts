@@ -1,8 +1,8 @@
-import type { RegisteredClient } from '../clients/client.ts'
-import { networkContains } from '../clients/network.ts'
 import type { RefusalReason } from '../errors.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import { networkContains } from '../lib/network.ts'
+import type { RegisteredClient } from '../registry/client.ts'
 import { onlyAudience, type View } from '../registry/registry.ts'
-import type { SigningAlgorithm } from '../signing-algorithm.ts'
 import type { TokenRequest } from './request.ts'
 
 /** What a client could prove when it was asked to. */

@@ -1,18 +1,18 @@
-import type { SecretUses } from '../clients/secret-uses.ts'
-import type { Clock } from '../clock.ts'
-import { OAuthError } from '../errors.ts'
-import type { Keyring } from '../keys/keyring.ts'
-import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
-import type { AuditRecord } from '../ledger/record.ts'
-import { tokenId } from '../ledger/token-id.ts'
-import { limits } from '../limits.ts'
-import type { Registry } from '../registry/registry.ts'
 import {
   type AuthenticationEdges,
   admitWellFormed,
   authenticate,
   type WellFormedCredentials,
-} from './authenticate.ts'
+} from '../authentication/authenticate.ts'
+import type { SecretUses } from '../authentication/secret-use-store.ts'
+import { OAuthError } from '../errors.ts'
+import type { Keyring } from '../keys/keyring.ts'
+import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
+import type { AuditRecord } from '../ledger/record.ts'
+import { tokenId } from '../ledger/token-id.ts'
+import type { Clock } from '../lib/clock.ts'
+import { limits } from '../limits.ts'
+import type { Registry } from '../registry/registry.ts'
 import { accessTokenClaims } from './claims.ts'
 import { decide, type Grant, type Proof } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'

@@ -6,10 +6,11 @@
  * thrown. So the record of a refusal can name the client even where the request was not understood, and
  * which refusal wins is decided in one place, `parseTokenRequest`.
  */
+
+import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
 import { OAuthError } from '../errors.ts'
-import { isAudience, isScopeToken } from '../grammar.ts'
 import { limits } from '../limits.ts'
-import { type Authorization, readAuthorization } from './authorization.ts'
+import { isAudience, isScopeToken } from '../registry/grammar.ts'
 import {
   AUDIENCE,
   CLIENT_ASSERTION,

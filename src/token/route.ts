@@ -1,10 +1,10 @@
 import { METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Clock } from '../clock.ts'
 import { OAuthError, type RefusalReason } from '../errors.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
+import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
-import { describeError, type Log, type LogRequest, type RequestEvent } from '../log.ts'
+import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
 import { type Claimed, withoutSecret } from './request.ts'
 

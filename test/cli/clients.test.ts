@@ -4,7 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { secretIdOf } from '../../src/clients/secret.ts'
+import { secretIdOf } from '../../src/authentication/secret.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import {
   orders,

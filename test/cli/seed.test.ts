@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { secretIdOf } from '../../src/clients/secret.ts'
+import { secretIdOf } from '../../src/authentication/secret.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { command, exampleFile, type Outcome, scratch } from './command.ts'
 

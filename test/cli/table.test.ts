@@ -1,6 +1,6 @@
 /** A table is as wide as the terminal at most, keeps what people copy whole, and lets nothing disturb the terminal. */
 import { expect, test } from 'vitest'
-import { Table } from '../../src/cli/table.ts'
+import { Table } from '../../src/cli/terminal/table.ts'
 
 const columns = [{ title: 'ID' }, { title: 'NAME', shrinks: true }, { title: 'N', alignRight: true }] as const
 const rows = [

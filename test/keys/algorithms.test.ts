@@ -4,7 +4,7 @@ import { calculateJwkThumbprint, createLocalJWKSet, exportJWK, importJWK, jwtVer
 import { describe, expect, test } from 'vitest'
 import { algorithms } from '../../src/keys/algorithms.ts'
 import { toSigner } from '../../src/keys/keyring.ts'
-import { signingAlgorithms } from '../../src/signing-algorithm.ts'
+import { signingAlgorithms } from '../../src/keys/signing-algorithm.ts'
 
 const now = 1_800_000_000
 const claims = {

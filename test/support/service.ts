@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
-import { generateSecret } from '../../src/clients/secret.ts'
-import type { Clock } from '../../src/clock.ts'
+import { generateSecret } from '../../src/authentication/secret.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import type { ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
-import { createLog } from '../../src/log.ts'
+import type { Clock } from '../../src/lib/clock.ts'
 import { openService, type Service } from '../../src/server.ts'
+import { createLog } from '../../src/telemetry/log.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
 
 export interface TestService {

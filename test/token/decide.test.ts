@@ -1,9 +1,9 @@
 /** The decision: for the same request, proof, registry and moment always the same, and never more than was granted. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { RegisteredClient, RegisteredResource, RegisteredSecret } from '../../src/clients/client.ts'
-import { parseNetwork } from '../../src/clients/network.ts'
 import type { RefusalReason } from '../../src/errors.ts'
+import { parseNetwork } from '../../src/lib/network.ts'
+import type { RegisteredClient, RegisteredResource, RegisteredSecret } from '../../src/registry/client.ts'
 import type { View } from '../../src/registry/registry.ts'
 import { decide, type Proof } from '../../src/token/decide.ts'
 import type { TokenRequest } from '../../src/token/request.ts'

@@ -1,0 +1,192 @@
+import type { NewSecret } from '../authentication/secret.ts'
+import type { Queryable, Statements } from '../database/open.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { ResourceDefinition, StoredClient } from './definition.ts'
+import type { OtherGrant, Plan, RegistryState } from './plan.ts'
+import type { SeedDefinitions } from './seed-definitions.ts'
+
+/**
+ * The registry as files of definitions read and write it: many rows in each statement, because a file may
+ * name ten thousand clients. One JSON value carries a whole chunk of rows.
+ */
+const rowsPerStatementMax = 5_000
+
+export interface SecretToWrite extends NewSecret {
+  /** Seconds since 1970; undefined: never. */
+  readonly expiresAt?: number | undefined
+}
+
+export async function readState(database: Queryable, definitions: SeedDefinitions): Promise<RegistryState> {
+  const resources = await readResources(database)
+  const clients = new Map<string, StoredClient>()
+  const clientIds = definitions.clients.map(({ clientId }) => clientId)
+  for (const chunk of chunks(clientIds)) {
+    for (const client of await readClients(database, chunk)) clients.set(client.clientId, client)
+  }
+  const named = new Set(clientIds)
+  const otherGrants: OtherGrant[] = []
+  for (const { audience, scopes } of definitions.resources) {
+    const removed = (resources.get(audience)?.scopes ?? []).filter((scope) => !scopes.includes(scope))
+    if (removed.length === 0) continue
+    const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
+    otherGrants.push(...rows.filter(({ clientId }) => !named.has(clientId)))
+  }
+  return { resources, clients, otherGrants }
+}
+
+export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
+  const rows = await database.resource.findMany({ orderBy: { audience: 'asc' } })
+  return new Map(
+    rows.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => [
+      audience,
+      {
+        audience,
+        name,
+        scopes,
+        tokenLifetimeSeconds,
+        signingAlgorithm: signingAlgorithm as SigningAlgorithm,
+      },
+    ]),
+  )
+}
+
+/** The algorithms that resources name: what is signed with them must have keys, whatever else is configured. */
+export async function algorithmsInUse(database: Statements): Promise<SigningAlgorithm[]> {
+  const rows = await database.$queryRaw<{ algorithm: SigningAlgorithm }[]>`
+    SELECT DISTINCT signing_algorithm AS algorithm FROM resource`
+  return rows.map(({ algorithm }) => algorithm)
+}
+
+export async function readClients(
+  database: Queryable,
+  clientIds: readonly string[],
+): Promise<StoredClient[]> {
+  const rows = await database.client.findMany({
+    where: { clientId: { in: [...clientIds] } },
+    include: {
+      access: { orderBy: { audience: 'asc' } },
+      secrets: { where: { revokedAt: null }, select: { expiresAt: true } },
+    },
+  })
+  const now = Date.now()
+  return rows.map((row) => ({
+    clientId: row.clientId,
+    name: row.name,
+    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod,
+    status: row.status as StoredClient['status'],
+    allowedNetworks: row.allowedNetworks,
+    expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1000),
+    access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
+    validSecrets: row.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now)
+      .length,
+  }))
+}
+
+/**
+ * Holds the rows that are about to be compared and written. Commands exclude each other by a lock of their
+ * own; this is for the UPDATE that somebody types into psql meanwhile, which must not be overwritten.
+ */
+export async function holdRows(transaction: Queryable, definitions: SeedDefinitions): Promise<void> {
+  const audiences = definitions.resources.map(({ audience }) => audience)
+  await transaction.$queryRaw`SELECT audience FROM resource WHERE audience = ANY(${audiences}::text[]) FOR UPDATE`
+  for (const chunk of chunks(definitions.clients.map(({ clientId }) => clientId))) {
+    await transaction.$queryRaw`SELECT client_id FROM client WHERE client_id = ANY(${chunk}::text[]) FOR UPDATE`
+  }
+}
+
+/** Writes whatever the plan changes. @param secrets of the new clients, by client id. */
+export async function writePlan(
+  transaction: Queryable,
+  plan: Plan,
+  secrets: ReadonlyMap<string, SecretToWrite>,
+): Promise<void> {
+  for (const chunk of chunks(plan.resources.filter(({ status }) => status !== 'unchanged'))) {
+    const json = JSON.stringify(chunk.map(({ definition }) => definition))
+    await transaction.$executeRaw`
+      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm)
+      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm"
+        FROM jsonb_to_recordset(${json}::jsonb)
+          AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int, "signingAlgorithm" text)
+      ON CONFLICT (audience) DO UPDATE SET name = excluded.name, scopes = excluded.scopes,
+        token_lifetime_seconds = excluded.token_lifetime_seconds,
+        signing_algorithm = excluded.signing_algorithm, updated_at = now()`
+  }
+  for (const chunk of chunks(
+    plan.clients.filter((step) => step.status === 'created' || step.changes.length > 0),
+  )) {
+    const json = JSON.stringify(
+      chunk.map(({ definition, finalStatus }) => ({ ...definition, status: finalStatus })),
+    )
+    await transaction.$executeRaw`
+      INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at)
+      SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
+             to_timestamp(c."expiresAt")
+        FROM jsonb_to_recordset(${json}::jsonb)
+          AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
+                "allowedNetworks" text[], "expiresAt" bigint)
+      ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
+        token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
+        allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at, updated_at = now()`
+  }
+  await writeSecrets(transaction, secrets)
+  await writeAccess(transaction, plan)
+}
+
+async function writeSecrets(
+  transaction: Queryable,
+  secrets: ReadonlyMap<string, SecretToWrite>,
+): Promise<void> {
+  // Picked one by one, because the secret itself must not get near a statement.
+  const rows = [...secrets].map(([clientId, { secretId, hash, hint, expiresAt }]) => {
+    return { clientId, secretId, hash, hint, expiresAt }
+  })
+  for (const chunk of chunks(rows)) {
+    const json = JSON.stringify(chunk)
+    await transaction.$executeRaw`
+      INSERT INTO client_secret (secret_id, client_id, hash, hint, expires_at)
+      SELECT s."secretId", s."clientId", s.hash, s.hint, to_timestamp(s."expiresAt")
+        FROM jsonb_to_recordset(${json}::jsonb)
+          AS s ("secretId" text, "clientId" text, hash text, hint text, "expiresAt" bigint)`
+  }
+}
+
+async function writeAccess(transaction: Queryable, plan: Plan): Promise<void> {
+  const steps = plan.clients.flatMap(({ definition, access }) =>
+    access.map(({ access: { audience, scopes }, outcome }) => ({
+      clientId: definition.clientId,
+      audience,
+      scopes,
+      outcome,
+    })),
+  )
+  for (const chunk of chunks(steps.filter(({ outcome }) => outcome === 'deleted'))) {
+    const json = JSON.stringify(chunk)
+    await transaction.$executeRaw`
+      DELETE FROM access USING jsonb_to_recordset(${json}::jsonb) AS a ("clientId" text, audience text)
+       WHERE access.client_id = a."clientId" AND access.audience = a.audience`
+  }
+  for (const chunk of chunks(steps.filter(({ outcome }) => outcome !== 'deleted'))) {
+    const json = JSON.stringify(chunk)
+    await transaction.$executeRaw`
+      INSERT INTO access (client_id, audience, scopes)
+      SELECT a."clientId", a.audience, a.scopes
+        FROM jsonb_to_recordset(${json}::jsonb) AS a ("clientId" text, audience text, scopes text[])
+      ON CONFLICT (client_id, audience) DO UPDATE SET scopes = excluded.scopes, updated_at = now()`
+  }
+}
+
+export async function isRegistryEmpty(database: Queryable): Promise<boolean> {
+  const [client, resource] = await Promise.all([
+    database.client.findFirst({ select: { clientId: true } }),
+    database.resource.findFirst({ select: { audience: true } }),
+  ])
+  return client === null && resource === null
+}
+
+function chunks<Row>(rows: readonly Row[]): Row[][] {
+  const result: Row[][] = []
+  for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
+    result.push(rows.slice(start, start + rowsPerStatementMax))
+  }
+  return result
+}

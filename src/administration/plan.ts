@@ -1,0 +1,184 @@
+import { optionalMoment } from '../lib/moment.ts'
+import { didYouMean } from '../lib/suggest.ts'
+import type {
+  AccessDefinition,
+  ClientDefinition,
+  Mistake,
+  ResourceDefinition,
+  StoredClient,
+} from './definition.ts'
+import type { SeedDefinitions } from './seed-definitions.ts'
+import { problemWithGrantedScope } from './validate.ts'
+
+/**
+ * What it takes to get from the registry as it is to what a file says. Pure: made once before the secrets,
+ * to see what there is to do, and again inside the transaction, where nobody can change anything meanwhile.
+ */
+export interface RegistryState {
+  readonly resources: ReadonlyMap<string, ResourceDefinition>
+  /** Those of the clients asked for that exist. */
+  readonly clients: ReadonlyMap<string, StoredClient>
+  /** Clients that the file does not name, by audience and scope they were granted there. */
+  readonly otherGrants: readonly OtherGrant[]
+}
+
+export interface OtherGrant {
+  readonly clientId: string
+  readonly audience: string
+  readonly scopes: readonly string[]
+}
+
+/** A field that changes; both values as they are shown and recorded. None of them is ever a secret. */
+export interface FieldChange {
+  readonly field: string
+  readonly from: unknown
+  readonly to: unknown
+}
+
+export type Status = 'created' | 'changed' | 'unchanged'
+
+export interface ResourceStep {
+  readonly definition: ResourceDefinition
+  readonly status: Status
+  readonly changes: readonly FieldChange[]
+}
+
+export interface AccessStep {
+  readonly access: AccessDefinition
+  readonly outcome: 'created' | 'changed' | 'deleted'
+  readonly changes: readonly FieldChange[]
+}
+
+export interface ClientStep {
+  readonly definition: ClientDefinition
+  readonly status: Status
+  readonly finalStatus: 'active' | 'disabled'
+  /** Of the client itself; its access is apart. */
+  readonly changes: readonly FieldChange[]
+  readonly access: readonly AccessStep[]
+  /** It exists and has no secret that works, and gets none by itself. */
+  readonly lacksSecret: boolean
+}
+
+export interface Plan {
+  readonly resources: readonly ResourceStep[]
+  readonly clients: readonly ClientStep[]
+}
+
+export function makePlan(
+  definitions: SeedDefinitions,
+  state: RegistryState,
+): { plan: Plan; mistakes: readonly Mistake[] } {
+  const mistakes: Mistake[] = []
+  const merged = new Map(state.resources)
+  for (const resource of definitions.resources) merged.set(resource.audience, resource)
+  const resources = definitions.resources.map((definition, index) => {
+    const stored = state.resources.get(definition.audience)
+    for (const scope of missingFrom(definition.scopes, stored?.scopes ?? [])) {
+      const holders = holdersOf(state.otherGrants, definition.audience, scope)
+      if (holders === '') continue
+      const message = `lacks ${JSON.stringify(scope)}, which ${holders} may still ask for; change them in this file too`
+      mistakes.push({ path: ['resources', index, 'scopes'], message })
+    }
+    return planResource(definition, stored)
+  })
+  const clients = definitions.clients.map((definition, index) => {
+    const stored = state.clients.get(definition.clientId)
+    if (stored?.status === 'deleted') {
+      const message = `${JSON.stringify(definition.clientId)} was deleted, and an id is never used again; choose another`
+      mistakes.push({ path: ['clients', index, 'client_id'], message })
+    }
+    mistakes.push(...accessMistakes(definition, index, merged))
+    return planClient(definition, stored)
+  })
+  return { plan: { resources, clients }, mistakes }
+}
+
+function missingFrom(now: readonly string[], before: readonly string[]): string[] {
+  return before.filter((scope) => !now.includes(scope))
+}
+
+function holdersOf(grants: readonly OtherGrant[], audience: string, scope: string): string {
+  const holders = grants
+    .filter((grant) => grant.audience === audience && grant.scopes.includes(scope))
+    .map(({ clientId }) => clientId)
+  if (holders.length <= 3) return holders.join(' and ')
+  return `${holders.slice(0, 3).join(', ')} and ${holders.length - 3} more`
+}
+
+function accessMistakes(
+  client: ClientDefinition,
+  index: number,
+  resources: ReadonlyMap<string, ResourceDefinition>,
+): Mistake[] {
+  return client.access.flatMap(({ audience, scopes }, at): Mistake[] => {
+    const path = ['clients', index, 'access', at]
+    const resource = resources.get(audience)
+    if (resource === undefined) {
+      const known = didYouMean(audience, resources.keys())
+      const message =
+        `there is no resource with the audience ${JSON.stringify(audience)}.${known} ` +
+        'Resources are defined in a seed file, under "resources".'
+      return [{ path: [...path, 'audience'], message }]
+    }
+    return scopes.flatMap((scope, place) => {
+      const message = problemWithGrantedScope(scope, audience, resource.scopes)
+      return message === undefined ? [] : [{ path: [...path, 'scopes', place], message }]
+    })
+  })
+}
+
+function planResource(definition: ResourceDefinition, stored: ResourceDefinition | undefined): ResourceStep {
+  if (stored === undefined) return { definition, status: 'created', changes: [] }
+  const changes = fieldChanges(
+    ['name', stored.name, definition.name],
+    ['scopes', stored.scopes, definition.scopes],
+    ['token_lifetime', stored.tokenLifetimeSeconds, definition.tokenLifetimeSeconds],
+    ['signing_algorithm', stored.signingAlgorithm, definition.signingAlgorithm],
+  )
+  return { definition, status: changes.length === 0 ? 'unchanged' : 'changed', changes }
+}
+
+function planClient(definition: ClientDefinition, stored: StoredClient | undefined): ClientStep {
+  const before = stored?.status === 'disabled' ? 'disabled' : 'active'
+  const finalStatus = definition.status ?? before
+  const access = planAccess(definition.access, stored?.access ?? [])
+  if (stored === undefined) {
+    return { definition, status: 'created', finalStatus, changes: [], access, lacksSecret: false }
+  }
+  const changes = fieldChanges(
+    ['name', stored.name, definition.name],
+    ['token_endpoint_auth_method', stored.tokenEndpointAuthMethod, definition.tokenEndpointAuthMethod],
+    ['status', stored.status, finalStatus],
+    ['allowed_networks', stored.allowedNetworks, definition.allowedNetworks],
+    ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],
+  )
+  const status = changes.length + access.length === 0 ? 'unchanged' : 'changed'
+  return { definition, status, finalStatus, changes, access, lacksSecret: stored.validSecrets === 0 }
+}
+
+function planAccess(wanted: readonly AccessDefinition[], stored: readonly AccessDefinition[]): AccessStep[] {
+  const before = new Map(stored.map(({ audience, scopes }) => [audience, scopes]))
+  const steps: AccessStep[] = []
+  for (const access of wanted) {
+    const scopes = before.get(access.audience)
+    before.delete(access.audience)
+    if (scopes === undefined) {
+      steps.push({ access, outcome: 'created', changes: [] })
+      continue
+    }
+    const changes = fieldChanges(['scopes', scopes, access.scopes])
+    if (changes.length > 0) steps.push({ access, outcome: 'changed', changes })
+  }
+  // The file is the whole truth about the clients it names.
+  for (const [audience, scopes] of before) {
+    steps.push({ access: { audience, scopes }, outcome: 'deleted', changes: [] })
+  }
+  return steps
+}
+
+function fieldChanges(...fields: readonly (readonly [string, unknown, unknown])[]): FieldChange[] {
+  return fields
+    .filter(([, from, to]) => JSON.stringify(from) !== JSON.stringify(to))
+    .map(([field, from, to]) => ({ field, from, to }))
+}

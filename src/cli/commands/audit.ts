@@ -1,0 +1,224 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { databaseFault } from '../../database/faults.ts'
+import { LedgerTail } from '../../ledger/follow.ts'
+import {
+  type AuditEntry,
+  type AuditFilter,
+  findRecords,
+  recordOutcomes,
+  recordTypes,
+} from '../../ledger/query.ts'
+import { millisecondsText, optionalMoment } from '../../lib/moment.ts'
+import { didYouMean } from '../../lib/suggest.ts'
+import { pastMoment } from '../terminal/arguments.ts'
+import { defineCommand, usageError } from '../terminal/command.ts'
+import { type Connection, Interrupted, withDatabase } from '../terminal/connect.ts'
+import { isOutputClosed, json, jsonLine, note, OutputClosed, print } from '../terminal/output.ts'
+import { Table } from '../terminal/table.ts'
+
+const followMilliseconds = 500
+const limitDefault = 50
+const limitMax = 10_000
+
+export const auditList = defineCommand({
+  path: ['audit', 'list'],
+  summary: 'show what was issued, refused and changed, the newest last',
+  details:
+    'Every token, every refusal and every change of the registry has a record. REASON says more than the caller\n' +
+    'was told. With --follow it goes on until you stop it with Ctrl-C, also across a restart of the database.',
+  options: {
+    client: { type: 'string', value: 'CLIENT', description: 'only this client id' },
+    outcome: {
+      type: 'string',
+      value: 'OUTCOME',
+      description: 'only issued, refused, created, changed, disabled, …; a wrong one lists them all',
+    },
+    type: { type: 'string', value: 'TYPE', description: `only ${recordTypes.join(', ')}` },
+    since: { type: 'string', value: 'MOMENT', description: 'from 2h ago, or from 2027-01-31T00:00:00Z on' },
+    until: { type: 'string', value: 'MOMENT', description: 'before that moment' },
+    jti: { type: 'string', value: 'UUID', description: 'the record of one token' },
+    limit: {
+      type: 'string',
+      value: 'NUMBER',
+      description: `at most so many, the newest (default ${limitDefault}, most ${limitMax})`,
+    },
+    follow: { type: 'boolean', description: 'then show new ones as they come' },
+    json: { type: 'boolean', description: 'print a JSON array; with --follow one JSON object a line' },
+  },
+  examples: [
+    ['bin/mintmark audit list --outcome refused --since 2h', 'who was turned away lately, and why'],
+    ['bin/mintmark audit list --client billing --follow', 'watch one client'],
+    ['bin/mintmark audit list --jti 01998f3c-7a53-7d0e-9d3c-5b8f1f0a6c2d', 'where a token came from'],
+    ['bin/mintmark audit list --type client --since 30d --json', 'who changed which clients this month'],
+  ],
+  async run(options) {
+    await withDatabase(async (connection) => {
+      const now = connection.clock.nowMilliseconds()
+      const filter = readFilter(options, now)
+      const limit = readLimit(options.limit)
+      if (options.follow) return await follow(connection, filter, limit, options.json)
+      const entries = await findRecords(connection.database.prisma, filter, limit, now)
+      if (options.json) print(`${json(entries.map(entryFields))}\n`)
+      else if (entries.length === 0) note('No records match.')
+      else print(entryTable().render(entries.map(entryRow)))
+      if (entries.length === limit && options.limit === undefined) {
+        note(`The newest ${limit}; --limit, --since and --until show others.`)
+      }
+    }).catch((error: unknown) => {
+      // Ctrl-C is how one stops following, and no failure.
+      if (options.follow && error instanceof Interrupted && error.message === 'SIGINT') return
+      throw error
+    })
+  },
+})
+
+async function follow(
+  connection: Connection,
+  filter: AuditFilter,
+  limit: number,
+  asJson: boolean,
+): Promise<void> {
+  const { database, clock, signal } = connection
+  const tail = new LedgerTail()
+  const table = entryTable()
+  const show = (entries: readonly AuditEntry[]): void => {
+    if (isOutputClosed()) throw new OutputClosed()
+    if (asJson) print(entries.map((entry) => `${jsonLine(entryFields(entry))}\n`).join(''))
+    else print(table.render(entries.map(entryRow)))
+  }
+  let isAway = false
+  show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
+  while (!signal.aborted && !isOutputClosed()) {
+    try {
+      for await (const entries of tail.read(database.prisma, filter, clock.nowMilliseconds())) show(entries)
+      if (isAway) note('The database is back.')
+      isAway = false
+    } catch (error) {
+      const fault = databaseFault(error)
+      if (fault?.isAbsence !== true) throw error
+      // The tail has its place: what is written once the database is back is told then, once.
+      if (!isAway) note(`The database is away (${fault.message}); waiting for it.`)
+      isAway = true
+    }
+    await sleep(followMilliseconds, undefined, { signal })
+  }
+}
+
+interface FilterOptions {
+  readonly follow: boolean
+  readonly client: string | undefined
+  readonly outcome: string | undefined
+  readonly type: string | undefined
+  readonly since: string | undefined
+  readonly until: string | undefined
+  readonly jti: string | undefined
+}
+
+function readFilter(options: FilterOptions, now: number): AuditFilter {
+  const { client, outcome, type, since, until, jti } = options
+  const knownType = recordTypes.find((known) => known === type)
+  if (type !== undefined && knownType === undefined) {
+    throw usageError(`--type: must be one of ${recordTypes.join(', ')}.${didYouMean(type, recordTypes)}`)
+  }
+  if (outcome !== undefined && !recordOutcomes.includes(outcome)) {
+    const hint = didYouMean(outcome, recordOutcomes)
+    throw usageError(`--outcome: must be one of ${recordOutcomes.join(', ')}.${hint}`)
+  }
+  if (jti !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
+    throw usageError('--jti: must be a UUID, as in the claim "jti" of a token.')
+  }
+  const [from, to] = [
+    since === undefined ? undefined : pastMoment('since', since, now),
+    until === undefined ? undefined : pastMoment('until', until, now),
+  ]
+  if (from !== undefined && to !== undefined && from >= to) {
+    throw usageError(`--since: ${shownTime(from)} is not before --until, ${shownTime(to)}.`)
+  }
+  if (options.follow && to !== undefined && to <= now) {
+    throw usageError(`--until: ${shownTime(to)} has passed, and --follow shows what comes.`)
+  }
+  return {
+    type: knownType,
+    outcome,
+    clientId: client,
+    jti: jti?.toLowerCase(),
+    since: from,
+    until: to,
+  }
+}
+
+function readLimit(text: string | undefined): number {
+  if (text === undefined) return limitDefault
+  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0
+  if (limit >= 1 && limit <= limitMax) return limit
+  throw usageError(
+    `--limit: must be a whole number from 1 to ${limitMax}; --since and --until cut out what you need.`,
+  )
+}
+
+function entryTable(): Table {
+  return new Table([
+    { title: 'TIME' },
+    { title: 'OUTCOME' },
+    { title: 'CLIENT', shrinks: true },
+    { title: 'AUDIENCE', shrinks: true },
+    { title: 'SCOPE', shrinks: true },
+    { title: 'REASON', shrinks: true },
+    { title: 'ADDRESS' },
+    { title: 'CREDENTIAL' },
+    { title: 'JTI' },
+  ])
+}
+
+function entryRow(entry: AuditEntry): string[] {
+  const outcome = entry.type === 'token' ? entry.outcome : `${entry.type} ${entry.outcome}`
+  return [
+    shownTime(entry.time),
+    (entry.count ?? 1) > 1 ? `${outcome} ×${entry.count}` : outcome,
+    entry.clientId ?? '-',
+    entry.audience ?? '-',
+    entry.scope ?? '-',
+    entry.reason ?? describeDetail(entry.detail),
+    entry.address ?? '-',
+    entry.credentialId ?? (entry.type === 'key' ? (entry.kid ?? '-') : '-'),
+    entry.jti ?? '-',
+  ]
+}
+
+/** `2027-01-31 23:59:59.999Z`: as it may be given back to --since and --until, quoted. */
+const shownTime = (milliseconds: number): string => millisecondsText(milliseconds).replace('T', ' ')
+
+/** Who changed what, where a refusal has its reason. */
+function describeDetail(detail: AuditEntry['detail']): string {
+  if (typeof detail?.['by'] !== 'string') return '-'
+  const changes = detail['changes']
+  const fields =
+    typeof changes === 'object' && changes !== null ? ` (${Object.keys(changes).join(', ')})` : ''
+  return `by ${detail['by']}${fields}`
+}
+
+function entryFields(entry: AuditEntry): Record<string, unknown> {
+  return {
+    time: millisecondsText(entry.time),
+    type: entry.type,
+    outcome: entry.outcome,
+    error: entry.error ?? null,
+    reason: entry.reason ?? null,
+    client_id: entry.clientId ?? null,
+    authentication_method: entry.authenticationMethod ?? null,
+    credential_id: entry.credentialId ?? null,
+    audience: entry.audience ?? null,
+    scope: entry.scope ?? null,
+    jti: entry.jti ?? null,
+    kid: entry.kid ?? null,
+    expires_at: optionalMoment(entry.expiresAt),
+    address: entry.address ?? null,
+    user_agent: entry.userAgent ?? null,
+    request_id: entry.requestId ?? null,
+    count: entry.count ?? 1,
+    detail: entry.detail ?? null,
+    chain: entry.chain,
+    seq: entry.seq,
+    hash: entry.hash,
+  }
+}

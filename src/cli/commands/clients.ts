@@ -1,0 +1,209 @@
+import {
+  type ClientDetails,
+  type ClientSummary,
+  clientPages,
+  deleteClient,
+  findClient,
+  setClientStatus,
+} from '../../administration/client-store.ts'
+import { OperatorError } from '../../errors.ts'
+import { optionalMoment } from '../../lib/moment.ts'
+import { didYouMean } from '../../lib/suggest.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
+import { confirm } from '../terminal/confirm.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+import { renderFields, Table } from '../terminal/table.ts'
+import { secretFields, secretTable } from './secrets.ts'
+
+const clientArgument = { name: 'CLIENT', description: 'the client id' } as const
+const statuses = ['active', 'disabled', 'deleted', 'all'] as const
+
+export const clientsList = defineCommand({
+  path: ['clients', 'list'],
+  summary: 'list clients',
+  details: 'Deleted clients are only listed with --status deleted or --status all.',
+  options: {
+    status: { type: 'string', value: 'STATUS', description: `only ${statuses.join(', ')}` },
+    ...jsonOption,
+  },
+  examples: [
+    ['bin/mintmark clients list', 'everybody who may ask for tokens, or might again'],
+    ['bin/mintmark clients list --status disabled --json', 'for scripts'],
+  ],
+  async run(options) {
+    const status = options.status ?? ''
+    if (status !== '' && !(statuses as readonly string[]).includes(status)) {
+      throw usageError(`--status: must be one of ${statuses.join(', ')}.${didYouMean(status, statuses)}`)
+    }
+    const shown = status === 'all' ? statuses.slice(0, 3) : status === '' ? statuses.slice(0, 2) : [status]
+    await withDatabase(async ({ database }) => {
+      const pages = clientPages(database.prisma, shown)
+      if (options.json) await printClientsAsJson(pages)
+      else await printClients(pages)
+    })
+  },
+})
+
+async function printClients(pages: AsyncIterable<readonly ClientSummary[]>): Promise<void> {
+  const table = new Table([
+    { title: 'CLIENT' },
+    { title: 'NAME', shrinks: true },
+    { title: 'STATUS' },
+    { title: 'METHOD' },
+    { title: 'RESOURCES', alignRight: true },
+    { title: 'SECRETS', alignRight: true },
+    { title: 'EXPIRES' },
+  ])
+  let count = 0
+  for await (const page of pages) {
+    count += page.length
+    const rows = page.map((client) => [
+      client.clientId,
+      client.name,
+      client.status,
+      client.tokenEndpointAuthMethod,
+      String(client.resources),
+      String(client.validSecrets),
+      shownMoment(client.expiresAt),
+    ])
+    print(table.render(rows))
+  }
+  if (count === 0) note('No clients. "bin/mintmark clients create --help" shows how to make one.')
+}
+
+/** One document, written as it is read: there may be a hundred thousand. */
+async function printClientsAsJson(pages: AsyncIterable<readonly ClientSummary[]>): Promise<void> {
+  let separator = '\n'
+  print('{"clients":[')
+  for await (const page of pages) {
+    const objects = page.map((client) =>
+      jsonLine({
+        client_id: client.clientId,
+        name: client.name,
+        status: client.status,
+        token_endpoint_auth_method: client.tokenEndpointAuthMethod,
+        expires_at: optionalMoment(client.expiresAt),
+        created_at: optionalMoment(client.createdAt),
+        resources: client.resources,
+        valid_secrets: client.validSecrets,
+      }),
+    )
+    print(separator + objects.join(',\n'))
+    separator = ',\n'
+  }
+  print('\n]}\n')
+}
+
+export const clientsShow = defineCommand({
+  path: ['clients', 'show'],
+  summary: 'show one client with its access, networks and secrets',
+  positionals: [clientArgument],
+  options: { ...jsonOption },
+  examples: [
+    ['bin/mintmark clients show billing', 'what billing may do, and when its secrets were last used'],
+  ],
+  async run(options, [clientId = '']) {
+    await withDatabase(async ({ database, clock }) => {
+      const client = await findClient(database.prisma, clientId)
+      print(options.json ? `${json(clientFields(client))}\n` : shownClient(client, clock.nowSeconds()))
+    })
+  },
+})
+
+function clientFields(client: ClientDetails): Record<string, unknown> {
+  return {
+    client_id: client.clientId,
+    name: client.name,
+    status: client.status,
+    token_endpoint_auth_method: client.tokenEndpointAuthMethod,
+    allowed_networks: client.allowedNetworks,
+    expires_at: optionalMoment(client.expiresAt),
+    created_at: optionalMoment(client.createdAt),
+    updated_at: optionalMoment(client.updatedAt),
+    access: client.access,
+    secrets: client.secrets.map(secretFields),
+  }
+}
+
+function shownClient(client: ClientDetails, now: number): string {
+  const isExpired = client.expiresAt !== undefined && client.expiresAt <= now
+  const fields = renderFields([
+    ['client_id', client.clientId],
+    ['name', client.name],
+    ['status', isExpired ? `${client.status}, but expired` : client.status],
+    ['token_endpoint_auth_method', client.tokenEndpointAuthMethod],
+    ['allowed_networks', client.allowedNetworks.join(', ') || 'from anywhere'],
+    ['expires_at', shownMoment(client.expiresAt, 'never')],
+    ['created_at', shownMoment(client.createdAt)],
+    ['updated_at', shownMoment(client.updatedAt)],
+  ])
+  const access = new Table([{ title: 'ACCESS TO' }, { title: 'SCOPES' }]).render(
+    client.access.map(({ audience, scopes }) => [audience, scopes.join(' ') || '(none)']),
+  )
+  const accessPart = client.access.length === 0 ? 'No access to any resource: it gets no tokens.\n' : access
+  return `${fields}\n${accessPart}\n${secretTable(client.secrets)}`
+}
+
+const statusJson = (clientId: string, status: string, changed: boolean): string =>
+  `${jsonLine({ client_id: clientId, status, changed })}\n`
+
+export const clientsDisable = defineCommand({
+  path: ['clients', 'disable'],
+  summary: 'stop a client: it gets no tokens from the moment this returns',
+  details:
+    'In force on every replica when the command returns. Tokens that were issued before live until they expire.\n' +
+    '"clients enable" undoes it. A seed file that does not name a status does not.',
+  positionals: [clientArgument],
+  options: { ...jsonOption },
+  examples: [['bin/mintmark clients disable billing', 'at once, and everywhere']],
+  run: (options, [clientId = '']) => changeStatus(clientId, 'disabled', options.json),
+})
+
+export const clientsEnable = defineCommand({
+  path: ['clients', 'enable'],
+  summary: 'let a disabled client ask for tokens again',
+  positionals: [clientArgument],
+  options: { ...jsonOption },
+  examples: [['bin/mintmark clients enable billing', 'with the secrets and access it had']],
+  run: (options, [clientId = '']) => changeStatus(clientId, 'active', options.json),
+})
+
+async function changeStatus(clientId: string, status: 'active' | 'disabled', asJson: boolean): Promise<void> {
+  await withDatabase(async (connection) => {
+    const changed = await setClientStatus(connection, clientId, status)
+    const word = status === 'active' ? 'enabled' : 'disabled'
+    if (asJson) print(statusJson(clientId, status, changed))
+    else print(`${clientId} ${changed ? 'is' : 'was already'} ${word}.\n`)
+  })
+}
+
+export const clientsDelete = defineCommand({
+  path: ['clients', 'delete'],
+  summary: 'delete a client for good; its id is never used again',
+  details:
+    'Its secrets are revoked and its access is removed. This cannot be undone; "clients disable" can. The ledger\n' +
+    'keeps what it says of the client, which is why the id stays taken.',
+  positionals: [clientArgument],
+  options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
+  examples: [
+    ['bin/mintmark clients delete billing', 'asks first when a person is there to answer'],
+    ['bin/mintmark clients delete billing --yes', 'does not'],
+  ],
+  async run(options, [clientId = '']) {
+    await withDatabase(async (connection) => {
+      await findClient(connection.database.prisma, clientId)
+      const question = `Delete ${clientId} for good? Type its id to go on: `
+      if (!options.yes && process.stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
+        throw new OperatorError('that is not its id, so nothing was changed.')
+      }
+      const { deleted, secretsRevoked, accessRemoved } = await deleteClient(connection, clientId)
+      if (options.json) print(statusJson(clientId, 'deleted', deleted))
+      else if (!deleted) print(`${clientId} was already deleted.\n`)
+      else {
+        const done = `${counted(secretsRevoked, 'secret')} revoked, ${counted(accessRemoved, 'grant')} removed`
+        print(`${clientId} is deleted: ${done}.\n`)
+      }
+    })
+  },
+})

@@ -1,0 +1,91 @@
+import type { Queryable } from '../../database/open.ts'
+import { revokeKey } from '../../keys/rotation.ts'
+import { leadSeconds, type ScheduleSettings, signingKeyAt } from '../../keys/schedule.ts'
+import { listKeys } from '../../keys/store.ts'
+import { optionalMoment } from '../../lib/moment.ts'
+import { defineCommand, jsonOption } from '../terminal/command.ts'
+import { confirm } from '../terminal/confirm.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { keyContext } from '../terminal/key-context.ts'
+import { jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+
+export const keysRevoke = defineCommand({
+  path: ['keys', 'revoke'],
+  summary: 'call a key back in an emergency: it signs nothing from the moment this returns',
+  details:
+    'In force on every replica when the command returns: the key signs nothing, and within three seconds it is not in\n' +
+    'the JWKS of any replica that reaches the database. Another one signs. Relying services go on accepting its\n' +
+    'tokens until they fetch the JWKS again; the command and the record say when the last of them stops. Tokens of\n' +
+    'the key that are still good are refused then as well. This cannot be undone. To replace a key that did not\n' +
+    'leak, use "keys rotate".',
+  positionals: [{ name: 'KID', description: 'the id of the key, as "keys list" shows it' }],
+  options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
+  examples: [
+    [
+      'bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo',
+      'asks first when a person is there',
+    ],
+    ['bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo --yes', 'does not'],
+  ],
+  async run(options, [kid = '']) {
+    await withDatabase(async (connection) => {
+      const { config, database, signal } = connection
+      const context = keyContext(connection)
+      const key = (await listKeys(database.prisma)).find((each) => each.kid === kid)
+      const question = `Revoke ${kid} for good, with all its tokens? Type its id to go on: `
+      const asks = !options.yes && key !== undefined && key.revokedAt === undefined && process.stdin.isTTY
+      if (asks && !(await confirm(question, kid, signal))) {
+        note('Nothing was changed.')
+        return
+      }
+      const now = context.clock.nowSeconds()
+      const before = await signingNow(database.prisma, config.schedule, now, key?.algorithm)
+      const { revoked, refusedFrom, successor } = await revokeKey(context, kid)
+      const signed = revoked && before?.kid === kid
+      const signer = await signingNow(database.prisma, config.schedule, now, key?.algorithm)
+      if (options.json) {
+        const fields = {
+          kid,
+          status: 'revoked',
+          changed: revoked,
+          signing: signer?.kid ?? null,
+          next: successor?.kid ?? null,
+          next_signs_from: optionalMoment(successor?.moments.signsFrom),
+          relying_services_refuse_from: optionalMoment(refusedFrom),
+        }
+        print(`${jsonLine(fields)}\n`)
+        return
+      }
+      const done = revoked
+        ? 'is revoked: it signs nothing, and leaves the JWKS within three seconds.'
+        : 'was already revoked.'
+      const signs = signer === undefined ? 'No key signs now.' : `${signer.kid} signs now.`
+      const next =
+        successor === undefined || successor.kid === signer?.kid
+          ? ''
+          : ` ${successor.kid} takes over at ${shownMoment(successor.moments.signsFrom)}.`
+      const lead = leadSeconds(config.schedule)
+      print(
+        `${kid} ${done} ${signs}${next}\n` +
+          `Relying services that keep to the JWKS max-age refuse its tokens from ${shownMoment(refusedFrom)} on ` +
+          `(${lead} seconds after the revocation).\n`,
+      )
+      // A key that took over at once is dated back by the skew, for clocks that are behind.
+      const seenFrom = (signer?.publishedAt ?? 0) + lead + config.schedule.clockSkewSeconds
+      if (signer !== undefined && signed && now < seenFrom) {
+        const seen = shownMoment(seenFrom)
+        note(`Until ${seen} those that have not fetched ${signer.kid} may refuse the new tokens.`)
+      }
+    })
+  },
+})
+
+async function signingNow(
+  database: Queryable,
+  schedule: ScheduleSettings,
+  now: number,
+  algorithm: string | undefined,
+) {
+  const keys = (await listKeys(database)).filter((key) => key.algorithm === algorithm)
+  return signingKeyAt(keys, schedule, now)
+}

@@ -1,0 +1,49 @@
+import { type FileRewrap, rewrap, rewrapFile } from '../../keys/rewrap.ts'
+import { defineCommand, jsonOption } from '../terminal/command.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { findKeyEncryptionKeys, keyContext } from '../terminal/key-context.ts'
+import { counted, json, note, print } from '../terminal/output.ts'
+
+export const keysRewrap = defineCommand({
+  path: ['keys', 'rewrap'],
+  summary: 'seal the signing keys with another key-encryption key, without a stop',
+  details:
+    'With DATABASE_URL: give every replica the new key as MINTMARK_KEY_ENCRYPTION_KEY and the old one as\n' +
+    'MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS, one after the other; then run this once, with both. With the embedded\n' +
+    'database this makes the new key as well and replaces the file in the data directory; nothing needs a restart.\n' +
+    'Interrupted, it can be run again. Backups from before still need the old key.',
+  options: { ...jsonOption },
+  examples: [
+    ['bin/mintmark keys rewrap', 'the embedded database gets a new key-encryption key'],
+    [
+      'MINTMARK_KEY_ENCRYPTION_KEY_FILE=new MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS_FILE=old bin/mintmark keys rewrap',
+      'with DATABASE_URL set',
+    ],
+  ],
+  async run(options) {
+    await withDatabase(async (connection) => {
+      const { config, server } = connection
+      const context = keyContext(connection)
+      const ownFile = server.embedded && config.keyEncryptionKey === undefined
+      const done: FileRewrap = ownFile
+        ? await rewrapFile(context, config.dataDirectory, note)
+        : { ...(await rewrap(context, await findKeyEncryptionKeys(config, server, note))), completed: false }
+      const { keyEncryptionKeyId: id, resealed, completed } = done
+      if (options.json) {
+        const keys = resealed.map(({ kid, from }) => ({ kid, from }))
+        print(`${json({ key_encryption_key_id: id, resealed: keys, completed_earlier_run: completed })}\n`)
+        return
+      }
+      if (completed) print('Completed what an earlier run had begun.\n')
+      const count = counted(resealed.length, 'signing key')
+      print(
+        resealed.length === 0
+          ? `Every signing key is sealed with key-encryption key ${id} already.\n`
+          : `${count} sealed with key-encryption key ${id}.\n`,
+      )
+      if (!ownFile && config.keyEncryptionKeyPrevious !== undefined) {
+        note('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS can be dropped: nothing is sealed with it any more.')
+      }
+    })
+  },
+})

@@ -1,0 +1,50 @@
+import { readResources } from '../../administration/plan-store.ts'
+import { defineCommand, jsonOption } from '../terminal/command.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { json, note, print } from '../terminal/output.ts'
+import { Table } from '../terminal/table.ts'
+
+export const resourcesList = defineCommand({
+  path: ['resources', 'list'],
+  summary: 'list the resources that tokens are for',
+  details: 'Resources are made and changed with "seed".',
+  options: { ...jsonOption },
+  examples: [
+    ['bin/mintmark resources list', 'their audiences and scopes, how long tokens live, and what signs them'],
+  ],
+  async run(options) {
+    await withDatabase(async ({ database }) => {
+      const resources = [...(await readResources(database.prisma)).values()]
+      if (options.json) {
+        const shown = resources.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => ({
+          audience,
+          name,
+          scopes,
+          token_lifetime: tokenLifetimeSeconds,
+          signing_algorithm: signingAlgorithm,
+        }))
+        print(`${json({ resources: shown })}\n`)
+        return
+      }
+      if (resources.length === 0) {
+        note('No resources. "bin/mintmark seed --help" shows how to make some.')
+        return
+      }
+      const table = new Table([
+        { title: 'AUDIENCE' },
+        { title: 'NAME', shrinks: true },
+        { title: 'LIFETIME', alignRight: true },
+        { title: 'ALGORITHM' },
+        { title: 'SCOPES', shrinks: true },
+      ])
+      const rows = resources.map(({ audience, name, tokenLifetimeSeconds, signingAlgorithm, scopes }) => [
+        audience,
+        name,
+        `${tokenLifetimeSeconds} s`,
+        signingAlgorithm,
+        scopes.join(' '),
+      ])
+      print(table.render(rows))
+    })
+  },
+})

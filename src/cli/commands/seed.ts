@@ -1,0 +1,170 @@
+import type { FieldChange } from '../../administration/plan.ts'
+import { applySeed, type SeedResult } from '../../administration/seed.ts'
+import { readSeedFile, type SeedFile } from '../../administration/seed-file.ts'
+import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
+import { defineCommand } from '../terminal/command.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { json, note, print } from '../terminal/output.ts'
+import { SecretOutput } from '../terminal/secret-output.ts'
+import { Table } from '../terminal/table.ts'
+
+export const seed = defineCommand({
+  path: ['seed'],
+  summary: 'apply a file of resources, clients and access',
+  details: `The file is YAML or JSON; prisma/clients.example.yaml shows everything that may stand in it:
+
+  resources:
+    - audience: https://orders.example.com   # what the token is for
+      name: Orders
+      scopes: [orders:read, orders:write]
+      token_lifetime: 300                    # seconds
+      signing_algorithm: ES256               # or EdDSA, PS256, RS256
+  clients:
+    - client_id: billing
+      name: Billing
+      token_endpoint_auth_method: client_secret_basic
+      access:
+        - audience: https://orders.example.com
+          scopes: [orders:read]
+  # Optional for a client: allowed_networks, expires_at, status (active or disabled).
+
+It can be applied again at any time. What the file names becomes what the file says; what it does not name is
+left alone, and so is a client that an operator disabled, unless the file states its status. A new client gets
+one secret, which is shown once. Existing secrets are never changed. All is applied, or nothing.`,
+  positionals: [{ name: 'FILE', description: 'the file to apply' }],
+  options: {
+    'dry-run': { type: 'boolean', description: 'say what would be done, and do nothing' },
+    'secrets-out': {
+      type: 'string',
+      value: 'FILE',
+      description: 'write new secrets, if there are any, to a new JSON file (mode 0600) and not to stdout',
+    },
+    json: { type: 'boolean', description: 'print one JSON document instead of text' },
+  },
+  examples: [
+    ['bin/mintmark seed prisma/clients.example.yaml --dry-run', 'see what it would do'],
+    ['bin/mintmark seed prisma/clients.example.yaml', 'do it'],
+    [
+      'bin/mintmark seed clients.yaml --secrets-out new-secrets.json',
+      'from a pipeline, whose output is kept',
+    ],
+  ],
+  async run(options, [path = '']) {
+    // Read before anything is opened: a mistake in it needs no database.
+    const file = readSeedFile(path)
+    const dryRun = options['dry-run']
+    const output = new SecretOutput('secrets-out', options['secrets-out'])
+    await output.around(async () => {
+      const progress = new Progress()
+      const result = await withDatabase((connection) => {
+        warnOfAlgorithms(file, connection.config.signingAlgorithms)
+        return applySeed(connection, file, {
+          dryRun,
+          expectSecrets: () => output.reserve(),
+          onProgress: (made, total) => progress.show(made, total),
+          deliver(secrets) {
+            if (secrets.length > 0 && output.path !== undefined) output.deliver(secretsDocument(secrets))
+          },
+        })
+      }).finally(() => progress.end())
+      const shown = output.path === undefined ? result.secrets : []
+      if (options.json) print(`${json(resultFields(result, shown, dryRun))}\n`)
+      else printResult(result, shown, dryRun)
+      if (output.path !== undefined && !dryRun) {
+        note(
+          result.secrets.length === 0
+            ? 'No new secrets; no file was written.'
+            : `New secrets are in ${output.path}.`,
+        )
+      }
+    })
+  },
+})
+
+/** The service makes the keys by itself, but not before it looks, and a new one waits the lead time. */
+function warnOfAlgorithms(file: SeedFile, configured: readonly SigningAlgorithm[]): void {
+  for (const { audience, signingAlgorithm } of file.resources) {
+    if (configured.includes(signingAlgorithm)) continue
+    note(
+      `${audience}: is signed with ${signingAlgorithm}, which is not in MINTMARK_SIGNING_ALGORITHMS ` +
+        `(${configured.join(',')} here). If there is no ${signingAlgorithm} key yet, the service makes one within a ` +
+        'minute; until it signs ("keys list" says when), tokens for this resource are refused (keys_unavailable).',
+    )
+  }
+}
+
+function secretsDocument(secrets: SeedResult['secrets']): string {
+  const clients = secrets.map(({ clientId, secret }) => ({ client_id: clientId, client_secret: secret }))
+  return `${json({ clients })}\n`
+}
+
+function resultFields(result: SeedResult, secrets: SeedResult['secrets'], dryRun: boolean): unknown {
+  const byClient = new Map(secrets.map(({ clientId, secret }) => [clientId, secret]))
+  return {
+    ...(dryRun ? { dry_run: true } : {}),
+    resources: result.plan.resources.map(({ definition, status }) => ({
+      audience: definition.audience,
+      status,
+    })),
+    clients: result.plan.clients.map(({ definition: { clientId }, status }) => {
+      const secret = byClient.get(clientId)
+      return { client_id: clientId, ...(secret === undefined ? {} : { client_secret: secret }), status }
+    }),
+  }
+}
+
+function printResult(result: SeedResult, secrets: SeedResult['secrets'], dryRun: boolean): void {
+  const { resources, clients } = result.plan
+  const rows = [
+    ...resources.map(({ definition, status, changes }) => {
+      return ['resource', definition.audience, status, describeChanges(changes)]
+    }),
+    ...clients.map((step) => {
+      const access = step.access.map(({ access, outcome }) => `access to ${access.audience} ${outcome}`)
+      const lack = step.lacksSecret
+        ? [`has no secret: bin/mintmark clients secrets add ${step.definition.clientId}`]
+        : []
+      const changes = describeChanges(step.changes)
+      const details = [...(changes === '' ? [] : [changes]), ...access, ...lack].join('; ')
+      return ['client', step.definition.clientId, step.status, details]
+    }),
+  ]
+  const columns = [{ title: 'WHAT' }, { title: 'WHICH' }, { title: 'STATUS' }, { title: 'DETAILS' }]
+  print(new Table(columns).render(rows))
+  const count = (status: string): number => rows.filter((row) => row[2] === status).length
+  const counts = `${count('created')} created, ${count('changed')} changed, ${count('unchanged')} unchanged`
+  print(`\n${counts}.${dryRun ? ' This was a dry run: nothing was done.' : ''}\n`)
+  if (secrets.length === 0) return
+  print('\nNew secrets. This is the only time they are shown; only their hashes are kept.\n\n')
+  const shown = secrets.map(({ clientId, secret }) => [clientId, secret])
+  print(new Table([{ title: 'CLIENT' }, { title: 'SECRET' }]).render(shown))
+}
+
+function describeChanges(changes: readonly FieldChange[]): string {
+  return changes.map(({ field, from, to }) => `${field}: ${shownValue(from)} → ${shownValue(to)}`).join('; ')
+}
+
+function shownValue(value: unknown): string {
+  if (value === null) return 'none'
+  return Array.isArray(value) ? `[${value.join(', ')}]` : String(value)
+}
+
+/** Says on stderr how far the hashing is, once it has taken a while. */
+class Progress {
+  #nextAt = performance.now() + 2_000
+  #isOpen = false
+
+  show(made: number, total: number): void {
+    const now = performance.now()
+    if (now < this.#nextAt) return
+    const isTerminal = process.stderr.isTTY === true
+    this.#nextAt = now + (isTerminal ? 200 : 5_000)
+    const text = `${made} of ${total} new secrets made`
+    process.stderr.write(isTerminal ? `\r${text}` : `${text}\n`)
+    this.#isOpen = isTerminal
+  }
+
+  end(): void {
+    if (this.#isOpen) process.stderr.write('\r\x1b[K')
+  }
+}

@@ -1,0 +1,45 @@
+import { readConfig } from '../../config.ts'
+import { Lifetime } from '../../process/lifetime.ts'
+import { createServiceLog, runService } from '../../process/service.ts'
+import { release } from '../../release.ts'
+import { defineCommand } from '../terminal/command.ts'
+import { openServer, requireMigrated } from '../terminal/connect.ts'
+
+export const serve = defineCommand({
+  path: ['serve'],
+  summary: 'run the service',
+  details:
+    'The database must be migrated ("bin/mintmark migrate"). Logs JSON lines to stdout. SIGTERM and SIGINT end it in\n' +
+    'order: requests under way are answered first; a second signal ends it at once. .env.example lists the settings.',
+  options: {},
+  examples: [
+    ['bin/mintmark migrate && bin/mintmark serve', 'on the embedded database'],
+    [
+      'DATABASE_URL=postgresql://… MINTMARK_KEY_ENCRYPTION_KEY_FILE=/run/secrets/key bin/mintmark serve',
+      'in production',
+    ],
+    ['WORKERS=4 bin/mintmark serve', 'four processes on one port, for a machine with several cores'],
+  ],
+  async run() {
+    const config = readConfig()
+    const log = createServiceLog(config)
+    const report = (message: string): void => log.warn({ event: 'notice' }, message)
+    const lifetime = new Lifetime(log)
+    await lifetime.run(async () => {
+      const server = await openServer(config, 'refuse', report)
+      lifetime.onClose(() => server.release())
+      for (const warning of server.warnings) report(warning)
+      await requireMigrated(server.url)
+      const baseUrl = await runService(config, server, log, lifetime, report)
+      const fields = {
+        event: 'listening',
+        url: baseUrl,
+        issuer: config.issuer,
+        release,
+        workers: config.workers,
+        database: server.description,
+      }
+      log.info(fields, `listening on ${baseUrl}`)
+    })
+  },
+})

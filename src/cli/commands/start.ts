@@ -1,0 +1,175 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { findClient } from '../../administration/client-store.ts'
+import { isRegistryEmpty } from '../../administration/plan-store.ts'
+import { applySeed } from '../../administration/seed.ts'
+import { readSeedFile } from '../../administration/seed-file.ts'
+import { secretIdOf } from '../../authentication/secret.ts'
+import { type Config, readConfig } from '../../config.ts'
+import { migrate, migrationStateOf } from '../../database/migrate.ts'
+import { type Database, openDatabase } from '../../database/open.ts'
+import { OperatorError } from '../../errors.ts'
+import { shellQuoted } from '../../keys/key-encryption-key.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { makeDirectory } from '../../lib/directory.ts'
+import { replacePrivateFile } from '../../lib/private-file.ts'
+import { Lifetime } from '../../process/lifetime.ts'
+import { createServiceLog, runService } from '../../process/service.ts'
+import { logOutput } from '../../telemetry/log.ts'
+import { defineCommand } from '../terminal/command.ts'
+import { openServer } from '../terminal/connect.ts'
+import { note, print } from '../terminal/output.ts'
+
+const exampleFile = fileURLToPath(new URL('../../../prisma/clients.example.yaml', import.meta.url))
+
+/** The client of the example file whose token the newcomer gets first. */
+const exampleClient = 'billing'
+
+export const start = defineCommand({
+  path: ['start'],
+  summary: 'prepare whatever is missing, run the service, and show how to get a token',
+  details:
+    'For trying things out and for development; what "npm start" runs. Creates and migrates the database, and\n' +
+    'applies prisma/clients.example.yaml when there are no clients and resources yet. In production use "migrate"\n' +
+    'and "serve", which do nothing by themselves.',
+  options: { 'no-seed': { type: 'boolean', description: 'leave an empty registry empty' } },
+  examples: [
+    ['npm start', 'from a fresh clone; installs what is missing, too'],
+    ['PORT=9000 bin/mintmark start --no-seed', 'on another port, without example clients'],
+  ],
+  async run(options) {
+    const config = readConfig()
+    const destination = new HeldOutput()
+    const log = createServiceLog(config, destination)
+    const lifetime = new Lifetime(log)
+    // Beside the steps while there are any; later on it belongs into the log like everything else.
+    const report = (message: string): void =>
+      destination.isHeld ? note(`    ${message}`) : log.warn({ event: 'notice' }, message)
+    await lifetime.run(async () => {
+      const server = await step(
+        'database',
+        () => openServer(config, 'create', report),
+        (opened) => opened.description,
+      )
+      lifetime.onClose(() => server.release())
+      for (const warning of server.warnings) report(warning)
+      const { pending } = await migrationStateOf(server.url)
+      if (pending.length > 0) await step('database migrated', () => migrate(server.url))
+      const database = openDatabase(server.url)
+      let block: string
+      try {
+        if (!options['no-seed'] && (await isRegistryEmpty(database.prisma))) {
+          await step('example clients created', () => seedExamples(config, database))
+        }
+        const baseUrl = await step(
+          'service',
+          () => runService(config, server, log, lifetime, report),
+          (url) => `listening on ${url}${config.workers === 1 ? '' : `, ${config.workers} workers`}`,
+        )
+        block = await firstSteps(config, database, baseUrl)
+      } finally {
+        await database.close()
+      }
+      print(`\n${block}\n`)
+      destination.release()
+    })
+  },
+})
+
+/** Runs one step and says what it did and how long it took, as the launcher does. */
+async function step<Result>(
+  name: string,
+  work: () => Promise<Result>,
+  describe: (result: Result) => string = () => name,
+): Promise<Result> {
+  const startedAt = performance.now()
+  if (process.stdout.isTTY) print(`  … ${name}`)
+  try {
+    const result = await work()
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+    if (process.stdout.isTTY) print('\r\x1b[K')
+    print(`  ✓ ${describe(result).padEnd(46)}${seconds.padStart(6)} s\n`)
+    return result
+  } catch (error) {
+    if (process.stdout.isTTY) print('\r\x1b[K')
+    throw error
+  }
+}
+
+function secretPath(config: Config, clientId: string): string {
+  return join(config.dataDirectory, `${encodeURIComponent(clientId)}.secret`)
+}
+
+/** Each secret goes into a file of its own, so that every later start can show a command that works. */
+async function seedExamples(config: Config, database: Database): Promise<void> {
+  makeDirectory(config.dataDirectory)
+  await applySeed({ database, clock: systemClock }, readSeedFile(exampleFile), {
+    deliver(secrets) {
+      for (const { clientId, secret } of secrets)
+        replacePrivateFile(secretPath(config, clientId), `${secret}\n`)
+    },
+  })
+}
+
+/** What to paste into another terminal. */
+async function firstSteps(config: Config, database: Database, baseUrl: string): Promise<string> {
+  const keys = `curl -s ${baseUrl}/.well-known/jwks.json`
+  const verifies = `The keys that verify it:\n\n  ${keys}\n`
+  const token = (secret: string): string =>
+    `curl -s -u "${exampleClient}:${secret}" -d grant_type=client_credentials ${baseUrl}/token`
+  const state = await exampleState(config, database)
+  if (state === 'absent') {
+    return (
+      'There is no client "billing" here; "bin/mintmark clients list" shows those there are.\n\n' +
+      `The keys that verify tokens:\n\n  ${keys}\n`
+    )
+  }
+  if (state === 'ready') {
+    const path = shellQuoted(secretPath(config, exampleClient))
+    return `A token, from another terminal:\n\n  ${token(`$(cat ${path})`)}\n\n${verifies}`
+  }
+  return (
+    `The secret of "${exampleClient}" is not in ${secretPath(config, exampleClient)}. Make one:\n\n` +
+    `  bin/mintmark clients secrets add ${exampleClient}\n\n` +
+    `and put it in the place of SECRET to get a token:\n\n  ${token('SECRET')}\n\n${verifies}`
+  )
+}
+
+async function exampleState(config: Config, database: Database): Promise<'absent' | 'ready' | 'secretless'> {
+  const client = await findClient(database.prisma, exampleClient).catch((error: unknown) => {
+    if (error instanceof OperatorError) return undefined
+    throw error
+  })
+  if (client === undefined || client.status !== 'active') return 'absent'
+  const path = secretPath(config, exampleClient)
+  const secretId = existsSync(path) ? secretIdOf(readFileSync(path, 'utf8').trim()) : undefined
+  const works = client.secrets.some((secret) => secret.secretId === secretId && secret.state === 'valid')
+  return works ? 'ready' : 'secretless'
+}
+
+/** Keeps what is logged until the newcomer has been told what to do: it would scroll away. */
+class HeldOutput {
+  readonly #destination = logOutput()
+  #held: string[] | undefined = []
+
+  constructor() {
+    // A start that ends in the middle must not take the reason with it.
+    process.once('exit', () => this.release())
+  }
+
+  get isHeld(): boolean {
+    return this.#held !== undefined
+  }
+
+  write(line: string): void {
+    if (this.#held === undefined) this.#destination.write(line)
+    else this.#held.push(line)
+  }
+
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const line of held) this.write(line)
+  }
+}

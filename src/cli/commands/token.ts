@@ -1,0 +1,189 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import { readConfig } from '../../config.ts'
+import { OperatorError } from '../../errors.ts'
+import { didYouMean } from '../../lib/suggest.ts'
+import { baseUrlOf } from '../../process/service.ts'
+import { defineCommand, usageError } from '../terminal/command.ts'
+import { json, note, print, shownMoment } from '../terminal/output.ts'
+
+const requestTimeoutMilliseconds = 10_000
+
+export const token = defineCommand({
+  path: ['token'],
+  summary: 'ask the running service for a token and show what is in it',
+  details:
+    'For trying things out: a real request over the network, with the secret of a client. The secret comes from\n' +
+    '--secret-file, or else from the file that "npm start" left in the data directory, or else from stdin. It is\n' +
+    'never an argument, because other users of this machine can see those.',
+  positionals: [{ name: 'CLIENT', description: 'the client id' }],
+  options: {
+    audience: {
+      type: 'string',
+      value: 'AUDIENCE',
+      description: 'the resource, if the client has access to several',
+    },
+    scope: {
+      type: 'string',
+      value: 'SCOPES',
+      description: 'the scopes, in one argument; otherwise all that are granted',
+    },
+    'secret-file': { type: 'string', value: 'FILE', description: 'where the secret is; - for stdin' },
+    'auth-method': {
+      type: 'string',
+      value: 'METHOD',
+      description: `${tokenEndpointAuthMethods.join(' (default) or ')}`,
+    },
+    url: {
+      type: 'string',
+      value: 'URL',
+      description: 'the service; otherwise where the settings say it listens',
+    },
+    raw: { type: 'boolean', description: 'print the token and nothing else' },
+    json: { type: 'boolean', description: 'print the response, the header and the claims as JSON' },
+  },
+  examples: [
+    ['bin/mintmark token billing', 'after "npm start"'],
+    [
+      'vault read -field=secret kv/shipping | bin/mintmark token shipping --secret-file -',
+      'from somewhere else',
+    ],
+    [
+      'bin/mintmark token warehouse --audience https://invoices.example.com --scope invoices:read',
+      'one resource',
+    ],
+    [
+      'curl -H "authorization: Bearer $(bin/mintmark token billing --raw)" https://orders.example.com/orders',
+      'use it',
+    ],
+  ],
+  async run(options, [clientId = '']) {
+    const method = options['auth-method'] ?? 'client_secret_basic'
+    if (!tokenEndpointAuthMethods.includes(method)) {
+      throw usageError(`--auth-method: there is no ${method}.${didYouMean(method, tokenEndpointAuthMethods)}`)
+    }
+    const url = readUrl(options.url ?? baseUrlOf(readConfig()))
+    const secret = await readSecret(clientId, options['secret-file'])
+    const parameters = {
+      ...(options.audience === undefined ? {} : { resource: options.audience }),
+      ...(options.scope === undefined ? {} : { scope: options.scope }),
+    }
+    const response = await requestToken(url, clientId, secret, method, parameters)
+    const decoded = decode(response.access_token)
+    if (options.raw) print(`${response.access_token}\n`)
+    else if (options.json) print(`${json({ ...response, ...decoded })}\n`)
+    else printToken(response.access_token, decoded)
+  },
+})
+
+function readUrl(given: string): string {
+  if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
+    throw usageError(`--url: "${given}" is no URL. Write one like http://127.0.0.1:8080`)
+  }
+  return given.replace(/\/(token)?$/, '')
+}
+
+/** Stdin comes last, because where nobody types and nobody pipes it may never end. */
+async function readSecret(clientId: string, path: string | undefined): Promise<string> {
+  if (path !== undefined && path !== '-') {
+    try {
+      return readFileSync(path, 'utf8').trim()
+    } catch (error) {
+      throw new OperatorError(`--secret-file: cannot read it: ${(error as Error).message}`, { cause: error })
+    }
+  }
+  const left = join(readConfig().dataDirectory, `${encodeURIComponent(clientId)}.secret`)
+  if (path === undefined && existsSync(left)) {
+    note(`Using the secret in ${left}.`)
+    return readFileSync(left, 'utf8').trim()
+  }
+  const piped = process.stdin.isTTY ? '' : (await text(process.stdin)).trim()
+  if (piped !== '') return piped
+  throw usageError(
+    `The secret of ${clientId} is needed: name its file with --secret-file, or pipe it in with --secret-file -. ` +
+      `"bin/mintmark clients secrets add ${clientId}" makes one.`,
+  )
+}
+
+interface TokenResponse {
+  readonly access_token: string
+  readonly expires_in: number
+}
+
+async function requestToken(
+  url: string,
+  clientId: string,
+  secret: string,
+  method: string,
+  parameters: Readonly<Record<string, string>>,
+): Promise<TokenResponse> {
+  const body = new URLSearchParams({ grant_type: 'client_credentials', ...parameters })
+  const headers: Record<string, string> = {}
+  if (method === 'client_secret_post') {
+    body.set('client_id', clientId)
+    body.set('client_secret', secret)
+  } else {
+    const pair = `${encodeURIComponent(clientId)}:${encodeURIComponent(secret)}`
+    headers['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`
+  }
+  let response: Response
+  try {
+    const signal = AbortSignal.timeout(requestTimeoutMilliseconds)
+    response = await fetch(`${url}/token`, { method: 'POST', headers, body, redirect: 'error', signal })
+  } catch (error) {
+    const { cause } = error as Error
+    const reason = cause instanceof AggregateError ? cause.errors[0] : (cause ?? error)
+    throw new OperatorError(
+      `${url}/token does not answer: ${reason instanceof Error ? reason.message : String(reason)}`,
+      {
+        cause: error,
+      },
+    )
+  }
+  const answer: unknown = await response.json().catch(() => undefined)
+  if (response.ok && isTokenResponse(answer)) return answer
+  const { error, error_description: description } = (answer ?? {}) as Record<string, unknown>
+  const hint = hintFor(error, description, method)
+  throw new OperatorError(
+    `${url}/token answered ${response.status} ${String(error ?? '')}: ${String(description ?? 'that is not a token')} ` +
+      `${hint}The ledger knows more: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
+  )
+}
+
+/** The answer is for programs and names parameters; whoever runs this command has options. */
+function hintFor(error: unknown, description: unknown, method: string): string {
+  if (error === 'invalid_target') return 'Here the resource is named with --audience. '
+  if (/token_endpoint_auth_method/.test(String(description))) {
+    const other = tokenEndpointAuthMethods.find((known) => known !== method)
+    return `Here that is --auth-method ${other}. `
+  }
+  return ''
+}
+
+function isTokenResponse(answer: unknown): answer is TokenResponse {
+  return typeof (answer as Partial<TokenResponse> | null | undefined)?.access_token === 'string'
+}
+
+interface Decoded {
+  readonly header: unknown
+  readonly claims: Record<string, unknown>
+}
+
+/** Decoded and not verified: it comes straight from the service that was asked. */
+function decode(accessToken: string): Decoded {
+  const [header, claims] = accessToken
+    .split('.', 2)
+    .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString('utf8')) as Record<string, unknown>)
+  return { header, claims: claims ?? {} }
+}
+
+function printToken(accessToken: string, { header, claims }: Decoded): void {
+  print(`header  ${json(header)}\n\nclaims  ${json(claims)}\n\n`)
+  const { iat, exp } = claims
+  if (typeof iat === 'number' && typeof exp === 'number') {
+    print(`issued ${shownMoment(iat)}, expires ${shownMoment(exp)} (${exp - iat} seconds)\n\n`)
+  }
+  print(`${accessToken}\n`)
+}

@@ -1,0 +1,111 @@
+import { parseArgs } from 'node:util'
+import { momentExample, readDuration, readMoment, readMomentMilliseconds } from '../../lib/moment.ts'
+import { didYouMean } from '../../lib/suggest.ts'
+import { type Command, type OptionValues, usageError } from './command.ts'
+import { usageLine } from './help.ts'
+
+export interface ParsedArguments {
+  readonly help: boolean
+  readonly options: OptionValues<Command['options']>
+  readonly positionals: readonly string[]
+}
+
+/** Reads what stands behind a command's own words. @throws OperatorError (exit code 2) saying what to write instead. */
+export function parseArguments(command: Command, given: readonly string[]): ParsedArguments {
+  const name = command.path.join(' ')
+  const definitions = Object.entries(command.options)
+  const { tokens } = parseArgs({
+    args: [...given],
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      ...Object.fromEntries(definitions.map(([option, { type }]) => [option, { type }])),
+    },
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
+  const values: Record<string, boolean | string | string[] | undefined> = {}
+  for (const [option, { type, multiple }] of definitions) {
+    values[option] = type === 'boolean' ? false : multiple === true ? [] : undefined
+  }
+  const positionals: string[] = []
+  let help = false
+  for (const token of tokens) {
+    if (token.kind === 'positional') positionals.push(token.value)
+    if (token.kind !== 'option') continue
+    if (token.name === 'help') help = true
+    else takeOption(command, token, values)
+  }
+  if (!help) checkPositionals(command, name, positionals)
+  return { help, options: values as ParsedArguments['options'], positionals }
+}
+
+interface OptionToken {
+  readonly name: string
+  readonly rawName: string
+  readonly value: string | undefined
+  readonly inlineValue: boolean | undefined
+}
+
+function takeOption(command: Command, token: OptionToken, values: Record<string, unknown>): void {
+  const { rawName, value } = token
+  const definition = Object.hasOwn(command.options, token.name) ? command.options[token.name] : undefined
+  if (definition === undefined) {
+    const hint = didYouMean(
+      rawName,
+      [...Object.keys(command.options), 'help'].map((known) => `--${known}`),
+    )
+    const name = command.path.join(' ')
+    throw usageError(`"${name}" has no option ${rawName}.${hint} "bin/mintmark ${name} --help" lists them.`)
+  }
+  if (definition.type === 'boolean') {
+    if (value !== undefined) throw usageError(`${rawName} takes no value.`)
+    values[token.name] = true
+    return
+  }
+  const example = `${rawName} ${definition.value ?? 'VALUE'}`
+  if (value === undefined || value === '') throw usageError(`${rawName} needs a value: ${example}`)
+  if (value.startsWith('-') && value !== '-' && token.inlineValue !== true) {
+    throw usageError(`${rawName} needs a value; if "${value}" is meant, write ${rawName}=${value}`)
+  }
+  if (definition.multiple === true) (values[token.name] as string[]).push(value)
+  else if (values[token.name] !== undefined) throw usageError(`${rawName} is given twice.`)
+  else values[token.name] = value
+}
+
+function checkPositionals(command: Command, name: string, positionals: readonly string[]): void {
+  const expected = command.positionals ?? []
+  const missing = expected[positionals.length]
+  if (missing !== undefined) {
+    throw usageError(`"${name}" needs ${missing.name}, ${missing.description}. Usage: ${usageLine(command)}`)
+  }
+  const surplus = positionals[expected.length]
+  if (surplus !== undefined) {
+    throw usageError(`"${name}" does not take "${surplus}". Usage: ${usageLine(command)}`)
+  }
+}
+
+/** A moment in the past: `2h` ago, a day, or a date and time. In milliseconds since 1970, as `now` is. */
+export function pastMoment(option: string, text: string, now: number): number {
+  const ago = readDuration(text)
+  if (ago !== undefined) return now - ago * 1000
+  const moment = readMomentMilliseconds(text) ?? readMomentMilliseconds(`${text}T00:00:00Z`)
+  if (moment !== undefined) return moment
+  throw usageError(
+    `--${option}: "${text}" is no moment. Write a time ago like 30m, 2h or 7d, a day like 2027-01-31 (UTC), ` +
+      `or ${momentExample}`,
+  )
+}
+
+/** A moment to come, from a duration or a date and time. In seconds since 1970. */
+export function futureMoment(option: string, text: string, now: number): number {
+  const ahead = readDuration(text)
+  const moment = ahead === undefined ? readMoment(text) : now + ahead
+  if (moment === undefined) {
+    throw usageError(
+      `--${option}: "${text}" is no moment. Write a time from now like 90d, or ${momentExample}`,
+    )
+  }
+  if (moment <= now) throw usageError(`--${option}: "${text}" has passed already.`)
+  return moment
+}

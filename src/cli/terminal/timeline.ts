@@ -1,0 +1,92 @@
+import {
+  type KeyMoments,
+  type KeyState,
+  keyState,
+  type ScheduleSettings,
+  signingKeyAt,
+} from '../../keys/schedule.ts'
+import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
+import { momentText } from '../../lib/moment.ts'
+
+/** The lives of the signing keys, drawn: a row for each, time from left to right, and where now is. */
+export interface DrawnKey extends KeyMoments {
+  readonly kid: string
+  readonly algorithm: SigningAlgorithm
+  readonly generation: number
+}
+
+const marks: Readonly<Partial<Record<KeyState, string>>> = { published: '░', signing: '█', retiring: '▒' }
+const legend = '░ published, not signing yet   █ signing   ▒ retiring   × revoked   │ now'
+
+/** Columns of time at least, however narrow the terminal is. */
+const spanMin = 24
+
+/**
+ * The state of a key among its siblings. Which key signs depends on the others: an early turn ends the turn of
+ * the one before, and a key whose successor is late goes on. After now, a turn ends when it is planned to.
+ */
+export function stateAmong(
+  key: DrawnKey,
+  keys: readonly DrawnKey[],
+  settings: ScheduleSettings,
+  at: number,
+  now: number,
+): KeyState {
+  const alike = keys
+    .filter(({ algorithm }) => algorithm === key.algorithm)
+    // Before it was called back it was a key like any other.
+    .map((each) => (at < (each.revokedAt ?? at) ? { ...each, revokedAt: undefined } : each))
+  const state = keyState(alike.find(({ kid }) => kid === key.kid) ?? key, at)
+  if (state !== 'signing' && state !== 'retiring') return state
+  const signs = signingKeyAt(alike, settings, at)?.kid === key.kid && (at <= now || at < key.signsUntil)
+  return signs ? 'signing' : 'retiring'
+}
+
+export function drawTimeline(
+  keys: readonly DrawnKey[],
+  settings: ScheduleSettings,
+  now: number,
+  width: number,
+): string {
+  const earliest = now - settings.keyLifetimeSeconds
+  const shown = keys.filter((key) => (key.revokedAt ?? key.publishedUntil) > earliest)
+  if (shown.length === 0) return ''
+  const labels = shown.map((key) => `${key.algorithm} ${key.generation} ${key.kid.slice(0, 8)}`)
+  const margin = Math.max(...labels.map(({ length }) => length)) + 2
+  const span = Math.max(spanMin, width - margin)
+  const start = Math.max(earliest, Math.min(now, ...shown.map(({ publishedAt }) => publishedAt)))
+  const end = Math.max(now + 1, ...shown.map((key) => key.revokedAt ?? key.publishedUntil))
+  const columnOf = (at: number): number =>
+    Math.min(span - 1, Math.max(0, Math.floor(((at - start) / (end - start)) * span)))
+  const nowColumn = columnOf(now)
+
+  const row = (key: DrawnKey): string =>
+    Array.from({ length: span }, (_, column) => {
+      if (key.revokedAt !== undefined && columnOf(key.revokedAt) === column) return '×'
+      if (column === nowColumn) return '│'
+      const at = start + ((column + 0.5) / span) * (end - start)
+      return marks[stateAmong(key, shown, settings, at, now)] ?? ' '
+    })
+      .join('')
+      .trimEnd()
+  const rows = shown.map((key, index) => `${(labels[index] ?? '').padEnd(margin)}${row(key)}`)
+  const lines = [`${' '.repeat(margin)}${axis(start, end, nowColumn, span)}`, ...rows, '', legend]
+  return lines.map((line) => `${line.trimEnd()}\n`).join('')
+}
+
+/** Where the drawing begins and ends, and `now` above its column, as far as there is room. */
+function axis(start: number, end: number, nowColumn: number, span: number): string {
+  // A day is enough where the drawing covers many; a time where it covers few.
+  const shown = (at: number): string =>
+    end - start > 10 * 86_400 ? momentText(at).slice(0, 10) : momentText(at).slice(5).replace('T', ' ')
+  const cells = Array.from({ length: span }, () => ' ')
+  const write = (text: string, at: number): void => {
+    const from = Math.max(0, Math.min(span - text.length, at))
+    const free = cells.slice(Math.max(0, from - 1), from + text.length + 1).every((cell) => cell === ' ')
+    if (free) cells.splice(from, text.length, ...text)
+  }
+  write('now', nowColumn - 1)
+  write(shown(start), 0)
+  write(shown(end), span)
+  return cells.join('')
+}

@@ -1,0 +1,30 @@
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { Network } from '../lib/network.ts'
+
+/** What a client is, as decisions need it. Times in seconds since 1970. */
+export interface RegisteredClient {
+  readonly clientId: string
+  readonly status: 'active' | 'disabled' | 'deleted'
+  readonly tokenEndpointAuthMethod: string
+  /** Empty: from anywhere. */
+  readonly allowedNetworks: readonly Network[]
+  readonly expiresAt: number | undefined
+  readonly secrets: ReadonlyMap<string, RegisteredSecret>
+  /** Scopes granted, by audience. */
+  readonly access: ReadonlyMap<string, readonly string[]>
+}
+
+export interface RegisteredSecret {
+  readonly secretId: string
+  /** argon2id in PHC form. */
+  readonly hash: string
+  readonly expiresAt: number | undefined
+  readonly revokedAt: number | undefined
+}
+
+export interface RegisteredResource {
+  readonly audience: string
+  readonly scopes: ReadonlySet<string>
+  readonly tokenLifetimeSeconds: number
+  readonly signingAlgorithm: SigningAlgorithm
+}

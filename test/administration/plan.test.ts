@@ -1,0 +1,120 @@
+/** A plan leads from any registry to what the file says, and changes nothing that the file does not name. */
+import { describe, expect, test } from 'vitest'
+import type {
+  ClientDefinition,
+  ResourceDefinition,
+  StoredClient,
+} from '../../src/administration/definition.ts'
+import { makePlan, type RegistryState } from '../../src/administration/plan.ts'
+
+const orders: ResourceDefinition = {
+  audience: 'urn:orders',
+  name: 'Orders',
+  scopes: ['r', 'w'],
+  tokenLifetimeSeconds: 300,
+  signingAlgorithm: 'ES256',
+}
+const billing: ClientDefinition = {
+  clientId: 'billing',
+  name: 'Billing',
+  tokenEndpointAuthMethod: 'client_secret_basic',
+  allowedNetworks: [],
+  expiresAt: undefined,
+  status: undefined,
+  access: [{ audience: 'urn:orders', scopes: ['r'] }],
+}
+const stored: StoredClient = { ...billing, status: 'active', validSecrets: 1 }
+
+function state(
+  clients: readonly StoredClient[] = [],
+  resources = [orders],
+  otherGrants: RegistryState['otherGrants'] = [],
+) {
+  return {
+    resources: new Map(resources.map((resource) => [resource.audience, resource])),
+    clients: new Map(clients.map((client) => [client.clientId, client])),
+    otherGrants,
+  }
+}
+
+const only = (client: ClientDefinition) => ({ resources: [], clients: [client] })
+
+describe('what a file means', () => {
+  test('what is as it should be stays', () => {
+    const { plan, mistakes } = makePlan({ resources: [orders], clients: [billing] }, state([stored]))
+    expect(mistakes).toEqual([])
+    expect(plan.resources[0]?.status).toBe('unchanged')
+    expect(plan.clients[0]).toMatchObject({ status: 'unchanged', access: [], lacksSecret: false })
+  })
+
+  test('a status that the file leaves out is left as it is', () => {
+    const disabled = { ...stored, status: 'disabled' } as const
+    expect(makePlan(only(billing), state([disabled])).plan.clients[0]).toMatchObject({
+      status: 'unchanged',
+      finalStatus: 'disabled',
+    })
+    expect(makePlan(only({ ...billing, status: 'active' }), state([disabled])).plan.clients[0]).toMatchObject(
+      {
+        status: 'changed',
+        finalStatus: 'active',
+      },
+    )
+  })
+
+  test('an optional field that the file leaves out means its default', () => {
+    const before = { ...stored, allowedNetworks: ['10.0.0.0/8'], expiresAt: 1_800_000_000 }
+    expect(makePlan(only(billing), state([before])).plan.clients[0]?.changes).toEqual([
+      { field: 'allowed_networks', from: ['10.0.0.0/8'], to: [] },
+      { field: 'expires_at', from: '2027-01-15T08:00:00Z', to: null },
+    ])
+  })
+
+  test('access that the file does not list is taken away', () => {
+    const before = {
+      ...stored,
+      access: [
+        { audience: 'urn:orders', scopes: ['w'] },
+        { audience: 'urn:gone', scopes: [] },
+      ],
+    }
+    const outcomes = makePlan(only(billing), state([before])).plan.clients[0]?.access.map(
+      ({ outcome }) => outcome,
+    )
+    expect(outcomes).toEqual(['changed', 'deleted'])
+  })
+
+  test('a client without a secret that works is said to be one, and gets none', () => {
+    const { plan } = makePlan(only(billing), state([{ ...stored, validSecrets: 0 }]))
+    expect(plan.clients[0]).toMatchObject({ status: 'unchanged', lacksSecret: true })
+  })
+})
+
+describe('what is judged on the merged result', () => {
+  test('a deleted id is not used again', () => {
+    const { mistakes } = makePlan(only(billing), state([{ ...stored, status: 'deleted' }]))
+    expect(mistakes).toMatchObject([{ path: ['clients', 0, 'client_id'] }])
+  })
+
+  test('scopes are those of the resource in the file, not of the one in the database', () => {
+    const { mistakes } = makePlan(
+      { resources: [{ ...orders, scopes: ['w'] }], clients: [billing] },
+      state([stored]),
+    )
+    expect(mistakes).toMatchObject([{ path: ['clients', 0, 'access', 0, 'scopes', 0] }])
+  })
+
+  test('a scope that somebody else holds is not taken from the resource', () => {
+    const grants = [{ clientId: 'other', audience: 'urn:orders', scopes: ['w'] }]
+    const definitions = { resources: [{ ...orders, scopes: ['r'] }], clients: [billing] }
+    const { mistakes } = makePlan(definitions, state([stored], [orders], grants))
+    expect(mistakes).toMatchObject([{ path: ['resources', 0, 'scopes'] }])
+    expect(mistakes[0]?.message).toContain('other')
+    expect(makePlan(definitions, state([stored])).mistakes).toEqual([])
+  })
+
+  test('an audience that nothing has is refused', () => {
+    expect(makePlan(only(billing), state([], [])).mistakes).toMatchObject([
+      { path: ['clients', 0, 'access', 0, 'audience'] },
+    ])
+  })
+})
