@@ -1,6 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import helmet from '@fastify/helmet'
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -9,10 +8,12 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import type { Config } from './config.ts'
+import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
+import { securityHeaders } from './http/security-headers.ts'
 import { keysRoute } from './keys/route.ts'
-import type { Verifiers } from './keys/verifiers.ts'
+import type { Verifiers } from './keys/verifier-store.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { describeError, type Log, type LogRequest, requestLog } from './telemetry/log.ts'
@@ -82,22 +83,6 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   return app
 }
 
-/** Helmet's headers. They never change, so it is asked once and not at every request. */
-async function securityHeaders(strictTransportSecurity: boolean): Promise<Record<string, string>> {
-  const app = fastify()
-  await app.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
-    },
-    strictTransportSecurity,
-  })
-  app.get('/', (_request, reply) => reply.send(reply.raw.getHeaders()))
-  const headers = (await app.inject('/')).json()
-  await app.close()
-  return headers
-}
-
 interface OpenRoutesOptions {
   readonly config: Config
   readonly edges: AppEdges
@@ -129,7 +114,7 @@ async function openRoutes(
     keyring: edges.keyring,
     clock: edges.clock,
     clockGuard: edges.clockGuard,
-    registry: edges.registry,
+    catchUp: () => edges.registry.catchUp(),
     verifiers: edges.verifiers,
     schedule: config.schedule,
     random: edges.random,
@@ -167,6 +152,8 @@ async function openRoutes(
   })
 }
 
+const malformedUrl = { error: 'invalid_request', error_description: 'The URL is malformed.' }
+
 /** Paths without repetition: with an issuer that has no path, two spellings are one. */
 function each(...paths: string[]): string[] {
   return [...new Set(paths)]
@@ -186,53 +173,4 @@ function boundConnections(server: Server): void {
   server.maxConnections = limits.connectionsMax
   // Asked now, Node remembers it; of a connection that was reset it could no longer say who it was.
   server.on('connection', (socket: Socket) => socket.remoteAddress)
-}
-
-const malformedUrl = { error: 'invalid_request', error_description: 'The URL is malformed.' }
-
-const brokenRequestStatus: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-}
-
-/** What never became a request (RFC 9112 §3): there is nothing to record, so it is answered, logged and closed. */
-function answerBrokenRequest(
-  log: Log,
-  constantHeaders: Readonly<Record<string, string>>,
-  error: Error & { code?: string },
-  socket: AnsweringSocket,
-): void {
-  const code = error.code ?? 'unknown'
-  log.info(
-    { event: 'broken_request', code, address: socket.remoteAddress },
-    'a message that is no HTTP request',
-  )
-  if (!socket.writable || code === 'ECONNRESET') {
-    socket.destroy()
-    return
-  }
-  // A whole request came before it and is being answered: this is no answer to that one.
-  if (socket._httpMessage?.req?.complete === true) {
-    endWhenAnswered(socket)
-    return
-  }
-  const body = '{"error":"invalid_request","error_description":"The message is not a valid HTTP request."}'
-  const headers = Object.entries(constantHeaders).map(([name, value]) => `${name}: ${value}\r\n`)
-  const status = brokenRequestStatus[code] ?? '400 Bad Request'
-  socket.end(
-    `HTTP/1.1 ${status}\r\n${headers.join('')}content-type: application/json\r\ncache-control: no-store\r\n` +
-      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-  )
-}
-
-/** Node keeps the answer that a socket is busy with under this name, and has no other for it. */
-interface AnsweringSocket extends Socket {
-  readonly _httpMessage?: (ServerResponse & { readonly req?: IncomingMessage }) | null
-}
-
-/** Lets all answers that are under way go out, and then closes. */
-function endWhenAnswered(socket: AnsweringSocket): void {
-  const answer = socket._httpMessage
-  if (answer === undefined || answer === null) socket.end()
-  else answer.once('close', () => setImmediate(endWhenAnswered, socket))
 }

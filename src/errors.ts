@@ -185,6 +185,9 @@ export class OAuthError extends Error {
   }
 }
 
+/** Exit codes, the same for every command. `mintmark --help` lists them. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3 } as const
+
 /** A command or a start that cannot go on. The message is the one line its operator reads. */
 export class OperatorError extends Error {
   override readonly name = 'OperatorError'
@@ -192,6 +195,6 @@ export class OperatorError extends Error {
 
   constructor(message: string, options: { cause?: unknown; exitCode?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
-    this.exitCode = options.exitCode ?? 1
+    this.exitCode = options.exitCode ?? exitCodes.failed
   }
 }

@@ -12,14 +12,16 @@ import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encry
 import { Keyring } from './keys/keyring.ts'
 import { clockDisagrees, type RotationContext } from './keys/rotation.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
-import { openVerifiers } from './keys/verifiers.ts'
+import { openVerifiers } from './keys/verifier-store.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
-import { describeError, type Log } from './telemetry/log.ts'
+import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
+import { clockChanged, keyUnopened, keyUpkeepEvents } from './telemetry/events.ts'
+import type { Log } from './telemetry/log.ts'
 
 /**
  * The process: everything opened in order, and closed in the opposite one. The database is given, up and
@@ -47,7 +49,7 @@ export interface Service {
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, log } = options
   const clock = options.clock ?? systemClock
-  const faults = faultLogger(log, clock)
+  const faults = databaseFaultLog(log, clock)
   const { onFault } = faults
   const database = openDatabase(options.databaseUrl, {
     onIdleError: onFault,
@@ -128,7 +130,7 @@ async function openRegistryAndKeys(
   options: ServiceOptions,
   database: Database,
   clock: Clock,
-  { onFault, onRecovered }: ReturnType<typeof faultLogger>,
+  { onFault, onRecovered }: DatabaseFaultLog,
 ) {
   const { log } = options
   const { schedule, signingAlgorithms, registryClientsMax } = options.config
@@ -138,7 +140,7 @@ async function openRegistryAndKeys(
     keyEncryptionKeys,
     schedule,
     now: clock.nowSeconds,
-    onUnopened: (error) => log.error({ event: 'key_unopened', error: describeError(error) }, error.message),
+    onUnopened: (error) => keyUnopened(log, error),
   })
   const rotation: RotationContext = { database, clock, schedule, keyEncryptionKeys }
   let clockOffSeconds = 0
@@ -147,7 +149,7 @@ async function openRegistryAndKeys(
     clockSkewSeconds: schedule.clockSkewSeconds,
     onChange(reliable, offSeconds) {
       clockOffSeconds = offSeconds
-      logClock(log, reliable, offSeconds)
+      clockChanged(log, reliable, offSeconds)
     },
   })
   const registry = new Registry({
@@ -165,22 +167,14 @@ async function openRegistryAndKeys(
       throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
     }
     await keyring.load()
-    const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, log })
+    const events = keyUpkeepEvents(log)
+    const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
     return { clockGuard, registry, keyring, upkeep }
   } catch (error) {
     await registry.close()
     throw error
   }
-}
-
-function logClock(log: Log, reliable: boolean, offSeconds: number): void {
-  if (reliable) log.info({ event: 'clock_settled' }, 'the clock is reliable again; tokens are issued')
-  else
-    log.error(
-      { event: 'clock_jumped', offSeconds },
-      'the clock jumped or differs from the database; nothing is issued',
-    )
 }
 
 /** Listens, or says in one line why not. */
@@ -219,46 +213,5 @@ function requestIds(): () => string {
   return () => {
     number += 1
     return `${processName}-${number.toString(36)}`
-  }
-}
-
-/** Milliseconds without a fault after which the next one is another outage. */
-const quietMilliseconds = 10_000
-
-/**
- * Logs a fault at most once a second, with how often it came: an outage must not bury its own beginning. And says
- * when it is over, because from silence nobody can tell.
- */
-function faultLogger(log: Log, clock: Clock) {
-  /** Of an outage: its first fault, and its last. */
-  let startedAt = Number.NEGATIVE_INFINITY
-  let lastAt = Number.NEGATIVE_INFINITY
-  let next = 0
-  let unsaid = 0
-  return {
-    onFault(error: unknown): void {
-      const now = clock.monotonicMilliseconds()
-      if (now - lastAt > quietMilliseconds) startedAt = now
-      lastAt = now
-      if (now < next) {
-        unsaid += 1
-        return
-      }
-      next = now + 1_000
-      log.error(
-        { event: 'database_fault', repeated: unsaid, error: describeError(error) },
-        'the database failed',
-      )
-      unsaid = 0
-    },
-    onRecovered(): void {
-      // Registry and ledger each say so; whoever is first has said it.
-      if (startedAt === Number.NEGATIVE_INFINITY) return
-      const seconds = (clock.monotonicMilliseconds() - startedAt) / 1_000
-      const fields = { event: 'database_back', afterSeconds: Math.round(seconds * 10) / 10 }
-      log.info(fields, 'the database answers again')
-      startedAt = Number.NEGATIVE_INFINITY
-      lastAt = Number.NEGATIVE_INFINITY
-    },
   }
 }

@@ -1,5 +1,5 @@
 import { actor } from '../ledger/change-store.ts'
-import type { AuditRecord } from '../ledger/record.ts'
+import type { AuditRecord, OutcomeOf, RecordType } from '../ledger/record.ts'
 import type { FieldChange, Plan } from './plan.ts'
 
 /**
@@ -20,9 +20,9 @@ export class ChangeRecords {
     return this.#records
   }
 
-  add(
-    type: AuditRecord['type'],
-    outcome: string,
+  add<Type extends RecordType>(
+    type: Type,
+    outcome: OutcomeOf<Type>,
     fields: Pick<AuditRecord, 'clientId' | 'audience' | 'scope' | 'credentialId' | 'kid'>,
     changes: readonly FieldChange[] = [],
     more: Readonly<Record<string, unknown>> = {},

@@ -1,4 +1,7 @@
+import { exitCodes } from '../errors.ts'
 import { didYouMean } from '../lib/suggest.ts'
+import { explain } from '../process/explain.ts'
+import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
 import { auditList } from './commands/audit.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
@@ -15,10 +18,10 @@ import { serve } from './commands/serve.ts'
 import { start } from './commands/start.ts'
 import { token } from './commands/token.ts'
 import { parseArguments } from './terminal/arguments.ts'
-import { type Command, exitCodes, usageError } from './terminal/command.ts'
-import { explain } from './terminal/explain.ts'
+import { type Command, usageError } from './terminal/command.ts'
+import { Interrupted } from './terminal/connect.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './terminal/help.ts'
-import { note, print, watchOutput } from './terminal/output.ts'
+import { note, OutputClosed, print } from './terminal/output.ts'
 
 /** Every command, in the order of the help. What is not in here does not exist. */
 export const commands: readonly Command[] = [
@@ -62,8 +65,10 @@ export async function main(given: readonly string[]): Promise<number> {
     await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
     return exitCodes.ok
   } catch (error) {
+    if (error instanceof OutputClosed) return exitCodes.ok
+    if (error instanceof Interrupted) return error.exitCode
     const { message, exitCode } = explain(error)
-    if (message !== undefined) note(`mintmark: ${message}`)
+    note(`mintmark: ${message}`)
     return exitCode
   }
 }

@@ -31,6 +31,9 @@ export type Queryable = Pick<
   | '$executeRaw'
 >
 
+export type Pool = pg.Pool
+export type Connection = pg.PoolClient
+
 export interface Database {
   /** For everything that is not on the path of a token. */
   readonly prisma: PrismaClient

@@ -1,6 +1,5 @@
-import { hash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { noneMatchHolds } from '../keys/route.ts'
+import { entityTag, noneMatchHolds } from './etag.ts'
 
 /** The authorization server's metadata (RFC 8414 §2), the same for as long as the process lives. */
 export function serverMetadata(
@@ -29,7 +28,7 @@ export interface DiscoveryOptions {
 
 export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, done: () => void): void {
   const body = JSON.stringify(serverMetadata(options.issuer, options.signingAlgorithms))
-  const etag = `"${hash('sha256', body, 'base64url').slice(0, 27)}"`
+  const etag = entityTag(body)
   for (const path of options.paths) {
     app.get(path, (request, reply) => {
       reply.headers({ 'cache-control': 'public, max-age=3600', etag, 'content-type': 'application/json' })

@@ -1,4 +1,4 @@
-import { hash, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
@@ -17,9 +17,8 @@ export interface Signer {
 /** The public keys as they are served. */
 export interface PublishedKeys {
   readonly kids: readonly string[]
+  /** The JWK Set as JSON text. */
   readonly body: string
-  /** Strong, quoted (RFC 9110 §8.8.3). */
-  readonly etag: string
 }
 
 export interface KeyringOptions {
@@ -112,11 +111,9 @@ export class Keyring {
 }
 
 function publish(entries: readonly KeyDescription[]): PublishedKeys {
-  const body = JSON.stringify({ keys: entries.map((key) => key.publicJwk) })
   return {
     kids: entries.map((key) => key.kid),
-    body,
-    etag: `"${hash('sha256', body, 'base64url').slice(0, 27)}"`,
+    body: JSON.stringify({ keys: entries.map((key) => key.publicJwk) }),
   }
 }
 

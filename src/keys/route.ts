@@ -1,16 +1,17 @@
 import type { FastifyInstance } from 'fastify'
+import { entityTag, noneMatchHolds } from '../http/etag.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
-import type { Registry } from '../registry/registry.ts'
-import type { Keyring } from './keyring.ts'
+import type { Keyring, PublishedKeys } from './keyring.ts'
 import type { ScheduleSettings } from './schedule.ts'
-import type { Verifiers } from './verifiers.ts'
+import type { Verifiers } from './verifier-store.ts'
 
 export interface KeysRouteOptions {
   readonly keyring: Keyring
   readonly clock: Clock
   readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
-  readonly registry: Pick<Registry, 'catchUp'>
+  /** Waits until memory is not older than keys may be. */
+  readonly catchUp: () => Promise<void>
   readonly verifiers: Verifiers
   readonly schedule: ScheduleSettings
   /** From 0 up to 1. */
@@ -43,11 +44,14 @@ export function cacheControl(schedule: ScheduleSettings, random: number): string
  * is trusted: a jump must not empty it.
  */
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
-  const { keyring, clock, clockGuard, registry, verifiers, schedule, random } = options
+  const { keyring, clock, clockGuard, catchUp, verifiers, schedule, random } = options
+  const tagOf = rememberedTag()
   for (const path of options.paths) {
     app.get(path, async (request, reply) => {
-      await registry.catchUp()
-      const { body, etag, kids } = keyring.published(clockGuard.trustedSeconds)
+      await catchUp()
+      const published = keyring.published(clockGuard.trustedSeconds)
+      const { body, kids } = published
+      const etag = tagOf(published)
       const name = request.headers['mintmark-verifier']
       verifiers.note({
         name: typeof name === 'string' ? name : undefined,
@@ -68,9 +72,13 @@ export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done:
   done()
 }
 
-/** RFC 9110 §13.1.2: weak comparison with every listed tag; `*` matches whatever there is. */
-export function noneMatchHolds(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false
-  if (header.trim() === '*') return true
-  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
+/** The tag of a set is computed once: a set stays the same object until it changes. */
+function rememberedTag(): (published: PublishedKeys) => string {
+  let tagged: PublishedKeys | undefined
+  let etag = ''
+  return (published) => {
+    if (published !== tagged) etag = entityTag(published.body)
+    tagged = published
+    return etag
+  }
 }

@@ -42,7 +42,7 @@ export interface ScheduleSettings {
  */
 const spreadSeconds = 3
 
-/** Seconds until a fetch of the JWK Set stands in the database (see verifiers.ts), with room for a slow write. */
+/** Seconds until a fetch of the JWK Set stands in the database (verifier-store.ts), with room for a slow write. */
 const fetchNotedSeconds = 60
 
 /** How old a verifier's set may be, with clocks apart: it keeps what it fetched for M, then may wait C. */

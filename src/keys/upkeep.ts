@@ -1,6 +1,5 @@
 import { algorithmsInUse } from '../administration/plan-store.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
-import { describeError, type Log } from '../telemetry/log.ts'
 import type { Keyring } from './keyring.ts'
 import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
@@ -16,7 +15,16 @@ export interface KeyUpkeepOptions {
   /** The algorithms of which there are keys whether a resource names them or not. */
   readonly configured: readonly SigningAlgorithm[]
   readonly clockGuard: ClockGuard
-  readonly log: Log
+  readonly events: KeyUpkeepEvents
+}
+
+/** What an operator should be told. */
+export interface KeyUpkeepEvents {
+  /** Keys are due or not open, and could not be looked after. */
+  onFailed(error: unknown): void
+  onRecovered(): void
+  /** Resources use algorithms that are not configured; they have keys all the same. */
+  onUnlisted(algorithms: readonly SigningAlgorithm[]): void
 }
 
 export class KeyUpkeep {
@@ -80,13 +88,11 @@ export class KeyUpkeep {
   }
 
   #settle(error: unknown): void {
-    const { log } = this.#options
-    // Nothing is missing while nothing is due: that the database is away, others say.
-    const matters = this.#due.length > 0 || this.#options.keyring.incomplete
-    if (error !== undefined && matters) {
-      const message = 'keys could not be looked after; those there are go on for as long as they may'
-      log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
-    } else if (this.#failed) log.info({ event: 'key_rotation_recovered' }, 'keys are looked after again')
+    const { events, keyring } = this.#options
+    // While nothing is due nothing is missing. That the database is away, registry and ledger say.
+    const matters = this.#due.length > 0 || keyring.incomplete
+    if (error !== undefined && matters) events.onFailed(error)
+    else if (this.#failed) events.onRecovered()
     this.#failed = error !== undefined && matters
   }
 
@@ -102,15 +108,11 @@ export class KeyUpkeep {
 
   /** What a resource is signed with has keys, also where the setting forgot it: its tokens depend on them. */
   async #learnAlgorithms(): Promise<void> {
-    const { rotation, configured, log } = this.#options
+    const { rotation, configured, events } = this.#options
     const used = await algorithmsInUse(rotation.database.statements)
     const unlisted = used.filter((algorithm) => !configured.includes(algorithm))
     const news = unlisted.filter((algorithm) => !this.#algorithms.includes(algorithm))
     this.#algorithms = [...configured, ...unlisted]
-    if (news.length === 0) return
-    const message =
-      `a resource is signed with ${news.join(' and ')}, which is not in MINTMARK_SIGNING_ALGORITHMS; it has keys ` +
-      'for as long as that is so'
-    log.warn({ event: 'algorithm_unlisted', algorithms: news }, message)
+    if (news.length > 0) events.onUnlisted(news)
   }
 }

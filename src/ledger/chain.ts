@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { type AuditRecord, boundRecord } from './record.ts'
+import { type AuditRecord, boundRecord, recordColumns } from './record.ts'
 
 /**
  * The chain: each record is hashed together with the hash before it, so that a record cannot be changed,
@@ -22,28 +22,17 @@ export const sha256Hex = (text: string): string => hash('sha256', text, 'hex')
  * The database keeps each element in a column of its own, so the array can be made again from a row.
  */
 export function canonicalForm(chain: number, seq: number, record: AuditRecord): string {
-  return JSON.stringify([
-    chain,
-    seq,
-    record.time,
-    record.type,
-    record.outcome,
-    record.error,
-    record.reason,
-    record.clientId,
-    record.authenticationMethod,
-    record.credentialId,
-    record.audience,
-    record.scope,
-    record.jti,
-    record.kid,
-    record.expiresAt,
-    record.address,
-    record.userAgent,
-    record.requestId,
-    record.count ?? 1,
-    record.detail === undefined ? null : JSON.stringify(record.detail),
-  ])
+  const values: unknown[] = [chain, seq]
+  for (const field of fields) values.push(canonicalValue(record, field))
+  return JSON.stringify(values)
+}
+
+const fields = Object.keys(recordColumns) as (keyof AuditRecord)[]
+
+function canonicalValue(record: AuditRecord, field: keyof AuditRecord): unknown {
+  if (field === 'count') return record.count ?? 1
+  if (field === 'detail') return record.detail === undefined ? null : JSON.stringify(record.detail)
+  return record[field]
 }
 
 /** SHA-256 over the 32 bytes of the hash before it and the UTF-8 of the canonical form. */

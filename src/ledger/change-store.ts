@@ -3,7 +3,7 @@ import { type Database, errorCode, type Queryable } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { release } from '../release.ts'
-import { appendRecords } from './ledger.ts'
+import { appendRecords } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
 
 /**

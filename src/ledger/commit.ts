@@ -1,10 +1,10 @@
-import type pg from 'pg'
 import { PreparedCall } from '../database/call.ts'
-import { errorCode } from '../database/open.ts'
+import { type Connection, errorCode, type Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { type ChainHead, link } from './chain.ts'
+import { ledgerCommit, readHead } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
 
 /**
@@ -33,7 +33,7 @@ interface Waiting {
 }
 
 export interface CommitterOptions {
-  readonly pool: pg.Pool
+  readonly pool: Pool
   readonly clock: Clock
   readonly chain: number
   readonly genesis: Buffer
@@ -42,9 +42,6 @@ export interface CommitterOptions {
 }
 
 const committed: CommitOutcome = { committed: true }
-
-/** @see the migration that defines it: takes a version or NULL and records, answers with the version it is at. */
-const ledgerCommit = { name: 'ledger_commit', text: 'SELECT ledger_commit($1::bigint, $2::jsonb)' }
 
 export class Committer {
   readonly #options: CommitterOptions
@@ -125,10 +122,11 @@ export class Committer {
   }
 
   async #commitBatch(batch: readonly Waiting[], version: number | undefined, again = true): Promise<void> {
-    let client: pg.PoolClient | undefined
+    let client: Connection | undefined
     try {
       client = await this.#options.pool.connect()
-      const head = this.#head ?? (await readHead(client, this.#options))
+      const { chain, genesis } = this.#options
+      const head = this.#head ?? (await readHead(client, chain)) ?? { chain, seq: 0, hash: genesis }
       // Unknown until the database has answered.
       this.#head = undefined
       const linked = link(
@@ -233,17 +231,4 @@ async function runMeanwhile(batch: readonly Waiting[]): Promise<void> {
       await new Promise((resolve) => setImmediate(resolve))
     }
   }
-}
-
-/** Where this process's chain ends, according to the database. */
-async function readHead(client: pg.PoolClient, options: CommitterOptions): Promise<ChainHead> {
-  const { rows } = await client.query<{ seq: string; hash: Buffer }>({
-    text: 'SELECT seq, hash FROM audit_record WHERE chain = $1 ORDER BY seq DESC LIMIT 1',
-    values: [options.chain],
-    query_timeout: limits.commitTimeoutMilliseconds,
-  } as pg.QueryConfig)
-  const last = rows[0]
-  return last === undefined
-    ? { chain: options.chain, seq: 0, hash: options.genesis }
-    : { chain: options.chain, seq: Number(last.seq), hash: last.hash }
 }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { Database, Statements } from '../database/open.ts'
+import type { Database } from '../database/open.ts'
 import type { OAuthError, RefusalReason } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import { link } from './chain.ts'
+import { openChain } from './chain-store.ts'
 import { type CommitOutcome, Committer } from './commit.ts'
 import type { AuditRecord } from './record.ts'
 import { RefusalBudget } from './refusals.ts'
@@ -102,27 +102,6 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       await committer.idle()
     },
   }
-}
-
-/** A record inside somebody else's transaction: the change and what is said of it, together or not at all. */
-export async function appendRecords(
-  transaction: Statements,
-  records: readonly AuditRecord[],
-  release: string,
-): Promise<void> {
-  if (records.length === 0) return
-  const genesis = randomBytes(32)
-  const chain = await openChain(transaction, genesis, release)
-  const { json } = link({ chain, seq: 0, hash: genesis }, records)
-  await transaction.$executeRaw`SELECT ledger_append(${json}::jsonb)`
-}
-
-async function openChain(database: Statements, genesis: Buffer, release: string): Promise<number> {
-  const openedBy = `${hostname()} ${process.pid} mintmark/${release}`
-  const [opened] = await database.$queryRaw<{ chain: number }[]>`
-    INSERT INTO audit_chain (genesis, opened_by) VALUES (${genesis}, ${openedBy}) RETURNING chain`
-  if (opened === undefined) throw new Error('the database opened no chain')
-  return opened.chain
 }
 
 function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: string): AuditRecord {

@@ -1,5 +1,20 @@
 import { limits } from '../limits.ts'
 
+/** Every type of record, and what can be said of it. */
+export const recordOutcomes = {
+  token: ['issued', 'refused'],
+  service: ['started', 'stopped'],
+  client: ['created', 'changed', 'disabled', 'enabled', 'deleted'],
+  secret: ['added', 'revoked'],
+  resource: ['created', 'changed'],
+  access: ['created', 'changed', 'deleted'],
+  key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed'],
+} as const satisfies Readonly<Record<string, readonly string[]>>
+
+export type RecordType = keyof typeof recordOutcomes
+export type OutcomeOf<Type extends RecordType> = (typeof recordOutcomes)[Type][number]
+export type RecordOutcome = OutcomeOf<RecordType>
+
 /**
  * A record: what the ledger says about one event. Fields that strangers choose are bounded here, before
  * the record is hashed and sent, so that nobody can make a record too big to write. What was cut keeps its
@@ -8,8 +23,8 @@ import { limits } from '../limits.ts'
 export interface AuditRecord {
   /** Milliseconds since 1970. */
   readonly time: number
-  readonly type: 'token' | 'service' | 'client' | 'secret' | 'resource' | 'access' | 'key'
-  readonly outcome: string
+  readonly type: RecordType
+  readonly outcome: RecordOutcome
   readonly error?: string | undefined
   readonly reason?: string | undefined
   readonly clientId?: string | undefined
@@ -24,9 +39,35 @@ export interface AuditRecord {
   readonly address?: string | undefined
   readonly userAgent?: string | undefined
   readonly requestId?: string | undefined
+  /** How many events it stands for; absent means one. */
   readonly count?: number | undefined
   readonly detail?: Readonly<Record<string, unknown>> | undefined
 }
+
+/**
+ * The column of each field, in the order in which records are hashed (chain.ts) and in which `ledger_append`
+ * takes them. Chain and number come before these, the hash after them. A test holds the database to it.
+ */
+export const recordColumns = {
+  time: 'time',
+  type: 'type',
+  outcome: 'outcome',
+  error: 'error',
+  reason: 'reason',
+  clientId: 'client_id',
+  authenticationMethod: 'authentication_method',
+  credentialId: 'credential_id',
+  audience: 'audience',
+  scope: 'scope',
+  jti: 'jti',
+  kid: 'kid',
+  expiresAt: 'expires_at',
+  address: 'address',
+  userAgent: 'user_agent',
+  requestId: 'request_id',
+  count: 'count',
+  detail: 'detail',
+} as const satisfies Readonly<Record<keyof AuditRecord, string>>
 
 /** SHA-256 of a text, in hex. */
 export type Digest = (text: string) => string

@@ -1,8 +1,8 @@
 import type { DestinationStream } from 'pino'
-import type { Server } from '../cli/terminal/connect.ts'
-import { findKeyEncryptionKeys } from '../cli/terminal/key-context.ts'
 import type { Config } from '../config.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
+import type { DatabaseServer } from './database-server.ts'
+import { findKeyEncryptionKeys } from './key-encryption-keys.ts'
 import type { Lifetime } from './lifetime.ts'
 import { Workers } from './workers.ts'
 
@@ -11,7 +11,7 @@ import { Workers } from './workers.ts'
 /** @returns by which URL this machine reaches it: `http://127.0.0.1:8080`. */
 export async function runService(
   config: Config,
-  server: Server,
+  server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
   report: (message: string) => void,
@@ -24,7 +24,7 @@ export async function runService(
 /** Serves in this process, be it the only one or one of several. */
 export async function serveAlone(
   config: Config,
-  server: Server,
+  server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
   report: (message: string) => void,
@@ -48,7 +48,7 @@ export async function serveAlone(
 
 async function serveWithWorkers(
   config: Config,
-  server: Server,
+  server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
   report: (message: string) => void,

@@ -1,10 +1,10 @@
 import cluster from 'node:cluster'
-import { openServer } from '../cli/terminal/connect.ts'
-import { explain } from '../cli/terminal/explain.ts'
-import { watchOutput } from '../cli/terminal/output.ts'
 import { readConfig } from '../config.ts'
+import { openDatabaseServer } from './database-server.ts'
+import { explain } from './explain.ts'
 import { groupSignals, Lifetime } from './lifetime.ts'
 import { createServiceLog, serveAlone } from './service.ts'
+import { watchOutput } from './standard-output.ts'
 import { endMessage, type WorkerMessage } from './workers.ts'
 
 /** A worker, as a process of its own: forked by workers.ts, and by nobody else. */
@@ -22,7 +22,7 @@ async function run(): Promise<never> {
   })
   return await lifetime.run(async () => {
     // A place of our own among the users of an embedded server: it stays while we have to end without the primary.
-    const server = await openServer(config, 'refuse', report)
+    const server = await openDatabaseServer(config, 'refuse', report)
     lifetime.onClose(() => server.release())
     // What is to be said of the key-encryption key, the primary has said.
     await serveAlone(config, server, log, lifetime, () => {})

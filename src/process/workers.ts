@@ -1,11 +1,10 @@
 import cluster, { type Worker } from 'node:cluster'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { exitCodes } from '../cli/terminal/command.ts'
-import type { Explanation } from '../cli/terminal/explain.ts'
-import { OperatorError } from '../errors.ts'
+import { exitCodes, OperatorError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Explanation } from './explain.ts'
 import { watchHandover } from './handover.ts'
 
 /**
@@ -154,7 +153,7 @@ function neverForked(error: Error): WorkerEnd {
 }
 
 function startFailure({ code, signal, explanation }: WorkerEnd): OperatorError {
-  if (explanation?.message !== undefined)
+  if (explanation !== undefined)
     return new OperatorError(explanation.message, { exitCode: explanation.exitCode })
   const how = signal === null ? `exit code ${code}` : signal
   return new OperatorError(`A worker ended before it was ready, without a word: ${how}.`)

@@ -1,4 +1,4 @@
-import type pg from 'pg'
+import type { Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { withDeadline } from '../lib/deadline.ts'
@@ -21,7 +21,7 @@ export interface View {
 }
 
 export interface RegistryOptions {
-  readonly pool: pg.Pool
+  readonly pool: Pool
   /** Clients held in memory at most. */
   readonly clientsMax: number
   /** Awaited before the version moves on, when a signing key changed. */

@@ -1,4 +1,4 @@
-import type pg from 'pg'
+import type { Pool } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
@@ -67,7 +67,7 @@ const changesStatement = `
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
        WHERE version > $1 LIMIT $2) AS recent) AS changes`
 
-export async function loadClients(pool: pg.Pool, clientIds: readonly string[]): Promise<LoadedClients> {
+export async function loadClients(pool: Pool, clientIds: readonly string[]): Promise<LoadedClients> {
   const { rows } = await pool.query<{
     version: string
     clients: ClientRow[] | null
@@ -82,7 +82,7 @@ export async function loadClients(pool: pg.Pool, clientIds: readonly string[]): 
   }
 }
 
-export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<LoadedChanges> {
+export async function loadChanges(pool: Pool, sinceVersion: number): Promise<LoadedChanges> {
   const most = limits.registryChangesPerRefreshMax + 1
   const { rows } = await pool.query<{
     version: string

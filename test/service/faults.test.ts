@@ -291,7 +291,7 @@ interface Row {
   seq: string
   time: Date
   type: AuditRecord['type']
-  outcome: string
+  outcome: AuditRecord['outcome']
   error: string | null
   reason: string | null
   client_id: string | null

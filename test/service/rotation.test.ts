@@ -8,7 +8,7 @@ import { makeDueKeys, type RotationContext, revokeKey, rotate } from '../../src/
 import type { KeyMoments, ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import { createKey, listKeys } from '../../src/keys/store.ts'
-import { listVerifiers } from '../../src/keys/verifiers.ts'
+import { listVerifiers } from '../../src/keys/verifier-store.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { drill, joseVerifier } from '../support/drill.ts'

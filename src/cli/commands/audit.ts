@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { databaseFault } from '../../database/faults.ts'
 import { LedgerTail } from '../../ledger/follow.ts'
-import {
-  type AuditEntry,
-  type AuditFilter,
-  findRecords,
-  recordOutcomes,
-  recordTypes,
-} from '../../ledger/query.ts'
+import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
+import { type RecordOutcome, type RecordType, recordColumns, recordOutcomes } from '../../ledger/record.ts'
+import { findRecords } from '../../ledger/record-store.ts'
 import { millisecondsText, optionalMoment } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
+import { isOutputClosed } from '../../process/standard-output.ts'
 import { pastMoment } from '../terminal/arguments.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { type Connection, Interrupted, withDatabase } from '../terminal/connect.ts'
-import { isOutputClosed, json, jsonLine, note, OutputClosed, print } from '../terminal/output.ts'
+import { json, jsonLine, note, OutputClosed, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
+
+const recordTypes = Object.keys(recordOutcomes) as RecordType[]
+const outcomesOf = (type: RecordType): readonly RecordOutcome[] => recordOutcomes[type]
 
 const followMilliseconds = 500
 const limitDefault = 50
@@ -116,14 +116,9 @@ interface FilterOptions {
 
 function readFilter(options: FilterOptions, now: number): AuditFilter {
   const { client, outcome, type, since, until, jti } = options
-  const knownType = recordTypes.find((known) => known === type)
-  if (type !== undefined && knownType === undefined) {
-    throw usageError(`--type: must be one of ${recordTypes.join(', ')}.${didYouMean(type, recordTypes)}`)
-  }
-  if (outcome !== undefined && !recordOutcomes.includes(outcome)) {
-    const hint = didYouMean(outcome, recordOutcomes)
-    throw usageError(`--outcome: must be one of ${recordOutcomes.join(', ')}.${hint}`)
-  }
+  const knownType = type === undefined ? undefined : oneOf('type', type, recordTypes)
+  const possible = new Set((knownType === undefined ? recordTypes : [knownType]).flatMap(outcomesOf))
+  const knownOutcome = outcome === undefined ? undefined : oneOf('outcome', outcome, [...possible])
   if (jti !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
     throw usageError('--jti: must be a UUID, as in the claim "jti" of a token.')
   }
@@ -139,12 +134,18 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
   }
   return {
     type: knownType,
-    outcome,
+    outcome: knownOutcome,
     clientId: client,
     jti: jti?.toLowerCase(),
     since: from,
     until: to,
   }
+}
+
+function oneOf<Word extends string>(option: string, word: string, known: readonly Word[]): Word {
+  const found = known.find((each) => each === word)
+  if (found !== undefined) return found
+  throw usageError(`--${option}: must be one of ${known.join(', ')}.${didYouMean(word, known)}`)
 }
 
 function readLimit(text: string | undefined): number {
@@ -197,28 +198,12 @@ function describeDetail(detail: AuditEntry['detail']): string {
   return `by ${detail['by']}${fields}`
 }
 
+/** A record for scripts: every column, null where it says nothing, and its place in the ledger. */
 function entryFields(entry: AuditEntry): Record<string, unknown> {
-  return {
-    time: millisecondsText(entry.time),
-    type: entry.type,
-    outcome: entry.outcome,
-    error: entry.error ?? null,
-    reason: entry.reason ?? null,
-    client_id: entry.clientId ?? null,
-    authentication_method: entry.authenticationMethod ?? null,
-    credential_id: entry.credentialId ?? null,
-    audience: entry.audience ?? null,
-    scope: entry.scope ?? null,
-    jti: entry.jti ?? null,
-    kid: entry.kid ?? null,
-    expires_at: optionalMoment(entry.expiresAt),
-    address: entry.address ?? null,
-    user_agent: entry.userAgent ?? null,
-    request_id: entry.requestId ?? null,
-    count: entry.count ?? 1,
-    detail: entry.detail ?? null,
-    chain: entry.chain,
-    seq: entry.seq,
-    hash: entry.hash,
-  }
+  const shown = { ...entry, time: millisecondsText(entry.time), expiresAt: optionalMoment(entry.expiresAt) }
+  const fields = Object.entries(recordColumns).map(([field, column]) => [
+    column,
+    shown[field as keyof typeof shown] ?? null,
+  ])
+  return { ...Object.fromEntries(fields), chain: entry.chain, seq: entry.seq, hash: entry.hash }
 }

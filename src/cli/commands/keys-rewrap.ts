@@ -1,7 +1,8 @@
 import { type FileRewrap, rewrap, rewrapFile } from '../../keys/rewrap.ts'
+import { findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { findKeyEncryptionKeys, keyContext } from '../terminal/key-context.ts'
+import { keyContext } from '../terminal/key-context.ts'
 import { counted, json, note, print } from '../terminal/output.ts'
 
 export const keysRewrap = defineCommand({

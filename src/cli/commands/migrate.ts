@@ -1,7 +1,7 @@
 import { readConfig } from '../../config.ts'
 import { migrate as applyMigrations, migrationStateOf } from '../../database/migrate.ts'
+import { openDatabaseServer } from '../../process/database-server.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
-import { openServer } from '../terminal/connect.ts'
 import { json, note, print } from '../terminal/output.ts'
 
 export const migrate = defineCommand({
@@ -20,7 +20,7 @@ export const migrate = defineCommand({
     ['bin/mintmark migrate --status', 'see whether there is something to do'],
   ],
   async run(options) {
-    const server = await openServer(readConfig(), options.status ? 'refuse' : 'create', note)
+    const server = await openDatabaseServer(readConfig(), options.status ? 'refuse' : 'create', note)
     try {
       if (options.status) {
         const { applied, pending } = await migrationStateOf(server.url)

@@ -1,9 +1,9 @@
 import { readConfig } from '../../config.ts'
+import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/service.ts'
 import { release } from '../../release.ts'
 import { defineCommand } from '../terminal/command.ts'
-import { openServer, requireMigrated } from '../terminal/connect.ts'
 
 export const serve = defineCommand({
   path: ['serve'],
@@ -26,7 +26,7 @@ export const serve = defineCommand({
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
     const lifetime = new Lifetime(log)
     await lifetime.run(async () => {
-      const server = await openServer(config, 'refuse', report)
+      const server = await openDatabaseServer(config, 'refuse', report)
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
       await requireMigrated(server.url)

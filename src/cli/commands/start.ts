@@ -14,11 +14,11 @@ import { shellQuoted } from '../../keys/key-encryption-key.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { makeDirectory } from '../../lib/directory.ts'
 import { replacePrivateFile } from '../../lib/private-file.ts'
+import { openDatabaseServer } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/service.ts'
 import { logOutput } from '../../telemetry/log.ts'
 import { defineCommand } from '../terminal/command.ts'
-import { openServer } from '../terminal/connect.ts'
 import { note, print } from '../terminal/output.ts'
 
 const exampleFile = fileURLToPath(new URL('../../../prisma/clients.example.yaml', import.meta.url))
@@ -49,7 +49,7 @@ export const start = defineCommand({
     await lifetime.run(async () => {
       const server = await step(
         'database',
-        () => openServer(config, 'create', report),
+        () => openDatabaseServer(config, 'create', report),
         (opened) => opened.description,
       )
       lifetime.onClose(() => server.release())

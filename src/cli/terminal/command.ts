@@ -1,7 +1,4 @@
-import { OperatorError } from '../../errors.ts'
-
-/** Exit codes, the same for every command. `mintmark --help` lists them. */
-export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3 } as const
+import { exitCodes, OperatorError } from '../../errors.ts'
 
 export interface OptionDefinition {
   readonly type: 'boolean' | 'string'

@@ -1,4 +1,5 @@
 import { momentText } from '../../lib/moment.ts'
+import { isOutputClosed } from '../../process/standard-output.ts'
 import { plainText } from '../../registry/grammar.ts'
 
 /** Thrown when whoever reads our output has heard enough (`| head`). Not an error: everything unwinds and ends. */
@@ -6,35 +7,15 @@ export class OutputClosed extends Error {
   override readonly name = 'OutputClosed'
 }
 
-let closed = false
-let watched = false
-
-/** Called before anything is printed. */
-export function watchOutput(): void {
-  if (watched) return
-  watched = true
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    closed = true
-  })
-  // Where nobody reads our complaints either, there is nothing left to do about them.
-  process.stderr.on('error', () => {})
-}
-
 /** Writes to stdout what the command was asked for. */
 export function print(text: string): void {
-  if (closed) throw new OutputClosed()
+  if (isOutputClosed()) throw new OutputClosed()
   process.stdout.write(text)
 }
 
 /** Writes to stderr what a person should know beside it. */
 export function note(text: string): void {
   process.stderr.write(`${text}\n`)
-}
-
-/** Whether the reader has gone. Only known after a turn of the loop. */
-export function isOutputClosed(): boolean {
-  return closed
 }
 
 /** One JSON document. What could disturb a terminal stands escaped in it. */

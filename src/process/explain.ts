@@ -1,19 +1,14 @@
-import { type DatabaseFault, databaseFault } from '../../database/faults.ts'
-import { OperatorError } from '../../errors.ts'
-import { exitCodes } from './command.ts'
-import { Interrupted } from './connect.ts'
-import { OutputClosed } from './output.ts'
+import { type DatabaseFault, databaseFault } from '../database/faults.ts'
+import { exitCodes, OperatorError } from '../errors.ts'
 
-/** How a command that threw ends. */
+/** How a process ends that could not do what it was asked to. */
 export interface Explanation {
-  /** Why, in one line where the reason is known; undefined for somebody who knows. */
-  readonly message: string | undefined
+  /** Why: in one line where the reason is known. */
+  readonly message: string
   readonly exitCode: number
 }
 
 export function explain(error: unknown): Explanation {
-  if (error instanceof OutputClosed) return { message: undefined, exitCode: exitCodes.ok }
-  if (error instanceof Interrupted) return { message: undefined, exitCode: error.exitCode }
   if (error instanceof OperatorError) return { message: error.message, exitCode: error.exitCode }
   const fault = databaseFault(error)
   if (fault !== undefined) return { message: describeFault(fault), exitCode: exitCodes.failed }
