@@ -1,7 +1,8 @@
 import { argon2Sync, createHash, randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type pg from 'pg'
-import { generateSecret, secretIdOf } from '../src/authentication/secret.ts'
+import { secretIdOf } from '../src/authentication/secret.ts'
+import { generateSecret } from '../src/authentication/secret-hash.ts'
 import type { Credentials } from './requests.ts'
 
 /**

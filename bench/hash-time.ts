@@ -1,4 +1,4 @@
-import { generateSecret, secretMatches } from '../src/authentication/secret.ts'
+import { generateSecret, secretMatches } from '../src/authentication/secret-hash.ts'
 import { median } from './statistics.ts'
 
 const hashesTimed = 10

@@ -1,4 +1,4 @@
-import type { NewSecret } from '../authentication/secret.ts'
+import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable, Statements } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { ResourceDefinition, StoredClient } from './definition.ts'

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { generateSecret, type NewSecret } from '../authentication/secret.ts'
+import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { OperatorError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { makePlan, type Plan } from './plan.ts'

@@ -3,7 +3,7 @@ import { OAuthError } from '../errors.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { limits } from '../limits.ts'
 import type { Attempt } from './failure-limit.ts'
-import { secretMatches } from './secret.ts'
+import { secretMatches } from './secret-hash.ts'
 
 /**
  * Checking secrets without paying argon2 each time, and without letting argon2 starve everything else.

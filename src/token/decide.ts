@@ -1,21 +1,11 @@
+import { judge } from '../authentication/authenticate.ts'
+import type { Proof } from '../authentication/method.ts'
 import type { RefusalReason } from '../errors.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import { onlyAudience, type View } from '../registry/registry.ts'
 import type { TokenRequest } from './request.ts'
-
-/** What a client could prove when it was asked to. */
-export interface Proof {
-  /** The id in the secret it presented. */
-  readonly secretId: string
-  /** The stored hash that the secret was checked against; undefined when there was none. */
-  readonly checkedHash: string | undefined
-  /** Whether it was right for that hash. */
-  readonly matched: boolean
-  /** Set when the check itself failed. */
-  readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
-}
 
 export interface Grant {
   readonly granted: true
@@ -33,8 +23,8 @@ export interface Denial {
 
 /**
  * The decision: a pure function of the request, what was proven, the registry at one version, the caller's
- * address and now (seconds). Made again, from the same proof, whenever the registry moves on before the
- * commit. A proof is worth something only for the hash it was made with: replacing a hash ends it here.
+ * address and now (seconds). It is made again, from the same proof, whenever the registry moves on before the
+ * commit.
  */
 export function decide(
   request: TokenRequest,
@@ -58,13 +48,8 @@ function judgeClient(
   if (client === undefined) return 'client_unknown'
   if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
   if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
-  if (client.secrets.size === 0) return 'client_has_no_secret'
-  if (proof.fault !== undefined) return proof.fault
-  const secret = client.secrets.get(proof.secretId)
-  if (secret === undefined || !proof.matched || proof.checkedHash !== secret.hash) return 'secret_wrong'
-  // Whatever the clock says: a replica whose clock is behind must not honour what was called back.
-  if (secret.revokedAt !== undefined) return 'secret_revoked'
-  if (secret.expiresAt !== undefined && secret.expiresAt <= now) return 'secret_expired'
+  const reason = judge(request.credentials, proof, client, now)
+  if (reason !== undefined) return reason
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
     return 'network_not_allowed'
   }

@@ -1,4 +1,5 @@
 import type { RefusalReason } from '../errors.ts'
+import { formDecoded, hasControlCharacter } from '../lib/form-encoding.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -107,26 +108,4 @@ function keepValue(form: Form, place: number, value: string): void {
   if (value === '') return
   form.values[place] ??= value
   if (place === CLIENT_ID && value !== form.values[CLIENT_ID]) form.otherClientId ??= value
-}
-
-// ── Form encoding (RFC 6749 Appendix B), in the body and in both halves of Basic ───────────────────────
-
-const escaped = /[%+]/
-
-/** Undefined where an escape is malformed, or the bytes it stands for are not UTF-8. */
-export function formDecoded(text: string): string | undefined {
-  if (!escaped.test(text)) return text
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
-  } catch {
-    return undefined
-  }
-}
-
-export function hasControlCharacter(text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) {
-    const code = text.charCodeAt(index)
-    if (code < 0x20 || code === 0x7f) return true
-  }
-  return false
 }

@@ -1,9 +1,5 @@
-import {
-  type AuthenticationEdges,
-  admitWellFormed,
-  authenticate,
-  type WellFormedCredentials,
-} from '../authentication/authenticate.ts'
+import { admit, authenticate } from '../authentication/authenticate.ts'
+import type { AdmittedCredentials, AuthenticationEdges, Proof } from '../authentication/method.ts'
 import type { SecretUses } from '../authentication/secret-use-store.ts'
 import { OAuthError } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
@@ -14,7 +10,7 @@ import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import type { Registry } from '../registry/registry.ts'
 import { accessTokenClaims } from './claims.ts'
-import { decide, type Grant, type Proof } from './decide.ts'
+import { decide, type Grant } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 
 /**
@@ -60,10 +56,10 @@ export async function issueToken(
   claimed: Claimed,
 ): Promise<IssuedToken> {
   let request: TokenRequest
-  let credentials: WellFormedCredentials
+  let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
-    credentials = await admitWellFormed(edges, request.credentials, origin.address)
+    credentials = await admit(edges, request.credentials, origin.address)
   } catch (error) {
     throw await recordRefusal(edges, origin, claimed, error)
   }
@@ -73,7 +69,7 @@ export async function issueToken(
 /** Decides again whenever the registry moved on before the commit; a bounded number of times. */
 async function decideAndCommit(
   edges: IssueEdges,
-  request: TokenRequest & { readonly credentials: WellFormedCredentials },
+  request: TokenRequest & { readonly credentials: AdmittedCredentials },
   origin: Origin,
   claimed: Claimed,
 ): Promise<IssuedToken> {
@@ -153,7 +149,7 @@ function prepare(
     outcome: 'issued',
     clientId: claims.client_id,
     authenticationMethod: claimed.authenticationMethod,
-    credentialId: proof.secretId,
+    credentialId: proof.credentialId,
     audience: claims.aud,
     scope,
     jti: claims.jti,
@@ -170,7 +166,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      edges.secretUses.note(proof.secretId, record.time)
+      edges.secretUses.note(proof.credentialId, record.time)
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }
@@ -219,7 +215,7 @@ function refusalRecord(
     reason: refusal.reason,
     clientId: claimed.clientId,
     authenticationMethod: claimed.authenticationMethod,
-    credentialId: proof?.secretId,
+    credentialId: proof?.credentialId,
     audience: claimed.target,
     scope: claimed.scope,
     address: origin.address,

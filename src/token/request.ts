@@ -7,7 +7,9 @@
  * which refusal wins is decided in one place, `parseTokenRequest`.
  */
 
+import { claimedMethod, parseCredentials } from '../authentication/authenticate.ts'
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
+import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { isAudience, isScopeToken } from '../registry/grammar.ts'
@@ -31,14 +33,8 @@ export interface RawTokenRequest {
   readonly body: Buffer
 }
 
-export interface ClientCredentials {
-  readonly method: 'client_secret_basic' | 'client_secret_post'
-  readonly clientId: string
-  readonly secret: string
-}
-
 export interface TokenRequest {
-  readonly credentials: ClientCredentials
+  readonly credentials: Credentials
   /** The resource asked for, as it was written: it is compared, never resolved. */
   readonly target: string | undefined
   /** Without repetition, in order of first appearance. */
@@ -64,7 +60,8 @@ export interface Claimed {
 export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): TokenRequest {
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
-  fillClaimed(claimed, form, authorization)
+  const presented = presentedCredentials(form, authorization)
+  fillClaimed(claimed, form, presented)
 
   const refusal = form.malformed ?? authorization?.refusal ?? form.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
@@ -74,7 +71,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   if (grantType !== 'client_credentials') throw new OAuthError('grant_type_unsupported')
 
   return {
-    credentials: chooseCredentials(form, authorization),
+    credentials: parseCredentials(presented),
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }
@@ -82,14 +79,28 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
 
 // ── What the request claims, and what it asks for ──────────────────────────────────────────────────────
 
-function fillClaimed(claimed: Claimed, form: Form, authorization: Authorization | undefined): void {
+function presentedCredentials(
+  { values }: Form,
+  authorization: Authorization | undefined,
+): PresentedCredentials {
+  return {
+    authorization,
+    clientId: values[CLIENT_ID],
+    clientSecret: values[CLIENT_SECRET],
+    clientAssertion: values[CLIENT_ASSERTION],
+    clientAssertionType: values[CLIENT_ASSERTION_TYPE],
+  }
+}
+
+function fillClaimed(claimed: Claimed, form: Form, presented: PresentedCredentials): void {
   const { values } = form
+  const { authorization } = presented
   const bodyClientId = values[CLIENT_ID]
   const clientId = authorization?.clientId ?? bodyClientId
   if (clientId !== undefined) claimed.clientId = withoutSecret(clientId)
   const otherClientId = bodyClientId === clientId ? form.otherClientId : bodyClientId
   if (otherClientId !== undefined) claimed.otherClientId = withoutSecret(otherClientId)
-  const method = claimedMethod(form, authorization)
+  const method = claimedMethod(presented)
   if (method !== undefined) claimed.authenticationMethod = method
   const target = values[RESOURCE] ?? values[AUDIENCE]
   if (target !== undefined) claimed.target = withoutSecret(target)
@@ -117,39 +128,6 @@ export function withoutSecret(value: string): string {
   if (value.length < secretTextCharactersMin) return value
   const at = value.search(secretParameter)
   return (at === -1 ? value : value.slice(0, at)).replace(wholeSecret, 'mm_$1…')
-}
-
-/** Never the scheme as it was sent: someone who forgets the word Basic sends a secret in its place. */
-function claimedMethod(form: Form, authorization: Authorization | undefined): string | undefined {
-  if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
-  if (form.values[CLIENT_SECRET] !== undefined) return 'client_secret_post'
-  return hasAssertion(form) ? 'client_assertion' : undefined
-}
-
-function hasAssertion(form: Form): boolean {
-  return form.values[CLIENT_ASSERTION] !== undefined || form.values[CLIENT_ASSERTION_TYPE] !== undefined
-}
-
-/** Exactly one method, and nobody named beside the one who authenticates (RFC 6749 §2.3). */
-function chooseCredentials(form: Form, authorization: Authorization | undefined): ClientCredentials {
-  const clientId = form.values[CLIENT_ID]
-  const secret = form.values[CLIENT_SECRET]
-  const methods =
-    (authorization === undefined ? 0 : 1) + (secret === undefined ? 0 : 1) + (hasAssertion(form) ? 1 : 0)
-  if (methods > 1) throw new OAuthError('authentication_methods_multiple')
-
-  if (authorization?.clientId !== undefined && authorization.secret !== undefined) {
-    // The same identifier in the body is a hint, not a second method (RFC 7521 §4.2).
-    if (clientId !== undefined && clientId !== authorization.clientId) {
-      throw new OAuthError('client_id_mismatch')
-    }
-    return { method: 'client_secret_basic', clientId: authorization.clientId, secret: authorization.secret }
-  }
-  if (authorization !== undefined || hasAssertion(form)) {
-    throw new OAuthError('authentication_method_unsupported')
-  }
-  if (clientId === undefined || secret === undefined) throw new OAuthError('authentication_missing')
-  return { method: 'client_secret_post', clientId, secret }
 }
 
 /** `audience` is a synonym that many clients send instead; it may stand beside `resource` if both agree. */

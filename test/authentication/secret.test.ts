@@ -3,14 +3,13 @@ import { createHash } from 'node:crypto'
 import argon2 from 'argon2'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { secretIdOf, UnusableHash } from '../../src/authentication/secret.ts'
 import {
   generateSecret,
   hashOfNothing,
   type NewSecret,
-  secretIdOf,
   secretMatches,
-  UnusableHash,
-} from '../../src/authentication/secret.ts'
+} from '../../src/authentication/secret-hash.ts'
 
 const form = /^mm_[0-9A-Za-z]{57}$/
 const characters = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'

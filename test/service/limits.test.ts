@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret.ts'
+import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { limits } from '../../src/limits.ts'
 import {
   basic,

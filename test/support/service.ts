@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
-import { generateSecret } from '../../src/authentication/secret.ts'
+import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import type { ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'

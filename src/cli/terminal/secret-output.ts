@@ -1,4 +1,4 @@
-import type { NewSecret } from '../../authentication/secret.ts'
+import type { NewSecret } from '../../authentication/secret-hash.ts'
 import { OperatorError } from '../../errors.ts'
 import { ReservedFile } from '../../lib/private-file.ts'
 import { OutputClosed, print } from './output.ts'
