@@ -29,7 +29,7 @@ const absentPrismaError = /^(?:P1001|P1002|P1008|P1017|P2024|P2037)$/
 
 /** What the driver says without a code. */
 const absentMessage =
-  /connection terminated|connection error and is not queryable|timeout exceeded when trying to connect|client was closed and is not queryable|connection is closed|query read timeout/i
+  /connection terminated|timeout expired|connection error and is not queryable|timeout exceeded when trying to connect|client was closed and is not queryable|connection is closed|query read timeout/i
 
 /** @returns undefined when the error is about something else. */
 export function databaseFault(error: unknown): DatabaseFault | undefined {
@@ -44,6 +44,13 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
 /** Whether the database is away, and may be back soon. */
 export function isDatabaseAway(error: unknown): boolean {
   return databaseFault(error)?.isAbsence ?? false
+}
+
+/** The code that an error carries: a SQLSTATE, or the system's name; empty where there is none. */
+export function errorCode(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return errorCode(error.errors[0])
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
 }
 
 function judge({ code, message }: Layer): DatabaseFault | undefined {

@@ -1,5 +1,6 @@
 import { hostname, userInfo } from 'node:os'
-import { type Database, errorCode, type Queryable } from '../database/open.ts'
+import { errorCode } from '../database/faults.ts'
+import type { Database, Queryable } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { release } from '../release.ts'

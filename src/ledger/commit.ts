@@ -1,5 +1,6 @@
 import { PreparedCall } from '../database/call.ts'
-import { type Connection, errorCode, type Pool } from '../database/open.ts'
+import { errorCode } from '../database/faults.ts'
+import type { Connection, Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'

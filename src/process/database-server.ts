@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
+import { checkConnection, describeUrl } from '../database/check.ts'
 import { openEmbedded } from '../database/embedded.ts'
 import { migrationStateOf } from '../database/migrate.ts'
-import { checkConnection, describeUrl } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 
 /** The database server that the configuration means, up and answering. */
