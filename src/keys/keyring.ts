@@ -3,8 +3,8 @@ import type { Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
-import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
+import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './state.ts'
 import { type KeyDescription, type LoadedKey, listKeys, loadKeys } from './store.ts'
 
 /** A key ready to sign. */

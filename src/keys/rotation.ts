@@ -6,19 +6,16 @@ import type { OutcomeOf } from '../ledger/record.ts'
 import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
 import {
-  type KeyMoments,
-  latestKey,
   leadSeconds,
   nextPublicationAt,
   planEarly,
   planKey,
   planTakeover,
-  type ScheduleSettings,
   type Takeover,
-  waitingKey,
 } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
+import { type KeyMoments, latestKey, type ScheduleSettings, waitingKey } from './state.ts'
 import { createKey, databaseNow, type KeyDescription, listKeys, updateMoments } from './store.ts'
 import { lastFetchAt } from './verifier-store.ts'
 

@@ -3,7 +3,7 @@ import { entityTag, noneMatchHolds } from '../http/etag.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import type { Keyring, PublishedKeys } from './keyring.ts'
-import type { ScheduleSettings } from './schedule.ts'
+import type { ScheduleSettings } from './state.ts'
 import type { Verifiers } from './verifier-store.ts'
 
 export interface KeysRouteOptions {

@@ -1,40 +1,17 @@
 import { limits } from '../limits.ts'
+import {
+  type KeyMoments,
+  maySign,
+  type ScheduleSettings,
+  signingKeyAt,
+  signsAtMostUntil,
+  waitingKey,
+} from './state.ts'
 
 /**
- * The life of a signing key, as a pure function of its moments and now. Nothing is flagged, nothing runs at
- * midnight: whoever knows the moments and the time knows the state, on every replica alike.
- *
- *     0                    L/3                              5L/6          L
- *     ├─ published ─────────┼─ signing ──────────────────────┼─ retiring ─┤ removed
- *                           ╰ of the one before: 5L/6        ╰ the next signs
- *
- * A key is published long before it first signs, so that every verifier's cache has seen it; it stays
- * published after it last signed, so that every token of it can be verified until it expires. The next key is
- * published when this one is half way (L/2).
- *
- * All times in seconds since 1970, all durations in seconds.
+ * When keys are created, published and used: pure functions of the keys that there are (state.ts), the settings and
+ * now. All times in seconds since 1970, all durations in seconds.
  */
-export interface KeyMoments {
-  readonly publishedAt: number
-  readonly signsFrom: number
-  /** When the next one is meant to take over. If there is none, this one goes on for as long as it may. */
-  readonly signsUntil: number
-  readonly publishedUntil: number
-  readonly revokedAt: number | undefined
-}
-
-export interface ScheduleSettings {
-  /** L: from a key's publication to its removal. */
-  readonly keyLifetimeSeconds: number
-  /** T: the longest that any token may live. */
-  readonly tokenLifetimeSecondsMax: number
-  /** M: the longest that a cache may keep the JWK Set. */
-  readonly jwksMaxAgeSeconds: number
-  /** C: the longest that a verifier waits between two fetches although it met an unknown key. */
-  readonly verifierCooldownSeconds: number
-  /** S: how far clocks of replicas, verifiers and the database may be apart. */
-  readonly clockSkewSeconds: number
-}
 
 /**
  * Seconds until a new key stands in every replica's set: each looks at the registry every second, a read may
@@ -94,44 +71,6 @@ export function scheduleProblem(settings: ScheduleSettings): string | undefined 
 }
 
 /**
- * Whether a key has ended for good, whatever clock of those that are allowed is asked: nothing will ever be
- * signed with it again.
- */
-export function isOver(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
-  return key.revokedAt !== undefined || now >= key.publishedUntil + settings.clockSkewSeconds
-}
-
-export type KeyState = 'waiting' | 'published' | 'signing' | 'retiring' | 'removed' | 'revoked'
-
-export function keyState(key: KeyMoments, now: number): KeyState {
-  // Whatever the clock says: one that is behind must not go on with a key that was called back.
-  if (key.revokedAt !== undefined) return 'revoked'
-  if (now < key.publishedAt) return 'waiting'
-  if (now >= key.publishedUntil) return 'removed'
-  if (now < key.signsFrom) return 'published'
-  return now < key.signsUntil ? 'signing' : 'retiring'
-}
-
-/** From the moment it is known: a replica whose clock is behind must not hide what another one made. */
-export function isPublished(key: KeyMoments, now: number): boolean {
-  const state = keyState(key, now)
-  return state !== 'removed' && state !== 'revoked'
-}
-
-/**
- * Whether a key may sign: its time has come, it is not revoked, and even the longest token would expire, on
- * the slowest clock, while the key is still published.
- */
-export function maySign(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
-  return isPublished(key, now) && now >= key.signsFrom && now <= signsAtMostUntil(key, settings)
-}
-
-/** The last second in which a token may still be signed. */
-function signsAtMostUntil(key: KeyMoments, settings: ScheduleSettings): number {
-  return key.publishedUntil - settings.tokenLifetimeSecondsMax - settings.clockSkewSeconds
-}
-
-/**
  * The last second up to which one key or another may sign without a gap; undefined when none may at `from`.
  * @param from seconds since 1970.
  */
@@ -155,41 +94,12 @@ function turnEndsAt(key: KeyMoments, settings: ScheduleSettings): number {
 }
 
 /**
- * The key that signs: of those that may, the latest generation. So a key whose successor is late goes on
- * past its `signsUntil`, until its last token would outlive it; then nothing signs, which is the safe end.
- */
-export function signingKeyAt<Key extends KeyMoments & { readonly generation: number }>(
-  keys: readonly Key[],
-  settings: ScheduleSettings,
-  now: number,
-): Key | undefined {
-  let latest: Key | undefined
-  for (const key of keys) {
-    if (maySign(key, settings, now) && (latest === undefined || key.generation > latest.generation))
-      latest = key
-  }
-  return latest
-}
-
-/**
  * When the key after this one is to be published: so that every replica has shown it for L/3 when this one's
  * turn ends, even if nobody looked at once; but not before this one signs.
  */
 export function nextPublicationAt(latest: KeyMoments, settings: ScheduleSettings): number {
   const ahead = Math.floor(settings.keyLifetimeSeconds / 3) + spreadSeconds + checkSeconds(settings)
   return Math.max(latest.signsFrom, turnEndsAt(latest, settings) - ahead)
-}
-
-/** The key that the next one follows: the latest generation that was not called back. */
-export function latestKey<Key extends KeyMoments & { readonly generation: number }>(
-  keys: readonly Key[],
-): Key | undefined {
-  let latest: Key | undefined
-  for (const key of keys) {
-    if (key.revokedAt === undefined && (latest === undefined || key.generation > latest.generation))
-      latest = key
-  }
-  return latest
 }
 
 /**
@@ -231,11 +141,6 @@ export function planEarly(
   const publishedAt = waiting?.publishedAt ?? now
   const earliest = Math.max(publishedAt + (at === 'lead' ? leadSeconds(settings) : 0), now)
   return momentsSoon(publishedAt, Math.min(earliest, waiting?.signsFrom ?? earliest), settings, now)
-}
-
-/** Published, or about to be, and not signing yet. */
-export function waitingKey<Key extends KeyMoments>(keys: readonly Key[], now: number): Key | undefined {
-  return keys.find((key) => key.revokedAt === undefined && key.signsFrom > now)
 }
 
 export interface Takeover<Key extends KeyMoments> {

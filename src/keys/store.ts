@@ -4,9 +4,9 @@ import type { Queryable, Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
 import { algorithms } from './algorithms.ts'
-import type { KeyMoments } from './schedule.ts'
 import { type KeyEncryptionKey, seal, unseal } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
+import type { KeyMoments } from './state.ts'
 
 /** What is known of a signing key without its private part. Times in seconds since 1970. */
 export interface KeyDescription extends KeyMoments {

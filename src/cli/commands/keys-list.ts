@@ -1,18 +1,12 @@
-import {
-  checkSeconds,
-  isOver,
-  latestKey,
-  maySign,
-  nextPublicationAt,
-  type ScheduleSettings,
-} from '../../keys/schedule.ts'
+import { checkSeconds, nextPublicationAt } from '../../keys/schedule.ts'
+import { isOver, latestKey, type ScheduleSettings, stateAmong, turnEndAmong } from '../../keys/state.ts'
 import { type KeyDescription, listKeys } from '../../keys/store.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
-import { drawTimeline, stateAmong } from '../terminal/timeline.ts'
+import { drawTimeline } from '../terminal/timeline.ts'
 
 /** Columns of a timeline that goes to a file or a pipe. */
 const plainWidth = 100
@@ -79,31 +73,8 @@ function shownKey(
   return {
     ...key,
     state: stateAmong(key, keys, schedule, now, now),
-    turnEndsAt: turnEnd(key, keys, schedule),
+    turnEndsAt: turnEndAmong(key, keys, schedule),
   }
-}
-
-/** Undefined for a key that was called back before its turn. */
-function turnEnd(
-  key: KeyDescription,
-  keys: readonly KeyDescription[],
-  schedule: ScheduleSettings,
-): number | undefined {
-  const { revokedAt } = key
-  if (revokedAt !== undefined && revokedAt <= key.signsFrom) return undefined
-  const turns = keys
-    .filter((next) => next.algorithm === key.algorithm && next.generation > key.generation)
-    // One that was called back had its turn before that, or none. One that takes over at once signs from a little
-    // earlier, for the sake of clocks that are behind; until it was made, this one signed.
-    .filter((next) => next.revokedAt === undefined || next.signsFrom < next.revokedAt)
-    .filter((next) => revokedAt === undefined || next.signsFrom < revokedAt - schedule.clockSkewSeconds)
-    .map(({ signsFrom }) => signsFrom)
-  const nextTurn = Math.min(...turns)
-  // A key whose successor is late goes on.
-  const planned = maySign({ ...key, revokedAt: undefined }, schedule, nextTurn - 1)
-    ? nextTurn
-    : key.signsUntil
-  return Math.min(planned, nextTurn, revokedAt ?? Number.POSITIVE_INFINITY)
 }
 
 function keyFields(key: ShownKey): Record<string, unknown> {

@@ -1,6 +1,7 @@
 import type { Queryable } from '../../database/open.ts'
 import { revokeKey } from '../../keys/rotation.ts'
-import { leadSeconds, type ScheduleSettings, signingKeyAt } from '../../keys/schedule.ts'
+import { leadSeconds } from '../../keys/schedule.ts'
+import { type ScheduleSettings, signingKeyAt } from '../../keys/state.ts'
 import { listKeys } from '../../keys/store.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
