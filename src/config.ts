@@ -7,12 +7,15 @@ import { scheduleProblem } from './keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import type { ScheduleSettings } from './keys/state.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
+import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
 
 /**
  * The only reader of the environment. Every variable is declared here with its meaning, default and
  * bounds; .env.example shows the same list, and a test keeps the two equal. A value that makes no sense
  * stops the start with one line that names the variable.
+ *
+ * Long because it is the one list of all settings, with what each must be.
  */
 export interface Config {
   readonly host: string
@@ -42,34 +45,6 @@ export interface Config {
 }
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
-
-/** What a variable's text means; undefined when it is none that this setting can have. */
-type Parse<Value> = (text: string) => Value | undefined
-
-const textLike =
-  (isRight: (text: string) => boolean): Parse<string> =>
-  (text) =>
-    isRight(text) ? text : undefined
-
-const matching = (form: RegExp): Parse<string> => textLike((text) => form.test(text))
-
-const wholeNumber =
-  (least: number, most: number): Parse<number> =>
-  (text) =>
-    /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined
-
-const oneOf =
-  <Choice extends string>(choices: readonly Choice[]): Parse<Choice> =>
-  (text) =>
-    choices.find((choice) => choice === text)
-
-/** Separated by commas, spaces around them not counting; all of them must be right. */
-const listOf =
-  <Element extends string>(isRight: (part: string) => part is Element): Parse<readonly Element[]> =>
-  (text) => {
-    const parts = text.split(',').map((part) => part.trim())
-    return parts.every(isRight) ? [...new Set(parts)] : undefined
-  }
 
 const keyForm = /^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/
 const keyBytes: Parse<Buffer> = (text) =>

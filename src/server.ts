@@ -155,6 +155,7 @@ async function openRegistryAndKeys(
   })
   const registry = new Registry({
     pool: database.readPool,
+    monotonicMilliseconds: clock.monotonicMilliseconds,
     clientsMax: registryClientsMax,
     onKeysChanged: () => keyring.load(),
     onDatabaseTime: clockGuard.check,

@@ -1,5 +1,3 @@
-// biome-ignore-all lint/style/noRestrictedGlobals: calendar arithmetic on given moments; no clock is read here.
-
 /** Moments as people write and read them: RFC 3339. Inside, a moment is seconds since 1970. */
 
 const form = /^(\d{4})-(\d\d)-(\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i

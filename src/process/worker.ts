@@ -3,7 +3,7 @@ import { readConfig } from '../config.ts'
 import { openDatabaseServer } from './database-server.ts'
 import { explain } from './explain.ts'
 import { groupSignals, Lifetime } from './lifetime.ts'
-import { createServiceLog, serveAlone } from './service.ts'
+import { createServiceLog, serveAlone } from './run-service.ts'
 import { watchOutput } from './standard-output.ts'
 import { endMessage, type WorkerMessage } from './workers.ts'
 

@@ -22,6 +22,7 @@ export interface View {
 
 export interface RegistryOptions {
   readonly pool: Pool
+  readonly monotonicMilliseconds: () => number
   /** Clients held in memory at most. */
   readonly clientsMax: number
   /** Awaited before the version moves on, when a signing key changed. */
@@ -181,16 +182,19 @@ export class Registry {
   async catchUp(): Promise<void> {
     // Twice: a look that was under way when the process was stopped saw what was true before.
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      if (performance.now() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
+      if (this.#options.monotonicMilliseconds() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
       await this.refresh().catch(() => {})
     }
   }
 
   async #look(sinceVersion: number): Promise<LoadedChanges> {
-    const startedAt = performance.now()
+    const startedAt = this.#options.monotonicMilliseconds()
     try {
       const loaded = await loadChanges(this.#options.pool, sinceVersion)
-      this.#options.onDatabaseTime(loaded.databaseSeconds, (performance.now() - startedAt) / 1_000)
+      this.#options.onDatabaseTime(
+        loaded.databaseSeconds,
+        (this.#options.monotonicMilliseconds() - startedAt) / 1_000,
+      )
       return loaded
     } finally {
       this.#lookedAt = startedAt

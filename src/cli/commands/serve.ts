@@ -1,7 +1,7 @@
 import { readConfig } from '../../config.ts'
 import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
-import { createServiceLog, runService } from '../../process/service.ts'
+import { createServiceLog, runService } from '../../process/run-service.ts'
 import { release } from '../../release.ts'
 import { defineCommand } from '../terminal/command.ts'
 

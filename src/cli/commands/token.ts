@@ -5,7 +5,7 @@ import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
 import { readConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { didYouMean } from '../../lib/suggest.ts'
-import { baseUrlOf } from '../../process/service.ts'
+import { baseUrlOf } from '../../process/run-service.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
 
