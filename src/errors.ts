@@ -155,6 +155,8 @@ export type RefusalReason = keyof typeof refusals
 export interface OAuthErrorOptions {
   /** Seconds for the Retry-After header; without it 503 and 429 say one second. */
   readonly retryAfterSeconds?: number
+  /** The id of the credential that was presented, for the record only. */
+  readonly credentialId?: string
   /** What happened, for the log only. */
   readonly cause?: unknown
 }
@@ -167,6 +169,7 @@ export class OAuthError extends Error {
   readonly status: number
   readonly description: string
   readonly retryAfterSeconds: number | undefined
+  readonly credentialId: string | undefined
 
   constructor(reason: RefusalReason, options: OAuthErrorOptions = {}) {
     super(reason, options.cause === undefined ? undefined : { cause: options.cause })
@@ -175,6 +178,7 @@ export class OAuthError extends Error {
     this.error = definition.error
     this.status = definition.status
     this.description = definition.description
+    this.credentialId = options.credentialId
     this.retryAfterSeconds =
       options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
   }

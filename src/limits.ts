@@ -56,14 +56,17 @@ export const limits = {
 
   // ── Authentication ───────────────────────────────────────────────────────────────────────────────
   /**
-   * Verifications that may wait for argon2, of those who name a secret of theirs. At 26 ms each and one at a time
+   * Secrets that may wait for argon2: those that are registered and have no tag yet. At 26 ms each and one at a time
    * the last of them waits a second.
    */
   argon2QueueMax: 40,
-  /** Guesses that may wait: a second's worth as well. */
-  guessQueueMax: 10,
-  /** The share of one core that guesses get, in all workers together. */
-  guessCoreShare: 0.25,
+  /**
+   * Milliseconds that a secret whose id is not in memory waits for others, to share one read of the registry. All of
+   * them are answered together, so the time of one says nothing about what is registered.
+   */
+  lookUpMilliseconds: 2,
+  /** Secret ids in one such read. It takes about 2 ms. */
+  lookUpsPerReadMax: 500,
   /** Seconds a verified secret is remembered. The registry's version makes it forget sooner. */
   verifiedSecretSeconds: 900,
   /** Remembered secrets; about 200 bytes each. */
@@ -96,8 +99,8 @@ export const limits = {
   registryLookOldMilliseconds: 2_000,
   /** Clients fetched by one query when many are missing at once. */
   registryClientsPerLoadMax: 500,
-  /** Client identifiers remembered as unknown; a guess of names must not cost a query each. */
-  registryUnknownClientsMax: 10_000,
+  /** Client identifiers remembered as gone. A client vanishes between two reads only if its row is deleted by hand. */
+  registryUnknownClientsMax: 1_000,
   /** Resources held in memory. */
   registryResourcesMax: 10_000,
   /** Changes applied one by one; past it the whole working set is dropped and read again on demand. */

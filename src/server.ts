@@ -2,7 +2,8 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
-import { hashOfNothing } from './authentication/secret-hash.ts'
+import { openSecretTagWriter } from './authentication/secret-tag-store.ts'
+import { SecretTags } from './authentication/secret-tags.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
 import type { Config } from './config.ts'
@@ -12,6 +13,7 @@ import { OperatorError } from './errors.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
 import { clockDisagrees, type RotationContext } from './keys/rotation.ts'
+import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
 import { openLedger } from './ledger/ledger.ts'
@@ -58,16 +60,19 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   })
   try {
     const keys = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, keyring, upkeep } = keys
-    const ledger = await openLedger({ database, clock, release, ...faults })
+    const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = keys
+    const ledger = await openLedger({
+      database,
+      clock,
+      release,
+      versionNow: () => registry.versionNow(),
+      ...faults,
+    })
     const secretUses = openSecretUses(database.statements, onFault)
     const verifiers = openVerifiers(database.statements, onFault)
     const verification = new Verification({
       parallelMax: config.argon2ParallelMax,
-      workers: config.workers,
       now: clock.nowSeconds,
-      monotonicMilliseconds: clock.monotonicMilliseconds,
-      wait: (milliseconds, then) => setTimeout(then, milliseconds).unref(),
     })
     let closing = false
     const app = await buildApp(config, {
@@ -84,8 +89,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       failureLimit: new FailureLimit({
         perClientMax: config.failuresPerClientMax,
         perAddressMax: config.failuresPerAddressMax,
+        monotonicMilliseconds: clock.monotonicMilliseconds,
       }),
-      hashOfNothing: hashOfNothing(),
+      secretTags,
       randomId: randomUUID,
       random: () => randomInt(2 ** 32) / 2 ** 32,
       requestId: requestIds(),
@@ -116,6 +122,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await registry.close()
         await ledger.close()
         await secretUses.close()
+        await tagWriter.close()
         await verifiers.close()
         await database.close()
       },
@@ -143,6 +150,13 @@ async function openRegistryAndKeys(
     now: clock.nowSeconds,
     onUnopened: (error) => keyUnopened(log, error),
   })
+  const tagWriter = openSecretTagWriter(database.statements, onFault)
+  const secretTags = new SecretTags({
+    keyEncryptionKeys,
+    sealingKeyId: () => newestSealedWith(keyring.keys),
+    keep: tagWriter.note,
+    onFault,
+  })
   const rotation: RotationContext = { database, clock, schedule, keyEncryptionKeys }
   let clockOffSeconds = 0
   const clockGuard = createClockGuard({
@@ -157,7 +171,12 @@ async function openRegistryAndKeys(
     pool: database.readPool,
     monotonicMilliseconds: clock.monotonicMilliseconds,
     clientsMax: registryClientsMax,
-    onKeysChanged: () => keyring.load(),
+    wait: (milliseconds, then) => setTimeout(then, milliseconds),
+    async onKeysChanged() {
+      await keyring.load()
+      // The keys may be sealed with another key-encryption key now. Nobody waits for it.
+      void secretTags.follow()
+    },
     onDatabaseTime: clockGuard.check,
     onFault,
     onRecovered,
@@ -172,7 +191,8 @@ async function openRegistryAndKeys(
     const events = keyUpkeepEvents(log)
     const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
-    return { clockGuard, registry, keyring, upkeep }
+    await secretTags.load()
+    return { clockGuard, registry, keyring, upkeep, secretTags, tagWriter }
   } catch (error) {
     await registry.close()
     throw error

@@ -1,6 +1,5 @@
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { limits } from '../../src/limits.ts'
 import { registerClients, wrongSecret } from '../clients.ts'
 import { medianHashMilliseconds } from '../hash-time.ts'
 import { findPeak, takeTurns, warmUp, warmUpAt } from '../measure.ts'
@@ -117,8 +116,7 @@ function floodsAt(gateRate: number, clients: readonly Credentials[]) {
       requests: guesses,
       ratePerSecond: gateRate * 10,
       slowConnections: 0,
-      // A hundred hashes at the rate that guesses get.
-      leadSeconds: 1 + 100 / (gateRate * limits.guessCoreShare),
+      leadSeconds: 1 + 100 / (gateRate * 10),
     },
   }
 }

@@ -53,10 +53,10 @@ export function claimedMethod(presented: PresentedCredentials): string | undefin
 
 /** @see AuthenticationMethod.admit */
 export function admit(
-  edges: Pick<AuthenticationEdges, 'failureLimit'>,
+  edges: AuthenticationEdges,
   credentials: Credentials,
   address: string,
-): Promise<AdmittedCredentials> {
+): AdmittedCredentials | Promise<AdmittedCredentials> {
   return methods[credentials.method].admit(edges, credentials, address)
 }
 
@@ -67,7 +67,7 @@ export function authenticate(
   client: RegisteredClient | undefined,
   address: string,
   earlier?: Proof,
-): Promise<Proof> {
+): Proof | Promise<Proof> {
   return methods[credentials.method].prove(edges, credentials, client, address, earlier)
 }
 

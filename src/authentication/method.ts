@@ -1,7 +1,10 @@
 import type { RefusalReason } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { RegisteredClient } from '../registry/client.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
 import type { FailureLimit } from './failure-limit.ts'
+import type { SecretTags } from './secret-tags.ts'
 import type { Verification } from './verification.ts'
 
 /** What a request brings to say who sends it, before anything of it is believed. */
@@ -41,10 +44,11 @@ export interface Proof {
 }
 
 export interface AuthenticationEdges {
+  readonly registry: Pick<Registry, 'knows' | 'lookUp'>
   readonly verification: Verification
+  readonly secretTags: SecretTags
   readonly failureLimit: FailureLimit
-  /** What a guess is checked against when there is nothing to check it against. */
-  readonly hashOfNothing: string
+  readonly clock: Pick<Clock, 'nowSeconds'>
 }
 
 /** How the credentials of one method are read. Pure. */
@@ -61,15 +65,15 @@ export interface CredentialsReader {
  */
 export interface AuthenticationMethod extends CredentialsReader {
   /**
-   * Refuses what cannot be right, before the client is looked up: the time this takes depends on the credentials
-   * alone, and not on which clients exist.
+   * Refuses what cannot be right: credentials that are malformed, or that nobody has by what the database says now.
+   * The time this takes says nothing about which clients exist.
    * @throws OAuthError when they cannot be right, or when there were too many failures.
    */
   admit(
-    edges: Pick<AuthenticationEdges, 'failureLimit'>,
+    edges: AuthenticationEdges,
     credentials: Credentials,
     address: string,
-  ): Promise<AdmittedCredentials>
+  ): AdmittedCredentials | Promise<AdmittedCredentials>
   /**
    * Finds out what the client can prove. It does not say whether that is enough: `judge` does.
    * @param earlier a proof from before the registry changed. It is kept if it is about the same stored hash.
@@ -81,7 +85,7 @@ export interface AuthenticationMethod extends CredentialsReader {
     client: RegisteredClient | undefined,
     address: string,
     earlier?: Proof,
-  ): Promise<Proof>
+  ): Proof | Promise<Proof>
   /** Why the proof is not enough for this client now; undefined when it is. `now` in seconds since 1970. */
   judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined
 }

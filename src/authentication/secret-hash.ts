@@ -20,16 +20,6 @@ export async function generateSecret(random: (size: number) => Buffer = randomBy
   return { secretId, secret, hint: hintOf(secretId), hash: await argon2.hash(secret, argon2Options) }
 }
 
-/**
- * A hash that no secret has, of the usual cost: what a guess is checked against when there is nothing to
- * check it against, so that the time taken does not tell which clients and secrets exist.
- */
-export function hashOfNothing(random: (size: number) => Buffer = randomBytes): string {
-  const unpadded = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '')
-  const { memoryCost, timeCost, parallelism } = argon2Options
-  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${unpadded(random(16))}$${unpadded(random(32))}`
-}
-
 /** Costs that a stored hash may ask for. A row edited by hand must not make the service allocate gigabytes. */
 const costsMax: Readonly<Record<string, number>> = { m: 262_144, t: 16, p: 8 }
 const hashForm =

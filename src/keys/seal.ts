@@ -29,6 +29,15 @@ export function keyEncryptionKey(bytes: Buffer, source = 'the key-encryption key
   }
 }
 
+/** The key-encryption key that seals the newest signing key; undefined when there is none. */
+export function newestSealedWith(
+  keys: readonly { readonly publishedAt: number; readonly keyEncryptionKeyId: string }[],
+): string | undefined {
+  let newest = keys[0]
+  for (const key of keys) if (newest !== undefined && key.publishedAt > newest.publishedAt) newest = key
+  return newest?.keyEncryptionKeyId
+}
+
 export function seal(key: KeyEncryptionKey, plain: Buffer, context: string): Buffer {
   const nonce = randomBytes(nonceLength)
   const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce)

@@ -31,10 +31,14 @@ export interface LedgerOptions {
   readonly database: Database
   readonly clock: Clock
   readonly release: string
+  /** The version that the registry is at, read after it was asked. */
+  readonly versionNow: () => Promise<number>
   readonly onFault: (error: unknown) => void
   /** Told when a record was written after a fault. */
   readonly onRecovered: () => void
 }
+
+const committed: CommitOutcome = { committed: true }
 
 /** Milliseconds after which counted refusals become records. */
 const countedRefusalsMilliseconds = 1_000
@@ -79,6 +83,12 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     )
   }
 
+  /** For refusals that get no record of their own: they do not stand in line with those who wait for a token. */
+  async function isCurrent(version: number): Promise<CommitOutcome> {
+    const current = await options.versionNow()
+    return current === version ? committed : { committed: false, version: current }
+  }
+
   const timer = setInterval(() => void writeCounted(), countedRefusalsMilliseconds).unref()
   await commit(undefined, serviceRecord(clock, 'started', options.release))
 
@@ -86,7 +96,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     commit,
     async refuse(record, version) {
       if (budget.spend(Math.floor(clock.monotonicMilliseconds() / 1000))) return await commit(version, record)
-      const outcome = version === undefined ? { committed: true as const } : await commit(version, undefined)
+      const outcome = version === undefined ? committed : await isCurrent(version)
       if (outcome.committed) budget.count(record)
       return outcome
     },

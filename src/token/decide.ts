@@ -3,7 +3,7 @@ import type { Proof } from '../authentication/method.ts'
 import type { RefusalReason } from '../errors.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
-import type { RegisteredClient } from '../registry/client.ts'
+import { clientRefusal, type RegisteredClient } from '../registry/client.ts'
 import { onlyAudience, type View } from '../registry/registry.ts'
 import type { TokenRequest } from './request.ts'
 
@@ -45,9 +45,8 @@ function judgeClient(
   address: string,
   now: number,
 ): RefusalReason | undefined {
-  if (client === undefined) return 'client_unknown'
-  if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
-  if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
+  const refusal = clientRefusal(client, now)
+  if (client === undefined || refusal !== undefined) return refusal
   const reason = judge(request.credentials, proof, client, now)
   if (reason !== undefined) return reason
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {

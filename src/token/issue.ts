@@ -1,14 +1,14 @@
 import { admit, authenticate } from '../authentication/authenticate.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof } from '../authentication/method.ts'
 import type { SecretUses } from '../authentication/secret-use-store.ts'
-import { OAuthError } from '../errors.ts'
+import { OAuthError, type RefusalReason } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import { tokenId } from '../ledger/token-id.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
-import type { Registry } from '../registry/registry.ts'
+import type { Registry, View } from '../registry/registry.ts'
 import { accessTokenClaims } from './claims.ts'
 import { decide, type Grant } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
@@ -59,7 +59,9 @@ export async function issueToken(
   let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
-    credentials = await admit(edges, request.credentials, origin.address)
+    // Most are known already, and wait for nothing.
+    const admitted = admit(edges, request.credentials, origin.address)
+    credentials = admitted instanceof Promise ? await admitted : admitted
   } catch (error) {
     throw await recordRefusal(edges, origin, claimed, error)
   }
@@ -79,10 +81,10 @@ async function decideAndCommit(
   let refusal: OAuthError | undefined
   try {
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
-      const view = await registry.view(credentials.clientId, target)
-      const proven = await authenticate(edges, credentials, view.client, origin.address, proof).catch(
-        asVerdict,
-      )
+      const { clientId } = credentials
+      const view = registry.viewNow(clientId, target) ?? (await registry.view(clientId, target))
+      const proving = proveOrRefuse(edges, credentials, view, origin, proof)
+      const proven = proving instanceof Promise ? await proving : proving
       if (proven instanceof OAuthError) {
         refusal = proven
       } else {
@@ -110,11 +112,32 @@ async function decideAndCommit(
 }
 
 /**
- * That there was no room to check a secret is a verdict on the view as well: by a newer one it may be no guess but the
- * secret that its client was given a moment ago, and there is more room for those.
+ * What could be proven, or a refusal that holds for this view alone: by a newer one the same secret may be one that its
+ * client was given a moment ago.
  */
+function proveOrRefuse(
+  edges: IssueEdges,
+  credentials: AdmittedCredentials,
+  view: View,
+  origin: Origin,
+  earlier: Proof | undefined,
+): Proof | OAuthError | Promise<Proof | OAuthError> {
+  try {
+    const proof = authenticate(edges, credentials, view.client, origin.address, earlier)
+    return proof instanceof Promise ? proof.catch(asVerdict) : proof
+  } catch (error) {
+    return asVerdict(error)
+  }
+}
+
+const verdicts: ReadonlySet<RefusalReason> = new Set([
+  'verification_queue_full',
+  'failures_of_client',
+  'failures_of_address',
+])
+
 function asVerdict(error: unknown): OAuthError {
-  if (error instanceof OAuthError && error.reason === 'verification_queue_full') return error
+  if (error instanceof OAuthError && verdicts.has(error.reason)) return error
   throw error
 }
 
@@ -215,7 +238,7 @@ function refusalRecord(
     reason: refusal.reason,
     clientId: claimed.clientId,
     authenticationMethod: claimed.authenticationMethod,
-    credentialId: proof?.credentialId,
+    credentialId: proof?.credentialId ?? refusal.credentialId,
     audience: claimed.target,
     scope: claimed.scope,
     address: origin.address,

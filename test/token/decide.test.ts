@@ -19,6 +19,7 @@ const secret: RegisteredSecret = {
   hash: 'hash 1',
   expiresAt: undefined,
   revokedAt: undefined,
+  tag: undefined,
 }
 const client: RegisteredClient = {
   clientId: 'billing',
