@@ -53,7 +53,8 @@ async function loadPackage(): Promise<typeof import('@workspace/embedded-postgre
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
     throw new OperatorError(
-      'This installation has no embedded PostgreSQL. Set DATABASE_URL to a PostgreSQL server of your own.',
+      'The embedded PostgreSQL is not installed here. Set DATABASE_URL to a PostgreSQL server of your own, or ' +
+        'run "npm ci" in a checkout.',
       { cause },
     )
   }

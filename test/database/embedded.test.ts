@@ -64,8 +64,8 @@ test('where the package is not installed, the message says what to do', () => {
       await openEmbedded('data').catch(({ name, message }) => console.log(name + ': ' + message))`
     const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: directory })
     expect(String(said)).toBe(
-      'OperatorError: This installation has no embedded PostgreSQL. ' +
-        'Set DATABASE_URL to a PostgreSQL server of your own.\n',
+      'OperatorError: The embedded PostgreSQL is not installed here. ' +
+        'Set DATABASE_URL to a PostgreSQL server of your own, or run "npm ci" in a checkout.\n',
     )
   } finally {
     rmSync(directory, { recursive: true })

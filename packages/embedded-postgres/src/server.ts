@@ -119,10 +119,8 @@ async function prepareSocketDirectory(cluster: Cluster, wanted: string | undefin
   }
   await mkdir(wanted, { mode: 0o700 }).catch(() => {})
   // It stands in a directory for everybody. Another user may have taken its name in the meantime.
-  const found = await lstat(wanted)
-  if (!found.isDirectory()) throw new Error(`${wanted} is not a directory`)
-  if (found.uid !== process.getuid?.() && found.uid !== user?.uid)
-    throw new Error(`${wanted} belongs to user id ${found.uid}`)
+  const { uid } = await lstat(wanted)
+  if (uid !== process.getuid?.() && uid !== user?.uid) throw new Error(`${wanted} belongs to user id ${uid}`)
   if (user) await chown(wanted, user.uid, user.gid)
   return wanted
 }
