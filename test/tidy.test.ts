@@ -304,8 +304,9 @@ describe('imports', () => {
     })
     expect(ranges.length).toBeGreaterThan(10)
     expect(ranges.filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.-]+)?$/.test(String(version)))).toEqual([])
-    const versions = new Map<string, unknown>()
-    for (const [name, version] of ranges) expect(versions.get(name) ?? version, name).toBe(version)
+    // Root and packages agree, so that npm installs each once.
+    const versions = new Map(ranges)
+    expect(ranges.filter(([name, version]) => versions.get(name) !== version)).toEqual([])
   })
 })
 
