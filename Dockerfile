@@ -4,7 +4,8 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /mintmark
 COPY package.json package-lock.json .npmrc ./
-# Without optional packages: the embedded database and the pinned Node are for development machines.
+# Without optional packages: the pinned Node is for development machines. So is the embedded database: the
+# folder "packages" is not copied, and npm skips what it does not find there.
 RUN npm ci --include=dev --omit=optional --no-audit --no-fund
 COPY prisma.config.ts ./
 COPY prisma prisma
