@@ -28,7 +28,7 @@ export const migrate = defineCommand({
         else print(list('applied', applied) + list('pending', pending))
         return
       }
-      const applied = await applyMigrations(server.url)
+      const applied = await applyMigrations(server.url, { report: note })
       if (options.json) print(`${json({ applied })}\n`)
       else if (applied.length === 0) print(`${server.description} is up to date.\n`)
       else print(`${list('applied', applied)}${server.description} is up to date.\n`)
