@@ -13,6 +13,9 @@ import { migrationList, noFilters, schemaScript, withPrismaEngine } from '../sup
  * database that does not fit is refused in a sentence.
  */
 
+/** Polls for as long as the test may take. */
+const patiently = { timeout: 60_000 }
+
 const opened: FreshDatabase[] = []
 const directories: string[] = []
 
@@ -221,6 +224,20 @@ describe("Prisma's own engine", () => {
     await expect(migrate(theirs.url, { directory })).rejects.toThrow(/^The migration 2_ failed/)
   })
 
+  test('can mark a migration as rolled back, and both go on', async () => {
+    const database = await empty()
+    const failing = directoryOf('CREATE TABLE a ()', 'SELECT 1 / 0')
+    await expect(migrate(database.url, { directory: failing })).rejects.toThrow()
+    const directory = directoryOf('CREATE TABLE a ()', 'CREATE TABLE b ()')
+    await withPrismaEngine(database.url, async (engine) => {
+      await engine.markMigrationRolledBack({ migrationName: '2_' })
+      expect(await migrate(database.url, { directory })).toEqual(['2_'])
+      expect(
+        await engine.applyMigrations({ migrationsList: migrationList(directory), filters: noFilters }),
+      ).toEqual({ appliedMigrationNames: [] })
+    })
+  })
+
   test('and we take turns: its lock is ours', async () => {
     const database = await empty()
     const holder = new pg.Client({ connectionString: database.url, application_name: 'holder' })
@@ -267,6 +284,19 @@ describe('a migration that fails', () => {
     expect(await database.query('SELECT 1 FROM _prisma_migrations WHERE logs IS NOT NULL')).toHaveLength(1)
   })
 
+  test('with CONCURRENTLY may have left something behind, and says so', async () => {
+    const database = await empty()
+    const directory = directoryOf(
+      'CREATE TABLE a (n int); INSERT INTO a VALUES (1), (1)',
+      '-- As it must be.\nCREATE UNIQUE INDEX CONCURRENTLY i ON a (n);',
+    )
+    const said = /could not create unique index .* It may have left something behind, because CONCURRENTLY/
+    await expect(migrate(database.url, { directory })).rejects.toThrow(said)
+    await expect(migrate(database.url, { directory })).rejects.toThrow(
+      /failed and may have left something behind/,
+    )
+  })
+
   test('because it does not end its transaction leaves nothing', async () => {
     const database = await empty()
     const directory = directoryOf('BEGIN; CREATE TABLE b ()')
@@ -291,12 +321,37 @@ test('a migration that runs at this moment is told from one that failed', async 
   await holder.query('SELECT pg_advisory_lock(1)')
   const migrated = migrate(database.url, { directory: directoryOf('SELECT pg_advisory_lock(1)') })
   await expect
-    .poll(() => migrationStateOf(database.url).catch(String), { timeout: 60_000 })
+    .poll(() => migrationStateOf(database.url).catch(String), patiently)
     .toMatch(
       /^OperatorError: The migration 1_ runs at this moment, in process \d+ .*\. Wait until it is done/,
     )
   await holder.end()
   expect(await migrated).toEqual(['1_'])
+})
+
+test('a process that waits for its turn does not stop the one that migrates', async () => {
+  const database = await empty()
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  await holder.query('SELECT pg_advisory_lock(1)')
+  // The second one waits for every statement that began before it, in any session.
+  const directory = directoryOf(
+    'CREATE TABLE a (n int); SELECT pg_advisory_lock(1)',
+    'CREATE INDEX CONCURRENTLY i ON a (n)',
+  )
+  const first = migrate(database.url, { directory })
+  await expect
+    .poll(
+      () => database.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`),
+      patiently,
+    )
+    .not.toEqual([])
+  const waiting = Promise.withResolvers<string>()
+  const second = migrate(database.url, { directory, report: waiting.resolve })
+  await waiting.promise
+  await holder.end()
+  expect(await first).toEqual(['1_', '2_'])
+  expect(await second).toEqual([])
 })
 
 test('a migration finds the same session, whatever the role and the migration before it have set', async () => {
