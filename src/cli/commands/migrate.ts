@@ -8,9 +8,10 @@ export const migrate = defineCommand({
   path: ['migrate'],
   summary: 'bring the database to what this release needs',
   details:
-    'Creates the embedded database if there is none. Safe to run again, and from several places at once. Take a\n' +
-    'backup first. Migrations only add: processes of the previous release that run already go on, but one that\n' +
-    'starts again, and any command of it, refuses a database with a migration that it does not know.',
+    'Creates the embedded database if there is none. Safe to run again, and from several places at once: one migrates,\n' +
+    'the others wait for it, a minute at most. Take a backup first. Migrations only add: processes of the previous\n' +
+    'release that run already go on, but one that starts again, and any command of it, refuses a database with a\n' +
+    'migration that it does not know.',
   options: {
     status: { type: 'boolean', description: 'say what is applied and what is pending, and do nothing' },
     ...jsonOption,
@@ -28,7 +29,7 @@ export const migrate = defineCommand({
         else print(list('applied', applied) + list('pending', pending))
         return
       }
-      const applied = await applyMigrations(server.url)
+      const applied = await applyMigrations(server.url, { report: note })
       if (options.json) print(`${json({ applied })}\n`)
       else if (applied.length === 0) print(`${server.description} is up to date.\n`)
       else print(`${list('applied', applied)}${server.description} is up to date.\n`)
