@@ -10,8 +10,8 @@ import { RefusalBudget } from './refusals.ts'
 
 /**
  * The ledger of a running service: it makes records durable. The chain of this process starts with a
- * `service started` record and ends with a `service stopped` record. So a reader can tell a complete chain from one
- * whose end was cut off.
+ * `service started` record and ends with a `service stopped` record. So a reader can tell a complete chain
+ * from one whose end was cut off.
  */
 export interface Ledger {
   /** Waits for the group commit. `Committer.commit` describes parameters and errors. */

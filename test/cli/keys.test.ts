@@ -240,7 +240,7 @@ describe('rewrap', () => {
     })
     const again = await run({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
     expect(again.stdout).toContain('already')
-    await expect(startService({ database, key: oldKey })).rejects.toThrow(/no key was made or deleted/)
+    await expect(startService({ database, key: oldKey })).rejects.toThrow(/No key was created or deleted/)
     const service = await startService({ database, key: newKey })
     await service.close()
   })
@@ -347,7 +347,7 @@ describe('rewrap of the file', () => {
       const [key] = await resolve()
       await createKey(opened.prisma, { ...key, id: '0'.repeat(16) }, 'ES256', 1, moments)
       const before = readFileSync(path, 'utf8')
-      await expect(rewrapOnce()).rejects.toThrow(/no key was made or deleted/)
+      await expect(rewrapOnce()).rejects.toThrow(/No key was created or deleted/)
       expect(readFileSync(path, 'utf8')).toBe(before)
       expect(existsSync(previousPath)).toBe(false)
     } finally {
