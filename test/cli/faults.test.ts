@@ -1,4 +1,6 @@
-/** What goes wrong with the database ends a command in one line that says what to mend, and never in a stack. */
+/**
+ * What goes wrong with the database ends a command in one line that says what to mend, and never in a stack.
+ */
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -51,7 +53,7 @@ test('a database that takes no writes', async () => {
   await database.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`)
   try {
     const said = await refusalOf(database.url, 'clients', 'create', 'x')
-    expect(said).toContain('in a read-only transaction. It takes no writes')
+    expect(said).toContain('in a read-only transaction. Set DATABASE_URL to the primary')
   } finally {
     await database.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`)
   }
