@@ -129,10 +129,11 @@ function statementsOf(pool: pg.Pool): Statements {
 
 /**
  * Settings of every session. They override the defaults of the server, the database and the role.
- * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a lock.
+ * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a
+ *   lock.
  * - synchronous_commit: a COMMIT must be on the disk when it returns.
- * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise connections and
- *   locks would pile up on the server.
+ * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise
+ *   connections and locks would pile up on the server.
  */
 function sessionSettings(statementMillisecondsMax: number | undefined): string {
   return (
