@@ -14,12 +14,15 @@ import { decide, type Grant } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 
 /**
- * The whole grant, top to bottom: parse, authenticate, decide, commit, release.
- * Whatever happens, one record says so, and it is durable before the answer leaves.
+ * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
+ * Every outcome has a record, and the record is durable before the answer is sent.
  */
 export interface IssueEdges extends AuthenticationEdges {
   readonly issuer: string
-  /** No token lives longer, whatever its resource says: none may outlive its key's publication. */
+  /**
+   * The longest lifetime of a token. It limits the lifetime that a resource asks for, because a token must
+   * expire before its key is removed.
+   */
   readonly tokenLifetimeSecondsMax: number
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
@@ -27,11 +30,11 @@ export interface IssueEdges extends AuthenticationEdges {
   readonly keyring: Keyring
   readonly ledger: Ledger
   readonly secretUses: SecretUses
-  /** A fresh random UUID. */
+  /** Returns a new random UUID (version 4). */
   readonly randomId: () => string
 }
 
-/** Where a request comes from, for the record and the log. */
+/** The origin of a request, for the record and the log. */
 export interface Origin {
   readonly address: string
   readonly userAgent: string | undefined
@@ -46,8 +49,9 @@ export interface IssuedToken {
 }
 
 /**
- * @param claimed filled with what the request says of itself, for the record and the log.
- * @throws OAuthError once its record is durable, or is counted among many (see ledger/refusals.ts).
+ * @param claimed is filled with the unproven values of the request, for the record and the log.
+ * @throws OAuthError after the record of the refusal is durable, or the refusal is counted
+ * (ledger/refusals.ts).
  */
 export async function issueToken(
   edges: IssueEdges,
@@ -66,7 +70,7 @@ export async function issueToken(
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
 }
 
-/** Decides again whenever the registry moved on before the commit; a bounded number of times. */
+/** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
 async function decideAndCommit(
   edges: IssueEdges,
   request: TokenRequest & { readonly credentials: AdmittedCredentials },
@@ -110,8 +114,8 @@ async function decideAndCommit(
 }
 
 /**
- * That there was no room to check a secret is a verdict on the view as well: by a newer one it may be no guess but the
- * secret that its client was given a moment ago, and there is more room for those.
+ * A full queue of secret checks depends on the view too, so it is a verdict on that view. In a newer view the
+ * secret may be a known one that the client has just received, and known secrets have more room in the queue.
  */
 function asVerdict(error: unknown): OAuthError {
   if (error instanceof OAuthError && error.reason === 'verification_queue_full') return error
@@ -120,9 +124,9 @@ function asVerdict(error: unknown): OAuthError {
 
 interface Issuance {
   readonly record: AuditRecord
-  /** Makes the token; called while its record is on the way. */
+  /** Signs the token. Called while the database writes the record. */
   readonly sign: () => void
-  /** Hands the token out; called once its record is durable. */
+  /** Returns the token. Called after its record is durable. */
   readonly release: () => IssuedToken
 }
 
@@ -173,8 +177,11 @@ function prepare(
 }
 
 /**
- * Makes the record of a refusal durable and returns what to answer: the refusal itself, or that the ledger
- * cannot be written. What is no `OAuthError` is a fault of this service and says nothing to the caller.
+ * Makes the record of a refusal durable.
+ * @param error any error other than an `OAuthError` is a fault of this service. The caller learns nothing
+ * about it.
+ * @returns the error to answer with: the refusal itself, or `ledger_unavailable` if its record was not
+ * written.
  */
 export async function recordRefusal(
   edges: Pick<IssueEdges, 'ledger' | 'clock'>,

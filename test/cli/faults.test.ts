@@ -53,7 +53,7 @@ test('a database that takes no writes', async () => {
   await database.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`)
   try {
     const said = await refusalOf(database.url, 'clients', 'create', 'x')
-    expect(said).toContain('in a read-only transaction. It takes no writes')
+    expect(said).toContain('in a read-only transaction. Set DATABASE_URL to the primary')
   } finally {
     await database.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`)
   }
