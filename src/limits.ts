@@ -118,8 +118,8 @@ export const limits = {
   /** Characters kept of a record's scopes and audience. */
   recordLongFieldCharactersMax: 1_024,
   /**
-   * Refusals of unauthenticated callers that get a record of their own, per second and process. More are counted, and
-   * each group of them becomes one record a second (see ledger/refusals.ts).
+   * Refusals that get a record of their own, per second and process. More are counted, and each group of them becomes
+   * one record a second (see ledger/refusals.ts).
    */
   refusalRecordsPerSecondMax: 200,
   /** Groups (reason and address) in which refusals above that limit are counted. The rest share one group. */
