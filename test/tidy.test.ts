@@ -138,8 +138,8 @@ describe('docs/reference/limits.md', () => {
   }
 
   const introduction =
-    'Every bound of the service that is not a setting, as it stands in `src/limits.ts`. A test keeps the two equal;\n' +
-    'after a change there, `npm test -- --project pure tidy -u` writes this page again.'
+    'Every limit of the service that is not a setting. The limits are in `src/limits.ts`, and a test keeps this page equal\n' +
+    'to it. After a change there, `npm test -- --project pure tidy -u` writes this page again.'
 
   test('shows every limit with its value and its reason', async () => {
     const { text, names, withoutReason } = page()
