@@ -339,8 +339,7 @@ function namesDatabase(text: string): boolean {
 /** A network or address, and not all of them: where anybody is a proxy, anybody can claim any address. */
 function isPartOfTheWorld(text: string): text is string {
   try {
-    const { family, hostBits } = parseNetwork(text)
-    return hostBits < (family === 4 ? 32n : 128n)
+    return parseNetwork(text).prefixLength > 0
   } catch {
     return false
   }
