@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import stringWidth from 'string-width'
 import { plainText } from '../../registry/grammar.ts'
 
 export interface Column {
@@ -11,9 +12,13 @@ export interface Column {
 const gap = '  '
 const shrunkWidthMin = 8
 
+/** Characters as a reader counts them: a letter with its accents, a family of four in one emoji. */
+const characters = new Intl.Segmenter('en', { granularity: 'grapheme' })
+
 /**
- * Rows under each other, as wide as they need to be and no wider than the terminal. Rows may come a page at
- * a time: the first page settles the widths, so that a hundred thousand rows need not be in memory.
+ * Rows under each other, as wide as they need to be and no wider than the terminal. Widths are in columns of the
+ * terminal: a Japanese character takes two, an accent none. Rows may come a page at a time: the first page settles
+ * the widths, so that a hundred thousand rows need not be in memory.
  */
 export class Table {
   readonly #columns: readonly Column[]
@@ -44,7 +49,7 @@ export class Table {
 
   #fit(rows: readonly (readonly string[])[]): number[] {
     const widths = this.#columns.map(({ title }, index) =>
-      rows.reduce((width, row) => Math.max(width, lengthOf(row[index] ?? '')), title.length),
+      rows.reduce((width, row) => Math.max(width, stringWidth(row[index] ?? '')), stringWidth(title)),
     )
     const total = (): number => widths.reduce((sum, width) => sum + width, gap.length * (widths.length - 1))
     while (total() > this.#terminalWidth) {
@@ -63,10 +68,9 @@ export class Table {
     const padded = cells.map((cell, index) => {
       const width = this.#widths?.[index] ?? 0
       const { shrinks, alignRight } = this.#columns[index] ?? {}
-      const cut =
-        shrinks === true && lengthOf(cell) > width ? `${[...cell].slice(0, width - 1).join('')}…` : cell
-      const padding = ' '.repeat(Math.max(0, width - lengthOf(cut)))
-      return alignRight === true ? padding + cut : cut + padding
+      const shown = shrinks === true ? cut(cell, width) : cell
+      const padding = ' '.repeat(Math.max(0, width - stringWidth(shown)))
+      return alignRight === true ? padding + shown : shown + padding
     })
     return padded.join(gap).trimEnd()
   }
@@ -78,6 +82,15 @@ export function renderFields(fields: readonly (readonly [name: string, value: st
   return fields.map(([name, value]) => `${name.padEnd(width)}  ${plainText(value)}\n`).join('')
 }
 
-function lengthOf(text: string): number {
-  return [...text].length
+/** As many whole characters as there is room for, and a sign that some are missing. */
+function cut(text: string, width: number): string {
+  if (stringWidth(text) <= width) return text
+  let shown = ''
+  let columns = stringWidth('…')
+  for (const { segment } of characters.segment(text)) {
+    columns += stringWidth(segment)
+    if (columns > width) break
+    shown += segment
+  }
+  return `${shown}…`
 }
