@@ -4,7 +4,7 @@ import { plainText } from '../../registry/grammar.ts'
 
 export interface Column {
   readonly title: string
-  /** May be cut to fit the terminal. Columns that people copy from are not. */
+  /** May be cut to fit the terminal. What people copy is never cut. */
   readonly shrinks?: true
   readonly alignRight?: true
 }
@@ -25,7 +25,7 @@ export class Table {
   readonly #terminalWidth: number
   #widths: number[] | undefined
 
-  /** @param terminalWidth in columns; output to a file or pipe has no end. */
+  /** @param terminalWidth in columns. A file or a pipe has no width, so nothing is cut. */
   constructor(
     columns: readonly Column[],
     terminalWidth = process.stdout.columns ?? Number.POSITIVE_INFINITY,
@@ -34,7 +34,7 @@ export class Table {
     this.#terminalWidth = terminalWidth
   }
 
-  /** The text of some rows, with the titles before the first. */
+  /** The text of some rows. The titles stand before the first row of all. */
   render(rows: readonly (readonly string[])[]): string {
     const shown = rows.map((row) => row.map(plainText))
     const lines: string[] = []
@@ -76,7 +76,7 @@ export class Table {
   }
 }
 
-/** `name: value` lines, the values under each other. */
+/** A line for each name and value, with the values under each other. */
 export function renderFields(fields: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...fields.map(([name]) => name.length))
   return fields.map(([name, value]) => `${name.padEnd(width)}  ${plainText(value)}\n`).join('')

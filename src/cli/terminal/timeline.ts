@@ -8,7 +8,7 @@ import {
 import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
 import { momentText } from '../../lib/moment.ts'
 
-/** The lives of the signing keys, drawn: a row for each, time from left to right, and where now is. */
+/** Draws the lives of the signing keys: a row for each key, time from left to right, and a mark for now. */
 export interface DrawnKey extends KeyMoments {
   readonly kid: string
   readonly algorithm: SigningAlgorithm
@@ -18,12 +18,12 @@ export interface DrawnKey extends KeyMoments {
 const marks: Readonly<Partial<Record<KeyState, string>>> = { published: '░', signing: '█', retiring: '▒' }
 const legend = '░ published, not signing yet   █ signing   ▒ retiring   × revoked   │ now'
 
-/** Columns of time at least, however narrow the terminal is. */
+/** The drawing has at least this many columns for time, also where the terminal has fewer. */
 const spanMin = 24
 
 /**
- * The state of a key among its siblings. Which key signs depends on the others: an early turn ends the turn of
- * the one before, and a key whose successor is late goes on. After now, a turn ends when it is planned to.
+ * The state of a key beside the other keys of its algorithm. Which key signs depends on them: a key that starts early
+ * ends the turn of the key before it, and a key whose successor is late continues. In the future a turn ends as planned.
  */
 export function stateAmong(
   key: DrawnKey,
@@ -34,7 +34,7 @@ export function stateAmong(
 ): KeyState {
   const alike = keys
     .filter(({ algorithm }) => algorithm === key.algorithm)
-    // Before it was called back it was a key like any other.
+    // Before it was revoked it was a key like any other.
     .map((each) => (at < (each.revokedAt ?? at) ? { ...each, revokedAt: undefined } : each))
   const state = keyState(alike.find(({ kid }) => kid === key.kid) ?? key, at)
   if (state !== 'signing' && state !== 'retiring') return state
@@ -74,9 +74,9 @@ export function drawTimeline(
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }
 
-/** Where the drawing begins and ends, and `now` above its column, as far as there is room. */
+/** The first and last time of the drawing, and `now` above its column, where there is room. */
 function axis(start: number, end: number, nowColumn: number, span: number): string {
-  // A day is enough where the drawing covers many; a time where it covers few.
+  // The day is enough where the drawing covers more than ten days; otherwise the time is needed.
   const shown = (at: number): string =>
     end - start > 10 * 86_400 ? momentText(at).slice(0, 10) : momentText(at).slice(5).replace('T', ' ')
   const cells = Array.from({ length: span }, () => ' ')
