@@ -329,8 +329,7 @@ function namesDatabase(text: string): boolean {
  */
 function isLimitedNetwork(text: string): text is string {
   try {
-    const { family, hostBits } = parseNetwork(text)
-    return hostBits < (family === 4 ? 32n : 128n)
+    return parseNetwork(text).prefixLength > 0
   } catch {
     return false
   }

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
 import { OAuthError } from '../errors.ts'
+import { callerNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -45,7 +46,7 @@ export class FailureLimit {
       await take(this.#secrets, knownSecretId, 'failures_of_client')
       return { forgive: () => void this.#secrets.reward(knownSecretId) }
     }
-    const place = this.#bucket(`address ${networkOf(address)}`)
+    const place = this.#bucket(`address ${callerNetwork(address)}`)
     const client = this.#bucket(`client ${clientId}`)
     await take(this.#addresses, place, 'failures_of_address')
     await take(this.#clients, client, 'failures_of_client')
@@ -75,17 +76,4 @@ async function take(
     const { msBeforeNext } = refused as RateLimiterRes
     throw new OAuthError(reason, { retryAfterSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)) })
   }
-}
-
-/** One household or host has a whole /64 of IPv6 addresses to guess from; it counts as one. */
-function networkOf(address: string): string {
-  if (!address.includes(':') || address.startsWith('::ffff:')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const ending = tail === '' ? [] : tail.split(':')
-    while (groups.length + ending.length < 8) groups.push('0')
-    groups.push(...ending)
-  }
-  return groups.slice(0, 4).join(':')
 }

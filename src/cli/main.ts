@@ -23,7 +23,7 @@ import { Interrupted } from './terminal/connect.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './terminal/help.ts'
 import { note, OutputClosed, print } from './terminal/output.ts'
 
-/** Every command, in the order of the help. What is not in here does not exist. */
+/** Every command, in the order of the help. A command that is not in this list cannot be called. */
 export const commands: readonly Command[] = [
   start,
   serve,
@@ -104,7 +104,7 @@ function wordsOf(given: readonly string[]): readonly string[] {
   return end === -1 ? given : given.slice(0, end)
 }
 
-/** The words that lead to a group of commands, as far as they do. */
+/** The first words, as far as some command begins with them. */
 function knownPrefix(words: readonly string[]): readonly string[] {
   let length = 0
   while (length < words.length && commands.some(({ path }) => startsWith(path, words.slice(0, length + 1))))
