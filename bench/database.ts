@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { readConfig } from '../src/config.ts'
 import { type EmbeddedDatabase, openEmbedded } from '../src/database/embedded.ts'
-import { readServerFile } from '../src/database/embedded-server.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { openDatabase } from '../src/database/open.ts'
 import { makeDueKeys } from '../src/keys/rotation.ts'
@@ -45,7 +45,7 @@ export async function openDatabaseServer(directory: string): Promise<DatabaseSer
   let number = 0
   return {
     version: server.serverVersion,
-    processId: readServerFile(server.directory)?.processId ?? 0,
+    processId: Number.parseInt(readFileSync(join(server.directory, 'postmaster.pid'), 'utf8'), 10),
     async create() {
       number += 1
       const name = `bench_${number}`

@@ -67,5 +67,5 @@ async function explain(given: readonly string[]): Promise<number> {
 }
 
 const exitCode = await explain(process.argv.slice(2))
-// Not by letting the loop run dry: Prisma's schema engine leaves a timer of ten seconds behind.
+// Not by letting the loop run dry: a connection that a scenario left open would keep it.
 process.stdout.write('', () => process.exit(exitCode))

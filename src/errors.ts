@@ -1,14 +1,13 @@
 /**
- * Every way a request can be refused, and the two errors of the program.
+ * All reasons to refuse a request, and the two error classes of the program.
  *
- * `OAuthError` answers a request: it carries a *reason*, precise, for the ledger and the log, and what the
- * caller may know of it: the OAuth error code, a status and a description. Anything thrown that is not an
- * `OAuthError` becomes `server_error` with no text; its cause goes to the log. `OperatorError` ends a
- * command or a start with one line that says what to do. docs/reference/errors.md lists both ways, and a
- * test keeps that page and this table equal.
+ * `OAuthError` answers a request. It has a precise *reason* for the ledger and the log. The caller gets only
+ * the OAuth error code, the status and the description. Any other error becomes `server_error` without
+ * details, and its cause is logged. `OperatorError` ends a command or a start with one line that says what to
+ * do. A test compares docs/reference/errors.md with this table.
  */
 
-/** Error codes of RFC 6749 §5.2 and RFC 8707 §2, and what this service says where those have no word. */
+/** The error codes of RFC 6749 §5.2 and RFC 8707 §2. The last two are from RFC 6749 §4.1.2.1. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -22,7 +21,7 @@ export type OAuthErrorCode =
 export interface RefusalDefinition {
   readonly error: OAuthErrorCode
   readonly status: number
-  /** What the caller is told. Only %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2), and never an echo of input. */
+  /** The text for the caller. Only %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2). It never repeats input. */
   readonly description: string
 }
 
@@ -43,8 +42,8 @@ const scope = (description: string): RefusalDefinition => ({
 })
 
 /**
- * One answer for everything that is wrong with a credential. Whoever cannot prove to be a client learns
- * nothing about which clients exist, which are disabled, or what about the secret was wrong.
+ * The one answer to every problem with a credential. A caller that has not authenticated must not learn which
+ * clients exist, which are disabled, or why a secret is refused.
  */
 const unauthenticated: RefusalDefinition = {
   error: 'invalid_client',
@@ -83,7 +82,7 @@ export const refusals = {
     description: 'The grant_type must be client_credentials.',
   },
 
-  // How the client presents itself (RFC 6749 §2.3).
+  // How the client authenticates (RFC 6749 §2.3).
   authorization_repeated: request('There is more than one Authorization header.'),
   authorization_malformed: request('The Authorization header is not well-formed Basic authentication.'),
   authentication_methods_multiple: request('The client authenticates in more than one way. Use one.'),
@@ -91,7 +90,7 @@ export const refusals = {
   authentication_missing: unauthenticated,
   authentication_method_unsupported: unauthenticated,
 
-  // Who the client is (RFC 6749 §5.2). The order is the one in which they are looked at.
+  // The client and its credentials (RFC 6749 §5.2), in the order in which they are checked.
   secret_malformed: unauthenticated,
   client_unknown: unauthenticated,
   client_deleted: unauthenticated,
@@ -109,7 +108,7 @@ export const refusals = {
     description: 'This client is registered for another token_endpoint_auth_method.',
   },
 
-  // What the client may have (RFC 6749 §3.3, RFC 8707 §2).
+  // The access of the client (RFC 6749 §3.3, RFC 8707 §2).
   client_without_access: {
     error: 'unauthorized_client',
     status: 400,
@@ -126,7 +125,7 @@ export const refusals = {
   scopes_too_many: scope('More than 100 scopes are requested.'),
   scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),
 
-  // What the service can do now (RFC 6585 §4, RFC 9110 §15.6.4).
+  // The state of the service (RFC 6585 §4, RFC 9110 §15.6.4).
   failures_of_client: unavailable(
     'Too many failed attempts for this client. Try again after Retry-After.',
     429,
@@ -139,29 +138,31 @@ export const refusals = {
   verification_queue_full: capacity,
   commit_queue_full: capacity,
   registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),
-  clock_unreliable: unavailable('The clock of this service jumped. It issues nothing until that is settled.'),
+  clock_unreliable: unavailable(
+    'The clock of this service is not reliable. It issues no tokens until it is.',
+  ),
   keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
   registry_unavailable: storage,
   ledger_unavailable: storage,
   internal_error: {
     error: 'server_error',
     status: 500,
-    description: 'The service failed. The request id names it.',
+    description: 'The service failed. Report the request id to its operator.',
   },
 } as const satisfies Record<string, RefusalDefinition>
 
 export type RefusalReason = keyof typeof refusals
 
 export interface OAuthErrorOptions {
-  /** Seconds for the Retry-After header; without it 503 and 429 say one second. */
+  /** Seconds for the Retry-After header. By default one second for 503 and 429, and no header otherwise. */
   readonly retryAfterSeconds?: number
   /** The id of the credential that was presented, for the record only. */
   readonly credentialId?: string
-  /** What happened, for the log only. */
+  /** The underlying error, only for the log. */
   readonly cause?: unknown
 }
 
-/** A request refused. Thrown anywhere on its path, recorded and rendered in one place. */
+/** Refuses a request. It can be thrown anywhere, and one place records and answers it. */
 export class OAuthError extends Error {
   override readonly name = 'OAuthError'
   readonly reason: RefusalReason
@@ -183,16 +184,16 @@ export class OAuthError extends Error {
       options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
   }
 
-  /** The body of RFC 6749 §5.2. Every character of it is constant, so nothing needs escaping. */
+  /** The JSON body (RFC 6749 §5.2). All of its text is constant, so nothing needs escaping. */
   body(): string {
     return `{"error":"${this.error}","error_description":"${this.description}"}`
   }
 }
 
-/** Exit codes, the same for every command. `mintmark --help` lists them. */
+/** The exit codes of all commands. `mintmark --help` lists them. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3 } as const
 
-/** A command or a start that cannot go on. The message is the one line its operator reads. */
+/** Ends a command or a start that cannot continue. The message is the line that the operator reads. */
 export class OperatorError extends Error {
   override readonly name = 'OperatorError'
   readonly exitCode: number

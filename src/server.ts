@@ -27,15 +27,18 @@ import { clockChanged, keyUnopened, keyUpkeepEvents } from './telemetry/events.t
 import type { Log } from './telemetry/log.ts'
 
 /**
- * The process: everything opened in order, and closed in the opposite one. The database is given, up and
- * migrated; who started it (the command, or a test) also ends it.
+ * The service: it opens everything in order and closes it in the opposite order. The database server is
+ * already running and migrated. The caller (a command or a test) started it and must stop it.
  */
 export interface ServiceOptions {
   readonly config: Config
   readonly databaseUrl: string
-  /** The one in use, and behind it the one before while keys are sealed anew. */
+  /** The current key-encryption key and, during a rewrap, the previous one. */
   readonly keyEncryptionKeys: KeyEncryptionKeys
-  /** Where they can be replaced while this runs: asked whenever a key is made or opened. */
+  /**
+   * Called whenever a signing key is created or opened, if the key-encryption keys can be replaced while the
+   * service runs.
+   */
   readonly rereadKeyEncryptionKeys?: KeyEncryptionKeySource
   readonly log: Log
   readonly clock?: Clock
@@ -45,7 +48,10 @@ export interface Service {
   readonly app: FastifyInstance
   readonly database: Database
   readonly keyring: Keyring
-  /** Stops accepting, answers what is under way, writes what is noted, and lets go of the database. */
+  /**
+   * Accepts no more connections, answers the current requests, writes pending records and notes, and closes
+   * the connections to the database.
+   */
   close(): Promise<void>
 }
 
@@ -70,10 +76,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     })
     const secretUses = openSecretUses(database.statements, onFault)
     const verifiers = openVerifiers(database.statements, onFault)
-    const verification = new Verification({
-      parallelMax: config.argon2ParallelMax,
-      now: clock.nowSeconds,
-    })
+    const callers = checksOfCallers(config, clock)
     let closing = false
     const app = await buildApp(config, {
       issuer: config.issuer,
@@ -85,12 +88,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ledger,
       secretUses,
       verifiers,
-      verification,
-      failureLimit: new FailureLimit({
-        perClientMax: config.failuresPerClientMax,
-        perAddressMax: config.failuresPerAddressMax,
-        monotonicMilliseconds: clock.monotonicMilliseconds,
-      }),
+      ...callers,
       secretTags,
       randomId: randomUUID,
       random: () => randomInt(2 ** 32) / 2 ** 32,
@@ -114,9 +112,10 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
-        // Some callers have hung up, and their requests still want a record.
-        await verification.close()
-        // In this turn of the loop those records join the ledger's queue, which is written to its end below.
+        // Requests whose clients have closed the connection still need their record.
+        await callers.verification.close()
+        // In this turn of the event loop these records enter the queue of the ledger. `ledger.close` writes
+        // them.
         await new Promise((resolve) => setImmediate(resolve))
         await upkeep.close()
         await registry.close()
@@ -133,7 +132,19 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   }
 }
 
-/** What is in memory of the registry and the keys, and what keeps it so. */
+/** What checks secrets, and counts those that are wrong. */
+function checksOfCallers(config: Config, clock: Clock) {
+  return {
+    verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
+    failureLimit: new FailureLimit({
+      perClientMax: config.failuresPerClientMax,
+      perAddressMax: config.failuresPerAddressMax,
+      monotonicMilliseconds: clock.monotonicMilliseconds,
+    }),
+  }
+}
+
+/** Loads the registry and the keys into memory, and starts the work that keeps them current. */
 async function openRegistryAndKeys(
   options: ServiceOptions,
   database: Database,
@@ -182,7 +193,8 @@ async function openRegistryAndKeys(
     onRecovered,
   })
   try {
-    // The version first, then the keys: what changes in between is read again, and not missed.
+    // The registry version is read before the keys. A change in between has a higher version, so it is not
+    // missed.
     await registry.open()
     if (!clockGuard.reliable) {
       throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
@@ -199,7 +211,7 @@ async function openRegistryAndKeys(
   }
 }
 
-/** Listens, or says in one line why not. */
+/** Starts listening. @throws OperatorError with the reason in one line. */
 export async function listen(app: FastifyInstance, config: Config): Promise<void> {
   try {
     await app.listen({ host: config.host, port: config.port })
@@ -212,23 +224,26 @@ export async function listen(app: FastifyInstance, config: Config): Promise<void
 }
 
 const listenProblems: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the port is in use. Stop what uses it, or set PORT to another one.',
-  EACCES: 'this user may not use the port. Choose one above 1023.',
-  EADDRNOTAVAIL: 'this machine has no such address. Correct HOST.',
-  ENOTFOUND: 'no such host name. Correct HOST.',
+  EADDRINUSE: 'the port is in use. Stop the process that uses it, or set PORT to another port.',
+  EACCES: 'this user may not use the port. Set PORT to a port above 1023.',
+  EADDRNOTAVAIL: 'this machine does not have the address. Correct HOST.',
+  ENOTFOUND: 'the host name does not exist. Correct HOST.',
 }
 
-/** Waits for requests under way, but not for connections that hold on to one for ever. */
+/**
+ * Closes the server and waits for the current requests. After the given time, open connections are closed
+ * too.
+ */
 async function closeWithin(app: FastifyInstance, milliseconds: number): Promise<void> {
   const timer = setTimeout(() => app.server.closeAllConnections(), milliseconds).unref()
-  // Of those that were busy when it began, some become idle without having been told to close.
+  // A connection that was busy at the start may become idle without an answer with `connection: close`.
   const sweep = setInterval(() => app.server.closeIdleConnections(), 250).unref()
   await app.close()
   clearTimeout(timer)
   clearInterval(sweep)
 }
 
-/** Short and unique: six random characters for the process, and a number. */
+/** Creates short unique ids: eight random characters for the process, and a number. */
 function requestIds(): () => string {
   const processName = randomBytes(6).toString('base64url')
   let number = 0

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { OAuthError } from '../errors.ts'
+import { callerNetwork } from '../lib/network.ts'
 import { WindowCounters } from '../lib/window-counters.ts'
 import { limits } from '../limits.ts'
 
@@ -49,7 +50,7 @@ export class FailureLimit {
    * @throws OAuthError `failures_of_client` or `failures_of_address`, with the seconds to wait, when there were too many.
    */
   fail(clientId: string, address: string): void {
-    const network = networkOf(address)
+    const network = callerNetwork(address)
     refuse(this.#addresses.take(this.#bucket(`address ${network}`)), 'failures_of_address')
     refuse(this.#clients.take(this.#bucket(`client ${clientId}`)), 'failures_of_client')
   }
@@ -59,7 +60,7 @@ export class FailureLimit {
    * @throws OAuthError `failures_of_client` when too many were wrong.
    */
   attempt(secretId: string, address: string): Attempt {
-    const bucket = this.#bucket(`secret ${secretId} ${networkOf(address)}`)
+    const bucket = this.#bucket(`secret ${secretId} ${callerNetwork(address)}`)
     refuse(this.#secrets.take(bucket), 'failures_of_client')
     return { forgive: () => this.#secrets.giveBack(bucket) }
   }
@@ -72,17 +73,4 @@ export class FailureLimit {
 
 function refuse(waitSeconds: number | undefined, reason: 'failures_of_client' | 'failures_of_address'): void {
   if (waitSeconds !== undefined) throw new OAuthError(reason, { retryAfterSeconds: waitSeconds })
-}
-
-/** One household or host has a whole /64 of IPv6 addresses to guess from; it counts as one. */
-function networkOf(address: string): string {
-  if (!address.includes(':') || address.startsWith('::ffff:')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const ending = tail === '' ? [] : tail.split(':')
-    while (groups.length + ending.length < 8) groups.push('0')
-    groups.push(...ending)
-  }
-  return groups.slice(0, 4).join(':')
 }

@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { OAuthError } from '../errors.ts'
-import { BoundedMap } from '../lib/bounded-map.ts'
 import { limits } from '../limits.ts'
 import type { Attempt } from './failure-limit.ts'
 import { secretMatches } from './secret-hash.ts'
@@ -54,7 +54,7 @@ export class Verification {
   readonly #verify: Verify
   /** Prepared once: made from bytes at every use, the key costs six times the HMAC. */
   readonly #key = createSecretKey(randomBytes(32))
-  readonly #remembered = new BoundedMap<string, Remembered>(limits.verifiedSecretsMax)
+  readonly #remembered = new LRUCache<string, Remembered>({ max: limits.verifiedSecretsMax })
   readonly #underWay = new Map<string, Promise<boolean>>()
   readonly #queue: Waiting[] = []
   #closing = false

@@ -2,21 +2,22 @@ import pg from 'pg'
 import { OperatorError } from '../errors.ts'
 import { errorCode, isDatabaseAway } from './faults.ts'
 
-/** Whether the database that somebody named can be used. */
+/** Checks whether the database in DATABASE_URL can be used. */
 
-/** Milliseconds a start waits for a database that is still coming up (compose, a failover) before it gives in. */
+/** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
 const connectionPatienceMilliseconds = 10_000
 
 /**
- * Makes sure the database answers, or says in one line why it does not.
- * Only what may pass by itself is tried again; a wrong password or name is final.
+ * Connects to the database and checks the server. Temporary errors are tried again. Others, such as a wrong
+ * password or host name, fail at once.
+ * @throws OperatorError with the reason in one line.
  */
 export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
   const deadline = performance.now() + connectionPatienceMilliseconds
   for (;;) {
     let client: pg.Client | undefined
     try {
-      // In here, because it reads the files that the URL names.
+      // The constructor reads the files named in the URL, so it can fail and must be inside the `try`.
       client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
       client.on('error', () => {})
       await client.connect()
@@ -27,7 +28,7 @@ export async function checkConnection(url: string): Promise<{ serverVersion: str
       return { serverVersion: rows[0].version, warnings: judgeServer(rows[0]) }
     } catch (error) {
       if (error instanceof OperatorError) throw error
-      if (!mayPass(error) || performance.now() > deadline)
+      if (!isTemporary(error) || performance.now() > deadline)
         throw new OperatorError(connectionProblem(url, error), { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 250))
     } finally {
@@ -38,28 +39,31 @@ export async function checkConnection(url: string): Promise<{ serverVersion: str
 
 function judgeServer(row: { version: string; number: number; fsync: string; standby: boolean }): string[] {
   if (row.number < 140_000) {
-    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old; Mintmark needs 14 or newer.`)
+    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old. Use 14 or newer.`)
   }
   if (row.standby) {
-    throw new OperatorError('DATABASE_URL: this server is a standby and takes no writes; name the primary.')
+    throw new OperatorError('DATABASE_URL: this server is a read-only standby. Set the URL of the primary.')
   }
   return row.fsync === 'off'
-    ? ['PostgreSQL runs with fsync=off: after a power loss, tokens may exist that the ledger does not know.']
+    ? [
+        'PostgreSQL runs with fsync=off. After a power loss the ledger may lack records of tokens. Set fsync=on.',
+      ]
     : []
 }
 
-/** A name that does not resolve is a mistake at a start, and a fault of the network later. */
-function mayPass(error: unknown): boolean {
+/** A host name that does not resolve is a mistake at the start. Later it is a fault of the network. */
+function isTemporary(error: unknown): boolean {
   return isDatabaseAway(error) && errorCode(error) !== 'ENOTFOUND'
 }
 
-/** One line without the password that the URL may contain. */
+/** Describes the problem in one line, without the password that the URL may contain. */
 function connectionProblem(url: string, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
-  const said = cause instanceof Error ? cause.message : String(cause)
-  // The driver says the same of a server that hangs up and of one that says nothing.
-  const isSilence = /^(?:Connection terminated|timeout expired)/.test(said)
-  const message = isSilence ? 'it hung up or gave no answer within 3 seconds' : said
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  // The driver gives the same message for a server that closes the connection and for one that does not
+  // answer.
+  const isSilence = /^(?:Connection terminated|timeout expired)/.test(reason)
+  const message = isSilence ? 'it closed the connection or did not answer within 3 seconds' : reason
   return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
 }
 

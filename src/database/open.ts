@@ -4,17 +4,17 @@ import { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
 
 /**
- * Statements as tagged templates, whose values travel beside the text. A transaction of Prisma's can do that, and
- * so can a plain connection: a process that serves runs nothing else until a key is due, and never loads the
- * rest of Prisma, which would be a third of its memory.
+ * Runs SQL as tagged templates. Values are sent as parameters, never as part of the text. A Prisma
+ * transaction can run them, and a plain connection can too. A service process uses only plain connections
+ * until a key is due. So it does not load the query engine of Prisma, which would take a third of its memory.
  */
 export interface Statements {
   $queryRaw<Rows>(text: TemplateStringsArray, ...values: unknown[]): PromiseLike<Rows>
-  /** @returns the number of rows it changed. */
+  /** @returns the number of changed rows. */
   $executeRaw(text: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
 }
 
-/** An interactive transaction, or the client itself: whatever can run a store's queries. */
+/** A Prisma client or an interactive transaction: both can run the queries of a store. */
 export type Queryable = Pick<
   PrismaClient,
   | 'resource'
@@ -34,27 +34,34 @@ export type Pool = pg.Pool
 export type Connection = pg.PoolClient
 
 export interface Database {
-  /** For everything that is not on the path of a token. */
+  /** For all queries that no token request waits for. */
   readonly prisma: PrismaClient
-  /** The same without Prisma. */
+  /** Runs statements on the same connections, without Prisma. */
   readonly statements: Statements
-  /** For reads on the path of a token: one statement, one round trip, no layer between. */
+  /** For reads during a token request: one statement and one round trip, without Prisma. */
   readonly readPool: pg.Pool
-  /** For the group commit alone: one connection, so that batches follow each other and nothing delays them. */
+  /**
+   * Only for the group commit. It has one connection, so batches stay in order and no other query delays
+   * them.
+   */
   readonly commitPool: pg.Pool
   close(): Promise<void>
 }
 
 export interface DatabaseOptions {
-  /** Called when an idle connection breaks; the pool replaces it by itself. */
+  /** Called when an idle connection breaks. The pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void
-  /** A limit for what is not on the path of a token either. Commands that change much have none. */
+  /**
+   * The time limit of a statement that no token request waits for. Absent for commands: a large change takes
+   * long.
+   */
   readonly statementMillisecondsMax?: number
 }
 
 /**
- * Connections to PostgreSQL. Opening one is left to the first query; `checkConnection` asks now.
- * The pools' defaults would wait for ever, so every wait has a limit here.
+ * Creates the pools of connections to PostgreSQL. The first query opens a connection. `checkConnection`
+ * (check.ts) tests the database at once. By default a pool waits without limit, so every wait gets a limit
+ * here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
   const open = (
@@ -76,20 +83,21 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
         await client.query({ text, query_timeout: statementMillisecondsMax } as pg.QueryConfig)
       },
     } as pg.PoolConfig)
-  // The server ends a commit that takes too long; on this side the committer keeps the time (database/call.ts).
+  // The server ends a commit that takes too long. On this side the committer watches the time
+  // (database/call.ts).
   const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
   const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
   const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
   const pools = [commitPool, readPool, adapterPool]
   let closing = false
-  // While closing, a connection that the server ends first is nothing to report.
+  // While the pools close, it is normal that the server ends a connection first.
   const onError = (error: Error): void => {
     if (!closing) options.onIdleError?.(error)
   }
   for (const pool of pools) {
     pool.on('error', onError)
-    // A connection that breaks while somebody holds it tells them through their query; without a listener
-    // of its own the same event would end the process.
+    // If a connection breaks during a query, the query fails with the error. The connection emits the same
+    // error as an event, and without a listener this event would end the process.
     pool.on('connect', (client) => client.on('error', () => {}))
   }
   const prisma = new PrismaClient({ adapter: new PrismaPg(adapterPool) })
@@ -120,9 +128,12 @@ function statementsOf(pool: pg.Pool): Statements {
 }
 
 /**
- * What every session needs, whatever the server's, database's or role's defaults are. Each statement must see
- * what was committed while the one before it waited for a lock; a COMMIT must be on the disk when it returns;
- * and the server must give up what its client has given up, or connections and locks pile up there.
+ * Settings of every session. They override the defaults of the server, the database and the role.
+ * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a
+ *   lock.
+ * - synchronous_commit: a COMMIT must be on the disk when it returns.
+ * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise
+ *   connections and locks would pile up on the server.
  */
 function sessionSettings(statementMillisecondsMax: number | undefined): string {
   return (

@@ -7,7 +7,10 @@ const brokenRequestStatus: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
-/** What never became a request (RFC 9112 §3): there is nothing to record, so it is answered, logged and closed. */
+/**
+ * Answers bytes that are not a valid HTTP request (RFC 9112 §3), logs them and closes the connection. The
+ * ledger gets no record, because there is no request.
+ */
 export function answerBrokenRequest(
   log: Log,
   constantHeaders: Readonly<Record<string, string>>,
@@ -17,13 +20,14 @@ export function answerBrokenRequest(
   const code = error.code ?? 'unknown'
   log.info(
     { event: 'broken_request', code, address: socket.remoteAddress },
-    'a message that is no HTTP request',
+    'a message is not a valid HTTP request',
   )
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy()
     return
   }
-  // A whole request came before it and is being answered: this is no answer to that one.
+  // An earlier, complete request on this connection is being answered. Its client must not take this error
+  // for the answer, so the error is not sent.
   if (socket._httpMessage?.req?.complete === true) {
     endWhenAnswered(socket)
     return
@@ -37,12 +41,12 @@ export function answerBrokenRequest(
   )
 }
 
-/** Node keeps the answer that a socket is busy with under this name, and has no other for it. */
+/** Node keeps the answer that a socket is sending in this field. It has no public name. */
 export interface AnsweringSocket extends Socket {
   readonly _httpMessage?: (ServerResponse & { readonly req?: IncomingMessage }) | null
 }
 
-/** Lets all answers that are under way go out, and then closes. */
+/** Closes the connection after all current answers are sent. */
 function endWhenAnswered(socket: AnsweringSocket): void {
   const answer = socket._httpMessage
   if (answer === undefined || answer === null) socket.end()

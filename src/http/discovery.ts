@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
-/** The authorization server's metadata (RFC 8414 §2), the same for as long as the process lives. */
+/** The metadata of the authorization server (RFC 8414 §2). It does not change while the process runs. */
 export function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
@@ -12,10 +12,11 @@ export function serverMetadata(
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     grant_types_supported: ['client_credentials'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-    // Required members for which a service without a user has nothing to offer.
+    // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
+    // features.
     response_types_supported: [],
     subject_types_supported: ['public'],
-    // Nobody gets an ID token here; libraries that read the OpenID document insist on the member.
+    // This service issues no ID tokens, but libraries that read the OpenID document require this member.
     id_token_signing_alg_values_supported: signingAlgorithms,
   }
 }

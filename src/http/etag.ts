@@ -5,7 +5,7 @@ export function entityTag(body: string): string {
   return `"${hash('sha256', body, 'base64url').slice(0, 27)}"`
 }
 
-/** RFC 9110 §13.1.2: weak comparison with every listed tag; `*` matches whatever there is. */
+/** Whether `If-None-Match` contains the tag, by weak comparison (RFC 9110 §13.1.2). `*` matches every tag. */
 export function noneMatchHolds(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
   if (header.trim() === '*') return true

@@ -1,7 +1,7 @@
 import helmet from '@fastify/helmet'
 import fastify from 'fastify'
 
-/** Helmet's headers. They never change, so it is asked once and not at every request. */
+/** The headers that Helmet sets. They never change, so they are read once and not at every request. */
 export async function securityHeaders(strictTransportSecurity: boolean): Promise<Record<string, string>> {
   const app = fastify()
   await app.register(helmet, {

@@ -10,7 +10,7 @@ export interface KeysRouteOptions {
   readonly keyring: Keyring
   readonly clock: Clock
   readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
-  /** Waits until memory is not older than keys may be. */
+  /** Waits until the keys in memory are recent enough. */
   readonly catchUp: () => Promise<void>
   readonly verifiers: Verifiers
   readonly schedule: ScheduleSettings
@@ -20,18 +20,20 @@ export interface KeysRouteOptions {
 }
 
 /**
- * Seconds for which a cache may go on with the set it has when we cannot be reached (RFC 5861 §4), at most: in a
- * short drill it is a third of the key lifetime, after which a key that it does not know would sign.
+ * The longest time in seconds that a cache may keep using its set while this service is unreachable (RFC 5861
+ * §4). With a short key lifetime the limit is a third of that lifetime: after that, a key may sign that the
+ * cache does not know.
  */
 const staleIfErrorSecondsMax = 86_400
 
-/** The share of max-age that is left to chance, so that verifiers that came together do not return together. */
+/** The share of max-age that is random, so that verifiers that fetched together do not return together. */
 const jitter = 0.2
 
 /**
- * Seconds for which a cache may keep the set: the schedule's max-age or somewhat less, never more. A key is
- * public for max-age, cooldown and skew before it first signs (`leadSeconds`), so whoever keeps to this has
- * seen it by then, whenever the next rotation comes.
+ * The `cache-control` header of the JWK Set. A cache may keep the set for the schedule's max-age or a little
+ * less, never longer. A key is public for max-age, cooldown and skew before it first signs (`leadSeconds`).
+ * So every cache that obeys the header has fetched a key before it signs, at any rotation.
+ * @param random from 0 up to 1.
  */
 export function cacheControl(schedule: ScheduleSettings, random: number): string {
   const seconds = Math.floor(schedule.jwksMaxAgeSeconds * (1 - jitter * random))
@@ -40,8 +42,8 @@ export function cacheControl(schedule: ScheduleSettings, random: number): string
 }
 
 /**
- * The JWK Set (RFC 7517 §5), from memory: it is served whatever state the database is in, and by a clock that
- * is trusted: a jump must not empty it.
+ * Serves the JWK Set (RFC 7517 §5) from memory, so it is available without the database. It uses the trusted
+ * time of the clock guard, because a jump of the clock must not empty the set.
  */
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
   const { keyring, clock, clockGuard, catchUp, verifiers, schedule, random } = options
@@ -72,7 +74,7 @@ export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done:
   done()
 }
 
-/** The tag of a set is computed once: a set stays the same object until it changes. */
+/** Computes the tag of a set once. A set stays the same object until it changes. */
 function rememberedTag(): (published: PublishedKeys) => string {
   let tagged: PublishedKeys | undefined
   let etag = ''

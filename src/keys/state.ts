@@ -1,44 +1,45 @@
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
- * The life of a signing key, as a pure function of its moments and now. Nothing is flagged, nothing runs at
- * midnight: whoever knows the moments and the time knows the state, on every replica alike.
+ * The state of a signing key is a pure function of its moments and the current time. No flag is stored and no
+ * job switches a state. So every replica computes the same state from the same moments.
  *
  *     0                    L/3                              5L/6          L
  *     ├─ published ─────────┼─ signing ──────────────────────┼─ retiring ─┤ removed
  *                           ╰ of the one before: 5L/6        ╰ the next signs
  *
- * A key is published long before it first signs, so that every verifier's cache has seen it; it stays
- * published after it last signed, so that every token of it can be verified until it expires. The next key is
- * published when this one is half way (L/2).
+ * A key is published long before it first signs, so that the cache of every verifier has it. It stays
+ * published after it last signed, so that each of its tokens can be verified until the token expires. The
+ * next key is published at half of the lifetime of this one (L/2).
  *
  * All times in seconds since 1970, all durations in seconds.
  */
 export interface KeyMoments {
   readonly publishedAt: number
   readonly signsFrom: number
-  /** When the next one is meant to take over. If there is none, this one goes on for as long as it may. */
+  /**
+   * When the next key is planned to take over. If there is none, this key continues for as long as it may.
+   */
   readonly signsUntil: number
   readonly publishedUntil: number
   readonly revokedAt: number | undefined
 }
 
 export interface ScheduleSettings {
-  /** L: from a key's publication to its removal. */
+  /** L: from the publication of a key to its removal. */
   readonly keyLifetimeSeconds: number
-  /** T: the longest that any token may live. */
+  /** T: the longest lifetime of a token. */
   readonly tokenLifetimeSecondsMax: number
-  /** M: the longest that a cache may keep the JWK Set. */
+  /** M: the longest time that a cache may keep the JWK Set. */
   readonly jwksMaxAgeSeconds: number
-  /** C: the longest that a verifier waits between two fetches although it met an unknown key. */
+  /** C: the longest time that a verifier waits between two fetches, even if it has met an unknown key. */
   readonly verifierCooldownSeconds: number
-  /** S: how far clocks of replicas, verifiers and the database may be apart. */
+  /** S: the greatest difference between the clocks of replicas, verifiers and the database. */
   readonly clockSkewSeconds: number
 }
 
 /**
- * Whether a key has ended for good, whatever clock of those that are allowed is asked: nothing will ever be
- * signed with it again.
+ * Whether a key has ended for good on every clock within the allowed skew. It will never sign again.
  */
 export function isOver(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
   return key.revokedAt !== undefined || now >= key.publishedUntil + settings.clockSkewSeconds
@@ -47,7 +48,7 @@ export function isOver(key: KeyMoments, settings: ScheduleSettings, now: number)
 export type KeyState = 'waiting' | 'published' | 'signing' | 'retiring' | 'removed' | 'revoked'
 
 export function keyState(key: KeyMoments, now: number): KeyState {
-  // Whatever the clock says: one that is behind must not go on with a key that was called back.
+  // A revoked key is revoked at any time. A replica whose clock is behind must not continue to use it.
   if (key.revokedAt !== undefined) return 'revoked'
   if (now < key.publishedAt) return 'waiting'
   if (now >= key.publishedUntil) return 'removed'
@@ -55,15 +56,18 @@ export function keyState(key: KeyMoments, now: number): KeyState {
   return now < key.signsUntil ? 'signing' : 'retiring'
 }
 
-/** From the moment it is known: a replica whose clock is behind must not hide what another one made. */
+/**
+ * Whether the JWK Set contains the key. A waiting key counts as published: a replica whose clock is behind
+ * must not hide a key that another replica created.
+ */
 export function isPublished(key: KeyMoments, now: number): boolean {
   const state = keyState(key, now)
   return state !== 'removed' && state !== 'revoked'
 }
 
 /**
- * Whether a key may sign: its time has come, it is not revoked, and even the longest token would expire, on
- * the slowest clock, while the key is still published.
+ * Whether a key may sign: its turn has come, it is not revoked, and it stays published until even the longest
+ * token has expired on the slowest clock.
  */
 export function maySign(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
   return isPublished(key, now) && now >= key.signsFrom && now <= signsAtMostUntil(key, settings)
@@ -75,8 +79,9 @@ export function signsAtMostUntil(key: KeyMoments, settings: ScheduleSettings): n
 }
 
 /**
- * The key that signs: of those that may, the latest generation. So a key whose successor is late goes on
- * past its `signsUntil`, until its last token would outlive it; then nothing signs, which is the safe end.
+ * The key that signs: the latest generation of the keys that may sign. A key whose successor is late
+ * continues past its `signsUntil`, up to the last second in which it may sign. After that no key signs: a
+ * refused token is safer than a token that cannot be verified.
  */
 export function signingKeyAt<Key extends KeyMoments & { readonly generation: number }>(
   keys: readonly Key[],
@@ -91,7 +96,7 @@ export function signingKeyAt<Key extends KeyMoments & { readonly generation: num
   return latest
 }
 
-/** The key that the next one follows: the latest generation that was not called back. */
+/** The key before the next new one: the latest generation that is not revoked. */
 export function latestKey<Key extends KeyMoments & { readonly generation: number }>(
   keys: readonly Key[],
 ): Key | undefined {
@@ -103,12 +108,12 @@ export function latestKey<Key extends KeyMoments & { readonly generation: number
   return latest
 }
 
-/** Published, or about to be, and not signing yet. */
+/** A key that does not sign yet: published, or about to be published. */
 export function waitingKey<Key extends KeyMoments>(keys: readonly Key[], now: number): Key | undefined {
   return keys.find((key) => key.revokedAt === undefined && key.signsFrom > now)
 }
 
-/** A key as its siblings, the other keys of its algorithm, are compared with it. */
+/** A key as it is compared with its siblings, the other keys of its algorithm. */
 export interface SiblingKey extends KeyMoments {
   readonly kid: string
   readonly algorithm: SigningAlgorithm
@@ -116,8 +121,9 @@ export interface SiblingKey extends KeyMoments {
 }
 
 /**
- * The state of a key among its siblings. Which key signs depends on the others: an early turn ends the turn of
- * the one before, and a key whose successor is late goes on. After now, a turn ends when it is planned to.
+ * The state of a key at a time, given its siblings. Which key signs depends on the other keys: an early turn
+ * ends the previous turn, and a key whose successor is late continues. For times after `now`, a turn ends at
+ * its planned end.
  */
 export function stateAmong(
   key: SiblingKey,
@@ -128,7 +134,7 @@ export function stateAmong(
 ): KeyState {
   const alike = keys
     .filter(({ algorithm }) => algorithm === key.algorithm)
-    // Before a key was revoked it was a key like any other.
+    // Before its revocation a revoked key counts like any other key.
     .map((each) => (at < (each.revokedAt ?? at) ? { ...each, revokedAt: undefined } : each))
   const state = keyState(alike.find(({ kid }) => kid === key.kid) ?? key, at)
   if (state !== 'signing' && state !== 'retiring') return state
@@ -137,8 +143,8 @@ export function stateAmong(
 }
 
 /**
- * When a key's turn ends, or ended, among its siblings. In seconds since 1970; undefined for a key that was revoked
- * before its turn.
+ * When the turn of a key ends or ended, given its siblings.
+ * @returns seconds since 1970; undefined for a key that was revoked before its turn.
  */
 export function turnEndAmong(
   key: SiblingKey,
@@ -149,13 +155,13 @@ export function turnEndAmong(
   if (revokedAt !== undefined && revokedAt <= key.signsFrom) return undefined
   const turns = keys
     .filter((next) => next.algorithm === key.algorithm && next.generation > key.generation)
-    // A revoked key had its turn before it was revoked, or none. A key that takes over at once is dated a little
-    // earlier, for clocks that are behind. Until it was created, this one signed.
+    // A revoked key had its turn before its revocation, or no turn at all. A key that takes over at once gets
+    // an earlier `signsFrom`, for clocks that are behind. This key signed until the other one was created.
     .filter((next) => next.revokedAt === undefined || next.signsFrom < next.revokedAt)
     .filter((next) => revokedAt === undefined || next.signsFrom < revokedAt - schedule.clockSkewSeconds)
     .map(({ signsFrom }) => signsFrom)
   const nextTurn = Math.min(...turns)
-  // A key whose successor is late goes on.
+  // A key whose successor is late continues.
   const planned = maySign({ ...key, revokedAt: undefined }, schedule, nextTurn - 1)
     ? nextTurn
     : key.signsUntil

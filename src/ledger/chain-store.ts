@@ -5,15 +5,18 @@ import { limits } from '../limits.ts'
 import { type ChainHead, link } from './chain.ts'
 import type { AuditRecord } from './record.ts'
 
-/** Chains in the database: opening one, writing to one, and where one ends. */
+/** Opens chains in the database, writes to them, and finds their last record. */
 
 /**
- * The commit's statement: a version or NULL, and records. It answers with the version that the registry is at.
- * The function is in the first migration.
+ * The statement of a commit. Parameters: the registry version to check, or NULL, and the records.
+ * It returns the current version of the registry. The first migration creates the function.
  */
 export const ledgerCommit = { name: 'ledger_commit', text: 'SELECT ledger_commit($1::bigint, $2::jsonb)' }
 
-/** @returns the number of the new chain. @param genesis 32 random bytes that its first record is linked to. */
+/**
+ * @param genesis 32 random bytes. The first record is linked to them.
+ * @returns the number of the new chain.
+ */
 export async function openChain(database: Statements, genesis: Buffer, release: string): Promise<number> {
   const openedBy = `${hostname()} ${process.pid} mintmark/${release}`
   const [opened] = await database.$queryRaw<{ chain: number }[]>`
@@ -22,7 +25,7 @@ export async function openChain(database: Statements, genesis: Buffer, release: 
   return opened.chain
 }
 
-/** Where a chain ends in the database; undefined while it has no record. */
+/** The last record of a chain in the database; undefined while the chain has no record. */
 export async function readHead(client: Connection, chain: number): Promise<ChainHead | undefined> {
   const query = {
     text: 'SELECT seq, hash FROM audit_record WHERE chain = $1 ORDER BY seq DESC LIMIT 1',
@@ -34,7 +37,10 @@ export async function readHead(client: Connection, chain: number): Promise<Chain
   return last && { chain, seq: Number(last.seq), hash: last.hash }
 }
 
-/** Writes records in the transaction of a change, as a chain of their own: all of it becomes durable, or nothing. */
+/**
+ * Writes the records of a change in its transaction, as a new chain. The change and its records commit
+ * together.
+ */
 export async function appendRecords(
   transaction: Statements,
   records: readonly AuditRecord[],

@@ -10,22 +10,28 @@ import {
 } from './record-store.ts'
 
 /**
- * New records as they come. Records of different chains become visible in no particular order, and their
- * times say nothing about it; but within a chain they come one after the other. So what is remembered is how
- * far each chain was read, and of chains only those that may still grow.
+ * Follows new records. Records of different chains become visible in any order, and their times do not tell
+ * this order. Records of one chain become visible in the order of their numbers. So the tail remembers how
+ * far it has read each chain, and it keeps only chains that may still grow.
  */
 interface OpenChain {
   seq: number
-  /** A change of the registry writes its chain in one transaction: once seen, it is whole. */
+  /**
+   * False for the chain of a registry change. One transaction writes it, so it is complete when it is
+   * visible.
+   */
   isService: boolean | undefined
 }
 
 const rowsPerRead = 2_000
 
-/** Numbers of chains skipped so far, which a transaction under way may still hold. */
+/**
+ * How many gaps are remembered. A gap is a chain number that is not visible yet: an open transaction may
+ * still commit it.
+ */
 const gapsMax = 10_000
 
-/** Milliseconds until a skipped number is taken for one that was rolled back; longer than any transaction. */
+/** Milliseconds after which a gap counts as rolled back. Longer than any transaction. */
 const gapAgeMillisecondsMax = 30 * 60_000
 
 export class LedgerTail {
@@ -33,7 +39,10 @@ export class LedgerTail {
   readonly #gaps = new Map<number, number>()
   #highest = 0
 
-  /** Where the ledger ends now, and the newest records before that: as of one moment, so none is missed or told twice. */
+  /**
+   * Finds the end of the ledger and returns the newest records before it. Both come from one snapshot, so no
+   * record is missed or reported twice.
+   */
   async start(
     database: Database,
     filter: AuditFilter,
@@ -46,7 +55,10 @@ export class LedgerTail {
     })
   }
 
-  /** Whatever has been written since, a bounded part at a time; an empty part is the end for now. */
+  /**
+   * Yields the matching records written since the last read, in parts of bounded size. Ends when none is
+   * left.
+   */
   async *read(
     database: Queryable,
     filter: AuditFilter,
@@ -90,7 +102,7 @@ export class LedgerTail {
     )
   }
 
-  /** Moves on to the highest of these numbers and keeps in mind those between that nobody has seen yet. */
+  /** Moves on to the highest of these numbers and remembers the gaps below it. */
   #noteChains(chains: readonly number[], now: number): void {
     for (const chain of chains) {
       for (let gap = Math.max(this.#highest + 1, chain - gapsMax); gap < chain; gap += 1) {

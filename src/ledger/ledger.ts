@@ -9,15 +9,17 @@ import type { AuditRecord } from './record.ts'
 import { RefusalBudget } from './refusals.ts'
 
 /**
- * The ledger as the service sees it: records in, durable records out. Opens this process's chain with a
- * `service started` record and closes it with a `service stopped` one, so that an end can be told from a cut.
+ * The ledger of a running service: it makes records durable. The chain of this process starts with a
+ * `service started` record and ends with a `service stopped` record. So a reader can tell a complete chain
+ * from one whose end was cut off.
  */
 export interface Ledger {
-  /** Waits for the group commit. See `Committer.commit` for the rest. */
+  /** Waits for the group commit. `Committer.commit` describes parameters and errors. */
   commit(version: number | undefined, record: AuditRecord, meanwhile?: () => void): Promise<CommitOutcome>
   /**
-   * Records a refusal: by itself, like any other commit, or counted among others when there are too many.
-   * Also a counted one may turn out stale: nobody is refused for what has changed.
+   * Records a refusal. It gets its own record, or it is counted with others when there are too many. A
+   * counted refusal can be stale too: its version is checked, so that no client is refused because of an old
+   * registry.
    */
   refuse(record: AuditRecord, version?: number): Promise<CommitOutcome>
   /** Counts a refusal whose own record could not be written. */
@@ -34,7 +36,7 @@ export interface LedgerOptions {
   /** The version that the registry is at, read after it was asked. */
   readonly versionNow: () => Promise<number>
   readonly onFault: (error: unknown) => void
-  /** Told when a record was written after a fault. */
+  /** Called when a record is written again after a fault. */
   readonly onRecovered: () => void
 }
 
@@ -130,7 +132,9 @@ const countedReasons: ReadonlySet<RefusalReason> = new Set([
   'registry_unavailable',
 ])
 
-/** Whether a refusal is only counted: its own record would wait for what there is too little of. */
+/**
+ * Whether a refusal is only counted. Its own record would need the resource that is missing or overloaded.
+ */
 export function isOnlyCounted({ reason }: OAuthError): boolean {
   return countedReasons.has(reason)
 }

@@ -9,15 +9,15 @@ export interface AuditEntry extends AuditRecord {
   readonly hash: string
 }
 
-/** Which records are meant: those that agree with every field that is set. */
+/** Selects records. A record matches if it agrees with every field that is set. */
 export interface AuditFilter {
   readonly type?: RecordType | undefined
   readonly outcome?: RecordOutcome | undefined
   readonly clientId?: string | undefined
   readonly jti?: string | undefined
-  /** From this moment on, in milliseconds since 1970. */
+  /** Records at this time or later, in milliseconds since 1970. */
   readonly since?: number | undefined
-  /** Before this moment. */
+  /** Records before this time, in milliseconds since 1970. */
   readonly until?: number | undefined
 }
 
@@ -33,14 +33,15 @@ export function matches(entry: AuditEntry, filter: AuditFilter): boolean {
 }
 
 /**
- * The times in which matching records can be: as the filter says, and no more than a token's id allows.
- * @returns milliseconds since 1970: from one, and before the other.
+ * The range of time in which records can match. The id of a token contains the time of its record, so a `jti`
+ * narrows the range to one millisecond.
+ * @returns milliseconds since 1970, `from` included and `before` excluded.
  */
 export function timeRange({ jti, since, until }: AuditFilter): { from: number; before: number } {
-  const made = jti === undefined ? undefined : millisecondsOf(jti)
+  const issuedAt = jti === undefined ? undefined : millisecondsOf(jti)
   return {
-    from: Math.max(since ?? 0, made ?? 0),
-    before: Math.min(until ?? farFuture, made === undefined ? farFuture : made + 1),
+    from: Math.max(since ?? 0, issuedAt ?? 0),
+    before: Math.min(until ?? farFuture, issuedAt === undefined ? farFuture : issuedAt + 1),
   }
 }
 

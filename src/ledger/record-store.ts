@@ -3,11 +3,12 @@ import { type AuditRecord as AuditRow, Prisma } from '../generated/client.ts'
 import { type AuditEntry, type AuditFilter, timeRange } from './query.ts'
 import { type AuditRecord, recordColumns } from './record.ts'
 
-/** The ledger, read back. */
+/** Reads records from the ledger. */
 
 /**
- * The spans that are searched one after the other, in milliseconds, until enough is found. The index on time is
- * small and only knows ranges. Without a range, the newest fifty of a billion records would cost a look at each.
+ * Milliseconds. A search without an indexed field looks at the shortest span first and stops when it has
+ * found enough. The index on time is small and answers only ranges. Without a range, the database would read
+ * a billion records to find the newest fifty.
  */
 const spans = [900_000, 14_400_000, 172_800_000, 2_592_000_000]
 
@@ -22,7 +23,7 @@ export async function findRecords(
   const indexed = filter.clientId !== undefined || filter.jti !== undefined
   for (const span of indexed ? [] : spans) {
     const start = end - span
-    // The span that the filter itself names comes last.
+    // The range of the filter itself is searched last, after this loop.
     if (filter.since !== undefined && start <= filter.since) break
     const rows = await findNewest(database, { ...filter, since: start }, limit)
     if (rows.length === limit) return rows
@@ -47,7 +48,7 @@ async function findNewest(database: Queryable, filter: AuditFilter, limit: numbe
   return rows.reverse().map(toEntry)
 }
 
-/** A row of `audit_record`. Prisma names its columns as the fields of a record. */
+/** Converts a row of `audit_record`. Prisma gives its columns the names of a record's fields. */
 function toEntry(row: AuditRow): AuditEntry {
   const record: Record<string, unknown> = {}
   for (const field of Object.keys(recordColumns) as (keyof AuditRecord)[]) {
@@ -67,7 +68,9 @@ function toEntry(row: AuditRow): AuditEntry {
 
 // ── Following the ledger (follow.ts) ───────────────────────────────────────────────────────────────────
 
-/** Runs several reads on one snapshot of the database, so that nothing is missed or told twice between them. */
+/**
+ * Runs several reads on one snapshot of the database, so that no record is missed or read twice between them.
+ */
 export async function readTogether<Result>(
   database: Database,
   read: (snapshot: Queryable) => Promise<Result>,
@@ -77,13 +80,15 @@ export async function readTogether<Result>(
 
 export interface UnfinishedChain {
   readonly chain: number
-  /** The number of its last record; null while it has none. */
+  /** The number of its last record; null while it has no record. */
   readonly seq: bigint | null
-  /** The type of its first record; null where that is gone or not there yet. */
+  /** The type of its first record; null if that record is deleted or not written yet. */
   readonly first: string | null
 }
 
-/** Chains that may still grow: those of services that have not stopped, and new ones without a record. */
+/**
+ * Chains that may still grow: the chains of services that have not stopped, and new chains without a record.
+ */
 export async function findUnfinishedChains(snapshot: Queryable): Promise<UnfinishedChain[]> {
   return await snapshot.$queryRaw<UnfinishedChain[]>`
     SELECT c.chain, last.seq, first.type AS first FROM audit_chain c
@@ -95,14 +100,14 @@ export async function findUnfinishedChains(snapshot: Queryable): Promise<Unfinis
             AND (last.type, last.outcome) IS DISTINCT FROM ('service', 'stopped') END`
 }
 
-/** The numbers of the latest thousand chains, in order. */
+/** The numbers of the latest thousand chains, ascending. */
 export async function findLatestChains(snapshot: Queryable): Promise<number[]> {
   const rows = await snapshot.$queryRaw<{ chain: number }[]>`
     SELECT chain FROM audit_chain WHERE chain > (SELECT max(chain) FROM audit_chain) - 1000 ORDER BY chain`
   return rows.map(({ chain }) => chain)
 }
 
-/** The numbers of chains above one, and of those among `gaps` that exist, in order. */
+/** The numbers of all chains above `highest`, and of the chains in `gaps` that exist by now, ascending. */
 export async function findChainsAfter(
   database: Queryable,
   highest: number,
@@ -119,7 +124,7 @@ const columns = Prisma.raw(
     .join(', '),
 )
 
-/** The records that come after a place in each of several chains, chain by chain. */
+/** The records after the given place in each chain, ordered by chain and number. */
 export async function findRecordsAfter(
   database: Queryable,
   places: readonly { readonly chain: number; readonly seq: number }[],

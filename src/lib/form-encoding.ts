@@ -1,8 +1,11 @@
-/** Form encoding (RFC 6749 Appendix B): of a body's names and values, and of both halves of Basic credentials. */
+/**
+ * Form encoding (RFC 6749 Appendix B). It is used for the names and values of a body, and for both parts of
+ * Basic credentials.
+ */
 
 const escaped = /[%+]/
 
-/** Undefined where an escape is malformed, or the bytes it stands for are not UTF-8. */
+/** Decodes a text. @returns undefined if an escape is malformed or the decoded bytes are not UTF-8. */
 export function formDecoded(text: string): string | undefined {
   if (!escaped.test(text)) return text
   try {

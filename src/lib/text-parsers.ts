@@ -1,4 +1,4 @@
-/** Readers of short texts. Each returns what the text means, or undefined where it means nothing. */
+/** Parses a short text. Returns its value, or undefined if the text is not valid. */
 export type Parse<Value> = (text: string) => Value | undefined
 
 export const textLike =
@@ -18,7 +18,10 @@ export const oneOf =
   (text) =>
     choices.find((choice) => choice === text)
 
-/** Separated by commas, spaces around them not counting; all of them must be right. */
+/**
+ * A list separated by commas, without duplicates. Spaces around an element are ignored. Every element must be
+ * valid.
+ */
 export const listOf =
   <Element extends string>(isRight: (part: string) => part is Element): Parse<readonly Element[]> =>
   (text) => {

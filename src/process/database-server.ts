@@ -6,29 +6,32 @@ import { openEmbedded } from '../database/embedded.ts'
 import { migrationStateOf } from '../database/migrate.ts'
 import { OperatorError } from '../errors.ts'
 
-/** The database server that the configuration means, up and answering. */
+/** The database server of the configuration. It is running and has answered. */
 export interface DatabaseServer {
   readonly url: string
-  /** `PostgreSQL 18.4 in /srv/mintmark/data`. */
+  /** For example `PostgreSQL 18.4 in /srv/mintmark/data`. */
   readonly description: string
   readonly embedded: boolean
   readonly warnings: readonly string[]
-  /** Lets go of it; an embedded server that nobody else uses ends. */
+  /** Ends the use of the server. An embedded server stops when no other process uses it. */
   release(): Promise<void>
 }
 
-/** Commands that only look or change do not bring a new, empty database into being. */
+/**
+ * What to do if there is no database. Commands that read or change a registry refuse: they must not create a
+ * new, empty database.
+ */
 export type Absence = 'create' | 'refuse'
 
-/** Milliseconds after which somebody who waits is told what for. */
+/** Milliseconds of waiting after which the operator is told the reason. */
 const silenceMilliseconds = 1_500
 
-/** Connections of the embedded server: a hundred for one process and the commands beside it, eight for each more. */
+/** Connections of the embedded server: 100 for one process and the commands, 8 for each further worker. */
 function embeddedConnectionsMax(workers: number): number {
   return 100 + 8 * (workers - 1)
 }
 
-/** @param report told what an operator should know, in whole sentences. */
+/** @param report called with messages for the operator, in whole sentences. */
 export async function openDatabaseServer(
   config: Config,
   absence: Absence,
@@ -48,8 +51,8 @@ export async function openDatabaseServer(
   }
   if (absence === 'refuse' && !existsSync(join(dataDirectory, 'postgres'))) {
     throw new OperatorError(
-      `There is no database in ${dataDirectory} yet. Run "npm start" or "bin/mintmark migrate" first, or say where ` +
-        'it is with MINTMARK_DATA_DIR or DATABASE_URL.',
+      `There is no database in ${dataDirectory} yet. Run "npm start" or "bin/mintmark migrate" first, or set ` +
+        'MINTMARK_DATA_DIR or DATABASE_URL to an existing database.',
     )
   }
   const settings = { max_connections: String(embeddedConnectionsMax(config.workers)) }
@@ -58,7 +61,7 @@ export async function openDatabaseServer(
   return { url: embedded.url, description, embedded: true, warnings: [], release: () => embedded.release() }
 }
 
-/** @throws OperatorError unless the database is exactly what this release needs. */
+/** @throws OperatorError if the database lacks a migration, or if its migrations do not fit this release. */
 export async function requireMigrated(url: string): Promise<void> {
   const { pending } = await migrationStateOf(url)
   if (pending.length === 0) return

@@ -1,9 +1,9 @@
 import { type DatabaseFault, databaseFault } from '../database/faults.ts'
 import { exitCodes, OperatorError } from '../errors.ts'
 
-/** How a process ends that could not do what it was asked to. */
+/** Why and how a failed process ends. */
 export interface Explanation {
-  /** Why: in one line where the reason is known. */
+  /** The reason, in one line if it is a known one. */
   readonly message: string
   readonly exitCode: number
 }
@@ -17,16 +17,17 @@ export function explain(error: unknown): Explanation {
   return { message, exitCode: exitCodes.failed }
 }
 
-/** What an operator can mend, by SQLSTATE. */
+/** What an operator can do, by SQLSTATE. */
 const remedies: Readonly<Record<string, string>> = {
-  '25006': 'It takes no writes: name the primary, or end its read-only mode.',
-  '42501': 'Give the role of DATABASE_URL the rights it lacks, or use the role that owns the tables.',
-  '53100': 'Make room on its disk.',
-  '55P03': 'Something else holds a lock; try again when it is done.',
+  '25006': 'Set DATABASE_URL to the primary, or end the read-only mode.',
+  '42501': 'Give the role in DATABASE_URL the missing rights, or use the role that owns the tables.',
+  '53100': 'Free some space on the disk of the database.',
+  '55P03': 'Another process holds a lock. Try again when it has finished.',
 }
 
 function describeFault({ code, message, isAbsence }: DatabaseFault): string {
   const said = /[.!?]$/.test(message) ? message : `${message}.`
-  const remedy = remedies[code] ?? (isAbsence ? 'Try again when it is back.' : 'Mend that and try again.')
+  const remedy =
+    remedies[code] ?? (isAbsence ? 'Try again when the database is back.' : 'Correct this and try again.')
   return `The database refused: ${said} ${remedy}`
 }

@@ -4,7 +4,7 @@ import { type KeyEncryptionKeys, resolveKeyEncryptionKeys } from '../keys/key-en
 import { listKeys } from '../keys/store.ts'
 import type { DatabaseServer } from './database-server.ts'
 
-/** @param report told what an operator should know, in whole sentences. */
+/** @param report called with messages for the operator, in whole sentences. */
 export async function findKeyEncryptionKeys(
   config: Config,
   server: DatabaseServer,

@@ -1,8 +1,8 @@
-/** Standard output and error of a process whose reader may go away (`| head`). */
+/** Handles a reader of standard output or error that goes away, for example `| head`. */
 let closed = false
 let watched = false
 
-/** Called before anything is printed. */
+/** Must be called before anything is printed. */
 export function watchOutput(): void {
   if (watched) return
   watched = true
@@ -10,11 +10,11 @@ export function watchOutput(): void {
     if (error.code !== 'EPIPE') throw error
     closed = true
   })
-  // Where nobody reads our complaints either, there is nothing left to do about them.
+  // If standard error has no reader either, the error cannot be reported anywhere.
   process.stderr.on('error', () => {})
 }
 
-/** Whether the reader has gone. Only known after a turn of the loop. */
+/** Whether the reader has gone away. It is known one turn of the event loop after the write. */
 export function isOutputClosed(): boolean {
   return closed
 }

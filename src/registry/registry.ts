@@ -1,6 +1,6 @@
+import { LRUCache } from 'lru-cache'
 import type { Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
-import { BoundedMap } from '../lib/bounded-map.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
@@ -51,9 +51,9 @@ interface Waiting {
 
 export class Registry {
   readonly #options: RegistryOptions
-  readonly #clients: BoundedMap<string, RegisteredClient>
-  readonly #unknown = new BoundedMap<string, true>(limits.registryUnknownClientsMax)
-  readonly #resources = new BoundedMap<string, RegisteredResource>(limits.registryResourcesMax)
+  readonly #clients: LRUCache<string, RegisteredClient>
+  readonly #unknown = new LRUCache<string, true>({ max: limits.registryUnknownClientsMax })
+  readonly #resources = new LRUCache<string, RegisteredResource>({ max: limits.registryResourcesMax })
   readonly #lookUp: LookUp
   readonly #wanted = new Map<string, Waiting[]>()
   #version = 0
@@ -66,7 +66,7 @@ export class Registry {
 
   constructor(options: RegistryOptions) {
     this.#options = options
-    this.#clients = new BoundedMap(options.clientsMax)
+    this.#clients = new LRUCache({ max: options.clientsMax })
     this.#lookUp = new LookUp({
       ...options,
       onAnswer: () => this.#noteAnswer(),

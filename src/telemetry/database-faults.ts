@@ -6,37 +6,38 @@ export interface DatabaseFaultLog {
   onRecovered(): void
 }
 
-/** Milliseconds without a fault after which the next one is another outage. */
+/** Milliseconds without a fault after which the next fault starts a new outage. */
 const quietMilliseconds = 10_000
 
 /**
- * Logs a fault at most once a second, with how often it came: an outage must not bury its own beginning. And says
- * when it is over, because from silence nobody can tell.
+ * Logs a fault at most once a second, with the number of repetitions, so that the log of an outage still
+ * shows how it began. Logs the end of the outage too, because the absence of faults can also mean the absence
+ * of requests.
  */
 export function databaseFaultLog(log: Log, clock: Clock): DatabaseFaultLog {
-  /** Of an outage: its first fault, and its last. */
+  /** The first and the last fault of an outage, on the monotonic clock in milliseconds. */
   let startedAt = Number.NEGATIVE_INFINITY
   let lastAt = Number.NEGATIVE_INFINITY
-  let next = 0
-  let unsaid = 0
+  let nextLogAt = 0
+  let unlogged = 0
   return {
     onFault(error: unknown): void {
       const now = clock.monotonicMilliseconds()
       if (now - lastAt > quietMilliseconds) startedAt = now
       lastAt = now
-      if (now < next) {
-        unsaid += 1
+      if (now < nextLogAt) {
+        unlogged += 1
         return
       }
-      next = now + 1_000
+      nextLogAt = now + 1_000
       log.error(
-        { event: 'database_fault', repeated: unsaid, error: describeError(error) },
+        { event: 'database_fault', repeated: unlogged, error: describeError(error) },
         'the database failed',
       )
-      unsaid = 0
+      unlogged = 0
     },
     onRecovered(): void {
-      // Registry and ledger each say so; whoever is first has said it.
+      // The registry and the ledger both report the recovery. Only the first report is logged.
       if (startedAt === Number.NEGATIVE_INFINITY) return
       const seconds = (clock.monotonicMilliseconds() - startedAt) / 1_000
       const fields = { event: 'database_back', afterSeconds: Math.round(seconds * 10) / 10 }

@@ -22,9 +22,9 @@ export interface Denial {
 }
 
 /**
- * The decision: a pure function of the request, what was proven, the registry at one version, the caller's
- * address and now (seconds). It is made again, from the same proof, whenever the registry moves on before the
- * commit.
+ * Decides a request: a pure function of the request, the proof, the registry at one version, the address of
+ * the caller and the current time (seconds since 1970). It is called again with the same proof if the
+ * registry changes before the commit.
  */
 export function decide(
   request: TokenRequest,
@@ -57,7 +57,10 @@ function judgeClient(
   return undefined
 }
 
-/** Which audience and scopes (RFC 8707 §2, RFC 6749 §3.3). Nothing is ever dropped silently. */
+/**
+ * Chooses the audience and the scopes (RFC 8707 §2, RFC 6749 §3.3). A requested scope is never silently
+ * dropped.
+ */
 function decideGrant(request: TokenRequest, { client, resource }: View): Grant | Denial {
   if (client === undefined || client.access.size === 0)
     return { granted: false, reason: 'client_without_access' }
@@ -67,10 +70,10 @@ function decideGrant(request: TokenRequest, { client, resource }: View): Grant |
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
   const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm } = resource
-  // A scope that the resource no longer has is worth nothing, whatever the access row says.
+  // A scope counts only while the resource has it, even if the access row still names it.
   if (request.scopes === undefined) {
     const scopes = granted.filter((scope) => resource.scopes.has(scope))
-    // Access without scopes is complete as it is; access whose every scope is gone is none.
+    // Access that was registered without scopes is granted. Access that has lost all its scopes is refused.
     if (scopes.length === 0 && granted.length > 0) return { granted: false, reason: 'scope_not_granted' }
     return { granted: true, clientId, audience, scopes, lifetimeSeconds, signingAlgorithm }
   }

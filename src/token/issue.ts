@@ -14,12 +14,15 @@ import { decide, type Grant } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 
 /**
- * The whole grant, top to bottom: parse, authenticate, decide, commit, release.
- * Whatever happens, one record says so, and it is durable before the answer leaves.
+ * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
+ * Every outcome has a record, and the record is durable before the answer is sent.
  */
 export interface IssueEdges extends AuthenticationEdges {
   readonly issuer: string
-  /** No token lives longer, whatever its resource says: none may outlive its key's publication. */
+  /**
+   * The longest lifetime of a token. It limits the lifetime that a resource asks for, because a token must
+   * expire before its key is removed.
+   */
   readonly tokenLifetimeSecondsMax: number
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
@@ -27,11 +30,11 @@ export interface IssueEdges extends AuthenticationEdges {
   readonly keyring: Keyring
   readonly ledger: Ledger
   readonly secretUses: SecretUses
-  /** A fresh random UUID. */
+  /** Returns a new random UUID (version 4). */
   readonly randomId: () => string
 }
 
-/** Where a request comes from, for the record and the log. */
+/** The origin of a request, for the record and the log. */
 export interface Origin {
   readonly address: string
   readonly userAgent: string | undefined
@@ -46,8 +49,9 @@ export interface IssuedToken {
 }
 
 /**
- * @param claimed filled with what the request says of itself, for the record and the log.
- * @throws OAuthError once its record is durable, or is counted among many (see ledger/refusals.ts).
+ * @param claimed is filled with the unproven values of the request, for the record and the log.
+ * @throws OAuthError after the record of the refusal is durable, or the refusal is counted
+ * (ledger/refusals.ts).
  */
 export async function issueToken(
   edges: IssueEdges,
@@ -68,7 +72,7 @@ export async function issueToken(
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
 }
 
-/** Decides again whenever the registry moved on before the commit; a bounded number of times. */
+/** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
 async function decideAndCommit(
   edges: IssueEdges,
   request: TokenRequest & { readonly credentials: AdmittedCredentials },
@@ -112,8 +116,8 @@ async function decideAndCommit(
 }
 
 /**
- * What could be proven, or a refusal that holds for this view alone: by a newer one the same secret may be one that its
- * client was given a moment ago.
+ * What could be proven, or a refusal. Some refusals depend on the view: in a newer view the same secret may be one that
+ * the client has just received. They are verdicts like a proof, and are decided again when the registry has changed.
  */
 function proveOrRefuse(
   edges: IssueEdges,
@@ -143,9 +147,9 @@ function asVerdict(error: unknown): OAuthError {
 
 interface Issuance {
   readonly record: AuditRecord
-  /** Makes the token; called while its record is on the way. */
+  /** Signs the token. Called while the database writes the record. */
   readonly sign: () => void
-  /** Hands the token out; called once its record is durable. */
+  /** Returns the token. Called after its record is durable. */
   readonly release: () => IssuedToken
 }
 
@@ -196,8 +200,11 @@ function prepare(
 }
 
 /**
- * Makes the record of a refusal durable and returns what to answer: the refusal itself, or that the ledger
- * cannot be written. What is no `OAuthError` is a fault of this service and says nothing to the caller.
+ * Makes the record of a refusal durable.
+ * @param error any error other than an `OAuthError` is a fault of this service. The caller learns nothing
+ * about it.
+ * @returns the error to answer with: the refusal itself, or `ledger_unavailable` if its record was not
+ * written.
  */
 export async function recordRefusal(
   edges: Pick<IssueEdges, 'ledger' | 'clock'>,

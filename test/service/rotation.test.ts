@@ -323,7 +323,7 @@ test('a key-encryption key that is not the right one: no start, and not a byte c
   const before = await rows()
   const attempt = startService({ database, key: Buffer.alloc(32, 7) })
   await expect(attempt).rejects.toThrow(OperatorError)
-  await expect(attempt).rejects.toThrow(/no key was made or deleted/)
+  await expect(attempt).rejects.toThrow(/No key was created or deleted/)
   expect(await rows()).toEqual(before)
   // Nor where a row was damaged, although the key is right.
   await database.query(`UPDATE signing_key SET sealed_private_key = substr(sealed_private_key, 1, 40)`)

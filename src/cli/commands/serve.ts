@@ -9,8 +9,9 @@ export const serve = defineCommand({
   path: ['serve'],
   summary: 'run the service',
   details:
-    'The database must be migrated ("bin/mintmark migrate"). Logs JSON lines to stdout. SIGTERM and SIGINT end it in\n' +
-    'order: requests under way are answered first; a second signal ends it at once. .env.example lists the settings.',
+    'The database must be migrated ("bin/mintmark migrate"). The log goes to stdout as JSON lines. SIGTERM and SIGINT\n' +
+    'end the service in order: it answers the current requests first. A second signal ends it at once. .env.example\n' +
+    'lists the settings.',
   options: {},
   examples: [
     ['bin/mintmark migrate && bin/mintmark serve', 'on the embedded database'],

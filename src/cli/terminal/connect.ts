@@ -10,16 +10,17 @@ export interface Connection {
   readonly server: DatabaseServer
   readonly database: Database
   readonly clock: Clock
-  /** Aborted by Ctrl-C and the like. */
+  /** Aborted by SIGINT (Ctrl-C), SIGTERM, SIGHUP, or the end of the launcher. */
   readonly signal: AbortSignal
 }
 
-/** Milliseconds for what is under way when a command is interrupted. */
+/** Milliseconds for current statements to finish after an interruption. */
 const interruptedGraceMilliseconds = 2_000
 
 /**
- * Opens the database for one command and closes it again, however the command ends. An interrupted command
- * lets go as well: the embedded server would otherwise stay behind.
+ * Opens the database for one command and closes it when the command ends, fails or is interrupted. Otherwise
+ * an embedded server would keep running.
+ * @throws Interrupted if a signal ends the command.
  */
 export async function withDatabase<Result>(
   run: (connection: Connection) => Promise<Result>,
@@ -28,9 +29,9 @@ export async function withDatabase<Result>(
   const interruption = new AbortController()
   const interrupt = (signal: NodeJS.Signals): void => interruption.abort(new Interrupted(signal))
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt).once('SIGHUP', interrupt)
-  // The launcher was killed: nobody waits for the answer any more.
-  const abandon = (): void => interrupt('SIGTERM')
-  if (process.channel) process.once('disconnect', abandon)
+  // The channel closes when the launcher is killed. Then nobody waits for the result.
+  const onLauncherGone = (): void => interrupt('SIGTERM')
+  if (process.channel) process.once('disconnect', onLauncherGone)
   process.channel?.unref()
   try {
     const server = await openDatabaseServer(config, 'refuse', note)
@@ -57,11 +58,11 @@ export async function withDatabase<Result>(
       .off('SIGINT', interrupt)
       .off('SIGTERM', interrupt)
       .off('SIGHUP', interrupt)
-      .off('disconnect', abandon)
+      .off('disconnect', onLauncherGone)
   }
 }
 
-/** A command ended by a signal. Its exit code is the shell's for that signal. */
+/** Thrown when a signal ends a command. The exit code is 128 plus the number of the signal, as in a shell. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
   readonly exitCode: number

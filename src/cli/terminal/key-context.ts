@@ -3,7 +3,10 @@ import { findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import type { Connection } from './connect.ts'
 import { note } from './output.ts'
 
-/** The key-encryption key is only looked for when a key is made: looking and calling back need none. */
+/**
+ * The context of a key command. The key-encryption key is read only to create a key, not to list or revoke
+ * one.
+ */
 export function keyContext({ config, database, clock, server }: Connection): RotationContext {
   return {
     database,

@@ -1,12 +1,12 @@
 import { type KeyState, type ScheduleSettings, type SiblingKey, stateAmong } from '../../keys/state.ts'
 import { momentText } from '../../lib/moment.ts'
 
-/** The lives of the signing keys, drawn: a row for each, time from left to right, and where now is. */
+/** Draws the lives of the signing keys: a row for each key, time from left to right, and a mark for now. */
 
 const marks: Readonly<Partial<Record<KeyState, string>>> = { published: '░', signing: '█', retiring: '▒' }
 const legend = '░ published, not signing yet   █ signing   ▒ retiring   × revoked   │ now'
 
-/** Columns of time at least, however narrow the terminal is. */
+/** The drawing has at least this many columns for time, also where the terminal has fewer. */
 const spanMin = 24
 
 export function drawTimeline(
@@ -41,9 +41,9 @@ export function drawTimeline(
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }
 
-/** Where the drawing begins and ends, and `now` above its column, as far as there is room. */
+/** The first and last time of the drawing, and `now` above its column, where there is room. */
 function axis(start: number, end: number, nowColumn: number, span: number): string {
-  // A day is enough where the drawing covers many; a time where it covers few.
+  // The day is enough where the drawing covers more than ten days; otherwise the time is needed.
   const shown = (at: number): string =>
     end - start > 10 * 86_400 ? momentText(at).slice(0, 10) : momentText(at).slice(5).replace('T', ' ')
   const cells = Array.from({ length: span }, () => ' ')
