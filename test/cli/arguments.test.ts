@@ -20,9 +20,7 @@ describe('a time in the past', () => {
   test.each(['yesterday', '-5', '', '2027-01-32', '12:00'])('not %j', (text) => {
     expect(() => pastMoment('since', text, now * 1_000)).toThrow(
       expect.objectContaining({
-        message: expect.stringMatching(
-          /^--since: ".*" is not a time\. Write how long ago, like 30m, 2h or 7d/,
-        ),
+        message: expect.stringMatching(/^--since: ".*" is not a time\. Write a time ago like 30m, 2h or 7d/),
         exitCode: exitCodes.usage,
       }),
     )
@@ -38,7 +36,7 @@ describe('a time in the future', () => {
   })
 
   test.each([
-    ['tomorrow', 'is not a time. Write how long from now, like 90d, or 2027-01-31T23:59:59Z'],
+    ['tomorrow', 'is not a time. Write a time from now like 90d, or 2027-01-31T23:59:59Z'],
     ['2027-01-31', 'is not a time.'],
     ['2027-01-31T12:00:00Z', 'is in the past. Write a later time.'],
   ])('not %s', (text, problem) => {

@@ -98,7 +98,7 @@ export function pastMoment(option: string, text: string, now: number): number {
   const moment = readMomentMilliseconds(text) ?? readMomentMilliseconds(`${text}T00:00:00Z`)
   if (moment !== undefined) return moment
   throw usageError(
-    `--${option}: "${text}" is not a time. Write how long ago, like 30m, 2h or 7d, or a day, like 2027-01-31 (UTC), ` +
+    `--${option}: "${text}" is not a time. Write a time ago like 30m, 2h or 7d, a day like 2027-01-31 (UTC), ` +
       `or ${momentExample}`,
   )
 }
@@ -109,7 +109,7 @@ export function futureMoment(option: string, text: string, now: number): number 
   const moment = ahead === undefined ? readMoment(text) : now + ahead
   if (moment === undefined) {
     throw usageError(
-      `--${option}: "${text}" is not a time. Write how long from now, like 90d, or ${momentExample}`,
+      `--${option}: "${text}" is not a time. Write a time from now like 90d, or ${momentExample}`,
     )
   }
   if (moment <= now) throw usageError(`--${option}: "${text}" is in the past. Write a later time.`)
