@@ -10,7 +10,8 @@ import { migrationList, noFilters, schemaScript, withPrismaEngine } from '../sup
 
 /**
  * Migrations: what they make is what the schema says; what they leave is what Prisma's own engine leaves; and a
- * database that does not fit is refused in a sentence.
+ * database that does not fit is refused in a sentence. One long file, because all of them need the same empty
+ * databases and scratch directories of migrations.
  */
 
 /** Polls for as long as the test may take. */
