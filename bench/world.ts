@@ -42,7 +42,7 @@ export interface Plan {
   readonly starts: number
 }
 
-/** Everything that a scenario needs. Whatever a scenario starts is stopped at its end, even if it fails. */
+/** Everything that a scenario needs. What it starts is stopped at its end, even if the scenario fails. */
 export class World {
   readonly plan: Plan
   readonly directory: string
