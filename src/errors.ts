@@ -1,11 +1,14 @@
+import type { Mistake } from './administration/mistake.ts'
+
 /**
- * Every way a request can be refused, and the two errors of the program.
+ * Every way a request can be refused, every way administration can be, and the three errors of the program.
  *
  * `OAuthError` answers a request: it carries a *reason*, precise, for the ledger and the log, and what the
  * caller may know of it: the OAuth error code, a status and a description. Anything thrown that is not an
  * `OAuthError` becomes `server_error` with no text; its cause goes to the log. `OperatorError` ends a
- * command or a start with one line that says what to do. docs/reference/errors.md lists both ways, and a
- * test keeps that page and this table equal.
+ * command or a start with one line that says what to do. `AdministrationError` does the same, but is data: a code
+ * and fields. Whoever shows it makes the sentence (cli/terminal/sentences.ts). docs/reference/errors.md lists the
+ * reasons and the codes, and a test keeps that page and these tables equal.
  */
 
 /** Error codes of RFC 6749 §5.2 and RFC 8707 §2, and what this service says where those have no word. */
@@ -187,11 +190,142 @@ export class OAuthError extends Error {
 
 /** A command or a start that cannot go on. The message is the one line its operator reads. */
 export class OperatorError extends Error {
-  override readonly name = 'OperatorError'
+  override readonly name: string = 'OperatorError'
   readonly exitCode: number
 
   constructor(message: string, options: { cause?: unknown; exitCode?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.exitCode = options.exitCode ?? 1
+  }
+}
+
+/** What kind of obstacle a code is: from it a command gets its exit code, and an HTTP answer its status. */
+export type AdministrationErrorKind =
+  /** What was asked for makes no sense; asking again does not help. */
+  | 'invalid'
+  | 'not_found'
+  /** It does not fit to what is there now. */
+  | 'conflict'
+  /** It may work later. */
+  | 'busy'
+  /** This machine or its settings must be mended first. */
+  | 'setup'
+
+export interface AdministrationErrorDefinition {
+  readonly kind: AdministrationErrorKind
+  /** What happened, in one sentence that is always the same. What to do depends on who reads it. */
+  readonly description: string
+}
+
+const rule = (kind: AdministrationErrorKind, description: string): AdministrationErrorDefinition => ({
+  kind,
+  description,
+})
+
+/** The fields that each code comes with. None of them ever holds a secret. */
+export interface AdministrationErrorFields {
+  registration_refused: { readonly file?: string; readonly mistakes: readonly Mistake[] }
+  file_unreadable: { readonly path: string; readonly problem: string }
+  file_too_large: { readonly path: string; readonly bytes: number; readonly limit: number }
+  file_not_text: { readonly path: string }
+  client_not_found: { readonly clientId: string; readonly nearest: string | undefined }
+  client_exists: { readonly clientId: string }
+  client_deleted: { readonly clientId: string }
+  client_vanished: { readonly clientId: string }
+  secret_not_found: { readonly clientId: string; readonly secretId: string }
+  secrets_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
+  registry_busy: { readonly waitedSeconds: number }
+  key_not_found: { readonly kid: string }
+  key_made_meanwhile: { readonly algorithm: string }
+  clock_disagrees: { readonly offSeconds: number; readonly toleranceSeconds: number }
+  key_encryption_key_unset: object
+  key_encryption_key_differs: {
+    /** Undefined: the newest one, which says what a new one is sealed with. */
+    readonly kid: string | undefined
+    readonly keyEncryptionKeyId: string
+    readonly atHand: readonly string[]
+    /** Where the first one at hand came from: `configuration`, or a file. */
+    readonly source: string
+  }
+  signing_key_damaged: { readonly kid: string }
+  key_file_lost: { readonly path: string }
+  key_file_missing: { readonly path: string }
+  key_file_vanished: { readonly path: string }
+  key_file_uncreatable: { readonly path: string; readonly problem: string }
+  key_file_unreadable: { readonly path: string; readonly problem: string }
+  key_file_malformed: { readonly path: string; readonly isEmpty: boolean }
+}
+
+export type AdministrationErrorCode = keyof AdministrationErrorFields
+
+export const administrationErrors: Readonly<Record<AdministrationErrorCode, AdministrationErrorDefinition>> =
+  {
+    // What is to be registered.
+    registration_refused: rule('invalid', 'What is to be registered has mistakes; nothing was applied.'),
+    file_unreadable: rule('invalid', 'The file cannot be read.'),
+    file_too_large: rule('invalid', 'The file is too large.'),
+    file_not_text: rule('invalid', 'The file is not UTF-8 text.'),
+
+    // Clients and their secrets.
+    client_not_found: rule('not_found', 'There is no such client.'),
+    client_exists: rule('conflict', 'There is already a client of that id.'),
+    client_deleted: rule('conflict', 'The client was deleted, which cannot be undone.'),
+    client_vanished: rule('conflict', 'A client vanished while this ran; nothing was changed.'),
+    secret_not_found: rule('not_found', 'The client has no such secret.'),
+    secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
+    registry_busy: rule('busy', 'Somebody else is changing the registry; nothing was changed.'),
+
+    // Signing keys.
+    key_not_found: rule('not_found', 'There is no such signing key.'),
+    key_made_meanwhile: rule('conflict', 'Another process made the next signing key just now.'),
+    clock_disagrees: rule(
+      'setup',
+      "This machine's clock and the database's differ; no key was made or changed.",
+    ),
+
+    // What seals the signing keys.
+    key_encryption_key_unset: rule('setup', 'There is no key-encryption key.'),
+    key_encryption_key_differs: rule(
+      'setup',
+      'A signing key is sealed with another key-encryption key; no key was made or deleted.',
+    ),
+    signing_key_damaged: rule(
+      'setup',
+      'A signing key does not open: its row was damaged; no key was made or deleted.',
+    ),
+    key_file_lost: rule(
+      'setup',
+      'The file of the key-encryption key is missing, and the database has signing keys that only that key opens; ' +
+        'nothing was generated or deleted.',
+    ),
+    key_file_missing: rule('setup', 'The file of the key-encryption key is missing; nothing was changed.'),
+    key_file_vanished: rule(
+      'setup',
+      'The file of the key-encryption key was removed just after it was made.',
+    ),
+    key_file_uncreatable: rule('setup', 'The file of the key-encryption key cannot be created.'),
+    key_file_unreadable: rule('setup', 'The file of the key-encryption key cannot be read.'),
+    key_file_malformed: rule(
+      'setup',
+      'The file of the key-encryption key holds something else; nothing was generated or deleted.',
+    ),
+  }
+
+/** Administration that cannot go on, as data. Its message is for logs, and for programmers. */
+export class AdministrationError<
+  Code extends AdministrationErrorCode = AdministrationErrorCode,
+> extends OperatorError {
+  override readonly name = 'AdministrationError'
+  readonly code: Code
+  readonly fields: AdministrationErrorFields[Code]
+
+  constructor(code: Code, fields: AdministrationErrorFields[Code], options: { cause?: unknown } = {}) {
+    super(`${administrationErrors[code].description} ${JSON.stringify(fields).slice(0, 300)}`, options)
+    this.code = code
+    this.fields = fields
+  }
+
+  get kind(): AdministrationErrorKind {
+    return administrationErrors[this.code].kind
   }
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 import type { Queryable, Statements } from '../database/open.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyMoments } from './schedule.ts'
@@ -42,7 +42,7 @@ export interface LoadedKey extends KeyDescription {
  * one before while keys are sealed anew.
  * @param opened private keys that are in memory already. They need no opening, so a running service does not
  * mind that its keys are being sealed anew with a key it does not have yet.
- * @throws OperatorError when one of them does not open: never a reason to make another one in its place.
+ * @throws AdministrationError when one of them does not open: never a reason to make another one in its place.
  */
 export async function loadKeys(
   database: Statements,
@@ -151,22 +151,19 @@ const privateForm = (key: Buffer) => ({ key, format: 'der', type: 'pkcs8' }) as 
 function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
   const key = keys.find(({ id }) => id === row.keyEncryptionKeyId)
   if (key === undefined) {
-    throw new OperatorError(
-      `${keys[0]?.source ?? 'MINTMARK_KEY_ENCRYPTION_KEY'}: the signing key ${row.kid} is sealed with key-encryption ` +
-        `key ${row.keyEncryptionKeyId}, but this is ${keys.map(({ id }) => id).join(' and ')}. Provide the right ` +
-        'one; no key was made or deleted.',
-    )
+    throw new AdministrationError('key_encryption_key_differs', {
+      kid: row.kid,
+      keyEncryptionKeyId: row.keyEncryptionKeyId,
+      atHand: keys.map(({ id }) => id),
+      source: keys[0]?.source ?? 'configuration',
+    })
   }
   try {
     const plain = unseal(key, Buffer.from(row.sealedPrivateKey), sealContext(row.kid, row.algorithm))
     createPrivateKey(privateForm(plain))
     return plain
   } catch (error) {
-    throw new OperatorError(
-      `The signing key ${row.kid} does not open: its row in signing_key was damaged. Restore it from a backup; ` +
-        'no key was made or deleted.',
-      { cause: error },
-    )
+    throw new AdministrationError('signing_key_damaged', { kid: row.kid }, { cause: error })
   }
 }
 
@@ -174,7 +171,7 @@ function openIfPossible(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): 
   try {
     return open(row, keys)
   } catch (error) {
-    if (error instanceof OperatorError) return undefined
+    if (error instanceof AdministrationError) return undefined
     throw error
   }
 }

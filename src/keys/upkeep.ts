@@ -1,5 +1,5 @@
-import { algorithmsInUse } from '../administration/plan-store.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
+import { algorithmsInUse } from '../registry/store.ts'
 import { describeError, type Log } from '../telemetry/log.ts'
 import type { Keyring } from './keyring.ts'
 import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
@@ -109,8 +109,8 @@ export class KeyUpkeep {
     this.#algorithms = [...configured, ...unlisted]
     if (news.length === 0) return
     const message =
-      `a resource is signed with ${news.join(' and ')}, which is not in MINTMARK_SIGNING_ALGORITHMS; it has keys ` +
-      'for as long as that is so'
+      `tokens for a resource are signed with ${news.join(' and ')}, which is not among the configured algorithms; ` +
+      'there are keys for it as long as that is so'
     log.warn({ event: 'algorithm_unlisted', algorithms: news }, message)
   }
 }

@@ -3,8 +3,8 @@ import { limits } from '../limits.ts'
 
 /**
  * Who has seen which keys. Relying services that name themselves (header `Mintmark-Verifier`) are known by
- * that name, others by user agent and address. Before an early rotation, "keys rotate --plan" says who has not
- * fetched the next key yet. Noted in memory, written in one statement now and then, never waited for.
+ * that name, others by user agent and address. Before an early rotation an operator can see who has not fetched
+ * the next key yet. Noted in memory, written in one statement now and then, never waited for.
  */
 export interface Verifiers {
   note(fetch: Fetch): void

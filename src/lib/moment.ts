@@ -2,7 +2,8 @@
 
 /** Moments as people write and read them: RFC 3339. Inside, a moment is seconds since 1970. */
 
-const form = /^(\d{4})-(\d\d)-(\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i
+export const momentForm =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/
 
 /** A date and a time that say which zone they are in, in seconds since 1970; undefined for anything else. */
 export function readMoment(text: string): number | undefined {
@@ -12,7 +13,7 @@ export function readMoment(text: string): number | undefined {
 
 /** The same in milliseconds. */
 export function readMomentMilliseconds(text: string): number | undefined {
-  const match = form.exec(text)
+  const match = momentForm.exec(text)
   if (match === null) return undefined
   const milliseconds = Date.parse(text.toUpperCase().replace(' ', 'T'))
   // JavaScript takes the 30th of February for the 2nd of March.

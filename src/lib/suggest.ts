@@ -1,5 +1,11 @@
 /** What somebody who mistyped a word probably meant: the end of a message, or nothing. */
 export function didYouMean(word: string, known: Iterable<string>): string {
+  const best = nearest(word, known)
+  return best === undefined ? '' : ` Did you mean "${best}"?`
+}
+
+/** The known word that a mistyped one is most like, if it is like one at all. */
+export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   // A third of the letters may be wrong; past that a suggestion is a guess about something else.
   let bestDistance = Math.floor(Math.max(word.length, 3) / 3) + 1
@@ -11,7 +17,7 @@ export function didYouMean(word: string, known: Iterable<string>): string {
       bestDistance = distance
     }
   }
-  return best === undefined ? '' : ` Did you mean "${best}"?`
+  return best
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours between two words. Only for short words. */

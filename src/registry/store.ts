@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Statements } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
@@ -102,6 +103,13 @@ export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<
   // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
   const followable = version === sinceVersion || (row.known && changes.length < most)
   return { version, databaseSeconds: row.now, changes: followable ? changes : undefined }
+}
+
+/** The algorithms that resources name. There must be keys for them, whatever else is configured. */
+export async function algorithmsInUse(database: Statements): Promise<SigningAlgorithm[]> {
+  const rows = await database.$queryRaw<{ algorithm: SigningAlgorithm }[]>`
+    SELECT DISTINCT signing_algorithm AS algorithm FROM resource`
+  return rows.map(({ algorithm }) => algorithm)
 }
 
 function toClient(row: ClientRow): RegisteredClient {

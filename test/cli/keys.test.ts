@@ -359,7 +359,7 @@ describe('rewrap of the file', () => {
     const opened = openDatabase(database.url)
     try {
       return await rewrapFile(
-        { database: opened, clock: systemClock, schedule: drillSchedule },
+        { database: opened, clock: systemClock, actor: { by: 'a test' }, schedule: drillSchedule },
         directory,
         () => {},
       )

@@ -6,7 +6,9 @@ import { openEmbedded } from '../../database/embedded.ts'
 import { migrationStateOf } from '../../database/migrate.ts'
 import { checkConnection, type Database, describeUrl, openDatabase } from '../../database/open.ts'
 import { OperatorError } from '../../errors.ts'
+import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
+import { operatingSystemActor } from './actor.ts'
 import { note } from './output.ts'
 
 /** The database that the configuration means, up and answering. */
@@ -74,6 +76,8 @@ export interface Connection {
   readonly server: Server
   readonly database: Database
   readonly clock: Clock
+  /** Who makes changes over this connection. */
+  readonly actor: Actor
   /** Aborted by Ctrl-C and the like. */
   readonly signal: AbortSignal
 }
@@ -106,7 +110,9 @@ export async function withDatabase<Result>(
         signal.addEventListener('abort', () => reject(signal.reason))
       })
       try {
-        return await Promise.race([run({ config, server, database, clock: systemClock, signal }), closed])
+        const actor = operatingSystemActor()
+        const connection = { config, server, database, clock: systemClock, actor, signal }
+        return await Promise.race([run(connection), closed])
       } finally {
         const grace = signal.aborted
           ? sleep(interruptedGraceMilliseconds, undefined, { ref: false })

@@ -1,8 +1,9 @@
 import { type DatabaseFault, databaseFault } from '../../database/faults.ts'
-import { OperatorError } from '../../errors.ts'
+import { AdministrationError, OperatorError } from '../../errors.ts'
 import { exitCodes } from './command.ts'
 import { Interrupted } from './connect.ts'
 import { OutputClosed } from './output.ts'
+import { exitCodeOf, sentenceOf } from './sentences.ts'
 
 /** How a command that threw ends. */
 export interface Explanation {
@@ -14,6 +15,9 @@ export interface Explanation {
 export function explain(error: unknown): Explanation {
   if (error instanceof OutputClosed) return { message: undefined, exitCode: exitCodes.ok }
   if (error instanceof Interrupted) return { message: undefined, exitCode: error.exitCode }
+  if (error instanceof AdministrationError) {
+    return { message: sentenceOf(error), exitCode: exitCodeOf(error) }
+  }
   if (error instanceof OperatorError) return { message: error.message, exitCode: error.exitCode }
   const fault = databaseFault(error)
   if (fault !== undefined) return { message: describeFault(fault), exitCode: exitCodes.failed }

@@ -32,10 +32,11 @@ export async function findKeyEncryptionKeys(
 }
 
 /** The key-encryption key is only looked for when a key is made: looking and calling back need none. */
-export function keyContext({ config, database, clock, server }: Connection): RotationContext {
+export function keyContext({ config, database, clock, actor, server }: Connection): RotationContext {
   return {
     database,
     clock,
+    actor,
     schedule: config.schedule,
     keyEncryptionKeys: () => findKeyEncryptionKeys(config, server, note),
   }
