@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -234,8 +235,15 @@ describe('revoking', () => {
       [kid],
     )
     expect(JSON.parse(String(record?.detail))).toMatchObject({
+      by: 'a test',
       relying_services_refuse_from: revocation.refusedFrom,
     })
+    // Nobody asked for the first one: the service made it by itself.
+    const [made] = await database.query<{ detail: string }>(
+      `SELECT detail FROM audit_record WHERE type = 'key' AND outcome = 'created' AND kid = $1`,
+      [kid],
+    )
+    expect(JSON.parse(String(made?.detail))).toMatchObject({ by: 'mintmark', host: hostname() })
     // Again it changes nothing and says the same.
     expect(await revokeKey(context(), kid)).toEqual({ ...revocation, revoked: false, successor: undefined })
   })
