@@ -7,8 +7,10 @@ import type { Mistake } from './administration/mistake.ts'
  * caller may know of it: the OAuth error code, a status and a description. Anything thrown that is not an
  * `OAuthError` becomes `server_error` with no text; its cause goes to the log. `OperatorError` ends a
  * command or a start with one line that says what to do. `AdministrationError` does the same, but is data: a code
- * and fields. Whoever shows it makes the sentence (cli/terminal/sentences.ts). docs/reference/errors.md lists the
- * reasons and the codes, and a test keeps that page and these tables equal.
+ * and fields. Whoever shows it makes the sentence (cli/terminal/sentences.ts).
+ *
+ * docs/reference/errors.md lists the reasons and the codes; tests keep that page and these tables equal. The file is
+ * long because whoever wants to know what can go wrong should find all of it in one place.
  */
 
 /** Error codes of RFC 6749 §5.2 and RFC 8707 §2, and what this service says where those have no word. */

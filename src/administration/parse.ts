@@ -125,7 +125,8 @@ function mistakesOf(
 
 /** The fields of the mistakes that a check of the schema finds in a value of the right kind. */
 const explained = {
-  text_too_long: (value: string, issue) => ({ length: value.length, limit: most(issue) }),
+  // Counted as the schema counts: a rare character is one, although it has two units of UTF-16.
+  text_too_long: (value: string, issue) => ({ length: [...value].length, limit: most(issue) }),
   list_too_long: (value: readonly unknown[], issue) => ({ count: value.length, limit: most(issue) }),
   listed_twice: (value: string) => ({ value }),
   client_id_malformed: (value: string) => ({ value }),

@@ -136,8 +136,8 @@ export type ClientInput = z.output<typeof client>
 
 /**
  * The same as JSON Schema (draft 2020-12), for those who send a registration. It accepts a little more, because it
- * has no words for some rules: days that the calendar does not have, networks with bits set below their prefix, two
- * entries of one list that name the same client, resource or audience, and rare characters that count twice.
+ * has no words for some rules: days that the calendar does not have, networks with bits set below their prefix, and
+ * two entries of one list that name the same client, resource or audience.
  */
 export function jsonSchema(subject: keyof typeof schemas): Readonly<Record<string, unknown>> {
   return z.toJSONSchema(schemas[subject], { io: 'input', target: 'draft-2020-12' })

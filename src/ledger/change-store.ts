@@ -1,14 +1,14 @@
 import { type Database, errorCode, type Queryable } from '../database/open.ts'
-import { AdministrationError } from '../errors.ts'
+import { AdministrationError, OperatorError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { release } from '../release.ts'
 import { type Actor, ChangeRecords } from './change-records.ts'
 import { appendRecords } from './ledger.ts'
 
 /**
- * The one way to change the registry: a transaction in which the change and the records of it are written,
- * together or not at all. One at a time, across all processes, so that a rule that spans several rows
- * (granted scopes are a subset of the resource's) is checked against what nobody else is changing.
+ * The one way to change the registry: a transaction that writes the change and its records together or not at all.
+ * There is one at a time across all processes. So a rule about several rows (granted scopes are a subset of the
+ * resource's) is checked while nobody else changes any of them.
  *
  * A change is in force when this returns: the database's own triggers move the registry's version at COMMIT,
  * and no token is issued on an older one.
@@ -59,7 +59,8 @@ export async function changeRegistry<Result>(
       { maxWait: 10_000, timeout },
     )
   } catch (error) {
-    if (!isLockTimeout(error)) throw error
+    // What was refused on purpose may have any text in it, also one that looks like the code of a lock timeout.
+    if (error instanceof OperatorError || !isLockTimeout(error)) throw error
     const waitedSeconds = lockPatienceMilliseconds / 1_000
     throw new AdministrationError('registry_busy', { waitedSeconds }, { cause: error })
   }

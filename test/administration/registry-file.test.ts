@@ -177,6 +177,8 @@ describe('what is refused, and where', () => {
     ['a lifetime as text', resource('token_lifetime: "300"'), 'x.yaml:3:21: ', 'without quotes'],
     ['a lifetime past a day', resource('token_lifetime: 86401'), 'token_lifetime: ', '1 to 86400'],
     ['half a second', resource('token_lifetime: 0.5'), 'token_lifetime: ', 'whole number'],
+    ['an alias of nothing', 'clients: *a', 'x.yaml:1:10: ', 'named &a'],
+    ['an alias within what it names', 'clients: &a [*a]', 'x.yaml:1:14: ', '*a stands within'],
     ['broken YAML', 'clients: [\n', 'x.yaml:2:1: ', 'Flow sequence'],
     ['a key twice', 'clients: []\nclients: []\n', 'x.yaml:2:1: ', 'unique'],
     ['a tag', client('name: !!js/function x'), 'x.yaml:3:11: ', 'Unresolved tag'],
@@ -205,6 +207,11 @@ describe('what is refused, and where', () => {
     expect(lines.at(-1)).toBe('  … and 5 more')
   })
 
+  test('after a thousand mistakes nobody looks for more', () => {
+    const text = `clients: [${Array.from({ length: 1_500 }, () => '{}').join(', ')}]`
+    expect(refusal(text)).toContain('x.yaml has 1000 mistakes')
+  })
+
   test('a mistake behind an alias is told where the alias stands or where the text does', () => {
     const message = refusal(
       'clients:\n  - client_id: a\n    allowed_networks: &n [x]\n  - {client_id: b, allowed_networks: *n}\n',
@@ -228,7 +235,9 @@ describe('what is refused, and where', () => {
   test('a bomb of aliases, without taking its time or memory', () => {
     const levels = Array.from({ length: 9 }, (_, level) => `- &l${level + 1} [${`*l${level}, `.repeat(9)}]`)
     const startedAt = performance.now()
-    expect(refusal(`- &l0 [a, b, c]\n${levels.join('\n')}\n`)).toContain('values')
+    expect(refusal(`- &l0 [a, b, c]\n${levels.join('\n')}\n`)).toContain(
+      'stands for more than 10000000 values',
+    )
     const lists = `x: &s [${Array.from({ length: 100 }, (_, index) => `s${index}`).join(', ')}]`
     const accesses = Array.from({ length: 200 }, (_, index) => `{audience: urn:${index}, scopes: *s}`).join(
       ', ',
@@ -237,6 +246,12 @@ describe('what is refused, and where', () => {
       ', ',
     )
     expect(refusal(`${lists}\ny: &a [${accesses}]\nclients: [${clients}]\n`)).toContain('split it')
+    const long = `x: &s [${Array.from({ length: 1_200 }, () => '" "').join(', ')}]`
+    const client = `{client_id: c, access: [${Array.from({ length: 100 }, () => '{scopes: *s}').join(', ')}]}`
+    expect(refusal(`${long}\nclients: [{client_id: d}, ${client}]\n`)).toBe(
+      'x.yaml has a mistake; nothing was applied.\n  x.yaml:2:27: clients[1]: stands for more than 100000 values, ' +
+        'each alias counted as what it stands for; split it',
+    )
     expect(performance.now() - startedAt).toBeLessThan(15_000)
   })
 })
