@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
- * What processes cost, from the operating system's own accounting (proc(5)). Only Linux has it in this form;
- * elsewhere everything here is undefined, and the rows say "unknown".
+ * The CPU time and memory of processes, from the accounting of the operating system (proc(5)). Only Linux has
+ * it in this form. On other systems these functions return undefined, and the rows show "unknown".
  */
 
-/** Linux counts in hundredths of a second on every common machine (`getconf CLK_TCK`). */
+/** Linux counts CPU time in hundredths of a second on all common machines (`getconf CLK_TCK`). */
 const microsecondsPerTick = 10_000
 
 interface ProcessTimes {
@@ -13,16 +13,16 @@ interface ProcessTimes {
   readonly parentId: number
   /** User and system time of the process, all threads, in ticks. */
   readonly ownTicks: number
-  /** The same of its children that ended and were waited for, and of theirs. */
+  /** The ticks of its descendants that have ended and were waited for. */
   readonly endedChildrenTicks: number
 }
 
 /**
- * CPU time of a process and of everything that descends from it, since their starts, in microseconds.
+ * The CPU time of a process and all its descendants since their starts, in microseconds.
  *
- * A child that has ended counts in its parent's times, and from then on no more in its own. A snapshot that
- * such an end falls into would count it twice or not at all, so it is taken until two in a row agree on who
- * is there and on the times of those who are not.
+ * When a child ends, its time moves from its own entry to the entry of its parent. If a child ends during a
+ * snapshot, it could be counted twice or not at all. So snapshots are repeated until two in a row have the
+ * same processes and the same times of ended children.
  */
 export function cpuMicrosecondsOf(rootId: number): number | undefined {
   let before = readTree(rootId)
@@ -34,18 +34,20 @@ export function cpuMicrosecondsOf(rootId: number): number | undefined {
   return before === undefined ? undefined : sumOf(before)
 }
 
-/** CPU time of our own children that have ended, in microseconds. Load generators, mostly. */
+/**
+ * The CPU time of this process's children that have ended, in microseconds. Most of them are load generators.
+ */
 export function cpuMicrosecondsOfEndedChildren(): number | undefined {
   const times = readTimes(process.pid)
   return times === undefined ? undefined : times.endedChildrenTicks * microsecondsPerTick
 }
 
-/** A process and its descendants. */
+/** The ids of a process and its descendants. */
 export function treeOf(rootId: number): number[] {
   return (readTree(rootId) ?? []).map(({ processId }) => processId)
 }
 
-/** Bytes of memory that these processes hold, shared pages counted for each. */
+/** The resident memory of these processes in bytes. Shared pages are counted once for each process. */
 export function residentBytesOf(processIds: readonly number[]): number | undefined {
   let bytes: number | undefined
   for (const processId of processIds) {
@@ -70,7 +72,7 @@ function readTree(rootId: number): ProcessTimes[] | undefined {
   if (root === undefined) return undefined
   const childrenOf = Map.groupBy(readAll(), ({ parentId }) => parentId)
   const tree = [root]
-  // The list grows while it is walked.
+  // The loop also visits the entries that it appends.
   for (const { processId } of tree) tree.push(...(childrenOf.get(processId) ?? []))
   return tree
 }
@@ -84,7 +86,7 @@ function readAll(): ProcessTimes[] {
 function readTimes(processId: number): ProcessTimes | undefined {
   const text = readText(`/proc/${processId}/stat`)
   if (text === undefined) return undefined
-  // The program's name stands in parentheses and may contain anything, these included.
+  // The name of the program is in parentheses. It can contain any characters, even parentheses.
   const fields = text
     .slice(text.lastIndexOf(')') + 2)
     .split(' ')
@@ -98,7 +100,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    // Ended in the meantime, or there is no /proc.
+    // The process has ended, or this system has no /proc.
     return undefined
   }
 }

@@ -2,7 +2,10 @@ import { type ChildProcess, type ForkOptions, fork, type SpawnOptions, spawn } f
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-/** Every process that the benchmark starts, so that each is ended, by its own handle, however the run ends. */
+/**
+ * Keeps every process that the benchmark starts, so that each one is ended by its handle when the run ends or
+ * fails.
+ */
 
 /** Milliseconds that a process gets to end in order. The service takes ten seconds at most. */
 const endTimeoutMilliseconds = 15_000
@@ -10,7 +13,7 @@ const endTimeoutMilliseconds = 15_000
 const running = new Set<ChildProcess>()
 let ending = false
 
-/** A file of the benchmark, or of the service, in a process of its own on the same Node. */
+/** Runs a file of the benchmark or the service in a new process, with the same Node. */
 export function forkFile(
   path: string,
   fileArguments: readonly string[],
@@ -20,7 +23,7 @@ export function forkFile(
   return watch(
     fork(file, [...fileArguments], {
       execArgv: ['--disable-warning=ExperimentalWarning'],
-      // What servers log goes nowhere, the same for all of them.
+      // The log of every server is dropped, so that logging costs the same for all of them.
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       ...options,
     }),
@@ -37,7 +40,7 @@ export function spawnProgram(
 
 function watch(child: ChildProcess): ChildProcess {
   running.add(child)
-  // Started by something that has not heard yet that everything ends.
+  // The run is ending, but some code has still started a process.
   if (ending) child.kill('SIGTERM')
   child.once('exit', () => running.delete(child))
   child.once('error', () => running.delete(child))
@@ -46,11 +49,11 @@ function watch(child: ChildProcess): ChildProcess {
 
 export const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
 
-/** The first message that a process sends. @throws when it ends without one. */
+/** Waits for the first message of a process. @throws if the process ends without a message. */
 export async function messageOf<Message>(child: ChildProcess): Promise<Message> {
   const over = new AbortController()
   const options = { signal: over.signal }
-  // Not its exit, which may be noticed before what it said last.
+  // The exit event can arrive before the last message, so the end of the channel is used instead.
   const silent = once(child, 'disconnect', options).then(() => {
     throw new Error(`${child.spawnargs.slice(1).join(' ')} ended and said nothing`)
   })
@@ -63,8 +66,8 @@ export async function messageOf<Message>(child: ChildProcess): Promise<Message> 
 }
 
 /**
- * Runs a file that says one thing and ends. It is gone when this returns: its CPU time is accounted for, and it takes
- * nothing from what is measured next.
+ * Runs a file that sends one message and ends. The process has ended when this returns. So its CPU time is
+ * accounted for, and it does not disturb the next measurement.
  */
 export async function runFile<Message>(path: string, fileArguments: readonly string[]): Promise<Message> {
   const child = forkFile(path, fileArguments)
@@ -74,7 +77,7 @@ export async function runFile<Message>(path: string, fileArguments: readonly str
   return message
 }
 
-/** Ends a process in order, and by force when it takes too long. */
+/** Ends a process with SIGTERM, and with SIGKILL if it takes too long. */
 export async function end(child: ChildProcess): Promise<void> {
   if (hasEnded(child) || child.pid === undefined) return
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -84,7 +87,7 @@ export async function end(child: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
-/** Ends whatever runs, and whatever is started after this. */
+/** Ends all running processes, and every process that is started later. */
 export async function endAll(): Promise<void> {
   ending = true
   await Promise.all([...running].map(end))

@@ -1,16 +1,17 @@
 import { argon2Sync, createHash, randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type pg from 'pg'
-import { generateSecret, secretIdOf } from '../src/authentication/secret.ts'
+import { secretIdOf } from '../src/authentication/secret.ts'
+import { generateSecret } from '../src/authentication/secret-hash.ts'
 import type { Credentials } from './requests.ts'
 
 /**
- * Clients by the thousand, registered by SQL.
+ * Registers thousands of clients by SQL.
  *
- * A stored hash covers the whole secret, its id included, so no two clients can share one. And a real one
- * takes 26 ms to make. Where only warm requests are measured, which compare the stored hash and never compute
- * one, clients get argon2id hashes of the least cost that there is (8 KiB, one pass: some 0.05 ms). The service takes
- * them as it takes any: a hash carries its costs. Where a first request is measured, hashes are the service's own.
+ * A stored hash covers the whole secret with its id, so every client needs its own hash. A real hash takes 26
+ * ms to compute. Warm requests never compute a hash. So for warm measurements, clients get argon2id hashes of
+ * the lowest cost (8 KiB, one pass: about 0.05 ms). The service accepts them, because a hash contains its
+ * parameters. For measurements of first requests, clients get the same hashes as in production.
  */
 export type HashCost = 'least' | 'real'
 
@@ -25,7 +26,9 @@ interface NewClient extends Credentials {
   readonly hint: string
 }
 
-/** Registers clients `<prefix>-1`, `<prefix>-2` …, each with a secret of its own and access to one resource. */
+/**
+ * Registers the clients `<prefix>-1`, `<prefix>-2` …, each with its own secret and access to one resource.
+ */
 export async function registerClients(
   database: pg.Client,
   count: number,
@@ -81,7 +84,10 @@ async function insertClients(database: pg.Client, clients: readonly NewClient[])
   )
 }
 
-/** A secret in the form of src/authentication/secret.ts that nobody has: its checksum is right, so it costs a hash. */
+/**
+ * A wrong secret in the form of src/authentication/secret.ts. Its checksum is right, so the service must
+ * compute a hash to refuse it.
+ */
 export function wrongSecret(): string {
   return newSecret().secret
 }
@@ -106,7 +112,10 @@ function cheapSecret() {
   }
 }
 
-/** `generateSecret` without its hash. @throws when the service no longer reads this form as a secret. */
+/**
+ * Like `generateSecret`, without the hash.
+ * @throws if the service no longer accepts this form of a secret.
+ */
 function newSecret(): { secretId: string; secret: string } {
   const secretId = randomText(8)
   const body = `mm_${secretId}${randomText(43)}`
@@ -129,8 +138,8 @@ const randomText = (length: number): string =>
   [...randomBytes(length)].map((byte) => alphabet.charAt(byte % alphabet.length)).join('')
 
 /**
- * Which client asks next, `count` times: by Zipf's law with exponent 1, the first a thousand times as often as
- * the thousandth. The same draw in every run.
+ * Draws the index of a client `count` times, by Zipf's law with exponent 1: the first client is drawn a
+ * thousand times as often as the thousandth. Every run draws the same indexes.
  */
 export function zipfDraw(clients: number, count: number): number[] {
   const cumulative = new Float64Array(clients)
@@ -142,7 +151,7 @@ export function zipfDraw(clients: number, count: number): number[] {
   return Array.from({ length: count }, (_, number) => lowerBound(cumulative, share(number) * sum))
 }
 
-/** From 0 up to 1, and looks random. */
+/** A pseudo-random number from 0 up to 1, always the same for the same input. */
 function share(number: number): number {
   return createHash('sha256').update(String(number)).digest().readUInt32BE() / 2 ** 32
 }

@@ -6,25 +6,26 @@ import { runFile, spawnProgram } from './children.ts'
 import { bytesOf, type PreparedRequest } from './requests.ts'
 
 /**
- * The closed loop: as many requests as the connections can carry, each connection waiting for its answer before
- * it asks again. Good for rates and CPU time. Its latencies mean nothing (who waits does not ask), so there are none.
+ * The closed loop: each connection sends the next request when it has the answer to the last one. It measures
+ * rates and CPU time. It reports no latencies, because they would mean nothing: while a server stalls, a
+ * connection that waits sends no requests that would show the stall.
  */
 export interface ClosedLoop {
-  /** `http://127.0.0.1:8080` */
+  /** For example `http://127.0.0.1:8080`. */
   readonly origin: string
-  /** Sent in turn, whatever the connection. */
+  /** Sent in turn over all connections. */
   readonly requests: readonly PreparedRequest[]
   readonly connections: number
   /** Whole seconds. */
   readonly durationSeconds: number
 }
 
-/** What any load generator reports. */
+/** The report of a load generator. */
 export interface LoadResult {
   readonly durationSeconds: number
-  /** Requests that got an answer, whatever it said. */
+  /** Requests with an answer of any status. */
   readonly answered: number
-  /** Connections refused or lost, and answers that did not come. */
+  /** Refused connections, lost connections and missing answers. */
   readonly errors: number
   /** Answers by status. */
   readonly statuses: Readonly<Record<string, number>>
@@ -32,7 +33,7 @@ export interface LoadResult {
 
 export const hasWrk = spawnSync('wrk', ['--version']).error === undefined
 
-/** @param directory where what the generator reads may be put. */
+/** @param directory for the input files of the load generator. */
 export async function runClosedLoop(load: ClosedLoop, directory: string): Promise<LoadResult> {
   const own = mkdtempSync(join(directory, 'load-'))
   try {

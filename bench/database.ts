@@ -1,35 +1,38 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { readConfig } from '../src/config.ts'
 import { type EmbeddedDatabase, openEmbedded } from '../src/database/embedded.ts'
-import { readServerFile } from '../src/database/embedded-server.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { openDatabase } from '../src/database/open.ts'
 import { makeDueKeys } from '../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../src/keys/seal.ts'
 import { systemClock } from '../src/lib/clock.ts'
 
-/** One PostgreSQL of the benchmark's own, as the service brings it, and in it a database for each who asks. */
+/**
+ * The PostgreSQL server of the benchmark: the embedded one of the service, with a new database for each
+ * caller.
+ */
 export interface DatabaseServer {
   readonly version: string
-  /** The postmaster, from which all others of its processes descend. */
+  /** The postmaster, the parent of all other PostgreSQL processes. */
   readonly processId: number
-  /** A migrated, empty database. */
+  /** Creates a migrated, empty database. */
   create(): Promise<BenchDatabase>
   release(): Promise<void>
 }
 
 export interface BenchDatabase {
   readonly url: string
-  /** A connection for what the benchmark itself has to say. */
+  /** A connection for the statements of the benchmark itself. */
   readonly client: pg.Client
   drop(): Promise<void>
 }
 
 const templateName = 'bench_template'
 
-/** Seals the signing keys of every database of a run. 32 bytes. */
+/** The key-encryption key for all databases of a run. 32 bytes. */
 export const sealingKey = randomBytes(32)
 
 export async function openDatabaseServer(directory: string): Promise<DatabaseServer> {
@@ -45,13 +48,13 @@ export async function openDatabaseServer(directory: string): Promise<DatabaseSer
   let number = 0
   return {
     version: server.serverVersion,
-    processId: readServerFile(server.directory)?.processId ?? 0,
+    processId: Number.parseInt(readFileSync(join(server.directory, 'postmaster.pid'), 'utf8'), 10),
     async create() {
       number += 1
       const name = `bench_${number}`
       await administer(server, `CREATE DATABASE ${name} TEMPLATE ${templateName}`)
       const client = new pg.Client({ connectionString: urlOf(server, name) })
-      // The end of the server, on Ctrl-C, is nothing to die of.
+      // On Ctrl-C the server ends first. That must not crash this process.
       client.on('error', () => {})
       await client.connect()
       return {
@@ -67,7 +70,10 @@ export async function openDatabaseServer(directory: string): Promise<DatabaseSer
   }
 }
 
-/** What the very first start does and no later one: it costs time and memory that are not the service's for long. */
+/**
+ * Creates the first signing key, which only a very first start does. Its time and memory would distort a
+ * measurement.
+ */
 async function makeFirstKey(url: string): Promise<void> {
   const database = openDatabase(url)
   try {

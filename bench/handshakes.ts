@@ -4,10 +4,10 @@ import { runFile } from './children.ts'
 import type { LoadResult } from './closed-loop.ts'
 import type { PreparedRequest } from './requests.ts'
 
-/** New TLS connections, one after the other on so many lanes (load/handshakes.ts). */
+/** Opens new TLS connections, `connections` at the same time (load/handshakes.ts). */
 export interface Handshakes {
   readonly origin: string
-  /** Without one, connections close after the handshake. */
+  /** If undefined, a connection closes after the handshake. */
   readonly request?: PreparedRequest
   readonly certificateFile: string
   readonly connections: number
@@ -15,7 +15,7 @@ export interface Handshakes {
 }
 
 export interface HandshakesResult extends LoadResult {
-  /** Version, cipher and group, and whether a session was resumed. */
+  /** The version, the cipher, the group, and whether a session was resumed. */
   readonly negotiated: string
 }
 

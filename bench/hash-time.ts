@@ -1,9 +1,11 @@
-import { generateSecret, secretMatches } from '../src/authentication/secret.ts'
+import { generateSecret, secretMatches } from '../src/authentication/secret-hash.ts'
 import { median } from './statistics.ts'
 
 const hashesTimed = 10
 
-/** What one verification of a real hash takes here and now, one after the other. */
+/**
+ * The time of one verification of a real hash on this machine now. The verifications run one after another.
+ */
 export async function medianHashMilliseconds(): Promise<number> {
   const { secret, hash } = await generateSecret()
   const taken: number[] = []

@@ -6,7 +6,7 @@ import { hasWrk } from './closed-loop.ts'
 
 const root = join(import.meta.dirname, '..')
 
-/** Where and on what a result was measured, line by line. */
+/** Describes the machine and the versions of a measurement, line by line. */
 export function describeRun(postgresVersion: string, startedAt: Date, durationSeconds: number): string[] {
   const minutes = Math.max(1, Math.round(durationSeconds / 60))
   return [
@@ -19,7 +19,10 @@ export function describeRun(postgresVersion: string, startedAt: Date, durationSe
   ]
 }
 
-/** Of the last minute, when the benchmark began: whether somebody else was using the machine. */
+/**
+ * The load average of the minute before the benchmark. It shows whether other programs were using the
+ * machine.
+ */
 const loadAverageBefore = (loadavg()[0] ?? 0).toFixed(2)
 
 function describeCommit(): string {
@@ -39,7 +42,7 @@ function describeOpenssl(): string {
   return version === undefined ? '' : `, ${version.split(' ').slice(0, 2).join(' ')}`
 }
 
-/** Of what a program says, on whichever stream. */
+/** The first line that a program prints, on stdout or stderr. */
 function firstLineOf(program: string, programArguments: readonly string[]): string | undefined {
   const { error, stdout, stderr } = spawnSync(program, [...programArguments], { cwd: root, encoding: 'utf8' })
   return error === undefined ? `${stdout}${stderr}`.split('\n')[0] : undefined

@@ -5,29 +5,32 @@ import type { Server } from './servers.ts'
 import { median } from './statistics.ts'
 import type { World } from './world.ts'
 
-/** What one round cost. NaN stands for what this operating system does not tell. */
+/** The costs of one round. A figure is NaN if this operating system does not report it. */
 export interface Costs {
   /** Answers per second. */
   readonly ratePerSecond: number
-  /** CPU time of the server's processes for one answer. */
+  /** The CPU time of the server's processes for one answer. */
   readonly serverMicroseconds: number
-  /** CPU time of PostgreSQL for one answer. */
+  /** The CPU time of PostgreSQL for one answer. */
   readonly postgresMicroseconds: number
-  /** S at the time of this round: the mean of just before and just after. */
+  /** S during this round: the mean of the values just before and just after it. */
   readonly signatureMicroseconds: number
-  /** The same two in S. */
+  /** `serverMicroseconds` in S. */
   readonly serverSignatures: number
+  /** `postgresMicroseconds` in S. */
   readonly postgresSignatures: number
-  /** Cores that the load generator kept busy. */
+  /** How many cores the load generator used. */
   readonly generatorCores: number
-  /** The most memory that the server's processes were seen to hold. */
+  /** The highest memory use of the server's processes that was observed. */
   readonly residentBytes: number
 }
 
-/** Milliseconds between two looks at a server's memory. */
+/** Milliseconds between two reads of a server's memory use. */
 const memoryIntervalMilliseconds = 200
 
-/** Runs one round of load on a server, and says what it cost whom. */
+/**
+ * Runs one round of load on a server and measures the costs of the server, PostgreSQL and the load generator.
+ */
 export async function measure<Result extends LoadResult>(
   world: World,
   server: Server,
@@ -59,7 +62,7 @@ function readCpu(world: World, server: Server) {
   return {
     server: cpuMicrosecondsOf(server.processId) ?? Number.NaN,
     postgres: cpuMicrosecondsOf(world.postgres.processId) ?? Number.NaN,
-    // Between two such looks nothing of ours ends but the load generator.
+    // Between two reads, the load generator is the only child of this process that ends.
     generator: cpuMicrosecondsOfEndedChildren() ?? Number.NaN,
   }
 }
@@ -67,21 +70,21 @@ function readCpu(world: World, server: Server) {
 function watchMemory(processId: number): { stop(): number } {
   const processIds = treeOf(processId)
   let most = Number.NaN
-  const look = (): void => {
+  const read = (): void => {
     const bytes = residentBytesOf(processIds)
     if (bytes !== undefined && !(bytes < most)) most = bytes
   }
-  const timer = setInterval(look, memoryIntervalMilliseconds)
+  const timer = setInterval(read, memoryIntervalMilliseconds)
   return {
     stop() {
-      look()
+      read()
       clearInterval(timer)
       return most
     },
   }
 }
 
-/** A closed loop that is measured, and in which every request should succeed. */
+/** Measures a closed loop in which every request should succeed. */
 export async function measureClosedLoop(
   world: World,
   server: Server,
@@ -93,7 +96,7 @@ export async function measureClosedLoop(
   return measured
 }
 
-/** Load that is not measured, until everything is compiled and remembered. */
+/** Runs load without measuring it, until the code is compiled and the caches are filled. */
 export async function warmUp(
   world: World,
   server: Server,
@@ -103,8 +106,8 @@ export async function warmUp(
 }
 
 /**
- * The same at a rate: requests that come one by one take other ways through a server than a crowd does, and those
- * have to be compiled as well.
+ * Warms up with an open loop. Requests that arrive one by one use other code in a server than many at once,
+ * and this code must be compiled too.
  */
 export async function warmUpAt(
   world: World,
@@ -115,7 +118,7 @@ export async function warmUpAt(
   await world.openLoop(server, requests, ratePerSecond, { durationSeconds: world.plan.warmUpSeconds })
 }
 
-/** Answers per second that a server can give at most: the median of a few closed loops. */
+/** The highest rate of a server in answers per second: the median of a few closed loops. */
 export async function findPeak(
   world: World,
   server: Server,
@@ -133,8 +136,8 @@ export async function findPeak(
 }
 
 /**
- * Lets contestants take turns, round after round, because a machine's speed drifts from minute to minute: what
- * counts are the ratios of neighbours.
+ * Runs the contestants in turn, round after round. The speed of a machine changes from minute to minute, so
+ * only the ratios within one round count.
  */
 export async function takeTurns<Name extends string, Result>(
   world: World,

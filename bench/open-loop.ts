@@ -4,18 +4,20 @@ import { runFile } from './children.ts'
 import type { LoadResult } from './closed-loop.ts'
 import type { PreparedRequest } from './requests.ts'
 
-/** The open loop (load/open-loop.ts): requests at intended times, latency counted from those. */
+/** The open loop (load/open-loop.ts): requests have intended times, and latency counts from these times. */
 export interface OpenLoop {
   readonly origin: string
   readonly requests: readonly PreparedRequest[]
   readonly ratePerSecond: number
   readonly durationSeconds: number
-  /** Before that, at the same rate: answered and counted, but no part of the percentiles. */
+  /**
+   * Seconds of load before that, at the same rate. Its answers are counted, but not part of the percentiles.
+   */
   readonly leadSeconds: number
   readonly connections: number
-  /** Where it comes from, when not from 127.0.0.1. */
+  /** The source address of the load. By default 127.0.0.1. */
   readonly localAddress?: string
-  /** Connections beside these that send one byte a second. */
+  /** The number of additional connections that send one byte a second. */
   readonly slowConnections?: number
 }
 
@@ -24,18 +26,19 @@ export interface OpenLoopResult extends LoadResult {
   readonly p99Milliseconds: number
   readonly p999Milliseconds: number
   readonly maxMilliseconds: number
-  /** The share of requests that left more than 5 ms late, through the generator's own fault. */
+  /** The share of requests that the generator itself sent more than 5 ms late. */
   readonly lateShare: number
   /** The share of requests that found every connection busy. */
   readonly waitedShare: number
 }
 
-/** With more than this share of late sends, a round says more about the generator than about the server. */
+/** With a higher share of late requests, a round measures the generator and not the server. */
 const lateShareMax = 0.005
 
 /**
- * Why medians over these rounds say nothing, if they do not: the generator was late in half of them. Fewer do not
- * decide a median. Rounds of several contestants count together: those of the same number are neighbours.
+ * The reason why medians over these rounds are worthless: the generator was late in at least half of them.
+ * Fewer late rounds cannot decide a median. A round counts as late if it was late for any contestant.
+ * @returns undefined if the medians are valid.
  */
 export function whyWorthless(...contestants: readonly (readonly OpenLoopResult[])[]): string | undefined {
   const rounds = contestants[0]?.length ?? 0
@@ -47,7 +50,7 @@ export function whyWorthless(...contestants: readonly (readonly OpenLoopResult[]
     : undefined
 }
 
-/** @param directory where what the generator reads may be put. */
+/** @param directory for the input files of the load generator. */
 export async function runOpenLoop(load: OpenLoop, directory: string): Promise<OpenLoopResult> {
   const own = mkdtempSync(join(directory, 'load-'))
   const path = join(own, 'load.json')

@@ -1,15 +1,15 @@
 import type { Plan } from './world.ts'
 
-/** What `npm run bench --` was asked for. */
+/** The options of `npm run bench --`. */
 export interface Options {
   readonly action: 'run' | 'list' | 'help'
   readonly plan: Plan
-  /** Names of scenarios; empty: all. */
+  /** The names of the chosen scenarios; empty for all. */
   readonly only: readonly string[]
   readonly write: boolean
 }
 
-/** A mistake on the command line, said in one line. */
+/** A mistake on the command line. The message has one line. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
@@ -25,7 +25,7 @@ const ordinary: Plan = {
   starts: 9,
 }
 
-/** Shows that everything works. Its numbers say nothing. */
+/** Only shows that everything works. The rounds are too short for useful numbers. */
 const quick: Plan = {
   ...ordinary,
   rounds: 1,
@@ -46,7 +46,7 @@ const full: Plan = {
   starts: 15,
 }
 
-/** @param names of all scenarios. @throws UsageError */
+/** @param names the names of all scenarios. @throws UsageError */
 export function readOptions(given: readonly string[], names: readonly string[]): Options {
   let options: Options = { action: 'run', plan: ordinary, only: [], write: false }
   const rest = [...given]

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import type { Row, Scenario } from './scenario.ts'
 import { isMet, targets } from './targets.ts'
 
-/** The rows of one scenario, and what went wrong in it. */
+/** The rows and the failures of one scenario. */
 export interface Result {
   readonly scenario: Scenario
   readonly rows: readonly Row[]
-  /** Requests that failed and should not have, or why it came to no end. */
+  /** Unexpected failures of requests, or the error that ended the scenario early. */
   readonly failures: readonly string[]
 }
 
@@ -34,7 +34,7 @@ function notesOf(row: Row): string[] {
   )
 }
 
-/** For a terminal: one table, notes below their scenario. */
+/** The result for a terminal: one table, with notes below each scenario. */
 export function tableText(results: readonly Result[]): string {
   const cells = results.map((result) => result.rows.map((row) => cellsOf(row, result)))
   const widths = headings.map((heading, column) =>
@@ -55,7 +55,7 @@ const readme = join(import.meta.dirname, 'README.md')
 const begin = '<!-- measured: begin. Written by "npm run bench -- --write"; do not edit. -->'
 const end = '<!-- measured: end -->'
 
-/** Puts the result between the markers of bench/README.md. */
+/** Writes the result between the markers in bench/README.md. */
 export function writeReadme(results: readonly Result[], about: readonly string[]): void {
   const text = readFileSync(readme, 'utf8')
   const before = text.split(begin)

@@ -1,8 +1,8 @@
-/** A request as the load generators send it, again and again. */
+/** A request that a load generator sends repeatedly. */
 export interface PreparedRequest {
   readonly method: 'GET' | 'POST'
   readonly path: string
-  /** Without host and content-length, which follow from the rest. */
+  /** Without `host` and `content-length`: `bytesOf` adds them. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
@@ -12,7 +12,10 @@ export interface Credentials {
   readonly secret: string
 }
 
-/** `POST /token` with client_secret_basic: the smallest form there is, the same for the service and its peers. */
+/**
+ * `POST /token` with client_secret_basic and the smallest form. The service and its peers get the same
+ * request.
+ */
 export function tokenRequest(client: Credentials, form = 'grant_type=client_credentials'): PreparedRequest {
   return {
     method: 'POST',
@@ -29,7 +32,7 @@ export function getRequest(path: string, headers: Readonly<Record<string, string
   return { method: 'GET', path, headers, body: '' }
 }
 
-/** The bytes on the wire, so that every generator sends the same. Everything in them is ASCII. */
+/** The bytes of a request in ASCII, so that every load generator sends the same bytes. */
 export function bytesOf(request: PreparedRequest, origin: string): string {
   const headers = { host: new URL(origin).host, ...request.headers }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)

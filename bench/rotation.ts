@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { decodeProtectedHeader } from 'jose'
 import pg from 'pg'
-import { generateSecret } from '../src/authentication/secret.ts'
+import { generateSecret } from '../src/authentication/secret-hash.ts'
 import { readConfig } from '../src/config.ts'
 import { openEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
@@ -22,10 +22,10 @@ import { type DrillVerifier, drill, joseVerifier } from '../test/support/drill.t
 import { drillSchedule, freePort, scheduleEnvironment } from '../test/support/service.ts'
 
 /**
- * `node bench/rotation.ts [seconds] [python]`: keys that live seconds, two replicas, all four algorithms, and
- * verifiers with the caches that the schedule reckons with; then a key is revoked, and the seconds are
- * measured until the last verifier refuses its tokens. With a Python that has pyjwt[crypto], PyJWT verifies
- * as well. Each algorithm rotates by itself, so an hour has some two thousand rotations.
+ * `node bench/rotation.ts [seconds] [python]` rotates keys with a lifetime of seconds, on two replicas, with
+ * all four algorithms. The verifiers cache the keys as the schedule allows. Then it revokes keys and measures
+ * the seconds until the last verifier refuses their tokens. If the given Python has pyjwt[crypto], PyJWT
+ * verifies too. Each algorithm rotates independently, so an hour has about two thousand rotations.
  */
 const seconds = Number(process.argv[2] ?? 60)
 const python = process.argv[3]
@@ -105,13 +105,13 @@ async function rotateUnderLoad(
   if (result.failures.length > 0 || result.refused.length > 0) process.exitCode = 1
 }
 
-/** Seconds from the revocation's return to the last token of that key that each verifier accepted. */
+/** Measures the seconds from the end of a revocation until each verifier last accepts a token of the key. */
 async function measureRevocation(
   context: RotationContext,
   issue: () => Promise<Response>,
   verifiers: readonly DrillVerifier[],
 ): Promise<void> {
-  // The next key is well published, as it usually is: then a revocation breaks nobody.
+  // The next key has been published for long enough, as usual. Then a revocation refuses no new token.
   const { algorithm, token } = await tokenOf(issue)
   await rotate(context, algorithm, 'lead')
   await sleep(1_000)
@@ -121,7 +121,8 @@ async function measureRevocation(
   const kid = String(decodeProtectedHeader(sample).kid)
   const last = new Map<string, number>()
   let stopped = false
-  // Tokens of a second would hide it: what a verifier says of an expired one still tells whether it has the key.
+  // The tokens expire after a second. The error for an expired token still shows that the verifier has the
+  // key.
   const accepting = verifiers.map(async ({ name, verify }) => {
     while (!stopped) {
       const time = performance.now()

@@ -5,7 +5,7 @@ import type { Scenario } from './scenario.ts'
 import { scenarios } from './scenarios.ts'
 import { type World, withWorld } from './world.ts'
 
-/** `npm run bench`: every scenario in turn, then one table. README.md says how to read it. */
+/** `npm run bench` runs the scenarios in turn and prints one table. README.md explains how to read it. */
 async function main(given: readonly string[]): Promise<number> {
   const options = readOptions(
     given,
@@ -42,7 +42,7 @@ async function run({ plan, only, write }: Options): Promise<number> {
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0
 }
 
-/** A scenario that breaks must not take the others' results with it. */
+/** Runs one scenario. If it fails, the results of the others must not be lost. */
 async function runScenario(world: World, scenario: Scenario): Promise<Result> {
   try {
     const rows = await scenario.run(world)
@@ -67,5 +67,5 @@ async function explain(given: readonly string[]): Promise<number> {
 }
 
 const exitCode = await explain(process.argv.slice(2))
-// Not by letting the loop run dry: Prisma's schema engine leaves a timer of ten seconds behind.
+// `exit` is needed: a connection that a scenario left open would keep the process running.
 process.stdout.write('', () => process.exit(exitCode))

@@ -1,29 +1,29 @@
 import type { TargetName } from './targets.ts'
 import type { World } from './world.ts'
 
-/** One line of the result. */
+/** One row of the result. */
 export interface Row {
   readonly what: string
   readonly measured: string
-  /** What it stands beside: a peer, or the same in quiet. */
+  /** The value that it is compared with: a peer, or the same measurement without disturbance. */
   readonly beside?: string
-  /** The target it is held to, and the number that is compared with it; NaN when it is unknown. */
+  /** The target of the row, and the number that is compared with it. NaN if the number is unknown. */
   readonly target?: { readonly name: TargetName; readonly value: number }
-  /** Why the numbers say nothing, if they do not. */
+  /** The reason why the numbers are worthless, if they are. */
   readonly worthless?: string | undefined
-  /** How it was measured, where that is not plain. */
+  /** How it was measured, if that is not obvious. */
   readonly note?: string
 }
 
-/** One question, and how it is answered. Registered in scenarios.ts, and nowhere else. */
+/** A question with a measurement that answers it. scenarios.ts lists all scenarios. */
 export interface Scenario {
   readonly name: string
-  /** The question it answers. */
+  /** The question that it answers. */
   readonly question: string
   run(world: World): Promise<readonly Row[]>
 }
 
-/** The row of what could not be measured here. */
+/** The row of a measurement that is not possible here. */
 export function skipped(what: string, why: string): Row {
   return { what, measured: 'skipped', note: why }
 }

@@ -10,7 +10,7 @@ import { tls } from './scenarios/tls.ts'
 import { warm } from './scenarios/warm.ts'
 import { workers } from './scenarios/workers.ts'
 
-/** Every scenario, in the order of the result. What is not in here does not exist. */
+/** All scenarios, in the order of the result. */
 export const scenarios: readonly Scenario[] = [
   warm,
   latency,

@@ -11,10 +11,10 @@ import { end, forkFile, hasEnded, messageOf } from './children.ts'
 import { type BenchDatabase, sealingKey } from './database.ts'
 import type { Credentials, PreparedRequest } from './requests.ts'
 
-/** A server under load: the service or a peer, each a process of its own. */
+/** A server under load: the service or a peer. Each one has its own process. */
 export interface Server {
   readonly name: string
-  /** `http://127.0.0.1:8080` */
+  /** For example `http://127.0.0.1:8080`. */
   readonly origin: string
   readonly child: ChildProcess
   readonly processId: number
@@ -29,16 +29,16 @@ export interface Certificate {
 export interface ServiceOptions {
   readonly database: BenchDatabase
   readonly environment?: Readonly<Record<string, string>>
-  /** Processes of the service; without it one, as it starts by default. */
+  /** The number of worker processes. By default one. */
   readonly workers?: number
   readonly certificate?: Certificate
-  /** Milliseconds between two looks whether it is ready. */
+  /** Milliseconds between two checks whether the service is ready. */
   readonly pollMilliseconds?: number
 }
 
 const readyTimeoutMilliseconds = 20_000
 
-/** The real service, started as bin/mintmark starts it, with its settings' defaults. It is ready when this returns. */
+/** Starts the service as bin/mintmark does, with default settings. The service is ready when this returns. */
 export async function startService(options: ServiceOptions): Promise<Server> {
   const { database, certificate, workers } = options
   const port = await freePort()
@@ -76,13 +76,13 @@ export async function startService(options: ServiceOptions): Promise<Server> {
 const originOf = (port: number, certificate: Certificate | undefined): string =>
   `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
 
-/** What bin/mintmark gives to Node, and where it keeps compiled code. */
+/** The arguments that bin/mintmark passes to Node, and its directory for compiled code. */
 const nodeArguments = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16']
 const compileCache = fileURLToPath(new URL('../node_modules/.cache/node', import.meta.url))
 
-/** Peers that need nothing but what the service has. */
+/** Peers that use only the packages of the service. */
 export type OwnPeerName = 'floor' | 'bare'
-/** Peers with packages of their own, in bench/peers. */
+/** Peers that need other packages, which are in bench/peers. */
 export type ForeignPeerName = 'plain' | 'oidc-provider'
 
 const peerFiles: Readonly<Record<OwnPeerName | ForeignPeerName, readonly [file: string, ...more: string[]]>> =
@@ -94,8 +94,8 @@ const peerFiles: Readonly<Record<OwnPeerName | ForeignPeerName, readonly [file: 
   }
 
 /**
- * @param clients who may ask; the floor and the bare route let everybody.
- * @param certificate for TLS, which only these two speak.
+ * @param clients the clients that may request tokens. The floor and the bare route accept every client.
+ * @param certificate for TLS. Only the floor and the bare route support it.
  */
 export async function startPeer(
   name: OwnPeerName | ForeignPeerName,
@@ -118,7 +118,7 @@ export function server(name: string, origin: string, child: ChildProcess): Serve
   return { name, origin, child, processId: child.pid, stop: () => end(child) }
 }
 
-/** Asks once, on a connection of its own. @returns undefined when nobody answers. */
+/** Sends one request on a new connection. @returns the status; undefined if there is no answer. */
 export function statusOf(url: string): Promise<number | undefined> {
   return new Promise((resolve) => {
     const options = { agent: false, rejectUnauthorized: false }
@@ -131,14 +131,14 @@ export function statusOf(url: string): Promise<number | undefined> {
   })
 }
 
-/** @throws when what a server hands out is no token by ES256: then it is nothing to compare with. */
+/** @throws if a server does not return a token signed with ES256. Then it cannot be compared. */
 export async function checkToken(target: Server, request: PreparedRequest): Promise<void> {
   const { path, method, headers, body } = request
   const response = await fetch(`${target.origin}${path}`, { method, headers, body })
   const { access_token: token } = (await response.json()) as { access_token?: string }
   const signatureBytes = Buffer.from(token?.split('.')[2] ?? '', 'base64url').length
   const algorithm = token === undefined ? undefined : decodeProtectedHeader(token).alg
-  // The floor leaves its signature as OpenSSL gives it, which is a few bytes more than a JWS has.
+  // The floor keeps the DER form of its signature, which is a few bytes longer than the form of a JWS.
   if (response.status !== 200 || algorithm !== 'ES256' || signatureBytes < 64) {
     throw new Error(`${target.name} answers ${response.status} and no token by ES256`)
   }

@@ -1,4 +1,4 @@
-/** Small statistics on lists of numbers. An empty list has none: NaN. */
+/** Statistics of lists of numbers. The result for an empty list is NaN. */
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((left, right) => left - right)
@@ -8,7 +8,7 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * The value that a share of all others does not exceed (nearest rank).
+ * The smallest value that is not exceeded by the given share of all values (nearest rank).
  * @param sorted in ascending order.
  * @param share from 0 to 1.
  */
@@ -17,7 +17,10 @@ export function quantile(sorted: Float64Array, share: number): number {
   return sorted[rank - 1] ?? Number.NaN
 }
 
-/** The ratios of two lists, pair by pair: neighbours in time, so that what drifts with the machine cancels out. */
+/**
+ * The ratios of two lists, pair by pair. The values of a pair were measured close in time, so drift cancels
+ * out.
+ */
 export function ratios(upper: readonly number[], lower: readonly number[]): number[] {
   return upper.map((value, index) => value / (lower[index] ?? Number.NaN))
 }

@@ -1,9 +1,9 @@
 /**
- * What the service is to reach, all in one place. Every target is a ratio of two things measured in the same
- * run, or does not depend on the machine's speed. A row of the result names the target that it is held to.
+ * All targets of the service. Every target is a ratio of two values measured in the same run, or it does not
+ * depend on the speed of the machine. A row of the result names its target.
  */
 export interface Target {
-  /** For people: what is to be true. */
+  /** The condition, as text for people. */
   readonly text: string
   readonly least?: number
   readonly most?: number
@@ -15,7 +15,7 @@ export const targets = {
   postgresCpu: { text: '≤ 1 S', most: 1 },
   besideOidcProvider: { text: '≥ 4 × (aim 5)', least: 4 },
   besidePlain: { text: '≥ 2.5 ×', least: 2.5 },
-  /** The 99th percentile, less that of waiting for one commit, divided by that of the bare route. */
+  /** The 99th percentile minus that of the wait for one commit, divided by that of the bare route. */
   latencyBesideBare: { text: '≤ 2 ×, plus one commit', most: 2 },
   latencyInFlood: { text: '≤ 1.5 ×', most: 1.5 },
   manyClients: { text: '≥ 0.9', least: 0.9 },

@@ -2,7 +2,7 @@ import type { Costs } from './measure.ts'
 import type { OpenLoopResult } from './open-loop.ts'
 import { median } from './statistics.ts'
 
-/** Numbers as people read them. What is not known says so. */
+/** Formats numbers for people. An unknown number is shown as unknown. */
 
 const unknown = 'unknown'
 
@@ -16,7 +16,9 @@ export const milliseconds = (value: number): string => `${number(value, value < 
 export const megabytes = (bytes: number): string => `${number(bytes / 1e6)} MB`
 export const times = (values: readonly number[]): string => `${number(median(values), 2)} ×${range(values)}`
 
-/** From the least to the most, where there is more than one, with a space before it. */
+/**
+ * The range from the lowest to the highest value, with a space before it; empty for fewer than two values.
+ */
 export function range(values: readonly number[], digits = 2): string {
   if (values.length < 2 || values.some(Number.isNaN)) return ''
   return ` (${number(Math.min(...values), digits)} to ${number(Math.max(...values), digits)})`
@@ -45,18 +47,18 @@ export function describeLatency(result: OpenLoopResult): string {
   )
 }
 
-/** The medians of one figure over all rounds. */
+/** The median of one figure over all rounds. */
 export const medianOf = <Result>(results: readonly Result[], figure: (result: Result) => number): number =>
   median(results.map(figure))
 
-/** CPU time of the server for one answer. */
+/** The CPU time of the server for one answer. */
 export const serverCpu = (rounds: readonly Costs[]): string =>
   cpu(
     medianOf(rounds, (round) => round.serverMicroseconds),
     medianOf(rounds, (round) => round.serverSignatures),
   )
 
-/** CPU time of PostgreSQL for one answer. */
+/** The CPU time of PostgreSQL for one answer. */
 export const postgresCpu = (rounds: readonly Costs[]): string =>
   cpu(
     medianOf(rounds, (round) => round.postgresMicroseconds),

@@ -18,25 +18,25 @@ import {
   startService,
 } from './servers.ts'
 
-/** How long and how often. */
+/** The length and the number of measurements. */
 export interface Plan {
   readonly rounds: number
-  /** Rounds of what no target hangs on, or takes long. */
+  /** The number of rounds for measurements that have no target or take long. */
   readonly fewRounds: number
   /** Whole seconds. */
   readonly roundSeconds: number
   /** Whole seconds. */
   readonly warmUpSeconds: number
-  /** Connections of a load, unless it says otherwise. */
+  /** The default number of connections of a load. */
   readonly connections: number
-  /** Clients of the largest registry. */
+  /** The number of clients in the largest registry. */
   readonly manyClients: number
-  /** Clients that come all at once and cold. */
+  /** The number of clients that send their first request at the same time. */
   readonly coldClients: number
   readonly starts: number
 }
 
-/** All that a scenario needs. What it starts is stopped when it is over, whatever happens. */
+/** Everything that a scenario needs. Whatever a scenario starts is stopped at its end, even if it fails. */
 export class World {
   readonly plan: Plan
   readonly directory: string
@@ -44,7 +44,7 @@ export class World {
   readonly say: (line: string) => void
   readonly #signer: ChildProcess
   #signature: { microseconds: number; atMilliseconds: number } | undefined
-  /** Undone in the opposite order. */
+  /** Called in the opposite order. */
   readonly #undo: (() => Promise<void>)[] = []
   #failures: string[] = []
 
@@ -76,13 +76,13 @@ export class World {
     return this.keep(await startPeer(name, this.directory, [], certificate))
   }
 
-  /** @returns undefined when its packages could not be installed. */
+  /** @returns undefined if its packages could not be installed. */
   async foreignPeer(name: ForeignPeerName, clients: readonly Credentials[]): Promise<Server | undefined> {
     if (!(await installPeers(this.say))) return undefined
     return this.keep(await startPeer(name, this.directory, clients))
   }
 
-  /** Stops a server when the scenario is over. */
+  /** Registers a server to be stopped at the end of the scenario. */
   keep(server: Server): Server {
     this.#undo.push(() => server.stop())
     return server
@@ -115,8 +115,8 @@ export class World {
   }
 
   /**
-   * S now, in microseconds: measured when nothing else runs. The end of one round is the beginning of the next,
-   * so a figure that is younger than a moment is not measured again.
+   * S now, in microseconds, measured while nothing else runs. The end of one round is the start of the next
+   * one, so a very recent value is used again.
    */
   async signatureMicroseconds(): Promise<number> {
     const last = this.#signature
@@ -128,7 +128,7 @@ export class World {
     return microseconds
   }
 
-  /** Notes requests that failed and should not have. The scenario's rows say so, and the exit code. */
+  /** Notes requests that failed unexpectedly. The rows of the scenario and the exit code show them. */
   noteFailures(who: string, result: LoadResult, expectedStatus = 200): void {
     const others = Object.entries(result.statuses).filter(([status]) => status !== String(expectedStatus))
     const said = others.map(([status, count]) => `${count} × ${status}`)
@@ -144,7 +144,7 @@ export class World {
     return failures
   }
 
-  /** Stops and drops whatever a scenario has started. */
+  /** Stops and drops everything that a scenario has started. */
   async cleanUp(): Promise<void> {
     for (const undo of this.#undo.splice(0).reverse()) {
       await undo().catch((error: unknown) => this.say(`could not be undone: ${String(error)}`))
@@ -152,19 +152,20 @@ export class World {
   }
 }
 
-/** Opens a world, hands it over, and leaves nothing behind, on Ctrl-C too. */
+/** Opens a world, runs a function with it, and removes everything afterwards, also after Ctrl-C. */
 export async function withWorld(
   plan: Plan,
   say: (line: string) => void,
   use: (world: World) => Promise<void>,
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-bench-'))
-  // Root's database runs as another user, who must get in, or its files end up elsewhere and stay.
+  // If root runs the benchmark, the database runs as another user. That user must be able to enter the
+  // directory. Otherwise the files of the database would be put elsewhere and stay there.
   chmodSync(directory, 0o711)
   let postgres: DatabaseServer | undefined
   let closed: Promise<void> | undefined
   let interrupted = false
-  // What breaks because it is stopped is no news.
+  // Errors that the stop itself causes are not reported.
   const tell = (line: string): void => {
     if (!interrupted) say(line)
   }
@@ -177,11 +178,11 @@ export async function withWorld(
     return closed
   }
   const interrupt = (signal: NodeJS.Signals): void => {
-    // Whoever is impatient presses twice; what was started must be stopped all the same.
+    // The processes must be stopped even if somebody presses Ctrl-C twice.
     if (interrupted) return
     tell(`${signal}: stopping what was started`)
     interrupted = true
-    // By the number of the signal, as a shell would have it.
+    // The exit code is 128 plus the number of the signal, as in a shell.
     void opening
       .catch(() => {})
       .then(close)
@@ -198,7 +199,7 @@ export async function withWorld(
     await use(await opening)
   } finally {
     await close()
-    // The interrupt ends the process; nobody needs half a result.
+    // The interrupt ends the process. A partial result is of no use.
     if (interrupted) await new Promise(() => {})
   }
 }

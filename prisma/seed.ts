@@ -4,10 +4,10 @@
  * the embedded one.
  */
 import { fileURLToPath } from 'node:url'
-import { runAndExit } from '../src/cli/main.ts'
+import { runCommand } from '../src/cli/main.ts'
 
 const exampleFile = fileURLToPath(new URL('clients.example.yaml', import.meta.url))
 const given = process.argv.slice(2)
 const namesFile = given[0] !== undefined && !given[0].startsWith('-')
 
-await runAndExit(['seed', ...(namesFile ? given : [exampleFile, ...given])])
+await runCommand(['seed', ...(namesFile ? given : [exampleFile, ...given])])

@@ -1,6 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import helmet from '@fastify/helmet'
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -9,10 +8,12 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import type { Config } from './config.ts'
+import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
+import { securityHeaders } from './http/security-headers.ts'
 import { keysRoute } from './keys/route.ts'
-import type { Verifiers } from './keys/verifiers.ts'
+import type { Verifiers } from './keys/verifier-store.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { describeError, type Log, type LogRequest, requestLog } from './telemetry/log.ts'
@@ -26,11 +27,11 @@ export interface AppEdges extends IssueEdges {
   /** From 0 up to 1. */
   readonly random: () => number
   readonly health: HealthOptions
-  /** Names a request in the log, the ledger and the response. */
+  /** Returns the id of a new request for the log, the ledger and the response. */
   readonly requestId: () => string
 }
 
-/** Every plugin and route, in order. Starts nothing and listens to nothing. */
+/** Registers every plugin and route, in order. It does not listen yet. */
 export async function buildApp(config: Config, edges: AppEdges): Promise<FastifyInstance> {
   const constantHeaders = await securityHeaders(config.issuer.startsWith('https:'))
   const connections = {
@@ -44,19 +45,20 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     bodyLimit: limits.bodyBytesMax,
     keepAliveTimeout: limits.keepAliveTimeoutSeconds * 1000,
     requestTimeout: limits.requestTimeoutSeconds * 1000,
-    // Requests that arrive on open connections while it closes are served, and told to go elsewhere next.
+    // While the server closes, requests on open connections are answered, with `connection: close`.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     clientErrorHandler: (error: Error & { code?: string }, socket: AnsweringSocket) =>
       answerBrokenRequest(edges.log, constantHeaders, error, socket),
-    // A path that is no URL has no route, and nothing of it is repeated.
+    // A malformed path has no route. The answer repeats no part of it.
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       reply.headers({ ...constantHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' })
       return reply.code(400).send(malformedUrl)
     },
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
   } satisfies FastifyServerOptions
-  // Two calls because Fastify's types tell the two kinds of server apart; one kind is enough for us.
+  // Fastify's types distinguish two kinds of server, so there are two calls. The rest of this program uses
+  // one type.
   const app =
     config.tls === undefined
       ? fastify({ ...options, http: connections })
@@ -65,7 +67,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
           https: { ...connections, ...secureContext(config.tls) },
         }) as unknown as FastifyInstance)
   boundConnections(app.server)
-  // Node would answer these by itself, with none of our headers.
+  // Without this listener, Node would answer such requests without our headers.
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.writeHead(417, { ...constantHeaders, 'content-length': 0 }).end()
   })
@@ -82,32 +84,16 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   return app
 }
 
-/** Helmet's headers. They never change, so it is asked once and not at every request. */
-async function securityHeaders(strictTransportSecurity: boolean): Promise<Record<string, string>> {
-  const app = fastify()
-  await app.register(helmet, {
-    contentSecurityPolicy: {
-      useDefaults: false,
-      directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
-    },
-    strictTransportSecurity,
-  })
-  app.get('/', (_request, reply) => reply.send(reply.raw.getHeaders()))
-  const headers = (await app.inject('/')).json()
-  await app.close()
-  return headers
-}
-
 interface OpenRoutesOptions {
   readonly config: Config
   readonly edges: AppEdges
   readonly logRequest: LogRequest
   readonly constantHeaders: Readonly<Record<string, string>>
-  /** The path of the issuer, where it has one. */
+  /** The path of the issuer; empty if it has none. */
   readonly issuerPath: string
 }
 
-/** What anybody may read: keys, metadata, health. */
+/** The routes without authentication: keys, metadata, health. */
 async function openRoutes(
   app: FastifyInstance,
   { config, edges, logRequest, constantHeaders, issuerPath }: OpenRoutesOptions,
@@ -129,7 +115,7 @@ async function openRoutes(
     keyring: edges.keyring,
     clock: edges.clock,
     clockGuard: edges.clockGuard,
-    registry: edges.registry,
+    catchUp: () => edges.registry.catchUp(),
     verifiers: edges.verifiers,
     schedule: config.schedule,
     random: edges.random,
@@ -138,7 +124,7 @@ async function openRoutes(
   await app.register(discoveryRoute, {
     issuer: config.issuer,
     signingAlgorithms: config.signingAlgorithms,
-    // RFC 8414 §3.1 puts an issuer's path behind the well-known one; OpenID puts it before.
+    // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before.
     paths: each(
       '/.well-known/oauth-authorization-server',
       `/.well-known/oauth-authorization-server${issuerPath}`,
@@ -159,7 +145,7 @@ async function openRoutes(
   })
   app.setNotFoundHandler((request, reply) => {
     reply.header('cache-control', 'no-store')
-    // A path that exists for another method (RFC 9110 §15.5.6).
+    // The path exists, but not for this method (RFC 9110 §15.5.6).
     if (app.hasRoute({ method: 'GET', url: pathOf(request.url) })) {
       return reply.code(405).header('allow', 'GET, HEAD').send({ error: 'method_not_allowed' })
     }
@@ -167,7 +153,9 @@ async function openRoutes(
   })
 }
 
-/** Paths without repetition: with an issuer that has no path, two spellings are one. */
+const malformedUrl = { error: 'invalid_request', error_description: 'The URL is malformed.' }
+
+/** Removes duplicate paths. If the issuer has no path, both forms of a path are equal. */
 function each(...paths: string[]): string[] {
   return [...new Set(paths)]
 }
@@ -184,55 +172,6 @@ function secureContext(tls: NonNullable<Config['tls']>) {
 function boundConnections(server: Server): void {
   server.headersTimeout = limits.headersTimeoutSeconds * 1000
   server.maxConnections = limits.connectionsMax
-  // Asked now, Node remembers it; of a connection that was reset it could no longer say who it was.
+  // Node caches the address when it is first read. After a reset, a connection no longer has one.
   server.on('connection', (socket: Socket) => socket.remoteAddress)
-}
-
-const malformedUrl = { error: 'invalid_request', error_description: 'The URL is malformed.' }
-
-const brokenRequestStatus: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-}
-
-/** What never became a request (RFC 9112 §3): there is nothing to record, so it is answered, logged and closed. */
-function answerBrokenRequest(
-  log: Log,
-  constantHeaders: Readonly<Record<string, string>>,
-  error: Error & { code?: string },
-  socket: AnsweringSocket,
-): void {
-  const code = error.code ?? 'unknown'
-  log.info(
-    { event: 'broken_request', code, address: socket.remoteAddress },
-    'a message that is no HTTP request',
-  )
-  if (!socket.writable || code === 'ECONNRESET') {
-    socket.destroy()
-    return
-  }
-  // A whole request came before it and is being answered: this is no answer to that one.
-  if (socket._httpMessage?.req?.complete === true) {
-    endWhenAnswered(socket)
-    return
-  }
-  const body = '{"error":"invalid_request","error_description":"The message is not a valid HTTP request."}'
-  const headers = Object.entries(constantHeaders).map(([name, value]) => `${name}: ${value}\r\n`)
-  const status = brokenRequestStatus[code] ?? '400 Bad Request'
-  socket.end(
-    `HTTP/1.1 ${status}\r\n${headers.join('')}content-type: application/json\r\ncache-control: no-store\r\n` +
-      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-  )
-}
-
-/** Node keeps the answer that a socket is busy with under this name, and has no other for it. */
-interface AnsweringSocket extends Socket {
-  readonly _httpMessage?: (ServerResponse & { readonly req?: IncomingMessage }) | null
-}
-
-/** Lets all answers that are under way go out, and then closes. */
-function endWhenAnswered(socket: AnsweringSocket): void {
-  const answer = socket._httpMessage
-  if (answer === undefined || answer === null) socket.end()
-  else answer.once('close', () => setImmediate(endWhenAnswered, socket))
 }

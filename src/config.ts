@@ -3,36 +3,42 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { OperatorError } from './errors.ts'
-import { type ScheduleSettings, scheduleProblem } from './keys/schedule.ts'
+import { scheduleProblem } from './keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
+import type { ScheduleSettings } from './keys/state.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
+import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
 
 /**
- * The only reader of the environment. Every variable is declared here with its meaning, default and
- * bounds; .env.example shows the same list, and a test keeps the two equal. A value that makes no sense
- * stops the start with one line that names the variable.
+ * Reads the environment. No other file does. Every variable is declared here with its form and bounds. A test
+ * compares this list with .env.example. An invalid value stops the start with one line that names the
+ * variable.
+ *
+ * This file is long because it is the one list of all settings.
  */
 export interface Config {
   readonly host: string
   readonly port: number
-  /** Processes that serve. What is marked as "of one" below is then a share of what was set for all of them. */
+  /**
+   * The number of worker processes. A value marked "per worker" is the share of one worker in the setting.
+   */
   readonly workers: number
-  /** Undefined: the embedded database in `dataDirectory`. */
+  /** Undefined for the embedded database in `dataDirectory`. */
   readonly databaseUrl: string | undefined
   readonly dataDirectory: string
-  /** `iss` of every token, without a trailing slash. */
+  /** The `iss` of every token, without a trailing slash. */
   readonly issuer: string
-  /** 32 bytes; undefined in embedded mode, where the data directory has one. */
+  /** 32 bytes. Undefined with the embedded database if the key is a file in the data directory. */
   readonly keyEncryptionKey: Buffer | undefined
   readonly tls: { readonly certificate: string; readonly privateKey: string } | undefined
   readonly trustedProxies: readonly string[]
   readonly registryClientsMax: number
-  /** Of one worker. */
+  /** Per worker. */
   readonly argon2ParallelMax: number
-  /** Of one worker. */
+  /** Per worker. */
   readonly failuresPerClientMax: number
-  /** Of one worker. */
+  /** Per worker. */
   readonly failuresPerAddressMax: number
   readonly keyEncryptionKeyPrevious: Buffer | undefined
   readonly schedule: ScheduleSettings
@@ -42,34 +48,6 @@ export interface Config {
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
-/** What a variable's text means; undefined when it is none that this setting can have. */
-type Parse<Value> = (text: string) => Value | undefined
-
-const textLike =
-  (isRight: (text: string) => boolean): Parse<string> =>
-  (text) =>
-    isRight(text) ? text : undefined
-
-const matching = (form: RegExp): Parse<string> => textLike((text) => form.test(text))
-
-const wholeNumber =
-  (least: number, most: number): Parse<number> =>
-  (text) =>
-    /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most ? Number(text) : undefined
-
-const oneOf =
-  <Choice extends string>(choices: readonly Choice[]): Parse<Choice> =>
-  (text) =>
-    choices.find((choice) => choice === text)
-
-/** Separated by commas, spaces around them not counting; all of them must be right. */
-const listOf =
-  <Element extends string>(isRight: (part: string) => part is Element): Parse<readonly Element[]> =>
-  (text) => {
-    const parts = text.split(',').map((part) => part.trim())
-    return parts.every(isRight) ? [...new Set(parts)] : undefined
-  }
-
 const keyForm = /^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$/
 const keyBytes: Parse<Buffer> = (text) =>
   keyForm.test(text) ? Buffer.from(text, text.length === 64 ? 'hex' : 'base64') : undefined
@@ -78,11 +56,13 @@ interface Setting {
   readonly parse: Parse<unknown>
   /** Completes the sentence "NAME must be …". */
   readonly must: string
-  /** Never repeated in a message. */
+  /** The value must never appear in a message. */
   readonly secret?: true
 }
 
-/** Each variable, and what it must be. Any of them may also come as NAME_FILE: the path of a file to read. */
+/**
+ * Each variable with its form. Instead of NAME, NAME_FILE can be set to the path of a file with the value.
+ */
 const settings = {
   HOST: { parse: matching(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
   PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
@@ -98,16 +78,16 @@ const settings = {
   MINTMARK_DATA_DIR: { parse: matching(/./), must: 'the path of a directory' },
   MINTMARK_ISSUER: {
     parse: textLike(isIssuer),
-    must: 'a URL without query, fragment, upper-case host, trailing slash or odd characters in its path, for example https://tokens.example.com',
+    must: 'a URL without query, fragment, upper-case host, trailing slash or special characters in its path, for example https://tokens.example.com',
   },
   MINTMARK_KEY_ENCRYPTION_KEY: {
     parse: keyBytes,
-    must: '32 bytes in base64 or hex; make one with "openssl rand -base64 32"',
+    must: '32 bytes in base64 or hex; create a key with "openssl rand -base64 32"',
     secret: true,
   },
   MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: {
     parse: keyBytes,
-    must: '32 bytes in base64 or hex: the key-encryption key before this one, until "keys rewrap" is done',
+    must: '32 bytes in base64 or hex: the previous key-encryption key, until "keys rewrap" is done',
     secret: true,
   },
   MINTMARK_KEY_LIFETIME_SECONDS: {
@@ -145,8 +125,8 @@ const settings = {
   },
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_TRUSTED_PROXIES: {
-    parse: listOf(isPartOfTheWorld),
-    must: 'a comma-separated list of addresses or networks, none of them everybody, for example 10.0.0.0/8',
+    parse: listOf(isLimitedNetwork),
+    must: 'a comma-separated list of addresses or networks, not all addresses, for example 10.0.0.0/8',
   },
   MINTMARK_REGISTRY_CLIENTS_MAX: {
     parse: wholeNumber(10, 10_000_000),
@@ -169,8 +149,8 @@ export const settingNames = Object.keys(settings) as readonly SettingName[]
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** @throws OperatorError naming the first variable that makes no sense. */
-// biome-ignore lint/style/noProcessEnv: this is the one place.
+/** @throws OperatorError that names the first invalid variable. */
+// biome-ignore lint/style/noProcessEnv: only this function reads the environment.
 export function readConfig(environment: Environment = process.env): Config {
   refuseUnknownNames(environment)
   const read = <Name extends SettingName>(name: Name) => readSetting(environment, name)
@@ -182,9 +162,9 @@ export function readConfig(environment: Environment = process.env): Config {
   const plainAllowed = read('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
   if (tls === undefined && !plainAllowed && !isLoopback(host)) {
     throw new OperatorError(
-      `HOST: ${host} can be reached from elsewhere and this would be plain HTTP, which shows every secret and ` +
-        'token to the network. Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE, or, behind a ' +
-        'proxy that speaks TLS, MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes.',
+      `HOST: other machines can reach ${host}, and plain HTTP would show them every secret and token. ` +
+        'Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE. If a proxy in front of this service ' +
+        'provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.',
     )
   }
   return Object.freeze({
@@ -202,7 +182,8 @@ export function readConfig(environment: Environment = process.env): Config {
     trustedProxies: read('MINTMARK_TRUSTED_PROXIES') ?? [],
     registryClientsMax: read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
     argon2ParallelMax: argon2Share(read('MINTMARK_ARGON2_PARALLEL_MAX'), workers),
-    // Connections go to the workers in turn, so a guesser who uses all of them has what was set, and no multiple.
+    // Connections go to the workers in turn, so a guesser can use all workers. Shares keep the total at the
+    // setting.
     failuresPerClientMax: Math.ceil((read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30) / workers),
     failuresPerAddressMax: Math.ceil((read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100) / workers),
     keyEncryptionKeyPrevious: read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
@@ -219,15 +200,16 @@ export function readConfig(environment: Environment = process.env): Config {
 }
 
 /**
- * Verifications that one worker may run at a time. Rounded down, because together they must leave a core for
- * everything that is not guessing; but one must run. A process has four threads for them.
+ * How many verifications one worker may run at a time. The share is rounded down, because all workers
+ * together must leave a core for other work. Each worker may run at least one. By default a worker runs at
+ * most four, because a process has four threads for them.
  */
 function argon2Share(chosen: number | undefined, workers: number): number {
   const share = Math.max(1, Math.floor((chosen ?? availableParallelism() - 1) / workers))
   return chosen === undefined ? Math.min(4, share) : share
 }
 
-/** One variable, from itself or from the file that NAME_FILE names. An empty one counts as not set. */
+/** Reads one setting from NAME or from the file in NAME_FILE. An empty value counts as not set. */
 function readSetting<Name extends SettingName>(
   environment: Environment,
   name: Name,
@@ -236,7 +218,7 @@ function readSetting<Name extends SettingName>(
   const direct = environment[name] ?? ''
   const path = environment[`${name}_FILE`] ?? ''
   if (direct !== '' && path !== '') throw new OperatorError(`${name}: set it or ${name}_FILE, not both.`)
-  // What stands where a secret's path belongs may be the secret itself.
+  // An operator may set NAME_FILE to the secret itself by mistake, so the path of a secret is not shown.
   const text =
     path === '' ? direct : readFileOf(name, path, setting.secret ? 'the file it names' : JSON.stringify(path))
   if (text === '') return undefined
@@ -259,7 +241,7 @@ function readFileOf(name: string, path: string, shown: string): string {
   return text
 }
 
-/** A mistyped name would otherwise be a setting that silently does nothing. */
+/** Refuses unknown names. Otherwise a mistyped setting would silently have no effect. */
 function refuseUnknownNames(environment: Environment): void {
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('MINTMARK_')) continue
@@ -279,7 +261,9 @@ function pairOfTls(certificate: string | undefined, privateKey: string | undefin
   return { certificate, privateKey }
 }
 
-/** What only looks like PEM, or a key that belongs to another certificate, would otherwise end the start later. */
+/**
+ * Checks that TLS can use the values. Otherwise broken PEM or a key of another certificate would fail later.
+ */
 function tryTls(name: SettingName, options: SecureContextOptions): void {
   try {
     createSecureContext(options)
@@ -292,11 +276,11 @@ function tryTls(name: SettingName, options: SecureContextOptions): void {
 function defaultIssuer(host: string, port: number, tls: boolean): string {
   if (!isLoopback(host)) {
     throw new OperatorError(
-      'MINTMARK_ISSUER: must be set when HOST is not a loopback address: it is the URL by which callers and ' +
-        'relying services know this service, for example https://tokens.example.com.',
+      'MINTMARK_ISSUER: must be set when HOST is not a loopback address. Set it to the URL of this service for ' +
+        'clients and relying services, for example https://tokens.example.com.',
     )
   }
-  // The origin has no port where it is the scheme's own: an issuer has one spelling only.
+  // An origin omits the default port of its scheme, so the issuer has only one spelling.
   return new URL(`${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`).origin
 }
 
@@ -311,12 +295,15 @@ function checkedIssuer(issuer: string, plainAllowed: boolean): string {
   throw new OperatorError(`MINTMARK_ISSUER: must be an https URL (http only on loopback); it is "${issuer}".`)
 }
 
-/** RFC 8414 §2: a URL without query or fragment. Compared as text by everyone, so only one spelling is taken. */
+/**
+ * Whether a text is an issuer (RFC 8414 §2): a URL without query and fragment. Relying services compare it as
+ * text, so only one spelling is accepted.
+ */
 function isIssuer(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   const spelledOnce = url.href === text || url.href === `${text}/`
-  // Its path becomes that of a route, where other characters would have a meaning of their own.
+  // The path becomes part of a route, in which other characters have a special meaning.
   const plainPath = /^(?:\/[\w.~-]+)*\/?$/.test(url.pathname)
   return (
     spelledOnce && plainPath && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text) && !text.endsWith('/')
@@ -329,18 +316,20 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || networkContains(loopback, host.replace(/^\[(.*)\]$/, '$1'))
 }
 
-/** Where no host is named, the driver would silently take the one of this machine, or of PGHOST. */
+/** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
   if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) return false
   const { hostname, searchParams } = new URL(text)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 
-/** A network or address, and not all of them: where anybody is a proxy, anybody can claim any address. */
-function isPartOfTheWorld(text: string): text is string {
+/**
+ * Whether a text is an address or a network that does not contain all addresses. If every caller counted as a
+ * trusted proxy, every caller could claim any address.
+ */
+function isLimitedNetwork(text: string): text is string {
   try {
-    const { family, hostBits } = parseNetwork(text)
-    return hostBits < (family === 4 ? 32n : 128n)
+    return parseNetwork(text).prefixLength > 0
   } catch {
     return false
   }

@@ -1,19 +1,15 @@
-import type { Mistake } from './administration/mistake.ts'
-
 /**
- * Every way a request can be refused, every way administration can be, and the three errors of the program.
+ * All reasons to refuse a request, all that can stop administration, and the three error classes of the program.
+ * Long because everything that can go wrong is listed in one place.
  *
- * `OAuthError` answers a request: it carries a *reason*, precise, for the ledger and the log, and what the
- * caller may know of it: the OAuth error code, a status and a description. Anything thrown that is not an
- * `OAuthError` becomes `server_error` with no text; its cause goes to the log. `OperatorError` ends a
- * command or a start with one line that says what to do. `AdministrationError` does the same, but is data: a code
- * and fields. Whoever shows it makes the sentence (cli/terminal/sentences.ts).
- *
- * docs/reference/errors.md lists the reasons and the codes; tests keep that page and these tables equal. The file is
- * long because whoever wants to know what can go wrong should find all of it in one place.
+ * `OAuthError` answers a request. It has a precise *reason* for the ledger and the log. The caller gets only
+ * the OAuth error code, the status and the description. Any other error becomes `server_error` without
+ * details, and its cause is logged. `OperatorError` ends a command or a start with one line that says what to
+ * do. `AdministrationError` does the same, but is data: a code and fields. The sentence is made where somebody
+ * reads it (cli/terminal/sentences.ts). Tests compare docs/reference/errors.md with these tables.
  */
 
-/** Error codes of RFC 6749 §5.2 and RFC 8707 §2, and what this service says where those have no word. */
+/** The error codes of RFC 6749 §5.2 and RFC 8707 §2. The last two are from RFC 6749 §4.1.2.1. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -27,7 +23,7 @@ export type OAuthErrorCode =
 export interface RefusalDefinition {
   readonly error: OAuthErrorCode
   readonly status: number
-  /** What the caller is told. Only %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2), and never an echo of input. */
+  /** The text for the caller. Only %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2). It never repeats input. */
   readonly description: string
 }
 
@@ -48,8 +44,8 @@ const scope = (description: string): RefusalDefinition => ({
 })
 
 /**
- * One answer for everything that is wrong with a credential. Whoever cannot prove to be a client learns
- * nothing about which clients exist, which are disabled, or what about the secret was wrong.
+ * The one answer to every problem with a credential. A caller that has not authenticated must not learn which
+ * clients exist, which are disabled, or why a secret is refused.
  */
 const unauthenticated: RefusalDefinition = {
   error: 'invalid_client',
@@ -88,7 +84,7 @@ export const refusals = {
     description: 'The grant_type must be client_credentials.',
   },
 
-  // How the client presents itself (RFC 6749 §2.3).
+  // How the client authenticates (RFC 6749 §2.3).
   authorization_repeated: request('There is more than one Authorization header.'),
   authorization_malformed: request('The Authorization header is not well-formed Basic authentication.'),
   authentication_methods_multiple: request('The client authenticates in more than one way. Use one.'),
@@ -96,7 +92,7 @@ export const refusals = {
   authentication_missing: unauthenticated,
   authentication_method_unsupported: unauthenticated,
 
-  // Who the client is (RFC 6749 §5.2). The order is the one in which they are looked at.
+  // The client and its credentials (RFC 6749 §5.2), in the order in which they are checked.
   secret_malformed: unauthenticated,
   client_unknown: unauthenticated,
   client_deleted: unauthenticated,
@@ -114,7 +110,7 @@ export const refusals = {
     description: 'This client is registered for another token_endpoint_auth_method.',
   },
 
-  // What the client may have (RFC 6749 §3.3, RFC 8707 §2).
+  // The access of the client (RFC 6749 §3.3, RFC 8707 §2).
   client_without_access: {
     error: 'unauthorized_client',
     status: 400,
@@ -131,7 +127,7 @@ export const refusals = {
   scopes_too_many: scope('More than 100 scopes are requested.'),
   scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),
 
-  // What the service can do now (RFC 6585 §4, RFC 9110 §15.6.4).
+  // The state of the service (RFC 6585 §4, RFC 9110 §15.6.4).
   failures_of_client: unavailable(
     'Too many failed attempts for this client. Try again after Retry-After.',
     429,
@@ -144,27 +140,31 @@ export const refusals = {
   verification_queue_full: capacity,
   commit_queue_full: capacity,
   registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),
-  clock_unreliable: unavailable('The clock of this service jumped. It issues nothing until that is settled.'),
+  clock_unreliable: unavailable(
+    'The clock of this service is not reliable. It issues no tokens until it is.',
+  ),
   keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
   registry_unavailable: storage,
   ledger_unavailable: storage,
   internal_error: {
     error: 'server_error',
     status: 500,
-    description: 'The service failed. The request id names it.',
+    description: 'The service failed. Report the request id to its operator.',
   },
 } as const satisfies Record<string, RefusalDefinition>
 
 export type RefusalReason = keyof typeof refusals
 
 export interface OAuthErrorOptions {
-  /** Seconds for the Retry-After header; without it 503 and 429 say one second. */
+  /** Seconds for the Retry-After header. By default one second for 503 and 429, and no header otherwise. */
   readonly retryAfterSeconds?: number
-  /** What happened, for the log only. */
+  /** The id of the credential that was presented, for the record only. */
+  readonly credentialId?: string
+  /** The underlying error, only for the log. */
   readonly cause?: unknown
 }
 
-/** A request refused. Thrown anywhere on its path, recorded and rendered in one place. */
+/** Refuses a request. It can be thrown anywhere, and one place records and answers it. */
 export class OAuthError extends Error {
   override readonly name = 'OAuthError'
   readonly reason: RefusalReason
@@ -172,6 +172,7 @@ export class OAuthError extends Error {
   readonly status: number
   readonly description: string
   readonly retryAfterSeconds: number | undefined
+  readonly credentialId: string | undefined
 
   constructor(reason: RefusalReason, options: OAuthErrorOptions = {}) {
     super(reason, options.cause === undefined ? undefined : { cause: options.cause })
@@ -180,42 +181,46 @@ export class OAuthError extends Error {
     this.error = definition.error
     this.status = definition.status
     this.description = definition.description
+    this.credentialId = options.credentialId
     this.retryAfterSeconds =
       options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
   }
 
-  /** The body of RFC 6749 §5.2. Every character of it is constant, so nothing needs escaping. */
+  /** The JSON body (RFC 6749 §5.2). All of its text is constant, so nothing needs escaping. */
   body(): string {
     return `{"error":"${this.error}","error_description":"${this.description}"}`
   }
 }
 
-/** A command or a start that cannot go on. The message is the one line its operator reads. */
+/** The exit codes of all commands. `mintmark --help` lists them. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3 } as const
+
+/** Ends a command or a start that cannot continue. The message is the line that the operator reads. */
 export class OperatorError extends Error {
   override readonly name: string = 'OperatorError'
   readonly exitCode: number
 
   constructor(message: string, options: { cause?: unknown; exitCode?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
-    this.exitCode = options.exitCode ?? 1
+    this.exitCode = options.exitCode ?? exitCodes.failed
   }
 }
 
-/** What kind of obstacle a code is: from it a command gets its exit code, and an HTTP answer its status. */
+/** The kind of a code. It decides the exit code of a command, and the status of an HTTP answer. */
 export type AdministrationErrorKind =
-  /** What was asked for makes no sense; asking again does not help. */
+  /** The request makes no sense. It does not help to repeat it. */
   | 'invalid'
   | 'not_found'
-  /** It does not fit to what is there now. */
+  /** The request does not fit what is registered now. */
   | 'conflict'
-  /** It may work later. */
+  /** The request may succeed later. */
   | 'busy'
-  /** This machine or its settings must be mended first. */
+  /** The machine or its settings must be corrected first. */
   | 'setup'
 
 export interface AdministrationErrorDefinition {
   readonly kind: AdministrationErrorKind
-  /** What happened, in one sentence that is always the same. What to do depends on who reads it. */
+  /** What happened, in one constant sentence. It does not say what to do: that depends on the reader. */
   readonly description: string
 }
 
@@ -224,9 +229,13 @@ const rule = (kind: AdministrationErrorKind, description: string): Administratio
   description,
 })
 
-/** The fields that each code comes with. None of them ever holds a secret. */
+/** The fields of each code. None of them ever holds a secret. */
 export interface AdministrationErrorFields {
-  registration_refused: { readonly file?: string; readonly mistakes: readonly Mistake[] }
+  /** The mistakes are those of administration/mistake.ts, which has their codes and fields. */
+  registration_refused: {
+    readonly file?: string
+    readonly mistakes: readonly { readonly code: string; readonly path: readonly (string | number)[] }[]
+  }
   file_unreadable: { readonly path: string; readonly problem: string }
   file_too_large: { readonly path: string; readonly bytes: number; readonly limit: number }
   file_not_text: { readonly path: string }
@@ -242,11 +251,11 @@ export interface AdministrationErrorFields {
   clock_disagrees: { readonly offSeconds: number; readonly toleranceSeconds: number }
   key_encryption_key_unset: object
   key_encryption_key_differs: {
-    /** Undefined: the newest one, which says what a new one is sealed with. */
+    /** The signing key that does not open. Undefined: the newest one, whose key-encryption key seals the next one. */
     readonly kid: string | undefined
     readonly keyEncryptionKeyId: string
     readonly atHand: readonly string[]
-    /** Where the first one at hand came from: `configuration`, or a file. */
+    /** Where the first one at hand came from: `configuration`, or the path of a file. */
     readonly source: string
   }
   signing_key_damaged: { readonly kid: string }
@@ -262,58 +271,61 @@ export type AdministrationErrorCode = keyof AdministrationErrorFields
 
 export const administrationErrors: Readonly<Record<AdministrationErrorCode, AdministrationErrorDefinition>> =
   {
-    // What is to be registered.
-    registration_refused: rule('invalid', 'What is to be registered has mistakes; nothing was applied.'),
+    // What should be registered.
+    registration_refused: rule('invalid', 'What should be registered has mistakes. Nothing was applied.'),
     file_unreadable: rule('invalid', 'The file cannot be read.'),
     file_too_large: rule('invalid', 'The file is too large.'),
     file_not_text: rule('invalid', 'The file is not UTF-8 text.'),
 
     // Clients and their secrets.
     client_not_found: rule('not_found', 'There is no such client.'),
-    client_exists: rule('conflict', 'There is already a client of that id.'),
+    client_exists: rule('conflict', 'There is already a client with this id.'),
     client_deleted: rule('conflict', 'The client was deleted, which cannot be undone.'),
-    client_vanished: rule('conflict', 'A client vanished while this ran; nothing was changed.'),
+    client_vanished: rule('conflict', 'A client vanished during the change. Nothing was changed.'),
     secret_not_found: rule('not_found', 'The client has no such secret.'),
     secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
-    registry_busy: rule('busy', 'Somebody else is changing the registry; nothing was changed.'),
+    registry_busy: rule('busy', 'Somebody else is changing the registry. Nothing was changed.'),
 
     // Signing keys.
     key_not_found: rule('not_found', 'There is no such signing key.'),
-    key_made_meanwhile: rule('conflict', 'Another process made the next signing key just now.'),
+    key_made_meanwhile: rule(
+      'conflict',
+      'Another process created the next signing key just now. Nothing was changed.',
+    ),
     clock_disagrees: rule(
       'setup',
-      "This machine's clock and the database's differ; no key was made or changed.",
+      "This machine's clock and the database's differ. No key was created or changed.",
     ),
 
     // What seals the signing keys.
     key_encryption_key_unset: rule('setup', 'There is no key-encryption key.'),
     key_encryption_key_differs: rule(
       'setup',
-      'A signing key is sealed with another key-encryption key; no key was made or deleted.',
+      'A signing key is sealed with another key-encryption key. No key was created or deleted.',
     ),
     signing_key_damaged: rule(
       'setup',
-      'A signing key does not open: its row was damaged; no key was made or deleted.',
+      'A signing key does not open: its row is damaged. No key was created or deleted.',
     ),
     key_file_lost: rule(
       'setup',
-      'The file of the key-encryption key is missing, and the database has signing keys that only that key opens; ' +
-        'nothing was generated or deleted.',
+      'The file of the key-encryption key is missing, and the database has signing keys that only this key opens. ' +
+        'Nothing was generated or deleted.',
     ),
-    key_file_missing: rule('setup', 'The file of the key-encryption key is missing; nothing was changed.'),
+    key_file_missing: rule('setup', 'The file of the key-encryption key is missing. Nothing was changed.'),
     key_file_vanished: rule(
       'setup',
-      'The file of the key-encryption key was removed just after it was made.',
+      'The file of the key-encryption key was removed just after it was created.',
     ),
     key_file_uncreatable: rule('setup', 'The file of the key-encryption key cannot be created.'),
     key_file_unreadable: rule('setup', 'The file of the key-encryption key cannot be read.'),
     key_file_malformed: rule(
       'setup',
-      'The file of the key-encryption key holds something else; nothing was generated or deleted.',
+      'The file of the key-encryption key does not contain a key. Nothing was generated or deleted.',
     ),
   }
 
-/** Administration that cannot go on, as data. Its message is for logs, and for programmers. */
+/** Ends administration that cannot continue. It is data: its message is for logs and for programmers. */
 export class AdministrationError<
   Code extends AdministrationErrorCode = AdministrationErrorCode,
 > extends OperatorError {
@@ -322,7 +334,9 @@ export class AdministrationError<
   readonly fields: AdministrationErrorFields[Code]
 
   constructor(code: Code, fields: AdministrationErrorFields[Code], options: { cause?: unknown } = {}) {
-    super(`${administrationErrors[code].description} ${JSON.stringify(fields).slice(0, 300)}`, options)
+    const { kind, description } = administrationErrors[code]
+    const exitCode = kind === 'not_found' ? exitCodes.notFound : exitCodes.failed
+    super(`${description} ${JSON.stringify(fields).slice(0, 300)}`, { ...options, exitCode })
     this.code = code
     this.fields = fields
   }

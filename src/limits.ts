@@ -1,140 +1,144 @@
 /**
- * Every bound of the service, with its unit and its reason. A bound that operators should choose for
- * themselves is an environment variable instead (see config.ts); what stands here is part of the design.
+ * Every limit of the service, with its unit and its reason. These limits are part of the design. A limit that operators
+ * should choose themselves is an environment variable instead (see config.ts).
  */
 export const limits = {
   // ── The request ──────────────────────────────────────────────────────────────────────────────────
-  /** Bytes of a token request's body. An honest form is under 1 KiB; a client assertion may take 8 KiB. */
+  /** Bytes of a token request's body. A normal form is under 1 KiB; a client assertion may take 8 KiB. */
   bodyBytesMax: 64 * 1024,
-  /** Bytes of all request headers together. Node answers 431 past it. */
+  /** Bytes of all request headers together. Above it Node answers 431. */
   headerBytesMax: 16 * 1024,
-  /** Parameters in one form. Each costs a map entry before anybody is authenticated. */
+  /** Parameters in one form. Each costs a map entry before the client is authenticated. */
   formParametersMax: 64,
   /** Characters of one form parameter after decoding. */
   parameterCharactersMax: 16 * 1024,
-  /** Scope tokens in one request. A record holds them all, so the number is what a record can bear. */
+  /** Scope tokens in one request. A record holds all of them, so a record must have room for this many. */
   scopesPerRequestMax: 100,
-  /** Seconds until a request's headers must be complete, from its first byte. */
+  /** Seconds from a request's first byte until its headers must be complete. */
   headersTimeoutSeconds: 10,
-  /** Seconds until a whole request must have arrived. A form of a kilobyte needs milliseconds. */
+  /** Seconds until the whole request must have arrived. A form of a kilobyte needs milliseconds. */
   requestTimeoutSeconds: 15,
   /**
-   * Token requests that one process has under way; more are refused with 503 before their body is read. At 10,000
-   * tokens a second these are a fifth of a second of work: past it everybody would wait, and none would be faster.
+   * Token requests that one process handles at the same time. More are refused with 503 before their body is read. At
+   * 10,000 tokens a second this is a fifth of a second of work. With more, every request would wait longer and none
+   * would be faster.
    */
   requestsUnderWayMax: 2_000,
-  /** Milliseconds between two sweeps for connections past those two limits. */
+  /** Milliseconds between two searches for connections that are over one of the two timeouts above. */
   connectionCheckIntervalMilliseconds: 1_000,
-  /** Seconds an idle connection stays open. A TLS handshake costs ten tokens, so callers keep theirs. */
+  /** Seconds that an idle connection stays open. A TLS handshake costs as much as ten tokens, so callers reuse connections. */
   keepAliveTimeoutSeconds: 75,
-  /** Open connections of one process. At about 20 KiB each this is 200 MiB at the very worst. */
+  /** Open connections of one process. Each takes about 20 KiB, so all together take at most 200 MiB. */
   connectionsMax: 10_000,
 
   // ── What is registered ───────────────────────────────────────────────────────────────────────────
-  /** Characters of a client's id. It stands in every token of the client, twice. */
+  /** Characters of a client's id. Every token of the client contains it twice. */
   clientIdCharactersMax: 128,
-  /** Characters of a name for people: one line of a list. */
+  /** Characters of a display name, which must fit into one line of a list. */
   nameCharactersMax: 200,
-  /** Characters of a resource's URI. It stands in every token for the resource. */
+  /** Characters of a resource's URI. Every token for the resource contains it. */
   audienceCharactersMax: 512,
-  /** Characters of one scope token (RFC 6749 §3.3 sets none). */
+  /** Characters of one scope token. RFC 6749 §3.3 sets no limit. */
   scopeCharactersMax: 128,
-  /** Scopes of one resource. A token that names no scope gets all that its client has there. */
+  /** Scopes of one resource. A request without a scope gets all scopes that its client has there. */
   scopesPerResourceMax: 100,
-  /** Resources one client has access to. All of them are in memory while the client is. */
+  /** Resources that one client has access to. While a client is in memory, all of them are. */
   accessPerClientMax: 200,
-  /** Valid secrets of one client. Two are enough to rotate; the rest is room for several deployments. */
+  /** Valid secrets of one client. Two are enough to rotate; the others are for several deployments. */
   secretsPerClientMax: 10,
-  /** Networks one client may call from. Each is compared at every request. */
+  /** Networks that one client may call from. Every request is compared with each of them. */
   networksPerClientMax: 50,
-  /** Seconds a token may live at most. Longer is no longer short-lived: a token cannot be called back. */
+  /** Longest lifetime of a token in seconds. A token cannot be revoked, so it must be short-lived. */
   tokenLifetimeSecondsMax: 86_400,
-  /** Seconds a token may live at least. */
+  /** Shortest lifetime of a token in seconds. */
   tokenLifetimeSecondsMin: 1,
-  /** Bytes of one file given to the seed command. */
+  /** Bytes of one file for the seed command. */
   seedFileBytesMax: 64 * 1024 * 1024,
 
   // ── Authentication ───────────────────────────────────────────────────────────────────────────────
   /**
-   * Verifications that may wait for argon2, of those who name a secret of theirs. At 26 ms each and one at a time
+   * Secrets that may wait for argon2: those that are registered and have no tag yet. At 26 ms each and one at a time
    * the last of them waits a second.
    */
   argon2QueueMax: 40,
-  /** Guesses that may wait: a second's worth as well. */
-  guessQueueMax: 10,
-  /** The share of one core that guesses get, in all workers together. */
-  guessCoreShare: 0.25,
-  /** Seconds a verified secret is remembered. The registry's version makes it forget sooner. */
+  /**
+   * Milliseconds that a secret whose id is not in memory waits for others, to share one read of the registry. All of
+   * them are answered together, so the time of one says nothing about what is registered.
+   */
+  lookUpMilliseconds: 2,
+  /** Secret ids in one such read. It takes about 2 ms. */
+  lookUpsPerReadMax: 500,
+  /** Seconds that a verified secret is remembered. A new version of the registry makes the service forget it sooner. */
   verifiedSecretSeconds: 900,
-  /** Remembered secrets; about 200 bytes each. */
+  /** Remembered secrets. Each takes about 200 bytes. */
   verifiedSecretsMax: 100_000,
-  /** Counters that the failures of all clients share, and as many that those of all addresses share. */
+  /** Counters for the failures of all clients. As many again count the failures of all addresses. */
   failureCountersMax: 100_000,
   /** Seconds over which failures are counted. */
   failureWindowSeconds: 60,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
-  /** Times one request is decided again because the registry changed under it. */
+  /** How often one request is decided again because the registry changed in the meantime. */
   decisionsPerRequestMax: 10,
-  /** Records in one group commit. Past this a batch's latency grows faster than its share of a commit shrinks. */
+  /** Records in one group commit. In a larger batch, each record saves less of a commit than the batch adds latency. */
   recordsPerCommitMax: 256,
-  /** Requests that may wait for a commit in one process; more are refused with 503. */
+  /** Requests of one process that may wait for a commit. More are refused with 503. */
   commitQueueMax: 2_000,
-  /** Milliseconds a request waits for its commit, queue and database together, before it gets 503. */
+  /** Milliseconds that a request waits for its commit before it gets 503, in the queue and for the database together. */
   commitTimeoutMilliseconds: 900,
-  /** Milliseconds until a connection to the database must stand. */
+  /** Milliseconds until a connection to the database must be open. */
   databaseConnectTimeoutMilliseconds: 800,
   /** Milliseconds until an ordinary read of the registry or keys must be answered. */
   databaseReadTimeoutMilliseconds: 900,
-  /** Milliseconds until whatever else the service asks of the database must be answered. */
+  /** Milliseconds until any other statement of the service must be answered. */
   statementMillisecondsMax: 5_000,
-  /** Signatures made in one go before the loop gets air; 16 take about half a millisecond. */
+  /** Signatures made at once before the event loop does other work. 16 take about half a millisecond. */
   signaturesPerTurnMax: 16,
-  /** Milliseconds between two looks at the registry's version in a process without traffic. */
+  /** Milliseconds between two checks of the registry's version in a process without traffic. */
   registryPollMilliseconds: 1_000,
-  /** Milliseconds after which a look is old: one every second, and one that may take almost another. */
+  /** Milliseconds after which the last check is too old. There is one check a second, and it may take almost a second. */
   registryLookOldMilliseconds: 2_000,
-  /** Clients fetched by one query when many are missing at once. */
+  /** Clients that one query loads when many are missing from memory at once. */
   registryClientsPerLoadMax: 500,
-  /** Client identifiers remembered as unknown; a guess of names must not cost a query each. */
-  registryUnknownClientsMax: 10_000,
+  /** Client identifiers remembered as gone. A client vanishes between two reads only if its row is deleted by hand. */
+  registryUnknownClientsMax: 1_000,
   /** Resources held in memory. */
   registryResourcesMax: 10_000,
-  /** Changes applied one by one; past it the whole working set is dropped and read again on demand. */
+  /** Changes applied one by one. If there are more, the whole working set is dropped and read again on demand. */
   registryChangesPerRefreshMax: 10_000,
 
-  /** Seconds between two looks at whether a key is due; a two-hundredth of the key lifetime where that is less. */
+  /** Seconds between two checks whether a key is due. It is a two-hundredth of the key lifetime if that is less. */
   rotationCheckSecondsMax: 60,
 
-  /** Verifiers remembered: of those that a stranger can make up, the latest. */
+  /** Verifiers remembered. A stranger can invent names, so only the latest are kept. */
   verifiersNotedMax: 10_000,
   /** Characters of a verifier's name. */
   verifierNameCharactersMax: 128,
 
   // ── The ledger ───────────────────────────────────────────────────────────────────────────────────
-  /** Characters kept of a field that a stranger chose; longer ones keep their length and a hash beside. */
+  /** Characters kept of a field that a caller chose. Of a longer field, the record also has the length and a hash. */
   recordFieldCharactersMax: 256,
   /** Characters kept of a record's scopes and audience. */
   recordLongFieldCharactersMax: 1_024,
   /**
-   * Refusals of callers who proved nothing that get a record of their own, per second and process.
-   * More than these are counted and written as one record a second (see ledger/refusals.ts).
+   * Refusals that get a record of their own, per second and process. More are counted, and each group of them becomes
+   * one record a second (see ledger/refusals.ts).
    */
   refusalRecordsPerSecondMax: 200,
-  /** Groups (reason and address) that refusals beyond that are counted in; the rest share one. */
+  /** Groups (reason and address) in which refusals above that limit are counted. The rest share one group. */
   refusalGroupsMax: 100,
 
   // ── Workers ──────────────────────────────────────────────────────────────────────────────────────
-  /** Processes that serve, under one primary. Each has a working set and six connections to the database. */
+  /** Worker processes under one primary. Each has a working set and six connections to the database. */
   workersMax: 64,
-  /** Milliseconds until a worker that ended is replaced; each time it ends again soon, twice as many. */
+  /** Milliseconds until a worker that ended is replaced. Each time it soon ends again, this doubles. */
   workerRestartMilliseconds: 1_000,
-  /** Milliseconds that this grows to. A worker that ran for longer than that starts again with the least. */
+  /** Milliseconds to which this can grow. If a worker ran for longer than this, the delay starts again at its minimum. */
   workerRestartMillisecondsMax: 30_000,
-  /** Milliseconds, after the grace for requests under way, until a worker that has not ended is killed. */
+  /** Milliseconds until a worker that has not ended is killed, counted from the end of the shutdown grace. */
   workerEndMilliseconds: 5_000,
 
   // ── Shutting down ────────────────────────────────────────────────────────────────────────────────
-  /** Milliseconds from SIGTERM until requests under way must have been answered. */
+  /** Milliseconds from SIGTERM until the requests under way must be answered. */
   shutdownGraceMilliseconds: 10_000,
 } as const

@@ -1,6 +1,6 @@
 /**
  * The repository checks itself: what is written twice is equal, nothing is left over, and everything that is
- * pointed at is there. What the linter can check is in biome.json.
+ * pointed at is there. What the linter can check is in biome.json; where a line belongs is checked by house.test.ts.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
@@ -138,8 +138,8 @@ describe('docs/reference/limits.md', () => {
   }
 
   const introduction =
-    'Every bound of the service that is not a setting, as it stands in `src/limits.ts`. A test keeps the two equal;\n' +
-    'after a change there, `npm test -- --project pure tidy -u` writes this page again.'
+    'Every limit of the service that is not a setting. The limits are in `src/limits.ts`, and a test keeps this page equal\n' +
+    'to it. After a change there, `npm test -- --project pure tidy -u` writes this page again.'
 
   test('shows every limit with its value and its reason', async () => {
     const { text, names, withoutReason } = page()
@@ -196,10 +196,19 @@ describe('imports', () => {
   const specifier = /(?:\bfrom\s+|\bimport\s*\(?\s*|\brequire(?:\.resolve)?\(\s*)['"]([^'"\s]+)['"]/g
   const importsOf = (path: string): string[] =>
     [...read(path).matchAll(specifier)].map(([, name = '']) => name)
+  /** The packages of this repository: the file that each name stands for. */
+  const workspaces = new Map(
+    files
+      .filter((path) => /^packages\/[^/]+\/package\.json$/.test(path))
+      .map((path) => {
+        const { name, exports } = JSON.parse(read(path)) as { name: string; exports: string }
+        return [name, normalize(join(dirname(path), exports))]
+      }),
+  )
   const localImportsOf = (path: string): string[] =>
-    importsOf(path)
-      .filter((name) => name.startsWith('.'))
-      .map((name) => normalize(join(dirname(path), name)))
+    importsOf(path).flatMap((name) =>
+      name.startsWith('.') ? [normalize(join(dirname(path), name))] : (workspaces.get(name) ?? []),
+    )
 
   /** All that is loaded when these are. */
   function reachableFrom(entries: readonly string[]): Set<string> {
@@ -216,33 +225,28 @@ describe('imports', () => {
   const isEntry = (path: string): boolean =>
     ['src/cli/main.ts', 'src/process/worker.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
     /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
+  const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean => path.endsWith('.test.ts') || path === 'test/support/postgres.ts'
 
   test('no source file is left that nothing uses', () => {
     const used = reachableFrom(code.filter(isEntry))
-    expect(code.filter((path) => !path.startsWith('test/') && !used.has(path))).toEqual([])
+    expect(code.filter((path) => !isOfTests(path) && !used.has(path))).toEqual([])
   })
 
   test('no helper of the tests is left that no test uses', () => {
     const used = reachableFrom(code.filter(isTest))
-    expect(code.filter((path) => path.startsWith('test/') && !used.has(path))).toEqual([])
+    expect(code.filter((path) => isOfTests(path) && !used.has(path))).toEqual([])
   })
 
-  test.each([
-    ['src/keys/', ['src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
-    ['src/registry/', ['src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
-    ['src/ledger/', ['src/token/', 'src/app.ts', 'src/server.ts', 'src/cli/']],
-    ['src/database/', ['src/token/', 'src/keys/', 'src/registry/', 'src/ledger/', 'src/cli/']],
-    ['src/token/', ['src/app.ts', 'src/server.ts', 'src/cli/']],
-    ['src/', ['test/', 'bench/', 'bin/', 'packages/']],
-    ['packages/', ['src/']],
-  ])('%s never imports what is built on it', (folder, forbidden) => {
-    const back = code
-      .filter((path) => path.startsWith(folder))
-      .flatMap((path) => localImportsOf(path).map((target) => [path, target] as const))
-      .filter(([, target]) => forbidden.some((start) => target.startsWith(start)))
-      .map(([path, target]) => `${path} → ${target}`)
-    expect(back).toEqual([])
+  test('only the adapter of the embedded database imports a package of ours, and only when it is needed', () => {
+    const importers = code.filter(
+      (path) =>
+        path.startsWith('src/') && localImportsOf(path).some((target) => target.startsWith('packages/')),
+    )
+    expect(importers).toEqual(['src/database/embedded.ts'])
+    const names = [...workspaces.keys()].join('|')
+    const early = new RegExp(`^(?:import|export) (?!type ).*['"](?:${names})['"]`, 'm')
+    expect(importers.filter((path) => early.test(read(path)))).toEqual([])
   })
 
   const manifest = JSON.parse(read('package.json'))
@@ -251,7 +255,7 @@ describe('imports', () => {
     new Set(
       paths
         .flatMap(importsOf)
-        .filter((name) => !/^(\.|node:)/.test(name))
+        .filter((name) => !/^(\.|node:)/.test(name) && !workspaces.has(name))
         .map(packageOf),
     )
   const running = code.filter((path) => /^(src|bin|prisma)\//.test(path))
@@ -268,11 +272,24 @@ describe('imports', () => {
     expect([...packagesOf(running)].filter((name) => !dependencies.includes(name))).toEqual([])
   })
 
+  const packageManifests = files.filter((path) => /^packages\/[^/]+\/package\.json$/.test(path))
+
+  test.each(packageManifests)('%s names exactly what the package imports', (path) => {
+    const source = code.filter((file) => file.startsWith(`${dirname(path)}/src/`))
+    const { dependencies = {} } = JSON.parse(read(path)) as { dependencies?: Record<string, string> }
+    expect([...packagesOf(source)].sort()).toEqual(Object.keys(dependencies).sort())
+  })
+
   test('every dependency is pinned to one version', () => {
-    const { dependencies, devDependencies, optionalDependencies } = manifest
-    const ranges = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })
+    const ranges = ['package.json', ...packageManifests].flatMap((path) => {
+      const { dependencies, devDependencies, optionalDependencies } = JSON.parse(read(path))
+      return Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })
+    })
     expect(ranges.length).toBeGreaterThan(10)
     expect(ranges.filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.-]+)?$/.test(String(version)))).toEqual([])
+    // Root and packages agree, so that npm installs each once.
+    const versions = new Map(ranges)
+    expect(ranges.filter(([name, version]) => versions.get(name) !== version)).toEqual([])
   })
 })
 

@@ -1,7 +1,7 @@
-/** What one HTTP/1.1 answer says, as far as a load generator must know. */
+/** The parts of an HTTP/1.1 answer that a load generator needs. */
 export interface Answer {
   readonly status: number
-  /** Bytes of head and body together. */
+  /** The size of head and body together. */
   readonly bytes: number
   readonly closes: boolean
   readonly retryAfterSeconds: number | undefined
@@ -10,9 +10,9 @@ export interface Answer {
 const endOfHead = Buffer.from('\r\n\r\n')
 
 /**
- * Reads the answer at the beginning of what was received.
- * @returns undefined while it is not complete.
- * @throws when it is no answer with a content-length, which is all that this reader knows.
+ * Reads the answer at the start of the received bytes.
+ * @returns undefined while the answer is incomplete.
+ * @throws if the answer has no content-length. This reader supports no other form.
  */
 export function readAnswer(received: Buffer): Answer | undefined {
   const headLength = received.indexOf(endOfHead)

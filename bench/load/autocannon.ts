@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs'
 import autocannon from 'autocannon'
 import type { ClosedLoop, LoadResult } from '../closed-loop.ts'
 
-/** The closed loop where there is no wrk, in a process of its own. Its argument names a file with what to do. */
+/**
+ * Runs the closed loop in its own process, if wrk is not installed. The argument is a file with a
+ * `ClosedLoop`.
+ */
 const { origin, requests, connections, durationSeconds } = JSON.parse(
   readFileSync(process.argv[2] ?? '', 'utf8'),
 ) as ClosedLoop
@@ -13,7 +16,7 @@ const result = await autocannon({
   duration: durationSeconds,
   requests: [
     {
-      // Asked before every request, so that all connections draw from one list.
+      // Called before every request, so that all connections take their requests from one list.
       setupRequest(request) {
         const next = requests[sent % requests.length]
         sent += 1

@@ -4,14 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ColdClients, ColdClientsResult } from '../scenarios/cold.ts'
 
 /**
- * Clients that all start at once and keep asking until they have a token, as a good client does: after a refusal
- * that may pass (429, 503) or a lost connection each waits for as long as Retry-After says and a random while more,
- * which doubles each time up to a bound.
+ * Clients that all start at once and repeat their request until they have a token, as a good client does.
+ * After a temporary refusal (429, 503) or a lost connection, a client waits for the time in Retry-After plus
+ * a random time. The limit of the random time doubles with each attempt, up to `backoffMillisecondsMax`.
  */
 const load = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ColdClients
 const backoffMilliseconds = 100
 const backoffMillisecondsMax = 10_000
-/** Connections at once. More would be a test of the machine's sockets. */
+/** Connections at the same time. With more, the test would measure the sockets of the machine. */
 const connectionsMax = 2_000
 const agent = new Agent({ keepAlive: true, maxSockets: connectionsMax })
 const { hostname, port } = new URL(load.origin)
@@ -19,7 +19,7 @@ const deadlineMilliseconds = performance.now() + load.timeoutSeconds * 1_000
 const statuses: Record<string, number> = {}
 
 interface Outcome {
-  /** 0: no answer. */
+  /** 0 if there was no answer. */
   readonly status: number
   readonly retryAfterSeconds: number
 }
@@ -43,8 +43,8 @@ function ask(number: number): Promise<Outcome> {
   })
 }
 
-/** @returns whether it got its token. */
-async function insist(number: number): Promise<boolean> {
+/** Repeats the request of a client. @returns whether the client got its token. */
+async function askUntilServed(number: number): Promise<boolean> {
   for (let attempt = 0; performance.now() < deadlineMilliseconds; attempt += 1) {
     const { status, retryAfterSeconds } = await ask(number)
     statuses[status] = (statuses[status] ?? 0) + 1
@@ -57,7 +57,7 @@ async function insist(number: number): Promise<boolean> {
 }
 
 const startMilliseconds = performance.now()
-const served = await Promise.all(load.requests.map((_, number) => insist(number)))
+const served = await Promise.all(load.requests.map((_, number) => askUntilServed(number)))
 const durationSeconds = (performance.now() - startMilliseconds) / 1_000
 agent.destroy()
 process.send?.(

@@ -5,8 +5,9 @@ import { bytesOf } from '../requests.ts'
 import { readAnswer } from './answers.ts'
 
 /**
- * A new TLS connection for every request, without resumption, so many at a time, in a process of its own. Without
- * a request it shakes hands and closes. Version, cipher and group are fixed, so that two servers do the same.
+ * Opens a new TLS connection without resumption for every request, in its own process. `connections` of them
+ * run at the same time. Without a request, a connection closes after the handshake. The version, the cipher
+ * and the group are fixed, so that two servers do the same work.
  */
 const load = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Handshakes
 const { hostname, port } = new URL(load.origin)

@@ -9,24 +9,27 @@ import { quantile } from '../statistics.ts'
 import { type Answer, readAnswer } from './answers.ts'
 
 /**
- * The open loop, in a process of its own: requests leave at intended times, evenly spaced, whatever became of
- * those before. Latency counts from the intended time, so that a server that stalls is charged for everybody who
- * would have come meanwhile (no coordinated omission). A request that finds all connections busy waits for one, and
- * its wait counts too. Only what this generator itself was late is told apart.
+ * The open loop, in its own process. Requests have intended times in equal intervals, which do not depend on
+ * earlier answers. Latency counts from the intended time. So a stall of the server counts for every request
+ * that was due during the stall (no coordinated omission). If all connections are busy, a request waits for
+ * one, and this wait counts too. Requests that the generator itself sent late are reported separately.
  */
 const load = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as OpenLoop
 
-/** Milliseconds after the last request until answers that have not come count as failed. */
+/** Milliseconds after the last request until missing answers count as failed. */
 const patienceMilliseconds = 5_000
-/** Milliseconds for all connections to stand. */
+/** Milliseconds in which all connections should be open. */
 const connectMilliseconds = 2_000
-/** Milliseconds after its intended time from which a send counts as late. */
+/** A request counts as late if it is sent more than this many milliseconds after its intended time. */
 const lateMilliseconds = 5
-/** Milliseconds between two wake-ups at least: more would cost more than they are worth. */
+/** The shortest time in milliseconds between two wake-ups. Shorter ones cost CPU time without any gain. */
 const tickMillisecondsMin = 0.25
 /** Milliseconds between two bytes of a slow connection. */
 const slowByteMilliseconds = 1_000
-/** Milliseconds until a lost connection is opened again: a server that refuses them must not be hammered. */
+/**
+ * Milliseconds until a lost connection is opened again, so that a server that refuses connections is not
+ * flooded.
+ */
 const reopenMilliseconds = 5
 
 const { hostname, port } = new URL(load.origin)
@@ -37,14 +40,17 @@ const place = {
   ...(load.localAddress === undefined ? {} : { localAddress: load.localAddress }),
 }
 const requests = load.requests.map((request) => Buffer.from(bytesOf(request, load.origin), 'latin1'))
-/** Requests that do not count in the percentiles: until the generator's own code is compiled. */
+/**
+ * The number of first requests that are not in the percentiles, because the generator's code is not compiled
+ * yet.
+ */
 const lead = Math.round(load.ratePerSecond * load.leadSeconds)
 const total = lead + Math.round(load.ratePerSecond * load.durationSeconds)
 const intervalMilliseconds = 1_000 / load.ratePerSecond
 const latencies = new Float64Array(total)
 const statuses: Record<string, number> = {}
 const idle: Connection[] = []
-/** Numbers of requests that wait for a connection, from `firstWaiting` on. */
+/** The numbers of the requests that wait for a connection. Entries before `firstWaiting` are done. */
 const waiting: number[] = []
 let firstWaiting = 0
 let sent = 0
@@ -61,7 +67,7 @@ const intendedAt = (number: number): number => startMilliseconds + number * inte
 class Connection {
   #socket: Socket | undefined
   #received: Buffer | undefined
-  /** The number of the request that is under way. */
+  /** The number of the current request. */
   #number: number | undefined
 
   open(): void {
@@ -118,7 +124,7 @@ class Connection {
   }
 }
 
-/** The next request that waits for a connection, or a place among the idle. */
+/** Sends the next waiting request on a connection, or adds the connection to the idle ones. */
 function giveWork(connection: Connection): void {
   const number = waiting[firstWaiting]
   if (number === undefined) {
@@ -152,7 +158,7 @@ function settle(number: number): void {
   if (settled === total) allSettled()
 }
 
-/** Connections that send a request byte by byte and never come to its end. */
+/** Opens connections that send a request byte by byte and never complete it. */
 function openSlowConnections(count: number): () => void {
   const bytes = requests[0] as Buffer
   const sockets = new Set<Socket>()
@@ -179,7 +185,9 @@ function openSlowConnections(count: number): () => void {
   }
 }
 
-/** Sends everything at its time. The clock starts when the ticker is up, which takes a while. */
+/**
+ * Sends every request at its time. The time starts when the ticker is ready, because its start takes a while.
+ */
 async function sendAll(): Promise<void> {
   const done = new Promise<void>((resolve) => {
     allSettled = resolve
@@ -193,7 +201,7 @@ async function sendAll(): Promise<void> {
   startMilliseconds = performance.now()
   ticker.on('message', sendDue)
   ticker.postMessage('start')
-  // Without a hold on the process, which is to end as soon as it is done.
+  // The timer must not keep the process running, so it has no reference.
   const patience = sleep(total * intervalMilliseconds + patienceMilliseconds, undefined, { ref: false })
   await Promise.race([done, patience])
   await ticker.terminate()
@@ -207,7 +215,7 @@ while (idle.length < connections.length && performance.now() < connectDeadline) 
 await sendAll()
 const now = performance.now()
 for (let number = 0; number < total; number += 1) {
-  // Whoever still waits has waited this long at least.
+  // A request without an answer has waited for at least this time.
   if (latencies[number] === 0) latencies[number] = now - intendedAt(number)
 }
 closeSlow()

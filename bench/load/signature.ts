@@ -1,14 +1,15 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 
 /**
- * The unit S: the CPU time of one raw ES256 signature on this machine at this moment, in microseconds. Whenever
- * its parent asks, this process signs for a while, with nothing else running, and answers with the mean.
+ * Measures the unit S: the CPU time of one raw ES256 signature on this machine at this moment, in
+ * microseconds. For each message of its parent, this process signs for a while and answers with the mean.
+ * Nothing else should run then.
  */
 const signatures = 4_000
 const warmUpSignatures = 500
 
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-/** About what stands before the last dot of an access token. */
+/** About the size of the signed part of an access token. */
 const data = Buffer.alloc(400, 'a')
 
 function signMany(count: number): void {

@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs'
 import fastify, { type FastifyInstance } from 'fastify'
 
 /**
- * The floor: what no token service on this framework can be faster than. Bare Fastify answers the same form
- * POST, and each answer costs one ES256 signature. No checks, no database, no log, no headers.
+ * The floor: a lower limit for the cost of any token service on this framework. Bare Fastify answers the same
+ * form POST, and each answer costs one ES256 signature. It has no checks, no database, no log and no extra
+ * headers.
  *
- * With "bare" as its second argument it does not even sign: an answer of the same size, always the same. With the
- * files of a certificate and its key behind that, it speaks TLS.
+ * With "bare" as the second argument it does not sign: it always sends the same answer, of the same size.
+ * With the files of a certificate and its key as further arguments, it uses TLS.
  */
 const [port = '0', kind, certificateFile, privateKeyFile] = process.argv.slice(2)
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -26,7 +27,9 @@ const header = Buffer.from(
   JSON.stringify({ alg: 'ES256', typ: 'at+jwt', kid: randomBytes(32).toString('base64url') }),
 ).toString('base64url')
 
-/** As long as a token of the service: claims of the same names, and values of the same lengths. */
+/**
+ * The claims have the same names and lengths as those of the service, so that the token has the same size.
+ */
 function makeToken(): string {
   const now = Math.floor(Date.now() / 1000)
   const claims = Buffer.from(

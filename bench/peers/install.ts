@@ -8,8 +8,8 @@ const stampFile = join(import.meta.dirname, 'node_modules', '.installed-lock')
 let installed: Promise<boolean> | undefined
 
 /**
- * Installs what the peers need and the service does not, once for each state of their lock file.
- * @returns false when that failed: then the rows beside these peers are left out.
+ * Installs the packages that only the peers need, once for each state of their lock file.
+ * @returns false if that failed. Then the rows about these peers are skipped.
  */
 export function installPeers(say: (line: string) => void): Promise<boolean> {
   installed ??= installNow(say)

@@ -17,9 +17,9 @@ import {
 } from '../text.ts'
 import type { World } from '../world.ts'
 
-/** Requests in the list that a load goes through, again and again: the same number for every registry. */
+/** The number of requests in the list that a load repeats. It is the same for every registry. */
 const drawnMax = 100_000
-/** First visits per second while warming up, on fewer connections than may wait for a hash. */
+/** First requests per second during the warm-up. The connections are fewer than may wait for a hash. */
 const visitsPerSecond = 2_000
 const visitConnections = 32
 const tailClientsMax = 5_000
@@ -27,11 +27,11 @@ const tailClientsMax = 5_000
 interface Population {
   readonly size: number
   readonly service: Server
-  /** Skewed: the whole list. */
+  /** The whole list, in which frequent clients occur many times. */
   readonly drawn: readonly PreparedRequest[]
-  /** Each client of the list, once. */
+  /** Each client of the list once. */
   readonly distinct: readonly PreparedRequest[]
-  /** Some of those that are registered and not in the list. */
+  /** Some registered clients that are not in the list. */
   readonly tail: readonly PreparedRequest[]
 }
 
@@ -91,7 +91,7 @@ async function openPopulation(world: World, size: number): Promise<Population> {
   return { size, service, drawn, distinct, tail: others.slice(-tailClientsMax) }
 }
 
-/** Every one of these once, slowly enough that the gate in front of the hashes refuses nobody. */
+/** Sends each request once, slowly enough that the queue for hashes refuses none. */
 function visit(world: World, service: Server, requests: readonly PreparedRequest[]) {
   const durationSeconds = requests.length / visitsPerSecond
   return world.openLoop(service, requests, visitsPerSecond, {
@@ -125,7 +125,7 @@ function besideHundred({ size }: Population, many: readonly Costs[], hundred: re
   }
 }
 
-/** What those cost whom nobody has seen before. */
+/** The cost of clients that the service has not seen before. */
 async function tailRow(world: World, { service, tail, size }: Population): Promise<Row> {
   const round = await measure(world, service, () => visit(world, service, tail))
   world.noteFailures('the long tail', round)

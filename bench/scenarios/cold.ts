@@ -9,7 +9,7 @@ import type { Scenario } from '../scenario.ts'
 import { milliseconds, number } from '../text.ts'
 import type { World } from '../world.ts'
 
-/** Clients that come all at once, and keep asking (load/cold-clients.ts). */
+/** Clients that all start at once and repeat their requests (load/cold-clients.ts). */
 export interface ColdClients {
   readonly origin: string
   /** One for each client. */
@@ -19,9 +19,9 @@ export interface ColdClients {
 
 export interface ColdClientsResult {
   readonly durationSeconds: number
-  /** Clients that got a token in the end. */
+  /** The number of clients that got a token. */
   readonly served: number
-  /** Answers by status; 0 for none. */
+  /** The number of answers by status; status 0 stands for no answer. */
   readonly statuses: Readonly<Record<string, number>>
 }
 
@@ -35,7 +35,7 @@ export const cold: Scenario = {
     const database = await world.database()
     const clients = await registerClients(database.client, count, 'real')
     const service = await world.service({ database })
-    // The service's default: one core stays free.
+    // The default of the service: one core stays free.
     const parallel = Math.min(4, Math.max(1, availableParallelism() - 1))
     const secondsAt = (hashMilliseconds: number): number => (count * hashMilliseconds) / 1_000 / parallel
     world.say(`${number(count)} clients start; their hashes alone take ${secondsAt(hashBefore).toFixed(1)} s`)
@@ -44,7 +44,7 @@ export const cold: Scenario = {
       requests: clients.map((client) => tokenRequest(client)),
       timeoutSeconds: 60 + secondsAt(hashBefore) * 4,
     })
-    // The machine drifts, and this took a while.
+    // The speed of the machine may have changed during the run, so the hash is measured again.
     const hashMilliseconds = (hashBefore + (await medianHashMilliseconds())) / 2
     const answers = Object.entries(result.statuses).map(([status, times]) =>
       status === '0' ? `${times} without an answer` : `${times} × ${status}`,

@@ -1,6 +1,5 @@
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { limits } from '../../src/limits.ts'
 import { registerClients, wrongSecret } from '../clients.ts'
 import { medianHashMilliseconds } from '../hash-time.ts'
 import { findPeak, takeTurns, warmUp, warmUpAt } from '../measure.ts'
@@ -13,27 +12,27 @@ import { describeLatency, medianOf, milliseconds, perSecond, times } from '../te
 import type { World } from '../world.ts'
 
 interface Flood {
-  /** Completes the sentence "so many a second of …". */
+  /** Completes the phrase "1,000/s …". */
   readonly description: string
   readonly requests: readonly PreparedRequest[]
   readonly ratePerSecond: number
   readonly slowConnections: number
-  /** Seconds from its beginning until good clients are measured. */
+  /** Seconds from the start of the flood until good clients are measured. */
   readonly leadSeconds: number
 }
 
-/** One round of good requests, and what became of the flood beside them. */
+/** One round of good requests, with the answers to the flood by status. */
 interface FloodRound extends OpenLoopResult {
   readonly flooded: Readonly<Record<string, number>>
 }
 
-/** Another loopback address than the good clients', so that failures do not count against them. */
+/** Another loopback address than that of the good clients, so that failures do not count against them. */
 const floodAddress = '127.0.0.2'
 const floodConnections = 64
 const slowConnections = 100
-/** Seconds for which a flood goes on at least when the good clients begin to end. */
+/** Seconds for which the flood continues after the round of the good clients. */
 const tailSeconds = 1
-/** As many as the settings allow: the limits never refuse, and every guess wants its hash. */
+/** The highest values of these settings. With them the limits never refuse, so every guess needs a hash. */
 const raisedLimits = {
   MINTMARK_FAILURES_PER_CLIENT_MAX: '1000000',
   MINTMARK_FAILURES_PER_ADDRESS_MAX: '1000000',
@@ -117,8 +116,7 @@ function floodsAt(gateRate: number, clients: readonly Credentials[]) {
       requests: guesses,
       ratePerSecond: gateRate * 10,
       slowConnections: 0,
-      // A hundred hashes at the rate that guesses get.
-      leadSeconds: 1 + 100 / (gateRate * limits.guessCoreShare),
+      leadSeconds: 1 + 100 / (gateRate * 10),
     },
   }
 }
@@ -141,7 +139,7 @@ async function floodRound(
     slowConnections: one.slowConnections,
     localAddress: floodAddress,
   })
-  // Awaited below; a failure before that must not end the process.
+  // The promise is awaited below. A rejection before that must not end the process.
   flooding.catch(() => {})
   await sleep(one.leadSeconds * 1_000)
   const good = await world.openLoop(server, requests, rate)
@@ -175,7 +173,7 @@ function describeFlooded(round: FloodRound | undefined): string {
   return answers.length === 0 ? '' : ` ${answers.join(', ')}`
 }
 
-/** Linux has all of 127.0.0.0/8; other systems have one address of it. */
+/** Linux accepts all addresses of 127.0.0.0/8. Other systems have only one of them. */
 function isLoopback(address: string): Promise<boolean> {
   return new Promise((resolve) => {
     const listening = createServer().once('error', () => resolve(false))

@@ -89,8 +89,9 @@ function besideBare(
 }
 
 /**
- * What the disk alone makes a caller wait: rows come at a rate, one commit takes whatever has come since the one
- * before. A commit that stalls is charged for everybody who would have come meanwhile. In order of length.
+ * The time that a caller waits for the disk alone. Rows arrive at a fixed rate, and one commit takes all rows
+ * that arrived since the last one. A stall of a commit counts for every row that arrived during the stall.
+ * @returns milliseconds, in ascending order.
  */
 async function waitsForCommit(
   { client }: BenchDatabase,
@@ -98,15 +99,15 @@ async function waitsForCommit(
   durationSeconds: number,
 ): Promise<Float64Array> {
   await client.query('CREATE TABLE bench_commit (padding text)')
-  // Half a second more at the beginning, until the statement is prepared and compiled.
+  // The first half second is not counted: the statement is prepared and the code is compiled then.
   const lead = Math.round(ratePerSecond / 2)
   const total = lead + Math.round(ratePerSecond * durationSeconds)
   const waits = new Float64Array(total)
   const startMilliseconds = performance.now()
-  const come = (now: number): number =>
+  const arrivedBy = (now: number): number =>
     Math.min(total, Math.floor(((now - startMilliseconds) / 1_000) * ratePerSecond) + 1)
   for (let written = 0; written < total; ) {
-    const upTo = come(performance.now())
+    const upTo = arrivedBy(performance.now())
     if (upTo === written) await new Promise((resolve) => setImmediate(resolve))
     else
       await client.query({
@@ -121,5 +122,5 @@ async function waitsForCommit(
   return waits.subarray(lead).sort()
 }
 
-/** About as much as a record of the ledger. */
+/** About the size of a ledger record. */
 const recordSized = 'x'.repeat(250)

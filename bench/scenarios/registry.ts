@@ -58,7 +58,7 @@ async function whileChanging<Result>(
       clientId,
       `Change ${changes}`,
     ])
-    // Awaited below; a failure before that must not end the process.
+    // The promise is awaited below. A rejection before that must not end the process.
     changing.catch(() => {})
   }
   const timer = setInterval(change, changeIntervalMilliseconds)

@@ -5,7 +5,7 @@ import { startService } from '../servers.ts'
 import { median } from '../statistics.ts'
 import { megabytes, number, range } from '../text.ts'
 
-/** Milliseconds until a started service has settled. */
+/** Milliseconds until the memory use of a started service is stable. */
 const settleMilliseconds = 1_500
 
 export const start: Scenario = {
@@ -13,7 +13,7 @@ export const start: Scenario = {
   question: 'How soon is it ready, and how much memory does it take when nobody asks?',
   async run(world) {
     const database = await world.database()
-    // The very first start also makes a signing key.
+    // The very first start also creates a signing key, so it is not measured.
     await (await startService({ database })).stop()
     const seconds: number[] = []
     const bytes: number[] = []

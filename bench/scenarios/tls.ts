@@ -12,7 +12,7 @@ import { median, ratios } from '../statistics.ts'
 import { describeCosts, medianOf, perSecond, rateOf, serverCpu, times } from '../text.ts'
 import type { World } from '../world.ts'
 
-/** Handshakes at once: enough to keep one core of the server busy. */
+/** Handshakes at the same time: enough to keep one core of the server busy. */
 const handshakeConnections = 16
 
 export const tls: Scenario = {
@@ -117,7 +117,7 @@ function handshakeRow(own: Rounds, openssl: Rounds): Row {
   }
 }
 
-/** How much of that is the framework's. */
+/** The share of the framework in this cost. */
 function bareRow(bare: Rounds, openssl: Rounds): Row {
   return {
     what: 'CPU of a new connection and an answer of the bare route',
@@ -126,7 +126,7 @@ function bareRow(bare: Rounds, openssl: Rounds): Row {
   }
 }
 
-/** How much of it is the token's: as many a second, without TLS and on connections that stay open. */
+/** Measures the cost of the token alone: the same rate, without TLS, on connections that stay open. */
 async function measureLone(
   world: World,
   plain: Server,
@@ -153,7 +153,7 @@ function loneRow(lone: readonly Costs[], ratePerSecond: number): Row {
   }
 }
 
-/** @returns undefined without openssl on the PATH. */
+/** @returns undefined if openssl is not on the PATH. */
 function makeCertificate(directory: string): Certificate | undefined {
   const certificateFile = join(directory, 'certificate.pem')
   const privateKeyFile = join(directory, 'private-key.pem')
@@ -182,7 +182,7 @@ async function startOpenssl(world: World, certificate: Certificate): Promise<Ser
     { stdio: 'ignore' },
   )
   const openssl = world.keep(server('s_server', `https://127.0.0.1:${port}`, child))
-  // It has no way to say that it listens. The first handshakes are for warming up, and may fail.
+  // s_server does not report that it listens. The first handshakes are a warm-up, and they may fail.
   await sleep(500)
   if (hasEnded(child)) throw new Error(`openssl s_server ended with code ${child.exitCode}`)
   return openssl

@@ -125,7 +125,7 @@ function besidePeer(
   const what = `tokens per CPU second, beside ${name}`
   const peer = others[peerName]
   if (peer === undefined) return [skipped(what, 'its packages could not be installed')]
-  // Tokens per second of CPU time: the reciprocal of CPU time per token.
+  // The ratio of tokens per second of CPU time is the inverse ratio of the CPU time per token.
   const beside = (rounds: Rounds, cost = (round: Costs): number => round.serverMicroseconds): number[] =>
     ratios(
       peer.map((round) => round.serverMicroseconds),
@@ -148,7 +148,7 @@ function besidePeer(
 const tokensOf = (rounds: Rounds): number =>
   rounds.reduce((sum, { statuses }) => sum + (statuses['200'] ?? 0), 0)
 
-/** Bytes of all the ledger's tables, indexes included. */
+/** The size of all tables of the ledger in bytes, with their indexes. */
 async function ledgerBytes(database: BenchDatabase): Promise<number> {
   const { rows } = await database.client.query<{ bytes: string }>(
     `SELECT sum(pg_total_relation_size(oid)) AS bytes FROM pg_class

@@ -49,7 +49,10 @@ export const workers: Scenario = {
   },
 }
 
-/** Enough for each of two processes to have company at every commit: as many times the usual number. */
+/**
+ * The factor for the usual number of connections. With it, each of two processes has several requests per
+ * commit.
+ */
 const crowd = 3
 
 async function measureMany(
@@ -68,11 +71,11 @@ async function measureMany(
 const boundRate = ({ ratePerSecond, generatorCores }: Costs): number =>
   ratePerSecond / (availableParallelism() - generatorCores)
 
-/** What the same costs allow when no core is ever idle: one second of CPU time buys so many. */
+/** The highest possible rate with these costs, if no core is ever idle: tokens per second of CPU time. */
 const boundRateMost = ({ serverMicroseconds, postgresMicroseconds }: Costs): number =>
   1e6 / (serverMicroseconds + postgresMicroseconds)
 
-/** @returns why not, where the service does not know about processes. */
+/** Starts the service with two workers. @returns the server, or the reason why it did not start them. */
 async function startTwo(
   world: World,
   database: Awaited<ReturnType<World['database']>>,

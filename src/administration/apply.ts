@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os'
-import { generateSecret, type NewSecret } from '../authentication/secret.ts'
+import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import type { Registration } from './definition.ts'
-import type { Mistake } from './mistake.ts'
+import { type Mistake, refusalOf } from './mistake.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
@@ -52,9 +52,10 @@ export async function applyRegistration(
   registration: Registration,
   options: ApplyOptions = {},
 ): Promise<Applied> {
-  const refusal =
-    options.refusal ?? ((mistakes) => new AdministrationError('registration_refused', { mistakes }))
-  const { plan, mistakes } = makePlan(registration, await readState(context.database.prisma, registration))
+  const refusal = options.refusal ?? refusalOf
+  const { database, clock } = context
+  const before = await readState(database.prisma, registration, clock.nowMilliseconds())
+  const { plan, mistakes } = makePlan(registration, before)
   if (mistakes.length > 0) throw refusal(mistakes)
   if (options.dryRun === true || !hasWork(plan)) return { plan, secrets: [] }
 
@@ -66,7 +67,8 @@ export async function applyRegistration(
     context,
     async (transaction, records) => {
       await lockRows(transaction, registration)
-      const { plan, mistakes } = makePlan(registration, await readState(transaction, registration))
+      const state = await readState(transaction, registration, clock.nowMilliseconds())
+      const { plan, mistakes } = makePlan(registration, state)
       if (mistakes.length > 0) throw refusal(mistakes)
       const used = new Map(newClients(plan).map((clientId) => [clientId, secretOf(made, clientId)]))
       await writePlan(transaction, plan, used)

@@ -73,6 +73,7 @@ function toStoredSecret(row: SecretRow, nowMilliseconds: number): StoredSecret {
 export async function* clientPages(
   database: Queryable,
   statuses: readonly string[],
+  nowMilliseconds: number,
 ): AsyncGenerator<readonly StoredClient[]> {
   let after = ''
   for (;;) {
@@ -85,15 +86,18 @@ export async function* clientPages(
     })
     const last = rows.at(-1)
     if (last === undefined) return
-    const now = Date.now()
-    yield rows.map((row) => toStored(row, now))
+    yield rows.map((row) => toStored(row, nowMilliseconds))
     if (rows.length < clientsPerPage) return
     after = last.clientId
   }
 }
 
 /** @throws AdministrationError when there is no such client. */
-export async function findClient(database: Queryable, clientId: string): Promise<StoredClientWithSecrets> {
+export async function findClient(
+  database: Queryable,
+  clientId: string,
+  nowMilliseconds: number,
+): Promise<StoredClientWithSecrets> {
   const row = await database.client.findUnique({
     where: { clientId },
     include: {
@@ -102,8 +106,8 @@ export async function findClient(database: Queryable, clientId: string): Promise
     },
   })
   if (row === null) throw await noSuchClient(database, clientId)
-  const now = Date.now()
-  return { ...toStored(row, now), secrets: row.secrets.map((secret) => toStoredSecret(secret, now)) }
+  const secrets = row.secrets.map((secret) => toStoredSecret(secret, nowMilliseconds))
+  return { ...toStored(row, nowMilliseconds), secrets }
 }
 
 async function noSuchClient(database: Queryable, clientId: string): Promise<AdministrationError> {

@@ -1,7 +1,8 @@
-import { generateSecret, type NewSecret } from '../authentication/secret.ts'
+import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import type { ClientDefinition } from './definition.ts'
+import { refusalOf } from './mistake.ts'
 import { makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
@@ -30,13 +31,13 @@ export async function createClient(
     context,
     async (transaction, records) => {
       await lockRows(transaction, registration)
-      const state = await readState(transaction, registration)
+      const state = await readState(transaction, registration, context.clock.nowMilliseconds())
       const existing = state.clients.get(clientId)
       if (existing !== undefined && existing.status !== 'deleted') {
         throw new AdministrationError('client_exists', { clientId })
       }
       const { plan, mistakes } = makePlan(registration, state)
-      if (mistakes.length > 0) throw new AdministrationError('registration_refused', { mistakes })
+      if (mistakes.length > 0) throw refusalOf(mistakes)
       const expiring = { ...secret, expiresAt: options.secretExpiresAt }
       await writePlan(transaction, plan, new Map([[clientId, expiring]]))
       recordPlan(records, plan, new Map([[clientId, secret.secretId]]))

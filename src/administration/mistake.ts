@@ -1,3 +1,5 @@
+import { AdministrationError } from '../errors.ts'
+
 /**
  * What can be wrong with something that is to be registered. A mistake is data: a code, where it is, and what
  * is needed to explain it. It becomes a sentence where somebody reads it (cli/terminal/mistakes.ts).
@@ -70,6 +72,20 @@ export type Mistake = {
     readonly place?: Place
   } & MistakeFields[Code]
 }[MistakeCode]
+
+/** @param file the name of the file that they are in, if they are in one. */
+export function refusalOf(mistakes: readonly Mistake[], file?: string): AdministrationError {
+  return new AdministrationError(
+    'registration_refused',
+    file === undefined ? { mistakes } : { file, mistakes },
+  )
+}
+
+/** The mistakes for which a registration was refused; none if the error is another one. */
+export function mistakesIn(error: unknown): readonly Mistake[] {
+  if (!(error instanceof AdministrationError) || error.code !== 'registration_refused') return []
+  return (error as AdministrationError<'registration_refused'>).fields.mistakes as readonly Mistake[]
+}
 
 /** `clients[3].access[0]`. */
 export function pathText(path: Path): string {

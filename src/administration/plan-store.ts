@@ -1,4 +1,4 @@
-import type { NewSecret } from '../authentication/secret.ts'
+import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { alsoRead, toStored } from './client-store.ts'
@@ -16,12 +16,18 @@ export interface SecretToWrite extends NewSecret {
   readonly expiresAt?: number | undefined
 }
 
-export async function readState(database: Queryable, definitions: Registration): Promise<RegistryState> {
+/** @param nowMilliseconds since 1970, to tell which secrets have expired. */
+export async function readState(
+  database: Queryable,
+  definitions: Registration,
+  nowMilliseconds: number,
+): Promise<RegistryState> {
   const resources = await readResources(database)
   const clients = new Map<string, StoredClient>()
   const clientIds = definitions.clients.map(({ clientId }) => clientId)
   for (const chunk of chunks(clientIds)) {
-    for (const client of await readClients(database, chunk)) clients.set(client.clientId, client)
+    for (const client of await readClients(database, chunk, nowMilliseconds))
+      clients.set(client.clientId, client)
   }
   const named = new Set(clientIds)
   const otherGrants: OtherGrant[] = []
@@ -50,13 +56,16 @@ export async function readResources(database: Queryable): Promise<Map<string, Re
   )
 }
 
-async function readClients(database: Queryable, clientIds: readonly string[]): Promise<StoredClient[]> {
+async function readClients(
+  database: Queryable,
+  clientIds: readonly string[],
+  nowMilliseconds: number,
+): Promise<StoredClient[]> {
   const rows = await database.client.findMany({
     where: { clientId: { in: [...clientIds] } },
     include: alsoRead,
   })
-  const now = Date.now()
-  return rows.map((row) => toStored(row, now))
+  return rows.map((row) => toStored(row, nowMilliseconds))
 }
 
 /**

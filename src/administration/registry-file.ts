@@ -14,7 +14,7 @@ import {
 import { AdministrationError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Registration } from './definition.ts'
-import type { Mistake, Path, Place } from './mistake.ts'
+import { type Mistake, type Path, type Place, refusalOf } from './mistake.ts'
 import { parseRegistration } from './parse.ts'
 
 /**
@@ -64,8 +64,7 @@ export function parseRegistryFile(text: string, name: string): RegistryFile {
     const { line, col } = lines.linePos(offset)
     return { line, column: col }
   }
-  const refuse = (mistakes: readonly Mistake[]) =>
-    new AdministrationError('registration_refused', { file: name, mistakes })
+  const refuse = (mistakes: readonly Mistake[]) => refusalOf(mistakes, name)
   // A warning is an unknown tag or directive: something that was meant, and would be ignored.
   const faults = [...document.errors, ...document.warnings]
   if (faults.length > 0) {

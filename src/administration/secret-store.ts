@@ -1,4 +1,4 @@
-import { generateSecret, type NewSecret } from '../authentication/secret.ts'
+import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { optionalMoment } from '../lib/moment.ts'

@@ -1,72 +1,82 @@
-import { OAuthError } from '../errors.ts'
+import { OAuthError, type RefusalReason } from '../errors.ts'
 import type { RegisteredClient } from '../registry/client.ts'
-import type { Proof } from '../token/decide.ts'
-import type { ClientCredentials } from '../token/request.ts'
-import type { FailureLimit } from './failure-limit.ts'
-import { secretIdOf, UnusableHash } from './secret.ts'
-import type { Verification } from './verification.ts'
+import { clientSecretBasic, clientSecretPost } from './client-secret.ts'
+import type {
+  AdmittedCredentials,
+  AuthenticationEdges,
+  AuthenticationMethod,
+  Credentials,
+  CredentialsReader,
+  PresentedCredentials,
+  Proof,
+} from './method.ts'
 
-export interface AuthenticationEdges {
-  readonly verification: Verification
-  readonly failureLimit: FailureLimit
-  /** What a guess is checked against when there is nothing to check it against. */
-  readonly hashOfNothing: string
+/** How a caller proves who it is: the methods that there are, and the choice of the one that a request uses. */
+const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
+  client_secret_basic: clientSecretBasic,
+  client_secret_post: clientSecretPost,
 }
 
-/** Credentials whose secret may be one of ours: its form is right, and its checksum. */
-export interface WellFormedCredentials extends ClientCredentials {
-  readonly secretId: string
+/** Assertions (RFC 7523) are not offered. They are read so that a request with one is refused for the right reason. */
+const clientAssertion: CredentialsReader = {
+  isPresented: ({ clientAssertion, clientAssertionType }) =>
+    clientAssertion !== undefined || clientAssertionType !== undefined,
+  parse() {
+    throw new OAuthError('authentication_method_unsupported')
+  },
 }
+
+const readers: readonly CredentialsReader[] = [clientSecretBasic, clientSecretPost, clientAssertion]
 
 /**
- * Lets only those pass whose secret may be one of ours. All others are refused before anybody asks who the
- * client is, so that the time it takes depends on the guess alone.
- * @throws OAuthError `secret_malformed`, or when there were too many failures.
+ * Exactly one method, and nobody named beside the one who authenticates (RFC 6749 §2.3). Pure.
+ * @throws OAuthError when there is none or more than one, or the one is not complete.
  */
-export async function admitWellFormed(
-  edges: Pick<AuthenticationEdges, 'failureLimit'>,
-  credentials: ClientCredentials,
-  address: string,
-): Promise<WellFormedCredentials> {
-  const secretId = secretIdOf(credentials.secret)
-  if (secretId !== undefined) return { ...credentials, secretId }
-  await edges.failureLimit.attempt(credentials.clientId, undefined, address)
-  throw new OAuthError('secret_malformed')
+export function parseCredentials(presented: PresentedCredentials): Credentials {
+  let chosen: CredentialsReader | undefined
+  for (const reader of readers) {
+    if (!reader.isPresented(presented)) continue
+    if (chosen !== undefined) throw new OAuthError('authentication_methods_multiple')
+    chosen = reader
+  }
+  if (chosen === undefined) throw new OAuthError('authentication_missing')
+  return chosen.parse(presented)
 }
 
-/**
- * Finds out what a client can prove. Says nothing about whether that is enough: `decide` does.
- *
- * Every well-formed guess costs one argon2 hash, for clients and secrets that exist and for those that do
- * not, disabled or not, so that time tells nothing (RFC 6749 §10.10). Only a secret that was right a short
- * time ago costs none.
- * @param earlier a proof from before the registry changed; kept if it was about the same stored hash.
- * @throws OAuthError when there were too many failures or there is no capacity to check.
- */
-export async function authenticate(
+/** The method's name for the record. Never the scheme as it was sent: who forgets "Basic" sends a secret in its place. */
+export function claimedMethod(presented: PresentedCredentials): string | undefined {
+  const { authorization } = presented
+  if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
+  if (clientSecretPost.isPresented(presented)) return 'client_secret_post'
+  return clientAssertion.isPresented(presented) ? 'client_assertion' : undefined
+}
+
+/** @see AuthenticationMethod.admit */
+export function admit(
   edges: AuthenticationEdges,
-  credentials: WellFormedCredentials,
+  credentials: Credentials,
+  address: string,
+): AdmittedCredentials | Promise<AdmittedCredentials> {
+  return methods[credentials.method].admit(edges, credentials, address)
+}
+
+/** @see AuthenticationMethod.prove */
+export function authenticate(
+  edges: AuthenticationEdges,
+  credentials: AdmittedCredentials,
   client: RegisteredClient | undefined,
   address: string,
   earlier?: Proof,
-): Promise<Proof> {
-  const { verification, failureLimit } = edges
-  const { clientId, secret, secretId } = credentials
-  const hash = client?.secrets.get(secretId)?.hash
-  if (earlier !== undefined && earlier.checkedHash === hash) return earlier
-  const key = verification.keyOf(clientId, secret)
-  if (hash !== undefined && verification.isRemembered(key, hash)) {
-    return { secretId, checkedHash: hash, matched: true }
-  }
-  const knownSecretId = hash === undefined ? undefined : secretId
-  try {
-    const check = { key, hash: hash ?? edges.hashOfNothing, secret, promising: hash !== undefined }
-    const matched = await verification.verify(check, () =>
-      failureLimit.attempt(clientId, knownSecretId, address),
-    )
-    return { secretId, checkedHash: hash, matched: matched && hash !== undefined }
-  } catch (error) {
-    if (!(error instanceof UnusableHash)) throw error
-    return { secretId, checkedHash: hash, matched: false, fault: 'secret_hash_unusable' }
-  }
+): Proof | Promise<Proof> {
+  return methods[credentials.method].prove(edges, credentials, client, address, earlier)
+}
+
+/** @see AuthenticationMethod.judge */
+export function judge(
+  { method }: Credentials,
+  proof: Proof,
+  client: RegisteredClient,
+  now: number,
+): RefusalReason | undefined {
+  return methods[method].judge(proof, client, now)
 }

@@ -1,91 +1,76 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
 import { OAuthError } from '../errors.ts'
+import { callerNetwork } from '../lib/network.ts'
+import { WindowCounters } from '../lib/window-counters.ts'
 import { limits } from '../limits.ts'
 
 /**
- * Failed attempts, counted per client and per address, in front of argon2.
+ * Failed attempts, counted per client and per address. A right secret is recognised before anything is counted, so
+ * nobody can lock its holder out.
  *
- * A guess takes a point before it is checked and gets it back if it was right, so a thousand at once are
- * as limited as a thousand in a row. Whoever names a secret that the client really has (its id stands in
- * the secret, 47 bits that a guesser does not know) is counted by that secret alone: an attacker can use up
- * a client's points, but cannot lock out the one who holds the secret.
+ * A secret that has to be hashed takes a point before that and gets it back if it was right: a thousand at once are as
+ * limited as a thousand in a row. Such points are counted by secret and address together, so that somebody who knows
+ * the id of a secret uses up nothing that its holder needs elsewhere.
  *
- * What strangers name, clients and addresses, is counted in a fixed number of buckets under a key of this
- * process. That bounds the memory, and treats a client that exists and one that does not in the same way.
- * Secrets have counters of their own, by id, so that no name shares a bucket with one; the registry bounds them.
+ * Names and addresses are a stranger's choice. They are counted in a fixed number of buckets under a key of this
+ * process, which bounds the memory and treats a client that exists and one that does not in the same way.
  */
 export interface FailureLimitOptions {
   readonly perClientMax: number
   readonly perAddressMax: number
+  readonly monotonicMilliseconds: () => number
 }
 
-/** Gives the points back. Called when the secret was right, or nothing was checked. */
-export type Attempt = { readonly forgive: () => void }
+export interface Attempt {
+  /** Gives the point back: the secret was right, or nothing was checked. */
+  readonly forgive: () => void
+}
 
 export class FailureLimit {
   readonly #key = randomBytes(16)
-  readonly #secrets: RateLimiterMemory
-  readonly #clients: RateLimiterMemory
-  readonly #addresses: RateLimiterMemory
+  readonly #secrets: WindowCounters
+  readonly #clients: WindowCounters
+  readonly #addresses: WindowCounters
 
-  constructor(options: FailureLimitOptions) {
-    const duration = limits.failureWindowSeconds
-    this.#secrets = new RateLimiterMemory({ points: options.perClientMax, duration, keyPrefix: 'secret' })
-    this.#clients = new RateLimiterMemory({ points: options.perClientMax, duration, keyPrefix: 'client' })
-    this.#addresses = new RateLimiterMemory({ points: options.perAddressMax, duration, keyPrefix: 'address' })
+  constructor({ perClientMax, perAddressMax, monotonicMilliseconds }: FailureLimitOptions) {
+    const counters = (eventsMax: number) =>
+      new WindowCounters({
+        buckets: limits.failureCountersMax,
+        eventsMax,
+        windowSeconds: limits.failureWindowSeconds,
+        monotonicMilliseconds,
+      })
+    this.#secrets = counters(perClientMax)
+    this.#clients = counters(perClientMax)
+    this.#addresses = counters(perAddressMax)
   }
 
   /**
-   * @param knownSecretId the id in the presented secret, if the client has a secret of that id.
-   * @throws OAuthError `failures_of_client` or `failures_of_address`, with the seconds to wait.
+   * Counts a failure.
+   * @throws OAuthError `failures_of_client` or `failures_of_address`, with the seconds to wait, when there were too many.
    */
-  async attempt(clientId: string, knownSecretId: string | undefined, address: string): Promise<Attempt> {
-    if (knownSecretId !== undefined) {
-      await take(this.#secrets, knownSecretId, 'failures_of_client')
-      return { forgive: () => void this.#secrets.reward(knownSecretId) }
-    }
-    const place = this.#bucket(`address ${networkOf(address)}`)
-    const client = this.#bucket(`client ${clientId}`)
-    await take(this.#addresses, place, 'failures_of_address')
-    await take(this.#clients, client, 'failures_of_client')
-    return {
-      forgive: () => {
-        void this.#addresses.reward(place)
-        void this.#clients.reward(client)
-      },
-    }
+  fail(clientId: string, address: string): void {
+    const network = callerNetwork(address)
+    refuse(this.#addresses.take(this.#bucket(`address ${network}`)), 'failures_of_address')
+    refuse(this.#clients.take(this.#bucket(`client ${clientId}`)), 'failures_of_client')
   }
 
-  #bucket(name: string): string {
+  /**
+   * Takes a point for a hash that a secret of this id needs.
+   * @throws OAuthError `failures_of_client` when too many were wrong.
+   */
+  attempt(secretId: string, address: string): Attempt {
+    const bucket = this.#bucket(`secret ${secretId} ${callerNetwork(address)}`)
+    refuse(this.#secrets.take(bucket), 'failures_of_client')
+    return { forgive: () => this.#secrets.giveBack(bucket) }
+  }
+
+  #bucket(name: string): number {
     const number = createHmac('sha256', this.#key).update(name).digest().readUInt32BE()
-    return String(number % limits.failureCountersMax)
+    return number % limits.failureCountersMax
   }
 }
 
-async function take(
-  limiter: RateLimiterMemory,
-  key: string,
-  reason: 'failures_of_client' | 'failures_of_address',
-): Promise<void> {
-  try {
-    await limiter.consume(key)
-  } catch (refused) {
-    if (refused instanceof Error) throw refused
-    const { msBeforeNext } = refused as RateLimiterRes
-    throw new OAuthError(reason, { retryAfterSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)) })
-  }
-}
-
-/** One household or host has a whole /64 of IPv6 addresses to guess from; it counts as one. */
-function networkOf(address: string): string {
-  if (!address.includes(':') || address.startsWith('::ffff:')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const ending = tail === '' ? [] : tail.split(':')
-    while (groups.length + ending.length < 8) groups.push('0')
-    groups.push(...ending)
-  }
-  return groups.slice(0, 4).join(':')
+function refuse(waitSeconds: number | undefined, reason: 'failures_of_client' | 'failures_of_address'): void {
+  if (waitSeconds !== undefined) throw new OAuthError(reason, { retryAfterSeconds: waitSeconds })
 }

@@ -1,35 +1,26 @@
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import { OAuthError } from '../errors.ts'
-import { BoundedMap } from '../lib/bounded-map.ts'
 import { limits } from '../limits.ts'
 import type { Attempt } from './failure-limit.ts'
-import { secretMatches } from './secret.ts'
+import { secretMatches } from './secret-hash.ts'
 
 /**
- * Checking secrets without paying argon2 each time, and without letting argon2 starve everything else.
+ * Checks secrets without paying argon2 each time, and without letting argon2 starve everything else.
  *
- * A verified secret is remembered for a short time, under an HMAC with a key that only this process has,
- * over *length-framed* client and secret: without the frame, two different pairs could make one key
- * (CVE-2026-71326). What is remembered is the hash it was verified against, so that it is worth nothing
- * the moment the registry shows another hash or none.
+ * A verified secret is remembered for a short time, under an HMAC with a key that only this process has, over
+ * *length-framed* client and secret: without the frame, two different pairs could make one key (CVE-2026-71326). What
+ * is remembered is the hash it was verified against, so it is worth nothing once the registry shows another hash.
  *
- * What is not remembered goes through a gate: fewer at once than the thread pool has threads, and bounded
- * queues behind it, because queued argon2 work delays everything else on that pool.
- *
- * Guesses get a quarter of one core, whatever comes and in all workers together: one at a time, and between two of
- * them a pause. A hash does not only take a core, it also empties the caches that all cores share, and those with a
- * token to fetch feel it.
+ * What is not remembered and has no tag (secret-tag.ts) is hashed. Hashes go through a gate: fewer at once than the
+ * thread pool has threads, and a bounded queue behind it, because queued argon2 work delays everything else on that
+ * pool.
  */
 export interface VerificationOptions {
-  /** Verifications at once. */
+  /** Hashes at once. */
   readonly parallelMax: number
-  /** Processes on this machine that share what guesses get. */
-  readonly workers: number
   /** Seconds since 1970. */
   readonly now: () => number
-  readonly monotonicMilliseconds: () => number
-  /** Calls back after so many milliseconds. */
-  readonly wait: (milliseconds: number, then: () => void) => void
 }
 
 export interface SecretCheck {
@@ -39,8 +30,8 @@ export interface SecretCheck {
   readonly hash: string
   readonly secret: string
   /**
-   * Whether the client has a secret of the presented id. A guesser does not know one, so those who do are
-   * served first, from a queue of their own: a flood of guesses keeps no cold client waiting.
+   * Whether a token could be issued if the secret is right. One that is revoked, say, is only hashed while nobody else
+   * waits: that tells an operator that it is still used, and keeps nobody from a token.
    */
   readonly promising: boolean
 }
@@ -63,14 +54,11 @@ export class Verification {
   readonly #verify: Verify
   /** Prepared once: made from bytes at every use, the key costs six times the HMAC. */
   readonly #key = createSecretKey(randomBytes(32))
-  readonly #remembered = new BoundedMap<string, Remembered>(limits.verifiedSecretsMax)
+  readonly #remembered = new LRUCache<string, Remembered>({ max: limits.verifiedSecretsMax })
   readonly #underWay = new Map<string, Promise<boolean>>()
-  readonly #promising: Waiting[] = []
-  readonly #guesses: Waiting[] = []
+  readonly #queue: Waiting[] = []
   #closing = false
   #running = 0
-  /** A guess is being checked, or its pause is not over. */
-  #guessing = false
 
   constructor(options: VerificationOptions, verify: Verify = secretMatches) {
     this.#options = options
@@ -93,13 +81,17 @@ export class Verification {
     return false
   }
 
+  remember(key: string, hash: string): void {
+    this.#remembered.set(key, { hash, until: this.#options.now() + limits.verifiedSecretSeconds })
+  }
+
   /**
-   * Checks a secret against a hash. Those who ask the same at the same time share one verification; the
-   * key says who they are, so nobody can share with somebody else (CVE-2026-88010 has the other mistake).
-   * @param admit asked once for all who share, before anything is spent; refuses by throwing.
+   * Checks a secret against a hash. Those who ask the same at the same time share one hash. The key says who they are,
+   * so nobody can share with somebody else (CVE-2026-88010 has the other mistake).
+   * @param admit asked once for all who share, before anything is spent. It refuses by throwing.
    * @throws OAuthError `verification_queue_full`, or what `admit` throws; UnusableHash.
    */
-  verify(check: SecretCheck, admit: () => Promise<Attempt>): Promise<boolean> {
+  verify(check: SecretCheck, admit: () => Attempt): Promise<boolean> {
     const shared = `${check.key} ${check.hash}`
     const underWay = this.#underWay.get(shared)
     if (underWay !== undefined) return underWay
@@ -108,42 +100,41 @@ export class Verification {
     return verification
   }
 
-  /** Turns away who waits and who comes, and resolves when nothing is being checked any more. */
+  /** Turns away who waits and who comes, and resolves when nothing is being hashed any more. */
   async close(): Promise<void> {
     this.#closing = true
-    for (const { turnAway } of [...this.#promising.splice(0), ...this.#guesses.splice(0)]) turnAway()
+    for (const { turnAway } of this.#queue.splice(0)) turnAway()
     await Promise.allSettled(this.#underWay.values())
   }
 
-  async #verifyInTurn(check: SecretCheck, admit: () => Promise<Attempt>): Promise<boolean> {
+  async #verifyInTurn(check: SecretCheck, admit: () => Attempt): Promise<boolean> {
     const { key, hash, secret } = check
-    const attempt = await admit()
+    const attempt = admit()
     await this.#enter(check.promising).catch((error: unknown) => {
       attempt.forgive()
       throw error
     })
-    const startedAt = this.#options.monotonicMilliseconds()
     try {
       const matches = await this.#verify(hash, secret)
       if (matches) {
         attempt.forgive()
-        this.#remembered.set(key, { hash, until: this.#options.now() + limits.verifiedSecretSeconds })
+        this.remember(key, hash)
       }
       return matches
     } finally {
-      if (!check.promising) this.#pause(this.#options.monotonicMilliseconds() - startedAt)
       this.#running -= 1
       this.#letIn()
     }
   }
 
   #enter(promising: boolean): Promise<void> {
-    const queue = promising ? this.#promising : this.#guesses
-    const most = promising ? limits.argon2QueueMax : Math.ceil(limits.guessQueueMax / this.#options.workers)
+    const waitingMax = promising ? limits.argon2QueueMax : 0
     return new Promise((enter, reject) => {
       const turnAway = () => reject(new OAuthError('verification_queue_full'))
-      if (this.#closing || queue.length >= most) return turnAway()
-      queue.push({ enter, turnAway })
+      if (this.#closing) return turnAway()
+      const isFree = this.#running < this.#options.parallelMax
+      if (!isFree && this.#queue.length >= waitingMax) return turnAway()
+      this.#queue.push({ enter, turnAway })
       this.#letIn()
     })
   }
@@ -151,25 +142,10 @@ export class Verification {
   /** As many as there are places for. A place is taken here, before anybody else can arrive. */
   #letIn(): void {
     while (this.#running < this.#options.parallelMax) {
-      const next = this.#promising.shift() ?? (this.#guessing ? undefined : this.#nextGuess())
+      const next = this.#queue.shift()
       if (next === undefined) return
       this.#running += 1
       next.enter()
     }
-  }
-
-  #nextGuess(): Waiting | undefined {
-    const next = this.#guesses.shift()
-    this.#guessing = next !== undefined
-    return next
-  }
-
-  #pause(tookMilliseconds: number): void {
-    // Of all the time, each worker has its share of what guesses get.
-    const share = limits.guessCoreShare / this.#options.workers
-    this.#options.wait(tookMilliseconds * (1 / share - 1), () => {
-      this.#guessing = false
-      this.#letIn()
-    })
   }
 }

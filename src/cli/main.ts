@@ -1,4 +1,7 @@
+import { exitCodes } from '../errors.ts'
 import { didYouMean } from '../lib/suggest.ts'
+import { explain } from '../process/explain.ts'
+import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
 import { auditList } from './commands/audit.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
@@ -15,12 +18,13 @@ import { serve } from './commands/serve.ts'
 import { start } from './commands/start.ts'
 import { token } from './commands/token.ts'
 import { parseArguments } from './terminal/arguments.ts'
-import { type Command, exitCodes, usageError } from './terminal/command.ts'
-import { explain } from './terminal/explain.ts'
+import { type Command, usageError } from './terminal/command.ts'
+import { Interrupted } from './terminal/connect.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './terminal/help.ts'
-import { note, print, watchOutput } from './terminal/output.ts'
+import { note, OutputClosed, print } from './terminal/output.ts'
+import { messageOf } from './terminal/sentences.ts'
 
-/** Every command, in the order of the help. What is not in here does not exist. */
+/** Every command, in the order of the help. A command that is not in this list cannot be called. */
 export const commands: readonly Command[] = [
   start,
   serve,
@@ -62,9 +66,10 @@ export async function main(given: readonly string[]): Promise<number> {
     await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
     return exitCodes.ok
   } catch (error) {
-    const { message, exitCode } = explain(error)
-    if (message !== undefined) note(`mintmark: ${message}`)
-    return exitCode
+    if (error instanceof OutputClosed) return exitCodes.ok
+    if (error instanceof Interrupted) return error.exitCode
+    note(`mintmark: ${messageOf(error)}`)
+    return explain(error).exitCode
   }
 }
 
@@ -99,7 +104,7 @@ function wordsOf(given: readonly string[]): readonly string[] {
   return end === -1 ? given : given.slice(0, end)
 }
 
-/** The words that lead to a group of commands, as far as they do. */
+/** The first words, as far as some command begins with them. */
 function knownPrefix(words: readonly string[]): readonly string[] {
   let length = 0
   while (length < words.length && commands.some(({ path }) => startsWith(path, words.slice(0, length + 1))))
@@ -111,14 +116,20 @@ function startsWith(path: readonly string[], prefix: readonly string[]): boolean
   return prefix.every((word, index) => path[index] === word)
 }
 
+/** A command that a signal ended has the shell's exit code for it: this, and the number of the signal. */
+const signalledExitCode = 128
+
 /**
- * Runs a command and ends the process with its exit code. Not by letting the loop run dry: Prisma's schema
- * engine leaves a timer of ten seconds behind. What was printed goes out first, however slow its reader is.
+ * Runs a command. After it the process ends by itself, when everything that was printed is out.
+ *
+ * A command that was interrupted is ended here: its statement may still wait in the database for a lock that
+ * somebody else holds, and the connection would keep the process until then.
  */
-export async function runAndExit(given: readonly string[]): Promise<never> {
-  const code = await main(given)
+export async function runCommand(given: readonly string[]): Promise<void> {
+  process.exitCode = await main(given)
+  if (process.exitCode <= signalledExitCode) return
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
-  process.exit(code)
+  process.exit()
 }
 
 /** Resolves when everything written before is out, or nobody is there to read it. */
@@ -129,4 +140,4 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
   })
 }
 
-if (import.meta.main) await runAndExit(process.argv.slice(2))
+if (import.meta.main) await runCommand(process.argv.slice(2))

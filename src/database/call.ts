@@ -6,7 +6,7 @@ export interface PreparedStatement {
   readonly text: string
 }
 
-/** What pg's connection has and its types do not say. */
+/** The part of pg's connection that its types do not describe. */
 interface Wire {
   readonly stream: { cork(): void; uncork(): void }
   /** The texts of the statements that this connection has prepared, by name. */
@@ -18,19 +18,21 @@ interface Wire {
 }
 
 /**
- * One call of a prepared statement that answers with one value, for `client.query`. What pg makes of a query costs
- * more: it asks for a description of the rows, builds an object of each, and sets and clears a timer. For a commit,
- * with a batch of records in its hands, that was a tenth of all CPU at a moderate load; and so much of it outlived
- * the small collections of memory that full ones came every few seconds, and stalled everybody. So nothing of it is
- * here. Whoever calls keeps the time, and gives up.
+ * One call of a prepared statement that returns one value, for `client.query`. A normal query of pg costs
+ * more: it requests a description of the rows, creates an object for each row, and sets and clears a timer.
+ * For commits this took a tenth of all CPU at a moderate load. Many of its objects also survived the small
+ * garbage collections, so full collections came every few seconds and stopped all requests. This call does
+ * none of it. It has no timer: the caller must watch the time and call `giveUp`.
  */
 export class PreparedCall implements pg.Submittable {
-  /** The client notes under this name that the statement is prepared. */
+  /** The connection remembers under this name that the statement is prepared. */
   readonly name: string
   readonly text: string
-  /** The first column of the last row, as text. Rejects with what the server said, and when no value came. */
+  /**
+   * The first column of the last row, as text. Rejects with the error of the server, or if there is no value.
+   */
   readonly answer: Promise<string>
-  /** Set by the client where the connection's URL has a time limit of its own, which ends with this call. */
+  /** Set by pg if the connection URL has its own time limit. Calling it clears pg's timer. */
   callback?: () => void
   readonly #values: readonly (string | null)[]
   readonly #settle: PromiseWithResolvers<string>
@@ -42,20 +44,22 @@ export class PreparedCall implements pg.Submittable {
     this.#values = values
     this.#settle = Promise.withResolvers()
     this.answer = this.#settle.promise
-    // Whoever waits for it may do something else first, and a rejection meanwhile is not a stray one.
+    // The caller may await the answer later. Until then a rejection must not count as unhandled.
     this.answer.catch(() => {})
   }
 
-  /** Rejects the answer now. The connection must not be used again: the real answer may still come. */
+  /**
+   * Rejects the answer now. The connection must not be used again, because the real answer may still arrive.
+   */
   giveUp(): void {
     this.#settle.reject(new Error('query read timeout: the database did not answer in time'))
   }
 
-  // ── What the client calls ──
+  // ── Called by pg's client ──
 
   submit(connection: pg.Connection): void {
     const wire = connection as unknown as Wire
-    // One packet and not four.
+    // Sends the four messages in one packet.
     wire.stream.cork()
     if (wire.parsedStatements[this.name] === undefined) wire.parse(this)
     wire.bind({ statement: this.name, values: this.#values })
@@ -81,8 +85,8 @@ export class PreparedCall implements pg.Submittable {
 
   handleCommandComplete(): void {}
 
-  // Nothing of what follows is asked for. Something between here and the database that sends it all the same gets
-  // no answer from this call, and must not end the process.
+  // This call does not request the following messages. A proxy before the database may send them anyway. They
+  // are ignored, because a missing handler would end the process.
   handleRowDescription(): void {}
   handleEmptyQuery(): void {}
   handlePortalSuspended(): void {}

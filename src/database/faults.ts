@@ -1,39 +1,46 @@
 /**
- * What an error says about the database. Prisma wraps what the driver says, in a different way for a model, for
- * SQL and for a transaction, and often leaves the code only in the innermost error; here all of them are one.
+ * A fault of the database, found in any error. Prisma wraps the error of the driver in different ways for a
+ * model, for SQL and for a transaction. Often only the innermost error has the code. This file treats all of
+ * them alike.
  */
 export interface DatabaseFault {
-  /** A SQLSTATE, or the system's or Prisma's name of the error; empty where there is only a sentence. */
+  /** A SQLSTATE, or the error code of the system or of Prisma; empty if the error has only a message. */
   readonly code: string
-  /** The first line of what the server or the driver said. */
+  /** The first line of the message of the server or the driver. */
   readonly message: string
-  /** Whether it went away or cannot be reached: a restart or a failover explains it, and it may come back. */
+  /** Whether the database cannot be reached, for example during a restart or a failover. It may come back. */
   readonly isAbsence: boolean
 }
 
-/** Classes of SQLSTATE that are the caller's mistake, or ours: a bug to report, and not a fault. */
 const sqlState = /^[0-9A-Z]{5}$/
 const absentSqlState = /^(?:08|57P0|53300)/
 
-/** Ordinary refusals: no privilege, read-only, no room, out of memory, a lock or a statement that took too long. */
+/**
+ * Faults of a database that can be reached: no privilege, read-only, no space, no memory, a lock or a
+ * statement that took too long. All other SQLSTATEs are bugs of this program, not faults.
+ */
 const ordinarySqlState = /^(?:28|3D000|42501|25006|53|55P03|57014|58|40001|40P01)/
 
 const absentSystemError =
   /^(?:ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_AGAIN)$/
 
-/** These may be about any file; they are about the database when it was connecting that failed. */
+/** These errors can be about any file. They are about the database if a connection attempt failed. */
 const ambiguousSystemError = /^(?:ENOENT|EACCES)$/
 
-/** Cannot be reached, took too long to reach, closed the connection, no connection free, transaction not started or lost. */
+/**
+ * Unreachable, timeout while connecting, connection closed, no free connection, transaction not started or
+ * lost.
+ */
 const absentPrismaError = /^(?:P1001|P1002|P1008|P1017|P2024|P2037)$/
 
-/** What the driver says without a code. */
+/** Messages of the driver that come without a code. */
 const absentMessage =
-  /connection terminated|connection error and is not queryable|timeout exceeded when trying to connect|client was closed and is not queryable|connection is closed|query read timeout/i
+  /connection terminated|timeout expired|connection error and is not queryable|timeout exceeded when trying to connect|client was closed and is not queryable|connection is closed|query read timeout/i
 
-/** @returns undefined when the error is about something else. */
+/** @returns undefined if the error is not a fault of the database. */
 export function databaseFault(error: unknown): DatabaseFault | undefined {
-  // Innermost first: it is the database's own word, and what stands around it is only ours and Prisma's.
+  // The innermost error comes from the database. The outer ones come from Prisma and from us, so they count
+  // less.
   for (const each of layers(error).reverse()) {
     const fault = judge(each)
     if (fault !== undefined) return fault
@@ -41,13 +48,20 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
   return undefined
 }
 
-/** Whether the database is away, and may be back soon. */
+/** Whether the database cannot be reached, and may be back soon. */
 export function isDatabaseAway(error: unknown): boolean {
   return databaseFault(error)?.isAbsence ?? false
 }
 
+/** The code of an error: a SQLSTATE or the error code of the system; empty if there is none. */
+export function errorCode(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return errorCode(error.errors[0])
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
+}
+
 function judge({ code, message }: Layer): DatabaseFault | undefined {
-  // Prisma's own message begins with the call that failed; what follows the last empty line is the reason.
+  // A message of Prisma starts with the failed call. The reason follows after the last empty line.
   const reason = firstLine(message.split(/\n\s*\n/).at(-1) ?? message)
   const fault = (isAbsence: boolean): DatabaseFault => ({ code, message: reason, isAbsence })
   const isAbsence =
@@ -65,10 +79,10 @@ interface Layer {
   readonly message: string
 }
 
-/** Deeper than any wrapping goes; an error may also be its own cause. */
+/** Deeper than any real nesting. The limit is needed because an error can be its own cause. */
 const layersMax = 10
 
-/** The error and what it wraps, the outermost first. */
+/** The error and its nested causes, the outermost first. */
 function layers(error: unknown): Layer[] {
   const found: Layer[] = []
   let rest: unknown = error

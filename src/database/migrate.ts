@@ -1,194 +1,189 @@
-import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { PrismaPg } from '@prisma/adapter-pg'
-import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
-import type { MigrationList, SchemaEngine } from '@prisma/schema-engine-wasm'
+import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { OperatorError } from '../errors.ts'
 import { firstLine } from './faults.ts'
+import { type Migration, migrationsDirectory, readMigrations } from './migration-files.ts'
+import { takeMigrationLock } from './migration-lock.ts'
+import {
+  afterFailure,
+  hasMigrationsTable,
+  type MigrationState,
+  migrationState,
+  remainder,
+} from './migration-state.ts'
 
 /**
- * Migrations without Prisma's engine binary, which npm does not carry: the same engine as WebAssembly,
- * over the same driver. It fills `_prisma_migrations` as Prisma's command does, so both can be used.
+ * Applies migrations as Prisma's own command does, without its engine, which npm does not carry. The files, the
+ * table `_prisma_migrations` and the lock are Prisma's, so that whoever has the engine can use both.
  */
 
-const prismaDirectory = fileURLToPath(new URL('../../prisma/', import.meta.url))
-const migrationsDirectory = join(prismaDirectory, 'migrations')
-
-/** Session advisory lock, so that replicas that start together migrate one after the other. */
-const migrationLock = [1_296_649_043, 2] as const
-
-export interface MigrationState {
-  /** Migrations of this release that the database lacks, in order. */
-  readonly pending: readonly string[]
-  readonly applied: readonly string[]
+export interface MigrateOptions {
+  /** Told what somebody who waits should know, in whole sentences. */
+  readonly report?: (message: string) => void
+  /** Where the migrations are; this release's, if not said. */
+  readonly directory?: string
+  /** How long to wait for another process that migrates. */
+  readonly patienceMilliseconds?: number
 }
 
-/**
- * Compares this release's migrations with the database's. Cheap enough for every start.
- * @throws OperatorError when the database is newer than this release, or a migration failed or was edited.
- */
-export async function migrationState(client: pg.ClientBase): Promise<MigrationState> {
-  const local = localMigrations()
-  const { rows: tables } = await client.query(
-    `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present`,
-  )
-  if (!tables[0].present) return { pending: local, applied: [] }
-  const { rows } = await client.query<{ name: string; checksum: string; finished: boolean }>(
-    `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished
-       FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at`,
-  )
-  for (const row of rows) {
-    if (!row.finished) {
-      throw new OperatorError(
-        `The migration ${row.name} failed and was rolled back as a whole; _prisma_migrations.logs says why. ` +
-          `Remove the cause, delete its row from _prisma_migrations, and run "bin/mintmark migrate" again.`,
-      )
-    }
-    if (!local.includes(row.name)) {
-      throw new OperatorError(
-        `The database has the migration ${row.name}, which this release of Mintmark does not know: it was ` +
-          `migrated by a newer release. Run that release, or restore a backup from before.`,
-      )
-    }
-    if (row.checksum !== checksumOf(row.name)) {
-      throw new OperatorError(`The migration ${row.name} was edited after it was applied. Restore its file.`)
-    }
-  }
-  const applied = rows.map((row) => row.name)
-  return { pending: local.filter((name) => !applied.includes(name)), applied }
-}
+/** Longer than any migration that nothing delays, and short enough for somebody who watches. */
+const patienceMillisecondsDefault = 60_000
 
 /** Applies what is pending, under a lock, and returns the names. */
-export async function migrate(url: string): Promise<readonly string[]> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    await client.query('SELECT pg_advisory_lock($1, $2)', [...migrationLock])
-    const { pending } = await migrationState(client)
-    if (pending.length === 0) return []
-    return await withSchemaEngine(url, async (engine) => {
-      const { appliedMigrationNames } = await engine.applyMigrations({
-        migrationsList: migrationList(),
-        filters: { externalTables: [], externalEnums: [] },
-      })
-      return appliedMigrationNames
-    })
-  } catch (error) {
-    if (error instanceof OperatorError) throw error
-    throw new OperatorError(`The migration failed: ${reasonOf(error)}`, { cause: error })
-  } finally {
-    await client.end()
-  }
-}
-
-/** The database's own line, where the engine has one between its explanations; never its stack. */
-function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return firstLine(/^(?:ERROR|FATAL|PANIC): .*/m.exec(message)?.[0] ?? message)
+export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
+  const { directory = migrationsDirectory, patienceMilliseconds = patienceMillisecondsDefault } = options
+  const migrations = readMigrations(directory)
+  return await withSession(url, async (client) => {
+    await client.query(sessionSettings)
+    await takeMigrationLock(client, patienceMilliseconds, options.report ?? (() => {}))
+    // Read under the lock: who held it before us may have applied everything.
+    const { pending } = await migrationState(client, migrations)
+    if (pending.length > 0) await ensureMigrationsTable(client)
+    for (const migration of migrations) {
+      if (pending.includes(migration.name)) await apply(client, migration)
+    }
+    return pending
+  })
 }
 
 /** The state of a database named by URL. */
 export async function migrationStateOf(url: string): Promise<MigrationState> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  return await withSession(url, (client) => migrationState(client, readMigrations(migrationsDirectory)))
+}
+
+async function withSession<Result>(
+  url: string,
+  use: (client: pg.Client) => Promise<Result>,
+): Promise<Result> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    application_name: 'mintmark',
+  })
+  // A connection that breaks fails the query that is under way; without a listener it would end the process.
   client.on('error', () => {})
   await client.connect()
   try {
-    return await migrationState(client)
+    return await use(client)
   } finally {
     await client.end()
   }
 }
 
-/** The SQL that leads from nothing to the schema file; what a new migration is written from. */
-export async function schemaScript(url: string): Promise<string> {
-  return await withSchemaEngine(url, async (engine) => {
-    const { stdout } = await engine.diff({
-      from: { tag: 'empty' },
-      to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schemaText() }] },
-      script: true,
-      exitCode: null,
-      filters: { externalTables: [], externalEnums: [] },
-    })
-    return stdout ?? ''
-  })
-}
+/**
+ * What a migration must find, whatever the defaults of the server, database and role are, and whatever the
+ * migration before it has set. No limit on time: a migration may have to wait for a backup, and would be cut off
+ * in the middle. One that takes a lock for which tokens would wait sets its own lock_timeout.
+ */
+const sessionSettings = `
+  RESET ALL;
+  SET statement_timeout = 0;
+  SET lock_timeout = 0;
+  SET idle_session_timeout = 0;
+  SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) <> '0';
+  SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+  SET standard_conforming_strings = on;
+  SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED`
 
-async function withSchemaEngine<Result>(
-  url: string,
-  use: (engine: SchemaEngine) => Promise<Result>,
-): Promise<Result> {
-  // Loaded only when there is something to apply: instantiating it costs more than the rest of a start.
-  const { SchemaEngine } = await import('@prisma/schema-engine-wasm')
-  const pool = new pg.Pool({ connectionString: url, max: 2 })
-  try {
-    const factory = bindMigrationAwareSqlAdapterFactory(wholeScripts(new PrismaPg(pool)))
-    const engine = await SchemaEngine.new(
-      { datamodels: [['schema.prisma', schemaText()]] },
-      () => {},
-      factory,
+/** @throws OperatorError for a database that belongs to something else; Prisma refuses it, too. */
+async function ensureMigrationsTable(client: pg.Client): Promise<void> {
+  if (await hasMigrationsTable(client)) return
+  // These two belong to PostGIS, which some providers install in every database.
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT relname AS name FROM pg_class
+      WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+        AND lower(relname) NOT IN ('spatial_ref_sys', 'geometry_columns') ORDER BY 1 LIMIT 1`,
+  )
+  if (rows[0] !== undefined) {
+    throw new OperatorError(
+      `The database is not empty, and not Mintmark's: it has the table ${rows[0].name}, and no table ` +
+        `_prisma_migrations. Name an empty database in DATABASE_URL.`,
     )
-    try {
-      return await use(engine)
-    } finally {
-      engine.free()
-    }
-  } finally {
-    await pool.end()
+  }
+  try {
+    await client.query(migrationsTable)
+  } catch (error) {
+    throw new OperatorError(`The migration failed: ${sentenceOf(error)} Nothing was changed.`, {
+      cause: error,
+    })
   }
 }
+
+/** Column by column as Prisma creates it. */
+const migrationsTable = `
+  CREATE TABLE _prisma_migrations (
+    id VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum VARCHAR(64) NOT NULL,
+    finished_at TIMESTAMPTZ,
+    migration_name VARCHAR(255) NOT NULL,
+    logs TEXT,
+    rolled_back_at TIMESTAMPTZ,
+    started_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    applied_steps_count INTEGER NOT NULL DEFAULT 0
+  )`
 
 /**
- * The adapter cuts a script at every semicolon, also inside a function's body. PostgreSQL takes the script
- * as it is, and as one transaction: a migration is applied whole or not at all.
+ * The row comes first and is marked as finished last. So a process that is killed leaves a row that says so, and
+ * neither Prisma nor we go on before somebody has looked.
  */
-function wholeScripts(factory: PrismaPg): PrismaPg {
-  const connect = factory.connect.bind(factory)
-  factory.connect = async () => {
-    const adapter = await connect()
-    adapter.executeScript = async (script) => {
-      await adapter.underlyingDriver().query(script)
-    }
-    return adapter
+async function apply(client: pg.Client, migration: Migration): Promise<void> {
+  const { name, sql, checksum } = migration
+  const id = randomUUID()
+  await client.query('INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ($1, $2, $3)', [
+    id,
+    checksum,
+    name,
+  ])
+  try {
+    // Without parameters, and so in one message: PostgreSQL runs the file as one transaction.
+    await client.query(sql)
+    if (client.getTransactionStatus() !== 'I')
+      throw new Error('the file begins a transaction and does not end it')
+  } catch (error) {
+    const isRecorded = await recordFailure(client, id, name, error)
+    const after = isRecorded
+      ? `It ${remainder(migration)}; its row in _prisma_migrations stays, with the details. ${afterFailure}`
+      : 'The connection is lost. When the database is back, run "bin/mintmark migrate" again: it says what to do.'
+    throw new OperatorError(`The migration ${name} failed: ${sentenceOf(error)} ${after}`, { cause: error })
   }
-  return factory
+  // The file may have changed settings, search_path for instance, on which the next statement depends.
+  await client.query(sessionSettings)
+  await client.query(
+    `UPDATE _prisma_migrations SET applied_steps_count = applied_steps_count + 1, finished_at = clock_timestamp()
+      WHERE id = $1`,
+    [id],
+  )
 }
 
-function schemaText(): string {
-  return readFileSync(join(prismaDirectory, 'schema.prisma'), 'utf8')
-}
-
-function localMigrations(): string[] {
-  return readdirSync(migrationsDirectory, { withFileTypes: true })
-    .filter(
-      (entry) => entry.isDirectory() && existsSync(join(migrationsDirectory, entry.name, 'migration.sql')),
-    )
-    .map((entry) => entry.name)
-    .sort()
-}
-
-function migrationSql(name: string): string {
-  return readFileSync(join(migrationsDirectory, name, 'migration.sql'), 'utf8')
-}
-
-function checksumOf(name: string): string {
-  return createHash('sha256').update(migrationSql(name)).digest('hex')
-}
-
-function migrationList(): MigrationList {
-  return {
-    baseDir: migrationsDirectory,
-    lockfile: {
-      path: 'migration_lock.toml',
-      content: readFileSync(join(migrationsDirectory, 'migration_lock.toml'), 'utf8'),
-    },
-    shadowDbInitScript: '',
-    migrationDirectories: localMigrations().map((name) => ({
-      path: name,
-      migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: migrationSql(name) } },
-    })),
+/** @returns false when the connection is lost. The row then stays without logs, and says as much. */
+async function recordFailure(client: pg.Client, id: string, name: string, error: unknown): Promise<boolean> {
+  try {
+    // A file with its own BEGIN leaves a transaction in which nothing can be written any more.
+    await client.query('ROLLBACK')
+    await client.query(sessionSettings)
+    await client.query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, logsOf(name, error)])
+    return true
+  } catch {
+    return false
   }
+}
+
+/** What the row says of a failure; `prisma migrate` shows it. */
+function logsOf(name: string, error: unknown): string {
+  if (!(error instanceof pg.DatabaseError)) return `Migration: ${name}\n\n${sentenceOf(error)}`
+  const { detail, hint, where, position } = error
+  const more = { Detail: detail, Hint: hint, Where: where, 'Position in the file': position }
+  return [
+    `Migration: ${name}\n\n${sentenceOf(error)}`,
+    ...Object.entries(more).flatMap(([title, value]) => (value === undefined ? [] : [`${title}: ${value}`])),
+  ].join('\n')
+}
+
+/** The database's own sentence, with its code. */
+function sentenceOf(error: unknown): string {
+  const message = firstLine(error instanceof Error ? error.message : String(error))
+  return error instanceof pg.DatabaseError
+    ? `${error.severity ?? 'ERROR'}: ${message} (SQLSTATE ${error.code}).`
+    : `${message}.`
 }

@@ -1,21 +1,20 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
-import { OperatorError } from '../errors.ts'
 import { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
 
 /**
- * Statements as tagged templates, whose values travel beside the text. A transaction of Prisma's can do that, and
- * so can a plain connection: a process that serves runs nothing else until a key is due, and never loads the
- * rest of Prisma, which would be a third of its memory.
+ * Runs SQL as tagged templates. Values are sent as parameters, never as part of the text. A Prisma
+ * transaction can run them, and a plain connection can too. A service process uses only plain connections
+ * until a key is due. So it does not load the query engine of Prisma, which would take a third of its memory.
  */
 export interface Statements {
   $queryRaw<Rows>(text: TemplateStringsArray, ...values: unknown[]): PromiseLike<Rows>
-  /** @returns the number of rows it changed. */
+  /** @returns the number of changed rows. */
   $executeRaw(text: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
 }
 
-/** An interactive transaction, or the client itself: whatever can run a store's queries. */
+/** A Prisma client or an interactive transaction: both can run the queries of a store. */
 export type Queryable = Pick<
   PrismaClient,
   | 'resource'
@@ -31,28 +30,38 @@ export type Queryable = Pick<
   | '$executeRaw'
 >
 
+export type Pool = pg.Pool
+export type Connection = pg.PoolClient
+
 export interface Database {
-  /** For everything that is not on the path of a token. */
+  /** For all queries that no token request waits for. */
   readonly prisma: PrismaClient
-  /** The same without Prisma. */
+  /** Runs statements on the same connections, without Prisma. */
   readonly statements: Statements
-  /** For reads on the path of a token: one statement, one round trip, no layer between. */
+  /** For reads during a token request: one statement and one round trip, without Prisma. */
   readonly readPool: pg.Pool
-  /** For the group commit alone: one connection, so that batches follow each other and nothing delays them. */
+  /**
+   * Only for the group commit. It has one connection, so batches stay in order and no other query delays
+   * them.
+   */
   readonly commitPool: pg.Pool
   close(): Promise<void>
 }
 
 export interface DatabaseOptions {
-  /** Called when an idle connection breaks; the pool replaces it by itself. */
+  /** Called when an idle connection breaks. The pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void
-  /** A limit for what is not on the path of a token either. Commands that change much have none. */
+  /**
+   * The time limit of a statement that no token request waits for. Absent for commands: a large change takes
+   * long.
+   */
   readonly statementMillisecondsMax?: number
 }
 
 /**
- * Connections to PostgreSQL. Opening one is left to the first query; `checkConnection` asks now.
- * The pools' defaults would wait for ever, so every wait has a limit here.
+ * Creates the pools of connections to PostgreSQL. The first query opens a connection. `checkConnection`
+ * (check.ts) tests the database at once. By default a pool waits without limit, so every wait gets a limit
+ * here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
   const open = (
@@ -74,20 +83,21 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
         await client.query({ text, query_timeout: statementMillisecondsMax } as pg.QueryConfig)
       },
     } as pg.PoolConfig)
-  // The server ends a commit that takes too long; on this side the committer keeps the time (database/call.ts).
+  // The server ends a commit that takes too long. On this side the committer watches the time
+  // (database/call.ts).
   const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
   const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
   const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
   const pools = [commitPool, readPool, adapterPool]
   let closing = false
-  // While closing, a connection that the server ends first is nothing to report.
+  // While the pools close, it is normal that the server ends a connection first.
   const onError = (error: Error): void => {
     if (!closing) options.onIdleError?.(error)
   }
   for (const pool of pools) {
     pool.on('error', onError)
-    // A connection that breaks while somebody holds it tells them through their query; without a listener
-    // of its own the same event would end the process.
+    // If a connection breaks during a query, the query fails with the error. The connection emits the same
+    // error as an event, and without a listener this event would end the process.
     pool.on('connect', (client) => client.on('error', () => {}))
   }
   const prisma = new PrismaClient({ adapter: new PrismaPg(adapterPool) })
@@ -118,9 +128,12 @@ function statementsOf(pool: pg.Pool): Statements {
 }
 
 /**
- * What every session needs, whatever the server's, database's or role's defaults are. Each statement must see
- * what was committed while the one before it waited for a lock; a COMMIT must be on the disk when it returns;
- * and the server must give up what its client has given up, or connections and locks pile up there.
+ * Settings of every session. They override the defaults of the server, the database and the role.
+ * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a
+ *   lock.
+ * - synchronous_commit: a COMMIT must be on the disk when it returns.
+ * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise
+ *   connections and locks would pile up on the server.
  */
 function sessionSettings(statementMillisecondsMax: number | undefined): string {
   return (
@@ -128,82 +141,4 @@ function sessionSettings(statementMillisecondsMax: number | undefined): string {
     `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';` +
     (statementMillisecondsMax === undefined ? '' : `SET statement_timeout = ${statementMillisecondsMax}`)
   )
-}
-
-/** Milliseconds a start waits for a database that is still coming up (compose, a failover) before it gives in. */
-const connectionPatienceMilliseconds = 10_000
-
-/**
- * Makes sure the database answers, or says in one line why it does not.
- * Only what may pass by itself is tried again; a wrong password or name is final.
- */
-export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
-  const deadline = performance.now() + connectionPatienceMilliseconds
-  for (;;) {
-    let client: pg.Client | undefined
-    try {
-      // In here, because it reads the files that the URL names.
-      client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
-      client.on('error', () => {})
-      await client.connect()
-      const { rows } = await client.query(
-        `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
-                current_setting('fsync') AS fsync, pg_is_in_recovery() AS standby`,
-      )
-      return { serverVersion: rows[0].version, warnings: judgeServer(rows[0]) }
-    } catch (error) {
-      if (error instanceof OperatorError) throw error
-      const passing = isPassing(error)
-      if (!passing || performance.now() > deadline)
-        throw new OperatorError(connectionProblem(url, error), { cause: error })
-      await new Promise((resolve) => setTimeout(resolve, 250))
-    } finally {
-      await client?.end().catch(() => {})
-    }
-  }
-}
-
-function judgeServer(row: { version: string; number: number; fsync: string; standby: boolean }): string[] {
-  if (row.number < 140_000) {
-    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old; Mintmark needs 14 or newer.`)
-  }
-  if (row.standby) {
-    throw new OperatorError('DATABASE_URL: this server is a standby and takes no writes; name the primary.')
-  }
-  return row.fsync === 'off'
-    ? ['PostgreSQL runs with fsync=off: after a power loss, tokens may exist that the ledger does not know.']
-    : []
-}
-
-/** Faults that a restart or failover of the server explains: 57P0x, 08xxx, 53300 and sockets. */
-function isPassing(error: unknown): boolean {
-  const code = errorCode(error)
-  // Without a code come a wait that was too long, and a server that lacks the TLS which the URL asks for.
-  if (code === '') return !(error instanceof Error && /\b(?:SSL|TLS)\b/.test(error.message))
-  return /^(57P0|08|53300|ECONNREFUSED|ECONNRESET|ENOENT|ETIMEDOUT|EAI_AGAIN)/.test(code)
-}
-
-export function errorCode(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return errorCode(error.errors[0])
-  const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' ? code : ''
-}
-
-/** One line without the password that the URL may contain. */
-function connectionProblem(url: string, error: unknown): string {
-  const cause = error instanceof AggregateError ? error.errors[0] : error
-  const said = cause instanceof Error ? cause.message : String(cause)
-  // The driver says the same of a server that hangs up and of one that says nothing.
-  const isSilence = /^(?:Connection terminated|timeout expired)/.test(said)
-  const message = isSilence ? 'it hung up or gave no answer within 3 seconds' : said
-  return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
-}
-
-export function describeUrl(url: string): string {
-  try {
-    const { hostname, port, pathname, searchParams } = new URL(url)
-    return `${searchParams.get('host') ?? hostname}${port === '' ? '' : `:${port}`}${pathname}`
-  } catch {
-    return 'an address that is not a URL'
-  }
 }

@@ -1,8 +1,7 @@
-import { hash } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { noneMatchHolds } from '../keys/route.ts'
+import { entityTag, noneMatchHolds } from './etag.ts'
 
-/** The authorization server's metadata (RFC 8414 §2), the same for as long as the process lives. */
+/** The metadata of the authorization server (RFC 8414 §2). It does not change while the process runs. */
 export function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
@@ -13,10 +12,11 @@ export function serverMetadata(
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     grant_types_supported: ['client_credentials'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-    // Required members for which a service without a user has nothing to offer.
+    // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
+    // features.
     response_types_supported: [],
     subject_types_supported: ['public'],
-    // Nobody gets an ID token here; libraries that read the OpenID document insist on the member.
+    // This service issues no ID tokens, but libraries that read the OpenID document require this member.
     id_token_signing_alg_values_supported: signingAlgorithms,
   }
 }
@@ -29,7 +29,7 @@ export interface DiscoveryOptions {
 
 export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, done: () => void): void {
   const body = JSON.stringify(serverMetadata(options.issuer, options.signingAlgorithms))
-  const etag = `"${hash('sha256', body, 'base64url').slice(0, 27)}"`
+  const etag = entityTag(body)
   for (const path of options.paths) {
     app.get(path, (request, reply) => {
       reply.headers({ 'cache-control': 'public, max-age=3600', etag, 'content-type': 'application/json' })

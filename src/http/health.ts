@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 
 export interface HealthOptions {
-  /** What has to be true before traffic makes sense, by name. */
+  /** The conditions for issuing tokens, by name. */
   readonly checks: Readonly<Record<string, () => boolean>>
-  /** What needs a person although tokens are issued: names of events in the log. */
+  /** Problems that need an operator although tokens are issued: names of events in the log. */
   readonly warnings: () => readonly string[]
 }
 
-/** `/livez`: the process answers. `/readyz`: it can issue tokens; a balancer should ask this one. */
+/** `/livez`: the process answers. `/readyz`: it can issue tokens. A load balancer should use `/readyz`. */
 export function healthRoute(app: FastifyInstance, options: HealthOptions, done: () => void): void {
   app.get('/livez', (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'alive' }))
   app.get('/readyz', (_request, reply) => {

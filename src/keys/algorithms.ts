@@ -3,8 +3,9 @@ import { promisify } from 'node:util'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
- * What differs between the algorithms: how a key is made, and how it signs (RFC 7518 §3, RFC 8037 §3.1).
- * Synchronous, on the loop: the thread pool would cost a third more and wait behind argon2.
+ * How keys of an algorithm are generated and how they sign (RFC 7518 §3, RFC 8037 §3.1). `sign` is
+ * synchronous and runs on the event loop. In the thread pool a signature would cost a third more and wait for
+ * argon2 hashes.
  */
 interface Algorithm {
   readonly generate: () => Promise<{ publicKey: KeyObject; privateKey: KeyObject }>
@@ -13,13 +14,13 @@ interface Algorithm {
 
 const generate = promisify(generateKeyPair)
 
-/** Bits of RSA keys; RFC 7518 §3.3 asks for 2048 or more. */
+/** Bits of RSA keys. RFC 7518 §3.3 requires 2048 or more. */
 const modulusLength = 2048
 
 export const algorithms: Readonly<Record<SigningAlgorithm, Algorithm>> = {
   ES256: {
     generate: () => generate('ec', { namedCurve: 'P-256' }),
-    // DER and a conversion here: asking OpenSSL for the raw form costs twice as much as the signature.
+    // OpenSSL signs in DER and we convert it. The raw form from OpenSSL costs twice as much as the signature.
     sign: (input, key) => rawSignature(sign('sha256', input, key)),
   },
   EdDSA: {
@@ -41,7 +42,10 @@ export const algorithms: Readonly<Record<SigningAlgorithm, Algorithm>> = {
   },
 }
 
-/** ECDSA signature from DER (SEQUENCE of two INTEGERs) to the two 32-byte numbers that JWS wants. */
+/**
+ * Converts an ECDSA signature from DER (a SEQUENCE of two INTEGERs) to the form of JWS: two numbers of 32
+ * bytes each (RFC 7518 §3.4).
+ */
 export function rawSignature(der: Buffer): Buffer {
   const raw = Buffer.alloc(64)
   const firstLength = der.readUInt8(3)
@@ -51,7 +55,7 @@ export function rawSignature(der: Buffer): Buffer {
   return raw
 }
 
-/** A DER integer is as short as it can be and has a leading zero where its first bit is set. */
+/** A DER integer has no unneeded leading bytes, but one leading zero if its first bit is set. */
 function copyInteger(integer: Buffer, target: Buffer, end: number): void {
   const digits = integer.length > 32 ? integer.subarray(integer.length - 32) : integer
   digits.copy(target, end - digits.length)

@@ -1,25 +1,24 @@
-import { hash, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { Statements } from '../database/open.ts'
 import { OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
-import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
+import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './state.ts'
 import { type KeyDescription, type LoadedKey, listKeys, loadKeys } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {
   readonly kid: string
-  /** A signed token in JWS compact form (RFC 7515 §7.1). `claims` is JSON text. */
+  /** @param claims JSON text. @returns a signed token in JWS compact form (RFC 7515 §7.1). */
   readonly sign: (claims: string) => string
 }
 
-/** The public keys as they are served. */
+/** The public keys in the form that the service returns. */
 export interface PublishedKeys {
   readonly kids: readonly string[]
+  /** The JWK Set as JSON text. */
   readonly body: string
-  /** Strong, quoted (RFC 9110 §8.8.3). */
-  readonly etag: string
 }
 
 export interface KeyringOptions {
@@ -28,16 +27,19 @@ export interface KeyringOptions {
   readonly schedule: ScheduleSettings
   /** Seconds since 1970. */
   readonly now: () => number
-  /** Told when a running service meets a key that it cannot open. */
+  /** Called when a running service finds a key that it cannot open. */
   readonly onUnopened: (error: OperatorError) => void
 }
 
 interface Entry extends LoadedKey {
-  /** Undefined where the key was not opened; nothing else signs in its turn. */
+  /** Undefined if the key was not opened. Then no other key signs in its turn. */
   readonly signer: Signer | undefined
 }
 
-/** The signing keys in memory. Reloaded when the registry says that one changed; what time changes, now decides. */
+/**
+ * The signing keys in memory. They are reloaded when the registry says that a key changed. The state of a key
+ * depends on time too, so each call computes it from the current time.
+ */
 export class Keyring {
   readonly #options: KeyringOptions
   #entries: readonly Entry[] = []
@@ -50,11 +52,12 @@ export class Keyring {
   }
 
   /**
-   * Reads all keys. One reading at a time: an older one must not overwrite what a newer one found.
+   * Reads all keys. Reads run one after another, so that an older read cannot overwrite the result of a newer
+   * one.
    *
-   * A key that does not open stops a start. A running service goes on without it: what is published and what is
-   * revoked needs no opening, and must reach the JWK Set whatever else is wrong.
-   * @throws OperatorError when one does not open at the first reading.
+   * A key that does not open stops the start of a service. A running service continues without it: newly
+   * published and revoked keys must reach the JWK Set, and for that no private key is needed.
+   * @throws OperatorError when a key does not open at the first read.
    */
   async load(): Promise<void> {
     this.#loading = this.#loading.catch(() => {}).then(() => this.#read())
@@ -87,7 +90,7 @@ export class Keyring {
     return this.#entries
   }
 
-  /** Whether there is a key that could not be opened; reading again may succeed. */
+  /** Whether a key could not be opened. Another read may succeed. */
   get incomplete(): boolean {
     return this.#entries.some((key) => key.signer === undefined && !this.#isOver(key))
   }
@@ -96,12 +99,12 @@ export class Keyring {
     return isOver(key, this.#options.schedule, this.#options.now())
   }
 
-  /** The key of an algorithm that signs now; undefined when none may. */
+  /** The key of an algorithm that signs now; undefined if no key may sign. */
   signer(algorithm: SigningAlgorithm, now: number): Signer | undefined {
     return signingKeyAt(this.#byAlgorithm.get(algorithm) ?? [], this.#options.schedule, now)?.signer
   }
 
-  /** The JWK Set of this moment (RFC 7517 §5), made once for each set of keys. */
+  /** The JWK Set at this time (RFC 7517 §5). Its text is created once for each set of keys. */
   published(now: number): PublishedKeys {
     const entries = this.#entries.filter((key) => isPublished(key, now))
     const { kids } = this.#published
@@ -112,21 +115,19 @@ export class Keyring {
 }
 
 function publish(entries: readonly KeyDescription[]): PublishedKeys {
-  const body = JSON.stringify({ keys: entries.map((key) => key.publicJwk) })
   return {
     kids: entries.map((key) => key.kid),
-    body,
-    etag: `"${hash('sha256', body, 'base64url').slice(0, 27)}"`,
+    body: JSON.stringify({ keys: entries.map((key) => key.publicJwk) }),
   }
 }
 
-/** What signs with a key. */
+/** Creates the signer of a key. */
 export function toSigner({
   algorithm,
   kid,
   privateKey,
 }: Pick<KeyDescription, 'algorithm' | 'kid'> & { readonly privateKey: KeyObject }): Signer {
-  // The JWS protected header of an access token (RFC 9068 §2.1): the same for every token of a key.
+  // The JWS protected header of an access token (RFC 9068 §2.1). All tokens of a key have the same one.
   const header = Buffer.from(JSON.stringify({ alg: algorithm, typ: 'at+jwt', kid })).toString('base64url')
   const { sign } = algorithms[algorithm]
   return {

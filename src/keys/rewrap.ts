@@ -3,8 +3,8 @@ import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
 import type { RotationContext } from './rotation.ts'
-import { isOver } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
+import { isOver } from './state.ts'
 import { type KeyDescription, listKeys, loadKeys, type ResealedKey, resealKeys } from './store.ts'
 
 /**

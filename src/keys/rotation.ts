@@ -2,24 +2,22 @@ import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import type { OutcomeOf } from '../ledger/record.ts'
 import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
 import {
-  type KeyMoments,
-  latestKey,
   leadSeconds,
   nextPublicationAt,
   planEarly,
   planKey,
   planTakeover,
-  type ScheduleSettings,
   type Takeover,
-  waitingKey,
 } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
-import { createKey, type KeyDescription, listKeys, updateMoments } from './store.ts'
-import { lastFetchAt } from './verifiers.ts'
+import { type KeyMoments, latestKey, type ScheduleSettings, waitingKey } from './state.ts'
+import { createKey, databaseNow, type KeyDescription, listKeys, updateMoments } from './store.ts'
+import { lastFetchAt } from './verifier-store.ts'
 
 /**
  * Rotation: the schedule's word put into the database. Any replica may do it, whenever it looks and finds that
@@ -179,11 +177,9 @@ async function promote(
 
 async function databaseTime(context: RotationContext, transaction: Queryable) {
   const startedAt = context.clock.monotonicMilliseconds()
-  const [row] = await transaction.$queryRaw<{ now: number }[]>`
-    SELECT extract(epoch FROM clock_timestamp())::float8 AS now`
-  if (row === undefined) throw new Error('the database has no time')
+  const databaseSeconds = await databaseNow(transaction)
   const elapsedSeconds = (context.clock.monotonicMilliseconds() - startedAt) / 1_000
-  return { databaseSeconds: row.now, elapsedSeconds }
+  return { databaseSeconds, elapsedSeconds }
 }
 
 /** Now, if the database agrees: a schedule made by a wrong clock would be wrong for months. */
@@ -246,7 +242,7 @@ function nextGeneration(keys: readonly KeyDescription[]): number {
 
 function note(
   records: ChangeRecords,
-  outcome: string,
+  outcome: OutcomeOf<'key'>,
   { kid, algorithm, generation, moments }: KeyChange,
   more: Readonly<Record<string, unknown>> = {},
 ): void {

@@ -1,16 +1,17 @@
 import type { FastifyInstance } from 'fastify'
+import { entityTag, noneMatchHolds } from '../http/etag.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
-import type { Registry } from '../registry/registry.ts'
-import type { Keyring } from './keyring.ts'
-import type { ScheduleSettings } from './schedule.ts'
-import type { Verifiers } from './verifiers.ts'
+import type { Keyring, PublishedKeys } from './keyring.ts'
+import type { ScheduleSettings } from './state.ts'
+import type { Verifiers } from './verifier-store.ts'
 
 export interface KeysRouteOptions {
   readonly keyring: Keyring
   readonly clock: Clock
   readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
-  readonly registry: Pick<Registry, 'catchUp'>
+  /** Waits until the keys in memory are recent enough. */
+  readonly catchUp: () => Promise<void>
   readonly verifiers: Verifiers
   readonly schedule: ScheduleSettings
   /** From 0 up to 1. */
@@ -19,18 +20,20 @@ export interface KeysRouteOptions {
 }
 
 /**
- * Seconds for which a cache may go on with the set it has when we cannot be reached (RFC 5861 §4), at most: in a
- * short drill it is a third of the key lifetime, after which a key that it does not know would sign.
+ * The longest time in seconds that a cache may keep using its set while this service is unreachable (RFC 5861
+ * §4). With a short key lifetime the limit is a third of that lifetime: after that, a key may sign that the
+ * cache does not know.
  */
 const staleIfErrorSecondsMax = 86_400
 
-/** The share of max-age that is left to chance, so that verifiers that came together do not return together. */
+/** The share of max-age that is random, so that verifiers that fetched together do not return together. */
 const jitter = 0.2
 
 /**
- * Seconds for which a cache may keep the set: the schedule's max-age or somewhat less, never more. A key is
- * public for max-age, cooldown and skew before it first signs (`leadSeconds`), so whoever keeps to this has
- * seen it by then, whenever the next rotation comes.
+ * The `cache-control` header of the JWK Set. A cache may keep the set for the schedule's max-age or a little
+ * less, never longer. A key is public for max-age, cooldown and skew before it first signs (`leadSeconds`).
+ * So every cache that obeys the header has fetched a key before it signs, at any rotation.
+ * @param random from 0 up to 1.
  */
 export function cacheControl(schedule: ScheduleSettings, random: number): string {
   const seconds = Math.floor(schedule.jwksMaxAgeSeconds * (1 - jitter * random))
@@ -39,15 +42,18 @@ export function cacheControl(schedule: ScheduleSettings, random: number): string
 }
 
 /**
- * The JWK Set (RFC 7517 §5), from memory: it is served whatever state the database is in, and by a clock that
- * is trusted: a jump must not empty it.
+ * Serves the JWK Set (RFC 7517 §5) from memory, so it is available without the database. It uses the trusted
+ * time of the clock guard, because a jump of the clock must not empty the set.
  */
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
-  const { keyring, clock, clockGuard, registry, verifiers, schedule, random } = options
+  const { keyring, clock, clockGuard, catchUp, verifiers, schedule, random } = options
+  const tagOf = rememberedTag()
   for (const path of options.paths) {
     app.get(path, async (request, reply) => {
-      await registry.catchUp()
-      const { body, etag, kids } = keyring.published(clockGuard.trustedSeconds)
+      await catchUp()
+      const published = keyring.published(clockGuard.trustedSeconds)
+      const { body, kids } = published
+      const etag = tagOf(published)
       const name = request.headers['mintmark-verifier']
       verifiers.note({
         name: typeof name === 'string' ? name : undefined,
@@ -68,9 +74,13 @@ export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done:
   done()
 }
 
-/** RFC 9110 §13.1.2: weak comparison with every listed tag; `*` matches whatever there is. */
-export function noneMatchHolds(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false
-  if (header.trim() === '*') return true
-  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
+/** Computes the tag of a set once. A set stays the same object until it changes. */
+function rememberedTag(): (published: PublishedKeys) => string {
+  let tagged: PublishedKeys | undefined
+  let etag = ''
+  return (published) => {
+    if (published !== tagged) etag = entityTag(published.body)
+    tagged = published
+    return etag
+  }
 }

@@ -1,69 +1,53 @@
 import { limits } from '../limits.ts'
+import {
+  type KeyMoments,
+  maySign,
+  type ScheduleSettings,
+  signingKeyAt,
+  signsAtMostUntil,
+  waitingKey,
+} from './state.ts'
 
 /**
- * The life of a signing key, as a pure function of its moments and now. Nothing is flagged, nothing runs at
- * midnight: whoever knows the moments and the time knows the state, on every replica alike.
- *
- *     0                    L/3                              5L/6          L
- *     ├─ published ─────────┼─ signing ──────────────────────┼─ retiring ─┤ removed
- *                           ╰ of the one before: 5L/6        ╰ the next signs
- *
- * A key is published long before it first signs, so that every verifier's cache has seen it; it stays
- * published after it last signed, so that every token of it can be verified until it expires. The next key is
- * published when this one is half way (L/2).
- *
- * All times in seconds since 1970, all durations in seconds.
+ * When keys are created, published and used: pure functions of the existing keys (state.ts), the settings and
+ * the current time. All times in seconds since 1970, all durations in seconds.
  */
-export interface KeyMoments {
-  readonly publishedAt: number
-  readonly signsFrom: number
-  /** When the next one is meant to take over. If there is none, this one goes on for as long as it may. */
-  readonly signsUntil: number
-  readonly publishedUntil: number
-  readonly revokedAt: number | undefined
-}
-
-export interface ScheduleSettings {
-  /** L: from a key's publication to its removal. */
-  readonly keyLifetimeSeconds: number
-  /** T: the longest that any token may live. */
-  readonly tokenLifetimeSecondsMax: number
-  /** M: the longest that a cache may keep the JWK Set. */
-  readonly jwksMaxAgeSeconds: number
-  /** C: the longest that a verifier waits between two fetches although it met an unknown key. */
-  readonly verifierCooldownSeconds: number
-  /** S: how far clocks of replicas, verifiers and the database may be apart. */
-  readonly clockSkewSeconds: number
-}
 
 /**
- * Seconds until a new key stands in every replica's set: each looks at the registry every second, a read may
- * take one, and moments are whole seconds.
+ * Seconds until every replica publishes a new key: a replica checks the registry every second, a read may
+ * take a second, and rounding to whole seconds may cost another one.
  */
 const spreadSeconds = 3
 
-/** Seconds until a fetch of the JWK Set stands in the database (see verifiers.ts), with room for a slow write. */
+/**
+ * Seconds until a fetch of the JWK Set is in the database (verifier-store.ts), with time for a slow write.
+ */
 const fetchNotedSeconds = 60
 
-/** How old a verifier's set may be, with clocks apart: it keeps what it fetched for M, then may wait C. */
+/**
+ * The greatest age of a verifier's set: it keeps a fetched set for M, then may wait C, and clocks differ by
+ * S.
+ */
 function cacheSeconds(settings: ScheduleSettings): number {
   return settings.jwksMaxAgeSeconds + settings.verifierCooldownSeconds + settings.clockSkewSeconds
 }
 
 /**
- * How long a key must be published before it may sign: until the last replica shows it, and from then on
- * until the last verifier has thrown away what it fetched before.
+ * How long a key must be published before it may sign: the time until the last replica publishes it, plus the
+ * time until the last verifier has dropped a set that it fetched before.
  */
 export function leadSeconds(settings: ScheduleSettings): number {
   return cacheSeconds(settings) + spreadSeconds
 }
 
-/** Seconds between two looks at whether a key is due; short enough for a drill with keys that live seconds. */
+/**
+ * Seconds between two checks whether a key is due. Short enough for a drill with a key lifetime of seconds.
+ */
 export function checkSeconds(settings: ScheduleSettings): number {
   return Math.min(limits.rotationCheckSecondsMax, Math.max(1, Math.floor(settings.keyLifetimeSeconds / 200)))
 }
 
-/** What is wrong with the settings, in one sentence with its numbers; undefined if nothing is. */
+/** The first problem of the settings, with its numbers and the remedy; undefined if the settings work. */
 export function scheduleProblem(settings: ScheduleSettings): string | undefined {
   const { keyLifetimeSeconds: lifetime, tokenLifetimeSecondsMax: token, clockSkewSeconds: skew } = settings
   const caches = cacheSeconds(settings)
@@ -94,46 +78,8 @@ export function scheduleProblem(settings: ScheduleSettings): string | undefined 
 }
 
 /**
- * Whether a key has ended for good, whatever clock of those that are allowed is asked: nothing will ever be
- * signed with it again.
- */
-export function isOver(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
-  return key.revokedAt !== undefined || now >= key.publishedUntil + settings.clockSkewSeconds
-}
-
-export type KeyState = 'waiting' | 'published' | 'signing' | 'retiring' | 'removed' | 'revoked'
-
-export function keyState(key: KeyMoments, now: number): KeyState {
-  // Whatever the clock says: one that is behind must not go on with a key that was called back.
-  if (key.revokedAt !== undefined) return 'revoked'
-  if (now < key.publishedAt) return 'waiting'
-  if (now >= key.publishedUntil) return 'removed'
-  if (now < key.signsFrom) return 'published'
-  return now < key.signsUntil ? 'signing' : 'retiring'
-}
-
-/** From the moment it is known: a replica whose clock is behind must not hide what another one made. */
-export function isPublished(key: KeyMoments, now: number): boolean {
-  const state = keyState(key, now)
-  return state !== 'removed' && state !== 'revoked'
-}
-
-/**
- * Whether a key may sign: its time has come, it is not revoked, and even the longest token would expire, on
- * the slowest clock, while the key is still published.
- */
-export function maySign(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
-  return isPublished(key, now) && now >= key.signsFrom && now <= signsAtMostUntil(key, settings)
-}
-
-/** The last second in which a token may still be signed. */
-function signsAtMostUntil(key: KeyMoments, settings: ScheduleSettings): number {
-  return key.publishedUntil - settings.tokenLifetimeSecondsMax - settings.clockSkewSeconds
-}
-
-/**
- * The last second up to which one key or another may sign without a gap; undefined when none may at `from`.
- * @param from seconds since 1970.
+ * The last second of the time without gap, starting at `from`, in which some key may sign. Undefined if no
+ * key may sign at `from`.
  */
 function signsWithoutGapUntil(
   keys: readonly KeyMoments[],
@@ -149,54 +95,27 @@ function signsWithoutGapUntil(
   }
 }
 
-/** When a key's turn ends: as it was planned, or sooner where tokens live longer now than they did then. */
+/**
+ * When a key's turn ends: at its planned end, or earlier if tokens live longer now than when it was planned.
+ */
 function turnEndsAt(key: KeyMoments, settings: ScheduleSettings): number {
   return Math.min(key.signsUntil, signsAtMostUntil(key, settings))
 }
 
 /**
- * The key that signs: of those that may, the latest generation. So a key whose successor is late goes on
- * past its `signsUntil`, until its last token would outlive it; then nothing signs, which is the safe end.
- */
-export function signingKeyAt<Key extends KeyMoments & { readonly generation: number }>(
-  keys: readonly Key[],
-  settings: ScheduleSettings,
-  now: number,
-): Key | undefined {
-  let latest: Key | undefined
-  for (const key of keys) {
-    if (maySign(key, settings, now) && (latest === undefined || key.generation > latest.generation))
-      latest = key
-  }
-  return latest
-}
-
-/**
- * When the key after this one is to be published: so that every replica has shown it for L/3 when this one's
- * turn ends, even if nobody looked at once; but not before this one signs.
+ * When the key after this one is published: early enough that every replica has published it for L/3 when the
+ * turn of this one ends, even if the check for due keys is late. But not before this key signs.
  */
 export function nextPublicationAt(latest: KeyMoments, settings: ScheduleSettings): number {
   const ahead = Math.floor(settings.keyLifetimeSeconds / 3) + spreadSeconds + checkSeconds(settings)
   return Math.max(latest.signsFrom, turnEndsAt(latest, settings) - ahead)
 }
 
-/** The key that the next one follows: the latest generation that was not called back. */
-export function latestKey<Key extends KeyMoments & { readonly generation: number }>(
-  keys: readonly Key[],
-): Key | undefined {
-  let latest: Key | undefined
-  for (const key of keys) {
-    if (key.revokedAt === undefined && (latest === undefined || key.generation > latest.generation))
-      latest = key
-  }
-  return latest
-}
-
 /**
  * The moments of a new key that is published now.
- * @param latest the key of its algorithm that it follows.
- * @param all every key there ever was, of all algorithms: what caches may hold.
- * @param lastFetchedAt when somebody last fetched the JWK Set; undefined when nobody is known to have.
+ * @param latest the previous key of its algorithm.
+ * @param all every key that ever existed, of all algorithms: caches may hold any of them.
+ * @param lastFetchedAt the last known fetch of the JWK Set by any verifier; undefined if none is known.
  */
 export function planKey(
   latest: KeyMoments | undefined,
@@ -206,21 +125,23 @@ export function planKey(
   lastFetchedAt: number | undefined,
 ): KeyMoments {
   const lead = leadSeconds(settings)
-  // A set that nobody can have cached: the very first one, or the first after a long time without keys or, where
-  // nothing signs anyway, without anybody who asked for them.
+  // The new key may sign at once if no cache can hold a set without it. This is so for the very first key and
+  // after a long time without published keys. It is also so after a long time without a fetch, if no key
+  // signs now.
   const unseen = all.every((key) => (key.revokedAt ?? key.publishedUntil) + lead <= now)
   const idle = lastFetchedAt === undefined || lastFetchedAt + fetchNotedSeconds + lead <= now
   const signs = latest !== undefined && now <= signsAtMostUntil(latest, settings)
   if (unseen || (idle && !signs)) return momentsSoon(now, now, settings, now)
-  // On time this is the end of the other's turn; late, it is as soon as caches allow.
+  // If the key is on time, its turn starts when the turn of the previous key ends. If it is late, its turn
+  // starts as soon as every cache can have it.
   const turnEnd = latest === undefined ? 0 : turnEndsAt(latest, settings)
   return momentsFrom(now, Math.max(turnEnd, now + lead), settings)
 }
 
 /**
- * The moments of the next key when its turn is brought forward, never back.
+ * The moments of the next key when its turn is made earlier. The turn never becomes later.
  * @param waiting the next key, if it is published already.
- * @param at `lead`: as soon as every cache has seen it. `now`: at once.
+ * @param at `lead`: as soon as every cache has fetched it. `now`: at once.
  */
 export function planEarly(
   waiting: KeyMoments | undefined,
@@ -233,43 +154,42 @@ export function planEarly(
   return momentsSoon(publishedAt, Math.min(earliest, waiting?.signsFrom ?? earliest), settings, now)
 }
 
-/** Published, or about to be, and not signing yet. */
-export function waitingKey<Key extends KeyMoments>(keys: readonly Key[], now: number): Key | undefined {
-  return keys.find((key) => key.revokedAt === undefined && key.signsFrom > now)
-}
-
 export interface Takeover<Key extends KeyMoments> {
-  /** The key whose turn comes early; undefined: one has to be made. */
+  /** The key whose turn comes early; undefined if a key must be created. */
   readonly next: Key | undefined
   readonly moments: KeyMoments
 }
 
 /**
- * What follows when a key was called back: the next one takes over as soon as every cache has seen it, if
- * others may sign until then; otherwise when the last of them ends, at once if need be. Judged by the slowest
- * clock there may be, for which the turn of the newest has perhaps not come yet.
- * @param keys those of its algorithm, in the order of their generations, as they were before.
- * @param gone the key that is called back, one of these.
- * @returns undefined where nothing has to change: it had no part in the time until a key made at the next look
- * may sign, or it does not sign and the others do so without a gap until then.
+ * Plans the next key after a revocation. The next key takes over as soon as every cache has fetched it, if
+ * other keys may sign until then. Otherwise it takes over when the last of them ends, if necessary at once.
+ * The plan uses the slowest allowed clock, because for that clock the turn of the newest key may not have
+ * come yet.
+ * @param keys the keys of the algorithm in the order of their generations, as they were before the
+ * revocation.
+ * @param revoked the key that is revoked, one of `keys`.
+ * @returns undefined if nothing has to change. That is so if the revoked key was not going to sign before a
+ * key created at the next check may sign. It is also so if the revoked key does not sign now and the other
+ * keys can sign without a gap until then.
  */
 export function planTakeover<Key extends KeyMoments & { readonly generation: number }>(
   keys: readonly Key[],
-  gone: Key,
+  revoked: Key,
   settings: ScheduleSettings,
   now: number,
 ): Takeover<Key> | undefined {
-  const left = keys.filter((key) => key !== gone && key.revokedAt === undefined)
+  const left = keys.filter((key) => key !== revoked && key.revokedAt === undefined)
   const lead = leadSeconds(settings)
   const slowest = now - settings.clockSkewSeconds
-  // Where the slowest clock had no key before either, nothing is taken from it.
+  // If the slowest clock had no signing key before the revocation, the revocation does not change that. The
+  // plan then counts from now.
   const from = signsWithoutGapUntil(keys, settings, slowest) === undefined ? now : slowest
   const until = signsWithoutGapUntil(left, settings, from)
-  // By then a key that is made at the next look may sign, whoever looks.
+  // By then a key created at the next check may sign, on every replica.
   const horizon = now + settings.clockSkewSeconds + checkSeconds(settings) + lead
-  const hadPart = gone.signsFrom <= horizon && signsAtMostUntil(gone, settings) >= slowest
-  const signed = signingKeyAt(keys, settings, now) === gone
-  if (!hadPart || (!signed && until !== undefined && until >= horizon)) return undefined
+  const wasNeeded = revoked.signsFrom <= horizon && signsAtMostUntil(revoked, settings) >= slowest
+  const signed = signingKeyAt(keys, settings, now) === revoked
+  if (!wasNeeded || (!signed && until !== undefined && until >= horizon)) return undefined
   const next = waitingKey(left, from)
   const seenFrom = Math.max(now, (next?.publishedAt ?? now) + lead)
   const signsFrom = until === undefined ? slowest : Math.min(seenFrom, until + 1, next?.signsFrom ?? seenFrom)
@@ -278,8 +198,8 @@ export function planTakeover<Key extends KeyMoments & { readonly generation: num
 }
 
 /**
- * The same for a turn that may begin at once. Its length counts from now on the fastest clock there may be: for
- * that one too, the next key must have time to become known.
+ * Like `momentsFrom`, for a turn that may begin at once. The length of the turn counts from now on the
+ * fastest allowed clock, because on that clock too the next key needs time to reach every cache.
  */
 function momentsSoon(
   publishedAt: number,
@@ -291,7 +211,9 @@ function momentsSoon(
   return { ...momentsFrom(publishedAt, countsFrom, settings), signsFrom }
 }
 
-/** A key that is published now and signs from a given moment: half a lifetime, and a sixth to retire. */
+/**
+ * The moments of a key that signs from a given time. It signs for half a lifetime, then retires for a sixth.
+ */
 export function momentsFrom(publishedAt: number, signsFrom: number, settings: ScheduleSettings): KeyMoments {
   const signsUntil = signsFrom + Math.floor(settings.keyLifetimeSeconds / 2)
   return {

@@ -4,11 +4,11 @@ import type { Queryable, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
 import { algorithms } from './algorithms.ts'
-import type { KeyMoments } from './schedule.ts'
 import { type KeyEncryptionKey, seal, unseal } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
+import type { KeyMoments } from './state.ts'
 
-/** What is known of a signing key without its private part. Times in seconds since 1970. */
+/** A signing key without its private part. Times in seconds since 1970. */
 export interface KeyDescription extends KeyMoments {
   readonly kid: string
   readonly algorithm: SigningAlgorithm
@@ -17,7 +17,7 @@ export interface KeyDescription extends KeyMoments {
   readonly keyEncryptionKeyId: string
 }
 
-/** All rows, each algorithm's in the order of their generations. */
+/** All rows, ordered by algorithm and generation. */
 function readRows(database: Statements): PromiseLike<SigningKeyRow[]> {
   return database.$queryRaw`
     SELECT kid, algorithm, generation, public_jwk AS "publicJwk", sealed_private_key AS "sealedPrivateKey",
@@ -30,19 +30,20 @@ export async function listKeys(database: Statements): Promise<KeyDescription[]> 
   return (await readRows(database)).map(describe)
 }
 
-/** A key as it stands in memory: opened, unless nothing will ever be signed with it again. */
 export interface LoadedKey extends KeyDescription {
+  /** Undefined if the key was not opened, for example because it will never sign again. */
   readonly privateKey: KeyObject | undefined
 }
 
 /**
- * All keys, opened where they are wanted.
- * @param wanted which keys to open: those that are over need no private part, and may be damaged unnoticed.
- * @param keys asked for the key-encryption keys at hand, if there is something to open: the one in use, and the
- * one before while keys are sealed anew.
- * @param opened private keys that are in memory already. They need no opening, so a running service does not
- * mind that its keys are being sealed anew with a key it does not have yet.
- * @throws AdministrationError when one of them does not open: never a reason to make another one in its place.
+ * Loads all keys and opens the wanted ones.
+ * @param keys returns the available key-encryption keys: the current one and, during a rewrap, the previous
+ * one. Called only if there is a key to open.
+ * @param wanted selects the keys to open. A key that will never sign again is not opened, so damage to it
+ * does not matter.
+ * @param opened private keys that are in memory already. They are not opened again, so a running service
+ * continues while its keys are sealed with a new key-encryption key that it does not have yet.
+ * @throws AdministrationError if a wanted key does not open. The caller must never create a new key in its place.
  */
 export async function loadKeys(
   database: Statements,
@@ -53,9 +54,9 @@ export async function loadKeys(
   const rows = await readRows(database)
   const described = rows.map((row) => ({ row, key: describe(row) }))
   const sealed = described.filter(({ key }) => wanted(key) && !opened.has(key.kid))
-  const atHand = sealed.length === 0 ? [] : await keys()
+  const available = sealed.length === 0 ? [] : await keys()
   const unsealed = new Map(
-    sealed.map(({ row, key }) => [key.kid, createPrivateKey(privateForm(open(row, atHand)))]),
+    sealed.map(({ row, key }) => [key.kid, createPrivateKey(privateForm(open(row, available)))]),
   )
   return described.map(({ key }) => ({
     ...key,
@@ -64,8 +65,9 @@ export async function loadKeys(
 }
 
 /**
- * Makes a key and stores it as the given generation, unless somebody else was faster: then theirs counts.
- * @returns its `kid`, or undefined if another process made that generation.
+ * Creates a key and stores it as the given generation. If another process has stored that generation already,
+ * its key counts.
+ * @returns the `kid`, or undefined if another process created that generation.
  */
 export async function createKey(
   database: Queryable,
@@ -98,12 +100,12 @@ async function generate(algorithm: SigningAlgorithm) {
     const { publicKey, privateKey } = await algorithms[algorithm].generate()
     const jwk = await exportJWK(publicKey)
     const kid = await calculateJwkThumbprint(jwk)
-    // One in 64 would look like an option where an operator has to type it.
+    // One `kid` in 64 starts with "-". The command line would read it as an option.
     if (!kid.startsWith('-')) return { privateKey, jwk, kid }
   }
 }
 
-/** Moves a key's moments: an early turn, or a revocation. */
+/** Changes the moments of a key, for an early turn or a revocation. */
 export async function updateMoments(database: Queryable, kid: string, moments: KeyMoments): Promise<void> {
   await database.signingKey.update({ where: { kid }, data: columns(moments) })
 }
@@ -115,9 +117,10 @@ export interface ResealedKey {
 }
 
 /**
- * Seals every key anew that is sealed with another key-encryption key than this one.
- * @param wanted which keys must open. Of the others, those that do not are left as they are.
- * @returns those that were sealed anew.
+ * Seals with `to` every key that is sealed with another key-encryption key.
+ * @param wanted selects the keys that must open. Any other key that does not open stays as it is.
+ * @returns the keys that were sealed again.
+ * @throws OperatorError if a wanted key does not open.
  */
 export async function resealKeys(
   database: Queryable,
@@ -202,4 +205,12 @@ function columns(moments: KeyMoments) {
     publishedUntil: date(moments.publishedUntil),
     revokedAt: moments.revokedAt === undefined ? null : date(moments.revokedAt),
   }
+}
+
+/** The database's clock, in seconds since 1970, with fractions. */
+export async function databaseNow(database: Statements): Promise<number> {
+  const [row] = await database.$queryRaw<{ now: number }[]>`
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS now`
+  if (row === undefined) throw new Error('the database has no time')
+  return row.now
 }

@@ -1,29 +1,37 @@
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import { algorithmsInUse } from '../registry/store.ts'
-import { describeError, type Log } from '../telemetry/log.ts'
 import type { Keyring } from './keyring.ts'
 import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 
 /**
- * What keeps a process in keys: it looks at the start, and then again and again, whether one is due, and says
- * what an operator should know while tokens are still issued.
+ * Creates signing keys when they are due. It checks at the start of a process and then at regular intervals.
+ * It reports problems to the operator while tokens can still be issued.
  */
 export interface KeyUpkeepOptions {
   readonly rotation: RotationContext
   readonly keyring: Keyring
-  /** The algorithms of which there are keys whether a resource names them or not. */
+  /** The algorithms that always have keys, even if no resource uses them. */
   readonly configured: readonly SigningAlgorithm[]
   readonly clockGuard: ClockGuard
-  readonly log: Log
+  readonly events: KeyUpkeepEvents
+}
+
+/** Events that an operator should know. */
+export interface KeyUpkeepEvents {
+  /** A key is due or could not be opened, and the check failed. */
+  onFailed(error: unknown): void
+  onRecovered(): void
+  /** Resources use algorithms that are not configured. Keys are created for these algorithms anyway. */
+  onUnlisted(algorithms: readonly SigningAlgorithm[]): void
 }
 
 export class KeyUpkeep {
   readonly #options: KeyUpkeepOptions
   #algorithms: readonly SigningAlgorithm[]
   #failed = false
-  #looking: Promise<void> | undefined
+  #checking: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: KeyUpkeepOptions) {
@@ -31,24 +39,24 @@ export class KeyUpkeep {
     this.#algorithms = options.configured
   }
 
-  /** The first look, which a start must not go on without. */
+  /** Makes the first check. The service must not start if it fails. */
   async open(): Promise<void> {
-    await this.#look()
+    await this.#check()
     const seconds = checkSeconds(this.#options.rotation.schedule)
-    this.#timer = setInterval(() => this.#lookAgain(), seconds * 1_000).unref()
+    this.#timer = setInterval(() => this.#checkAgain(), seconds * 1_000).unref()
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#looking
+    await this.#checking
   }
 
-  /** Whether something signs; with several algorithms, those that have none are among the warnings. */
+  /** Whether at least one algorithm has a key that signs. Algorithms without one are among the warnings. */
   get signs(): boolean {
     return this.#algorithms.some((algorithm) => this.#signs(algorithm))
   }
 
-  /** By the names of their events in the log. */
+  /** Current warnings, by the names of their events in the log. */
   get warnings(): string[] {
     const without = this.#algorithms.filter((algorithm) => !this.#signs(algorithm))
     return [
@@ -68,29 +76,28 @@ export class KeyUpkeep {
     return keyring.signer(algorithm, rotation.clock.nowSeconds()) !== undefined
   }
 
-  #lookAgain(): void {
-    // While the clock is in doubt, whatever looks due may not be.
-    if (this.#looking !== undefined || !this.#options.clockGuard.reliable) return
-    this.#looking = this.#look()
+  #checkAgain(): void {
+    // If the clock is not reliable, a key may look due when it is not.
+    if (this.#checking !== undefined || !this.#options.clockGuard.reliable) return
+    this.#checking = this.#check()
       .then(() => this.#settle(undefined))
       .catch((error: unknown) => this.#settle(error))
       .finally(() => {
-        this.#looking = undefined
+        this.#checking = undefined
       })
   }
 
   #settle(error: unknown): void {
-    const { log } = this.#options
-    // Nothing is missing while nothing is due: that the database is away, others say.
-    const matters = this.#due.length > 0 || this.#options.keyring.incomplete
-    if (error !== undefined && matters) {
-      const message = 'keys could not be looked after; those there are go on for as long as they may'
-      log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
-    } else if (this.#failed) log.info({ event: 'key_rotation_recovered' }, 'keys are looked after again')
+    const { events, keyring } = this.#options
+    // A failed check does no harm while no key is due and all keys are open. The registry and the ledger
+    // report an unreachable database.
+    const matters = this.#due.length > 0 || keyring.incomplete
+    if (error !== undefined && matters) events.onFailed(error)
+    else if (this.#failed) events.onRecovered()
     this.#failed = error !== undefined && matters
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const { rotation, keyring } = this.#options
     if (keyring.incomplete) await keyring.load()
     await this.#learnAlgorithms()
@@ -100,17 +107,15 @@ export class KeyUpkeep {
     await keyring.load()
   }
 
-  /** What a resource is signed with has keys, also where the setting forgot it: its tokens depend on them. */
+  /**
+   * Adds the algorithms of all resources: the tokens of a resource need keys even if the setting lacks them.
+   */
   async #learnAlgorithms(): Promise<void> {
-    const { rotation, configured, log } = this.#options
+    const { rotation, configured, events } = this.#options
     const used = await algorithmsInUse(rotation.database.statements)
     const unlisted = used.filter((algorithm) => !configured.includes(algorithm))
     const news = unlisted.filter((algorithm) => !this.#algorithms.includes(algorithm))
     this.#algorithms = [...configured, ...unlisted]
-    if (news.length === 0) return
-    const message =
-      `tokens for a resource are signed with ${news.join(' and ')}, which is not among the configured algorithms; ` +
-      'there are keys for it as long as that is so'
-    log.warn({ event: 'algorithm_unlisted', algorithms: news }, message)
+    if (news.length > 0) events.onUnlisted(news)
   }
 }

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
-import { type AuditRecord, boundRecord } from './record.ts'
+import { type AuditRecord, boundRecord, recordColumns } from './record.ts'
 
 /**
- * The chain: each record is hashed together with the hash before it, so that a record cannot be changed,
- * removed, moved or slipped in without every later hash giving it away. One chain per process that writes;
- * a replica never waits for another one's turn.
+ * Each record is hashed together with the previous hash. If a record is changed, removed, moved or inserted,
+ * every later hash is wrong. Each process that writes has its own chain, so that replicas never wait for each
+ * other.
  */
 export interface ChainHead {
   readonly chain: number
@@ -17,43 +17,33 @@ export interface ChainHead {
 export const sha256Hex = (text: string): string => hash('sha256', text, 'hex')
 
 /**
- * A record as it is hashed: a JSON array in this order, absent fields as null. Times are whole numbers,
- * milliseconds for `time` and seconds for `expires_at`; `detail` is JSON text inside the JSON.
- * The database keeps each element in a column of its own, so the array can be made again from a row.
+ * The text of a record that is hashed: a JSON array in the order of `recordColumns`, with null for absent
+ * fields. Times are whole numbers: milliseconds for `time`, seconds for `expires_at`. `detail` is JSON text
+ * inside the JSON. The database stores each element in its own column, so the array can be rebuilt from a
+ * row.
  */
 export function canonicalForm(chain: number, seq: number, record: AuditRecord): string {
-  return JSON.stringify([
-    chain,
-    seq,
-    record.time,
-    record.type,
-    record.outcome,
-    record.error,
-    record.reason,
-    record.clientId,
-    record.authenticationMethod,
-    record.credentialId,
-    record.audience,
-    record.scope,
-    record.jti,
-    record.kid,
-    record.expiresAt,
-    record.address,
-    record.userAgent,
-    record.requestId,
-    record.count ?? 1,
-    record.detail === undefined ? null : JSON.stringify(record.detail),
-  ])
+  const values: unknown[] = [chain, seq]
+  for (const field of fields) values.push(canonicalValue(record, field))
+  return JSON.stringify(values)
 }
 
-/** SHA-256 over the 32 bytes of the hash before it and the UTF-8 of the canonical form. */
+const fields = Object.keys(recordColumns) as (keyof AuditRecord)[]
+
+function canonicalValue(record: AuditRecord, field: keyof AuditRecord): unknown {
+  if (field === 'count') return record.count ?? 1
+  if (field === 'detail') return record.detail === undefined ? null : JSON.stringify(record.detail)
+  return record[field]
+}
+
+/** SHA-256 of the previous hash (32 bytes) followed by the canonical form in UTF-8. */
 export function recordHash(previous: Buffer, canonical: string): Buffer {
   return hash('sha256', Buffer.concat([previous, Buffer.from(canonical)]), 'buffer')
 }
 
 /**
- * Links records to a chain's head.
- * @returns the JSON that the database function `ledger_append` takes, and the head after these records.
+ * Links records to the head of a chain.
+ * @returns the JSON for the database function `ledger_append`, and the head after these records.
  */
 export function link(head: ChainHead, records: readonly AuditRecord[]): { json: string; head: ChainHead } {
   let previous = head.hash
@@ -63,7 +53,7 @@ export function link(head: ChainHead, records: readonly AuditRecord[]): { json: 
     seq += 1
     const canonical = canonicalForm(head.chain, seq, boundRecord(record, sha256Hex))
     previous = recordHash(previous, canonical)
-    // The hash becomes the array's last element: what is hashed and what is sent are the same text.
+    // The hash is appended as the last element, so the text that is hashed is also the text that is sent.
     json += `${seq === head.seq + 1 ? '' : ','}${canonical.slice(0, -1)},"${previous.toString('hex')}"]`
   }
   return { json: `${json}]`, head: { chain: head.chain, seq, hash: previous } }

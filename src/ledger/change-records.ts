@@ -1,4 +1,4 @@
-import type { AuditRecord } from './record.ts'
+import type { AuditRecord, OutcomeOf, RecordType } from './record.ts'
 
 /** Who makes a change, as its records name it. Given by whoever starts the change, and never looked up. */
 export interface Actor {
@@ -34,9 +34,9 @@ export class ChangeRecords {
     return this.#records
   }
 
-  add(
-    type: AuditRecord['type'],
-    outcome: string,
+  add<Type extends RecordType>(
+    type: Type,
+    outcome: OutcomeOf<Type>,
     fields: Pick<AuditRecord, 'clientId' | 'audience' | 'scope' | 'credentialId' | 'kid'>,
     changes: readonly FieldChange[] = [],
     more: Readonly<Record<string, unknown>> = {},

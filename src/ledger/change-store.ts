@@ -1,9 +1,10 @@
-import { type Database, errorCode, type Queryable } from '../database/open.ts'
+import { errorCode } from '../database/faults.ts'
+import type { Database, Queryable } from '../database/open.ts'
 import { AdministrationError, OperatorError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { release } from '../release.ts'
+import { appendRecords } from './chain-store.ts'
 import { type Actor, ChangeRecords } from './change-records.ts'
-import { appendRecords } from './ledger.ts'
 
 /**
  * The one way to change the registry: a transaction that writes the change and its records together or not at all.

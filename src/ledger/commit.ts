@@ -1,31 +1,34 @@
-import type pg from 'pg'
 import { PreparedCall } from '../database/call.ts'
-import { errorCode } from '../database/open.ts'
+import { errorCode } from '../database/faults.ts'
+import type { Connection, Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { type ChainHead, link } from './chain.ts'
+import { ledgerCommit, readHead } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
 
 /**
- * The group commit. Everybody who decided something waits here; one call to the database makes all of it
- * durable, provided the registry is still at the version they decided on. While one batch is on its way
- * the next one fills, so a commit's cost is shared by as many as there are.
+ * The group commit. Every decided request waits here. One call to the database makes a whole batch durable,
+ * if the registry is still at the version that the decisions used. The next batch fills while the current
+ * one is written, so all waiting requests share the cost of a commit.
  */
 
-/** `stale`: nothing was written, because the registry has moved on to `version`. Decide again. */
+/** `committed: false`: nothing was written, because the registry is now at `version`. Decide again. */
 export type CommitOutcome =
   | { readonly committed: true }
   | { readonly committed: false; readonly version: number }
 
 interface Waiting {
-  /** The registry version decided on; undefined for a record that holds whatever the registry says. */
+  /**
+   * The registry version that the decision used; undefined for a record that does not depend on the registry.
+   */
   readonly version: number | undefined
-  /** Undefined: only the version is to be checked. */
+  /** Undefined: only the version is checked. */
   readonly record: AuditRecord | undefined
-  /** Work that may run while the database writes: signing. */
+  /** Work that runs while the database writes: signing. */
   readonly meanwhile: (() => void) | undefined
-  /** On the monotonic clock, in milliseconds. */
+  /** Milliseconds on the monotonic clock. */
   readonly deadline: number
   readonly resolve: (outcome: CommitOutcome) => void
   readonly reject: (error: unknown) => void
@@ -33,27 +36,27 @@ interface Waiting {
 }
 
 export interface CommitterOptions {
-  readonly pool: pg.Pool
+  readonly pool: Pool
   readonly clock: Clock
   readonly chain: number
   readonly genesis: Buffer
-  /** Called with what the database said when a commit failed. */
+  /** Called with the error of the database when a commit fails. */
   readonly onFault: (error: unknown) => void
 }
 
 const committed: CommitOutcome = { committed: true }
 
-/** @see the migration that defines it: takes a version or NULL and records, answers with the version it is at. */
-const ledgerCommit = { name: 'ledger_commit', text: 'SELECT ledger_commit($1::bigint, $2::jsonb)' }
-
 export class Committer {
   readonly #options: CommitterOptions
   readonly #queue: Waiting[] = []
   #underWay: readonly Waiting[] = []
-  /** Undefined when an answer was lost: the database is asked where the chain ends before anything is added. */
+  /**
+   * Undefined after an answer was lost. The next batch then reads the end of the chain from the database
+   * first.
+   */
   #head: ChainHead | undefined
   #running: Promise<void> | undefined
-  /** What the database was asked and has not answered. */
+  /** The call that the database has not answered yet. */
   #call: { readonly sent: PreparedCall; readonly deadline: number } | undefined
   #sweep: NodeJS.Timeout | undefined
 
@@ -63,10 +66,10 @@ export class Committer {
   }
 
   /**
-   * Waits until the record is durable, or, without one, until the version has proven to be current.
-   * `meanwhile` is called once at most, and only if it may matter.
+   * Waits until the record is durable. Without a record, waits until the database confirms the version.
+   * `meanwhile` is called at most once, and only while the caller still waits.
    * @throws OAuthError `commit_queue_full`, or `ledger_unavailable` when the database fails or takes longer
-   * than `commitTimeoutMilliseconds`; the record may exist all the same, a token must not.
+   * than `commitTimeoutMilliseconds`. The record may exist then, but no token may be returned.
    */
   commit(
     version: number | undefined,
@@ -79,7 +82,7 @@ export class Committer {
       const deadline = this.#deadline()
       this.#queue.push({ version, record, meanwhile, deadline, resolve, reject, settled: false })
       this.#sweep ??= setInterval(() => this.#expire(), 100).unref()
-      // Everything that arrived in this turn of the loop joins before the first batch leaves.
+      // The first batch starts after this turn of the event loop, so all requests of this turn are in it.
       this.#running ??= new Promise<void>((done) => {
         setImmediate(() => this.#run().finally(done))
       })
@@ -90,7 +93,7 @@ export class Committer {
     return this.#queue.length
   }
 
-  /** Resolves when nothing waits any more. */
+  /** Resolves when the queue is empty and the last batch has been answered. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running
     clearInterval(this.#sweep)
@@ -108,8 +111,9 @@ export class Committer {
   }
 
   /**
-   * Splits off those who decided on another version than the one who came last: they are stale already. Not
-   * the highest version counts but the latest: a restored database may have gone back.
+   * Compares every decision with the version of the latest one. Decisions on another version are stale
+   * already. The latest version counts, not the highest: a database restored from a backup may have gone
+   * back.
    */
   async #commitDecided(batch: readonly Waiting[]): Promise<void> {
     let version: number | undefined
@@ -125,11 +129,12 @@ export class Committer {
   }
 
   async #commitBatch(batch: readonly Waiting[], version: number | undefined, again = true): Promise<void> {
-    let client: pg.PoolClient | undefined
+    let client: Connection | undefined
     try {
       client = await this.#options.pool.connect()
-      const head = this.#head ?? (await readHead(client, this.#options))
-      // Unknown until the database has answered.
+      const { chain, genesis } = this.#options
+      const head = this.#head ?? (await readHead(client, chain)) ?? { chain, seq: 0, hash: genesis }
+      // The head is unknown until the database has answered.
       this.#head = undefined
       const linked = link(
         head,
@@ -151,13 +156,16 @@ export class Committer {
       client.release()
     } catch (error) {
       this.#call = undefined
-      // The connection is in an unknown state; the next batch gets a new one.
+      // The state of the connection is unknown, so the next batch gets a new one.
       client?.release(true)
       await this.#handleFault(batch, version, error, again)
     }
   }
 
-  /** Those who decided on the old version decide again; the others had no part in it and stay first in line. */
+  /**
+   * Requests that decided on the old version decide again. Records without a version are not affected: they
+   * go back to the front of the queue.
+   */
   #answerStale(batch: readonly Waiting[], version: number): void {
     this.#queue.unshift(...batch.filter((waiting) => waiting.version === undefined && !waiting.settled))
     for (const waiting of batch) {
@@ -166,8 +174,10 @@ export class Committer {
   }
 
   /**
-   * One record that the database will not take must not take its neighbours down: on an error about data
-   * the batch is halved until the culprit stands alone. Any other error concerns everybody.
+   * A record that the database refuses must not fail the other records in its batch. After an error about
+   * data the batch is halved until the bad record is alone. Any other error fails the whole batch. After a
+   * duplicate key (23505) the batch is tried once more with the head read again: a call whose answer was lost
+   * may have written its records in the meantime.
    */
   async #handleFault(batch: readonly Waiting[], version: number | undefined, error: unknown, again: boolean) {
     this.#head = undefined
@@ -184,7 +194,7 @@ export class Committer {
     for (const waiting of batch) fail(waiting, refusal)
   }
 
-  /** Answers those who have waited for too long, in the queue or behind a database that does not answer. */
+  /** Fails requests that have waited too long, in the queue or for the answer of the database. */
   #expire(): void {
     const now = this.#options.clock.monotonicMilliseconds()
     if (this.#queue.length === 0 && this.#running === undefined) {
@@ -215,8 +225,8 @@ function fail(waiting: Waiting, error: unknown): void {
 }
 
 /**
- * Signs for everybody in the batch, back to back, which halves a signature's price; in portions, so that
- * the loop keeps breathing. What fails, fails for its own request alone.
+ * Signs for every request in the batch. Signatures made one after another cost half as much. After every
+ * `signaturesPerTurnMax` the event loop gets a turn. A failure affects only its own request.
  */
 async function runMeanwhile(batch: readonly Waiting[]): Promise<void> {
   let inThisTurn = 0
@@ -233,17 +243,4 @@ async function runMeanwhile(batch: readonly Waiting[]): Promise<void> {
       await new Promise((resolve) => setImmediate(resolve))
     }
   }
-}
-
-/** Where this process's chain ends, according to the database. */
-async function readHead(client: pg.PoolClient, options: CommitterOptions): Promise<ChainHead> {
-  const { rows } = await client.query<{ seq: string; hash: Buffer }>({
-    text: 'SELECT seq, hash FROM audit_record WHERE chain = $1 ORDER BY seq DESC LIMIT 1',
-    values: [options.chain],
-    query_timeout: limits.commitTimeoutMilliseconds,
-  } as pg.QueryConfig)
-  const last = rows[0]
-  return last === undefined
-    ? { chain: options.chain, seq: 0, hash: options.genesis }
-    : { chain: options.chain, seq: Number(last.seq), hash: last.hash }
 }

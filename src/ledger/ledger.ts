@@ -1,23 +1,25 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { Database, Statements } from '../database/open.ts'
+import type { Database } from '../database/open.ts'
 import type { OAuthError, RefusalReason } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import { link } from './chain.ts'
+import { openChain } from './chain-store.ts'
 import { type CommitOutcome, Committer } from './commit.ts'
 import type { AuditRecord } from './record.ts'
 import { RefusalBudget } from './refusals.ts'
 
 /**
- * The ledger as the service sees it: records in, durable records out. Opens this process's chain with a
- * `service started` record and closes it with a `service stopped` one, so that an end can be told from a cut.
+ * The ledger of a running service: it makes records durable. The chain of this process starts with a
+ * `service started` record and ends with a `service stopped` record. So a reader can tell a complete chain
+ * from one whose end was cut off.
  */
 export interface Ledger {
-  /** Waits for the group commit. See `Committer.commit` for the rest. */
+  /** Waits for the group commit. `Committer.commit` describes parameters and errors. */
   commit(version: number | undefined, record: AuditRecord, meanwhile?: () => void): Promise<CommitOutcome>
   /**
-   * Records a refusal: by itself, like any other commit, or counted among others when there are too many.
-   * Also a counted one may turn out stale: nobody is refused for what has changed.
+   * Records a refusal. It gets its own record, or it is counted with others when there are too many. A
+   * counted refusal can be stale too: its version is checked, so that no client is refused because of an old
+   * registry.
    */
   refuse(record: AuditRecord, version?: number): Promise<CommitOutcome>
   /** Counts a refusal whose own record could not be written. */
@@ -31,10 +33,14 @@ export interface LedgerOptions {
   readonly database: Database
   readonly clock: Clock
   readonly release: string
+  /** The version that the registry is at, read after it was asked. */
+  readonly versionNow: () => Promise<number>
   readonly onFault: (error: unknown) => void
-  /** Told when a record was written after a fault. */
+  /** Called when a record is written again after a fault. */
   readonly onRecovered: () => void
 }
+
+const committed: CommitOutcome = { committed: true }
 
 /** Milliseconds after which counted refusals become records. */
 const countedRefusalsMilliseconds = 1_000
@@ -79,6 +85,12 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     )
   }
 
+  /** For refusals that get no record of their own: they do not stand in line with those who wait for a token. */
+  async function isCurrent(version: number): Promise<CommitOutcome> {
+    const current = await options.versionNow()
+    return current === version ? committed : { committed: false, version: current }
+  }
+
   const timer = setInterval(() => void writeCounted(), countedRefusalsMilliseconds).unref()
   await commit(undefined, serviceRecord(clock, 'started', options.release))
 
@@ -86,7 +98,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     commit,
     async refuse(record, version) {
       if (budget.spend(Math.floor(clock.monotonicMilliseconds() / 1000))) return await commit(version, record)
-      const outcome = version === undefined ? { committed: true as const } : await commit(version, undefined)
+      const outcome = version === undefined ? committed : await isCurrent(version)
       if (outcome.committed) budget.count(record)
       return outcome
     },
@@ -102,27 +114,6 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       await committer.idle()
     },
   }
-}
-
-/** A record inside somebody else's transaction: the change and what is said of it, together or not at all. */
-export async function appendRecords(
-  transaction: Statements,
-  records: readonly AuditRecord[],
-  release: string,
-): Promise<void> {
-  if (records.length === 0) return
-  const genesis = randomBytes(32)
-  const chain = await openChain(transaction, genesis, release)
-  const { json } = link({ chain, seq: 0, hash: genesis }, records)
-  await transaction.$executeRaw`SELECT ledger_append(${json}::jsonb)`
-}
-
-async function openChain(database: Statements, genesis: Buffer, release: string): Promise<number> {
-  const openedBy = `${hostname()} ${process.pid} mintmark/${release}`
-  const [opened] = await database.$queryRaw<{ chain: number }[]>`
-    INSERT INTO audit_chain (genesis, opened_by) VALUES (${genesis}, ${openedBy}) RETURNING chain`
-  if (opened === undefined) throw new Error('the database opened no chain')
-  return opened.chain
 }
 
 function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: string): AuditRecord {
@@ -141,7 +132,9 @@ const countedReasons: ReadonlySet<RefusalReason> = new Set([
   'registry_unavailable',
 ])
 
-/** Whether a refusal is only counted: its own record would wait for what there is too little of. */
+/**
+ * Whether a refusal is only counted. Its own record would need the resource that is missing or overloaded.
+ */
 export function isOnlyCounted({ reason }: OAuthError): boolean {
   return countedReasons.has(reason)
 }

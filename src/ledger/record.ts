@@ -1,15 +1,30 @@
 import { limits } from '../limits.ts'
 
+/** Every type of record, with its outcomes. */
+export const recordOutcomes = {
+  token: ['issued', 'refused'],
+  service: ['started', 'stopped'],
+  client: ['created', 'changed', 'disabled', 'enabled', 'deleted'],
+  secret: ['added', 'revoked'],
+  resource: ['created', 'changed'],
+  access: ['created', 'changed', 'deleted'],
+  key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed'],
+} as const satisfies Readonly<Record<string, readonly string[]>>
+
+export type RecordType = keyof typeof recordOutcomes
+export type OutcomeOf<Type extends RecordType> = (typeof recordOutcomes)[Type][number]
+export type RecordOutcome = OutcomeOf<RecordType>
+
 /**
- * A record: what the ledger says about one event. Fields that strangers choose are bounded here, before
- * the record is hashed and sent, so that nobody can make a record too big to write. What was cut keeps its
- * length and a hash, so that two different values never look the same.
+ * A record describes one event. Values that a caller chooses are bounded here, before the record is hashed
+ * and sent, so that no caller can make a record too big to write. A record keeps the length and the hash of
+ * each value that was cut, so that two different values stay distinguishable.
  */
 export interface AuditRecord {
   /** Milliseconds since 1970. */
   readonly time: number
-  readonly type: 'token' | 'service' | 'client' | 'secret' | 'resource' | 'access' | 'key'
-  readonly outcome: string
+  readonly type: RecordType
+  readonly outcome: RecordOutcome
   readonly error?: string | undefined
   readonly reason?: string | undefined
   readonly clientId?: string | undefined
@@ -24,11 +39,37 @@ export interface AuditRecord {
   readonly address?: string | undefined
   readonly userAgent?: string | undefined
   readonly requestId?: string | undefined
+  /** How many events the record stands for; absent means one. */
   readonly count?: number | undefined
   readonly detail?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** SHA-256 of a text, in hex. */
+/**
+ * The column of each field. Records are hashed (chain.ts) and passed to `ledger_append` in this order, with
+ * chain and number before these columns and the hash after them. A test compares this list with the database.
+ */
+export const recordColumns = {
+  time: 'time',
+  type: 'type',
+  outcome: 'outcome',
+  error: 'error',
+  reason: 'reason',
+  clientId: 'client_id',
+  authenticationMethod: 'authentication_method',
+  credentialId: 'credential_id',
+  audience: 'audience',
+  scope: 'scope',
+  jti: 'jti',
+  kid: 'kid',
+  expiresAt: 'expires_at',
+  address: 'address',
+  userAgent: 'user_agent',
+  requestId: 'request_id',
+  count: 'count',
+  detail: 'detail',
+} as const satisfies Readonly<Record<keyof AuditRecord, string>>
+
+/** Returns the SHA-256 of a text, in hex. */
 export type Digest = (text: string) => string
 
 interface Cut {
@@ -36,14 +77,15 @@ interface Cut {
   readonly sha256: string
 }
 
-const plain = /^[\x20-\x7e]*$/
+const printableAscii = /^[\x20-\x7e]*$/
 
 /**
- * Characters that would let a value forge a line, colour a terminal, turn its reader's text around, or be
- * refused by the database: controls, line and paragraph separators, bidirectional marks, lone surrogates.
+ * Control characters, line and paragraph separators, bidirectional marks, lone surrogates. With these a value
+ * could forge a line of output, colour a terminal or reverse the text around it, or the database would refuse
+ * it.
  */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: naming control characters is what it is for.
-const treacherous = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/g
+// biome-ignore lint/suspicious/noControlCharactersInRegex: this expression must match control characters.
+const unsafe = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/g
 const replacement = '\ufffd'
 
 function bound(
@@ -53,17 +95,18 @@ function bound(
   digest: Digest,
   cuts: Map<string, Cut>,
 ): string {
-  if (text.length <= charactersMax && plain.test(text)) return text
+  if (text.length <= charactersMax && printableAscii.test(text)) return text
   const bounded = text.length > charactersMax ? text.slice(0, charactersMax) : text
-  // A whole pair of surrogates is a character like any other; the expression sees only halves.
+  // A complete pair of surrogates is a valid character. The expression matches single halves, so pairs skip
+  // it.
   const safe = Array.from(bounded, (character) =>
-    character.length === 2 ? character : character.replace(treacherous, replacement),
+    character.length === 2 ? character : character.replace(unsafe, replacement),
   ).join('')
   if (safe !== text) cuts.set(field, { length: text.length, sha256: digest(text) })
   return safe
 }
 
-/** The record with every field within its bounds. The same object when there was nothing to do. */
+/** Returns the record with every field within its bounds; the same object if nothing had to be cut. */
 export function boundRecord(record: AuditRecord, digest: Digest): AuditRecord {
   const cuts = new Map<string, Cut>()
   const short = (field: string, text: string | undefined) =>

@@ -2,10 +2,11 @@ import { limits } from '../limits.ts'
 import type { AuditRecord } from './record.ts'
 
 /**
- * What happens to refusals in a flood. Whoever proved nothing can cause at most `refusalRecordsPerSecondMax`
- * records a second in this process, each durable before its answer. Beyond that, refusals are counted by
- * reason and address, and each group becomes one record with a `count` when the second is over. Refusals
- * that could not be recorded because the database failed are counted here too, until it is back.
+ * Limits the records of refusals in a flood. Unauthenticated callers can cause at most
+ * `refusalRecordsPerSecondMax` records a second in this process. Each of these is durable before its answer.
+ * Further refusals are counted by reason and address. Each group becomes one record with a `count` a second
+ * later. Refusals that could not be recorded because the database failed are counted here too, until it is
+ * back.
  */
 interface Group {
   first: AuditRecord
@@ -18,7 +19,7 @@ export class RefusalBudget {
   #second = 0
   #spent = 0
 
-  /** Whether one more refusal may have a record of its own. `now` in whole seconds of any clock. */
+  /** Whether one more refusal may have its own record. @param nowSeconds whole seconds of any clock. */
   spend(nowSeconds: number): boolean {
     if (nowSeconds !== this.#second) {
       this.#second = nowSeconds
@@ -28,24 +29,25 @@ export class RefusalBudget {
     return this.#spent <= limits.refusalRecordsPerSecondMax
   }
 
-  /** Counts a refusal that gets no record of its own. */
+  /** Counts a refusal that does not get its own record. */
   count(record: AuditRecord): void {
     const key = `${record.reason} ${record.address}`
     const fits = this.#groups.has(key) || this.#groups.size < limits.refusalGroupsMax
-    // The groups are full: all the rest share one, which still names the number.
+    // If there are too many groups, all other refusals share one. Their number is still recorded.
     const [groupKey, first] = fits ? [key, record] : ['', anonymous(record)]
     const group = this.#groups.get(groupKey)
     if (group === undefined) {
       this.#groups.set(groupKey, { first, lastTime: lastTimeOf(record), count: record.count ?? 1 })
       return
     }
-    // A group that could not be written comes back, and is older than what was counted since.
+    // A group that could not be written is counted again, and it is older than the refusals counted since
+    // then.
     if (record.time < group.first.time) group.first = first
     group.lastTime = Math.max(group.lastTime, lastTimeOf(record))
     group.count += record.count ?? 1
   }
 
-  /** Empties the groups into records. A group of one keeps everything that was known of it. */
+  /** Turns the groups into records and empties them. A group of one refusal keeps its full record. */
   drain(): AuditRecord[] {
     const records = [...this.#groups.values()].map(({ first, lastTime, count }) =>
       count === 1 ? first : { ...aggregated(first), count, detail: { last_time: lastTime } },
@@ -64,7 +66,7 @@ function lastTimeOf(record: AuditRecord): number {
   return typeof lastTime === 'number' ? lastTime : record.time
 }
 
-/** What the refusals of a group have in common. */
+/** The fields that all refusals of a group share. */
 function aggregated(record: AuditRecord): AuditRecord {
   const { time, type, outcome, error, reason, address } = record
   return { time, type, outcome, error, reason, address }

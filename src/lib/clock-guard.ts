@@ -1,20 +1,24 @@
 import type { Clock } from './clock.ts'
 
 /**
- * Notices when the wall clock jumps. Everything a token says and every key's state depends on it, and a jump
- * looks like the passing of time: keys would retire early, tokens would be born expired. So while there is
- * doubt nothing is issued, rotated or removed, and the service says so.
+ * Detects jumps of the wall clock. The times in a token and the state of every key depend on this clock.
+ * After a jump, keys would retire early or new tokens would be expired already. So while the clock is not
+ * reliable, no token is issued, no key is rotated or removed, and the service reports it.
  *
- * There is doubt after the wall clock has moved away from the monotonic one by more than `jumpSecondsMax`, and
- * while it is further from the database's clock than clocks may be. A jump that turns out to be a correction
- * (a machine that slept, a clock that was set) is accepted when the database agrees for `settlingSeconds`.
+ * The clock becomes unreliable when it moves against the monotonic clock by more than `jumpSecondsMax`, or
+ * when it differs too much from the clock of the database. A jump can also be a correction, for example after
+ * the machine slept or the clock was set. So the clock is reliable again after it has agreed with the
+ * database for `settlingSeconds`.
  */
 export interface ClockGuard {
-  /** Looks at the clocks of this machine each time it is asked: a token must not be the first to find out. */
+  /**
+   * Compares the clocks of this machine at each read, so that no token is issued before a jump is noticed.
+   */
   readonly reliable: boolean
   /**
-   * Seconds since 1970, whole. While there is doubt they go on from the last moment without any, by the
-   * monotonic clock. For what is shown all the time; whatever changes something asks `reliable` first.
+   * Whole seconds since 1970. While the clock is not reliable, this time continues from the last reliable one
+   * by the monotonic clock. Use it for answers that must always be available. Code that changes something
+   * must check `reliable` first.
    */
   readonly trustedSeconds: number
   /**
@@ -24,50 +28,60 @@ export interface ClockGuard {
   check(databaseSeconds: number, elapsedSeconds: number): void
 }
 
-/** Seconds that the wall clock may move against the monotonic one between two looks. */
+/** Seconds that the wall clock may move against the monotonic clock between two comparisons. */
 const jumpSecondsMax = 5
+/** Seconds of agreement with the database after which the clock is reliable again. */
 const settlingSeconds = 10
 
 export interface ClockGuardOptions {
   readonly clock: Clock
   readonly clockSkewSeconds: number
-  /** Told when it begins to doubt, with by how much the clock is off, and when it no longer does. */
+  /**
+   * Called when the clock becomes unreliable, with its deviation in seconds, and when it is reliable again.
+   */
   readonly onChange: (reliable: boolean, offSeconds: number) => void
 }
 
 /**
- * How far a clock may be from the database's: half of what any two may be apart, so that two replicas that
- * both keep to it do. Never less than a quarter of a second, which disciplined clocks need.
+ * How far a clock may be from the clock of the database: half of the allowed skew. Then two replicas within
+ * this tolerance are never further apart than the skew. At least a quarter of a second, because clocks under
+ * NTP need it.
  */
 export function clockToleranceSeconds(clockSkewSeconds: number): number {
   return Math.max(clockSkewSeconds / 2, 0.25)
 }
 
-/** By how much a clock is ahead (or, negative, behind) of one that was read within the last `elapsedSeconds`. */
+/**
+ * How many seconds a clock is ahead of another one, or behind if negative. The other clock was read at some
+ * time within the last `elapsedSeconds`, so it may have moved on by up to this time.
+ */
 export function offSeconds(nowSeconds: number, otherSeconds: number, elapsedSeconds: number): number {
-  const late = nowSeconds - otherSeconds
-  return late < 0 ? late : Math.max(0, late - elapsedSeconds)
+  const ahead = nowSeconds - otherSeconds
+  return ahead < 0 ? ahead : Math.max(0, ahead - elapsedSeconds)
 }
 
 export function createClockGuard({ clock, clockSkewSeconds, onChange }: ClockGuardOptions): ClockGuard {
   const difference = () => (clock.nowMilliseconds() - clock.monotonicMilliseconds()) / 1000
   const tolerance = clockToleranceSeconds(clockSkewSeconds)
-  let seen = difference()
-  let trusted = seen
+  let lastDifference = difference()
+  let trusted = lastDifference
   let reliable = true
-  /** On the monotonic clock, in milliseconds: since when everything agrees again. */
+  /** Milliseconds on the monotonic clock since when the clock agrees with the database again. */
   let agreesSince: number | undefined
 
-  /** Looks whether the wall clock jumped since the last look. Small steps of a disciplined clock are followed. */
-  function look(): void {
+  /**
+   * Checks whether the wall clock has jumped since the last check. Small corrections, as by NTP, are
+   * accepted.
+   */
+  function checkForJump(): void {
     const now = difference()
-    const jump = now - seen
-    seen = now
-    if (Math.abs(jump) > jumpSecondsMax) doubt(jump)
+    const jump = now - lastDifference
+    lastDifference = now
+    if (Math.abs(jump) > jumpSecondsMax) distrust(jump)
     if (reliable) trusted = now
   }
 
-  function doubt(off: number): void {
+  function distrust(off: number): void {
     agreesSince = undefined
     if (reliable) onChange(false, off)
     reliable = false
@@ -75,23 +89,23 @@ export function createClockGuard({ clock, clockSkewSeconds, onChange }: ClockGua
 
   return {
     get reliable() {
-      look()
+      checkForJump()
       return reliable
     },
     get trustedSeconds() {
-      look()
+      checkForJump()
       return Math.floor(trusted + clock.monotonicMilliseconds() / 1000)
     },
     check(databaseSeconds, elapsedSeconds) {
-      look()
+      checkForJump()
       const off = offSeconds(clock.nowMilliseconds() / 1000, databaseSeconds, elapsedSeconds)
-      if (Math.abs(off) > tolerance) return doubt(off)
+      if (Math.abs(off) > tolerance) return distrust(off)
       if (reliable) return
       const now = clock.monotonicMilliseconds()
       agreesSince ??= now
       if (now - agreesSince < settlingSeconds * 1000) return
       reliable = true
-      look()
+      checkForJump()
       onChange(true, 0)
     },
   }

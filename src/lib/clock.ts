@@ -1,13 +1,13 @@
 /**
- * Time as an argument. Everything that decides takes `now` in seconds, the unit of `iat` and `exp`
- * (RFC 7519 §2); only waiting and measuring uses milliseconds, and those from a clock that never jumps.
+ * The clock is an argument, so tests can set the time. Decisions use seconds since 1970, the unit of `iat`
+ * and `exp` (RFC 7519 §2). Waits and measurements use milliseconds of a monotonic clock, which never jumps.
  */
 export interface Clock {
-  /** Seconds since 1970, whole. */
+  /** Whole seconds since 1970. */
   nowSeconds(): number
-  /** Milliseconds since 1970, whole. For records. */
+  /** Whole milliseconds since 1970, for records. */
   nowMilliseconds(): number
-  /** Milliseconds since some fixed moment; never goes back. For durations and deadlines. */
+  /** Milliseconds since a fixed moment, for durations and deadlines. Never goes back. */
   monotonicMilliseconds(): number
 }
 

@@ -1,4 +1,4 @@
-/** Waits for something, but not for ever. What comes too late is let go of. */
+/** Rejects with `tooLate()` if the promise takes longer than the given time. A later result is ignored. */
 export function withDeadline<Value>(
   promise: Promise<Value>,
   milliseconds: number,

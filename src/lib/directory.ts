@@ -2,9 +2,9 @@ import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /**
- * Creates a directory, and those above it that are missing, one by one: Node's own way to do all at once never
- * returns on a file system like /proc, where nothing can be made and the reason given is that it is missing.
- * @returns whether it was made; false when it is there already.
+ * Creates a directory and its missing parents, one by one. Node's `recursive` option never returns on a file
+ * system like /proc: nothing can be created there, and the error says that the directory is missing.
+ * @returns true if the directory was created, false if it exists already.
  */
 export function makeDirectory(directory: string, mode = 0o777): boolean {
   try {

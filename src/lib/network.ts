@@ -2,20 +2,17 @@
  * The networks a client may call from: IPv4 and IPv6, in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3) or as
  * single addresses. A socket that listens on both families reports an IPv4 caller as ::ffff:10.0.0.1
  * (RFC 4291 §2.5.5.2), so such an address is read as the IPv4 address it carries, everywhere.
+ *
+ * ipaddr.js reads and compares. It also accepts what programs read in different ways (010.0.0.1 is 8.0.0.1 to some),
+ * so Node is asked first whether a text is an address at all.
  */
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
+import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js'
 
 export interface Network {
-  readonly family: 4 | 6
-  /** The bits all addresses of the network share, as a number. */
-  readonly prefix: bigint
-  /** How many bits are free below the prefix: none for a single address. */
-  readonly hostBits: bigint
-}
-
-interface Address {
-  readonly family: 4 | 6
-  readonly value: bigint
+  /** The lowest address of the network. */
+  readonly address: IPv4 | IPv6
+  readonly prefixLength: number
 }
 
 /** Throws an Error whose message says what to write instead. */
@@ -28,24 +25,21 @@ export function parseNetwork(text: string): Network {
         'like 10.0.0.0/8 or 2001:db8::/32, without leading zeros in IPv4 and without a zone.',
     )
   }
-  const writtenBits = written.family === 4 ? 32 : 128
-  const prefixBits = prefixText === undefined ? writtenBits : Number(prefixText)
-  if (prefixText !== undefined && (!/^(?:0|[1-9][0-9]{0,2})$/.test(prefixText) || prefixBits > writtenBits)) {
-    throw new Error(`The prefix length of ${JSON.stringify(text)} must be a number from 0 to ${writtenBits}.`)
+  const bits = written.kind() === 'ipv4' ? 32 : 128
+  const prefixLength = prefixText === undefined ? bits : Number(prefixText)
+  if (prefixText !== undefined && (!/^(?:0|[1-9][0-9]{0,2})$/.test(prefixText) || prefixLength > bits)) {
+    throw new Error(`The prefix length of ${JSON.stringify(text)} must be a number from 0 to ${bits}.`)
   }
-  const hostBits = BigInt(writtenBits - prefixBits)
-  const host = written.value & ((1n << hostBits) - 1n)
-  if (host !== 0n) {
-    const network = addressToText({ family: written.family, value: written.value - host })
+  const lowest = networkAddress(written, prefixLength)
+  if (lowest.toString() !== written.toString()) {
     throw new Error(
-      `${JSON.stringify(text)} has bits set below its prefix. Write ${network}/${prefixBits} for the network, ` +
+      `${JSON.stringify(text)} has bits set below its prefix. Write ${lowest}/${prefixLength} for the network, ` +
         `or ${addressText} for the one address.`,
     )
   }
-  // Of an IPv4-mapped network the host bits lie within the IPv4 part: were they more, the mark ffff would
-  // have been among them, and refused above.
-  const { family, value } = unmapped(written)
-  return { family, prefix: value >> hostBits, hostBits }
+  const address = unmapped(lowest)
+  // The prefix of an IPv4-mapped network covers the mark ffff: a shorter one was refused above.
+  return { address, prefixLength: address === lowest ? prefixLength : prefixLength - 96 }
 }
 
 /**
@@ -53,55 +47,47 @@ export function parseNetwork(text: string): Network {
  * may call from everywhere is for the caller to say. What is not an address is in no network.
  */
 export function networkContains(networks: readonly Network[], address: string): boolean {
+  const caller = readCaller(address)
+  return caller !== undefined && networks.some((network) => holds(network, caller))
+}
+
+/**
+ * Which addresses count as one caller. One household or host has a whole /64 of IPv6 addresses; it counts as one.
+ * What is not an address counts by itself.
+ */
+export function callerNetwork(address: string): string {
+  const caller = readCaller(address)
+  if (caller === undefined) return address
+  return isIPv6(caller) ? `${networkAddress(caller, 64)}/64` : caller.toString()
+}
+
+/** The zone of a link-local caller names an interface of this machine, not where the caller is. */
+function readCaller(address: string): IPv4 | IPv6 | undefined {
   const zone = address.indexOf('%')
-  // The zone of a link-local caller names an interface of this machine, not where the caller is.
   const read = readAddress(zone === -1 ? address : address.slice(0, zone))
-  if (read === undefined) return false
-  const { family, value } = unmapped(read)
-  return networks.some((network) => network.family === family && value >> network.hostBits === network.prefix)
+  return read === undefined ? undefined : unmapped(read)
 }
 
-function readAddress(text: string): Address | undefined {
-  if (isIPv4(text)) return { family: 4, value: readIPv4(text) }
-  if (isIPv6(text) && !text.includes('%')) return { family: 6, value: readIPv6(text) }
-  return undefined
+function readAddress(text: string): IPv4 | IPv6 | undefined {
+  if (isIP(text) === 0 || text.includes('%')) return undefined
+  // ipaddr.js takes ::10.0.0.1 for ::ffff:10.0.0.1. It is another address (RFC 4291 §2.5.5.1), and not in 10.0.0.0/8.
+  return ipaddr.parse(text.replace(/^::(?=\d+\.)/, '::0:'))
 }
 
-function readIPv4(text: string): bigint {
-  return BigInt(text.split('.').reduce((value, octet) => value * 256 + Number(octet), 0))
+function unmapped(address: IPv4 | IPv6): IPv4 | IPv6 {
+  return isIPv6(address) && address.isIPv4MappedAddress() ? address.toIPv4Address() : address
 }
 
-/** Only for what `isIPv6` accepted: there is at most one `::`, and a dotted part only at the end. */
-function readIPv6(text: string): bigint {
-  const [head = '', tail] = text.split('::')
-  const before = readGroups(head)
-  const after = readGroups(tail ?? '')
-  const zeros = new Array<bigint>(8 - before.length - after.length).fill(0n)
-  return [...before, ...zeros, ...after].reduce((value, group) => (value << 16n) | group, 0n)
+function holds({ address, prefixLength }: Network, caller: IPv4 | IPv6): boolean {
+  if (isIPv6(address)) return isIPv6(caller) && caller.match(address, prefixLength)
+  return !isIPv6(caller) && caller.match(address, prefixLength)
 }
 
-function readGroups(text: string): bigint[] {
-  if (text === '') return []
-  return text.split(':').flatMap((group) => {
-    if (!group.includes('.')) return [BigInt(`0x${group}`)]
-    const dotted = readIPv4(group)
-    return [dotted >> 16n, dotted & 0xffffn]
-  })
+function networkAddress(address: IPv4 | IPv6, prefixLength: number): IPv4 | IPv6 {
+  const { IPv4, IPv6 } = ipaddr
+  return (isIPv6(address) ? IPv6 : IPv4).networkAddressFromCIDR(`${address}/${prefixLength}`)
 }
 
-function unmapped(address: Address): Address {
-  if (address.family === 6 && address.value >> 32n === 0xffffn) {
-    return { family: 4, value: address.value & 0xffff_ffffn }
-  }
-  return address
-}
-
-/** For messages: correct, and as short as it is without `::`. */
-function addressToText({ family, value }: Address): string {
-  const partBits = family === 4 ? 8n : 16n
-  const parts: string[] = []
-  for (let shift = family === 4 ? 24n : 112n; shift >= 0n; shift -= partBits) {
-    parts.push(BigInt.asUintN(Number(partBits), value >> shift).toString(family === 4 ? 10 : 16))
-  }
-  return parts.join(family === 4 ? '.' : ':')
+function isIPv6(address: IPv4 | IPv6): address is IPv6 {
+  return address.kind() === 'ipv6'
 }

@@ -2,19 +2,17 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/**
- * Files with something secret in them: for their owner only, and on the disk before anybody relies on them.
- */
+/** Files with secrets. Only their owner can read them. They are on the disk before these functions return. */
 const ownerOnly = 0o600
 
 /**
- * Creates a file with its content, whole or not at all.
- * @throws Error with code EEXIST when there is one already; it is left as it is.
+ * Creates a file. It appears with its whole content, or not at all.
+ * @throws Error with code EEXIST if the file exists. It is not changed then.
  */
 export function createPrivateFile(path: string, content: string): void {
   const temporary = writeTemporary(path, content)
   try {
-    // Unlike a rename, a link never replaces what somebody else created meanwhile.
+    // Unlike a rename, a link never replaces a file that another process has created meanwhile.
     linkSync(temporary, path)
   } finally {
     rmSync(temporary, { force: true })
@@ -22,7 +20,7 @@ export function createPrivateFile(path: string, content: string): void {
   synchronizeDirectory(dirname(path))
 }
 
-/** Writes a file with its content, whole or not at all, in the place of one that may exist. */
+/** Creates or replaces a file. It has the whole new content, or it is not changed. */
 export function replacePrivateFile(path: string, content: string): void {
   const temporary = writeTemporary(path, content)
   try {
@@ -49,18 +47,18 @@ function writeTemporary(path: string, content: string): string {
   return temporary
 }
 
-/** A file that was created now, empty, to be written when there is something to write. */
+/** A file that is created empty at once and written later. So a path that cannot be used is found early. */
 export class ReservedFile {
   readonly path: string
   readonly #file: number
 
-  /** @throws Error with code EEXIST when there is one already. */
+  /** @throws Error with code EEXIST if the file exists. */
   constructor(path: string) {
     this.path = path
     this.#file = openSync(path, 'wx', ownerOnly)
   }
 
-  /** Returns once the content is on the disk. */
+  /** Returns when the content is on the disk. */
   write(content: string): void {
     writeFileSync(this.#file, content)
     fsyncSync(this.#file)
@@ -77,7 +75,7 @@ export class ReservedFile {
   }
 }
 
-/** A name lasts through a power loss only once its directory is on the disk. */
+/** A new file name survives a power loss only after its directory is on the disk. */
 function synchronizeDirectory(directory: string): void {
   const handle = openSync(directory, 'r')
   try {

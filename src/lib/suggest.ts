@@ -1,4 +1,4 @@
-/** What somebody who mistyped a word probably meant: the end of a message, or nothing. */
+/** The end of a message about a mistyped word: the known word that is nearest to it, or nothing if none is near. */
 export function didYouMean(word: string, known: Iterable<string>): string {
   const best = nearest(word, known)
   return best === undefined ? '' : ` Did you mean "${best}"?`
@@ -7,7 +7,7 @@ export function didYouMean(word: string, known: Iterable<string>): string {
 /** The known word that a mistyped one is most like, if it is like one at all. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
-  // A third of the letters may be wrong; past that a suggestion is a guess about something else.
+  // A third of the letters may be wrong. With more wrong letters another word is probably meant.
   let bestDistance = Math.floor(Math.max(word.length, 3) / 3) + 1
   for (const candidate of known) {
     if (Math.abs(candidate.length - word.length) >= bestDistance) continue
@@ -20,7 +20,7 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours between two words. Only for short words. */
+/** How many letters must be inserted, deleted, replaced or swapped with the next one. Only for short words. */
 function editDistance(first: string, second: string): number {
   let before: number[] = []
   let row = Array.from({ length: second.length + 1 }, (_, index) => index)

@@ -3,10 +3,10 @@ import closeWithGrace from 'close-with-grace'
 import { limits } from '../limits.ts'
 import { describeError, type Log } from '../telemetry/log.ts'
 
-/** Milliseconds, after the service's own grace, for the database to be let go of. */
+/** Milliseconds to release the database, after the grace time of the service. */
 const afterServiceMilliseconds = 15_000
 
-/** Milliseconds for a start that is under way when the end comes. */
+/** Milliseconds that a start may still take after the process was told to end. */
 const openingGraceMilliseconds = 3_000
 
 /** Signals that a terminal or a service manager sends to every process of a group. */
@@ -14,19 +14,19 @@ export const groupSignals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 type GroupSignal = (typeof groupSignals)[number]
 
 /**
- * A process that runs until it is told to end: by a signal, by the launcher going away, or by an error that
- * nobody caught. Whatever was opened is closed in the opposite order; a second signal ends it at once.
+ * A process that runs until a signal arrives, its launcher dies, or an error is not caught. Then it closes
+ * everything it has opened, in the opposite order. A second signal ends it at once.
  */
 export class Lifetime {
   readonly #log: Log
   readonly #closers: (() => Promise<void>)[] = []
   readonly #grace: { close(): void; uninstall(): void }
-  readonly #abandon = (): void => this.end('whoever started this is gone')
-  /** Why it ends; undefined while it does not. */
+  readonly #onLauncherGone = (): void => this.end('the process that started this one is gone')
+  /** Why the process ends; undefined while it runs. */
   #ending: string | undefined
   #opening: Promise<unknown> = Promise.resolve()
 
-  /** @param skipped signals that somebody else answers. */
+  /** @param skipped signals that the caller handles itself. */
   constructor(log: Log, skipped: readonly GroupSignal[] = []) {
     this.#log = log
     const delay = limits.shutdownGraceMilliseconds + afterServiceMilliseconds
@@ -34,31 +34,32 @@ export class Lifetime {
     this.#grace = closeWithGrace({ delay, logger, skip: [...skipped] }, async ({ err, signal }) => {
       this.#ending ??= signal ?? 'a fault'
       if (err !== undefined)
-        log.fatal({ event: 'crash', error: describeError(err) }, 'an error nobody caught')
+        log.fatal({ event: 'crash', error: describeError(err) }, 'an error was not caught')
       else log.info({ event: 'closing', signal: this.#ending }, 'closing')
       await Promise.race([this.#opening.catch(() => {}), sleep(openingGraceMilliseconds)])
       await this.#closeAll()
       log.info({ event: 'closed' }, 'closed')
     })
-    // Through this channel we learn that the launcher was killed; nobody would stop us otherwise.
-    if (process.channel) process.once('disconnect', this.#abandon)
+    // This channel closes when the launcher is killed. Without it this process would never be stopped.
+    if (process.channel) process.once('disconnect', this.#onLauncherGone)
   }
 
-  /** Ends the process in order: once, however often and by whomever it is asked for. */
+  /** Ends the process in order. Only the first call has an effect. */
   end(reason: string): void {
     if (this.#ending !== undefined) return
     this.#ending = reason
     this.#grace.close()
   }
 
-  /** Registers how to close what was just opened. */
+  /** Registers a function that closes something that was just opened. */
   onClose(close: () => Promise<void>): void {
     this.#closers.push(close)
   }
 
   /**
-   * Runs the start. When it fails, closes what it had opened, and throws why; but who ended it in the middle
-   * need not be told that it failed. Otherwise never ends.
+   * Runs the start, and then never returns. If the start fails, closes everything that was opened and throws
+   * the error. If the process was told to end during the start, no error is thrown: the failure is expected
+   * then.
    */
   async run(open: () => Promise<void>): Promise<never> {
     this.#opening = open()
@@ -68,8 +69,8 @@ export class Lifetime {
       if (this.#ending !== undefined) return await forever()
       this.#ending = 'the start failed'
       this.#grace.uninstall()
-      // Listening keeps the channel open, and an open channel keeps the process from ending.
-      process.off('disconnect', this.#abandon)
+      // A listener keeps the channel open, and an open channel keeps the process running.
+      process.off('disconnect', this.#onLauncherGone)
       await this.#closeAll()
       throw error
     }

@@ -1,39 +1,40 @@
 import cluster, { type Worker } from 'node:cluster'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { exitCodes } from '../cli/terminal/command.ts'
-import type { Explanation } from '../cli/terminal/explain.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError, exitCodes, OperatorError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Explanation } from './explain.ts'
 import { watchHandover } from './handover.ts'
 
 /**
- * The primary's part of `WORKERS`. It starts the workers (worker.ts), hands them connections in turn, replaces
- * those that end, and ends them all with itself. It answers no request, and gives them no secret: they read the
- * same environment and files as it did.
+ * The primary process when `WORKERS` is above 1. It starts the workers (worker.ts), passes them connections
+ * in turn, replaces workers that end, and ends all of them when it ends. It answers no request. It passes no
+ * secret to the workers: they read the same environment and files as the primary.
  */
 
-/** What a worker says to its primary, once: that it listens, or why it never will. */
+/** The one message from a worker to the primary: it listens, or its start failed for this reason. */
 export type WorkerMessage = { readonly ready: true } | ({ readonly ready: false } & Explanation)
 
-/** What the primary says to a worker. A signal might be taken for the second of two. */
+/**
+ * The message that ends a worker. A signal could be the second one for this worker and would end it at once.
+ */
 export const endMessage = 'end'
 
 /** How a worker ended. */
 interface WorkerEnd {
-  /** Undefined for a worker that could not even be forked. */
+  /** Undefined if the worker could not be forked. */
   readonly workerProcessId: number | undefined
   readonly code: number | null
   readonly signal: string | null
-  /** What it said itself. */
+  /** The reason that the worker itself gave. */
   readonly explanation: Explanation | undefined
 }
 
 export class Workers {
   readonly #log: Log
   readonly #running = new Set<Worker>()
-  /** One for every worker that should run; each resolves when its last worker has ended. */
+  /** One place for every worker that should run. A place resolves when its last worker has ended. */
   readonly #places: Promise<void>[] = []
   readonly #closing = new AbortController()
 
@@ -43,24 +44,25 @@ export class Workers {
     cluster.setupPrimary({
       exec: fileURLToPath(new URL('worker.ts', import.meta.url)),
       args: [],
-      // A worker that is replaced next week has the settings of its neighbours, and not those of the file by then.
+      // Workers get the environment of the primary, not the file. So a worker that is replaced a week later
+      // has the same settings as the others, even if the file has changed.
       execArgv: process.execArgv.filter((argument) => !argument.startsWith('--env-file')),
     })
-    // However this process ends: a second signal and a fault wait for nobody.
+    // A second signal or a fault ends this process without `close`. The workers must end then too.
     process.once('exit', () => this.#kill())
   }
 
   /**
-   * Starts them and waits until all listen. The first one alone: what is wrong with the settings, the port or
-   * the keys is then found, and said, by one.
-   * @throws OperatorError with a worker's own words if it ended before it was ready.
+   * Starts the workers and waits until all listen. The first one starts alone, so that only one worker finds
+   * and reports a problem with the settings, the port or the keys.
+   * @throws OperatorError with the reason given by a worker if it ended before it was ready.
    */
   async open(count: number): Promise<void> {
     await this.#openPlace()
     await Promise.all(Array.from({ length: count - 1 }, () => this.#openPlace()))
   }
 
-  /** Lets them answer what is under way, and waits until the last one has ended. */
+  /** Lets the workers answer their current requests, and waits until the last worker has ended. */
   async close(): Promise<void> {
     this.#closing.abort()
     for (const worker of this.#running) {
@@ -78,7 +80,7 @@ export class Workers {
     return promise
   }
 
-  /** Runs one worker after the other in this place, with ever longer pauses if they end soon. */
+  /** Runs one worker after another in this place. If workers end soon, the pause between them doubles. */
   async #keepFilled(onFilled: () => void, onFailed: (error: Error) => void): Promise<void> {
     let filled = false
     let pauseMilliseconds: number = limits.workerRestartMilliseconds
@@ -87,7 +89,7 @@ export class Workers {
       const end = await this.#run(() => {
         filled = true
         onFilled()
-      }).catch(neverForked)
+      }).catch(forkFailure)
       if (this.#closing.signal.aborted) return
       if (!filled) return onFailed(startFailure(end))
       if (performance.now() - startedAt > limits.workerRestartMillisecondsMax)
@@ -98,7 +100,7 @@ export class Workers {
     }
   }
 
-  /** One worker from its first moment to its last. */
+  /** Runs one worker until it has ended. */
   #run(onReady: () => void): Promise<WorkerEnd> {
     return new Promise((resolve, reject) => {
       const worker = cluster.fork()
@@ -116,13 +118,15 @@ export class Workers {
       })
       worker.once('exit', async (code: number | null, signal: string | null) => {
         this.#running.delete(worker)
-        // Its last words may still be in the channel, and whether it took its last connection.
+        // Its last messages may still be in the channel: its reason, and its answer about the last
+        // connection.
         while (worker.isConnected()) await setImmediate()
         handover.close()
         resolve({ workerProcessId, code, signal, explanation })
       })
       worker.on('error', (error: Error) => {
-        // Otherwise it is about a message to a worker that is ending, and its end is what counts.
+        // With a process id, the error is about a message to a worker that is ending. Its exit is handled
+        // above.
         if (workerProcessId === undefined) reject(error)
       })
     })
@@ -135,8 +139,8 @@ export class Workers {
       reason: explanation?.message,
       restartInMilliseconds: pauseMilliseconds,
     }
-    // One that was asked to end by its own signal ends with 0.
-    this.#log[end.code === 0 ? 'warn' : 'error'](fields, 'a worker ended, and is replaced')
+    // A worker that received a signal of its own ends with 0.
+    this.#log[end.code === 0 ? 'warn' : 'error'](fields, 'a worker ended and is replaced')
   }
 
   #kill(): void {
@@ -144,8 +148,8 @@ export class Workers {
   }
 }
 
-/** The end of a worker for which the system had no process left. */
-function neverForked(error: Error): WorkerEnd {
+/** The end of a worker that the system could not start. */
+function forkFailure(error: Error): WorkerEnd {
   const explanation = {
     message: `A worker could not be started: ${error.message}.`,
     exitCode: exitCodes.failed,
@@ -154,8 +158,14 @@ function neverForked(error: Error): WorkerEnd {
 }
 
 function startFailure({ code, signal, explanation }: WorkerEnd): OperatorError {
-  if (explanation?.message !== undefined)
+  if (explanation?.administration !== undefined) {
+    const { code, fields } = explanation.administration
+    return new AdministrationError(code, fields)
+  }
+  if (explanation !== undefined)
     return new OperatorError(explanation.message, { exitCode: explanation.exitCode })
   const how = signal === null ? `exit code ${code}` : signal
-  return new OperatorError(`A worker ended before it was ready, without a word: ${how}.`)
+  return new OperatorError(
+    `A worker ended before it was ready and gave no reason: ${how}. Look at its last log lines.`,
+  )
 }

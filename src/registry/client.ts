@@ -1,3 +1,4 @@
+import type { RefusalReason } from '../errors.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { Network } from '../lib/network.ts'
 
@@ -20,6 +21,8 @@ export interface RegisteredSecret {
   readonly hash: string
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
+  /** That it was verified before (authentication/secret-tag.ts). Filled in when that happens here. */
+  tag: { readonly keyEncryptionKeyId: string; readonly bytes: string } | undefined
 }
 
 export interface RegisteredResource {
@@ -27,4 +30,15 @@ export interface RegisteredResource {
   readonly scopes: ReadonlySet<string>
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
+}
+
+/** Why a client gets nothing, whatever it proves; undefined when there is no such reason. `now` in seconds since 1970. */
+export function clientRefusal(
+  client: Pick<RegisteredClient, 'status' | 'expiresAt'> | undefined,
+  now: number,
+): RefusalReason | undefined {
+  if (client === undefined) return 'client_unknown'
+  if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
+  if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
+  return undefined
 }

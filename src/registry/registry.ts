@@ -1,9 +1,10 @@
-import type pg from 'pg'
+import { LRUCache } from 'lru-cache'
+import type { Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
-import { BoundedMap } from '../lib/bounded-map.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { LookUp, type Presence } from './look-up.ts'
 import { type LoadedChanges, loadChanges, loadClients } from './store.ts'
 
 /**
@@ -21,7 +22,10 @@ export interface View {
 }
 
 export interface RegistryOptions {
-  readonly pool: pg.Pool
+  readonly pool: Pool
+  readonly monotonicMilliseconds: () => number
+  /** Calls back after so many milliseconds. */
+  readonly wait: (milliseconds: number, then: () => void) => void
   /** Clients held in memory at most. */
   readonly clientsMax: number
   /** Awaited before the version moves on, when a signing key changed. */
@@ -47,9 +51,10 @@ interface Waiting {
 
 export class Registry {
   readonly #options: RegistryOptions
-  readonly #clients: BoundedMap<string, RegisteredClient>
-  readonly #unknown = new BoundedMap<string, true>(limits.registryUnknownClientsMax)
-  readonly #resources = new BoundedMap<string, RegisteredResource>(limits.registryResourcesMax)
+  readonly #clients: LRUCache<string, RegisteredClient>
+  readonly #unknown = new LRUCache<string, true>({ max: limits.registryUnknownClientsMax })
+  readonly #resources = new LRUCache<string, RegisteredResource>({ max: limits.registryResourcesMax })
+  readonly #lookUp: LookUp
   readonly #wanted = new Map<string, Waiting[]>()
   #version = 0
   #loading: Promise<void> | undefined
@@ -61,7 +66,15 @@ export class Registry {
 
   constructor(options: RegistryOptions) {
     this.#options = options
-    this.#clients = new BoundedMap(options.clientsMax)
+    this.#clients = new LRUCache({ max: options.clientsMax })
+    this.#lookUp = new LookUp({
+      ...options,
+      onAnswer: () => this.#noteAnswer(),
+      onFault: (error) => {
+        this.#healthy = false
+        options.onFault(error)
+      },
+    })
   }
 
   get version(): number {
@@ -83,7 +96,30 @@ export class Registry {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await Promise.allSettled([this.#refreshing, this.#loading])
+    await Promise.allSettled([this.#refreshing, this.#loading, this.#lookUp.idle()])
+  }
+
+  /** Whether memory has this client with a secret of this id. */
+  knows(clientId: string, secretId: string): boolean {
+    return this.#clients.get(clientId)?.secrets.has(secretId) ?? false
+  }
+
+  /**
+   * Whether the database has this client with a secret of this id. If it has and memory has not, memory is brought to
+   * that version, so that `view` reads the client anew.
+   * @throws OAuthError `registry_unavailable` when the database does not answer.
+   */
+  async lookUp(clientId: string, secretId: string): Promise<Presence> {
+    // A longer id cannot be registered. It waits like any other and asks for one that is not there either.
+    const asked = clientId.length > limits.clientIdCharactersMax ? '' : clientId
+    const presence = await this.#lookUp.ask([asked, secretId])
+    if (presence.hasSecret) await this.refresh(presence.version)
+    return presence
+  }
+
+  /** The version that the database is at, read after this was asked. Those who ask together share one read. */
+  async versionNow(): Promise<number> {
+    return (await this.#lookUp.ask(['', ''])).version
   }
 
   /**
@@ -181,16 +217,19 @@ export class Registry {
   async catchUp(): Promise<void> {
     // Twice: a look that was under way when the process was stopped saw what was true before.
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      if (performance.now() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
+      if (this.#options.monotonicMilliseconds() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
       await this.refresh().catch(() => {})
     }
   }
 
   async #look(sinceVersion: number): Promise<LoadedChanges> {
-    const startedAt = performance.now()
+    const startedAt = this.#options.monotonicMilliseconds()
     try {
       const loaded = await loadChanges(this.#options.pool, sinceVersion)
-      this.#options.onDatabaseTime(loaded.databaseSeconds, (performance.now() - startedAt) / 1_000)
+      this.#options.onDatabaseTime(
+        loaded.databaseSeconds,
+        (this.#options.monotonicMilliseconds() - startedAt) / 1_000,
+      )
       return loaded
     } finally {
       this.#lookedAt = startedAt

@@ -1,9 +1,9 @@
-import type pg from 'pg'
-import type { Statements } from '../database/open.ts'
+import type { Pool, Statements } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource, RegisteredSecret } from './client.ts'
+import type { ClientPresence, Pair, Presence } from './look-up.ts'
 
 /**
  * The registry's two reads. Each is one statement, so that the version and what goes with it come from
@@ -31,8 +31,17 @@ interface ClientRow {
   method: string
   networks: string[]
   expires_at: number | null
-  secrets: { secret_id: string; hash: string; expires_at: number | null; revoked_at: number | null }[] | null
+  secrets: SecretRow[] | null
   access: { audience: string; scopes: string[] }[] | null
+}
+
+interface SecretRow {
+  secret_id: string
+  hash: string
+  expires_at: number | null
+  revoked_at: number | null
+  tag_key: string | null
+  tag: string | null
 }
 
 interface ResourceRow {
@@ -50,8 +59,9 @@ const clientsStatement = `
        'networks', c.allowed_networks, 'expires_at', floor(extract(epoch FROM c.expires_at)),
        'secrets', (SELECT jsonb_agg(jsonb_build_object('secret_id', s.secret_id, 'hash', s.hash,
             'expires_at', floor(extract(epoch FROM s.expires_at)),
-            'revoked_at', floor(extract(epoch FROM s.revoked_at))))
-          FROM client_secret s WHERE s.client_id = c.client_id),
+            'revoked_at', floor(extract(epoch FROM s.revoked_at)),
+            'tag_key', t.key_encryption_key_id, 'tag', encode(t.tag || t.seal, 'hex')))
+          FROM client_secret s LEFT JOIN client_secret_tag t USING (secret_id) WHERE s.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
      FROM client c WHERE c.client_id = ANY($1)) AS clients,
@@ -68,7 +78,7 @@ const changesStatement = `
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
        WHERE version > $1 LIMIT $2) AS recent) AS changes`
 
-export async function loadClients(pool: pg.Pool, clientIds: readonly string[]): Promise<LoadedClients> {
+export async function loadClients(pool: Pool, clientIds: readonly string[]): Promise<LoadedClients> {
   const { rows } = await pool.query<{
     version: string
     clients: ClientRow[] | null
@@ -83,7 +93,7 @@ export async function loadClients(pool: pg.Pool, clientIds: readonly string[]): 
   }
 }
 
-export async function loadChanges(pool: pg.Pool, sinceVersion: number): Promise<LoadedChanges> {
+export async function loadChanges(pool: Pool, sinceVersion: number): Promise<LoadedChanges> {
   const most = limits.registryChangesPerRefreshMax + 1
   const { rows } = await pool.query<{
     version: string
@@ -112,6 +122,35 @@ export async function algorithmsInUse(database: Statements): Promise<SigningAlgo
   return rows.map(({ algorithm }) => algorithm)
 }
 
+const presencesStatement = `
+  SELECT (SELECT version FROM registry_version) AS version,
+    (SELECT jsonb_agg(jsonb_build_array(c.status, floor(extract(epoch FROM c.expires_at)),
+         EXISTS (SELECT 1 FROM client_secret s WHERE s.client_id = p.client_id),
+         EXISTS (SELECT 1 FROM client_secret s WHERE s.client_id = p.client_id AND s.secret_id = p.secret_id))
+       ORDER BY p.place)
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (client_id, secret_id, place)
+     LEFT JOIN client c ON c.client_id = p.client_id) AS presences`
+
+/** Whether these clients and these secrets of theirs exist, in the order of the pairs. */
+export async function readPresences(pool: Pool, pairs: readonly Pair[]): Promise<Presence[]> {
+  const { rows } = await pool.query<{
+    version: string
+    presences: [ClientPresence['status'] | null, number | null, boolean, boolean][] | null
+  }>({
+    name: 'registry_presences',
+    text: presencesStatement,
+    values: [pairs.map(([clientId]) => clientId), pairs.map(([, secretId]) => secretId)],
+  })
+  const [row] = rows
+  if (row === undefined) throw new Error('the registry has no version row')
+  const version = Number(row.version)
+  return (row.presences ?? []).map(([status, expiresAt, hasSecrets, hasSecret]) => ({
+    version,
+    client: status === null ? undefined : { status, expiresAt: expiresAt ?? undefined, hasSecrets },
+    hasSecret,
+  }))
+}
+
 function toClient(row: ClientRow): RegisteredClient {
   return {
     clientId: row.client_id,
@@ -124,12 +163,16 @@ function toClient(row: ClientRow): RegisteredClient {
   }
 }
 
-function toSecret(row: NonNullable<ClientRow['secrets']>[number]): RegisteredSecret {
+function toSecret(row: SecretRow): RegisteredSecret {
   return {
     secretId: row.secret_id,
     hash: row.hash,
     expiresAt: row.expires_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,
+    tag:
+      row.tag_key === null || row.tag === null
+        ? undefined
+        : { keyEncryptionKeyId: row.tag_key, bytes: Buffer.from(row.tag, 'hex').toString('latin1') },
   }
 }
 

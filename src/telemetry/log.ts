@@ -1,9 +1,9 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 
 /**
- * The log: one structured event per request, and what operators must know in between. What may be logged is
- * listed here, field by field; no object from a request is ever handed to it whole. The redaction below is
- * the second line, for the day somebody forgets the first.
+ * The log: one structured event per request, and events that operators must know. The fields of a request
+ * that may be logged are listed here. No object of a request is ever logged whole. The redaction below is the
+ * second defence, in case a later change breaks this rule.
  */
 export type Log = Logger
 
@@ -22,16 +22,16 @@ export function createLog(level: string, destination: DestinationStream | undefi
   return pino(options, destination ?? logOutput())
 }
 
-/** Bytes of lines that are kept while the output cannot be written; past it the newest are lost. */
+/** Bytes of log lines that are kept while the output cannot be written. Beyond that, new lines are lost. */
 const unwrittenBytesMax = 1024 * 1024
 
 /**
- * Standard output. Synchronous, so that what is logged last, while the process ends, is not lost. A disk that is
- * full costs lines and nothing else: the log is for people, and what must not be lost is in the ledger.
+ * Standard output. It is written synchronously, so that the last lines of an ending process are not lost. On
+ * a full disk, log lines are lost and the service continues: events that must not be lost are in the ledger.
  */
 export function logOutput(): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: unwrittenBytesMax })
-  // Without a listener a line that cannot be written would be thrown at whoever wrote it.
+  // Without a listener, a failed write would throw an error into the code that logs.
   output.on('error', () => {})
   return output
 }
@@ -53,11 +53,13 @@ const secretNames = [
   'rawHeaders',
 ]
 
-/** What one request leaves in the log. */
+/** The log entry of one request. */
 export interface RequestEvent {
   readonly requestId: string
   readonly method: string
-  /** The route's pattern, not the URL: a query string may hold what its sender should not have put there. */
+  /**
+   * The pattern of the route, not the URL: a client may have put a secret into the query string by mistake.
+   */
   readonly route: string
   readonly status: number
   readonly durationMilliseconds: number
@@ -71,8 +73,8 @@ export interface RequestEvent {
 export type LogRequest = (event: RequestEvent) => void
 
 /**
- * Writes the line of each request. Looking for secrets in it would cost as much as a signature, and there is
- * nothing to find: its fields are those of `RequestEvent`, each of them text or a number.
+ * Writes one line for each request, without redaction. Redaction would cost as much as a signature and would
+ * find nothing: the line has only the fields of `RequestEvent`, and each of them is text or a number.
  */
 export function requestLog(log: Log): LogRequest {
   const plain = log.child({}, { redact: [] })
@@ -82,7 +84,9 @@ export function requestLog(log: Log): LogRequest {
   }
 }
 
-/** An error for the log: its name, message and code, and the same of its causes; never its other fields. */
+/**
+ * Describes an error for the log: its name, message and code, and the same for its causes. No other fields.
+ */
 export function describeError(error: unknown, depth = 0): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: textOf(error).slice(0, 200) }
   const code = (error as { code?: unknown }).code
@@ -95,7 +99,7 @@ export function describeError(error: unknown, depth = 0): Record<string, unknown
   }
 }
 
-/** Text of whatever was thrown. Some things have none, and asking them throws again. */
+/** The text of a thrown value. Some values have no text, and converting them throws another error. */
 function textOf(thrown: unknown): string {
   try {
     return String(thrown)

@@ -19,7 +19,7 @@ export function accessTokenClaims(issuer: string, grant: Grant, now: number, jti
     sub: grant.clientId,
     client_id: grant.clientId,
     aud: grant.audience,
-    // RFC 9068 §2.2.3: present when there is something to say.
+    // RFC 9068 §2.2.3: the claim is absent if the token has no scope.
     ...(scope === '' ? {} : { scope }),
     iat: now,
     exp: now + grant.lifetimeSeconds,

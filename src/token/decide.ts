@@ -1,21 +1,11 @@
+import { judge } from '../authentication/authenticate.ts'
+import type { Proof } from '../authentication/method.ts'
 import type { RefusalReason } from '../errors.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
-import type { RegisteredClient } from '../registry/client.ts'
+import { clientRefusal, type RegisteredClient } from '../registry/client.ts'
 import { onlyAudience, type View } from '../registry/registry.ts'
 import type { TokenRequest } from './request.ts'
-
-/** What a client could prove when it was asked to. */
-export interface Proof {
-  /** The id in the secret it presented. */
-  readonly secretId: string
-  /** The stored hash that the secret was checked against; undefined when there was none. */
-  readonly checkedHash: string | undefined
-  /** Whether it was right for that hash. */
-  readonly matched: boolean
-  /** Set when the check itself failed. */
-  readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
-}
 
 export interface Grant {
   readonly granted: true
@@ -32,9 +22,9 @@ export interface Denial {
 }
 
 /**
- * The decision: a pure function of the request, what was proven, the registry at one version, the caller's
- * address and now (seconds). Made again, from the same proof, whenever the registry moves on before the
- * commit. A proof is worth something only for the hash it was made with: replacing a hash ends it here.
+ * Decides a request: a pure function of the request, the proof, the registry at one version, the address of
+ * the caller and the current time (seconds since 1970). It is called again with the same proof if the
+ * registry changes before the commit.
  */
 export function decide(
   request: TokenRequest,
@@ -55,16 +45,10 @@ function judgeClient(
   address: string,
   now: number,
 ): RefusalReason | undefined {
-  if (client === undefined) return 'client_unknown'
-  if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
-  if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
-  if (client.secrets.size === 0) return 'client_has_no_secret'
-  if (proof.fault !== undefined) return proof.fault
-  const secret = client.secrets.get(proof.secretId)
-  if (secret === undefined || !proof.matched || proof.checkedHash !== secret.hash) return 'secret_wrong'
-  // Whatever the clock says: a replica whose clock is behind must not honour what was called back.
-  if (secret.revokedAt !== undefined) return 'secret_revoked'
-  if (secret.expiresAt !== undefined && secret.expiresAt <= now) return 'secret_expired'
+  const refusal = clientRefusal(client, now)
+  if (client === undefined || refusal !== undefined) return refusal
+  const reason = judge(request.credentials, proof, client, now)
+  if (reason !== undefined) return reason
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
     return 'network_not_allowed'
   }
@@ -73,7 +57,10 @@ function judgeClient(
   return undefined
 }
 
-/** Which audience and scopes (RFC 8707 §2, RFC 6749 §3.3). Nothing is ever dropped silently. */
+/**
+ * Chooses the audience and the scopes (RFC 8707 §2, RFC 6749 §3.3). A requested scope is never silently
+ * dropped.
+ */
 function decideGrant(request: TokenRequest, { client, resource }: View): Grant | Denial {
   if (client === undefined || client.access.size === 0)
     return { granted: false, reason: 'client_without_access' }
@@ -83,10 +70,10 @@ function decideGrant(request: TokenRequest, { client, resource }: View): Grant |
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
   const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm } = resource
-  // A scope that the resource no longer has is worth nothing, whatever the access row says.
+  // A scope counts only while the resource has it, even if the access row still names it.
   if (request.scopes === undefined) {
     const scopes = granted.filter((scope) => resource.scopes.has(scope))
-    // Access without scopes is complete as it is; access whose every scope is gone is none.
+    // Access that was registered without scopes is granted. Access that has lost all its scopes is refused.
     if (scopes.length === 0 && granted.length > 0) return { granted: false, reason: 'scope_not_granted' }
     return { granted: true, clientId, audience, scopes, lifetimeSeconds, signingAlgorithm }
   }

@@ -1,14 +1,15 @@
 import type { RefusalReason } from '../errors.ts'
+import { formDecoded, hasControlCharacter } from '../lib/form-encoding.ts'
 import { limits } from '../limits.ts'
 
 /**
- * The form of a token request (RFC 6749 §3.2 and §4.4.2), read to its end before anything is refused.
+ * The form of a token request (RFC 6749 §3.2 and §4.4.2). It is read to its end before anything is refused.
  *
- * Every value is cut from the bytes as a string of its own. A slice of the whole body as text would keep
- * that body in memory, secret included, for as long as anybody remembers the client's identifier.
+ * Every value is a new string made from the bytes. A slice of the body text would keep the whole body in
+ * memory, with the secret, for as long as the client's identifier is kept.
  */
 
-/** The parameters this service knows. Their place here is their place in `Form.values`. */
+/** The parameters that this service knows. The position in this list is the position in `Form.values`. */
 const parameterNames: readonly string[] = [
   'grant_type',
   'client_id',
@@ -29,20 +30,22 @@ export const CLIENT_ASSERTION = 6
 export const CLIENT_ASSERTION_TYPE = 7
 
 export interface Form {
-  /** By the places of `parameterNames`, so that no name a stranger chose is ever a key. */
+  /** In the order of `parameterNames`. No name from the request is ever used as a key. */
   readonly values: (string | undefined)[]
-  /** One bit for every place whose name has occurred, with a value or without. */
+  /** One bit for every position whose name has occurred, with a value or without. */
   seen: number
-  /** The first of several client_id parameters that differs from the one in `values`. */
+  /** The first further client_id parameter that differs from the one in `values`. */
   otherClientId: string | undefined
-  /** Why the bytes are not a form. */
+  /** Why the bytes are not a valid form. */
   malformed: RefusalReason | undefined
-  /** Why the form, though well-formed, is not acceptable. */
+  /** Why a well-formed form is refused. */
   refusal: RefusalReason | undefined
 }
 
-/** Outside %x21-7E. Whatever is not printable ASCII, the space included, stands encoded in a form. */
-const notOfForms = /[^\x21-\x7e]/
+/**
+ * Characters outside %x21-7E. A form must encode the space and all characters that are not printable ASCII.
+ */
+const forbiddenInForm = /[^\x21-\x7e]/
 
 export function readForm(body: Buffer): Form {
   const form: Form = {
@@ -53,15 +56,16 @@ export function readForm(body: Buffer): Form {
     refusal: undefined,
   }
   const text = body.toString('latin1')
-  if (notOfForms.test(text)) form.malformed = 'body_malformed'
-  // Counted before anything is decoded, so that a body of ampersands costs one pass and no memory.
+  if (forbiddenInForm.test(text)) form.malformed = 'body_malformed'
+  // Parameters are counted before they are decoded, so that a body of ampersands costs one pass and no
+  // memory.
   let parameters = 1
   for (let at = text.indexOf('&'); at !== -1; at = text.indexOf('&', at + 1)) parameters += 1
   if (parameters > limits.formParametersMax) {
     form.malformed ??= 'parameters_too_many'
     return form
   }
-  // All of them, also past a malformed one: a later one may say who the client is.
+  // Read on after a malformed parameter: a later one may identify the client.
   for (let start = 0; start < text.length; ) {
     const ampersand = text.indexOf('&', start)
     const end = ampersand === -1 ? text.length : ampersand
@@ -71,11 +75,14 @@ export function readForm(body: Buffer): Form {
   return form
 }
 
-/** An unknown parameter is ignored, however often it occurs (RFC 6749 §3.2, erratum 5708), but not garbage. */
+/**
+ * Reads one parameter. An unknown parameter is ignored, even if it occurs several times (RFC 6749 §3.2,
+ * erratum 5708). A malformed one is refused.
+ */
 function readParameter(form: Form, body: Buffer, text: string, start: number, end: number): void {
   const equals = text.indexOf('=', start)
   const nameEnd = equals === -1 || equals > end ? end : equals
-  // Past the end where there is no equals sign, and empty then.
+  // Without an equals sign this is past the end, and the value is empty.
   const valueStart = nameEnd + 1
   const name = formDecoded(text.slice(start, nameEnd))
   const written = text.slice(valueStart, end)
@@ -94,8 +101,8 @@ function readParameter(form: Form, body: Buffer, text: string, start: number, en
 }
 
 /**
- * A name that occurs twice is refused even when one of the two has no value or both say the same: another
- * reader of the same bytes, a proxy or a filter, might take the other one.
+ * A name that occurs twice is refused, even if one occurrence has no value or both are equal. A proxy or a
+ * filter that reads the same bytes might use the other occurrence.
  */
 function keepValue(form: Form, place: number, value: string): void {
   const bit = 1 << place
@@ -103,30 +110,8 @@ function keepValue(form: Form, place: number, value: string): void {
     form.refusal ??= place === RESOURCE || place === AUDIENCE ? 'target_repeated' : 'parameter_repeated'
   }
   form.seen |= bit
-  // A parameter without a value is an omitted one (RFC 6749 §3.2).
+  // A parameter without a value counts as omitted (RFC 6749 §3.2).
   if (value === '') return
   form.values[place] ??= value
   if (place === CLIENT_ID && value !== form.values[CLIENT_ID]) form.otherClientId ??= value
-}
-
-// ── Form encoding (RFC 6749 Appendix B), in the body and in both halves of Basic ───────────────────────
-
-const escaped = /[%+]/
-
-/** Undefined where an escape is malformed, or the bytes it stands for are not UTF-8. */
-export function formDecoded(text: string): string | undefined {
-  if (!escaped.test(text)) return text
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
-  } catch {
-    return undefined
-  }
-}
-
-export function hasControlCharacter(text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) {
-    const code = text.charCodeAt(index)
-    if (code < 0x20 || code === 0x7f) return true
-  }
-  return false
 }

@@ -1,29 +1,28 @@
-import {
-  type AuthenticationEdges,
-  admitWellFormed,
-  authenticate,
-  type WellFormedCredentials,
-} from '../authentication/authenticate.ts'
+import { admit, authenticate } from '../authentication/authenticate.ts'
+import type { AdmittedCredentials, AuthenticationEdges, Proof } from '../authentication/method.ts'
 import type { SecretUses } from '../authentication/secret-use-store.ts'
-import { OAuthError } from '../errors.ts'
+import { OAuthError, type RefusalReason } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import { tokenId } from '../ledger/token-id.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
-import type { Registry } from '../registry/registry.ts'
+import type { Registry, View } from '../registry/registry.ts'
 import { accessTokenClaims } from './claims.ts'
-import { decide, type Grant, type Proof } from './decide.ts'
+import { decide, type Grant } from './decide.ts'
 import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
 
 /**
- * The whole grant, top to bottom: parse, authenticate, decide, commit, release.
- * Whatever happens, one record says so, and it is durable before the answer leaves.
+ * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
+ * Every outcome has a record, and the record is durable before the answer is sent.
  */
 export interface IssueEdges extends AuthenticationEdges {
   readonly issuer: string
-  /** No token lives longer, whatever its resource says: none may outlive its key's publication. */
+  /**
+   * The longest lifetime of a token. It limits the lifetime that a resource asks for, because a token must
+   * expire before its key is removed.
+   */
   readonly tokenLifetimeSecondsMax: number
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
@@ -31,11 +30,11 @@ export interface IssueEdges extends AuthenticationEdges {
   readonly keyring: Keyring
   readonly ledger: Ledger
   readonly secretUses: SecretUses
-  /** A fresh random UUID. */
+  /** Returns a new random UUID (version 4). */
   readonly randomId: () => string
 }
 
-/** Where a request comes from, for the record and the log. */
+/** The origin of a request, for the record and the log. */
 export interface Origin {
   readonly address: string
   readonly userAgent: string | undefined
@@ -50,8 +49,9 @@ export interface IssuedToken {
 }
 
 /**
- * @param claimed filled with what the request says of itself, for the record and the log.
- * @throws OAuthError once its record is durable, or is counted among many (see ledger/refusals.ts).
+ * @param claimed is filled with the unproven values of the request, for the record and the log.
+ * @throws OAuthError after the record of the refusal is durable, or the refusal is counted
+ * (ledger/refusals.ts).
  */
 export async function issueToken(
   edges: IssueEdges,
@@ -60,20 +60,22 @@ export async function issueToken(
   claimed: Claimed,
 ): Promise<IssuedToken> {
   let request: TokenRequest
-  let credentials: WellFormedCredentials
+  let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
-    credentials = await admitWellFormed(edges, request.credentials, origin.address)
+    // Most are known already, and wait for nothing.
+    const admitted = admit(edges, request.credentials, origin.address)
+    credentials = admitted instanceof Promise ? await admitted : admitted
   } catch (error) {
     throw await recordRefusal(edges, origin, claimed, error)
   }
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
 }
 
-/** Decides again whenever the registry moved on before the commit; a bounded number of times. */
+/** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
 async function decideAndCommit(
   edges: IssueEdges,
-  request: TokenRequest & { readonly credentials: WellFormedCredentials },
+  request: TokenRequest & { readonly credentials: AdmittedCredentials },
   origin: Origin,
   claimed: Claimed,
 ): Promise<IssuedToken> {
@@ -83,10 +85,10 @@ async function decideAndCommit(
   let refusal: OAuthError | undefined
   try {
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
-      const view = await registry.view(credentials.clientId, target)
-      const proven = await authenticate(edges, credentials, view.client, origin.address, proof).catch(
-        asVerdict,
-      )
+      const { clientId } = credentials
+      const view = registry.viewNow(clientId, target) ?? (await registry.view(clientId, target))
+      const proving = proveOrRefuse(edges, credentials, view, origin, proof)
+      const proven = proving instanceof Promise ? await proving : proving
       if (proven instanceof OAuthError) {
         refusal = proven
       } else {
@@ -114,19 +116,40 @@ async function decideAndCommit(
 }
 
 /**
- * That there was no room to check a secret is a verdict on the view as well: by a newer one it may be no guess but the
- * secret that its client was given a moment ago, and there is more room for those.
+ * What could be proven, or a refusal. Some refusals depend on the view: in a newer view the same secret may be one that
+ * the client has just received. They are verdicts like a proof, and are decided again when the registry has changed.
  */
+function proveOrRefuse(
+  edges: IssueEdges,
+  credentials: AdmittedCredentials,
+  view: View,
+  origin: Origin,
+  earlier: Proof | undefined,
+): Proof | OAuthError | Promise<Proof | OAuthError> {
+  try {
+    const proof = authenticate(edges, credentials, view.client, origin.address, earlier)
+    return proof instanceof Promise ? proof.catch(asVerdict) : proof
+  } catch (error) {
+    return asVerdict(error)
+  }
+}
+
+const verdicts: ReadonlySet<RefusalReason> = new Set([
+  'verification_queue_full',
+  'failures_of_client',
+  'failures_of_address',
+])
+
 function asVerdict(error: unknown): OAuthError {
-  if (error instanceof OAuthError && error.reason === 'verification_queue_full') return error
+  if (error instanceof OAuthError && verdicts.has(error.reason)) return error
   throw error
 }
 
 interface Issuance {
   readonly record: AuditRecord
-  /** Makes the token; called while its record is on the way. */
+  /** Signs the token. Called while the database writes the record. */
   readonly sign: () => void
-  /** Hands the token out; called once its record is durable. */
+  /** Returns the token. Called after its record is durable. */
   readonly release: () => IssuedToken
 }
 
@@ -153,7 +176,7 @@ function prepare(
     outcome: 'issued',
     clientId: claims.client_id,
     authenticationMethod: claimed.authenticationMethod,
-    credentialId: proof.secretId,
+    credentialId: proof.credentialId,
     audience: claims.aud,
     scope,
     jti: claims.jti,
@@ -170,15 +193,18 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      edges.secretUses.note(proof.secretId, record.time)
+      edges.secretUses.note(proof.credentialId, record.time)
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }
 }
 
 /**
- * Makes the record of a refusal durable and returns what to answer: the refusal itself, or that the ledger
- * cannot be written. What is no `OAuthError` is a fault of this service and says nothing to the caller.
+ * Makes the record of a refusal durable.
+ * @param error any error other than an `OAuthError` is a fault of this service. The caller learns nothing
+ * about it.
+ * @returns the error to answer with: the refusal itself, or `ledger_unavailable` if its record was not
+ * written.
  */
 export async function recordRefusal(
   edges: Pick<IssueEdges, 'ledger' | 'clock'>,
@@ -219,7 +245,7 @@ function refusalRecord(
     reason: refusal.reason,
     clientId: claimed.clientId,
     authenticationMethod: claimed.authenticationMethod,
-    credentialId: proof?.secretId,
+    credentialId: proof?.credentialId ?? refusal.credentialId,
     audience: claimed.target,
     scope: claimed.scope,
     address: origin.address,

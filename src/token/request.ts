@@ -1,13 +1,15 @@
 /**
- * The client credentials grant, read from the bytes of a request (RFC 6749 §4.4.2 and §2.3.1, Appendix A
- * and B; RFC 8707 §2).
+ * Parses a client credentials request from its bytes (RFC 6749 §4.4.2 and §2.3.1, Appendix A and B; RFC 8707
+ * §2).
  *
- * Body and header are both read to their end before anything is refused: what is wrong is noted, not
- * thrown. So the record of a refusal can name the client even where the request was not understood, and
- * which refusal wins is decided in one place, `parseTokenRequest`.
+ * Body and header are read to their end before anything is refused. Errors are noted first and thrown later.
+ * So the record of a refusal can name the client even if the request is malformed, and one function,
+ * `parseTokenRequest`, decides which refusal is reported.
  */
 
+import { claimedMethod, parseCredentials } from '../authentication/authenticate.ts'
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
+import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { isAudience, isScopeToken } from '../registry/grammar.ts'
@@ -25,29 +27,23 @@ import {
 } from './form.ts'
 
 export interface RawTokenRequest {
-  /** As Node gives them: name, value, name, value. The parsed headers would hide a repeated one. */
+  /** In Node's form: name, value, name, value. Node's parsed headers would hide a repeated header. */
   readonly rawHeaders: readonly string[]
-  /** The raw bytes. Method, query, content type, encoding and size are looked at by route.ts. */
+  /** The raw bytes. route.ts checks the method, query, content type, encoding and size. */
   readonly body: Buffer
 }
 
-export interface ClientCredentials {
-  readonly method: 'client_secret_basic' | 'client_secret_post'
-  readonly clientId: string
-  readonly secret: string
-}
-
 export interface TokenRequest {
-  readonly credentials: ClientCredentials
-  /** The resource asked for, as it was written: it is compared, never resolved. */
+  readonly credentials: Credentials
+  /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
   readonly target: string | undefined
-  /** Without repetition, in order of first appearance. */
+  /** Without duplicates, in the order of their first occurrence. */
   readonly scopes: readonly string[] | undefined
 }
 
 /**
- * What a request claims about itself, for the record of a refusal. Nothing in it is proven or bounded, and
- * no secret, password or assertion is ever put here.
+ * The values that a request claims, for the record of a refusal. They are not proven and not bounded. They
+ * never contain a secret, password or assertion.
  */
 export interface Claimed {
   clientId?: string
@@ -56,15 +52,19 @@ export interface Claimed {
   authenticationMethod?: string
   target?: string
   scope?: string
-  /** Any other than the one that is served. */
+  /** Only a grant type that is not supported. */
   grantType?: string
 }
 
-/** The refusals come in the order of this function; the first thing wrong is the one that is told. */
+/**
+ * Checks the request in the order of this function and reports the first error.
+ * @throws OAuthError with the reason of the refusal.
+ */
 export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): TokenRequest {
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
-  fillClaimed(claimed, form, authorization)
+  const presented = presentedCredentials(form, authorization)
+  fillClaimed(claimed, form, presented)
 
   const refusal = form.malformed ?? authorization?.refusal ?? form.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
@@ -74,85 +74,70 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   if (grantType !== 'client_credentials') throw new OAuthError('grant_type_unsupported')
 
   return {
-    credentials: chooseCredentials(form, authorization),
+    credentials: parseCredentials(presented),
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }
 }
 
-// ── What the request claims, and what it asks for ──────────────────────────────────────────────────────
+// ── Claims and parameters of the request ───────────────────────────────────────────────────────────────
 
-function fillClaimed(claimed: Claimed, form: Form, authorization: Authorization | undefined): void {
+function presentedCredentials(
+  { values }: Form,
+  authorization: Authorization | undefined,
+): PresentedCredentials {
+  return {
+    authorization,
+    clientId: values[CLIENT_ID],
+    clientSecret: values[CLIENT_SECRET],
+    clientAssertion: values[CLIENT_ASSERTION],
+    clientAssertionType: values[CLIENT_ASSERTION_TYPE],
+  }
+}
+
+function fillClaimed(claimed: Claimed, form: Form, presented: PresentedCredentials): void {
   const { values } = form
+  const { authorization } = presented
   const bodyClientId = values[CLIENT_ID]
   const clientId = authorization?.clientId ?? bodyClientId
   if (clientId !== undefined) claimed.clientId = withoutSecret(clientId)
   const otherClientId = bodyClientId === clientId ? form.otherClientId : bodyClientId
   if (otherClientId !== undefined) claimed.otherClientId = withoutSecret(otherClientId)
-  const method = claimedMethod(form, authorization)
+  const method = claimedMethod(presented)
   if (method !== undefined) claimed.authenticationMethod = method
   const target = values[RESOURCE] ?? values[AUDIENCE]
   if (target !== undefined) claimed.target = withoutSecret(target)
   if (values[SCOPE] !== undefined) claimed.scope = withoutSecret(values[SCOPE])
   const grantType = values[GRANT_TYPE]
-  // The usual one needs no record, and no search.
+  // The supported grant type is not recorded, and it needs no search for secrets.
   if (grantType !== undefined && grantType !== 'client_credentials') {
     claimed.grantType = withoutSecret(grantType)
   }
 }
 
 /**
- * Where the separators are wrong (a semicolon, a line break, an ampersand encoded once too often), what was
- * meant as several parameters arrives as one value, and a secret may be among them.
+ * If a client uses wrong separators (a semicolon, a line break, an ampersand that is encoded twice), several
+ * parameters arrive as one value, and this value may contain a secret.
  */
 const secretParameter = /(?:client_secret|client_assertion|password)["']?\s*(?:[=:]|%3d)/i
 
-/** A whole secret, where an identifier or anything else was meant; its id is enough to know which. */
+/** A complete secret in the place of another value. Its id is kept, which is enough to identify it. */
 const wholeSecret = /mm_([0-9A-Za-z]{8})[0-9A-Za-z]{49}/g
 
-/** Characters of the shortest text that either of them could find: `password=`. */
+/** The length of the shortest text that one of these expressions can match: `password=`. */
 const secretTextCharactersMin = 9
 
+/** Removes secrets from a value that is recorded or logged. */
 export function withoutSecret(value: string): string {
   if (value.length < secretTextCharactersMin) return value
   const at = value.search(secretParameter)
   return (at === -1 ? value : value.slice(0, at)).replace(wholeSecret, 'mm_$1…')
 }
 
-/** Never the scheme as it was sent: someone who forgets the word Basic sends a secret in its place. */
-function claimedMethod(form: Form, authorization: Authorization | undefined): string | undefined {
-  if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
-  if (form.values[CLIENT_SECRET] !== undefined) return 'client_secret_post'
-  return hasAssertion(form) ? 'client_assertion' : undefined
-}
-
-function hasAssertion(form: Form): boolean {
-  return form.values[CLIENT_ASSERTION] !== undefined || form.values[CLIENT_ASSERTION_TYPE] !== undefined
-}
-
-/** Exactly one method, and nobody named beside the one who authenticates (RFC 6749 §2.3). */
-function chooseCredentials(form: Form, authorization: Authorization | undefined): ClientCredentials {
-  const clientId = form.values[CLIENT_ID]
-  const secret = form.values[CLIENT_SECRET]
-  const methods =
-    (authorization === undefined ? 0 : 1) + (secret === undefined ? 0 : 1) + (hasAssertion(form) ? 1 : 0)
-  if (methods > 1) throw new OAuthError('authentication_methods_multiple')
-
-  if (authorization?.clientId !== undefined && authorization.secret !== undefined) {
-    // The same identifier in the body is a hint, not a second method (RFC 7521 §4.2).
-    if (clientId !== undefined && clientId !== authorization.clientId) {
-      throw new OAuthError('client_id_mismatch')
-    }
-    return { method: 'client_secret_basic', clientId: authorization.clientId, secret: authorization.secret }
-  }
-  if (authorization !== undefined || hasAssertion(form)) {
-    throw new OAuthError('authentication_method_unsupported')
-  }
-  if (clientId === undefined || secret === undefined) throw new OAuthError('authentication_missing')
-  return { method: 'client_secret_post', clientId, secret }
-}
-
-/** `audience` is a synonym that many clients send instead; it may stand beside `resource` if both agree. */
+/**
+ * Many clients send `audience` instead of `resource` (RFC 8707 §2). Both are allowed together if they are
+ * equal.
+ */
 function chooseTarget(resource: string | undefined, audience: string | undefined): string | undefined {
   if (resource !== undefined) refuseMalformedTarget(resource)
   if (audience !== undefined) refuseMalformedTarget(audience)
@@ -168,7 +153,7 @@ function refuseMalformedTarget(target: string): void {
 
 function parseScopes(scope: string | undefined): readonly string[] | undefined {
   if (scope === undefined) return undefined
-  // Split no further than it takes to see that there are too many.
+  // The limit stops the split as soon as there are too many scopes.
   const tokens = scope.split(' ', limits.scopesPerRequestMax + 1)
   if (tokens.length > limits.scopesPerRequestMax) throw new OAuthError('scopes_too_many')
   for (const token of tokens) {

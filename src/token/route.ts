@@ -11,57 +11,60 @@ import { type Claimed, withoutSecret } from './request.ts'
 export interface TokenRouteOptions extends IssueEdges {
   readonly log: Log
   readonly logRequest: LogRequest
-  /** What stands in every answer of this service. */
+  /** The headers of every answer of this service. */
   readonly constantHeaders: Readonly<Record<string, string>>
-  /** The paths it is served at. */
+  /** The paths of the token endpoint. */
   readonly paths: readonly string[]
 }
 
-/** What is noted of a request on its way. */
+/** What is known of a request while it is answered. */
 interface Exchange {
   readonly origin: Origin
   readonly claimed: Claimed
-  /** On the monotonic clock, in milliseconds. */
+  /** Milliseconds on the monotonic clock. */
   readonly startedAt: number
-  /** Whether the grant was asked: what it refuses has its record already. */
-  asked: boolean
+  /** Whether `issueToken` was called. Its refusals have their record already. */
+  issuing: boolean
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** From the first hook on. */
+    /** Set by the first hook. */
     exchange: Exchange
   }
 }
 
 /**
- * `POST /token` on the web: checks of the message around the form, and the answer's headers (RFC 6749 §5).
- * Every method, content type and oversized body arrives here too, because their refusals are recorded as well.
+ * The HTTP part of `POST /token`: it checks the message around the form and sends the answer (RFC 6749 §5).
+ * Requests with any method, any content type or too large a body arrive here too, because their refusals are
+ * recorded as well.
  */
 export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, done: () => void): void {
   const headers = Object.entries({ ...options.constantHeaders, ...answerHeaders }).flat()
-  // Node closes what is idle when it closes; of what is busy the last answer has to say so, or it stays open.
+  // When the server closes, Node closes only idle connections. A busy connection stays open unless its last
+  // answer contains `connection: close`.
   app.addHook('preClose', (closed) => {
     headers.push('connection', 'close')
     closed()
   })
   app.decorateRequest('exchange')
-  // Those whose body has arrived: whoever sends one slowly holds nobody up.
+  // Counts only requests whose body has arrived, so that clients with a slow body do not block others.
   let underWay = 0
-  // Now, because a socket that was reset meanwhile no longer says who it was.
+  // The origin is read in the first hook, because a socket that is reset later no longer has an address.
   app.addHook('onRequest', (request, _reply, next) => {
     const startedAt = options.clock.monotonicMilliseconds()
-    request.exchange = { origin: originOf(request), claimed: {}, startedAt, asked: false }
+    request.exchange = { origin: originOf(request), claimed: {}, startedAt, issuing: false }
     next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
   })
-  // Whatever else Node can read arrives here as well, to be refused and recorded like any other.
+  // All methods that Node can parse arrive here too, so that their refusal is recorded.
   for (const method of METHODS) {
     if (!app.supportedMethods.includes(method) && method !== 'CONNECT') {
       app.addHttpMethod(method, { hasBody: true })
     }
   }
   app.removeAllContentTypeParsers()
-  // The form by its name as well: Fastify remembers the parser of a name, and looks for that of the rest each time.
+  // The form type is listed besides `*` because Fastify caches the parser of a named type. It searches the
+  // parser of other types for each request.
   app.addContentTypeParser(
     ['application/x-www-form-urlencoded', '*'],
     { parseAs: 'buffer' },
@@ -70,9 +73,10 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
 
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const { exchange } = request
-    // An OAuthError that comes from issueToken has its record; anything else was thrown on the way there.
+    // An OAuthError of `issueToken` has its record already. Any other error was thrown before that call, or
+    // is a fault, and is recorded here.
     const refusal =
-      error instanceof OAuthError && exchange.asked
+      error instanceof OAuthError && exchange.issuing
         ? error
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
     logRefusal(options, request, refusal)
@@ -84,7 +88,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     app.all(path, async (request, reply) => {
       checkMessage(request)
       const { exchange } = request
-      exchange.asked = true
+      exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const raw = { rawHeaders: request.raw.rawHeaders, body }
       underWay += 1
@@ -93,7 +97,8 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       })
       options.logRequest({ ...eventOf(options.clock, request, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
-      // Tokens are base64url and scopes have no quotes or backslashes (RFC 6749 §3.3): nothing to escape.
+      // Nothing needs escaping: tokens are base64url, and scopes have no quotes or backslashes (RFC 6749
+      // §3.3).
       const text = `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
       answer(reply, 200, headers, text)
       return reply
@@ -102,13 +107,13 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   done()
 }
 
-/** RFC 6749 §5.1: tokens and refusals are never to be stored. */
+/** No cache may store a token or a refusal (RFC 6749 §5.1). */
 const answerHeaders = { 'content-type': 'application/json', 'cache-control': 'no-store', pragma: 'no-cache' }
 
 /**
- * Straight to Node's response: the headers are the same for every answer, and setting each by its name costs as
- * much as a tenth of a signature.
- * @param body printable ASCII; what it repeats of a request is escaped.
+ * Writes directly to Node's response. The headers are the same for every answer, and setting each one by name
+ * costs a tenth of a signature.
+ * @param body printable ASCII. Values from the request must be escaped in it.
  */
 function answer(reply: FastifyReply, status: number, headers: readonly string[], body: string): void {
   reply.hijack()
@@ -118,11 +123,11 @@ function answer(reply: FastifyReply, status: number, headers: readonly string[],
 
 function refusalHeaders(refusal: OAuthError): string[] {
   const headers: string[] = []
-  // RFC 9110 §15.5.2 wants it on every 401, RFC 6749 §5.2 when Basic was tried.
+  // RFC 9110 §15.5.2 requires this header on every 401, RFC 6749 §5.2 after an attempt with Basic.
   if (refusal.status === 401) headers.push('www-authenticate', 'Basic realm="mintmark", charset="UTF-8"')
   if (refusal.status === 405) headers.push('allow', 'POST')
   if (refusal.retryAfterSeconds !== undefined) headers.push('retry-after', String(refusal.retryAfterSeconds))
-  // Whatever part of the body was not read is not a next request.
+  // The unread rest of the body must not be read as the next request, so the connection is closed.
   if (refusal.status === 413 || refusal.reason === 'body_incomplete') headers.push('connection', 'close')
   return headers
 }
@@ -151,7 +156,7 @@ const fastifyReasons: Readonly<Record<string, RefusalReason>> = {
 
 function toOAuthError(error: FastifyError, method: string): unknown {
   if (error instanceof OAuthError) return error
-  // A method that Fastify itself stumbles over, before the route could refuse it.
+  // Fastify may reject such a request before the route can refuse its method.
   if (method !== 'POST' && (error.statusCode ?? 500) < 500)
     return new OAuthError('method_not_allowed', { cause: error })
   const reason = fastifyReasons[error.code]
@@ -165,13 +170,15 @@ function logRefusal(
 ): void {
   const event = eventOf(clock, request, refusal.status)
   logRequest({ ...event, outcome: 'refused', reason: refusal.reason })
-  // That the database is away is said once a second, and not for each request (`database_fault`).
+  // An unreachable database is logged once a second (`database_fault`) and not for each request.
   if (refusal.status >= 500 && refusal.cause !== undefined && !isOnlyCounted(refusal)) {
     log.error({ event: 'fault', requestId: request.id, error: describeError(refusal.cause) }, refusal.reason)
   }
 }
 
-/** Some proxies write the port into X-Forwarded-For; each would count as an address of its own. */
+/**
+ * Some proxies write the port into X-Forwarded-For. With ports, each connection would count as a new address.
+ */
 function withoutPort(address: string): string {
   if (!address.includes(':')) return address
   return address.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[([\da-fA-F:.]+)\](?::\d+)?$/, '$1')
@@ -186,7 +193,7 @@ function originOf(request: FastifyRequest): Origin {
   }
 }
 
-/** Characters of a claimed name that the log keeps; the ledger keeps more, and a hash of the rest. */
+/** How many characters of a claimed name are logged. The ledger keeps more, and a hash of a longer value. */
 const loggedCharactersMax = 128
 
 function eventOf(clock: Clock, request: FastifyRequest, status: number): RequestEvent {

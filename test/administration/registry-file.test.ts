@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parseRegistryFile } from '../../src/administration/registry-file.ts'
-import { explain } from '../../src/cli/terminal/explain.ts'
+import { messageOf } from '../../src/cli/terminal/sentences.ts'
 import { AdministrationError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
 
@@ -14,7 +14,7 @@ function refusal(text: string): string {
     parseRegistryFile(text, 'x.yaml')
   } catch (error) {
     expect(error).toBeInstanceOf(AdministrationError)
-    return explain(error).message ?? ''
+    return messageOf(error)
   }
   throw new Error('the file was accepted')
 }

@@ -5,15 +5,14 @@
 import { globSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { MistakeCode, MistakeFields } from '../../src/administration/mistake.ts'
-import { exitCodes } from '../../src/cli/terminal/command.ts'
-import { explain } from '../../src/cli/terminal/explain.ts'
 import { mistakeSentences } from '../../src/cli/terminal/mistakes.ts'
-import { sentences } from '../../src/cli/terminal/sentences.ts'
+import { messageOf, sentences } from '../../src/cli/terminal/sentences.ts'
 import {
   AdministrationError,
   type AdministrationErrorCode,
   type AdministrationErrorFields,
   administrationErrors,
+  exitCodes,
 } from '../../src/errors.ts'
 
 const codes = Object.keys(administrationErrors) as AdministrationErrorCode[]
@@ -89,11 +88,11 @@ const terminalWords = /bin\/mintmark|mintmark clients|npm |--[a-z]|MINTMARK_|DAT
 
 describe.each(codes)('%s', (code) => {
   const error = new AdministrationError(code, samples[code])
-  const { message = '', exitCode } = explain(error)
+  const message = messageOf(error)
 
-  test('is described by one sentence that names no command, option or setting', () => {
+  test('is described in words that are always the same and name no command, option or setting', () => {
     const { description } = administrationErrors[code]
-    expect(description).toMatch(/^[A-Z][^.]*\.$/)
+    expect(description).toMatch(/^[A-Z].*\.$/)
     expect(description).not.toMatch(terminalWords)
     expect(error.message).toContain(description)
   })
@@ -105,7 +104,7 @@ describe.each(codes)('%s', (code) => {
   })
 
   test('has the exit code of its kind', () => {
-    expect(exitCode).toBe(error.kind === 'not_found' ? exitCodes.notFound : exitCodes.failed)
+    expect(error.exitCode).toBe(error.kind === 'not_found' ? exitCodes.notFound : exitCodes.failed)
   })
 
   test('is thrown somewhere', () => {

@@ -3,14 +3,8 @@ import { createHash } from 'node:crypto'
 import argon2 from 'argon2'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import {
-  generateSecret,
-  hashOfNothing,
-  type NewSecret,
-  secretIdOf,
-  secretMatches,
-  UnusableHash,
-} from '../../src/authentication/secret.ts'
+import { secretIdOf, UnusableHash } from '../../src/authentication/secret.ts'
+import { generateSecret, type NewSecret, secretMatches } from '../../src/authentication/secret-hash.ts'
 
 const form = /^mm_[0-9A-Za-z]{57}$/
 const characters = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
@@ -174,20 +168,5 @@ describe('secretMatches', () => {
     ['something after the end', `$argon2id$v=19$m=19456,t=2,p=1$${salt}$${sum}$x`],
   ])('a stored hash that is none is told apart from a wrong secret: %s', async (_title, hash) => {
     await expect(secretMatches(hash, made.secret)).rejects.toBeInstanceOf(UnusableHash)
-  })
-})
-
-describe('hashOfNothing', () => {
-  test('costs what a real one costs, and no secret has it', async () => {
-    const nothing = hashOfNothing()
-    expect(costsOf(nothing)).toEqual(costsOf(made.hash))
-    expect(nothing.length).toBe(made.hash.length)
-    expect(await secretMatches(nothing, made.secret)).toBe(false)
-    expect(await secretMatches(nothing, '')).toBe(false)
-  })
-
-  test('is another one in every process', () => {
-    expect(hashOfNothing()).not.toBe(hashOfNothing())
-    expect(hashOfNothing(randomFrom('a'))).toBe(hashOfNothing(randomFrom('a')))
   })
 })

@@ -8,10 +8,8 @@ import { OAuthError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
 
 /** A verification whose clock and whose argon2 are in the test's hands. */
-function controlled({ parallelMax = 1, workers = 1, now = 1_000 } = {}) {
-  const clock = { now, milliseconds: 0 }
-  /** Pauses that have begun, and what follows each. */
-  const pauses: { milliseconds: number; end: () => void }[] = []
+function controlled({ parallelMax = 1, now = 1_000 } = {}) {
+  const clock = { now }
   const checks: {
     hash: string
     secret: string
@@ -19,20 +17,14 @@ function controlled({ parallelMax = 1, workers = 1, now = 1_000 } = {}) {
     fail: (error: Error) => void
   }[] = []
   const verification = new Verification(
-    {
-      parallelMax,
-      workers,
-      now: () => clock.now,
-      monotonicMilliseconds: () => clock.milliseconds,
-      wait: (milliseconds, end) => pauses.push({ milliseconds, end }),
-    },
+    { parallelMax, now: () => clock.now },
     (hash, secret) =>
       new Promise((resolve, reject) => {
         checks.push({ hash, secret, answer: resolve, fail: reject })
       }),
   )
   const attempts = { taken: 0, forgiven: 0 }
-  const admit = async (): Promise<Attempt> => {
+  const admit = (): Attempt => {
     attempts.taken += 1
     return {
       forgive: () => {
@@ -42,8 +34,8 @@ function controlled({ parallelMax = 1, workers = 1, now = 1_000 } = {}) {
   }
   const verify = (clientId: string, secret: string, hash = `hash of ${secret}`, promising = true) =>
     verification.verify({ key: verification.keyOf(clientId, secret), hash, secret, promising }, admit)
-  const guess = (number: number) => verify(`guess ${number}`, 's', 'hash of nothing', false)
-  return { verification, clock, checks, pauses, attempts, admit, verify, guess }
+  const revoked = (number: number) => verify(`client ${number}`, 'revoked', 'hash of revoked', false)
+  return { verification, clock, checks, attempts, admit, verify, revoked }
 }
 
 const check = (key: string) => ({ key, hash: 'hash', secret: 's', promising: true })
@@ -171,7 +163,9 @@ describe('those who ask the same at the same time', () => {
 
   test('share a refusal too', async () => {
     const { verification, checks } = controlled()
-    const refuse = () => Promise.reject(new OAuthError('failures_of_client'))
+    const refuse = () => {
+      throw new OAuthError('failures_of_client')
+    }
     const both = ['a', 'b'].map(() => verification.verify(check('key'), refuse))
     for (const refused of both) expect(await reasonOf(refused)).toBe('failures_of_client')
     expect(checks).toHaveLength(0)
@@ -248,90 +242,28 @@ describe('the gate', () => {
     expect(await right).toBe(true)
   })
 
-  test('who names a secret of theirs overtakes guesses, and has a queue that guesses cannot fill', async () => {
-    const { checks, pauses, verify, guess } = controlled()
-    const running = verify('first', 's')
+  test('a secret that could not be granted anything is hashed while nobody else waits, and never waits', async () => {
+    const { checks, verify, revoked } = controlled()
+    const alone = revoked(1)
     await settled()
-    const guesses = Array.from({ length: limits.guessQueueMax }, (_, number) => guess(number))
-    await settled()
-    expect(await reasonOf(guess(limits.guessQueueMax))).toBe('verification_queue_full')
+    expect(checks).toHaveLength(1)
+    expect(await reasonOf(revoked(2))).toBe('verification_queue_full')
     const cold = verify('cold', 'right')
     await settled()
+    expect(await reasonOf(revoked(3))).toBe('verification_queue_full')
     checks[0]?.answer(true)
-    await running
+    expect(await alone).toBe(true)
     await settled()
     expect(checks[1]?.secret).toBe('right')
     checks[1]?.answer(true)
     expect(await cold).toBe(true)
-    for (let index = 0; index < guesses.length; index += 1) {
-      await settled()
-      checks[index + 2]?.answer(false)
-      await settled()
-      pauses[index]?.end()
-    }
-    expect(await Promise.all(guesses)).toEqual(guesses.map(() => false))
-  })
-
-  test('guesses come one at a time, and each is followed by a pause that only guesses wait for', async () => {
-    const { clock, checks, pauses, verify, guess } = controlled({ parallelMax: 4 })
-    const guesses = [guess(1), guess(2)]
-    await settled()
-    expect(checks, 'three places are free, and not for a guess').toHaveLength(1)
-    clock.milliseconds += 20
-    checks[0]?.answer(false)
-    expect(await guesses[0]).toBe(false)
-    await settled()
-    expect(pauses, 'a quarter of the time is for guesses').toMatchObject([{ milliseconds: 60 }])
-    expect(checks).toHaveLength(1)
-
-    const cold = verify('cold', 'right')
-    await settled()
-    expect(checks, 'who names a secret does not wait').toHaveLength(2)
-    checks[1]?.answer(true)
-    expect(await cold).toBe(true)
-    expect(pauses, 'and is followed by none').toHaveLength(1)
     expect(checks).toHaveLength(2)
-
-    pauses[0]?.end()
-    await settled()
-    expect(checks).toHaveLength(3)
-    checks[2]?.fail(new UnusableHash('no hash'))
-    await expect(guesses[1]).rejects.toBeInstanceOf(UnusableHash)
-    pauses[1]?.end()
-
-    const later = guess(3)
-    await settled()
-    expect(checks, 'a guess after the pause is checked at once').toHaveLength(4)
-    checks[3]?.answer(false)
-    expect(await later).toBe(false)
-  })
-
-  test('workers share what guesses get', async () => {
-    const { clock, checks, pauses, guess } = controlled({ workers: 4 })
-    const first = guess(0)
-    await settled()
-    const waiting = Array.from({ length: Math.ceil(limits.guessQueueMax / 4) }, (_, number) =>
-      guess(1 + number),
-    )
-    await settled()
-    expect(await reasonOf(guess(99))).toBe('verification_queue_full')
-    clock.milliseconds += 20
-    checks[0]?.answer(false)
-    expect(await first).toBe(false)
-    expect(pauses, 'a sixteenth of the time').toMatchObject([{ milliseconds: 20 * 15 }])
-    for (let index = 0; index < waiting.length; index += 1) {
-      pauses[index]?.end()
-      await settled()
-      checks[index + 1]?.answer(false)
-      await settled()
-    }
-    expect(await Promise.all(waiting)).toEqual(waiting.map(() => false))
   })
 
   test('closed, it turns away who waits and who comes, and waits for what is being checked', async () => {
-    const { verification, checks, verify, guess } = controlled()
+    const { verification, checks, verify } = controlled()
     const running = verify('a', 's')
-    const waiting = [verify('b', 's'), guess(1)]
+    const waiting = [verify('b', 's'), verify('d', 's')]
     await settled()
     let isClosed = false
     const closed = verification.close().then(() => {
@@ -349,7 +281,9 @@ describe('the gate', () => {
 
   test('whoever is not admitted takes no place', async () => {
     const { verification, checks, verify } = controlled()
-    const refuse = () => Promise.reject(new OAuthError('failures_of_address'))
+    const refuse = () => {
+      throw new OAuthError('failures_of_address')
+    }
     const refused = Array.from({ length: 5 }, (_, index) =>
       verification.verify(check(`key ${index}`), refuse),
     )

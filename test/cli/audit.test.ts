@@ -112,7 +112,7 @@ test('following what has ended is a wrong call, and not a wait for nothing', asy
   const past = ['audit', 'list', '--follow', '--until', '1h']
   const outcome = await command({ DATABASE_URL: database.url }, ...past)
   expect(outcome.code).toBe(2)
-  expect(outcome.stderr).toContain('has passed, and --follow shows what comes')
+  expect(outcome.stderr).toContain('has passed, and --follow shows new records')
 })
 
 test('a span that ends before it begins is a wrong call', async () => {

@@ -1,8 +1,10 @@
 /** What goes wrong with the database ends a command in one line that says what to mend, and never in a stack. */
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { administer, type FreshDatabase, freshDatabase, withDatabase } from '../support/database.ts'
 import { command, scratch } from './command.ts'
@@ -51,13 +53,13 @@ test('a database that takes no writes', async () => {
   await database.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`)
   try {
     const said = await refusalOf(database.url, 'clients', 'create', 'x')
-    expect(said).toContain('in a read-only transaction. It takes no writes')
+    expect(said).toContain('in a read-only transaction. Set DATABASE_URL to the primary')
   } finally {
     await database.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`)
   }
 })
 
-test('a migration that fails is told without the stack of the engine', async () => {
+test('a migration that fails is told in one line', async () => {
   const name = `refused_${process.pid}`
   await administer(inject('postgresUrl'), `CREATE DATABASE ${name}`)
   try {
@@ -72,6 +74,24 @@ test('a data directory that nobody can create', async () => {
   const { code, stderr } = await command({ MINTMARK_DATA_DIR: '/proc/nobody/data' }, 'migrate')
   expect(stderr).toMatch(/^mintmark: MINTMARK_DATA_DIR: cannot create the directory .*\n$/)
   expect(code).toBe(1)
+})
+
+/** As long as the test may take: starting a process takes what it takes. */
+const patiently = { timeout: 60_000 }
+
+test('a command that is interrupted ends, though its statement still waits for a lock', async () => {
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  await holder.query('BEGIN')
+  await holder.query('LOCK TABLE client')
+  const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+  const child = spawn(process.execPath, [program, 'clients', 'list'], { env: { DATABASE_URL: database.url } })
+  const closed = once(child, 'close')
+  const waiting = `SELECT 1 FROM pg_locks WHERE relation = 'client'::regclass AND NOT granted`
+  await expect.poll(() => holder.query(waiting).then(({ rowCount }) => rowCount), patiently).toBe(1)
+  child.kill('SIGINT')
+  expect(await closed).toEqual([130, null])
+  await holder.end()
 })
 
 test('a command ends when it is done, with all it printed, however slow its reader is', async () => {

@@ -8,8 +8,8 @@ import { promisify } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import { commands, main } from '../../src/cli/main.ts'
 import { parseArguments } from '../../src/cli/terminal/arguments.ts'
-import { exitCodes } from '../../src/cli/terminal/command.ts'
 import { commandHelp } from '../../src/cli/terminal/help.ts'
+import { exitCodes } from '../../src/errors.ts'
 import { release } from '../../src/release.ts'
 import { command } from './command.ts'
 
@@ -71,7 +71,14 @@ describe('a wrong call', () => {
     ['clients list --jsno', 'Did you mean "--json"?'],
     ['clients list --json=yes', '--json takes no value'],
     ['clients list --status', '--status needs a value'],
-    ['clients list --status --json', 'needs a value'],
+    ['clients list --status --json', 'if "--json" is meant, write --status=--json'],
+    ['clients list --status=', '--status needs a value'],
+    ['clients list --stat active', 'has no option --stat. Did you mean "--status"?'],
+    ['clients list -s active', 'has no option -s'],
+    ['clients show a --no-json', 'has no option --no-json. Did you mean "--json"?'],
+    ['clients show --json=', '--json takes no value'],
+    ['clients create a --expires-at -5', 'if "-5" is meant, write --expires-at=-5'],
+    ['clients create a --expires-at=-5', '"-5" is no date and time'],
     ['clients list --status active --status active', 'is given twice'],
     ['clients list --status actve', 'Did you mean "active"?'],
     ['clients show', 'needs CLIENT'],

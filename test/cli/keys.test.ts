@@ -1,7 +1,7 @@
 /**
- * What an operator does to the keys: a look changes nothing, an early rotation breaks nobody unless it was asked
- * to, a key that was called back signs nothing from then on, and the key-encryption key is replaced under a
- * service that runs, in an order that can be interrupted anywhere.
+ * What an operator does to the keys: a look changes nothing, an early rotation breaks nobody unless it was
+ * asked to, a key that was called back signs nothing from then on, and the key-encryption key is replaced
+ * under a service that runs, in an order that can be interrupted anywhere.
  */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -115,7 +115,7 @@ describe('rotate', () => {
     const before = await database.query('SELECT * FROM signing_key')
     const plan = await run({}, 'rotate', '--plan')
     expect(plan, plan.stderr).toMatchObject({ code: 0 })
-    expect(plan.stdout).toMatch(/^next key +not made yet/m)
+    expect(plan.stdout).toMatch(/^next key +not created yet/m)
     expect(plan.stdout).toMatch(/^orders +127\.0\.0\.1 +2/m)
     expect(plan.stdout).toContain('1 of 1 known verifier has not fetched the next key.')
     expect(plan.stdout).toMatch(new RegExp(`would sign from +.* \\(in (${lead}|${lead - 1}) seconds\\)`))
@@ -159,12 +159,12 @@ describe('rotate', () => {
       )
       const after = await kidOfToken(url, client)
       expect(after).not.toBe(before)
-      expect(outcome.stdout).toContain(`${after} is made and published. It signs ES256 tokens from`)
+      expect(outcome.stdout).toContain(`${after} is created and published. It signs ES256 tokens from`)
       expect((await listed()).map(({ state }) => state)).toEqual(['retiring', 'signing'])
       expect(await records('rotated at once')).toHaveLength(1)
       // The next one, as early as caches allow; asked again there is nothing left to bring forward.
-      expect(await ran('rotate')).toContain('is made and published')
-      expect(await ran('rotate')).toMatch(/^Nothing to do: .* the earliest that breaks nobody\.\n$/)
+      expect(await ran('rotate')).toContain('is created and published')
+      expect(await ran('rotate')).toMatch(/^Nothing was changed\. .* every relying service knows it\.\n$/)
       expect(await records('rotated')).toHaveLength(1)
     })
   })
@@ -229,7 +229,7 @@ describe('rewrap', () => {
       const [before] = await listed()
       const outcome = await run(both, 'rewrap')
       expect(outcome.stdout).toMatch(/^1 signing key sealed with key-encryption key [0-9a-f]{16}\.\n$/)
-      expect(outcome.stderr).toContain('_PREVIOUS can be dropped')
+      expect(outcome.stderr).toContain('sealed with MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS any more')
       const [after] = await listed()
       const [record] = await records('resealed')
       expect(JSON.parse(record?.detail ?? '{}').changes.key_encryption_key_id).toEqual({
@@ -240,7 +240,7 @@ describe('rewrap', () => {
     })
     const again = await run({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
     expect(again.stdout).toContain('already')
-    await expect(startService({ database, key: oldKey })).rejects.toThrow(/no key was made or deleted/)
+    await expect(startService({ database, key: oldKey })).rejects.toThrow(/No key was created or deleted/)
     const service = await startService({ database, key: newKey })
     await service.close()
   })
@@ -258,7 +258,7 @@ describe('rewrap', () => {
     expect(outdated).toMatchObject({ code: 0 })
     const late = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
     expect(late.code).toBe(1)
-    expect(late.stderr).toMatch(/the newest signing key is sealed with .*no key was made\./)
+    expect(late.stderr).toMatch(/the newest signing key is sealed with .*No key was created\./)
     expect(await listed()).toHaveLength(2)
   })
 
@@ -347,7 +347,7 @@ describe('rewrap of the file', () => {
       const [key] = await resolve()
       await createKey(opened.prisma, { ...key, id: '0'.repeat(16) }, 'ES256', 1, moments)
       const before = readFileSync(path, 'utf8')
-      await expect(rewrapOnce()).rejects.toThrow(/no key was made or deleted/)
+      await expect(rewrapOnce()).rejects.toThrow(/No key was created or deleted/)
       expect(readFileSync(path, 'utf8')).toBe(before)
       expect(existsSync(previousPath)).toBe(false)
     } finally {

@@ -21,6 +21,50 @@ test('columns are aligned, and cut only where there is an edge', () => {
   )
 })
 
+/** What a terminal shows in one column of it: two for most of what is not Latin, none for an accent. */
+const wide = [
+  ['a', '請求サービス', '1'],
+  ['b', 'ｾｲｷﾕｳ', '2'],
+  ['c', 'cafe\u0301 and no\u0308el', '3'],
+  ['d', 'thumbs 👍🏽, flag 🇯🇵', '4'],
+  ['e', '청구 서비스', '5'],
+] as const
+
+test('columns are aligned whatever the script: wide characters, accents, emoji', () => {
+  expect(new Table(columns, Number.POSITIVE_INFINITY).render(wide)).toBe(
+    'ID  NAME                N\n' +
+      'a   請求サービス        1\n' +
+      'b   ｾｲｷﾕｳ               2\n' +
+      'c   cafe\u0301 and no\u0308el       3\n' +
+      'd   thumbs 👍🏽, flag 🇯🇵  4\n' +
+      'e   청구 서비스         5\n',
+  )
+})
+
+test('what is cut is cut between characters, and never wider than its column', () => {
+  // Ten columns for the name. Of a character that takes two, no half is shown.
+  expect(new Table(columns, 17).render(wide)).toBe(
+    'ID  NAME        N\n' +
+      'a   請求サー…   1\n' +
+      'b   ｾｲｷﾕｳ       2\n' +
+      'c   cafe\u0301 and …  3\n' +
+      'd   thumbs 👍🏽…  4\n' +
+      'e   청구 서비…  5\n',
+  )
+  const accents = `${'e\u0301\u0302\u0303'.repeat(20)}`
+  expect(new Table(columns, 17).render([['a', accents, '1']])).toContain(
+    `a   ${'e\u0301\u0302\u0303'.repeat(9)}…  1\n`,
+  )
+})
+
+test('an emoji that is joined of several, which no registered name may have, keeps its row in line', () => {
+  const text = new Table(columns, 80).render([
+    ['a', '👨\u200d👩\u200d👧', '1'],
+    ['b', 'x', '2'],
+  ])
+  expect(text).toBe('ID  NAME      N\na   👨\ufffd👩\ufffd👧  1\nb   x         2\n')
+})
+
 test('what comes in pages has one head', () => {
   const table = new Table(columns, 80)
   expect(table.render(rows) + table.render([['b', 'a name that is longer than all before', '3']])).toMatch(

@@ -1,8 +1,8 @@
 /** That the database is away is recognised however deep in an error it stands, and nothing else is taken for it. */
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { checkConnection } from '../../src/database/check.ts'
 import { databaseFault, isDatabaseAway } from '../../src/database/faults.ts'
-import { checkConnection } from '../../src/database/open.ts'
 
 const coded = (code: string, message = 'it failed') => Object.assign(new Error(message), { code })
 

@@ -1,11 +1,24 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pg from 'pg'
-import { afterEach, expect, inject, test } from 'vitest'
-import { migrate, migrationStateOf, schemaScript } from '../../src/database/migrate.ts'
+import { afterEach, describe, expect, inject, test } from 'vitest'
+import { migrate, migrationStateOf } from '../../src/database/migrate.ts'
+import { migrationsDirectory } from '../../src/database/migration-files.ts'
 import { administer, type FreshDatabase, freshDatabase, withDatabase } from '../support/database.ts'
+import { migrationList, noFilters, schemaScript, withPrismaEngine } from '../support/prisma-engine.ts'
 
-/** Migrations: what they make is what the schema says, and a database that does not fit is refused in a sentence. */
+/**
+ * Migrations: what they make is what the schema says; what they leave is what Prisma's own engine leaves; and a
+ * database that does not fit is refused in a sentence. One long file, because all of them need the same empty
+ * databases and scratch directories of migrations.
+ */
+
+/** Polls for as long as the test may take. */
+const patiently = { timeout: 60_000 }
 
 const opened: FreshDatabase[] = []
+const directories: string[] = []
 
 async function fresh(): Promise<FreshDatabase> {
   const database = await freshDatabase()
@@ -13,8 +26,28 @@ async function fresh(): Promise<FreshDatabase> {
   return database
 }
 
+/** A database with nothing in it. */
+async function empty(): Promise<FreshDatabase> {
+  const database = await fresh()
+  await database.query('DROP SCHEMA public CASCADE')
+  await database.query('CREATE SCHEMA public')
+  return database
+}
+
+/** A directory with one migration for each script: 1_, 2_, … */
+function directoryOf(...scripts: readonly string[]): string {
+  const directory = mkdtempSync(join(tmpdir(), 'mintmark-migrations-'))
+  directories.push(directory)
+  for (const [index, script] of scripts.entries()) {
+    mkdirSync(join(directory, `${index + 1}_`))
+    writeFileSync(join(directory, `${index + 1}_`, 'migration.sql'), script)
+  }
+  return directory
+}
+
 afterEach(async () => {
   for (const database of opened.splice(0)) await database.drop()
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true })
 })
 
 /** Columns and indexes as PostgreSQL describes them, without the bookkeeping of migrations. */
@@ -34,9 +67,7 @@ async function structure(database: FreshDatabase): Promise<unknown> {
 
 test('the migrations make what prisma/schema.prisma says, column by column', async () => {
   const migrated = await fresh()
-  const declared = await fresh()
-  await declared.query('DROP SCHEMA public CASCADE')
-  await declared.query('CREATE SCHEMA public')
+  const declared = await empty()
   await declared.query(await schemaScript(declared.url))
   expect(await structure(migrated)).toEqual(await structure(declared))
 })
@@ -90,10 +121,263 @@ test('two processes that migrate an empty database at once take turns', async ()
 test.each([
   ['of a newer release', `migration_name = '20990101000000_from_the_future'`, /newer release/],
   ['that was edited after it was applied', `checksum = 'x'`, /was edited/],
-  ['that failed', 'finished_at = NULL', /failed and was rolled back/],
+  ['that failed', `finished_at = NULL, logs = 'x'`, /failed and was rolled back/],
+  ['that was interrupted', 'finished_at = NULL', /was interrupted: .* delete the row/],
 ])('a migration %s is refused in one line', async (_title, change, message) => {
   const database = await fresh()
   await database.query(`UPDATE _prisma_migrations SET ${change}`)
   await expect(migrationStateOf(database.url)).rejects.toThrow(message)
   await expect(migrate(database.url)).rejects.toThrow(message)
+})
+
+describe("Prisma's own engine", () => {
+  const diagnosis = { migrationsList: migrationList(migrationsDirectory), filters: noFilters }
+  const inSync = {
+    hasMigrationsTable: true,
+    history: null,
+    failedMigrationNames: [],
+    editedMigrationNames: [],
+  }
+
+  /** The rows without what differs from one run to the next. */
+  async function rowsOf(database: FreshDatabase): Promise<unknown> {
+    return await database.query(
+      `SELECT migration_name, checksum, applied_steps_count, rolled_back_at, logs IS NOT NULL AS has_logs,
+              finished_at >= started_at AS finished, id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AS has_uuid
+         FROM _prisma_migrations ORDER BY started_at`,
+    )
+  }
+
+  async function tablesOf(database: FreshDatabase): Promise<unknown> {
+    return await database.query(
+      `SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default
+         FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, ordinal_position`,
+    )
+  }
+
+  async function applyWithEngine(database: FreshDatabase, directory: string): Promise<readonly string[]> {
+    return await withPrismaEngine(database.url, async (engine) => {
+      const input = { migrationsList: migrationList(directory), filters: noFilters }
+      return (await engine.applyMigrations(input)).appliedMigrationNames
+    })
+  }
+
+  test('finds nothing to do, and no drift, in a database that we migrated', async () => {
+    const database = await empty()
+    await migrate(database.url)
+    await withPrismaEngine(database.url, async (engine) => {
+      expect(await engine.diagnoseMigrationHistory({ ...diagnosis, optInToShadowDatabase: true })).toEqual(
+        inSync,
+      )
+      expect(await engine.devDiagnostic(diagnosis)).toEqual({ action: { tag: 'createMigration' } })
+      expect(await engine.applyMigrations(diagnosis)).toEqual({ appliedMigrationNames: [] })
+    })
+  })
+
+  test('notices what we would hide from it: the drift check above can fail', async () => {
+    const database = await fresh()
+    await database.query('ALTER TABLE client ADD COLUMN surprise text')
+    await withPrismaEngine(database.url, async (engine) => {
+      expect(await engine.devDiagnostic(diagnosis)).toMatchObject({ action: { tag: 'reset' } })
+    })
+  })
+
+  test('leaves a database in which we find nothing to do, and the same rows and tables as we do', async () => {
+    const [theirs, ours] = [await empty(), await empty()]
+    const names = await applyWithEngine(theirs, migrationsDirectory)
+    expect(await migrationStateOf(theirs.url)).toEqual({ pending: [], applied: names })
+    expect(await migrate(theirs.url)).toEqual([])
+    expect(await migrate(ours.url)).toEqual(names)
+    expect(await rowsOf(ours)).toEqual(await rowsOf(theirs))
+    expect(await tablesOf(ours)).toEqual(await tablesOf(theirs))
+  })
+
+  test.each([
+    [
+      'in the middle of a file',
+      'CREATE TABLE b (); INSERT INTO a VALUES (1); SELECT 1 / 0; CREATE TABLE c ()',
+    ],
+    ['in a file that cannot be read', 'CREATE TABLE b (); CREATE TABEL c ()'],
+    ['after a COMMIT in the file', 'BEGIN; CREATE TABLE b (); COMMIT; CREATE TABLE c (); SELECT 1 / 0'],
+    ['with CONCURRENTLY', 'CREATE UNIQUE INDEX CONCURRENTLY i ON a (n)'],
+    ['at the end of the transaction', 'INSERT INTO deferred VALUES (1), (1); CREATE TABLE b ()'],
+  ])('leaves the same as we do when a migration fails %s', async (_title, failing) => {
+    const first =
+      'CREATE TABLE a (n int); INSERT INTO a VALUES (2), (2); ' +
+      'CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)'
+    const directory = directoryOf(first, failing, 'CREATE TABLE z ()')
+    const [theirs, ours] = [await empty(), await empty()]
+    await expect(applyWithEngine(theirs, directory)).rejects.toThrow()
+    await expect(migrate(ours.url, { directory })).rejects.toThrow(/^The migration 2_ failed: ERROR: /)
+    const rows = await rowsOf(ours)
+    expect(rows).toEqual(await rowsOf(theirs))
+    expect(rows).toMatchObject([
+      { finished: true, applied_steps_count: 1, has_logs: false },
+      { finished: null, applied_steps_count: 0, has_logs: true, rolled_back_at: null },
+    ])
+    expect(await tablesOf(ours)).toEqual(await tablesOf(theirs))
+    expect(await ours.query('SELECT * FROM a')).toEqual(await theirs.query('SELECT * FROM a'))
+    const indexes = `SELECT relname, indisvalid FROM pg_index JOIN pg_class ON oid = indexrelid
+                      WHERE relnamespace = 'public'::regnamespace ORDER BY 1`
+    expect(await ours.query(indexes)).toEqual(await theirs.query(indexes))
+    // The engine goes no further than we do, and knows why.
+    await expect(applyWithEngine(ours, directory)).rejects.toMatchObject({ code: 'P3009' })
+    await expect(migrate(theirs.url, { directory })).rejects.toThrow(/^The migration 2_ failed/)
+  })
+
+  test('can mark a migration as rolled back, and both go on', async () => {
+    const database = await empty()
+    const failing = directoryOf('CREATE TABLE a ()', 'SELECT 1 / 0')
+    await expect(migrate(database.url, { directory: failing })).rejects.toThrow()
+    const directory = directoryOf('CREATE TABLE a ()', 'CREATE TABLE b ()')
+    await withPrismaEngine(database.url, async (engine) => {
+      await engine.markMigrationRolledBack({ migrationName: '2_' })
+      expect(await migrate(database.url, { directory })).toEqual(['2_'])
+      expect(
+        await engine.applyMigrations({ migrationsList: migrationList(directory), filters: noFilters }),
+      ).toEqual({ appliedMigrationNames: [] })
+    })
+  })
+
+  test('and we take turns: its lock is ours', async () => {
+    const database = await empty()
+    const holder = new pg.Client({ connectionString: database.url, application_name: 'holder' })
+    await holder.connect()
+    await holder.query('SELECT pg_advisory_lock(72707369)')
+    const { rows } = await holder.query('SELECT pg_backend_pid() AS pid')
+    const named = `Another process migrates this database: process ${rows[0].pid} of the database server (holder`
+    await expect(migrate(database.url, { patienceMilliseconds: 0 })).rejects.toThrow(named)
+    const reports: string[] = []
+    const reported = Promise.withResolvers<void>()
+    const migrated = migrate(database.url, {
+      report: (message) => {
+        reports.push(message)
+        reported.resolve()
+      },
+    })
+    await reported.promise
+    await holder.end()
+    expect(await migrated).not.toEqual([])
+    expect(reports).toEqual([expect.stringContaining(named)])
+  })
+})
+
+describe('a migration that fails', () => {
+  test("is told with the database's own sentence, and what to do; after that it goes on", async () => {
+    const database = await empty()
+    const script = 'CREATE TABLE b ();\nINSERT INTO b SELECT no_such_function()'
+    await expect(migrate(database.url, { directory: directoryOf(script) })).rejects.toThrow(
+      /^The migration 1_ failed: ERROR: function no_such_function\(\) does not exist \(SQLSTATE 42883\)\. It was rolled back as a whole; its row in _prisma_migrations stays, .* delete its row .* again\.$/,
+    )
+    const [row] = await database.query<{ logs: string }>('SELECT logs FROM _prisma_migrations')
+    expect(row?.logs).toMatch(
+      /^Migration: 1_\n\nERROR: .* \(SQLSTATE 42883\)\.\nHint: .*\nPosition in the file: 41$/,
+    )
+    await database.query('DELETE FROM _prisma_migrations')
+    expect(await migrate(database.url, { directory: directoryOf('CREATE TABLE b ()') })).toEqual(['1_'])
+  })
+
+  test('in a transaction of its own is told as well', async () => {
+    const database = await empty()
+    await expect(migrate(database.url, { directory: directoryOf('BEGIN; SELECT 1 / 0') })).rejects.toThrow(
+      /division by zero .* its row in _prisma_migrations stays/,
+    )
+    expect(await database.query('SELECT 1 FROM _prisma_migrations WHERE logs IS NOT NULL')).toHaveLength(1)
+  })
+
+  test('with CONCURRENTLY may have left something behind, and says so', async () => {
+    const database = await empty()
+    const directory = directoryOf(
+      'CREATE TABLE a (n int); INSERT INTO a VALUES (1), (1)',
+      '-- As it must be.\nCREATE UNIQUE INDEX CONCURRENTLY i ON a (n);',
+    )
+    const said = /could not create unique index .* It may have left something behind, because CONCURRENTLY/
+    await expect(migrate(database.url, { directory })).rejects.toThrow(said)
+    await expect(migrate(database.url, { directory })).rejects.toThrow(
+      /failed and may have left something behind/,
+    )
+  })
+
+  test('because it does not end its transaction leaves nothing', async () => {
+    const database = await empty()
+    const directory = directoryOf('BEGIN; CREATE TABLE b ()')
+    await expect(migrate(database.url, { directory })).rejects.toThrow(
+      /begins a transaction and does not end it/,
+    )
+    expect(await database.query(`SELECT to_regclass('b') AS b`)).toEqual([{ b: null }])
+  })
+
+  test('because the connection broke says so now, and at the next start', async () => {
+    const database = await empty()
+    const directory = directoryOf('SELECT pg_terminate_backend(pg_backend_pid())')
+    await expect(migrate(database.url, { directory })).rejects.toThrow(/The connection is lost\. /)
+    await expect(migrate(database.url, { directory })).rejects.toThrow(/^The migration 1_ was interrupted/)
+  })
+})
+
+test('a migration that runs at this moment is told from one that failed', async () => {
+  const database = await empty()
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  await holder.query('SELECT pg_advisory_lock(1)')
+  const migrated = migrate(database.url, { directory: directoryOf('SELECT pg_advisory_lock(1)') })
+  await expect
+    .poll(() => migrationStateOf(database.url).catch(String), patiently)
+    .toMatch(
+      /^OperatorError: The migration 1_ runs at this moment, in process \d+ .*\. Wait until it is done/,
+    )
+  await holder.end()
+  expect(await migrated).toEqual(['1_'])
+})
+
+test('a process that waits for its turn does not stop the one that migrates', async () => {
+  const database = await empty()
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  await holder.query('SELECT pg_advisory_lock(1)')
+  // The second one waits for every statement that began before it, in any session.
+  const directory = directoryOf(
+    'CREATE TABLE a (n int); SELECT pg_advisory_lock(1)',
+    'CREATE INDEX CONCURRENTLY i ON a (n)',
+  )
+  const first = migrate(database.url, { directory })
+  await expect
+    .poll(
+      () => database.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`),
+      patiently,
+    )
+    .not.toEqual([])
+  const waiting = Promise.withResolvers<string>()
+  const second = migrate(database.url, { directory, report: waiting.resolve })
+  await waiting.promise
+  await holder.end()
+  expect(await first).toEqual(['1_', '2_'])
+  expect(await second).toEqual([])
+})
+
+test('a migration finds the same session, whatever the role and the migration before it have set', async () => {
+  const database = await empty()
+  const name = new URL(database.url).pathname.slice(1)
+  await database.query(`ALTER DATABASE ${name} SET statement_timeout = 60000`)
+  await database.query(`ALTER DATABASE ${name} SET default_transaction_isolation = serializable`)
+  const directory = directoryOf(
+    `SET lock_timeout = 60000; SELECT set_config('search_path', '', false); CREATE TABLE public.a ()`,
+    `CREATE TABLE found AS SELECT name, setting FROM pg_settings
+      WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_isolation', 'idle_session_timeout')`,
+  )
+  expect(await migrate(database.url, { directory })).toHaveLength(2)
+  await database.query(`ALTER DATABASE ${name} RESET ALL`)
+  expect(await database.query('SELECT * FROM found ORDER BY name')).toEqual([
+    { name: 'idle_session_timeout', setting: '0' },
+    { name: 'lock_timeout', setting: '0' },
+    { name: 'statement_timeout', setting: '0' },
+    { name: 'transaction_isolation', setting: 'read committed' },
+  ])
+})
+
+test('a database of something else is left alone', async () => {
+  const database = await empty()
+  await database.query('CREATE TABLE theirs (n int)')
+  await expect(migrate(database.url)).rejects.toThrow(/not Mintmark's: it has the table theirs/)
+  expect(await database.query(`SELECT to_regclass('_prisma_migrations') AS ours`)).toEqual([{ ours: null }])
 })

@@ -56,7 +56,7 @@ test('those who start at the same time agree on one', async () => {
 })
 
 test('a lost one is not replaced', async () => {
-  expect(await said(resolve({}, true))).toMatch(/is missing.*nothing was generated or deleted/)
+  expect(await said(resolve({}, true))).toMatch(/is missing.*Nothing was generated or deleted/)
   expect(existsSync(path)).toBe(false)
 })
 
@@ -71,8 +71,8 @@ test('a damaged one is refused and left as it is, with keys or without', async (
   ]) {
     damage()
     const left = readFileSync(path, 'utf8')
-    expect(await said(resolve({}, true))).toMatch(/nothing was generated or deleted/)
-    expect(await said(resolve({}, false))).toMatch(/nothing was generated or deleted/)
+    expect(await said(resolve({}, true))).toMatch(/Nothing was generated or deleted/)
+    expect(await said(resolve({}, false))).toMatch(/Nothing was generated or deleted/)
     expect(readFileSync(path, 'utf8')).toBe(left)
   }
 })
@@ -110,5 +110,5 @@ test('a damaged one before is refused as well', async () => {
   const [first] = await resolve()
   replaceKeyFile(directory, first)
   truncateSync(keyFiles(directory).previousPath, 20)
-  expect(await said(resolve({}, true))).toMatch(/previous: holds .*nothing was generated or deleted/)
+  expect(await said(resolve({}, true))).toMatch(/previous: holds .*Nothing was generated or deleted/)
 })

@@ -227,5 +227,5 @@ test('a start with a key that does not open is refused', async () => {
     now: () => 400,
     onUnopened: () => {},
   })
-  await expect(keyring.load()).rejects.toThrow(/no key was made or deleted/)
+  await expect(keyring.load()).rejects.toThrow(/No key was created or deleted/)
 })

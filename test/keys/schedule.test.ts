@@ -3,24 +3,26 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   checkSeconds,
+  leadSeconds,
+  momentsFrom,
+  nextPublicationAt,
+  planEarly,
+  planKey,
+  planTakeover,
+  scheduleProblem,
+} from '../../src/keys/schedule.ts'
+import {
   isOver,
   isPublished,
   type KeyMoments,
   type KeyState,
   keyState,
   latestKey,
-  leadSeconds,
   maySign,
-  momentsFrom,
-  nextPublicationAt,
-  planEarly,
-  planKey,
-  planTakeover,
   type ScheduleSettings,
-  scheduleProblem,
   signingKeyAt,
   waitingKey,
-} from '../../src/keys/schedule.ts'
+} from '../../src/keys/state.ts'
 
 const key: KeyMoments = {
   publishedAt: 100,

@@ -1,26 +1,27 @@
 /** A network is what its notation says, to the bit, and IPv4 is IPv4 however the socket reports it. */
-import { BlockList } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { networkContains, parseNetwork } from '../../src/lib/network.ts'
+import { callerNetwork, networkContains, parseNetwork } from '../../src/lib/network.ts'
 
 const contains = (network: string, address: string): boolean =>
   networkContains([parseNetwork(network)], address)
 
 describe('parseNetwork', () => {
   test.each([
-    ['10.0.0.0/8', { family: 4, prefix: 10n, hostBits: 24n }],
-    ['0.0.0.0/0', { family: 4, prefix: 0n, hostBits: 32n }],
-    ['255.255.255.255/32', { family: 4, prefix: 0xffff_ffffn, hostBits: 0n }],
-    ['192.0.2.7', { family: 4, prefix: 0xc000_0207n, hostBits: 0n }],
-    ['::/0', { family: 6, prefix: 0n, hostBits: 128n }],
-    ['::1', { family: 6, prefix: 1n, hostBits: 0n }],
-    ['2001:db8::/32', { family: 6, prefix: 0x2001_0db8n, hostBits: 96n }],
-    ['2001:0DB8:0::/32', { family: 6, prefix: 0x2001_0db8n, hostBits: 96n }],
-    ['1:2:3:4:5:6:7:8', { family: 6, prefix: 0x1_0002_0003_0004_0005_0006_0007_0008n, hostBits: 0n }],
-    ['64:ff9b::192.0.2.0/120', { family: 6, prefix: 0x64_ff9b_0000_0000_0000_0000_c000_02n, hostBits: 8n }],
-  ])('%s', (text, network) => {
-    expect(parseNetwork(text)).toEqual(network)
+    ['10.0.0.0/8', '10.0.0.0/8'],
+    ['0.0.0.0/0', '0.0.0.0/0'],
+    ['255.255.255.255/32', '255.255.255.255/32'],
+    ['192.0.2.7', '192.0.2.7/32'],
+    ['::/0', '::/0'],
+    ['::1', '::1/128'],
+    ['2001:db8::/32', '2001:db8::/32'],
+    ['2001:0DB8:0::/32', '2001:db8::/32'],
+    ['1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7:8/128'],
+    ['64:ff9b::192.0.2.0/120', '64:ff9b::c000:200/120'],
+  ])('%s is %s', (text, network) => {
+    const { address, prefixLength } = parseNetwork(text)
+    expect(`${address}/${prefixLength}`).toBe(network)
   })
 
   test.each([
@@ -84,11 +85,11 @@ describe('parseNetwork', () => {
     ['10.0.0.1/8', '10.0.0.0/8'],
     ['192.0.2.129/25', '192.0.2.128/25'],
     ['0.0.0.1/0', '0.0.0.0/0'],
-    ['2001:db8::1/32', '2001:db8:0:0:0:0:0:0/32'],
-    ['::1/0', '0:0:0:0:0:0:0:0/0'],
-    ['::ffff:10.0.0.1/104', '0:0:0:0:0:ffff:a00:0/104'],
+    ['2001:db8::1/32', '2001:db8::/32'],
+    ['::1/0', '::/0'],
+    ['::ffff:10.0.0.1/104', '::ffff:a00:0/104'],
     // The mark of a mapped address is itself below such a prefix.
-    ['::ffff:0:0/95', '0:0:0:0:0:fffe:0:0/95'],
+    ['::ffff:0:0/95', '::fffe:0:0/95'],
   ])('%s has bits below its prefix', (text, instead) => {
     expect(() => parseNetwork(text)).toThrow(
       `has bits set below its prefix. Write ${instead} for the network`,
@@ -178,7 +179,87 @@ describe('networkContains', () => {
       { numRuns: 1_000 },
     )
   })
+
+  /** Pieces of addresses, often put together wrongly. */
+  const pieces = fc
+    .array(fc.constantFrom('::', ':', '.', '0', '1', 'ffff', 'FFFF', '00a', '10.0.0.1', '1.2.3', '64:ff9b'), {
+      maxLength: 12,
+    })
+    .map((parts) => parts.join(''))
+
+  test('reads what Node takes for an address as Node does, and nothing else, however it is spelled', () => {
+    const anything = ['0.0.0.0/0', '::/0'].map(parseNetwork)
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          pieces,
+          spelledAddress.map(({ text }) => text),
+        ),
+        (text) => {
+          const family = isIPv6(text) ? 'ipv6' : 'ipv4'
+          expect(networkContains(anything, text)).toBe(isIP(text) !== 0)
+          if (isIP(text) === 0) return
+          const itself = new BlockList()
+          itself.addAddress(text, family)
+          const { address } = parseNetwork(text)
+          expect(itself.check(address.toString(), address.kind())).toBe(true)
+        },
+      ),
+      { numRuns: 20_000 },
+    )
+  })
+
+  test('takes every spelling of an address for that address, and for no other', () => {
+    fc.assert(
+      fc.property(spelledAddress, fc.nat({ max: 127 }), ({ text, value }, flipped) => {
+        const itself = parseNetwork(asText(value, 'ipv6'))
+        const near = parseNetwork(asText(value ^ (1n << BigInt(flipped)), 'ipv6'))
+        expect(networkContains([itself], text)).toBe(true)
+        expect(networkContains([near], text)).toBe(false)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
 })
+
+describe('callerNetwork', () => {
+  test.each([
+    ['10.0.0.1', '10.0.0.1'],
+    ['::ffff:10.0.0.1', '10.0.0.1'],
+    ['::ffff:a00:1', '10.0.0.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::', '2001:db8:1:2::/64'],
+    ['fe80::1%eth0', 'fe80::/64'],
+    ['::10.0.0.1', '::/64'],
+    ['no address', 'no address'],
+  ])('of %s is %s', (address, network) => {
+    expect(callerNetwork(address)).toBe(network)
+  })
+})
+
+/** An IPv6 address, and one of the many ways to write it: any run of zeros cut, zeros in front, a dotted end. */
+const group = fc.oneof(fc.constantFrom(0, 0, 0xffff), fc.nat({ max: 0xffff }))
+const spelledAddress = fc
+  .tuple(
+    fc.array(group, { minLength: 8, maxLength: 8 }),
+    fc.nat({ max: 7 }),
+    fc.nat({ max: 8 }),
+    fc.integer({ min: 1, max: 4 }),
+    fc.boolean(),
+    fc.boolean(),
+  )
+  .map(([groups, cutFrom, cutLength, digits, upper, dotted]) => {
+    const value = groups.reduce((sum, each) => (sum << 16n) | BigInt(each), 0n)
+    const written = groups.map((each) => each.toString(16).padStart(digits, '0'))
+    const last = asText(value & 0xffff_ffffn, 'ipv4')
+    const parts = dotted ? [...written.slice(0, 6), last] : written
+    const cutTo = Math.min(cutFrom + cutLength, dotted ? 6 : 8)
+    const canCut = cutTo > cutFrom && groups.slice(cutFrom, cutTo).every((each) => each === 0)
+    const text = canCut
+      ? `${parts.slice(0, cutFrom).join(':')}::${parts.slice(cutTo).join(':')}`
+      : parts.join(':')
+    return { value, text: upper ? text.toUpperCase() : text }
+  })
 
 function asText(value: bigint, family: 'ipv4' | 'ipv6'): string {
   if (family === 'ipv4') {

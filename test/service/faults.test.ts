@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret.ts'
+import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
@@ -291,7 +291,7 @@ interface Row {
   seq: string
   time: Date
   type: AuditRecord['type']
-  outcome: string
+  outcome: AuditRecord['outcome']
   error: string | null
   reason: string | null
   client_id: string | null

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret.ts'
+import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
 import {
   orders,

@@ -6,10 +6,10 @@ import { type Database, openDatabase } from '../../src/database/open.ts'
 import { OperatorError } from '../../src/errors.ts'
 import { rewrap } from '../../src/keys/rewrap.ts'
 import { makeDueKeys, type RotationContext, revokeKey, rotate } from '../../src/keys/rotation.ts'
-import type { KeyMoments, ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
+import type { KeyMoments, ScheduleSettings } from '../../src/keys/state.ts'
 import { createKey, listKeys } from '../../src/keys/store.ts'
-import { listVerifiers } from '../../src/keys/verifiers.ts'
+import { listVerifiers } from '../../src/keys/verifier-store.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { drill, joseVerifier } from '../support/drill.ts'
@@ -338,7 +338,7 @@ test('a key-encryption key that is not the right one: no start, and not a byte c
   const before = await rows()
   const attempt = startService({ database, key: Buffer.alloc(32, 7) })
   await expect(attempt).rejects.toThrow(OperatorError)
-  await expect(attempt).rejects.toThrow(/no key was made or deleted/)
+  await expect(attempt).rejects.toThrow(/No key was created or deleted/)
   expect(await rows()).toEqual(before)
   // Nor where a row was damaged, although the key is right.
   await database.query(`UPDATE signing_key SET sealed_private_key = substr(sealed_private_key, 1, 40)`)

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret.ts'
+import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import {
   basic,
   invoices,

@@ -371,7 +371,7 @@ describe('a start that fails says why once, and ends as with one process', () =>
     const alone = failure(1, wrong)
     expect(alone).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^mintmark: .* no key was made.*\n$/),
+      stderr: expect.stringMatching(/^mintmark: .* No key was created.*\n$/),
     })
     expect(failure(3, wrong)).toEqual(alone)
   })

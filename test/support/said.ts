@@ -1,11 +1,11 @@
-import { explain } from '../../src/cli/terminal/explain.ts'
+import { messageOf } from '../../src/cli/terminal/sentences.ts'
 
-/** What an operator at the command line is told of an attempt that fails. */
+/** What the command line says of an attempt that fails. */
 export async function said(attempt: Promise<unknown>): Promise<string> {
   try {
     await attempt
   } catch (error) {
-    return explain(error).message ?? ''
+    return messageOf(error)
   }
   throw new Error('it did not fail')
 }

@@ -1,11 +1,12 @@
 /** The decision: for the same request, proof, registry and moment always the same, and never more than was granted. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Proof } from '../../src/authentication/method.ts'
 import type { RefusalReason } from '../../src/errors.ts'
 import { parseNetwork } from '../../src/lib/network.ts'
 import type { RegisteredClient, RegisteredResource, RegisteredSecret } from '../../src/registry/client.ts'
 import type { View } from '../../src/registry/registry.ts'
-import { decide, type Proof } from '../../src/token/decide.ts'
+import { decide } from '../../src/token/decide.ts'
 import type { TokenRequest } from '../../src/token/request.ts'
 
 const now = 1_800_000_000
@@ -18,6 +19,7 @@ const secret: RegisteredSecret = {
   hash: 'hash 1',
   expiresAt: undefined,
   revokedAt: undefined,
+  tag: undefined,
 }
 const client: RegisteredClient = {
   clientId: 'billing',
@@ -39,7 +41,7 @@ const request: TokenRequest = {
   target: undefined,
   scopes: undefined,
 }
-const proof: Proof = { secretId: 'secret01', checkedHash: 'hash 1', matched: true }
+const proof: Proof = { credentialId: 'secret01', checkedHash: 'hash 1', matched: true }
 
 interface Case {
   readonly request?: Partial<TokenRequest>
@@ -68,7 +70,7 @@ const reasonOf = (changes: Case): RefusalReason | undefined => {
 }
 
 const unusable: Partial<Proof> = { matched: false, fault: 'secret_hash_unusable' }
-const guess: Partial<Proof> = { secretId: 'unknown1', checkedHash: undefined, matched: false }
+const guess: Partial<Proof> = { credentialId: 'unknown1', checkedHash: undefined, matched: false }
 
 /** Everything that can be wrong, in the order in which it is told; each with a case that nothing else is wrong with. */
 const refused: readonly (readonly [RefusalReason, Case])[] = [
@@ -169,9 +171,9 @@ describe('a proof', () => {
       ['secret01', secret],
       ['secret02', { ...secret, secretId: 'secret02', hash: 'hash 2' }],
     ])
-    expect(reasonOf({ client: { secrets }, proof: { secretId: 'secret02' } })).toBe('secret_wrong')
+    expect(reasonOf({ client: { secrets }, proof: { credentialId: 'secret02' } })).toBe('secret_wrong')
     expect(
-      reasonOf({ client: { secrets }, proof: { secretId: 'secret02', checkedHash: 'hash 2' } }),
+      reasonOf({ client: { secrets }, proof: { credentialId: 'secret02', checkedHash: 'hash 2' } }),
     ).toBeUndefined()
   })
 
@@ -192,13 +194,13 @@ describe('a proof', () => {
 
   test('nothing but a matched secret of the current hash is ever granted anything', () => {
     const anyProof = fc.record({
-      secretId: fc.constantFrom('secret01', 'unknown1'),
+      credentialId: fc.constantFrom('secret01', 'unknown1'),
       checkedHash: fc.constantFrom(undefined, 'hash 1', 'hash 2'),
       matched: fc.boolean(),
     })
     fc.assert(
       fc.property(anyProof, fc.constantFrom('hash 1', 'hash 2'), (made, hash) => {
-        const proves = made.matched && made.secretId === 'secret01' && made.checkedHash === hash
+        const proves = made.matched && made.credentialId === 'secret01' && made.checkedHash === hash
         expect(reasonOf({ proof: made, secret: { hash } })).toBe(proves ? undefined : 'secret_wrong')
       }),
     )

@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { databaseFault } from '../../database/faults.ts'
 import { LedgerTail } from '../../ledger/follow.ts'
-import {
-  type AuditEntry,
-  type AuditFilter,
-  findRecords,
-  recordOutcomes,
-  recordTypes,
-} from '../../ledger/query.ts'
+import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
+import { type RecordOutcome, type RecordType, recordColumns, recordOutcomes } from '../../ledger/record.ts'
+import { findRecords } from '../../ledger/record-store.ts'
 import { millisecondsText, optionalMoment } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
+import { isOutputClosed } from '../../process/standard-output.ts'
 import { pastMoment } from '../terminal/arguments.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { type Connection, Interrupted, withDatabase } from '../terminal/connect.ts'
-import { isOutputClosed, json, jsonLine, note, OutputClosed, print } from '../terminal/output.ts'
+import { json, jsonLine, note, OutputClosed, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
+
+const recordTypes = Object.keys(recordOutcomes) as RecordType[]
+const outcomesOf = (type: RecordType): readonly RecordOutcome[] => recordOutcomes[type]
 
 const followMilliseconds = 500
 const limitDefault = 50
@@ -22,16 +22,17 @@ const limitMax = 10_000
 
 export const auditList = defineCommand({
   path: ['audit', 'list'],
-  summary: 'show what was issued, refused and changed, the newest last',
+  summary: 'show issued tokens, refusals and changes, the newest last',
   details:
-    'Every token, every refusal and every change of the registry has a record. REASON says more than the caller\n' +
-    'was told. With --follow it goes on until you stop it with Ctrl-C, also across a restart of the database.',
+    'Every token, every refusal and every change of the registry has a record. REASON is more precise than the\n' +
+    'answer to the caller. With --follow the command runs until you press Ctrl-C. It continues after a restart of\n' +
+    'the database.',
   options: {
     client: { type: 'string', value: 'CLIENT', description: 'only this client id' },
     outcome: {
       type: 'string',
       value: 'OUTCOME',
-      description: 'only issued, refused, created, changed, disabled, …; a wrong one lists them all',
+      description: 'only issued, refused, created, changed, disabled, …; a wrong value lists them all',
     },
     type: { type: 'string', value: 'TYPE', description: `only ${recordTypes.join(', ')}` },
     since: { type: 'string', value: 'MOMENT', description: 'from 2h ago, or from 2027-01-31T00:00:00Z on' },
@@ -40,13 +41,13 @@ export const auditList = defineCommand({
     limit: {
       type: 'string',
       value: 'NUMBER',
-      description: `at most so many, the newest (default ${limitDefault}, most ${limitMax})`,
+      description: `show at most the newest NUMBER (default ${limitDefault}, at most ${limitMax})`,
     },
-    follow: { type: 'boolean', description: 'then show new ones as they come' },
-    json: { type: 'boolean', description: 'print a JSON array; with --follow one JSON object a line' },
+    follow: { type: 'boolean', description: 'then show new records when they are written' },
+    json: { type: 'boolean', description: 'print a JSON array; with --follow one JSON object per line' },
   },
   examples: [
-    ['bin/mintmark audit list --outcome refused --since 2h', 'who was turned away lately, and why'],
+    ['bin/mintmark audit list --outcome refused --since 2h', 'recent refusals and their reasons'],
     ['bin/mintmark audit list --client billing --follow', 'watch one client'],
     ['bin/mintmark audit list --jti 01998f3c-7a53-7d0e-9d3c-5b8f1f0a6c2d', 'where a token came from'],
     ['bin/mintmark audit list --type client --since 30d --json', 'who changed which clients this month'],
@@ -62,10 +63,10 @@ export const auditList = defineCommand({
       else if (entries.length === 0) note('No records match.')
       else print(entryTable().render(entries.map(entryRow)))
       if (entries.length === limit && options.limit === undefined) {
-        note(`The newest ${limit}; --limit, --since and --until show others.`)
+        note(`Only the newest ${limit} are shown. Use --limit, --since or --until to see others.`)
       }
     }).catch((error: unknown) => {
-      // Ctrl-C is how one stops following, and no failure.
+      // Ctrl-C is the normal way to end --follow, so it is not an error.
       if (options.follow && error instanceof Interrupted && error.message === 'SIGINT') return
       throw error
     })
@@ -86,19 +87,19 @@ async function follow(
     if (asJson) print(entries.map((entry) => `${jsonLine(entryFields(entry))}\n`).join(''))
     else print(table.render(entries.map(entryRow)))
   }
-  let isAway = false
+  let isUnreachable = false
   show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
   while (!signal.aborted && !isOutputClosed()) {
     try {
       for await (const entries of tail.read(database.prisma, filter, clock.nowMilliseconds())) show(entries)
-      if (isAway) note('The database is back.')
-      isAway = false
+      if (isUnreachable) note('The database answers again.')
+      isUnreachable = false
     } catch (error) {
       const fault = databaseFault(error)
       if (fault?.isAbsence !== true) throw error
-      // The tail has its place: what is written once the database is back is told then, once.
-      if (!isAway) note(`The database is away (${fault.message}); waiting for it.`)
-      isAway = true
+      // The tail remembers how far it has read. So it shows every new record once after the database is back.
+      if (!isUnreachable) note(`The database cannot be reached (${fault.message}). Waiting for it.`)
+      isUnreachable = true
     }
     await sleep(followMilliseconds, undefined, { signal })
   }
@@ -116,14 +117,9 @@ interface FilterOptions {
 
 function readFilter(options: FilterOptions, now: number): AuditFilter {
   const { client, outcome, type, since, until, jti } = options
-  const knownType = recordTypes.find((known) => known === type)
-  if (type !== undefined && knownType === undefined) {
-    throw usageError(`--type: must be one of ${recordTypes.join(', ')}.${didYouMean(type, recordTypes)}`)
-  }
-  if (outcome !== undefined && !recordOutcomes.includes(outcome)) {
-    const hint = didYouMean(outcome, recordOutcomes)
-    throw usageError(`--outcome: must be one of ${recordOutcomes.join(', ')}.${hint}`)
-  }
+  const knownType = type === undefined ? undefined : oneOf('type', type, recordTypes)
+  const possible = new Set((knownType === undefined ? recordTypes : [knownType]).flatMap(outcomesOf))
+  const knownOutcome = outcome === undefined ? undefined : oneOf('outcome', outcome, [...possible])
   if (jti !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(jti)) {
     throw usageError('--jti: must be a UUID, as in the claim "jti" of a token.')
   }
@@ -135,11 +131,13 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
     throw usageError(`--since: ${shownTime(from)} is not before --until, ${shownTime(to)}.`)
   }
   if (options.follow && to !== undefined && to <= now) {
-    throw usageError(`--until: ${shownTime(to)} has passed, and --follow shows what comes.`)
+    throw usageError(
+      `--until: ${shownTime(to)} has passed, and --follow shows new records. Omit one of the two.`,
+    )
   }
   return {
     type: knownType,
-    outcome,
+    outcome: knownOutcome,
     clientId: client,
     jti: jti?.toLowerCase(),
     since: from,
@@ -147,12 +145,18 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
   }
 }
 
+function oneOf<Word extends string>(option: string, word: string, known: readonly Word[]): Word {
+  const found = known.find((each) => each === word)
+  if (found !== undefined) return found
+  throw usageError(`--${option}: must be one of ${known.join(', ')}.${didYouMean(word, known)}`)
+}
+
 function readLimit(text: string | undefined): number {
   if (text === undefined) return limitDefault
   const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0
   if (limit >= 1 && limit <= limitMax) return limit
   throw usageError(
-    `--limit: must be a whole number from 1 to ${limitMax}; --since and --until cut out what you need.`,
+    `--limit: must be a whole number from 1 to ${limitMax}. Use --since and --until to select other records.`,
   )
 }
 
@@ -185,10 +189,10 @@ function entryRow(entry: AuditEntry): string[] {
   ]
 }
 
-/** `2027-01-31 23:59:59.999Z`: as it may be given back to --since and --until, quoted. */
+/** For example `2027-01-31 23:59:59.999Z`. In quotation marks, --since and --until accept this form. */
 const shownTime = (milliseconds: number): string => millisecondsText(milliseconds).replace('T', ' ')
 
-/** Who changed what, where a refusal has its reason. */
+/** The text in the REASON column for a change: who changed which fields. */
 function describeDetail(detail: AuditEntry['detail']): string {
   if (typeof detail?.['by'] !== 'string') return '-'
   const changes = detail['changes']
@@ -197,28 +201,12 @@ function describeDetail(detail: AuditEntry['detail']): string {
   return `by ${detail['by']}${fields}`
 }
 
+/** A record for scripts: every column, with null for an absent value, and its place in the ledger. */
 function entryFields(entry: AuditEntry): Record<string, unknown> {
-  return {
-    time: millisecondsText(entry.time),
-    type: entry.type,
-    outcome: entry.outcome,
-    error: entry.error ?? null,
-    reason: entry.reason ?? null,
-    client_id: entry.clientId ?? null,
-    authentication_method: entry.authenticationMethod ?? null,
-    credential_id: entry.credentialId ?? null,
-    audience: entry.audience ?? null,
-    scope: entry.scope ?? null,
-    jti: entry.jti ?? null,
-    kid: entry.kid ?? null,
-    expires_at: optionalMoment(entry.expiresAt),
-    address: entry.address ?? null,
-    user_agent: entry.userAgent ?? null,
-    request_id: entry.requestId ?? null,
-    count: entry.count ?? 1,
-    detail: entry.detail ?? null,
-    chain: entry.chain,
-    seq: entry.seq,
-    hash: entry.hash,
-  }
+  const shown = { ...entry, time: millisecondsText(entry.time), expiresAt: optionalMoment(entry.expiresAt) }
+  const fields = Object.entries(recordColumns).map(([field, column]) => [
+    column,
+    shown[field as keyof typeof shown] ?? null,
+  ])
+  return { ...Object.fromEntries(fields), chain: entry.chain, seq: entry.seq, hash: entry.hash }
 }

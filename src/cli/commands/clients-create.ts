@@ -1,7 +1,7 @@
 import { createClient } from '../../administration/create-client.ts'
 import { type ClientDefinition, tokenEndpointAuthMethods } from '../../administration/definition.ts'
-import type { Mistake } from '../../administration/mistake.ts'
-import { AdministrationError, OperatorError } from '../../errors.ts'
+import { type Mistake, mistakesIn } from '../../administration/mistake.ts'
+import { OperatorError } from '../../errors.ts'
 import { futureMoment } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -147,7 +147,6 @@ function inWordsOf(mistake: Mistake): string {
 }
 
 function inWordsOfOptions(error: unknown): never {
-  if (!(error instanceof AdministrationError) || error.code !== 'registration_refused') throw error
-  const [first] = (error as AdministrationError<'registration_refused'>).fields.mistakes
+  const [first] = mistakesIn(error)
   throw first === undefined ? error : new OperatorError(inWordsOf(first))
 }

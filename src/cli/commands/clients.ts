@@ -31,8 +31,8 @@ export const clientsList = defineCommand({
       throw usageError(`--status: must be one of ${statuses.join(', ')}.${didYouMean(status, statuses)}`)
     }
     const shown = status === 'all' ? statuses.slice(0, 3) : status === '' ? statuses.slice(0, 2) : [status]
-    await withDatabase(async ({ database }) => {
-      const pages = clientPages(database.prisma, shown)
+    await withDatabase(async ({ database, clock }) => {
+      const pages = clientPages(database.prisma, shown, clock.nowMilliseconds())
       if (options.json) await printClientsAsJson(pages)
       else await printClients(pages)
     })
@@ -99,7 +99,7 @@ export const clientsShow = defineCommand({
   ],
   async run(options, [clientId = '']) {
     await withDatabase(async ({ database, clock }) => {
-      const client = await findClient(database.prisma, clientId)
+      const client = await findClient(database.prisma, clientId, clock.nowMilliseconds())
       print(options.json ? `${json(clientFields(client))}\n` : shownClient(client, clock.nowSeconds()))
     })
   },
@@ -186,7 +186,7 @@ export const clientsDelete = defineCommand({
   ],
   async run(options, [clientId = '']) {
     await withDatabase(async (connection) => {
-      await findClient(connection.database.prisma, clientId)
+      await findClient(connection.database.prisma, clientId, connection.clock.nowMilliseconds())
       const question = `Delete ${clientId} for good? Type its id to go on: `
       if (!options.yes && process.stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
         throw new OperatorError('that is not its id, so nothing was changed.')

@@ -1,31 +1,26 @@
-import {
-  checkSeconds,
-  isOver,
-  latestKey,
-  maySign,
-  nextPublicationAt,
-  type ScheduleSettings,
-} from '../../keys/schedule.ts'
+import { checkSeconds, nextPublicationAt } from '../../keys/schedule.ts'
+import { isOver, latestKey, type ScheduleSettings, stateAmong, turnEndAmong } from '../../keys/state.ts'
 import { type KeyDescription, listKeys } from '../../keys/store.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
-import { drawTimeline, stateAmong } from '../terminal/timeline.ts'
+import { drawTimeline } from '../terminal/timeline.ts'
 
-/** Columns of a timeline that goes to a file or a pipe. */
+/** The width of the timeline, in characters, if the output is a file or a pipe. */
 const plainWidth = 100
 
 export const keysList = defineCommand({
   path: ['keys', 'list'],
-  summary: 'list the signing keys, what state each is in, and draw their lives',
+  summary: 'list the signing keys with their states, and draw a timeline',
   details:
-    'published: in the JWKS, not signing yet. signing: signs tokens. retiring: signs no more, in the JWKS until its\n' +
-    'last token has expired. removed and revoked: neither. The timeline leaves out what ended a key lifetime ago.',
+    'published: in the JWKS, not signing yet. signing: signs tokens. retiring: no longer signs, in the JWKS until its\n' +
+    'last token has expired. removed and revoked: does not sign, not in the JWKS. The timeline omits keys that ended\n' +
+    'more than a key lifetime ago.',
   options: { ...jsonOption },
   examples: [
-    ['bin/mintmark keys list', 'which key signs now, and what comes next'],
+    ['bin/mintmark keys list', 'which key signs now, and which is the next'],
     ['bin/mintmark keys list --json', 'for scripts'],
   ],
   async run(options) {
@@ -34,7 +29,8 @@ export const keysList = defineCommand({
       const keys = await listKeys(database.prisma)
       const shown = keys.map((key) => shownKey(key, keys, config.schedule, now))
       if (options.json) print(`${json({ keys: shown.map(keyFields) })}\n`)
-      else if (keys.length === 0) note('No signing keys yet. The service makes the first one when it starts.')
+      else if (keys.length === 0)
+        note('No signing keys yet. The service creates the first one when it starts.')
       else {
         print(keyTable(shown))
         for (const line of overdue(keys, config.schedule, now)) note(line)
@@ -44,24 +40,24 @@ export const keysList = defineCommand({
   },
 })
 
-/** Keys that a running service would have made by now. */
+/** Reports keys that a running service would have created by now. */
 function overdue(keys: readonly KeyDescription[], schedule: ScheduleSettings, now: number): string[] {
   const lines: string[] = []
   for (const [algorithm, alike] of Map.groupBy(keys, (key) => key.algorithm)) {
     const latest = latestKey(alike)
-    // Algorithms that nothing is signed with any more have ended, and are not late.
+    // If the latest key of an algorithm has ended, the algorithm is no longer used and no key is late.
     if (latest === undefined || isOver(latest, schedule, now)) continue
     const dueAt = nextPublicationAt(latest, schedule)
     if (now <= dueAt + lateChecks * checkSeconds(schedule)) continue
     lines.push(
-      `The next ${algorithm} key is due since ${shownMoment(dueAt)} and was not made. Is the service running? Its ` +
-        'log says key_rotation_failed where it cannot.',
+      `The next ${algorithm} key is due since ${shownMoment(dueAt)} and was not created. Check that the service runs. ` +
+        'If it does, look for key_rotation_failed in its log.',
     )
   }
   return lines
 }
 
-/** Looks that the service may miss before a key counts as late. */
+/** The number of checks that the service may miss before a key counts as late. */
 const lateChecks = 3
 
 interface ShownKey extends KeyDescription {
@@ -69,7 +65,7 @@ interface ShownKey extends KeyDescription {
   readonly turnEndsAt: number | undefined
 }
 
-/** As it is among the others: this one's turn ends when the next one's begins, or when it was called back. */
+/** A key given the others: its turn ends when the turn of the next key begins, or when it is revoked. */
 function shownKey(
   key: KeyDescription,
   keys: readonly KeyDescription[],
@@ -79,31 +75,8 @@ function shownKey(
   return {
     ...key,
     state: stateAmong(key, keys, schedule, now, now),
-    turnEndsAt: turnEnd(key, keys, schedule),
+    turnEndsAt: turnEndAmong(key, keys, schedule),
   }
-}
-
-/** Undefined for a key that was called back before its turn. */
-function turnEnd(
-  key: KeyDescription,
-  keys: readonly KeyDescription[],
-  schedule: ScheduleSettings,
-): number | undefined {
-  const { revokedAt } = key
-  if (revokedAt !== undefined && revokedAt <= key.signsFrom) return undefined
-  const turns = keys
-    .filter((next) => next.algorithm === key.algorithm && next.generation > key.generation)
-    // One that was called back had its turn before that, or none. One that takes over at once signs from a little
-    // earlier, for the sake of clocks that are behind; until it was made, this one signed.
-    .filter((next) => next.revokedAt === undefined || next.signsFrom < next.revokedAt)
-    .filter((next) => revokedAt === undefined || next.signsFrom < revokedAt - schedule.clockSkewSeconds)
-    .map(({ signsFrom }) => signsFrom)
-  const nextTurn = Math.min(...turns)
-  // A key whose successor is late goes on.
-  const planned = maySign({ ...key, revokedAt: undefined }, schedule, nextTurn - 1)
-    ? nextTurn
-    : key.signsUntil
-  return Math.min(planned, nextTurn, revokedAt ?? Number.POSITIVE_INFINITY)
 }
 
 function keyFields(key: ShownKey): Record<string, unknown> {

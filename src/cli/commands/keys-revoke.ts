@@ -1,6 +1,7 @@
 import type { Queryable } from '../../database/open.ts'
 import { revokeKey } from '../../keys/rotation.ts'
-import { leadSeconds, type ScheduleSettings, signingKeyAt } from '../../keys/schedule.ts'
+import { leadSeconds } from '../../keys/schedule.ts'
+import { type ScheduleSettings, signingKeyAt } from '../../keys/state.ts'
 import { listKeys } from '../../keys/store.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
@@ -11,28 +12,28 @@ import { jsonLine, note, print, shownMoment } from '../terminal/output.ts'
 
 export const keysRevoke = defineCommand({
   path: ['keys', 'revoke'],
-  summary: 'call a key back in an emergency: it signs nothing from the moment this returns',
+  summary: 'revoke a key in an emergency: when the command returns, the key no longer signs',
   details:
-    'In force on every replica when the command returns: the key signs nothing, and within three seconds it is not in\n' +
-    'the JWKS of any replica that reaches the database. Another one signs. Relying services go on accepting its\n' +
-    'tokens until they fetch the JWKS again; the command and the record say when the last of them stops. Tokens of\n' +
-    'the key that are still good are refused then as well. This cannot be undone. To replace a key that did not\n' +
-    'leak, use "keys rotate".',
+    'When the command returns, the key signs on no replica. Within three seconds it is removed from the JWKS of every\n' +
+    'replica that reaches the database. Another key signs. Relying services accept tokens of the revoked key until\n' +
+    'they fetch the JWKS again. The command and the record show when the last of them stops. From then on all its\n' +
+    'tokens are refused, even those that have not expired. You cannot undo this. To replace a key that did not leak,\n' +
+    'use "keys rotate".',
   positionals: [{ name: 'KID', description: 'the id of the key, as "keys list" shows it' }],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
   examples: [
     [
       'bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo',
-      'asks first when a person is there',
+      'asks for confirmation in a terminal',
     ],
-    ['bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo --yes', 'does not'],
+    ['bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo --yes', 'does not ask'],
   ],
   async run(options, [kid = '']) {
     await withDatabase(async (connection) => {
       const { config, database, signal } = connection
       const context = keyContext(connection)
       const key = (await listKeys(database.prisma)).find((each) => each.kid === kid)
-      const question = `Revoke ${kid} for good, with all its tokens? Type its id to go on: `
+      const question = `Revoke ${kid} and all its tokens? You cannot undo this. Type the id to continue: `
       const asks = !options.yes && key !== undefined && key.revokedAt === undefined && process.stdin.isTTY
       if (asks && !(await confirm(question, kid, signal))) {
         note('Nothing was changed.')
@@ -57,7 +58,7 @@ export const keysRevoke = defineCommand({
         return
       }
       const done = revoked
-        ? 'is revoked: it signs nothing, and leaves the JWKS within three seconds.'
+        ? 'is revoked. It no longer signs, and within three seconds it is removed from the JWKS.'
         : 'was already revoked.'
       const signs = signer === undefined ? 'No key signs now.' : `${signer.kid} signs now.`
       const next =
@@ -67,14 +68,15 @@ export const keysRevoke = defineCommand({
       const lead = leadSeconds(config.schedule)
       print(
         `${kid} ${done} ${signs}${next}\n` +
-          `Relying services that keep to the JWKS max-age refuse its tokens from ${shownMoment(refusedFrom)} on ` +
+          `Relying services that obey the JWKS max-age refuse its tokens from ${shownMoment(refusedFrom)} on ` +
           `(${lead} seconds after the revocation).\n`,
       )
-      // A key that took over at once is dated back by the skew, for clocks that are behind.
+      // A key that took over at once has a `publishedAt` that is earlier by the skew, for clocks that are
+      // behind.
       const seenFrom = (signer?.publishedAt ?? 0) + lead + config.schedule.clockSkewSeconds
       if (signer !== undefined && signed && now < seenFrom) {
         const seen = shownMoment(seenFrom)
-        note(`Until ${seen} those that have not fetched ${signer.kid} may refuse the new tokens.`)
+        note(`Until ${seen} relying services that have not fetched ${signer.kid} may refuse the new tokens.`)
       }
     })
   },

@@ -1,17 +1,18 @@
 import { type FileRewrap, rewrap, rewrapFile } from '../../keys/rewrap.ts'
+import { findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { findKeyEncryptionKeys, keyContext } from '../terminal/key-context.ts'
+import { keyContext } from '../terminal/key-context.ts'
 import { counted, json, note, print } from '../terminal/output.ts'
 
 export const keysRewrap = defineCommand({
   path: ['keys', 'rewrap'],
-  summary: 'seal the signing keys with another key-encryption key, without a stop',
+  summary: 'seal the signing keys with another key-encryption key, without downtime',
   details:
-    'With DATABASE_URL: give every replica the new key as MINTMARK_KEY_ENCRYPTION_KEY and the old one as\n' +
-    'MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS, one after the other; then run this once, with both. With the embedded\n' +
-    'database this makes the new key as well and replaces the file in the data directory; nothing needs a restart.\n' +
-    'Interrupted, it can be run again. Backups from before still need the old key.',
+    'With DATABASE_URL: restart the replicas one after the other, with the new key in MINTMARK_KEY_ENCRYPTION_KEY and\n' +
+    'the old key in MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS. Then run this command once, with both. With the embedded\n' +
+    'database the command also creates the new key and replaces the file in the data directory. No restart is needed\n' +
+    'then. If the command was interrupted, run it again. Earlier backups still need the old key.',
   options: { ...jsonOption },
   examples: [
     ['bin/mintmark keys rewrap', 'the embedded database gets a new key-encryption key'],
@@ -34,7 +35,7 @@ export const keysRewrap = defineCommand({
         print(`${json({ key_encryption_key_id: id, resealed: keys, completed_earlier_run: completed })}\n`)
         return
       }
-      if (completed) print('Completed what an earlier run had begun.\n')
+      if (completed) print('An earlier run was interrupted. It is completed now.\n')
       const count = counted(resealed.length, 'signing key')
       print(
         resealed.length === 0
@@ -42,7 +43,7 @@ export const keysRewrap = defineCommand({
           : `${count} sealed with key-encryption key ${id}.\n`,
       )
       if (!ownFile && config.keyEncryptionKeyPrevious !== undefined) {
-        note('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS can be dropped: nothing is sealed with it any more.')
+        note('No key is sealed with MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS any more. Remove this setting.')
       }
     })
   },

@@ -1,26 +1,27 @@
 import { readConfig } from '../../config.ts'
 import { migrate as applyMigrations, migrationStateOf } from '../../database/migrate.ts'
+import { openDatabaseServer } from '../../process/database-server.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
-import { openServer } from '../terminal/connect.ts'
 import { json, note, print } from '../terminal/output.ts'
 
 export const migrate = defineCommand({
   path: ['migrate'],
-  summary: 'bring the database to what this release needs',
+  summary: 'apply the migrations that this release needs',
   details:
-    'Creates the embedded database if there is none. Safe to run again, and from several places at once. Take a\n' +
-    'backup first. Migrations only add: processes of the previous release that run already go on, but one that\n' +
-    'starts again, and any command of it, refuses a database with a migration that it does not know.',
+    'Creates the embedded database if there is none. You can run it again, and from several machines at once: one\n' +
+    'migrates, and the others wait for it, a minute at most. Take a backup first. Migrations only add to the database,\n' +
+    'so running processes of the previous release continue. But commands of that release, and processes that start\n' +
+    'again, refuse a database with an unknown migration.',
   options: {
-    status: { type: 'boolean', description: 'say what is applied and what is pending, and do nothing' },
+    status: { type: 'boolean', description: 'only list the applied and the pending migrations' },
     ...jsonOption,
   },
   examples: [
     ['bin/mintmark migrate', 'before the first start, and after every upgrade'],
-    ['bin/mintmark migrate --status', 'see whether there is something to do'],
+    ['bin/mintmark migrate --status', 'see whether a migration is pending'],
   ],
   async run(options) {
-    const server = await openServer(readConfig(), options.status ? 'refuse' : 'create', note)
+    const server = await openDatabaseServer(readConfig(), options.status ? 'refuse' : 'create', note)
     try {
       if (options.status) {
         const { applied, pending } = await migrationStateOf(server.url)
@@ -28,7 +29,7 @@ export const migrate = defineCommand({
         else print(list('applied', applied) + list('pending', pending))
         return
       }
-      const applied = await applyMigrations(server.url)
+      const applied = await applyMigrations(server.url, { report: note })
       if (options.json) print(`${json({ applied })}\n`)
       else if (applied.length === 0) print(`${server.description} is up to date.\n`)
       else print(`${list('applied', applied)}${server.description} is up to date.\n`)

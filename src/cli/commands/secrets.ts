@@ -89,8 +89,8 @@ export const secretsList = defineCommand({
     ['bin/mintmark clients secrets list billing', 'see which one is still in use before revoking another'],
   ],
   async run(options, [clientId = '']) {
-    await withDatabase(async ({ database }) => {
-      const { secrets } = await findClient(database.prisma, clientId)
+    await withDatabase(async ({ database, clock }) => {
+      const { secrets } = await findClient(database.prisma, clientId, clock.nowMilliseconds())
       if (options.json) print(`${json({ client_id: clientId, secrets: secrets.map(secretFields) })}\n`)
       else print(secretTable(secrets))
     })

@@ -1,16 +1,17 @@
 import { readConfig } from '../../config.ts'
+import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
-import { createServiceLog, runService } from '../../process/service.ts'
+import { createServiceLog, runService } from '../../process/run-service.ts'
 import { release } from '../../release.ts'
 import { defineCommand } from '../terminal/command.ts'
-import { openServer, requireMigrated } from '../terminal/connect.ts'
 
 export const serve = defineCommand({
   path: ['serve'],
   summary: 'run the service',
   details:
-    'The database must be migrated ("bin/mintmark migrate"). Logs JSON lines to stdout. SIGTERM and SIGINT end it in\n' +
-    'order: requests under way are answered first; a second signal ends it at once. .env.example lists the settings.',
+    'The database must be migrated ("bin/mintmark migrate"). The log goes to stdout as JSON lines. SIGTERM and SIGINT\n' +
+    'end the service in order: it answers the current requests first. A second signal ends it at once. .env.example\n' +
+    'lists the settings.',
   options: {},
   examples: [
     ['bin/mintmark migrate && bin/mintmark serve', 'on the embedded database'],
@@ -26,7 +27,7 @@ export const serve = defineCommand({
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
     const lifetime = new Lifetime(log)
     await lifetime.run(async () => {
-      const server = await openServer(config, 'refuse', report)
+      const server = await openDatabaseServer(config, 'refuse', report)
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
       await requireMigrated(server.url)

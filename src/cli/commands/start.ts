@@ -12,30 +12,30 @@ import { OperatorError } from '../../errors.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { makeDirectory } from '../../lib/directory.ts'
 import { replacePrivateFile } from '../../lib/private-file.ts'
+import { openDatabaseServer } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
-import { createServiceLog, runService } from '../../process/service.ts'
+import { createServiceLog, runService } from '../../process/run-service.ts'
 import { logOutput } from '../../telemetry/log.ts'
 import { operatingSystemActor } from '../terminal/actor.ts'
 import { defineCommand } from '../terminal/command.ts'
-import { openServer } from '../terminal/connect.ts'
 import { note, print } from '../terminal/output.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 
 const exampleFile = fileURLToPath(new URL('../../../prisma/clients.example.yaml', import.meta.url))
 
-/** The client of the example file whose token the newcomer gets first. */
+/** The client of the example file that is used to show the first token. */
 const exampleClient = 'billing'
 
 export const start = defineCommand({
   path: ['start'],
-  summary: 'prepare whatever is missing, run the service, and show how to get a token',
+  summary: 'prepare the database, run the service, and show how to get a token',
   details:
-    'For trying things out and for development; what "npm start" runs. Creates and migrates the database, and\n' +
-    'applies prisma/clients.example.yaml when there are no clients and resources yet. In production use "migrate"\n' +
-    'and "serve", which do nothing by themselves.',
+    'For first steps and development. "npm start" runs this command. It creates and migrates the database, and applies\n' +
+    'prisma/clients.example.yaml if there are no clients and no resources yet. In production use "migrate" and\n' +
+    '"serve", which do not create anything without being asked.',
   options: { 'no-seed': { type: 'boolean', description: 'leave an empty registry empty' } },
   examples: [
-    ['npm start', 'from a fresh clone; installs what is missing, too'],
+    ['npm start', 'from a fresh clone; also installs the dependencies'],
     ['PORT=9000 bin/mintmark start --no-seed', 'on another port, without example clients'],
   ],
   async run(options) {
@@ -43,13 +43,13 @@ export const start = defineCommand({
     const destination = new HeldOutput()
     const log = createServiceLog(config, destination)
     const lifetime = new Lifetime(log)
-    // Beside the steps while there are any; later on it belongs into the log like everything else.
+    // During the steps, messages go to the terminal. After the start they go to the log.
     const report = (message: string): void =>
       destination.isHeld ? note(`    ${message}`) : log.warn({ event: 'notice' }, message)
     await lifetime.run(async () => {
       const server = await step(
         'database',
-        () => openServer(config, 'create', report),
+        () => openDatabaseServer(config, 'create', report),
         (opened) => opened.description,
       )
       lifetime.onClose(() => server.release())
@@ -77,7 +77,7 @@ export const start = defineCommand({
   },
 })
 
-/** Runs one step and says what it did and how long it took, as the launcher does. */
+/** Runs one step, and prints what it did and how long it took, in the same form as the launcher. */
 async function step<Result>(
   name: string,
   work: () => Promise<Result>,
@@ -101,7 +101,7 @@ function secretPath(config: Config, clientId: string): string {
   return join(config.dataDirectory, `${encodeURIComponent(clientId)}.secret`)
 }
 
-/** Each secret goes into a file of its own, so that every later start can show a command that works. */
+/** Writes each secret to its own file, so that every later start can show a command that works. */
 async function seedExamples(config: Config, database: Database): Promise<void> {
   makeDirectory(config.dataDirectory)
   // Only here, because most starts find a registry that is not empty.
@@ -115,35 +115,37 @@ async function seedExamples(config: Config, database: Database): Promise<void> {
   })
 }
 
-/** What to paste into another terminal. */
+/** The commands that a new user can paste into another terminal. */
 async function firstSteps(config: Config, database: Database, baseUrl: string): Promise<string> {
   const keys = `curl -s ${baseUrl}/.well-known/jwks.json`
-  const verifies = `The keys that verify it:\n\n  ${keys}\n`
+  const verifies = `To see the keys that verify it:\n\n  ${keys}\n`
   const token = (secret: string): string =>
     `curl -s -u "${exampleClient}:${secret}" -d grant_type=client_credentials ${baseUrl}/token`
   const state = await exampleState(config, database)
   if (state === 'absent') {
     return (
-      'There is no client "billing" here; "bin/mintmark clients list" shows those there are.\n\n' +
-      `The keys that verify tokens:\n\n  ${keys}\n`
+      'There is no client "billing". Run "bin/mintmark clients list" to see the clients.\n\n' +
+      `To see the keys that verify tokens:\n\n  ${keys}\n`
     )
   }
   if (state === 'ready') {
     const path = shellQuoted(secretPath(config, exampleClient))
-    return `A token, from another terminal:\n\n  ${token(`$(cat ${path})`)}\n\n${verifies}`
+    return `To get a token, run this in another terminal:\n\n  ${token(`$(cat ${path})`)}\n\n${verifies}`
   }
   return (
-    `The secret of "${exampleClient}" is not in ${secretPath(config, exampleClient)}. Make one:\n\n` +
+    `The secret of "${exampleClient}" is not in ${secretPath(config, exampleClient)}. Create a new one:\n\n` +
     `  bin/mintmark clients secrets add ${exampleClient}\n\n` +
-    `and put it in the place of SECRET to get a token:\n\n  ${token('SECRET')}\n\n${verifies}`
+    `To get a token, replace SECRET with it:\n\n  ${token('SECRET')}\n\n${verifies}`
   )
 }
 
 async function exampleState(config: Config, database: Database): Promise<'absent' | 'ready' | 'secretless'> {
-  const client = await findClient(database.prisma, exampleClient).catch((error: unknown) => {
-    if (error instanceof OperatorError) return undefined
-    throw error
-  })
+  const client = await findClient(database.prisma, exampleClient, systemClock.nowMilliseconds()).catch(
+    (error: unknown) => {
+      if (error instanceof OperatorError) return undefined
+      throw error
+    },
+  )
   if (client === undefined || client.status !== 'active') return 'absent'
   const path = secretPath(config, exampleClient)
   const secretId = existsSync(path) ? secretIdOf(readFileSync(path, 'utf8').trim()) : undefined
@@ -151,13 +153,16 @@ async function exampleState(config: Config, database: Database): Promise<'absent
   return works ? 'ready' : 'secretless'
 }
 
-/** Keeps what is logged until the newcomer has been told what to do: it would scroll away. */
+/**
+ * Holds the log lines back until the first steps are printed. Otherwise the log would push them off the
+ * screen.
+ */
 class HeldOutput {
   readonly #destination = logOutput()
   #held: string[] | undefined = []
 
   constructor() {
-    // A start that ends in the middle must not take the reason with it.
+    // If the start fails, the held lines must still be written, because they contain the reason.
     process.once('exit', () => this.release())
   }
 

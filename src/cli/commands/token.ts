@@ -5,7 +5,7 @@ import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
 import { readConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { didYouMean } from '../../lib/suggest.ts'
-import { baseUrlOf } from '../../process/service.ts'
+import { baseUrlOf } from '../../process/run-service.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
 
@@ -13,11 +13,11 @@ const requestTimeoutMilliseconds = 10_000
 
 export const token = defineCommand({
   path: ['token'],
-  summary: 'ask the running service for a token and show what is in it',
+  summary: 'request a token from the running service and show its content',
   details:
-    'For trying things out: a real request over the network, with the secret of a client. The secret comes from\n' +
-    '--secret-file, or else from the file that "npm start" left in the data directory, or else from stdin. It is\n' +
-    'never an argument, because other users of this machine can see those.',
+    'For tests by hand: it sends a real request over the network, with the secret of a client. The secret comes from\n' +
+    '--secret-file, or else from the file that "npm start" wrote to the data directory, or else from stdin. It cannot\n' +
+    'be an argument, because other users of this machine can see arguments.',
   positionals: [{ name: 'CLIENT', description: 'the client id' }],
   options: {
     audience: {
@@ -28,9 +28,9 @@ export const token = defineCommand({
     scope: {
       type: 'string',
       value: 'SCOPES',
-      description: 'the scopes, in one argument; otherwise all that are granted',
+      description: 'the scopes, in one argument; by default all granted scopes',
     },
-    'secret-file': { type: 'string', value: 'FILE', description: 'where the secret is; - for stdin' },
+    'secret-file': { type: 'string', value: 'FILE', description: 'the file with the secret; - for stdin' },
     'auth-method': {
       type: 'string',
       value: 'METHOD',
@@ -39,16 +39,16 @@ export const token = defineCommand({
     url: {
       type: 'string',
       value: 'URL',
-      description: 'the service; otherwise where the settings say it listens',
+      description: 'the URL of the service; by default from the settings',
     },
-    raw: { type: 'boolean', description: 'print the token and nothing else' },
+    raw: { type: 'boolean', description: 'print only the token' },
     json: { type: 'boolean', description: 'print the response, the header and the claims as JSON' },
   },
   examples: [
     ['bin/mintmark token billing', 'after "npm start"'],
     [
       'vault read -field=secret kv/shipping | bin/mintmark token shipping --secret-file -',
-      'from somewhere else',
+      'with a secret from a vault',
     ],
     [
       'bin/mintmark token warehouse --audience https://invoices.example.com --scope invoices:read',
@@ -80,30 +80,35 @@ export const token = defineCommand({
 
 function readUrl(given: string): string {
   if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
-    throw usageError(`--url: "${given}" is no URL. Write one like http://127.0.0.1:8080`)
+    throw usageError(`--url: "${given}" is not an http URL. Write a URL like http://127.0.0.1:8080`)
   }
   return given.replace(/\/(token)?$/, '')
 }
 
-/** Stdin comes last, because where nobody types and nobody pipes it may never end. */
+/**
+ * Reads the secret. Stdin is the last choice, because without a terminal or a pipe behind it it may never
+ * end.
+ */
 async function readSecret(clientId: string, path: string | undefined): Promise<string> {
   if (path !== undefined && path !== '-') {
     try {
       return readFileSync(path, 'utf8').trim()
     } catch (error) {
-      throw new OperatorError(`--secret-file: cannot read it: ${(error as Error).message}`, { cause: error })
+      throw new OperatorError(`--secret-file: cannot read the file: ${(error as Error).message}`, {
+        cause: error,
+      })
     }
   }
-  const left = join(readConfig().dataDirectory, `${encodeURIComponent(clientId)}.secret`)
-  if (path === undefined && existsSync(left)) {
-    note(`Using the secret in ${left}.`)
-    return readFileSync(left, 'utf8').trim()
+  const startFile = join(readConfig().dataDirectory, `${encodeURIComponent(clientId)}.secret`)
+  if (path === undefined && existsSync(startFile)) {
+    note(`Using the secret in ${startFile}.`)
+    return readFileSync(startFile, 'utf8').trim()
   }
   const piped = process.stdin.isTTY ? '' : (await text(process.stdin)).trim()
   if (piped !== '') return piped
   throw usageError(
-    `The secret of ${clientId} is needed: name its file with --secret-file, or pipe it in with --secret-file -. ` +
-      `"bin/mintmark clients secrets add ${clientId}" makes one.`,
+    `The secret of ${clientId} is missing. Name its file with --secret-file, or pipe it in with --secret-file -. ` +
+      `"bin/mintmark clients secrets add ${clientId}" creates a new one.`,
   )
 }
 
@@ -147,17 +152,17 @@ async function requestToken(
   const { error, error_description: description } = (answer ?? {}) as Record<string, unknown>
   const hint = hintFor(error, description, method)
   throw new OperatorError(
-    `${url}/token answered ${response.status} ${String(error ?? '')}: ${String(description ?? 'that is not a token')} ` +
-      `${hint}The ledger knows more: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
+    `${url}/token answered ${response.status} ${String(error ?? '')}: ${String(description ?? 'the answer is not a token')} ` +
+      `${hint}To see the reason in the ledger: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
   )
 }
 
-/** The answer is for programs and names parameters; whoever runs this command has options. */
+/** Translates parameter names to options: the answer of the service is for programs and names parameters. */
 function hintFor(error: unknown, description: unknown, method: string): string {
-  if (error === 'invalid_target') return 'Here the resource is named with --audience. '
+  if (error === 'invalid_target') return 'Name the resource with --audience. '
   if (/token_endpoint_auth_method/.test(String(description))) {
     const other = tokenEndpointAuthMethods.find((known) => known !== method)
-    return `Here that is --auth-method ${other}. `
+    return `Use --auth-method ${other}. `
   }
   return ''
 }
@@ -171,7 +176,7 @@ interface Decoded {
   readonly claims: Record<string, unknown>
 }
 
-/** Decoded and not verified: it comes straight from the service that was asked. */
+/** Decodes a token without verification, because it comes directly from the service. */
 function decode(accessToken: string): Decoded {
   const [header, claims] = accessToken
     .split('.', 2)

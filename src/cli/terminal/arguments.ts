@@ -10,9 +10,12 @@ export interface ParsedArguments {
   readonly positionals: readonly string[]
 }
 
-/** Reads what stands behind a command's own words. @throws OperatorError (exit code 2) saying what to write instead. */
+/**
+ * Reads the arguments after a command's own words. Node's parseArgs splits them. What is allowed is decided here, because
+ * a mistake is answered with what to write instead, and Node's messages do not say that.
+ * @throws OperatorError with exit code 2.
+ */
 export function parseArguments(command: Command, given: readonly string[]): ParsedArguments {
-  const name = command.path.join(' ')
   const definitions = Object.entries(command.options)
   const { tokens } = parseArgs({
     args: [...given],
@@ -24,10 +27,12 @@ export function parseArguments(command: Command, given: readonly string[]): Pars
     allowPositionals: true,
     tokens: true,
   })
-  const values: Record<string, boolean | string | string[] | undefined> = {}
-  for (const [option, { type, multiple }] of definitions) {
-    values[option] = type === 'boolean' ? false : multiple === true ? [] : undefined
-  }
+  const values: Record<string, unknown> = Object.fromEntries(
+    definitions.map(([option, { type, multiple }]) => [
+      option,
+      type === 'boolean' ? false : multiple === true ? [] : undefined,
+    ]),
+  )
   const positionals: string[] = []
   let help = false
   for (const token of tokens) {
@@ -36,7 +41,7 @@ export function parseArguments(command: Command, given: readonly string[]): Pars
     if (token.name === 'help') help = true
     else takeOption(command, token, values)
   }
-  if (!help) checkPositionals(command, name, positionals)
+  if (!help) checkPositionals(command, positionals)
   return { help, options: values as ParsedArguments['options'], positionals }
 }
 
@@ -59,7 +64,7 @@ function takeOption(command: Command, token: OptionToken, values: Record<string,
     throw usageError(`"${name}" has no option ${rawName}.${hint} "bin/mintmark ${name} --help" lists them.`)
   }
   if (definition.type === 'boolean') {
-    if (value !== undefined) throw usageError(`${rawName} takes no value.`)
+    if (value !== undefined) throw usageError(`${rawName} takes no value. Write ${rawName} alone.`)
     values[token.name] = true
     return
   }
@@ -69,11 +74,12 @@ function takeOption(command: Command, token: OptionToken, values: Record<string,
     throw usageError(`${rawName} needs a value; if "${value}" is meant, write ${rawName}=${value}`)
   }
   if (definition.multiple === true) (values[token.name] as string[]).push(value)
-  else if (values[token.name] !== undefined) throw usageError(`${rawName} is given twice.`)
+  else if (values[token.name] !== undefined) throw usageError(`${rawName} is given twice. Write it once.`)
   else values[token.name] = value
 }
 
-function checkPositionals(command: Command, name: string, positionals: readonly string[]): void {
+function checkPositionals(command: Command, positionals: readonly string[]): void {
+  const name = command.path.join(' ')
   const expected = command.positionals ?? []
   const missing = expected[positionals.length]
   if (missing !== undefined) {
@@ -85,27 +91,27 @@ function checkPositionals(command: Command, name: string, positionals: readonly 
   }
 }
 
-/** A moment in the past: `2h` ago, a day, or a date and time. In milliseconds since 1970, as `now` is. */
+/** A time in the past: `2h` ago, a day, or a date and time. In milliseconds since 1970, as `now` is. */
 export function pastMoment(option: string, text: string, now: number): number {
   const ago = readDuration(text)
   if (ago !== undefined) return now - ago * 1000
   const moment = readMomentMilliseconds(text) ?? readMomentMilliseconds(`${text}T00:00:00Z`)
   if (moment !== undefined) return moment
   throw usageError(
-    `--${option}: "${text}" is no moment. Write a time ago like 30m, 2h or 7d, a day like 2027-01-31 (UTC), ` +
+    `--${option}: "${text}" is not a time. Write a time ago like 30m, 2h or 7d, a day like 2027-01-31 (UTC), ` +
       `or ${momentExample}`,
   )
 }
 
-/** A moment to come, from a duration or a date and time. In seconds since 1970. */
+/** A time in the future: `90d` from now, or a date and time. In seconds since 1970, as `now` is. */
 export function futureMoment(option: string, text: string, now: number): number {
   const ahead = readDuration(text)
   const moment = ahead === undefined ? readMoment(text) : now + ahead
   if (moment === undefined) {
     throw usageError(
-      `--${option}: "${text}" is no moment. Write a time from now like 90d, or ${momentExample}`,
+      `--${option}: "${text}" is not a time. Write a time from now like 90d, or ${momentExample}`,
     )
   }
-  if (moment <= now) throw usageError(`--${option}: "${text}" has passed already.`)
+  if (moment <= now) throw usageError(`--${option}: "${text}" is in the past. Write a later time.`)
   return moment
 }

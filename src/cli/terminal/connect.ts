@@ -1,93 +1,30 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, readConfig } from '../../config.ts'
-import { openEmbedded } from '../../database/embedded.ts'
-import { migrationStateOf } from '../../database/migrate.ts'
-import { checkConnection, type Database, describeUrl, openDatabase } from '../../database/open.ts'
-import { OperatorError } from '../../errors.ts'
+import { type Database, openDatabase } from '../../database/open.ts'
 import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
+import { type DatabaseServer, openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { operatingSystemActor } from './actor.ts'
 import { note } from './output.ts'
 
-/** The database that the configuration means, up and answering. */
-export interface Server {
-  readonly url: string
-  /** `PostgreSQL 18.4 in /srv/mintmark/data`. */
-  readonly description: string
-  readonly embedded: boolean
-  readonly warnings: readonly string[]
-  /** Lets go of it; an embedded server that nobody else uses ends. */
-  release(): Promise<void>
-}
-
-/** Commands that only look or change do not bring a new, empty database into being. */
-export type Absence = 'create' | 'refuse'
-
-/** Milliseconds after which somebody who waits is told what for. */
-const silenceMilliseconds = 1_500
-
-/** Connections of the embedded server: a hundred for one process and the commands beside it, eight for each more. */
-function embeddedConnectionsMax(workers: number): number {
-  return 100 + 8 * (workers - 1)
-}
-
-/** @param report told what an operator should know, in whole sentences. */
-export async function openServer(
-  config: Config,
-  absence: Absence,
-  report: (message: string) => void,
-): Promise<Server> {
-  const { databaseUrl, dataDirectory } = config
-  if (databaseUrl !== undefined) {
-    const place = describeUrl(databaseUrl)
-    const timer = setTimeout(() => report(`Waiting for the database at ${place} …`), silenceMilliseconds)
-    try {
-      const { serverVersion, warnings } = await checkConnection(databaseUrl)
-      const description = `PostgreSQL ${serverVersion} at ${place}`
-      return { url: databaseUrl, description, embedded: false, warnings, release: async () => {} }
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-  if (absence === 'refuse' && !existsSync(join(dataDirectory, 'postgres'))) {
-    throw new OperatorError(
-      `There is no database in ${dataDirectory} yet. Run "npm start" or "bin/mintmark migrate" first, or say where ` +
-        'it is with MINTMARK_DATA_DIR or DATABASE_URL.',
-    )
-  }
-  const settings = { max_connections: String(embeddedConnectionsMax(config.workers)) }
-  const embedded = await openEmbedded(dataDirectory, { report, settings })
-  const description = `PostgreSQL ${embedded.serverVersion} in ${dataDirectory}`
-  return { url: embedded.url, description, embedded: true, warnings: [], release: () => embedded.release() }
-}
-
-/** @throws OperatorError unless the database is exactly what this release needs. */
-export async function requireMigrated(url: string): Promise<void> {
-  const { pending } = await migrationStateOf(url)
-  if (pending.length === 0) return
-  const missing = pending.length === 1 ? 'a migration' : `${pending.length} migrations`
-  throw new OperatorError(`The database lacks ${missing} of this release. Run "bin/mintmark migrate".`)
-}
-
 export interface Connection {
   readonly config: Config
-  readonly server: Server
+  readonly server: DatabaseServer
   readonly database: Database
   readonly clock: Clock
   /** Who makes changes over this connection. */
   readonly actor: Actor
-  /** Aborted by Ctrl-C and the like. */
+  /** Aborted by SIGINT (Ctrl-C), SIGTERM, SIGHUP, or the end of the launcher. */
   readonly signal: AbortSignal
 }
 
-/** Milliseconds for what is under way when a command is interrupted. */
+/** Milliseconds for current statements to finish after an interruption. */
 const interruptedGraceMilliseconds = 2_000
 
 /**
- * Opens the database for one command and closes it again, however the command ends. An interrupted command
- * lets go as well: the embedded server would otherwise stay behind.
+ * Opens the database for one command and closes it when the command ends, fails or is interrupted. Otherwise
+ * an embedded server would keep running.
+ * @throws Interrupted if a signal ends the command.
  */
 export async function withDatabase<Result>(
   run: (connection: Connection) => Promise<Result>,
@@ -96,12 +33,12 @@ export async function withDatabase<Result>(
   const interruption = new AbortController()
   const interrupt = (signal: NodeJS.Signals): void => interruption.abort(new Interrupted(signal))
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt).once('SIGHUP', interrupt)
-  // The launcher was killed: nobody waits for the answer any more.
-  const abandon = (): void => interrupt('SIGTERM')
-  if (process.channel) process.once('disconnect', abandon)
+  // The channel closes when the launcher is killed. Then nobody waits for the result.
+  const onLauncherGone = (): void => interrupt('SIGTERM')
+  if (process.channel) process.once('disconnect', onLauncherGone)
   process.channel?.unref()
   try {
-    const server = await openServer(config, 'refuse', note)
+    const server = await openDatabaseServer(config, 'refuse', note)
     try {
       await requireMigrated(server.url)
       const database = openDatabase(server.url)
@@ -127,11 +64,11 @@ export async function withDatabase<Result>(
       .off('SIGINT', interrupt)
       .off('SIGTERM', interrupt)
       .off('SIGHUP', interrupt)
-      .off('disconnect', abandon)
+      .off('disconnect', onLauncherGone)
   }
 }
 
-/** A command ended by a signal. Its exit code is the shell's for that signal. */
+/** Thrown when a signal ends a command. The exit code is 128 plus the number of the signal, as in a shell. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
   readonly exitCode: number

@@ -2,7 +2,9 @@ import { styleText } from 'node:util'
 import { release } from '../../release.ts'
 import type { Command, OptionDefinition } from './command.ts'
 
-/** Help at every level, made from the table of commands. */
+/** Help for the program, for a group of commands and for one command, made from their definitions. */
+
+/** A word or two that several commands begin with. */
 export interface CommandGroup {
   readonly path: readonly string[]
   readonly summary: string
@@ -40,7 +42,7 @@ function optionRow(name: string, option: OptionDefinition): [string, string] {
   return [`--${name}${value}`, option.description + (option.multiple === true ? ' (may be repeated)' : '')]
 }
 
-/** The commands below a path: all of them for the empty one. */
+/** Help for the commands that begin with a path. All commands begin with the empty path. */
 export function groupHelp(
   path: readonly string[],
   commands: readonly Command[],

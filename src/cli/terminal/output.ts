@@ -1,43 +1,27 @@
 import { momentText } from '../../lib/moment.ts'
+import { isOutputClosed } from '../../process/standard-output.ts'
 import { plainText } from '../../registry/grammar.ts'
 
-/** Thrown when whoever reads our output has heard enough (`| head`). Not an error: everything unwinds and ends. */
+/**
+ * Thrown when the reader of the output has gone away (`| head`). It ends the command without an error
+ * message.
+ */
 export class OutputClosed extends Error {
   override readonly name = 'OutputClosed'
 }
 
-let closed = false
-let watched = false
-
-/** Called before anything is printed. */
-export function watchOutput(): void {
-  if (watched) return
-  watched = true
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    closed = true
-  })
-  // Where nobody reads our complaints either, there is nothing left to do about them.
-  process.stderr.on('error', () => {})
-}
-
-/** Writes to stdout what the command was asked for. */
+/** Writes the result of a command to stdout. */
 export function print(text: string): void {
-  if (closed) throw new OutputClosed()
+  if (isOutputClosed()) throw new OutputClosed()
   process.stdout.write(text)
 }
 
-/** Writes to stderr what a person should know beside it. */
+/** Writes a remark for a person to stderr. */
 export function note(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-/** Whether the reader has gone. Only known after a turn of the loop. */
-export function isOutputClosed(): boolean {
-  return closed
-}
-
-/** One JSON document. What could disturb a terminal stands escaped in it. */
+/** One JSON document. Characters that could disturb a terminal are escaped. */
 export function json(value: unknown): string {
   return escaped(JSON.stringify(value, null, 2))
 }
@@ -47,7 +31,7 @@ export function jsonLine(value: unknown): string {
 }
 
 function escaped(text: string): string {
-  // Line breaks between values are the only controls that JSON.stringify leaves.
+  // JSON.stringify escapes control characters inside values. The line breaks between values must stay.
   return text.replace(/[^\n\x20-\x7e]/gu, (character) =>
     plainText(character) === character
       ? character
@@ -61,12 +45,12 @@ function unicodeEscape(code: number): string {
   return `\\u${code.toString(16).padStart(4, '0')}`
 }
 
-/** A moment for people: `2027-01-31 23:59:59Z`. */
+/** A moment for people, for example `2027-01-31 23:59:59Z`. */
 export function shownMoment(seconds: number | undefined, absent = '-'): string {
   return seconds === undefined ? absent : momentText(seconds).replace('T', ' ')
 }
 
-/** `1 secret`, `2 secrets`. */
+/** For example `1 secret` or `2 secrets`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -1,11 +1,12 @@
-import type { NewSecret } from '../../authentication/secret.ts'
+import type { NewSecret } from '../../authentication/secret-hash.ts'
 import { OperatorError } from '../../errors.ts'
 import { ReservedFile } from '../../lib/private-file.ts'
 import { OutputClosed, print } from './output.ts'
 
 /**
- * Where new secrets go, once: to stdout, or to a file. The file is created before anything is changed, and
- * is on the disk before the change is committed, so that no secret is in force that nobody ever saw.
+ * Writes new secrets once, to stdout or to a file. The file is created before anything is changed, and its
+ * content is on the disk before the change is committed. So no valid secret can be lost before anybody has
+ * seen it.
  */
 export class SecretOutput {
   readonly #option: string
@@ -20,31 +21,34 @@ export class SecretOutput {
   }
 
   /**
-   * Called before anything is changed, once it is clear that there will be a secret.
-   * @throws OperatorError when the file exists or cannot be created.
+   * Creates the file. Call it before anything is changed, when it is clear that there will be a new secret.
+   * @throws OperatorError if the file exists or cannot be created.
    */
   reserve(): void {
     if (this.path !== undefined) this.#file = reserve(this.#option, this.path)
   }
 
-  /** Called when everything is written and only the COMMIT remains. */
+  /** Writes the secrets. Call it when all statements of the change have run and only the COMMIT is left. */
   deliver(content: string): void {
     this.#file?.write(content)
     this.#written = this.#file !== undefined
     this.#committing = true
   }
 
-  /** Runs the change, and leaves no empty file behind where it made no secrets. */
+  /**
+   * Runs the change. Removes the file if the change fails or creates no secret.
+   * @throws OperatorError if it is not known whether the change was committed. The file stays then.
+   */
   async around<Result>(change: () => Promise<Result>): Promise<Result> {
     try {
       return await change()
     } catch (error) {
-      // All was done, and only its report found no reader: the file stays.
+      // The change is committed. Only the output had no reader, so the file stays.
       if (error instanceof OutputClosed) throw error
       if (this.#written && this.#committing && !(error instanceof OperatorError)) {
         throw new OperatorError(
-          `The connection broke while the change was being committed. ${this.path} holds the secrets that count if ` +
-            'it was; "bin/mintmark clients list" shows whether.',
+          `The connection broke during the commit, so the change may be committed or not. Run "bin/mintmark clients ` +
+            `list" to see. If it is committed, the secrets in ${this.path} are valid.`,
           { cause: error },
         )
       }
@@ -56,12 +60,12 @@ export class SecretOutput {
     }
   }
 
-  /** For one secret: to the file it goes as it is, for `--secret-file` and $(cat …). */
+  /** Writes one secret, alone on its line, so that `--secret-file` and $(cat …) can use the file. */
   deliverOne({ secret }: NewSecret): void {
     this.deliver(`${secret}\n`)
   }
 
-  /** What a person is told of one new secret. */
+  /** Tells a person about one new secret. */
   printOne({ secret }: NewSecret): void {
     if (this.path === undefined)
       print(`\n  ${secret}\n\nThis is the only time the secret is shown. Only its hash is kept.\n`)

@@ -1,9 +1,10 @@
 import { styleText } from 'node:util'
+import stringWidth from 'string-width'
 import { plainText } from '../../registry/grammar.ts'
 
 export interface Column {
   readonly title: string
-  /** May be cut to fit the terminal. Columns that people copy from are not. */
+  /** May be cut to fit the terminal. What people copy is never cut. */
   readonly shrinks?: true
   readonly alignRight?: true
 }
@@ -11,16 +12,20 @@ export interface Column {
 const gap = '  '
 const shrunkWidthMin = 8
 
+/** Characters as a reader counts them: a letter with its accents, a family of four in one emoji. */
+const characters = new Intl.Segmenter('en', { granularity: 'grapheme' })
+
 /**
- * Rows under each other, as wide as they need to be and no wider than the terminal. Rows may come a page at
- * a time: the first page settles the widths, so that a hundred thousand rows need not be in memory.
+ * Rows under each other, as wide as they need to be and no wider than the terminal. Widths are in columns of the
+ * terminal: a Japanese character takes two, an accent none. Rows may come a page at a time: the first page settles
+ * the widths, so that a hundred thousand rows need not be in memory.
  */
 export class Table {
   readonly #columns: readonly Column[]
   readonly #terminalWidth: number
   #widths: number[] | undefined
 
-  /** @param terminalWidth in columns; output to a file or pipe has no end. */
+  /** @param terminalWidth in columns. A file or a pipe has no width, so nothing is cut. */
   constructor(
     columns: readonly Column[],
     terminalWidth = process.stdout.columns ?? Number.POSITIVE_INFINITY,
@@ -29,7 +34,7 @@ export class Table {
     this.#terminalWidth = terminalWidth
   }
 
-  /** The text of some rows, with the titles before the first. */
+  /** The text of some rows. The titles stand before the first row of all. */
   render(rows: readonly (readonly string[])[]): string {
     const shown = rows.map((row) => row.map(plainText))
     const lines: string[] = []
@@ -44,7 +49,7 @@ export class Table {
 
   #fit(rows: readonly (readonly string[])[]): number[] {
     const widths = this.#columns.map(({ title }, index) =>
-      rows.reduce((width, row) => Math.max(width, lengthOf(row[index] ?? '')), title.length),
+      rows.reduce((width, row) => Math.max(width, stringWidth(row[index] ?? '')), stringWidth(title)),
     )
     const total = (): number => widths.reduce((sum, width) => sum + width, gap.length * (widths.length - 1))
     while (total() > this.#terminalWidth) {
@@ -63,21 +68,29 @@ export class Table {
     const padded = cells.map((cell, index) => {
       const width = this.#widths?.[index] ?? 0
       const { shrinks, alignRight } = this.#columns[index] ?? {}
-      const cut =
-        shrinks === true && lengthOf(cell) > width ? `${[...cell].slice(0, width - 1).join('')}…` : cell
-      const padding = ' '.repeat(Math.max(0, width - lengthOf(cut)))
-      return alignRight === true ? padding + cut : cut + padding
+      const shown = shrinks === true ? cut(cell, width) : cell
+      const padding = ' '.repeat(Math.max(0, width - stringWidth(shown)))
+      return alignRight === true ? padding + shown : shown + padding
     })
     return padded.join(gap).trimEnd()
   }
 }
 
-/** `name: value` lines, the values under each other. */
+/** A line for each name and value, with the values under each other. */
 export function renderFields(fields: readonly (readonly [name: string, value: string])[]): string {
   const width = Math.max(...fields.map(([name]) => name.length))
   return fields.map(([name, value]) => `${name.padEnd(width)}  ${plainText(value)}\n`).join('')
 }
 
-function lengthOf(text: string): number {
-  return [...text].length
+/** As many whole characters as there is room for, and a sign that some are missing. */
+function cut(text: string, width: number): string {
+  if (stringWidth(text) <= width) return text
+  let shown = ''
+  let columns = stringWidth('…')
+  for (const { segment } of characters.segment(text)) {
+    columns += stringWidth(segment)
+    if (columns > width) break
+    shown += segment
+  }
+  return `${shown}…`
 }

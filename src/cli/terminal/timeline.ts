@@ -1,49 +1,16 @@
-import {
-  type KeyMoments,
-  type KeyState,
-  keyState,
-  type ScheduleSettings,
-  signingKeyAt,
-} from '../../keys/schedule.ts'
-import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
+import { type KeyState, type ScheduleSettings, type SiblingKey, stateAmong } from '../../keys/state.ts'
 import { momentText } from '../../lib/moment.ts'
 
-/** The lives of the signing keys, drawn: a row for each, time from left to right, and where now is. */
-export interface DrawnKey extends KeyMoments {
-  readonly kid: string
-  readonly algorithm: SigningAlgorithm
-  readonly generation: number
-}
+/** Draws the lives of the signing keys: a row for each key, time from left to right, and a mark for now. */
 
 const marks: Readonly<Partial<Record<KeyState, string>>> = { published: '░', signing: '█', retiring: '▒' }
 const legend = '░ published, not signing yet   █ signing   ▒ retiring   × revoked   │ now'
 
-/** Columns of time at least, however narrow the terminal is. */
+/** The drawing has at least this many columns for time, also where the terminal has fewer. */
 const spanMin = 24
 
-/**
- * The state of a key among its siblings. Which key signs depends on the others: an early turn ends the turn of
- * the one before, and a key whose successor is late goes on. After now, a turn ends when it is planned to.
- */
-export function stateAmong(
-  key: DrawnKey,
-  keys: readonly DrawnKey[],
-  settings: ScheduleSettings,
-  at: number,
-  now: number,
-): KeyState {
-  const alike = keys
-    .filter(({ algorithm }) => algorithm === key.algorithm)
-    // Before it was called back it was a key like any other.
-    .map((each) => (at < (each.revokedAt ?? at) ? { ...each, revokedAt: undefined } : each))
-  const state = keyState(alike.find(({ kid }) => kid === key.kid) ?? key, at)
-  if (state !== 'signing' && state !== 'retiring') return state
-  const signs = signingKeyAt(alike, settings, at)?.kid === key.kid && (at <= now || at < key.signsUntil)
-  return signs ? 'signing' : 'retiring'
-}
-
 export function drawTimeline(
-  keys: readonly DrawnKey[],
+  keys: readonly SiblingKey[],
   settings: ScheduleSettings,
   now: number,
   width: number,
@@ -60,7 +27,7 @@ export function drawTimeline(
     Math.min(span - 1, Math.max(0, Math.floor(((at - start) / (end - start)) * span)))
   const nowColumn = columnOf(now)
 
-  const row = (key: DrawnKey): string =>
+  const row = (key: SiblingKey): string =>
     Array.from({ length: span }, (_, column) => {
       if (key.revokedAt !== undefined && columnOf(key.revokedAt) === column) return '×'
       if (column === nowColumn) return '│'
@@ -74,9 +41,9 @@ export function drawTimeline(
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }
 
-/** Where the drawing begins and ends, and `now` above its column, as far as there is room. */
+/** The first and last time of the drawing, and `now` above its column, where there is room. */
 function axis(start: number, end: number, nowColumn: number, span: number): string {
-  // A day is enough where the drawing covers many; a time where it covers few.
+  // The day is enough where the drawing covers more than ten days; otherwise the time is needed.
   const shown = (at: number): string =>
     end - start > 10 * 86_400 ? momentText(at).slice(0, 10) : momentText(at).slice(5).replace('T', ' ')
   const cells = Array.from({ length: span }, () => ' ')

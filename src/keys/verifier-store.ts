@@ -2,9 +2,10 @@ import type { Queryable, Statements } from '../database/open.ts'
 import { limits } from '../limits.ts'
 
 /**
- * Who has seen which keys. Relying services that name themselves (header `Mintmark-Verifier`) are known by
- * that name, others by user agent and address. Before an early rotation an operator can see who has not fetched
- * the next key yet. Noted in memory, written in one statement now and then, never waited for.
+ * Remembers which verifier has fetched which keys. A verifier can name itself in the header
+ * `Mintmark-Verifier`. Others are known by address and user agent. Before an early rotation, this list shows
+ * which verifiers have not fetched the next key yet. Fetches are noted in memory and written in one statement
+ * every few seconds. No request waits for this write.
  */
 export interface Verifiers {
   note(fetch: Fetch): void
@@ -15,7 +16,7 @@ export interface Fetch {
   readonly name: string | undefined
   readonly address: string
   readonly userAgent: string | undefined
-  /** Of the keys that it was given. */
+  /** The keys in the set that it was given. */
   readonly kids: readonly string[]
   /** Milliseconds since 1970. */
   readonly time: number
@@ -33,7 +34,7 @@ export interface SeenVerifier {
 
 const writeEveryMilliseconds = 10_000
 
-/** Days after which a verifier that did not come again is forgotten. */
+/** Days after which a verifier is forgotten if it does not fetch again. */
 const rememberedDays = 30
 
 export function openVerifiers(database: Statements, onFault: (error: unknown) => void): Verifiers {
@@ -44,7 +45,8 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
     const written = fetches
     fetches = new Map()
     const json = JSON.stringify(
-      // In one order everywhere, so that two replicas that write the same names do not wait for each other.
+      // All replicas write in the same order, so that two of them cannot wait for each other's rows
+      // (deadlock).
       [...written]
         .sort(([left], [right]) => (left < right ? -1 : 1))
         .map(([name, fetch]) => ({ ...fetch, name, named: fetch.name !== undefined })),
@@ -81,7 +83,9 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
   }
 }
 
-/** Header values are a stranger's; what is shown in a terminal later is plain and short. */
+/**
+ * A caller chooses its header values and a terminal shows them later. So they become short printable ASCII.
+ */
 function printable(text: string | undefined): string | undefined {
   const plain = text
     ?.replace(/[^\x20-\x7e]/g, '?')
@@ -90,13 +94,13 @@ function printable(text: string | undefined): string | undefined {
   return plain === '' ? undefined : plain
 }
 
-/** When the set was last fetched by anybody, in seconds since 1970; undefined when nobody is noted. */
+/** The time of the last fetch by any verifier, in seconds since 1970; undefined if no verifier is noted. */
 export async function lastFetchAt(database: Queryable): Promise<number | undefined> {
   const row = await database.verifier.findFirst({ orderBy: { lastFetchedAt: 'desc' } })
   return row === null ? undefined : Math.floor(row.lastFetchedAt.getTime() / 1000)
 }
 
-/** Everybody who fetched the set lately, the latest first. */
+/** The verifiers that fetched the set, the latest first. */
 export async function listVerifiers(database: Queryable): Promise<SeenVerifier[]> {
   const rows = await database.verifier.findMany({ orderBy: { lastFetchedAt: 'desc' }, take: 10_000 })
   return rows.map(({ userAgent, lastFetchedAt, ...row }) => ({

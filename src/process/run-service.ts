@@ -1,17 +1,17 @@
 import type { DestinationStream } from 'pino'
-import type { Server } from '../cli/terminal/connect.ts'
-import { findKeyEncryptionKeys } from '../cli/terminal/key-context.ts'
 import type { Config } from '../config.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
+import type { DatabaseServer } from './database-server.ts'
+import { findKeyEncryptionKeys } from './key-encryption-keys.ts'
 import type { Lifetime } from './lifetime.ts'
 import { Workers } from './workers.ts'
 
-/** What "serve" and "start" have in common: from a migrated database to a service that listens. */
+/** Starts the service on a migrated database. "serve" and "start" share this. */
 
-/** @returns by which URL this machine reaches it: `http://127.0.0.1:8080`. */
+/** @returns the URL of the service for callers on this machine, for example `http://127.0.0.1:8080`. */
 export async function runService(
   config: Config,
-  server: Server,
+  server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
   report: (message: string) => void,
@@ -21,52 +21,59 @@ export async function runService(
   return baseUrlOf(config)
 }
 
-/** Serves in this process, be it the only one or one of several. */
+/** Serves in this process, which is the only one or one of several workers. */
 export async function serveAlone(
   config: Config,
-  server: Server,
+  server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
   report: (message: string) => void,
 ): Promise<void> {
   const keyEncryptionKeys = await findKeyEncryptionKeys(config, server, report)
-  // Fastify and what comes with it is a third of the start; commands that serve nothing do without.
+  // Loading Fastify takes a third of the start time. Commands that do not serve must not load it.
   const { listen, openService } = await import('../server.ts')
   const service = await openService({
     config,
     databaseUrl: server.url,
     keyEncryptionKeys,
-    // "keys rewrap" replaces the embedded database's file while this runs.
+    // "keys rewrap" replaces the key file beside the embedded database while this process runs.
     rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server, () => {}),
     log,
   })
   lifetime.onClose(() => service.close())
-  // A full worker would hand a connection back, to be handed out again, round and round while all are full.
+  // A worker at its limit of connections must drop a new one. By default it returns the connection to the
+  // primary, which passes it on again, in an endless loop while all workers are at their limit.
   Object.assign(service.app.server, { dropMaxConnection: true })
   await listen(service.app, config)
 }
 
 async function serveWithWorkers(
   config: Config,
-  server: Server,
+  server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
   report: (message: string) => void,
 ): Promise<void> {
-  // Made, if it has to be, and complained about by one process.
+  // The primary creates the key if necessary and reports problems, so that only one process does this.
   await findKeyEncryptionKeys(config, server, report)
   const workers = new Workers(log)
   lifetime.onClose(() => workers.close())
   await workers.open(config.workers)
 }
 
-/** The log of a process that serves. Where it is one of several on one output, each line says whose it is. */
+/**
+ * The log of a process that serves. Several workers share one output, so each of their lines has a process
+ * id.
+ */
 export function createServiceLog(config: Config, destination?: DestinationStream): Log {
   const log = createLog(config.logLevel, destination)
   return config.workers === 1 ? log : log.child({ processId: process.pid })
 }
 
-/** A certificate is made out to a name, so over TLS only the issuer's will do. */
+/**
+ * The URL of the service for callers on this machine. With TLS it is the issuer, because the certificate is
+ * valid only for that name.
+ */
 export function baseUrlOf(config: Config): string {
   if (config.tls !== undefined) return config.issuer
   const host = config.host === '0.0.0.0' ? '127.0.0.1' : config.host === '::' ? '::1' : config.host

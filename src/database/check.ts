@@ -1,0 +1,77 @@
+import pg from 'pg'
+import { OperatorError } from '../errors.ts'
+import { errorCode, isDatabaseAway } from './faults.ts'
+
+/** Checks whether the database in DATABASE_URL can be used. */
+
+/** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
+const connectionPatienceMilliseconds = 10_000
+
+/**
+ * Connects to the database and checks the server. Temporary errors are tried again. Others, such as a wrong
+ * password or host name, fail at once.
+ * @throws OperatorError with the reason in one line.
+ */
+export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
+  const deadline = performance.now() + connectionPatienceMilliseconds
+  for (;;) {
+    let client: pg.Client | undefined
+    try {
+      // The constructor reads the files named in the URL, so it can fail and must be inside the `try`.
+      client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
+      client.on('error', () => {})
+      await client.connect()
+      const { rows } = await client.query(
+        `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+                current_setting('fsync') AS fsync, pg_is_in_recovery() AS standby`,
+      )
+      return { serverVersion: rows[0].version, warnings: judgeServer(rows[0]) }
+    } catch (error) {
+      if (error instanceof OperatorError) throw error
+      if (!isTemporary(error) || performance.now() > deadline)
+        throw new OperatorError(connectionProblem(url, error), { cause: error })
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    } finally {
+      await client?.end().catch(() => {})
+    }
+  }
+}
+
+function judgeServer(row: { version: string; number: number; fsync: string; standby: boolean }): string[] {
+  if (row.number < 140_000) {
+    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old. Use 14 or newer.`)
+  }
+  if (row.standby) {
+    throw new OperatorError('DATABASE_URL: this server is a read-only standby. Set the URL of the primary.')
+  }
+  return row.fsync === 'off'
+    ? [
+        'PostgreSQL runs with fsync=off. After a power loss the ledger may lack records of tokens. Set fsync=on.',
+      ]
+    : []
+}
+
+/** A host name that does not resolve is a mistake at the start. Later it is a fault of the network. */
+function isTemporary(error: unknown): boolean {
+  return isDatabaseAway(error) && errorCode(error) !== 'ENOTFOUND'
+}
+
+/** Describes the problem in one line, without the password that the URL may contain. */
+function connectionProblem(url: string, error: unknown): string {
+  const cause = error instanceof AggregateError ? error.errors[0] : error
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  // The driver gives the same message for a server that closes the connection and for one that does not
+  // answer.
+  const isSilence = /^(?:Connection terminated|timeout expired)/.test(reason)
+  const message = isSilence ? 'it closed the connection or did not answer within 3 seconds' : reason
+  return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
+}
+
+export function describeUrl(url: string): string {
+  try {
+    const { hostname, port, pathname, searchParams } = new URL(url)
+    return `${searchParams.get('host') ?? hostname}${port === '' ? '' : `:${port}`}${pathname}`
+  } catch {
+    return 'an address that is not a URL'
+  }
+}

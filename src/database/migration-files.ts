@@ -1,0 +1,33 @@
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** A migration of this release: one file of SQL in a folder of its own, as Prisma lays them out. */
+export interface Migration {
+  readonly name: string
+  readonly sql: string
+  /** SHA-256 of the file in hex, as Prisma writes it. */
+  readonly checksum: string
+}
+
+export const migrationsDirectory = fileURLToPath(new URL('../../prisma/migrations/', import.meta.url))
+
+/** All migrations of a directory, in the order of their names, which is the order in which they are applied. */
+export function readMigrations(directory: string): readonly Migration[] {
+  return readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(directory, entry.name, 'migration.sql')))
+    .map(({ name }) => {
+      const file = readFileSync(join(directory, name, 'migration.sql'))
+      return { name, sql: file.toString('utf8'), checksum: createHash('sha256').update(file).digest('hex') }
+    })
+    .sort((left, right) => (left.name < right.name ? -1 : 1))
+}
+
+/**
+ * Whether PostgreSQL applies the file as a whole or not at all. It runs several statements that arrive together
+ * as one transaction. A statement with CONCURRENTLY refuses that, and so stands alone in its file.
+ */
+export function isOneTransaction({ sql }: Migration): boolean {
+  return !/\bCONCURRENTLY\b/i.test(sql.replace(/--.*$/gm, ''))
+}

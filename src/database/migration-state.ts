@@ -1,0 +1,97 @@
+import type pg from 'pg'
+import { OperatorError } from '../errors.ts'
+import { isOneTransaction, type Migration } from './migration-files.ts'
+import { migrationLockHolder } from './migration-lock.ts'
+
+export interface MigrationState {
+  /** Migrations of this release that the database lacks, in order. */
+  readonly pending: readonly string[]
+  readonly applied: readonly string[]
+}
+
+/** A row of `_prisma_migrations` that was not marked as rolled back. */
+interface MigrationRow {
+  readonly name: string
+  readonly checksum: string
+  readonly finished: boolean
+  /** Why it failed. A migration that runs, or whose process was killed, has none. */
+  readonly logs: string | null
+}
+
+/**
+ * Compares this release's migrations with the database's. Cheap enough for every start.
+ * @throws OperatorError when the database is newer than this release, or a migration runs at this moment, was
+ *   interrupted, failed or was edited.
+ */
+export async function migrationState(
+  client: pg.ClientBase,
+  migrations: readonly Migration[],
+): Promise<MigrationState> {
+  let rows = await readRows(client)
+  const isUnfinished = rows.some(({ finished }) => !finished)
+  const holder = isUnfinished ? await migrationLockHolder(client) : undefined
+  // A process that held the lock may have finished between the two statements.
+  if (isUnfinished && holder === undefined) rows = await readRows(client)
+  for (const row of rows) {
+    const migration = migrations.find(({ name }) => name === row.name)
+    if (!row.finished) throw new OperatorError(describeUnfinished(row, migration, holder))
+    if (migration === undefined) {
+      throw new OperatorError(
+        `The database has the migration ${row.name}, which this release of Mintmark does not know: it was ` +
+          `migrated by a newer release. Run that release, or restore a backup from before.`,
+      )
+    }
+    if (row.checksum !== migration.checksum) {
+      throw new OperatorError(`The migration ${row.name} was edited after it was applied. Restore its file.`)
+    }
+  }
+  const applied = rows.map(({ name }) => name)
+  return { pending: migrations.map(({ name }) => name).filter((name) => !applied.includes(name)), applied }
+}
+
+async function readRows(client: pg.ClientBase): Promise<readonly MigrationRow[]> {
+  if (!(await hasMigrationsTable(client))) return []
+  const { rows } = await client.query<MigrationRow>(
+    `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished, logs
+       FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at`,
+  )
+  return rows
+}
+
+export async function hasMigrationsTable(client: pg.ClientBase): Promise<boolean> {
+  const { rows } = await client.query(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present`)
+  return rows[0].present
+}
+
+/** @param holder who holds the lock, if somebody does. */
+function describeUnfinished(
+  { name, logs }: MigrationRow,
+  migration: Migration | undefined,
+  holder: string | undefined,
+): string {
+  if (logs !== null) {
+    return (
+      `The migration ${name} failed${migration === undefined ? '' : ` and ${remainder(migration)}`}; ` +
+      `_prisma_migrations.logs says why. ${afterFailure}`
+    )
+  }
+  if (holder !== undefined) {
+    return `The migration ${name} runs at this moment, in ${holder}. Wait until it is done, and try again.`
+  }
+  return (
+    `The migration ${name} was interrupted: its row in _prisma_migrations says neither that it was applied nor ` +
+    `that it failed. Look in the database for what its file does. If that is there, set finished_at of the row ` +
+    `to now(); if not, delete the row. Then run "bin/mintmark migrate" again.`
+  )
+}
+
+/** What to do about a migration that failed, whether it failed just now or earlier. */
+export const afterFailure =
+  'Remove the cause, delete its row from _prisma_migrations, and run "bin/mintmark migrate" again.'
+
+/** What is left of a migration that failed. */
+export function remainder(migration: Migration): string {
+  return isOneTransaction(migration)
+    ? 'was rolled back as a whole'
+    : 'may have left something behind, because CONCURRENTLY does not run in a transaction'
+}

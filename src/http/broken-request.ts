@@ -1,0 +1,54 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Log } from '../telemetry/log.ts'
+
+const brokenRequestStatus: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/**
+ * Answers bytes that are not a valid HTTP request (RFC 9112 §3), logs them and closes the connection. The
+ * ledger gets no record, because there is no request.
+ */
+export function answerBrokenRequest(
+  log: Log,
+  constantHeaders: Readonly<Record<string, string>>,
+  error: Error & { code?: string },
+  socket: AnsweringSocket,
+): void {
+  const code = error.code ?? 'unknown'
+  log.info(
+    { event: 'broken_request', code, address: socket.remoteAddress },
+    'a message is not a valid HTTP request',
+  )
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  // An earlier, complete request on this connection is being answered. Its client must not take this error
+  // for the answer, so the error is not sent.
+  if (socket._httpMessage?.req?.complete === true) {
+    endWhenAnswered(socket)
+    return
+  }
+  const body = '{"error":"invalid_request","error_description":"The message is not a valid HTTP request."}'
+  const headers = Object.entries(constantHeaders).map(([name, value]) => `${name}: ${value}\r\n`)
+  const status = brokenRequestStatus[code] ?? '400 Bad Request'
+  socket.end(
+    `HTTP/1.1 ${status}\r\n${headers.join('')}content-type: application/json\r\ncache-control: no-store\r\n` +
+      `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+/** Node keeps the answer that a socket is sending in this field. It has no public name. */
+export interface AnsweringSocket extends Socket {
+  readonly _httpMessage?: (ServerResponse & { readonly req?: IncomingMessage }) | null
+}
+
+/** Closes the connection after all current answers are sent. */
+function endWhenAnswered(socket: AnsweringSocket): void {
+  const answer = socket._httpMessage
+  if (answer === undefined || answer === null) socket.end()
+  else answer.once('close', () => setImmediate(endWhenAnswered, socket))
+}

@@ -1,0 +1,39 @@
+import { type DatabaseFault, databaseFault } from '../database/faults.ts'
+import { AdministrationError, exitCodes, OperatorError } from '../errors.ts'
+
+/** Why and how a failed process ends. */
+export interface Explanation {
+  /** The reason, in one line if it is a known one. */
+  readonly message: string
+  readonly exitCode: number
+  /** The code and the fields of an AdministrationError. The command line makes a sentence of them. */
+  readonly administration?: Pick<AdministrationError, 'code' | 'fields'>
+}
+
+export function explain(error: unknown): Explanation {
+  if (error instanceof AdministrationError) {
+    const { message, exitCode, code, fields } = error
+    return { message, exitCode, administration: { code, fields } }
+  }
+  if (error instanceof OperatorError) return { message: error.message, exitCode: error.exitCode }
+  const fault = databaseFault(error)
+  if (fault !== undefined) return { message: describeFault(fault), exitCode: exitCodes.failed }
+  const stack = error instanceof Error ? error.stack : String(error)
+  const message = `this should not have happened; please report it.\n${stack}`
+  return { message, exitCode: exitCodes.failed }
+}
+
+/** What an operator can do, by SQLSTATE. */
+const remedies: Readonly<Record<string, string>> = {
+  '25006': 'Set DATABASE_URL to the primary, or end the read-only mode.',
+  '42501': 'Give the role in DATABASE_URL the missing rights, or use the role that owns the tables.',
+  '53100': 'Free some space on the disk of the database.',
+  '55P03': 'Another process holds a lock. Try again when it has finished.',
+}
+
+function describeFault({ code, message, isAbsence }: DatabaseFault): string {
+  const said = /[.!?]$/.test(message) ? message : `${message}.`
+  const remedy =
+    remedies[code] ?? (isAbsence ? 'Try again when the database is back.' : 'Correct this and try again.')
+  return `The database refused: ${said} ${remedy}`
+}

@@ -1,0 +1,49 @@
+import type { Clock } from '../lib/clock.ts'
+import { describeError, type Log } from './log.ts'
+
+export interface DatabaseFaultLog {
+  onFault(error: unknown): void
+  onRecovered(): void
+}
+
+/** Milliseconds without a fault after which the next fault starts a new outage. */
+const quietMilliseconds = 10_000
+
+/**
+ * Logs a fault at most once a second, with the number of repetitions, so that the log of an outage still
+ * shows how it began. Logs the end of the outage too, because the absence of faults can also mean the absence
+ * of requests.
+ */
+export function databaseFaultLog(log: Log, clock: Clock): DatabaseFaultLog {
+  /** The first and the last fault of an outage, on the monotonic clock in milliseconds. */
+  let startedAt = Number.NEGATIVE_INFINITY
+  let lastAt = Number.NEGATIVE_INFINITY
+  let nextLogAt = 0
+  let unlogged = 0
+  return {
+    onFault(error: unknown): void {
+      const now = clock.monotonicMilliseconds()
+      if (now - lastAt > quietMilliseconds) startedAt = now
+      lastAt = now
+      if (now < nextLogAt) {
+        unlogged += 1
+        return
+      }
+      nextLogAt = now + 1_000
+      log.error(
+        { event: 'database_fault', repeated: unlogged, error: describeError(error) },
+        'the database failed',
+      )
+      unlogged = 0
+    },
+    onRecovered(): void {
+      // The registry and the ledger both report the recovery. Only the first report is logged.
+      if (startedAt === Number.NEGATIVE_INFINITY) return
+      const seconds = (clock.monotonicMilliseconds() - startedAt) / 1_000
+      const fields = { event: 'database_back', afterSeconds: Math.round(seconds * 10) / 10 }
+      log.info(fields, 'the database answers again')
+      startedAt = Number.NEGATIVE_INFINITY
+      lastAt = Number.NEGATIVE_INFINITY
+    },
+  }
+}

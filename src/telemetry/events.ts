@@ -1,0 +1,37 @@
+import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
+import { describeError, type Log } from './log.ts'
+
+/** The log messages about keys and the clock. */
+
+export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
+  return {
+    onFailed(error) {
+      const message =
+        'a due key could not be created or opened; the existing keys sign for as long as they may'
+      log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
+    },
+    onRecovered() {
+      log.info({ event: 'key_rotation_recovered' }, 'keys are created and opened again')
+    },
+    onUnlisted(algorithms) {
+      const message =
+        `the tokens of a resource are signed with ${algorithms.join(' and ')}, which is not in ` +
+        'MINTMARK_SIGNING_ALGORITHMS; keys are created for it anyway; add it to the setting'
+      log.warn({ event: 'algorithm_unlisted', algorithms }, message)
+    },
+  }
+}
+
+export function keyUnopened(log: Log, error: Error): void {
+  log.error({ event: 'key_unopened', error: describeError(error) }, error.message)
+}
+
+/** @param offSeconds seconds that the clock is ahead of the database's clock; negative if it is behind. */
+export function clockChanged(log: Log, reliable: boolean, offSeconds: number): void {
+  if (reliable) {
+    log.info({ event: 'clock_settled' }, 'the clock is reliable again; tokens are issued again')
+    return
+  }
+  const message = 'the clock jumped or differs from the clock of the database; no token is issued; check NTP'
+  log.error({ event: 'clock_jumped', offSeconds }, message)
+}
