@@ -79,9 +79,8 @@ async function makeFirstKey(url: string): Promise<void> {
   try {
     const keys = [keyEncryptionKey(sealingKey)] as const
     const { schedule } = readConfig({})
-    await makeDueKeys({ database, clock: systemClock, schedule, keyEncryptionKeys: async () => keys }, [
-      'ES256',
-    ])
+    const context = { database, clock: systemClock, actor: { by: 'bench' }, schedule }
+    await makeDueKeys({ ...context, keyEncryptionKeys: async () => keys }, ['ES256'])
   } finally {
     await database.close()
   }

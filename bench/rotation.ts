@@ -72,6 +72,7 @@ async function main(): Promise<void> {
     const context: RotationContext = {
       database: (replicas[0] as Replica).service.database,
       clock: systemClock,
+      actor: { by: 'bench' },
       schedule,
       keyEncryptionKeys: async () => [key],
     }

@@ -1,6 +1,7 @@
 /**
- * What `prisma db seed` runs: the same as "bin/mintmark seed", on the file given or on the example. All of it
- * stands in src/administration/seed.ts; the database is the one that DATABASE_URL names, or the embedded one.
+ * What `prisma db seed` runs: the command "bin/mintmark seed", on the file given or on the example. Prisma gives this
+ * file its name. The work is done in src/administration/apply.ts; the database is the one that DATABASE_URL names, or
+ * the embedded one.
  */
 import { fileURLToPath } from 'node:url'
 import { runCommand } from '../src/cli/main.ts'

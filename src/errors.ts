@@ -1,10 +1,12 @@
 /**
- * All reasons to refuse a request, and the two error classes of the program.
+ * All reasons to refuse a request, all that can stop administration, and the three error classes of the program.
+ * Long because everything that can go wrong is listed in one place.
  *
  * `OAuthError` answers a request. It has a precise *reason* for the ledger and the log. The caller gets only
  * the OAuth error code, the status and the description. Any other error becomes `server_error` without
  * details, and its cause is logged. `OperatorError` ends a command or a start with one line that says what to
- * do. A test compares docs/reference/errors.md with this table.
+ * do. `AdministrationError` does the same, but is data: a code and fields. The sentence is made where somebody
+ * reads it (cli/terminal/sentences.ts). Tests compare docs/reference/errors.md with these tables.
  */
 
 /** The error codes of RFC 6749 §5.2 and RFC 8707 §2. The last two are from RFC 6749 §4.1.2.1. */
@@ -195,11 +197,151 @@ export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3 } as const
 
 /** Ends a command or a start that cannot continue. The message is the line that the operator reads. */
 export class OperatorError extends Error {
-  override readonly name = 'OperatorError'
+  override readonly name: string = 'OperatorError'
   readonly exitCode: number
 
   constructor(message: string, options: { cause?: unknown; exitCode?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.exitCode = options.exitCode ?? exitCodes.failed
+  }
+}
+
+/** The kind of a code. It decides the exit code of a command, and the status of an HTTP answer. */
+export type AdministrationErrorKind =
+  /** The request makes no sense. It does not help to repeat it. */
+  | 'invalid'
+  | 'not_found'
+  /** The request does not fit what is registered now. */
+  | 'conflict'
+  /** The request may succeed later. */
+  | 'busy'
+  /** The machine or its settings must be corrected first. */
+  | 'setup'
+
+export interface AdministrationErrorDefinition {
+  readonly kind: AdministrationErrorKind
+  /** What happened, in one constant sentence. It does not say what to do: that depends on the reader. */
+  readonly description: string
+}
+
+const rule = (kind: AdministrationErrorKind, description: string): AdministrationErrorDefinition => ({
+  kind,
+  description,
+})
+
+/** The fields of each code. None of them ever holds a secret. */
+export interface AdministrationErrorFields {
+  /** The mistakes are those of administration/mistake.ts, which has their codes and fields. */
+  registration_refused: {
+    readonly file?: string
+    readonly mistakes: readonly { readonly code: string; readonly path: readonly (string | number)[] }[]
+  }
+  file_unreadable: { readonly path: string; readonly problem: string }
+  file_too_large: { readonly path: string; readonly bytes: number; readonly limit: number }
+  file_not_text: { readonly path: string }
+  client_not_found: { readonly clientId: string; readonly nearest: string | undefined }
+  client_exists: { readonly clientId: string }
+  client_deleted: { readonly clientId: string }
+  client_vanished: { readonly clientId: string }
+  secret_not_found: { readonly clientId: string; readonly secretId: string }
+  secrets_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
+  registry_busy: { readonly waitedSeconds: number }
+  key_not_found: { readonly kid: string }
+  key_made_meanwhile: { readonly algorithm: string }
+  clock_disagrees: { readonly offSeconds: number; readonly toleranceSeconds: number }
+  key_encryption_key_unset: object
+  key_encryption_key_differs: {
+    /** The signing key that does not open. Undefined: the newest one, whose key-encryption key seals the next one. */
+    readonly kid: string | undefined
+    readonly keyEncryptionKeyId: string
+    readonly atHand: readonly string[]
+    /** Where the first one at hand came from: `configuration`, or the path of a file. */
+    readonly source: string
+  }
+  signing_key_damaged: { readonly kid: string }
+  key_file_lost: { readonly path: string }
+  key_file_missing: { readonly path: string }
+  key_file_vanished: { readonly path: string }
+  key_file_uncreatable: { readonly path: string; readonly problem: string }
+  key_file_unreadable: { readonly path: string; readonly problem: string }
+  key_file_malformed: { readonly path: string; readonly isEmpty: boolean }
+}
+
+export type AdministrationErrorCode = keyof AdministrationErrorFields
+
+export const administrationErrors: Readonly<Record<AdministrationErrorCode, AdministrationErrorDefinition>> =
+  {
+    // What should be registered.
+    registration_refused: rule('invalid', 'What should be registered has mistakes. Nothing was applied.'),
+    file_unreadable: rule('invalid', 'The file cannot be read.'),
+    file_too_large: rule('invalid', 'The file is too large.'),
+    file_not_text: rule('invalid', 'The file is not UTF-8 text.'),
+
+    // Clients and their secrets.
+    client_not_found: rule('not_found', 'There is no such client.'),
+    client_exists: rule('conflict', 'There is already a client with this id.'),
+    client_deleted: rule('conflict', 'The client was deleted, which cannot be undone.'),
+    client_vanished: rule('conflict', 'A client vanished during the change. Nothing was changed.'),
+    secret_not_found: rule('not_found', 'The client has no such secret.'),
+    secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
+    registry_busy: rule('busy', 'Somebody else is changing the registry. Nothing was changed.'),
+
+    // Signing keys.
+    key_not_found: rule('not_found', 'There is no such signing key.'),
+    key_made_meanwhile: rule(
+      'conflict',
+      'Another process created the next signing key just now. Nothing was changed.',
+    ),
+    clock_disagrees: rule(
+      'setup',
+      "This machine's clock and the database's differ. No key was created or changed.",
+    ),
+
+    // What seals the signing keys.
+    key_encryption_key_unset: rule('setup', 'There is no key-encryption key.'),
+    key_encryption_key_differs: rule(
+      'setup',
+      'A signing key is sealed with another key-encryption key. No key was created or deleted.',
+    ),
+    signing_key_damaged: rule(
+      'setup',
+      'A signing key does not open: its row is damaged. No key was created or deleted.',
+    ),
+    key_file_lost: rule(
+      'setup',
+      'The file of the key-encryption key is missing, and the database has signing keys that only this key opens. ' +
+        'Nothing was generated or deleted.',
+    ),
+    key_file_missing: rule('setup', 'The file of the key-encryption key is missing. Nothing was changed.'),
+    key_file_vanished: rule(
+      'setup',
+      'The file of the key-encryption key was removed just after it was created.',
+    ),
+    key_file_uncreatable: rule('setup', 'The file of the key-encryption key cannot be created.'),
+    key_file_unreadable: rule('setup', 'The file of the key-encryption key cannot be read.'),
+    key_file_malformed: rule(
+      'setup',
+      'The file of the key-encryption key does not contain a key. Nothing was generated or deleted.',
+    ),
+  }
+
+/** Ends administration that cannot continue. It is data: its message is for logs and for programmers. */
+export class AdministrationError<
+  Code extends AdministrationErrorCode = AdministrationErrorCode,
+> extends OperatorError {
+  override readonly name = 'AdministrationError'
+  readonly code: Code
+  readonly fields: AdministrationErrorFields[Code]
+
+  constructor(code: Code, fields: AdministrationErrorFields[Code], options: { cause?: unknown } = {}) {
+    const { kind, description } = administrationErrors[code]
+    const exitCode = kind === 'not_found' ? exitCodes.notFound : exitCodes.failed
+    super(`${description} ${JSON.stringify(fields).slice(0, 300)}`, { ...options, exitCode })
+    this.code = code
+    this.fields = fields
+  }
+
+  get kind(): AdministrationErrorKind {
+    return administrationErrors[this.code].kind
   }
 }

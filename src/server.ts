@@ -1,4 +1,5 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
@@ -168,7 +169,9 @@ async function openRegistryAndKeys(
     keep: tagWriter.note,
     onFault,
   })
-  const rotation: RotationContext = { database, clock, schedule, keyEncryptionKeys }
+  // Nobody asks for the keys that are due: whose account the service runs under is not who makes them.
+  const actor = { by: 'mintmark', host: hostname() }
+  const rotation: RotationContext = { database, clock, actor, schedule, keyEncryptionKeys }
   let clockOffSeconds = 0
   const clockGuard = createClockGuard({
     clock,

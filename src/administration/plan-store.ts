@@ -1,13 +1,13 @@
 import type { NewSecret } from '../authentication/secret-hash.ts'
-import type { Queryable, Statements } from '../database/open.ts'
+import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
-import type { ResourceDefinition, StoredClient } from './definition.ts'
+import { alsoRead, toStored } from './client-store.ts'
+import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
-import type { SeedDefinitions } from './seed-definitions.ts'
 
 /**
- * The registry as files of definitions read and write it: many rows in each statement, because a file may
- * name ten thousand clients. One JSON value carries a whole chunk of rows.
+ * What a plan is made from, and how it is written: many rows in each statement, because a registration may name
+ * ten thousand clients. One JSON value carries a whole chunk of rows.
  */
 const rowsPerStatementMax = 5_000
 
@@ -16,12 +16,18 @@ export interface SecretToWrite extends NewSecret {
   readonly expiresAt?: number | undefined
 }
 
-export async function readState(database: Queryable, definitions: SeedDefinitions): Promise<RegistryState> {
+/** @param nowMilliseconds since 1970, to tell which secrets have expired. */
+export async function readState(
+  database: Queryable,
+  definitions: Registration,
+  nowMilliseconds: number,
+): Promise<RegistryState> {
   const resources = await readResources(database)
   const clients = new Map<string, StoredClient>()
   const clientIds = definitions.clients.map(({ clientId }) => clientId)
   for (const chunk of chunks(clientIds)) {
-    for (const client of await readClients(database, chunk)) clients.set(client.clientId, client)
+    for (const client of await readClients(database, chunk, nowMilliseconds))
+      clients.set(client.clientId, client)
   }
   const named = new Set(clientIds)
   const otherGrants: OtherGrant[] = []
@@ -50,43 +56,23 @@ export async function readResources(database: Queryable): Promise<Map<string, Re
   )
 }
 
-/** The algorithms that resources name: what is signed with them must have keys, whatever else is configured. */
-export async function algorithmsInUse(database: Statements): Promise<SigningAlgorithm[]> {
-  const rows = await database.$queryRaw<{ algorithm: SigningAlgorithm }[]>`
-    SELECT DISTINCT signing_algorithm AS algorithm FROM resource`
-  return rows.map(({ algorithm }) => algorithm)
-}
-
-export async function readClients(
+async function readClients(
   database: Queryable,
   clientIds: readonly string[],
+  nowMilliseconds: number,
 ): Promise<StoredClient[]> {
   const rows = await database.client.findMany({
     where: { clientId: { in: [...clientIds] } },
-    include: {
-      access: { orderBy: { audience: 'asc' } },
-      secrets: { where: { revokedAt: null }, select: { expiresAt: true } },
-    },
+    include: alsoRead,
   })
-  const now = Date.now()
-  return rows.map((row) => ({
-    clientId: row.clientId,
-    name: row.name,
-    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod,
-    status: row.status as StoredClient['status'],
-    allowedNetworks: row.allowedNetworks,
-    expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1000),
-    access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
-    validSecrets: row.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now)
-      .length,
-  }))
+  return rows.map((row) => toStored(row, nowMilliseconds))
 }
 
 /**
- * Holds the rows that are about to be compared and written. Commands exclude each other by a lock of their
- * own; this is for the UPDATE that somebody types into psql meanwhile, which must not be overwritten.
+ * Locks the rows that are about to be compared and written. Changes made by this program exclude each other
+ * anyway. This is for the UPDATE that somebody types into psql meanwhile: it must not be overwritten.
  */
-export async function holdRows(transaction: Queryable, definitions: SeedDefinitions): Promise<void> {
+export async function lockRows(transaction: Queryable, definitions: Registration): Promise<void> {
   const audiences = definitions.resources.map(({ audience }) => audience)
   await transaction.$queryRaw`SELECT audience FROM resource WHERE audience = ANY(${audiences}::text[]) FOR UPDATE`
   for (const chunk of chunks(definitions.clients.map(({ clientId }) => clientId))) {

@@ -1,24 +1,24 @@
+import type { FieldChange } from '../ledger/change-records.ts'
 import { optionalMoment } from '../lib/moment.ts'
-import { didYouMean } from '../lib/suggest.ts'
+import { nearest } from '../lib/suggest.ts'
 import type {
   AccessDefinition,
   ClientDefinition,
-  Mistake,
+  Registration,
   ResourceDefinition,
   StoredClient,
 } from './definition.ts'
-import type { SeedDefinitions } from './seed-definitions.ts'
-import { problemWithGrantedScope } from './validate.ts'
+import type { Mistake } from './mistake.ts'
 
 /**
- * What it takes to get from the registry as it is to what a file says. Pure: made once before the secrets,
- * to see what there is to do, and again inside the transaction, where nobody can change anything meanwhile.
+ * What it takes to get from the registry as it is to what somebody wants. Pure: made once before the secrets, to
+ * see what there is to do, and again inside the transaction, where nobody can change anything meanwhile.
  */
 export interface RegistryState {
   readonly resources: ReadonlyMap<string, ResourceDefinition>
   /** Those of the clients asked for that exist. */
   readonly clients: ReadonlyMap<string, StoredClient>
-  /** Clients that the file does not name, by audience and scope they were granted there. */
+  /** What clients that the registration does not name may do at resources that it does. */
   readonly otherGrants: readonly OtherGrant[]
 }
 
@@ -26,13 +26,6 @@ export interface OtherGrant {
   readonly clientId: string
   readonly audience: string
   readonly scopes: readonly string[]
-}
-
-/** A field that changes; both values as they are shown and recorded. None of them is ever a secret. */
-export interface FieldChange {
-  readonly field: string
-  readonly from: unknown
-  readonly to: unknown
 }
 
 export type Status = 'created' | 'changed' | 'unchanged'
@@ -56,7 +49,7 @@ export interface ClientStep {
   /** Of the client itself; its access is apart. */
   readonly changes: readonly FieldChange[]
   readonly access: readonly AccessStep[]
-  /** It exists and has no secret that works, and gets none by itself. */
+  /** It exists and has no valid secret. It gets none by itself. */
   readonly lacksSecret: boolean
 }
 
@@ -66,7 +59,7 @@ export interface Plan {
 }
 
 export function makePlan(
-  definitions: SeedDefinitions,
+  definitions: Registration,
   state: RegistryState,
 ): { plan: Plan; mistakes: readonly Mistake[] } {
   const mistakes: Mistake[] = []
@@ -76,17 +69,16 @@ export function makePlan(
     const stored = state.resources.get(definition.audience)
     for (const scope of missingFrom(definition.scopes, stored?.scopes ?? [])) {
       const holders = holdersOf(state.otherGrants, definition.audience, scope)
-      if (holders === '') continue
-      const message = `lacks ${JSON.stringify(scope)}, which ${holders} may still ask for; change them in this file too`
-      mistakes.push({ path: ['resources', index, 'scopes'], message })
+      if (holders.length === 0) continue
+      mistakes.push({ code: 'scope_in_use', path: ['resources', index, 'scopes'], scope, holders })
     }
     return planResource(definition, stored)
   })
   const clients = definitions.clients.map((definition, index) => {
     const stored = state.clients.get(definition.clientId)
     if (stored?.status === 'deleted') {
-      const message = `${JSON.stringify(definition.clientId)} was deleted, and an id is never used again; choose another`
-      mistakes.push({ path: ['clients', index, 'client_id'], message })
+      const path = ['clients', index, 'client_id']
+      mistakes.push({ code: 'client_id_taken', path, clientId: definition.clientId })
     }
     mistakes.push(...accessMistakes(definition, index, merged))
     return planClient(definition, stored)
@@ -98,12 +90,10 @@ function missingFrom(now: readonly string[], before: readonly string[]): string[
   return before.filter((scope) => !now.includes(scope))
 }
 
-function holdersOf(grants: readonly OtherGrant[], audience: string, scope: string): string {
-  const holders = grants
+function holdersOf(grants: readonly OtherGrant[], audience: string, scope: string): string[] {
+  return grants
     .filter((grant) => grant.audience === audience && grant.scopes.includes(scope))
     .map(({ clientId }) => clientId)
-  if (holders.length <= 3) return holders.join(' and ')
-  return `${holders.slice(0, 3).join(', ')} and ${holders.length - 3} more`
 }
 
 function accessMistakes(
@@ -115,15 +105,13 @@ function accessMistakes(
     const path = ['clients', index, 'access', at]
     const resource = resources.get(audience)
     if (resource === undefined) {
-      const known = didYouMean(audience, resources.keys())
-      const message =
-        `there is no resource with the audience ${JSON.stringify(audience)}.${known} ` +
-        'Resources are defined in a seed file, under "resources".'
-      return [{ path: [...path, 'audience'], message }]
+      const known = nearest(audience, resources.keys())
+      return [{ code: 'resource_unknown', path: [...path, 'audience'], audience, nearest: known }]
     }
-    return scopes.flatMap((scope, place) => {
-      const message = problemWithGrantedScope(scope, audience, resource.scopes)
-      return message === undefined ? [] : [{ path: [...path, 'scopes', place], message }]
+    const { scopes: known } = resource
+    return scopes.flatMap((scope, place): Mistake[] => {
+      if (known.includes(scope)) return []
+      return [{ code: 'scope_unknown', path: [...path, 'scopes', place], scope, audience, known }]
     })
   })
 }
@@ -170,7 +158,7 @@ function planAccess(wanted: readonly AccessDefinition[], stored: readonly Access
     const changes = fieldChanges(['scopes', scopes, access.scopes])
     if (changes.length > 0) steps.push({ access, outcome: 'changed', changes })
   }
-  // The file is the whole truth about the clients it names.
+  // A registration is the whole truth about the clients it names.
   for (const [audience, scopes] of before) {
     steps.push({ access: { audience, scopes }, outcome: 'deleted', changes: [] })
   }

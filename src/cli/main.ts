@@ -22,6 +22,7 @@ import { type Command, usageError } from './terminal/command.ts'
 import { Interrupted } from './terminal/connect.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './terminal/help.ts'
 import { note, OutputClosed, print } from './terminal/output.ts'
+import { messageOf } from './terminal/sentences.ts'
 
 /** Every command, in the order of the help. A command that is not in this list cannot be called. */
 export const commands: readonly Command[] = [
@@ -67,9 +68,8 @@ export async function main(given: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof OutputClosed) return exitCodes.ok
     if (error instanceof Interrupted) return error.exitCode
-    const { message, exitCode } = explain(error)
-    note(`mintmark: ${message}`)
-    return exitCode
+    note(`mintmark: ${messageOf(error)}`)
+    return explain(error).exitCode
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError } from '../errors.ts'
 import { makeDirectory } from '../lib/directory.ts'
 import { createPrivateFile, replacePrivateFile } from '../lib/private-file.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
@@ -12,9 +12,9 @@ import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
  * one would open nothing, and would hide that something was lost.
  */
 export interface KeyEncryptionKeyOptions {
-  /** MINTMARK_KEY_ENCRYPTION_KEY. */
+  /** The one that the configuration names. */
   readonly configured: Buffer | undefined
-  /** MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS. */
+  /** The one before it, while keys are sealed anew. */
   readonly previous: Buffer | undefined
   readonly databaseIsEmbedded: boolean
   readonly dataDirectory: string
@@ -26,7 +26,7 @@ export interface KeyEncryptionKeyOptions {
 /** The one in use, and behind it the one before, while keys are sealed anew. */
 export type KeyEncryptionKeys = readonly [KeyEncryptionKey, ...KeyEncryptionKey[]]
 
-/** Asked each time one is needed: "keys rewrap" may have replaced it since. */
+/** Asked each time one is needed: a rewrap may have replaced it meanwhile. */
 export type KeyEncryptionKeySource = () => Promise<KeyEncryptionKeys>
 
 /** The embedded database's key, and the one before it, as files in its data directory. */
@@ -36,29 +36,16 @@ export function keyFiles(dataDirectory: string): { readonly path: string; readon
 }
 
 export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions): Promise<KeyEncryptionKeys> {
-  const previous =
-    options.previous === undefined
-      ? []
-      : [keyEncryptionKey(options.previous, 'MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS')]
+  const previous = options.previous === undefined ? [] : [keyEncryptionKey(options.previous, 'configuration')]
   if (options.configured !== undefined) {
-    return [keyEncryptionKey(options.configured, 'MINTMARK_KEY_ENCRYPTION_KEY'), ...previous]
+    return [keyEncryptionKey(options.configured, 'configuration'), ...previous]
   }
-  if (!options.databaseIsEmbedded) {
-    throw new OperatorError(
-      'MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is. It seals the signing keys in the database: ' +
-        'make one with "openssl rand -base64 32" and keep it outside the database.',
-    )
-  }
+  if (!options.databaseIsEmbedded) throw new AdministrationError('key_encryption_key_unset', {})
   const { path, previousPath } = keyFiles(options.dataDirectory)
   const existing = readKeyFile(path, options.report)
   const before = readKeyFile(previousPath, options.report)
   if (existing !== undefined) return [existing, ...(before === undefined ? previous : [before])]
-  if (await options.hasSigningKeys()) {
-    throw new OperatorError(
-      `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
-        'backup; nothing was generated or deleted.',
-    )
-  }
+  if (await options.hasSigningKeys()) throw new AdministrationError('key_file_lost', { path })
   return [createKeyFile(path, options)]
 }
 
@@ -69,12 +56,12 @@ function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncry
   } catch (error) {
     // Another process that starts at the same time was faster: its key counts.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw new OperatorError(`${path}: cannot create it: ${(error as Error).message}`, { cause: error })
+      const problem = (error as Error).message
+      throw new AdministrationError('key_file_uncreatable', { path, problem }, { cause: error })
     }
   }
   const created = readKeyFile(path, options.report)
-  if (created === undefined)
-    throw new OperatorError(`${path}: was removed while this process started. Start again.`)
+  if (created === undefined) throw new AdministrationError('key_file_vanished', { path })
   return created
 }
 
@@ -99,23 +86,17 @@ export function readKeyFile(
     text = readFileSync(path, 'utf8')
     const mode = statSync(path).mode & 0o777
     if ((mode & 0o077) !== 0) {
-      report(`${path} can be read by others (mode 0${mode.toString(8)}). Run: chmod 600 ${shellQuoted(path)}`)
+      report(`${path} can be read by others (mode 0${mode.toString(8)}). Give it the mode 0600.`)
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new OperatorError(`${path}: cannot read it: ${(error as Error).message}`, { cause: error })
+    const problem = (error as Error).message
+    throw new AdministrationError('key_file_unreadable', { path, problem }, { cause: error })
   }
   const bytes = Buffer.from(text.trim(), 'base64')
   // Compared as text, because Buffer skips what is not base64 instead of refusing it.
   if (bytes.length !== 32 || bytes.toString('base64') !== text.trim()) {
-    throw new OperatorError(
-      `${path}: holds ${text === '' ? 'nothing' : 'something else than a key (32 bytes in base64)'}. Restore it from ` +
-        'a backup; nothing was generated or deleted.',
-    )
+    throw new AdministrationError('key_file_malformed', { path, isEmpty: text === '' })
   }
   return keyEncryptionKey(bytes, path)
-}
-
-export function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`
 }

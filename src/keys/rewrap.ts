@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs'
-import { ChangeRecords } from '../administration/records.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
 import type { RotationContext } from './rotation.ts'
@@ -59,7 +58,6 @@ export async function rewrapFile(
     if (keys.filter(mustOpen(context)).every((key) => key.keyEncryptionKeyId === current.id)) {
       rmSync(previousPath, { force: true })
     }
-    return { result: undefined, records: [] }
   })
   return { ...result, completed }
 }
@@ -67,7 +65,7 @@ export async function rewrapFile(
 function requireKeyFile(path: string, report?: (message: string) => void): KeyEncryptionKey {
   const key = readKeyFile(path, report)
   if (key !== undefined) return key
-  throw new OperatorError(`${path}: is missing. Restore it from a backup; nothing was changed.`)
+  throw new AdministrationError('key_file_missing', { path })
 }
 
 /** A key that has ended for good is sealed anew where it opens; where it does not, nobody misses it. */
@@ -82,14 +80,13 @@ async function resealAll(
     open: (keys: readonly KeyEncryptionKey[]) => Promise<unknown>,
   ) => Promise<{ to: KeyEncryptionKey; atHand: readonly KeyEncryptionKey[] }>,
 ): Promise<Rewrap> {
-  return await changeRegistry(context, async (transaction) => {
+  return await changeRegistry(context, async (transaction, records) => {
     const wanted = mustOpen(context)
     const { to, atHand } = await choose((keys) => loadKeys(transaction, async () => keys, wanted))
     const resealed = await resealKeys(transaction, to, atHand, wanted)
-    const records = new ChangeRecords(context.clock.nowMilliseconds())
     for (const { kid, from } of resealed) {
       records.add('key', 'resealed', { kid }, [{ field: 'key_encryption_key_id', from, to: to.id }])
     }
-    return { result: { keyEncryptionKeyId: to.id, resealed }, records: records.all }
+    return { keyEncryptionKeyId: to.id, resealed }
   })
 }

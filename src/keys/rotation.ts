@@ -1,6 +1,6 @@
-import { ChangeRecords } from '../administration/records.ts'
 import type { Queryable } from '../database/open.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError } from '../errors.ts'
+import type { ChangeRecords } from '../ledger/change-records.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import type { OutcomeOf } from '../ledger/record.ts'
 import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
@@ -56,10 +56,9 @@ export async function makeDueKeys(
   context: RotationContext,
   algorithms: readonly SigningAlgorithm[],
 ): Promise<KeyChange[]> {
-  return await changeRegistry(context, async (transaction) => {
+  return await changeRegistry(context, async (transaction, records) => {
     const keys = await listKeys(transaction)
     const now = await agreedNow(context, transaction)
-    const records = new ChangeRecords(context.clock.nowMilliseconds())
     const made: KeyChange[] = []
     const lastFetchedAt = await lastFetchAt(transaction)
     for (const algorithm of dueAlgorithms(keys, algorithms, context.schedule, now)) {
@@ -68,10 +67,9 @@ export async function makeDueKeys(
       const change = await addKey(context, transaction, keys, algorithm, moments)
       if (change === undefined) continue
       made.push(change)
-      // Nobody asked for it: whose account the service runs under is not who did this.
-      note(records, 'created', change, { by: 'mintmark' })
+      note(records, 'created', change)
     }
-    return { result: made, records: records.all }
+    return made
   })
 }
 
@@ -96,11 +94,10 @@ export async function rotate(
   at: 'lead' | 'now',
   apply = true,
 ): Promise<Rotation> {
-  return await changeRegistry(context, async (transaction) => {
+  return await changeRegistry(context, async (transaction, records) => {
     const keys = await listKeys(transaction)
     const now = await agreedNow(context, transaction)
     const waiting = waitingKey(ofAlgorithm(keys, algorithm), now)
-    const records = new ChangeRecords(context.clock.nowMilliseconds())
     const moments = planEarly(waiting, context.schedule, now, at)
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
     const planned = {
@@ -112,14 +109,13 @@ export async function rotate(
       plannedFrom: waiting?.signsFrom,
       changed: moments.signsFrom !== waiting?.signsFrom,
     }
-    if (!apply || !planned.changed) return { result: planned, records: [] }
+    if (!apply || !planned.changed) return planned
     if (waiting !== undefined) await updateMoments(transaction, waiting.kid, moments)
     const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
-    if (added === undefined)
-      throw new OperatorError('Another process made the next key just now. Look at "keys list".')
+    if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
     const rotation = { ...planned, kid: added.kid }
     note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation)
-    return { result: rotation, records: records.all }
+    return rotation
   })
 }
 
@@ -139,20 +135,15 @@ export interface Revocation {
  * machine whose own is wrong must be able to call a key back.
  */
 export async function revokeKey(context: RotationContext, kid: string): Promise<Revocation> {
-  return await changeRegistry<Revocation>(context, async (transaction) => {
+  return await changeRegistry<Revocation>(context, async (transaction, records) => {
     const all = await listKeys(transaction)
     const key = all.find((each) => each.kid === kid)
-    if (key === undefined) {
-      throw new OperatorError(`There is no key ${kid}. "bin/mintmark keys list" shows them all.`, {
-        exitCode: 3,
-      })
-    }
+    if (key === undefined) throw new AdministrationError('key_not_found', { kid })
     const now = Math.floor((await databaseTime(context, transaction)).databaseSeconds)
     const refusedFrom = (key.revokedAt ?? now) + leadSeconds(context.schedule)
     if (key.revokedAt !== undefined) {
-      return { result: { kid, revoked: false, successor: undefined, refusedFrom }, records: [] }
+      return { kid, revoked: false, successor: undefined, refusedFrom }
     }
-    const records = new ChangeRecords(context.clock.nowMilliseconds())
     await updateMoments(transaction, kid, { ...key, revokedAt: now })
     note(records, 'revoked', { ...key, moments: key }, { relying_services_refuse_from: refusedFrom })
     const alike = ofAlgorithm(all, key.algorithm)
@@ -162,7 +153,7 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
       successor = await promote(context, transaction, all, key.algorithm, takeover)
       note(records, 'promoted', successor)
     }
-    return { result: { kid, revoked: true, successor, refusedFrom }, records: records.all }
+    return { kid, revoked: true, successor, refusedFrom }
   })
 }
 
@@ -180,8 +171,7 @@ async function promote(
     return { ...waiting, moments }
   }
   const added = await addKey(context, transaction, all, algorithm, moments)
-  if (added === undefined)
-    throw new OperatorError('Another process made a key just now. Run the command again.')
+  if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
   return added
 }
 
@@ -201,12 +191,11 @@ async function agreedNow(context: RotationContext, transaction: Queryable): Prom
   return context.clock.nowSeconds()
 }
 
-export function clockDisagrees(off: number, tolerance: number): OperatorError {
-  return new OperatorError(
-    `The clock of this machine is ${Math.abs(off).toFixed(1)} s ${off < 0 ? 'behind' : 'ahead of'} the database's; ` +
-      `${tolerance} s are allowed, half of MINTMARK_CLOCK_SKEW_SECONDS. Set it right and try again; no key was made ` +
-      'or changed.',
-  )
+export function clockDisagrees(
+  offSeconds: number,
+  toleranceSeconds: number,
+): AdministrationError<'clock_disagrees'> {
+  return new AdministrationError('clock_disagrees', { offSeconds, toleranceSeconds })
 }
 
 async function addKey(
@@ -223,9 +212,9 @@ async function addKey(
 }
 
 /**
- * What a new key is sealed with: what seals the newest one. Only "keys rewrap" moves on to another, so that a
- * replica that has not heard of the new key-encryption key yet can open whatever is made before that, and
- * nothing is ever sealed with the old one after it.
+ * What a new key is sealed with: whatever seals the newest one. Only a rewrap (rewrap.ts) moves on to another
+ * key-encryption key. So a replica that does not have the new one yet can open every key that is made before the
+ * rewrap, and nothing is sealed with the old one after it.
  */
 export function sealingKey(
   keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId'>[],
@@ -235,11 +224,12 @@ export function sealingKey(
   if (newest === undefined) return atHand[0]
   const key = atHand.find(({ id }) => id === newest.keyEncryptionKeyId)
   if (key !== undefined) return key
-  throw new OperatorError(
-    `MINTMARK_KEY_ENCRYPTION_KEY: the newest signing key is sealed with key-encryption key ` +
-      `${newest.keyEncryptionKeyId}, but this is ${atHand.map(({ id }) => id).join(' and ')}. Provide the right one; ` +
-      'no key was made.',
-  )
+  throw new AdministrationError('key_encryption_key_differs', {
+    kid: undefined,
+    keyEncryptionKeyId: newest.keyEncryptionKeyId,
+    atHand: atHand.map(({ id }) => id),
+    source: atHand[0].source,
+  })
 }
 
 function ofAlgorithm(keys: readonly KeyDescription[], algorithm: SigningAlgorithm): KeyDescription[] {

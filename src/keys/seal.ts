@@ -17,11 +17,11 @@ export interface KeyEncryptionKey {
   readonly id: string
   /** 32 bytes. */
   readonly bytes: Buffer
-  /** Where the key came from: the name of a setting, or a file. */
+  /** Where the key came from: `configuration`, or the path of a file. */
   readonly source: string
 }
 
-export function keyEncryptionKey(bytes: Buffer, source = 'the key-encryption key'): KeyEncryptionKey {
+export function keyEncryptionKey(bytes: Buffer, source = 'configuration'): KeyEncryptionKey {
   if (bytes.length !== 32) throw new RangeError('a key-encryption key has 32 bytes')
   return {
     id: hash('sha256', Buffer.concat([Buffer.from('mintmark-kek'), bytes]), 'hex').slice(0, 16),

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 import type { Queryable, Statements } from '../database/open.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
 import { algorithms } from './algorithms.ts'
 import { type KeyEncryptionKey, seal, unseal } from './seal.ts'
@@ -43,7 +43,7 @@ export interface LoadedKey extends KeyDescription {
  * does not matter.
  * @param opened private keys that are in memory already. They are not opened again, so a running service
  * continues while its keys are sealed with a new key-encryption key that it does not have yet.
- * @throws OperatorError if a wanted key does not open. The caller must never create a new key in its place.
+ * @throws AdministrationError if a wanted key does not open. The caller must never create a new key in its place.
  */
 export async function loadKeys(
   database: Statements,
@@ -154,22 +154,19 @@ const privateForm = (key: Buffer) => ({ key, format: 'der', type: 'pkcs8' }) as 
 function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
   const key = keys.find(({ id }) => id === row.keyEncryptionKeyId)
   if (key === undefined) {
-    throw new OperatorError(
-      `${keys[0]?.source ?? 'MINTMARK_KEY_ENCRYPTION_KEY'}: the signing key ${row.kid} is sealed with key-encryption ` +
-        `key ${row.keyEncryptionKeyId}, but you provided ${keys.map(({ id }) => id).join(' and ')}. Provide the ` +
-        'right key-encryption key. No key was created or deleted.',
-    )
+    throw new AdministrationError('key_encryption_key_differs', {
+      kid: row.kid,
+      keyEncryptionKeyId: row.keyEncryptionKeyId,
+      atHand: keys.map(({ id }) => id),
+      source: keys[0]?.source ?? 'configuration',
+    })
   }
   try {
     const plain = unseal(key, Buffer.from(row.sealedPrivateKey), sealContext(row.kid, row.algorithm))
     createPrivateKey(privateForm(plain))
     return plain
   } catch (error) {
-    throw new OperatorError(
-      `The signing key ${row.kid} does not open: its row in signing_key is damaged. Restore the row from a backup. ` +
-        'No key was created or deleted.',
-      { cause: error },
-    )
+    throw new AdministrationError('signing_key_damaged', { kid: row.kid }, { cause: error })
   }
 }
 
@@ -177,7 +174,7 @@ function openIfPossible(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): 
   try {
     return open(row, keys)
   } catch (error) {
-    if (error instanceof OperatorError) return undefined
+    if (error instanceof AdministrationError) return undefined
     throw error
   }
 }

@@ -1,5 +1,5 @@
-import { algorithmsInUse } from '../administration/plan-store.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
+import { algorithmsInUse } from '../registry/store.ts'
 import type { Keyring } from './keyring.ts'
 import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'

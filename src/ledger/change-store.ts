@@ -1,16 +1,15 @@
-import { hostname, userInfo } from 'node:os'
 import { errorCode } from '../database/faults.ts'
 import type { Database, Queryable } from '../database/open.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError, OperatorError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { release } from '../release.ts'
 import { appendRecords } from './chain-store.ts'
-import type { AuditRecord } from './record.ts'
+import { type Actor, ChangeRecords } from './change-records.ts'
 
 /**
- * The one way to change the registry: a transaction in which the change and the records of it are written,
- * together or not at all. One at a time, across all processes, so that a rule that spans several rows
- * (granted scopes are a subset of the resource's) is checked against what nobody else is changing.
+ * The one way to change the registry: a transaction that writes the change and its records together or not at all.
+ * There is one at a time across all processes. So a rule about several rows (granted scopes are a subset of the
+ * resource's) is checked while nobody else changes any of them.
  *
  * A change is in force when this returns: the database's own triggers move the registry's version at COMMIT,
  * and no token is issued on an older one.
@@ -18,11 +17,8 @@ import type { AuditRecord } from './record.ts'
 export interface ChangeContext {
   readonly database: Database
   readonly clock: Clock
-}
-
-export interface Change<Result> {
-  readonly result: Result
-  readonly records: readonly AuditRecord[]
+  /** Who makes the change. */
+  readonly actor: Actor
 }
 
 export interface ChangeOptions {
@@ -35,15 +31,16 @@ export interface ChangeOptions {
 /** With the registry's number 1 and the migrations' 2 (see the first migration), this is 3: its writers. */
 const writersLock = [1_296_649_043, 3] as const
 
-/** Milliseconds to wait for another command's transaction. A large seed file takes some seconds. */
+/** Milliseconds to wait for somebody else's change. A file of ten thousand clients takes some seconds. */
 const lockPatienceMilliseconds = 60_000
 
 /** Records in one append. A million at once would not fit into one value of the database. */
 const recordsPerAppendMax = 50_000
 
+/** @param work makes the change, and adds what there is to record of it. */
 export async function changeRegistry<Result>(
   context: ChangeContext,
-  work: (transaction: Queryable) => Promise<Change<Result>>,
+  work: (transaction: Queryable, records: ChangeRecords) => Promise<Result>,
   options: ChangeOptions = {},
 ): Promise<Result> {
   const timeout = options.timeoutMilliseconds ?? lockPatienceMilliseconds + 30_000
@@ -52,9 +49,10 @@ export async function changeRegistry<Result>(
       async (transaction) => {
         await transaction.$queryRaw`SELECT set_config('lock_timeout', ${String(lockPatienceMilliseconds)}, true)`
         await transaction.$executeRaw`SELECT pg_advisory_xact_lock(${writersLock[0]}::int, ${writersLock[1]}::int)`
-        const { result, records } = await work(transaction)
-        for (let start = 0; start < records.length; start += recordsPerAppendMax) {
-          await appendRecords(transaction, records.slice(start, start + recordsPerAppendMax), release)
+        const records = new ChangeRecords(context.clock.nowMilliseconds(), context.actor)
+        const result = await work(transaction, records)
+        for (let start = 0; start < records.all.length; start += recordsPerAppendMax) {
+          await appendRecords(transaction, records.all.slice(start, start + recordsPerAppendMax), release)
         }
         options.beforeCommit?.()
         return result
@@ -62,29 +60,13 @@ export async function changeRegistry<Result>(
       { maxWait: 10_000, timeout },
     )
   } catch (error) {
-    if (!isLockTimeout(error)) throw error
-    throw new OperatorError(
-      `Another command has been changing the registry for ${lockPatienceMilliseconds / 1000} seconds. Nothing was ` +
-        'changed; try again when it is done.',
-      { cause: error },
-    )
+    // What was refused on purpose may have any text in it, also one that looks like the code of a lock timeout.
+    if (error instanceof OperatorError || !isLockTimeout(error)) throw error
+    const waitedSeconds = lockPatienceMilliseconds / 1_000
+    throw new AdministrationError('registry_busy', { waitedSeconds }, { cause: error })
   }
 }
 
 function isLockTimeout(error: unknown): boolean {
   return errorCode(error) === '55P03' || (error instanceof Error && error.message.includes('55P03'))
-}
-
-/** Who makes a change: what its records say of it. */
-export function actor(): { readonly by: string; readonly host: string } {
-  return { by: userName(), host: hostname() }
-}
-
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    // In a container a user need not have a name.
-    return `uid ${process.getuid?.() ?? 'unknown'}`
-  }
 }

@@ -1,6 +1,7 @@
 /** Moments as text in RFC 3339. In the program a moment is a number of seconds since 1970. */
 
-const momentForm = /^(\d{4})-(\d\d)-(\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i
+export const momentForm =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d:\d\d)$/
 
 /** Reads a date and time with its zone. @returns seconds since 1970; undefined for any other text. */
 export function readMoment(text: string): number | undefined {

@@ -1,5 +1,11 @@
 /** The end of a message about a mistyped word: the known word that is nearest to it, or nothing if none is near. */
 export function didYouMean(word: string, known: Iterable<string>): string {
+  const best = nearest(word, known)
+  return best === undefined ? '' : ` Did you mean "${best}"?`
+}
+
+/** The known word that a mistyped one is most like, if it is like one at all. */
+export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   // A third of the letters may be wrong. With more wrong letters another word is probably meant.
   let bestDistance = Math.floor(Math.max(word.length, 3) / 3) + 1
@@ -11,7 +17,7 @@ export function didYouMean(word: string, known: Iterable<string>): string {
       bestDistance = distance
     }
   }
-  return best === undefined ? '' : ` Did you mean "${best}"?`
+  return best
 }
 
 /** How many letters must be inserted, deleted, replaced or swapped with the next one. Only for short words. */

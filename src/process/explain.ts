@@ -1,14 +1,20 @@
 import { type DatabaseFault, databaseFault } from '../database/faults.ts'
-import { exitCodes, OperatorError } from '../errors.ts'
+import { AdministrationError, exitCodes, OperatorError } from '../errors.ts'
 
 /** Why and how a failed process ends. */
 export interface Explanation {
   /** The reason, in one line if it is a known one. */
   readonly message: string
   readonly exitCode: number
+  /** The code and the fields of an AdministrationError. The command line makes a sentence of them. */
+  readonly administration?: Pick<AdministrationError, 'code' | 'fields'>
 }
 
 export function explain(error: unknown): Explanation {
+  if (error instanceof AdministrationError) {
+    const { message, exitCode, code, fields } = error
+    return { message, exitCode, administration: { code, fields } }
+  }
   if (error instanceof OperatorError) return { message: error.message, exitCode: error.exitCode }
   const fault = databaseFault(error)
   if (fault !== undefined) return { message: describeFault(fault), exitCode: exitCodes.failed }

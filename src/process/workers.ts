@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { exitCodes, OperatorError } from '../errors.ts'
+import { AdministrationError, exitCodes, OperatorError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Explanation } from './explain.ts'
@@ -158,6 +158,10 @@ function forkFailure(error: Error): WorkerEnd {
 }
 
 function startFailure({ code, signal, explanation }: WorkerEnd): OperatorError {
+  if (explanation?.administration !== undefined) {
+    const { code, fields } = explanation.administration
+    return new AdministrationError(code, fields)
+  }
   if (explanation !== undefined)
     return new OperatorError(explanation.message, { exitCode: explanation.exitCode })
   const how = signal === null ? `exit code ${code}` : signal

@@ -6,10 +6,10 @@ import { limits } from '../limits.ts'
  */
 
 /** An absolute URI without a fragment (RFC 8707 §2, RFC 3986 §4.3), by its characters only. */
-const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
+export const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
 
 /** scope-token (RFC 6749 §3.3): printable ASCII without the quotation mark and the backslash. */
-const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+export const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
 /** What a token may be for. Compared as text and never resolved. */
 export function isAudience(text: string): boolean {
@@ -24,7 +24,7 @@ export function isScopeToken(text: string): boolean {
  * Characters that forge a line, colour a terminal or turn its reader's text around: controls, line and
  * paragraph separators, invisible and bidirectional marks, halves of surrogate pairs.
  */
-const treacherous =
+export const treacherous =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: naming control characters is what it is for.
   /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\p{Surrogate}/gu
 

@@ -1,4 +1,4 @@
-import type { Pool } from '../database/open.ts'
+import type { Pool, Statements } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
@@ -113,6 +113,13 @@ export async function loadChanges(pool: Pool, sinceVersion: number): Promise<Loa
   // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
   const followable = version === sinceVersion || (row.known && changes.length < most)
   return { version, databaseSeconds: row.now, changes: followable ? changes : undefined }
+}
+
+/** The algorithms that resources name. There must be keys for them, whatever else is configured. */
+export async function algorithmsInUse(database: Statements): Promise<SigningAlgorithm[]> {
+  const rows = await database.$queryRaw<{ algorithm: SigningAlgorithm }[]>`
+    SELECT DISTINCT signing_algorithm AS algorithm FROM resource`
+  return rows.map(({ algorithm }) => algorithm)
 }
 
 const presencesStatement = `

@@ -23,7 +23,7 @@ const billing: ClientDefinition = {
   status: undefined,
   access: [{ audience: 'urn:orders', scopes: ['r'] }],
 }
-const stored: StoredClient = { ...billing, status: 'active', validSecrets: 1 }
+const stored: StoredClient = { ...billing, status: 'active', validSecrets: 1, createdAt: 0, updatedAt: 0 }
 
 function state(
   clients: readonly StoredClient[] = [],
@@ -92,7 +92,7 @@ describe('what a file means', () => {
 describe('what is judged on the merged result', () => {
   test('a deleted id is not used again', () => {
     const { mistakes } = makePlan(only(billing), state([{ ...stored, status: 'deleted' }]))
-    expect(mistakes).toMatchObject([{ path: ['clients', 0, 'client_id'] }])
+    expect(mistakes).toMatchObject([{ code: 'client_id_taken', path: ['clients', 0, 'client_id'] }])
   })
 
   test('scopes are those of the resource in the file, not of the one in the database', () => {
@@ -100,21 +100,24 @@ describe('what is judged on the merged result', () => {
       { resources: [{ ...orders, scopes: ['w'] }], clients: [billing] },
       state([stored]),
     )
-    expect(mistakes).toMatchObject([{ path: ['clients', 0, 'access', 0, 'scopes', 0] }])
+    expect(mistakes).toMatchObject([
+      { code: 'scope_unknown', path: ['clients', 0, 'access', 0, 'scopes', 0], scope: 'r', known: ['w'] },
+    ])
   })
 
   test('a scope that somebody else holds is not taken from the resource', () => {
     const grants = [{ clientId: 'other', audience: 'urn:orders', scopes: ['w'] }]
     const definitions = { resources: [{ ...orders, scopes: ['r'] }], clients: [billing] }
     const { mistakes } = makePlan(definitions, state([stored], [orders], grants))
-    expect(mistakes).toMatchObject([{ path: ['resources', 0, 'scopes'] }])
-    expect(mistakes[0]?.message).toContain('other')
+    expect(mistakes).toMatchObject([
+      { code: 'scope_in_use', path: ['resources', 0, 'scopes'], scope: 'w', holders: ['other'] },
+    ])
     expect(makePlan(definitions, state([stored])).mistakes).toEqual([])
   })
 
   test('an audience that nothing has is refused', () => {
     expect(makePlan(only(billing), state([], [])).mistakes).toMatchObject([
-      { path: ['clients', 0, 'access', 0, 'audience'] },
+      { code: 'resource_unknown', path: ['clients', 0, 'access', 0, 'audience'], audience: 'urn:orders' },
     ])
   })
 })

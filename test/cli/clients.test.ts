@@ -119,6 +119,8 @@ describe('refusals', () => {
       expect(outcome.stderr).toContain('Did you mean "here"?')
     }
     expect(await run('clients', 'secrets', 'revoke', 'here', 'nope')).toMatchObject({ code: 3 })
+    // The name looks like PostgreSQL's code for a lock that was not had in time.
+    expect(await run('clients', 'disable', '55P03')).toMatchObject({ code: 3 })
   })
 
   test('a client is created once, and only with what its resources have', async () => {

@@ -258,7 +258,7 @@ describe('rewrap', () => {
     expect(outdated).toMatchObject({ code: 0 })
     const late = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
     expect(late.code).toBe(1)
-    expect(late.stderr).toMatch(/the newest signing key is sealed with .*no key was made\./)
+    expect(late.stderr).toMatch(/the newest signing key is sealed with .*No key was created\./)
     expect(await listed()).toHaveLength(2)
   })
 
@@ -359,7 +359,7 @@ describe('rewrap of the file', () => {
     const opened = openDatabase(database.url)
     try {
       return await rewrapFile(
-        { database: opened, clock: systemClock, schedule: drillSchedule },
+        { database: opened, clock: systemClock, actor: { by: 'a test' }, schedule: drillSchedule },
         directory,
         () => {},
       )

@@ -77,7 +77,7 @@ test('a first start, a second one, and one whose secret was lost', async () => {
   rmSync(`${directory}/key-encryption-key`)
   const fourth = await start()
   expect(fourth.output()).toMatch(
-    /mintmark: .*key-encryption-key: is missing.*nothing was generated or deleted/,
+    /mintmark: .*key-encryption-key: is missing.*Nothing was generated or deleted/,
   )
   expect(await fourth.end('SIGTERM')).toBe(1)
 })

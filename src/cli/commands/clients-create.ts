@@ -1,20 +1,11 @@
 import { createClient } from '../../administration/create-client.ts'
-import { type AccessDefinition, defaults, tokenEndpointAuthMethods } from '../../administration/definition.ts'
-import {
-  problemWithAudience,
-  problemWithAuthMethod,
-  problemWithClientId,
-  problemWithCount,
-  problemWithMoment,
-  problemWithName,
-  problemWithNetwork,
-  problemWithScope,
-} from '../../administration/validate.ts'
-import { readMoment } from '../../lib/moment.ts'
-import { limits } from '../../limits.ts'
+import { type ClientDefinition, tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import { type Mistake, mistakesIn } from '../../administration/mistake.ts'
+import { OperatorError } from '../../errors.ts'
 import { futureMoment } from '../terminal/arguments.ts'
-import { defineCommand, jsonOption, requireGood, usageError } from '../terminal/command.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { mistakeSentence } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
@@ -22,8 +13,8 @@ export const clientsCreate = defineCommand({
   path: ['clients', 'create'],
   summary: 'create a client and print its secret, once',
   details:
-    'Scopes must be among those of the resource ("resources list" shows them). A client with access to one\n' +
-    'resource need not name it when it asks for a token. For many clients, write a file and use "seed".',
+    'A client can only be given scopes that the resource has ("resources list" shows them). A client with access to\n' +
+    'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".',
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
     name: { type: 'string', value: 'NAME', description: 'a name for people; otherwise the id' },
@@ -47,9 +38,9 @@ export const clientsCreate = defineCommand({
     'expires-at': {
       type: 'string',
       value: 'MOMENT',
-      description: 'when it stops getting tokens, like 2027-01-31T23:59:59Z',
+      description: 'when it expires and gets no more tokens, like 2027-01-31T23:59:59Z',
     },
-    'secret-expires-in': { type: 'string', value: 'TIME', description: 'when its secret ends, like 90d' },
+    'secret-expires-in': { type: 'string', value: 'TIME', description: 'when its secret expires, like 90d' },
     'secret-out': {
       type: 'string',
       value: 'FILE',
@@ -65,11 +56,11 @@ export const clientsCreate = defineCommand({
     [
       'bin/mintmark clients create audit --access https://orders.example.com=orders:read \\\n' +
         '    --allow-network 10.0.0.0/8 --secret-expires-in 90d --secret-out audit.secret',
-      'from one network only, with a secret that ends, kept off the screen',
+      'from one network only, with a secret that expires and is written to a file',
     ],
   ],
   async run(options, [clientId = '']) {
-    const client = readClient(clientId, options)
+    const client = await readClient(clientId, options)
     const ends = options['secret-expires-in']
     const output = new SecretOutput('secret-out', options['secret-out'])
     output.reserve()
@@ -80,7 +71,7 @@ export const clientsCreate = defineCommand({
         const secret = await createClient(connection, client, {
           secretExpiresAt,
           deliver: (made) => output.deliverOne(made),
-        })
+        }).catch(inWordsOfOptions)
         if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
           print(`${json({ client_id: clientId, ...shown, secret_id: secret.secretId, status: 'created' })}\n`)
@@ -103,42 +94,59 @@ interface CreateOptions {
   readonly 'expires-at': string | undefined
 }
 
-function readClient(clientId: string, options: CreateOptions) {
-  const { access, name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
-  requireGood('CLIENT', problemWithClientId(clientId))
-  if (name !== undefined) requireGood('--name', problemWithName(name))
-  if (method !== undefined) requireGood('--auth-method', problemWithAuthMethod(method))
-  if (expiresAt !== undefined) requireGood('--expires-at', problemWithMoment(expiresAt))
-  for (const network of networks) requireGood('--allow-network', problemWithNetwork(network))
-  requireGood('--allow-network', problemWithCount(networks.length, limits.networksPerClientMax, 'networks'))
-  requireGood('--access', problemWithCount(access.length, limits.accessPerClientMax, 'resources'))
-  const entries = access.map(readAccess)
-  const audiences = entries.map(({ audience }) => audience)
+/** The options as a file would say them, so that one schema judges both. */
+async function readClient(clientId: string, options: CreateOptions): Promise<ClientDefinition> {
+  const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
+  const access = options.access.map(readAccess)
+  const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
-  if (repeated !== undefined)
-    throw usageError(`--access: ${repeated} is named twice; list all scopes at once.`)
-  return {
-    clientId,
-    name: name ?? clientId,
-    tokenEndpointAuthMethod: method ?? defaults.tokenEndpointAuthMethod,
-    allowedNetworks: [...new Set(networks)],
-    expiresAt: expiresAt === undefined ? undefined : readMoment(expiresAt),
-    status: undefined,
-    access: entries,
+  if (repeated !== undefined) {
+    throw usageError(`--access: ${repeated} is named twice; list all its scopes at once.`)
   }
+  // Loaded here, because a process that serves has no use for it.
+  const { parseClient } = await import('../../administration/parse.ts')
+  const { value, mistakes } = parseClient({
+    client_id: clientId,
+    ...(name === undefined ? {} : { name }),
+    ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
+    ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+    allowed_networks: [...new Set(networks)],
+    access,
+  })
+  const [first] = mistakes
+  if (first !== undefined) throw usageError(inWordsOf(first))
+  if (value === undefined) throw new Error('a client was refused without a mistake')
+  return value
 }
 
 /** An audience may contain "=", so the last one counts. */
-function readAccess(text: string): AccessDefinition {
+function readAccess(text: string) {
   const equals = text.lastIndexOf('=')
   if (equals === -1) {
     throw usageError(`--access: write AUDIENCE=SCOPE,SCOPE, or "${text}=" for a token without scopes.`)
   }
-  const audience = text.slice(0, equals)
   const list = text.slice(equals + 1)
   const scopes = list === '' ? [] : [...new Set(list.split(','))]
-  requireGood('--access', problemWithAudience(audience))
-  for (const scope of scopes) requireGood('--access', problemWithScope(scope))
-  requireGood('--access', problemWithCount(scopes.length, limits.scopesPerResourceMax, 'scopes'))
-  return { audience, scopes }
+  return { audience: text.slice(0, equals), scopes }
+}
+
+/** What says each field of a client on the command line. */
+const optionOfField: Readonly<Record<string, string>> = {
+  client_id: 'CLIENT',
+  name: '--name',
+  token_endpoint_auth_method: '--auth-method',
+  allowed_networks: '--allow-network',
+  expires_at: '--expires-at',
+  access: '--access',
+}
+
+/** A mistake of a file, in the words of the command line: `--access: …`. */
+function inWordsOf(mistake: Mistake): string {
+  const [field] = mistake.path[0] === 'clients' ? mistake.path.slice(2) : mistake.path
+  return `${optionOfField[String(field)] ?? 'CLIENT'}: ${mistakeSentence(mistake)}`
+}
+
+function inWordsOfOptions(error: unknown): never {
+  const [first] = mistakesIn(error)
+  throw first === undefined ? error : new OperatorError(inWordsOf(first))
 }

@@ -1,11 +1,5 @@
-import {
-  type ClientDetails,
-  type ClientSummary,
-  clientPages,
-  deleteClient,
-  findClient,
-  setClientStatus,
-} from '../../administration/client-store.ts'
+import { clientPages, deleteClient, findClient, setClientStatus } from '../../administration/client-store.ts'
+import type { StoredClient, StoredClientWithSecrets } from '../../administration/definition.ts'
 import { OperatorError } from '../../errors.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
@@ -28,7 +22,7 @@ export const clientsList = defineCommand({
     ...jsonOption,
   },
   examples: [
-    ['bin/mintmark clients list', 'everybody who may ask for tokens, or might again'],
+    ['bin/mintmark clients list', 'all clients that are active or disabled'],
     ['bin/mintmark clients list --status disabled --json', 'for scripts'],
   ],
   async run(options) {
@@ -37,15 +31,15 @@ export const clientsList = defineCommand({
       throw usageError(`--status: must be one of ${statuses.join(', ')}.${didYouMean(status, statuses)}`)
     }
     const shown = status === 'all' ? statuses.slice(0, 3) : status === '' ? statuses.slice(0, 2) : [status]
-    await withDatabase(async ({ database }) => {
-      const pages = clientPages(database.prisma, shown)
+    await withDatabase(async ({ database, clock }) => {
+      const pages = clientPages(database.prisma, shown, clock.nowMilliseconds())
       if (options.json) await printClientsAsJson(pages)
       else await printClients(pages)
     })
   },
 })
 
-async function printClients(pages: AsyncIterable<readonly ClientSummary[]>): Promise<void> {
+async function printClients(pages: AsyncIterable<readonly StoredClient[]>): Promise<void> {
   const table = new Table([
     { title: 'CLIENT' },
     { title: 'NAME', shrinks: true },
@@ -63,7 +57,7 @@ async function printClients(pages: AsyncIterable<readonly ClientSummary[]>): Pro
       client.name,
       client.status,
       client.tokenEndpointAuthMethod,
-      String(client.resources),
+      String(client.access.length),
       String(client.validSecrets),
       shownMoment(client.expiresAt),
     ])
@@ -73,7 +67,7 @@ async function printClients(pages: AsyncIterable<readonly ClientSummary[]>): Pro
 }
 
 /** One document, written as it is read: there may be a hundred thousand. */
-async function printClientsAsJson(pages: AsyncIterable<readonly ClientSummary[]>): Promise<void> {
+async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>): Promise<void> {
   let separator = '\n'
   print('{"clients":[')
   for await (const page of pages) {
@@ -85,7 +79,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly ClientSummary[]>
         token_endpoint_auth_method: client.tokenEndpointAuthMethod,
         expires_at: optionalMoment(client.expiresAt),
         created_at: optionalMoment(client.createdAt),
-        resources: client.resources,
+        resources: client.access.length,
         valid_secrets: client.validSecrets,
       }),
     )
@@ -105,13 +99,13 @@ export const clientsShow = defineCommand({
   ],
   async run(options, [clientId = '']) {
     await withDatabase(async ({ database, clock }) => {
-      const client = await findClient(database.prisma, clientId)
+      const client = await findClient(database.prisma, clientId, clock.nowMilliseconds())
       print(options.json ? `${json(clientFields(client))}\n` : shownClient(client, clock.nowSeconds()))
     })
   },
 })
 
-function clientFields(client: ClientDetails): Record<string, unknown> {
+function clientFields(client: StoredClientWithSecrets): Record<string, unknown> {
   return {
     client_id: client.clientId,
     name: client.name,
@@ -126,7 +120,7 @@ function clientFields(client: ClientDetails): Record<string, unknown> {
   }
 }
 
-function shownClient(client: ClientDetails, now: number): string {
+function shownClient(client: StoredClientWithSecrets, now: number): string {
   const isExpired = client.expiresAt !== undefined && client.expiresAt <= now
   const fields = renderFields([
     ['client_id', client.clientId],
@@ -150,22 +144,22 @@ const statusJson = (clientId: string, status: string, changed: boolean): string 
 
 export const clientsDisable = defineCommand({
   path: ['clients', 'disable'],
-  summary: 'stop a client: it gets no tokens from the moment this returns',
+  summary: 'disable a client: it gets no tokens from the moment this returns',
   details:
     'In force on every replica when the command returns. Tokens that were issued before live until they expire.\n' +
-    '"clients enable" undoes it. A seed file that does not name a status does not.',
+    '"clients enable" undoes it. A seed file undoes it only if it says "status: active".',
   positionals: [clientArgument],
   options: { ...jsonOption },
-  examples: [['bin/mintmark clients disable billing', 'at once, and everywhere']],
+  examples: [['bin/mintmark clients disable billing', 'on every replica at once']],
   run: (options, [clientId = '']) => changeStatus(clientId, 'disabled', options.json),
 })
 
 export const clientsEnable = defineCommand({
   path: ['clients', 'enable'],
-  summary: 'let a disabled client ask for tokens again',
+  summary: 'enable a client that was disabled',
   positionals: [clientArgument],
   options: { ...jsonOption },
-  examples: [['bin/mintmark clients enable billing', 'with the secrets and access it had']],
+  examples: [['bin/mintmark clients enable billing', 'it has the same secrets and access as before']],
   run: (options, [clientId = '']) => changeStatus(clientId, 'active', options.json),
 })
 
@@ -192,7 +186,7 @@ export const clientsDelete = defineCommand({
   ],
   async run(options, [clientId = '']) {
     await withDatabase(async (connection) => {
-      await findClient(connection.database.prisma, clientId)
+      await findClient(connection.database.prisma, clientId, connection.clock.nowMilliseconds())
       const question = `Delete ${clientId} for good? Type its id to go on: `
       if (!options.yes && process.stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
         throw new OperatorError('that is not its id, so nothing was changed.')

@@ -1,4 +1,5 @@
-import { findClient, type SecretDescription } from '../../administration/client-store.ts'
+import { findClient } from '../../administration/client-store.ts'
+import type { StoredSecret } from '../../administration/definition.ts'
 import { addSecret, revokeSecret } from '../../administration/secret-store.ts'
 import { secretIdOf } from '../../authentication/secret.ts'
 import { optionalMoment } from '../../lib/moment.ts'
@@ -15,11 +16,15 @@ export const secretsAdd = defineCommand({
   path: ['clients', 'secrets', 'add'],
   summary: 'give a client one more secret and print it, once',
   details:
-    'To replace a secret without a gap: add one, deploy it, see with "clients secrets list" that the old one is\n' +
-    'not used any more, and revoke that.',
+    'To replace a secret without a gap: add one and deploy it. When "clients secrets list" shows that the old one is\n' +
+    'not used any more, revoke the old one.',
   positionals: [clientArgument],
   options: {
-    'expires-in': { type: 'string', value: 'TIME', description: 'when it ends, like 90d; otherwise never' },
+    'expires-in': {
+      type: 'string',
+      value: 'TIME',
+      description: 'when it expires, like 90d; otherwise never',
+    },
     'expires-at': {
       type: 'string',
       value: 'MOMENT',
@@ -67,7 +72,7 @@ export const secretsAdd = defineCommand({
           output.printOne(secret)
         }
         if (clientStatus === 'disabled') {
-          note(`${clientId} is disabled. "bin/mintmark clients enable ${clientId}" lets it in again.`)
+          note(`${clientId} is disabled. "bin/mintmark clients enable ${clientId}" enables it.`)
         }
       }),
     )
@@ -84,8 +89,8 @@ export const secretsList = defineCommand({
     ['bin/mintmark clients secrets list billing', 'see which one is still in use before revoking another'],
   ],
   async run(options, [clientId = '']) {
-    await withDatabase(async ({ database }) => {
-      const { secrets } = await findClient(database.prisma, clientId)
+    await withDatabase(async ({ database, clock }) => {
+      const { secrets } = await findClient(database.prisma, clientId, clock.nowMilliseconds())
       if (options.json) print(`${json({ client_id: clientId, secrets: secrets.map(secretFields) })}\n`)
       else print(secretTable(secrets))
     })
@@ -94,7 +99,7 @@ export const secretsList = defineCommand({
 
 export const secretsRevoke = defineCommand({
   path: ['clients', 'secrets', 'revoke'],
-  summary: 'call a secret back: it opens nothing from the moment this returns',
+  summary: 'revoke a secret: it is refused from the moment this returns',
   details:
     'In force on every replica when the command returns. Tokens that were issued with it live until they expire.',
   positionals: [
@@ -120,12 +125,12 @@ export const secretsRevoke = defineCommand({
   },
 })
 
-/** The id by itself, in the hint, or, when somebody found a leaked one, in the secret. */
+/** The id is given by itself, in the hint, or, if a secret leaked, in that secret. */
 function secretIdFrom(text: string): string {
   return /^mm_([0-9A-Za-z]{8})…?$/.exec(text)?.[1] ?? secretIdOf(text) ?? text
 }
 
-export function secretFields(secret: SecretDescription): Record<string, unknown> {
+export function secretFields(secret: StoredSecret): Record<string, unknown> {
   return {
     secret_id: secret.secretId,
     hint: secret.hint,
@@ -137,7 +142,7 @@ export function secretFields(secret: SecretDescription): Record<string, unknown>
   }
 }
 
-export function secretTable(secrets: readonly SecretDescription[]): string {
+export function secretTable(secrets: readonly StoredSecret[]): string {
   if (secrets.length === 0) return 'No secrets.\n'
   const titles = ['SECRET', 'HINT', 'STATE', 'CREATED', 'EXPIRES', 'LAST USED', 'REVOKED']
   return new Table(titles.map((title) => ({ title }))).render(

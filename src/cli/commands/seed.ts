@@ -1,7 +1,7 @@
-import type { FieldChange } from '../../administration/plan.ts'
-import { applySeed, type SeedResult } from '../../administration/seed.ts'
-import { readSeedFile, type SeedFile } from '../../administration/seed-file.ts'
+import { type Applied, applyRegistration } from '../../administration/apply.ts'
+import type { Registration } from '../../administration/definition.ts'
 import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
+import type { FieldChange } from '../../ledger/change-records.ts'
 import { defineCommand } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { json, note, print } from '../terminal/output.ts'
@@ -28,9 +28,9 @@ export const seed = defineCommand({
           scopes: [orders:read]
   # Optional for a client: allowed_networks, expires_at, status (active or disabled).
 
-It can be applied again at any time. What the file names becomes what the file says; what it does not name is
-left alone, and so is a client that an operator disabled, unless the file states its status. A new client gets
-one secret, which is shown once. Existing secrets are never changed. All is applied, or nothing.`,
+You can apply it again at any time. What the file names becomes what the file says. What it does not name stays
+as it is. A client that was disabled stays disabled, unless the file states its status. A new client gets one
+secret, which is shown once. Existing secrets are never changed. Either all of the file is applied or nothing.`,
   positionals: [{ name: 'FILE', description: 'the file to apply' }],
   options: {
     'dry-run': { type: 'boolean', description: 'say what would be done, and do nothing' },
@@ -50,16 +50,19 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
     ],
   ],
   async run(options, [path = '']) {
-    // Read before anything is opened: a mistake in it needs no database.
-    const file = readSeedFile(path)
+    // Loaded here, because a process that serves has no use for a reader of files.
+    const { readRegistryFile } = await import('../../administration/registry-file.ts')
+    // Read before the database is opened: a mistake in the file needs none.
+    const file = readRegistryFile(path)
     const dryRun = options['dry-run']
     const output = new SecretOutput('secrets-out', options['secrets-out'])
     await output.around(async () => {
       const progress = new Progress()
       const result = await withDatabase((connection) => {
         warnOfAlgorithms(file, connection.config.signingAlgorithms)
-        return applySeed(connection, file, {
+        return applyRegistration(connection, file, {
           dryRun,
+          refusal: file.refusal,
           expectSecrets: () => output.reserve(),
           onProgress: (made, total) => progress.show(made, total),
           deliver(secrets) {
@@ -81,8 +84,8 @@ one secret, which is shown once. Existing secrets are never changed. All is appl
   },
 })
 
-/** The service makes the keys by itself, but not before it looks, and a new one waits the lead time. */
-function warnOfAlgorithms(file: SeedFile, configured: readonly SigningAlgorithm[]): void {
+/** The service makes the keys by itself, but only when it looks, and a new key waits for the lead time. */
+function warnOfAlgorithms(file: Registration, configured: readonly SigningAlgorithm[]): void {
   for (const { audience, signingAlgorithm } of file.resources) {
     if (configured.includes(signingAlgorithm)) continue
     note(
@@ -93,12 +96,12 @@ function warnOfAlgorithms(file: SeedFile, configured: readonly SigningAlgorithm[
   }
 }
 
-function secretsDocument(secrets: SeedResult['secrets']): string {
+function secretsDocument(secrets: Applied['secrets']): string {
   const clients = secrets.map(({ clientId, secret }) => ({ client_id: clientId, client_secret: secret }))
   return `${json({ clients })}\n`
 }
 
-function resultFields(result: SeedResult, secrets: SeedResult['secrets'], dryRun: boolean): unknown {
+function resultFields(result: Applied, secrets: Applied['secrets'], dryRun: boolean): unknown {
   const byClient = new Map(secrets.map(({ clientId, secret }) => [clientId, secret]))
   return {
     ...(dryRun ? { dry_run: true } : {}),
@@ -113,7 +116,7 @@ function resultFields(result: SeedResult, secrets: SeedResult['secrets'], dryRun
   }
 }
 
-function printResult(result: SeedResult, secrets: SeedResult['secrets'], dryRun: boolean): void {
+function printResult(result: Applied, secrets: Applied['secrets'], dryRun: boolean): void {
   const { resources, clients } = result.plan
   const rows = [
     ...resources.map(({ definition, status, changes }) => {

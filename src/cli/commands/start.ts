@@ -1,16 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { applyRegistration } from '../../administration/apply.ts'
 import { findClient } from '../../administration/client-store.ts'
 import { isRegistryEmpty } from '../../administration/plan-store.ts'
-import { applySeed } from '../../administration/seed.ts'
-import { readSeedFile } from '../../administration/seed-file.ts'
 import { secretIdOf } from '../../authentication/secret.ts'
 import { type Config, readConfig } from '../../config.ts'
 import { migrate, migrationStateOf } from '../../database/migrate.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import { OperatorError } from '../../errors.ts'
-import { shellQuoted } from '../../keys/key-encryption-key.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { makeDirectory } from '../../lib/directory.ts'
 import { replacePrivateFile } from '../../lib/private-file.ts'
@@ -18,8 +16,10 @@ import { openDatabaseServer } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
 import { logOutput } from '../../telemetry/log.ts'
+import { operatingSystemActor } from '../terminal/actor.ts'
 import { defineCommand } from '../terminal/command.ts'
 import { note, print } from '../terminal/output.ts'
+import { shellQuoted } from '../terminal/shell.ts'
 
 const exampleFile = fileURLToPath(new URL('../../../prisma/clients.example.yaml', import.meta.url))
 
@@ -104,7 +104,10 @@ function secretPath(config: Config, clientId: string): string {
 /** Writes each secret to its own file, so that every later start can show a command that works. */
 async function seedExamples(config: Config, database: Database): Promise<void> {
   makeDirectory(config.dataDirectory)
-  await applySeed({ database, clock: systemClock }, readSeedFile(exampleFile), {
+  // Only here, because most starts find a registry that is not empty.
+  const { readRegistryFile } = await import('../../administration/registry-file.ts')
+  const context = { database, clock: systemClock, actor: operatingSystemActor() }
+  await applyRegistration(context, readRegistryFile(exampleFile), {
     deliver(secrets) {
       for (const { clientId, secret } of secrets)
         replacePrivateFile(secretPath(config, clientId), `${secret}\n`)
@@ -137,10 +140,12 @@ async function firstSteps(config: Config, database: Database, baseUrl: string): 
 }
 
 async function exampleState(config: Config, database: Database): Promise<'absent' | 'ready' | 'secretless'> {
-  const client = await findClient(database.prisma, exampleClient).catch((error: unknown) => {
-    if (error instanceof OperatorError) return undefined
-    throw error
-  })
+  const client = await findClient(database.prisma, exampleClient, systemClock.nowMilliseconds()).catch(
+    (error: unknown) => {
+      if (error instanceof OperatorError) return undefined
+      throw error
+    },
+  )
   if (client === undefined || client.status !== 'active') return 'absent'
   const path = secretPath(config, exampleClient)
   const secretId = existsSync(path) ? secretIdOf(readFileSync(path, 'utf8').trim()) : undefined

@@ -60,8 +60,3 @@ export const jsonOption = {
 export function usageError(message: string): OperatorError {
   return new OperatorError(message, { exitCode: exitCodes.usage })
 }
-
-/** Refuses an argument that has a problem. */
-export function requireGood(name: string, problem: string | undefined): void {
-  if (problem !== undefined) throw usageError(`${name}: ${problem}`)
-}

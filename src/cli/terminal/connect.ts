@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Config, readConfig } from '../../config.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
+import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type DatabaseServer, openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
+import { operatingSystemActor } from './actor.ts'
 import { note } from './output.ts'
 
 export interface Connection {
@@ -10,6 +12,8 @@ export interface Connection {
   readonly server: DatabaseServer
   readonly database: Database
   readonly clock: Clock
+  /** Who makes changes over this connection. */
+  readonly actor: Actor
   /** Aborted by SIGINT (Ctrl-C), SIGTERM, SIGHUP, or the end of the launcher. */
   readonly signal: AbortSignal
 }
@@ -43,7 +47,9 @@ export async function withDatabase<Result>(
         signal.addEventListener('abort', () => reject(signal.reason))
       })
       try {
-        return await Promise.race([run({ config, server, database, clock: systemClock, signal }), closed])
+        const actor = operatingSystemActor()
+        const connection = { config, server, database, clock: systemClock, actor, signal }
+        return await Promise.race([run(connection), closed])
       } finally {
         const grace = signal.aborted
           ? sleep(interruptedGraceMilliseconds, undefined, { ref: false })

@@ -7,10 +7,11 @@ import { note } from './output.ts'
  * The context of a key command. The key-encryption key is read only to create a key, not to list or revoke
  * one.
  */
-export function keyContext({ config, database, clock, server }: Connection): RotationContext {
+export function keyContext({ config, database, clock, actor, server }: Connection): RotationContext {
   return {
     database,
     clock,
+    actor,
     schedule: config.schedule,
     keyEncryptionKeys: () => findKeyEncryptionKeys(config, server, note),
   }

@@ -4,23 +4,24 @@
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { parseSeedFile } from '../../src/administration/seed-file.ts'
-import { OperatorError } from '../../src/errors.ts'
+import { parseRegistryFile } from '../../src/administration/registry-file.ts'
+import { messageOf } from '../../src/cli/terminal/sentences.ts'
+import { AdministrationError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
 
 function refusal(text: string): string {
   try {
-    parseSeedFile(text, 'x.yaml')
+    parseRegistryFile(text, 'x.yaml')
   } catch (error) {
-    expect(error).toBeInstanceOf(OperatorError)
-    return (error as OperatorError).message
+    expect(error).toBeInstanceOf(AdministrationError)
+    return messageOf(error)
   }
   throw new Error('the file was accepted')
 }
 
 describe('what is understood', () => {
   test('the example of the documentation, with every default', () => {
-    const { resources, clients } = parseSeedFile(
+    const { resources, clients } = parseRegistryFile(
       `resources:
   - audience: https://orders.example.com
 clients:
@@ -54,7 +55,7 @@ clients:
   })
 
   test('the file that comes with the repository, whose first client is the one the first token is for', () => {
-    const { clients } = parseSeedFile(readFileSync('prisma/clients.example.yaml', 'utf8'), 'x.yaml')
+    const { clients } = parseRegistryFile(readFileSync('prisma/clients.example.yaml', 'utf8'), 'x.yaml')
     expect(clients[0]).toMatchObject({
       clientId: 'billing',
       tokenEndpointAuthMethod: 'client_secret_basic',
@@ -64,9 +65,9 @@ clients:
   })
 
   test('JSON, a byte order mark, CR LF, aliases and every optional key', () => {
-    expect(parseSeedFile('{"clients": [{"client_id": "a"}]}', 'x.json').clients).toHaveLength(1)
-    expect(parseSeedFile('\ufeffclients:\r\n  - client_id: a\r\n', 'x.yaml').clients).toHaveLength(1)
-    const { clients } = parseSeedFile(
+    expect(parseRegistryFile('{"clients": [{"client_id": "a"}]}', 'x.json').clients).toHaveLength(1)
+    expect(parseRegistryFile('\ufeffclients:\r\n  - client_id: a\r\n', 'x.yaml').clients).toHaveLength(1)
+    const { clients } = parseRegistryFile(
       `clients:
   - client_id: a
     status: disabled
@@ -101,7 +102,7 @@ describe('what is refused, and where', () => {
       'x.yaml:5:9: clients[0].access[0].scope: ',
       '"scopes"',
     ],
-    ['a key of another kind', client('3: 4'), 'x.yaml:3:5: clients[0][3]: ', 'there is no such key'],
+    ['a key of another kind', client('3: 4'), 'x.yaml:3:5: clients[0].3: ', 'there is no such key'],
     ['a merge key', client('<<: {name: x}'), 'x.yaml:3:5: clients[0].<<: ', 'Merge keys'],
     ['the prototype', client('__proto__: {name: x}'), 'x.yaml:3:5: clients[0].__proto__: ', 'no such key'],
     ['a number as a name', client('name: 007'), 'x.yaml:3:11: clients[0].name: ', 'write "007" if text'],
@@ -176,6 +177,8 @@ describe('what is refused, and where', () => {
     ['a lifetime as text', resource('token_lifetime: "300"'), 'x.yaml:3:21: ', 'without quotes'],
     ['a lifetime past a day', resource('token_lifetime: 86401'), 'token_lifetime: ', '1 to 86400'],
     ['half a second', resource('token_lifetime: 0.5'), 'token_lifetime: ', 'whole number'],
+    ['an alias of nothing', 'clients: *a', 'x.yaml:1:10: ', 'named &a'],
+    ['an alias within what it names', 'clients: &a [*a]', 'x.yaml:1:14: ', '*a stands within'],
     ['broken YAML', 'clients: [\n', 'x.yaml:2:1: ', 'Flow sequence'],
     ['a key twice', 'clients: []\nclients: []\n', 'x.yaml:2:1: ', 'unique'],
     ['a tag', client('name: !!js/function x'), 'x.yaml:3:11: ', 'Unresolved tag'],
@@ -204,6 +207,11 @@ describe('what is refused, and where', () => {
     expect(lines.at(-1)).toBe('  … and 5 more')
   })
 
+  test('after a thousand mistakes nobody looks for more', () => {
+    const text = `clients: [${Array.from({ length: 1_500 }, () => '{}').join(', ')}]`
+    expect(refusal(text)).toContain('x.yaml has 1000 mistakes')
+  })
+
   test('a mistake behind an alias is told where the alias stands or where the text does', () => {
     const message = refusal(
       'clients:\n  - client_id: a\n    allowed_networks: &n [x]\n  - {client_id: b, allowed_networks: *n}\n',
@@ -227,7 +235,9 @@ describe('what is refused, and where', () => {
   test('a bomb of aliases, without taking its time or memory', () => {
     const levels = Array.from({ length: 9 }, (_, level) => `- &l${level + 1} [${`*l${level}, `.repeat(9)}]`)
     const startedAt = performance.now()
-    expect(refusal(`- &l0 [a, b, c]\n${levels.join('\n')}\n`)).toContain('Excessive alias count')
+    expect(refusal(`- &l0 [a, b, c]\n${levels.join('\n')}\n`)).toContain(
+      'stands for more than 10000000 values',
+    )
     const lists = `x: &s [${Array.from({ length: 100 }, (_, index) => `s${index}`).join(', ')}]`
     const accesses = Array.from({ length: 200 }, (_, index) => `{audience: urn:${index}, scopes: *s}`).join(
       ', ',
@@ -236,6 +246,12 @@ describe('what is refused, and where', () => {
       ', ',
     )
     expect(refusal(`${lists}\ny: &a [${accesses}]\nclients: [${clients}]\n`)).toContain('split it')
+    const long = `x: &s [${Array.from({ length: 1_200 }, () => '" "').join(', ')}]`
+    const client = `{client_id: c, access: [${Array.from({ length: 100 }, () => '{scopes: *s}').join(', ')}]}`
+    expect(refusal(`${long}\nclients: [{client_id: d}, ${client}]\n`)).toBe(
+      'x.yaml has a mistake; nothing was applied.\n  x.yaml:2:27: clients[1]: stands for more than 100000 values, ' +
+        'each alias counted as what it stands for; split it',
+    )
     expect(performance.now() - startedAt).toBeLessThan(15_000)
   })
 })

@@ -1,21 +1,22 @@
 import { availableParallelism } from 'node:os'
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import type { Registration } from './definition.ts'
+import { type Mistake, refusalOf } from './mistake.ts'
 import { makePlan, type Plan } from './plan.ts'
-import { holdRows, readState, writePlan } from './plan-store.ts'
-import { ChangeRecords } from './records.ts'
-import type { SeedFile } from './seed-file.ts'
+import { recordPlan } from './plan-records.ts'
+import { lockRows, readState, writePlan } from './plan-store.ts'
 
 /**
- * Applies a file: plan, make the secrets, write everything in one transaction.
+ * Applies a registration: plan, make the secrets, write everything in one transaction.
  *
- * One transaction and not one for each part, so that a failure, at whatever point, leaves the registry as it
- * was and the file can simply be applied again. Hashing is what takes long (26 ms for each new client), so
- * it comes before the transaction; what is then left takes about a second for ten thousand clients. The plan
- * is made again inside it, because somebody may have changed the registry meanwhile.
+ * One transaction and not one for each part, so that a failure leaves the registry as it was, wherever it comes,
+ * and the same can simply be applied again. Hashing takes long (26 ms for each new client), so it comes before the
+ * transaction; what is then left takes about a second for ten thousand clients. The plan is made again inside the
+ * transaction, because somebody may have changed the registry meanwhile.
  */
-export interface SeedOptions {
+export interface ApplyOptions {
   /** Says what would be done, and does nothing. */
   readonly dryRun?: boolean
   /** Called once it is clear that there will be new secrets, before anything is changed. What it throws ends all. */
@@ -27,6 +28,8 @@ export interface SeedOptions {
    * cannot get lost. What it throws undoes the whole.
    */
   readonly deliver?: (secrets: readonly ClientSecretPair[]) => void
+  /** How mistakes are reported that only show beside the registry. A file adds the places in it. */
+  readonly refusal?: (mistakes: readonly Mistake[]) => AdministrationError
 }
 
 export interface ClientSecretPair {
@@ -34,23 +37,26 @@ export interface ClientSecretPair {
   readonly secret: string
 }
 
-export interface SeedResult {
+export interface Applied {
   readonly plan: Plan
-  /** Of the new clients, in the order of the file. Shown once and kept nowhere. */
+  /** Of the new clients, in the order of the registration. Shown once and kept nowhere. */
   readonly secrets: readonly ClientSecretPair[]
 }
 
-/** Milliseconds for one transaction: a file of the greatest size on a slow machine. */
+/** Milliseconds for one transaction: the largest file on a slow machine. */
 const transactionTimeoutMilliseconds = 15 * 60_000
 
-/** @throws OperatorError naming line and key of every mistake, before anything is changed. */
-export async function applySeed(
+/** @throws AdministrationError with every mistake, before anything is changed. */
+export async function applyRegistration(
   context: ChangeContext,
-  file: SeedFile,
-  options: SeedOptions = {},
-): Promise<SeedResult> {
-  const { plan, mistakes } = makePlan(file, await readState(context.database.prisma, file))
-  if (mistakes.length > 0) throw file.refuse(mistakes)
+  registration: Registration,
+  options: ApplyOptions = {},
+): Promise<Applied> {
+  const refusal = options.refusal ?? refusalOf
+  const { database, clock } = context
+  const before = await readState(database.prisma, registration, clock.nowMilliseconds())
+  const { plan, mistakes } = makePlan(registration, before)
+  if (mistakes.length > 0) throw refusal(mistakes)
   if (options.dryRun === true || !hasWork(plan)) return { plan, secrets: [] }
 
   const expected = newClients(plan)
@@ -59,16 +65,16 @@ export async function applySeed(
   let secrets: readonly ClientSecretPair[] = []
   return await changeRegistry(
     context,
-    async (transaction) => {
-      await holdRows(transaction, file)
-      const { plan, mistakes } = makePlan(file, await readState(transaction, file))
-      if (mistakes.length > 0) throw file.refuse(mistakes)
+    async (transaction, records) => {
+      await lockRows(transaction, registration)
+      const state = await readState(transaction, registration, clock.nowMilliseconds())
+      const { plan, mistakes } = makePlan(registration, state)
+      if (mistakes.length > 0) throw refusal(mistakes)
       const used = new Map(newClients(plan).map((clientId) => [clientId, secretOf(made, clientId)]))
       await writePlan(transaction, plan, used)
-      const records = new ChangeRecords(context.clock.nowMilliseconds())
-      records.addPlan(plan, new Map([...used].map(([clientId, { secretId }]) => [clientId, secretId])))
+      recordPlan(records, plan, new Map([...used].map(([clientId, { secretId }]) => [clientId, secretId])))
       secrets = [...used].map(([clientId, { secret }]) => ({ clientId, secret }))
-      return { result: { plan, secrets }, records: records.all }
+      return { plan, secrets }
     },
     {
       timeoutMilliseconds: transactionTimeoutMilliseconds,
@@ -88,15 +94,14 @@ function newClients(plan: Plan): string[] {
 function secretOf(made: ReadonlyMap<string, NewSecret>, clientId: string): NewSecret {
   const secret = made.get(clientId)
   if (secret !== undefined) return secret
-  throw new OperatorError(
-    `The client ${clientId} vanished while this ran. Nothing was changed; run it again.`,
-  )
+  // It existed a moment ago and does not any more, which only a hand-written DELETE can do.
+  throw new AdministrationError('client_vanished', { clientId })
 }
 
 /** As many at once as there are cores: each hash keeps one busy. */
 async function makeSecrets(
   clientIds: readonly string[],
-  onProgress: SeedOptions['onProgress'],
+  onProgress: ApplyOptions['onProgress'],
 ): Promise<Map<string, NewSecret>> {
   const made = new Map<string, NewSecret>()
   const waiting = clientIds.values()

@@ -1,0 +1,98 @@
+import { AdministrationError } from '../errors.ts'
+
+/**
+ * What can be wrong with something that is to be registered. A mistake is data: a code, where it is, and what
+ * is needed to explain it. It becomes a sentence where somebody reads it (cli/terminal/mistakes.ts).
+ */
+
+/** Where something is: `['clients', 3, 'access', 0]`. A key of a file that is no text stands as its own type. */
+export type Path = readonly (string | number)[]
+
+/** A place in a file, both counted from 1. */
+export interface Place {
+  readonly line: number
+  readonly column: number
+}
+
+export type ValueKind = 'nothing' | 'mapping' | 'list' | 'text' | 'number' | 'boolean'
+
+/** What each code comes with. */
+export interface MistakeFields {
+  // The form of a file.
+  yaml_malformed: { readonly problem: string }
+  values_too_many: { readonly limit: number }
+  registration_empty: { readonly known: readonly string[] }
+  kind_wrong: {
+    readonly expected: ValueKind
+    readonly found: ValueKind
+    /** The keys that a mapping may have, if one is expected. */
+    readonly known?: readonly string[]
+    /** How a file spells the value: 007 is a number. */
+    readonly written?: string
+  }
+  key_unknown: { readonly key: string; readonly known: readonly string[] }
+  key_missing: { readonly key: string }
+
+  // What holds for several fields.
+  text_too_long: { readonly length: number; readonly limit: number }
+  list_too_long: { readonly count: number; readonly limit: number }
+  listed_twice: { readonly value: string }
+  already_named: { readonly value: string; readonly first: Path }
+
+  // One field each.
+  client_id_malformed: { readonly value: string }
+  name_empty: object
+  name_characters: object
+  method_unknown: { readonly value: string; readonly known: readonly string[] }
+  status_unknown: { readonly value: string; readonly known: readonly string[] }
+  network_malformed: { readonly value: string; readonly problem: string }
+  moment_malformed: { readonly value: string }
+  audience_malformed: { readonly value: string }
+  scope_malformed: { readonly value: string }
+  token_lifetime_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
+  algorithm_unknown: { readonly value: string; readonly known: readonly string[] }
+
+  // What does not fit to what is registered already.
+  client_id_taken: { readonly clientId: string }
+  resource_unknown: { readonly audience: string; readonly nearest: string | undefined }
+  scope_unknown: { readonly scope: string; readonly audience: string; readonly known: readonly string[] }
+  /** Clients that are not named in the same registration hold the scope, which the resource would lose. */
+  scope_in_use: { readonly scope: string; readonly holders: readonly string[] }
+}
+
+export type MistakeCode = keyof MistakeFields
+
+export type Mistake = {
+  readonly [Code in MistakeCode]: {
+    readonly code: Code
+    readonly path: Path
+    /** The key itself is the mistake, and not what it holds. */
+    readonly isKey?: true
+    /** Known for what came from a file. */
+    readonly place?: Place
+  } & MistakeFields[Code]
+}[MistakeCode]
+
+/** @param file the name of the file that they are in, if they are in one. */
+export function refusalOf(mistakes: readonly Mistake[], file?: string): AdministrationError {
+  return new AdministrationError(
+    'registration_refused',
+    file === undefined ? { mistakes } : { file, mistakes },
+  )
+}
+
+/** The mistakes for which a registration was refused; none if the error is another one. */
+export function mistakesIn(error: unknown): readonly Mistake[] {
+  if (!(error instanceof AdministrationError) || error.code !== 'registration_refused') return []
+  return (error as AdministrationError<'registration_refused'>).fields.mistakes as readonly Mistake[]
+}
+
+/** `clients[3].access[0]`. */
+export function pathText(path: Path): string {
+  let text = ''
+  for (const step of path) {
+    if (typeof step === 'number') text += `[${step}]`
+    else text += text === '' ? step : `.${step}`
+  }
+  return text
+}

@@ -1,0 +1,236 @@
+import { z } from 'zod'
+import { readMoment } from '../lib/moment.ts'
+import { parseNetwork } from '../lib/network.ts'
+import { limits } from '../limits.ts'
+import type { ClientDefinition, Registration, ResourceDefinition } from './definition.ts'
+import type { Mistake, MistakeCode, MistakeFields, Path, ValueKind } from './mistake.ts'
+import { type ClientInput, type ResourceInput, schemas } from './registration.ts'
+
+/**
+ * From values that anybody may have written to definitions, or to everything that is wrong with them. The schema
+ * decides (registration.ts); here its findings become mistakes with the fields that explain them.
+ */
+export interface Parsed<Value> {
+  /** Undefined when there are mistakes. */
+  readonly value: Value | undefined
+  readonly mistakes: readonly Mistake[]
+}
+
+/** After so many mistakes it is not worth looking for more. */
+const mistakesMax = 1_000
+
+/** What a registration holds, its entries not looked at yet. */
+const entries = schemas.registration.extend({
+  resources: z.array(z.unknown()).default([]),
+  clients: z.array(z.unknown()).default([]),
+})
+
+export function parseRegistration(root: unknown): Parsed<Registration> {
+  const outline = entries.safeParse(root)
+  const mistakes: Mistake[] = outline.success ? [] : mistakesOf(outline.error, root, [])
+  if (isMapping(root) && Object.keys(root).length === 0) {
+    mistakes.push({ code: 'registration_empty', path: [], known: keysOf(schemas.registration) })
+  }
+  // Entries are also looked at when something else is wrong: all mistakes are told at once.
+  const resources = parseEntries(root, 'resources', schemas.resource, 'audience', mistakes)
+  const clients = parseEntries(root, 'clients', schemas.client, 'client_id', mistakes)
+  if (mistakes.length > 0) return { value: undefined, mistakes }
+  const value = { resources: resources.map(toResource), clients: clients.map(toClient) }
+  return { value, mistakes }
+}
+
+/** One client by itself. Paths begin with its keys. */
+export function parseClient(value: unknown): Parsed<ClientDefinition> {
+  const result = schemas.client.safeParse(value)
+  const mistakes = result.success ? [] : mistakesOf(result.error, value, [], schemas.client)
+  mistakes.push(...namedTwice(value, 'access', 'audience', []))
+  return { value: result.success && mistakes.length === 0 ? toClient(result.data) : undefined, mistakes }
+}
+
+/** One by one, because a list of a million wrong ones must not become a million mistakes. */
+function parseEntries<Entry>(
+  root: unknown,
+  key: 'resources' | 'clients',
+  schema: z.ZodType<Entry>,
+  id: string,
+  mistakes: Mistake[],
+): Entry[] {
+  const list = isMapping(root) ? root[key] : undefined
+  if (!Array.isArray(list)) return []
+  const parsed: Entry[] = []
+  for (const [index, value] of list.entries()) {
+    if (mistakes.length >= mistakesMax) return []
+    const at = [key, index]
+    const result = schema.safeParse(value)
+    if (result.success) parsed.push(result.data)
+    else mistakes.push(...mistakesOf(result.error, value, at, schema))
+    if (key === 'clients') mistakes.push(...namedTwice(value, 'access', 'audience', at))
+  }
+  mistakes.push(...namedTwice(root, key, id, []))
+  mistakes.splice(mistakesMax)
+  return parsed
+}
+
+/** The entries of a list that name what an earlier one names. No schema can say this. */
+function namedTwice(holder: unknown, key: string, id: string, at: Path): Mistake[] {
+  const list = isMapping(holder) ? holder[key] : undefined
+  if (!Array.isArray(list)) return []
+  const firsts = new Map<string, number>()
+  const mistakes: Mistake[] = []
+  for (const [index, entry] of list.entries()) {
+    const value = isMapping(entry) ? entry[id] : undefined
+    if (typeof value !== 'string') continue
+    const first = firsts.get(value)
+    if (first === undefined) firsts.set(value, index)
+    else {
+      const path = [...at, key, index, id]
+      mistakes.push({ code: 'already_named', path, value, first: [...at, key, first] })
+    }
+  }
+  return mistakes
+}
+
+function mistakesOf(
+  error: z.ZodError,
+  root: unknown,
+  at: Path,
+  schema: z.ZodType = schemas.registration,
+): Mistake[] {
+  return error.issues.flatMap((issue): Mistake[] => {
+    const inner = issue.path as Path
+    const path = [...at, ...inner]
+    const value = valueAt(root, inner)
+    if (issue.code === 'unrecognized_keys') {
+      const known = keysOf(schemaAt(schema, inner))
+      return issue.keys.map((key) => ({
+        code: 'key_unknown',
+        path: [...path, key],
+        isKey: true,
+        key,
+        known,
+      }))
+    }
+    if (value === undefined && inner.length > 0) {
+      return [{ code: 'key_missing', path: path.slice(0, -1), key: String(inner.at(-1)) }]
+    }
+    const expected = expectedKind(issue)
+    if (expected !== undefined && expected !== kindOf(value)) {
+      const known = expected === 'mapping' ? { known: keysOf(schemaAt(schema, inner)) } : {}
+      return [{ code: 'kind_wrong', path, expected, found: kindOf(value), ...known }]
+    }
+    const code = issue.message as keyof typeof explained
+    return [{ code, path, ...explained[code](value as never, issue) } as Mistake]
+  })
+}
+
+/** The fields of the mistakes that a check of the schema finds in a value of the right kind. */
+const explained = {
+  // Counted as the schema counts: a rare character is one, although it has two units of UTF-16.
+  text_too_long: (value: string, issue) => ({ length: [...value].length, limit: most(issue) }),
+  list_too_long: (value: readonly unknown[], issue) => ({ count: value.length, limit: most(issue) }),
+  listed_twice: (value: string) => ({ value }),
+  client_id_malformed: (value: string) => ({ value }),
+  name_empty: () => ({}),
+  name_characters: () => ({}),
+  method_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  status_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  network_malformed: (value: string) => ({ value, problem: networkProblem(value) }),
+  moment_malformed: (value: string) => ({ value }),
+  audience_malformed: (value: string) => ({ value }),
+  scope_malformed: (value: string) => ({ value }),
+  token_lifetime_out_of_range: (value: number) => ({
+    value,
+    least: limits.tokenLifetimeSecondsMin,
+    most: limits.tokenLifetimeSecondsMax,
+  }),
+  algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+} satisfies {
+  [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue) => MistakeFields[Code]
+}
+
+function most(issue: z.core.$ZodIssue): number {
+  return issue.code === 'too_big' ? Number(issue.maximum) : Number.NaN
+}
+
+function choices(issue: z.core.$ZodIssue): readonly string[] {
+  return issue.code === 'invalid_value' ? issue.values.map(String) : []
+}
+
+function networkProblem(text: string): string {
+  try {
+    parseNetwork(text)
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+const kinds: Readonly<Record<string, ValueKind>> = {
+  string: 'text',
+  array: 'list',
+  object: 'mapping',
+  number: 'number',
+  int: 'number',
+}
+
+/** The kind of value that the schema wanted to see, if that is what it complains about. */
+function expectedKind(issue: z.core.$ZodIssue): ValueKind | undefined {
+  if (issue.code === 'invalid_value') return 'text'
+  return issue.code === 'invalid_type' ? kinds[issue.expected] : undefined
+}
+
+export function kindOf(value: unknown): ValueKind {
+  if (value === null || value === undefined) return 'nothing'
+  if (Array.isArray(value)) return 'list'
+  if (typeof value === 'string') return 'text'
+  if (typeof value === 'boolean' || typeof value === 'number') return typeof value as ValueKind
+  return 'mapping'
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return kindOf(value) === 'mapping'
+}
+
+function valueAt(root: unknown, path: Path): unknown {
+  let value = root
+  for (const step of path) value = (value as Record<string | number, unknown> | undefined)?.[step]
+  return value
+}
+
+/** The part of the schema that judges what is at a path. */
+function schemaAt(schema: z.ZodType, path: Path): z.ZodType {
+  let part = unwrapped(schema)
+  for (const step of path) {
+    if (part instanceof z.ZodObject) part = unwrapped(part.shape[step] as z.ZodType)
+    else if (part instanceof z.ZodArray) part = unwrapped(part.element as z.ZodType)
+  }
+  return part
+}
+
+function unwrapped(schema: z.ZodType): z.ZodType {
+  let inner = schema
+  while (inner instanceof z.ZodDefault || inner instanceof z.ZodOptional) inner = inner.unwrap() as z.ZodType
+  return inner
+}
+
+function keysOf(schema: z.ZodType): readonly string[] {
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : []
+}
+
+function toResource(input: ResourceInput): ResourceDefinition {
+  const { audience, name = audience, scopes, token_lifetime: tokenLifetimeSeconds } = input
+  return { audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm: input.signing_algorithm }
+}
+
+function toClient(input: ClientInput): ClientDefinition {
+  const { client_id: clientId, name = clientId, status, access, expires_at: expiresAt } = input
+  return {
+    clientId,
+    name,
+    tokenEndpointAuthMethod: input.token_endpoint_auth_method,
+    allowedNetworks: input.allowed_networks,
+    expiresAt: expiresAt === undefined ? undefined : readMoment(expiresAt),
+    status,
+    access,
+  }
+}

@@ -1,0 +1,31 @@
+import type { ChangeRecords } from '../ledger/change-records.ts'
+import type { Plan } from './plan.ts'
+
+/**
+ * What the ledger says about a plan that was carried out.
+ * @param secretIds of new clients, by client id.
+ */
+export function recordPlan(records: ChangeRecords, plan: Plan, secretIds: ReadonlyMap<string, string>): void {
+  for (const { definition, status, changes } of plan.resources) {
+    if (status !== 'unchanged') records.add('resource', status, { audience: definition.audience }, changes)
+  }
+  for (const step of plan.clients) {
+    const { clientId } = step.definition
+    if (step.status === 'created') {
+      records.add('client', 'created', { clientId })
+      records.add('secret', 'added', { clientId, credentialId: secretIds.get(clientId) })
+    }
+    const fields = step.changes.filter(({ field }) => field !== 'status')
+    if (fields.length > 0) records.add('client', 'changed', { clientId }, fields)
+    if (
+      fields.length < step.changes.length ||
+      (step.status === 'created' && step.finalStatus === 'disabled')
+    ) {
+      records.add('client', step.finalStatus === 'disabled' ? 'disabled' : 'enabled', { clientId })
+    }
+    for (const { access, outcome, changes } of step.access) {
+      const { audience, scopes } = access
+      records.add('access', outcome, { clientId, audience, scope: scopes.join(' ') }, changes)
+    }
+  }
+}

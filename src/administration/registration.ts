@@ -1,0 +1,170 @@
+import { z } from 'zod'
+import { signingAlgorithms } from '../keys/signing-algorithm.ts'
+import { momentForm, readMoment } from '../lib/moment.ts'
+import { parseNetwork } from '../lib/network.ts'
+import { limits } from '../limits.ts'
+import { absoluteUri, scopeToken, treacherous } from '../registry/grammar.ts'
+import { defaults, tokenEndpointAuthMethods } from './definition.ts'
+import type { MistakeCode } from './mistake.ts'
+
+/**
+ * What may be registered. This is the only place that says it: files and commands are checked by it (parse.ts),
+ * and `jsonSchema` says the same to others. What depends on what is registered already is checked in plan.ts.
+ *
+ * The message of each check is the code of a mistake. The database's own CHECK constraints are wider; they stop a
+ * hand-written UPDATE that the service could not read.
+ *
+ * Only what needs it may load this file: zod costs 30 ms, and a process that serves has no use for it.
+ */
+
+/** The code of the mistake that a check finds. */
+const found = (code: MistakeCode): MistakeCode => code
+/** The same for a check after which no other one of that value makes sense. */
+const foundAndStop = (code: MistakeCode) => ({ error: code, abort: true })
+
+/**
+ * Narrower than RFC 6749 Appendix A.1: without % and +, an id is the same before and after the encoding of
+ * §2.3.1, so clients that leave the encoding out work as well.
+ */
+const clientIdForm = /^[A-Za-z0-9][A-Za-z0-9._:/@~-]*$/
+
+/** Not one of the characters that forge a line or turn its text around. */
+const plainTextForm = new RegExp(`^(?:(?!${treacherous.source}).)*$`, 'u')
+
+/** What every network looks like. Not all that looks like it is one: `parseNetwork` decides. */
+const networkForm = '^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$'
+
+const clientId = z
+  .string()
+  .max(limits.clientIdCharactersMax, foundAndStop('text_too_long'))
+  .regex(clientIdForm, found('client_id_malformed'))
+  .describe('Names the client in tokens and in the ledger. It cannot be changed, and is never used again.')
+
+const name = z
+  .string()
+  .regex(/\S/, foundAndStop('name_empty'))
+  .max(limits.nameCharactersMax, foundAndStop('text_too_long'))
+  .regex(plainTextForm, found('name_characters'))
+  .describe('A name for people. The id if it is left out.')
+
+const audience = z
+  .string()
+  .max(limits.audienceCharactersMax, foundAndStop('text_too_long'))
+  .regex(absoluteUri, found('audience_malformed'))
+  .describe('What tokens for the resource name as their audience: an absolute URI without a fragment.')
+
+const scope = z
+  .string()
+  .max(limits.scopeCharactersMax, foundAndStop('text_too_long'))
+  .regex(scopeToken, found('scope_malformed'))
+
+const network = z
+  .string()
+  .refine(isNetwork, found('network_malformed'))
+  .meta({ pattern: networkForm, description: 'An IPv4 or IPv6 address, or a network in CIDR notation.' })
+
+const moment = z
+  .string()
+  .refine((text) => readMoment(text) !== undefined, found('moment_malformed'))
+  .meta({ pattern: momentForm.source, description: 'A date and a time with a zone (RFC 3339).' })
+
+const scopes = eachOnce(scope, limits.scopesPerResourceMax)
+
+const access = z
+  .strictObject({
+    audience,
+    // Not optional: left out it could mean none or all of them, and neither may be guessed.
+    scopes: scopes.describe('The scopes that the client may ask for there. Empty: tokens without scopes.'),
+  })
+  .describe('A resource that the client may call.')
+
+const resource = z
+  .strictObject({
+    audience,
+    name: name.optional(),
+    scopes: scopes.default([]).describe('Every scope that clients can be given there.'),
+    token_lifetime: z
+      .int(found('token_lifetime_out_of_range'))
+      .min(limits.tokenLifetimeSecondsMin, found('token_lifetime_out_of_range'))
+      .max(limits.tokenLifetimeSecondsMax, found('token_lifetime_out_of_range'))
+      .default(defaults.tokenLifetimeSeconds)
+      .describe('Seconds that a token lives.'),
+    signing_algorithm: z
+      .enum(signingAlgorithms, found('algorithm_unknown'))
+      .default(defaults.signingAlgorithm)
+      .describe('What signs the tokens.'),
+  })
+  .describe('What tokens are for.')
+
+const client = z
+  .strictObject({
+    client_id: clientId,
+    name: name.optional(),
+    token_endpoint_auth_method: z
+      .enum(tokenEndpointAuthMethods, found('method_unknown'))
+      .default(defaults.tokenEndpointAuthMethod)
+      .describe('How the client authenticates (RFC 7591 section 2).'),
+    status: z
+      .enum(['active', 'disabled'], found('status_unknown'))
+      .optional()
+      .describe('Left as it is if it is left out; a new client is active.'),
+    allowed_networks: eachOnce(network, limits.networksPerClientMax)
+      .default([])
+      .describe('Where the client may call from. Empty: from anywhere.'),
+    expires_at: moment.optional(),
+    access: z
+      .array(access)
+      .max(limits.accessPerClientMax, found('list_too_long'))
+      .default([])
+      .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+  })
+  .describe('A machine that may ask for tokens.')
+
+const secret = z
+  .strictObject({ expires_at: moment.optional() })
+  .describe('What can be said of a new secret. The secret itself is always generated.')
+
+const registration = z
+  .strictObject({ resources: z.array(resource).default([]), clients: z.array(client).default([]) })
+  .meta({ minProperties: 1, description: 'Resources and clients that are applied together.' })
+
+export const schemas = { registration, resource, client, access, secret } as const
+
+/** A resource and a client in the words of files, with the defaults filled in. */
+export type ResourceInput = z.output<typeof resource>
+export type ClientInput = z.output<typeof client>
+
+/**
+ * The same as JSON Schema (draft 2020-12), for those who send a registration. It accepts a little more, because it
+ * has no words for some rules: days that the calendar does not have, networks with bits set below their prefix, and
+ * two entries of one list that name the same client, resource or audience.
+ */
+export function jsonSchema(subject: keyof typeof schemas): Readonly<Record<string, unknown>> {
+  return z.toJSONSchema(schemas[subject], { io: 'input', target: 'draft-2020-12' })
+}
+
+function isNetwork(text: string): boolean {
+  try {
+    parseNetwork(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A list in which nothing stands twice. */
+function eachOnce(item: z.ZodType<string>, most: number) {
+  return z
+    .array(item)
+    .max(most, found('list_too_long'))
+    .check(({ value, issues }) => {
+      const seen = new Set<string>()
+      for (const [index, text] of value.entries()) {
+        if (seen.has(text)) {
+          issues.push({ code: 'custom', message: found('listed_twice'), input: text, path: [index] })
+        }
+        seen.add(text)
+      }
+    })
+    .meta({ uniqueItems: true })
+}

@@ -1,0 +1,226 @@
+import { readFileSync, statSync } from 'node:fs'
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+} from 'yaml'
+import { AdministrationError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import type { Registration } from './definition.ts'
+import { type Mistake, type Path, type Place, refusalOf } from './mistake.ts'
+import { parseRegistration } from './parse.ts'
+
+/**
+ * A file of resources, clients and access: YAML, and so JSON as well. It is read whole and judged whole; every
+ * mistake in it has its line and its column.
+ */
+export interface RegistryFile extends Registration {
+  /** What the file cannot know by itself, with the places in the file: mistakes from the plan. */
+  refusal(mistakes: readonly Mistake[]): AdministrationError
+}
+
+/**
+ * Values in one file, and in one entry of it, each alias counted as what it stands for. A few hundred letters must
+ * not describe a billion clients. The largest entry that the limits allow has about 20,000 values.
+ */
+const fileValuesMax = 10_000_000
+const entryValuesMax = 100_000
+
+/** @throws AdministrationError */
+export function readRegistryFile(path: string): RegistryFile {
+  let bytes: Buffer
+  try {
+    const { size } = statSync(path)
+    if (size > limits.seedFileBytesMax) {
+      throw new AdministrationError('file_too_large', { path, bytes: size, limit: limits.seedFileBytesMax })
+    }
+    bytes = readFileSync(path)
+  } catch (error) {
+    if (error instanceof AdministrationError) throw error
+    const problem = (error as Error).message
+    throw new AdministrationError('file_unreadable', { path, problem }, { cause: error })
+  }
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new AdministrationError('file_not_text', { path }, { cause: error })
+  }
+  return parseRegistryFile(text, path)
+}
+
+/** @throws AdministrationError with every mistake that can be seen without looking at the registry. */
+export function parseRegistryFile(text: string, name: string): RegistryFile {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })
+  const placeOf = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset)
+    return { line, column: col }
+  }
+  const refuse = (mistakes: readonly Mistake[]) => refusalOf(mistakes, name)
+  // A warning is an unknown tag or directive: something that was meant, and would be ignored.
+  const faults = [...document.errors, ...document.warnings]
+  if (faults.length > 0) {
+    throw refuse(faults.map(({ message, pos }) => malformed(message, placeOf(pos[0]))))
+  }
+  const values = new Values(document)
+  const { root, mistakes: unread } = values.read(placeOf)
+  const refusal = (mistakes: readonly Mistake[]) =>
+    refuse(
+      mistakes
+        .map((mistake) => ({ mistake, offset: values.offsetOf(mistake.path, mistake.isKey === true) }))
+        .sort((first, second) => first.offset - second.offset)
+        .map(({ mistake, offset }) => {
+          const written = mistake.code === 'kind_wrong' ? values.writtenAt(mistake.path) : undefined
+          return { ...mistake, ...(written === undefined ? {} : { written }), place: placeOf(offset) }
+        }),
+    )
+  if (unread.length > 0) throw refuse(unread)
+  const { value, mistakes } = parseRegistration(root)
+  if (value === undefined) throw refusal(mistakes)
+  return { ...value, refusal }
+}
+
+function malformed(problem: string, place: Place): Mistake {
+  return { code: 'yaml_malformed', path: [], problem, place }
+}
+
+/**
+ * The values of a YAML document, and the way back from a value to its place. The library's own `toJS` is not used:
+ * it looks at the whole document again for each alias, and what it makes has no way back.
+ */
+class Values {
+  readonly #document: Document.Parsed
+  /** What each alias stands for: the node before it that had the name last. */
+  readonly #targets = new Map<Alias, Node>()
+  readonly #anchors = new Map<string, Node>()
+  /** Each node's value, so that whatever an alias names is there once, and how many values it stands for. */
+  readonly #read = new Map<Node, { readonly value: unknown; readonly count: number }>()
+
+  constructor(document: Document.Parsed) {
+    this.#document = document
+  }
+
+  read(placeOf: (offset: number) => Place): { root: unknown; mistakes: readonly Mistake[] } {
+    try {
+      const { value: root, count } = this.#valueOf(this.#document.contents)
+      const large = count > fileValuesMax ? [[]] : this.#largeEntries()
+      const mistakes = large.map((path): Mistake => {
+        const limit = path.length === 0 ? fileValuesMax : entryValuesMax
+        return { code: 'values_too_many', path, limit, place: placeOf(this.offsetOf(path, false)) }
+      })
+      return { root, mistakes }
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      return { root: undefined, mistakes: [malformed(error.message, placeOf(error.offset))] }
+    }
+  }
+
+  #valueOf(node: Node | null): { readonly value: unknown; readonly count: number } {
+    if (isAlias(node)) return this.#aliased(node)
+    if (!isCollection(node)) {
+      if (node?.anchor !== undefined) this.#anchors.set(node.anchor, node)
+      return { value: isScalar(node) ? node.value : null, count: 1 }
+    }
+    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node)
+    let count = 1
+    const add = (inner: unknown): unknown => {
+      const read = this.#valueOf(inner as Node | null)
+      count += read.count
+      return read.value
+    }
+    let value: unknown
+    if (isSeq(node)) value = node.items.map(add)
+    else {
+      // Without a prototype, so that no key of the file is mistaken for a property of every object.
+      const mapping: Record<string, unknown> = Object.create(null)
+      for (const { key, value: inner } of node.items) mapping[keyOf(key)] = add(inner)
+      value = mapping
+    }
+    const read = { value, count }
+    this.#read.set(node, read)
+    return read
+  }
+
+  #aliased(alias: Alias): { readonly value: unknown; readonly count: number } {
+    const target = this.#anchors.get(alias.source)
+    const offset = alias.range?.[0] ?? 0
+    if (target === undefined) throw new Malformed(`Nothing before it is named &${alias.source}`, offset)
+    this.#targets.set(alias, target)
+    if (isScalar(target)) return { value: target.value, count: 1 }
+    const read = this.#read.get(target)
+    if (read === undefined) throw new Malformed(`*${alias.source} stands within what it names`, offset)
+    return read
+  }
+
+  /** The paths of the entries that stand for more values than one can have. */
+  #largeEntries(): Path[] {
+    const root = this.#document.contents
+    if (!isMap(root)) return []
+    return root.items.flatMap(({ key, value }) => {
+      const list = this.#resolved(value)
+      if (!isSeq(list)) return []
+      return list.items.flatMap((item, index) => {
+        const count = this.#read.get(this.#resolved(item) as Node)?.count ?? 1
+        return count > entryValuesMax ? [[keyOf(key), index]] : []
+      })
+    })
+  }
+
+  /** How the file spells a single value; undefined for anything else. */
+  writtenAt(path: Path): string | undefined {
+    let node = this.#resolved(this.#document.contents)
+    for (const step of path) {
+      if (!isCollection(node)) return undefined
+      node = this.#resolved(childOf(node, step)?.value)
+    }
+    return isScalar(node) ? node.source : undefined
+  }
+
+  /** Where a path begins in the text: what it leads to, or the nearest thing around it that exists. */
+  offsetOf(path: Path, wantsKey: boolean): number {
+    let node: unknown = this.#document.contents
+    let offset = this.#document.contents?.range?.[0] ?? 0
+    for (const [depth, step] of path.entries()) {
+      const container = this.#resolved(node)
+      const child = isCollection(container) ? childOf(container, step) : undefined
+      const next = wantsKey && depth === path.length - 1 ? child?.key : (child?.value ?? child?.key)
+      // An alias has a place of its own, and that is the one its reader looks at.
+      const range = (next as Node | undefined)?.range
+      if (!range) break
+      offset = range[0]
+      node = next
+    }
+    return offset
+  }
+
+  #resolved(node: unknown): Node | undefined {
+    return (isAlias(node) ? this.#targets.get(node) : node) as Node | undefined
+  }
+}
+
+class Malformed extends Error {
+  readonly offset: number
+
+  constructor(message: string, offset: number) {
+    super(message)
+    this.offset = offset
+  }
+}
+
+function childOf(container: Node, step: string | number): { key?: unknown; value: unknown } | undefined {
+  if (isSeq(container)) return { value: container.items[step as number] }
+  return isMap(container) ? container.items.find(({ key }) => keyOf(key) === step) : undefined
+}
+
+/** A key as a step of a path: always text, also where YAML reads a number. */
+function keyOf(node: unknown): string {
+  return String(isScalar(node) ? node.value : node)
+}

@@ -1,0 +1,125 @@
+import { type Mistake, type MistakeCode, type MistakeFields, pathText } from '../../administration/mistake.ts'
+import { momentExample } from '../../lib/moment.ts'
+import { didYouMean } from '../../lib/suggest.ts'
+
+/** Mistakes in what is to be registered, in words. Each sentence completes "clients[3].name: …". */
+export const mistakeSentences: {
+  readonly [Code in MistakeCode]: (fields: MistakeFields[Code]) => string
+} = {
+  yaml_malformed: ({ problem }) => problem,
+  values_too_many: ({ limit }) =>
+    `stands for more than ${limit} values, each alias counted as what it stands for; split it`,
+  registration_empty: ({ known }) => `is empty; it needs ${known.map(quoted).join(', ')} or both`,
+  kind_wrong: (fields) => `must be ${wantedKind(fields)}; ${foundKind(fields)}`,
+  key_unknown({ key, known }) {
+    const hint = key === '<<' ? ' Merge keys are not supported.' : didYouMean(key, known)
+    return `there is no such key; known are ${known.join(', ')}.${hint}`
+  },
+  key_missing({ key }) {
+    const example = keyExamples[key]
+    return `needs "${key}"${example === undefined ? '' : `, for example ${key}: ${example}`}`
+  },
+
+  text_too_long: ({ length, limit }) => `is ${length} characters long; at most ${limit} are allowed`,
+  list_too_long: ({ count, limit }) => `has ${count} entries; at most ${limit} are allowed`,
+  listed_twice: ({ value }) => `${quoted(value)} is listed twice`,
+  already_named: ({ value, first }) => `${quoted(value)} is already ${pathText(first)}`,
+
+  client_id_malformed: ({ value }) =>
+    `${quoted(value)} is no client id: use letters, digits and . _ : / @ ~ -, beginning with a letter or digit`,
+  name_empty: () => 'is empty; leave it out to use the id as the name',
+  name_characters: () => 'contains a control, invisible or bidirectional character; remove it',
+  method_unknown: ({ value, known }) =>
+    `${quoted(value)} is no method of this service: ${known.join(' or ')}.${didYouMean(value, known)}`,
+  status_unknown({ value, known }) {
+    if (value !== 'deleted') return `must be ${known.join(' or ')}.${didYouMean(value, known)}`
+    return 'a file deletes no client, because that cannot be undone; use "bin/mintmark clients delete"'
+  },
+  network_malformed: ({ problem }) => problem,
+  moment_malformed: ({ value }) =>
+    `${quoted(value)} is no date and time with a zone; write it like ${momentExample}`,
+  audience_malformed({ value }) {
+    if (value.includes('#'))
+      return `${quoted(value)} has a fragment (#…); an audience is an absolute URI without one`
+    return `${quoted(value)} is no absolute URI; write one like https://orders.example.com or urn:example:orders`
+  },
+  scope_malformed({ value }) {
+    if (value.includes(' '))
+      return `${quoted(value)} contains a space; write each scope as an entry of its own`
+    return `${quoted(value)} is no scope: use printable ASCII without spaces, quotation marks and backslashes`
+  },
+  token_lifetime_out_of_range: ({ value, least, most }) =>
+    `must be a whole number of seconds from ${least} to ${most}; it is ${value}`,
+  algorithm_unknown: ({ value, known }) =>
+    `${quoted(value)} is no algorithm of this service: ${known.join(', ')}.${didYouMean(value, known)}`,
+
+  client_id_taken: ({ clientId }) =>
+    `${quoted(clientId)} was deleted, and an id is never used again; choose another`,
+  resource_unknown({ audience, nearest }) {
+    const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
+    return (
+      `there is no resource with the audience ${quoted(audience)}.${hint} ` +
+      'Resources are defined in a seed file, under "resources".'
+    )
+  },
+  scope_unknown({ scope, audience, known }) {
+    const shown = known.slice(0, 10).join(', ')
+    const all = known.length === 0 ? 'no scopes' : known.length > 10 ? `${shown}, …` : shown
+    return `${audience} has no scope ${quoted(scope)}; it has ${all}.${didYouMean(scope, known)}`
+  },
+  scope_in_use: ({ scope, holders }) =>
+    `lacks ${quoted(scope)}, which ${someOf(holders)} may still ask for; change them in this file too`,
+}
+
+/** Keys that cannot be left out, and what to write. */
+const keyExamples: Readonly<Record<string, string>> = {
+  client_id: 'billing',
+  audience: 'https://orders.example.com',
+  scopes: '[orders:read], or [] for a token without scopes',
+}
+
+export function mistakeSentence(mistake: Mistake): string {
+  const sentence = mistakeSentences[mistake.code] as (fields: Mistake) => string
+  return sentence(mistake)
+}
+
+const mistakesShownMax = 20
+
+/** All mistakes, a line each: `clients.yaml:3:5: clients[0].name: …`. */
+export function mistakeList(mistakes: readonly Mistake[], file: string | undefined): string {
+  const shown = mistakes.slice(0, mistakesShownMax).map((mistake) => {
+    const { path, place } = mistake
+    const where = [
+      ...(file === undefined || place === undefined ? [] : [`${file}:${place.line}:${place.column}`]),
+      ...(path.length === 0 ? [] : [pathText(path)]),
+    ]
+    return `  ${[...where, mistakeSentence(mistake)].join(': ')}`
+  })
+  if (mistakes.length > shown.length) shown.push(`  … and ${mistakes.length - shown.length} more`)
+  const count = mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`
+  return `${file ?? 'What is to be registered'} has ${count}; nothing was applied.\n${shown.join('\n')}`
+}
+
+function wantedKind({ expected, known }: MistakeFields['kind_wrong']): string {
+  if (expected === 'number') return 'a number without quotes'
+  if (expected === 'text') return 'text'
+  return known === undefined ? `a ${expected}` : `a ${expected} with ${known.join(', ')}`
+}
+
+/** What was found instead, and what YAML made of it. */
+function foundKind({ expected, found, written }: MistakeFields['kind_wrong']): string {
+  if (found === 'nothing') return 'it is empty'
+  if (found === 'text') return 'it is text'
+  const kind = found === 'boolean' ? 'truth value' : found
+  if (expected !== 'text' || written === undefined) return `it is a ${kind}`
+  return `YAML reads ${written} as a ${kind}: write "${written}" if text is meant`
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}
+
+function someOf(names: readonly string[]): string {
+  if (names.length <= 3) return names.join(' and ')
+  return `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
+}

@@ -1,0 +1,81 @@
+import type { Mistake } from '../../administration/mistake.ts'
+import {
+  AdministrationError,
+  type AdministrationErrorCode,
+  type AdministrationErrorFields,
+} from '../../errors.ts'
+import { explain } from '../../process/explain.ts'
+import { mistakeList } from './mistakes.ts'
+
+/** What an operator at the command line is told of each code: what happened, and then what to do. */
+export const sentences: {
+  readonly [Code in AdministrationErrorCode]: (fields: AdministrationErrorFields[Code]) => string
+} = {
+  registration_refused: ({ file, mistakes }) => mistakeList(mistakes as readonly Mistake[], file),
+  file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}`,
+  file_too_large: ({ path, bytes, limit }) =>
+    `${path}: has ${bytes} bytes; at most ${limit} are read. Split it: clients that a file does not name are left alone.`,
+  file_not_text: ({ path }) => `${path}: is not UTF-8 text. Save it as UTF-8.`,
+
+  client_not_found({ clientId, nearest }) {
+    const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
+    return `There is no client ${JSON.stringify(clientId)}.${hint} "bin/mintmark clients list" shows them all.`
+  },
+  client_exists: ({ clientId }) =>
+    `There is already a client ${clientId}. "bin/mintmark clients show ${clientId}" shows it; ` +
+    `"bin/mintmark clients secrets add ${clientId}" gives it another secret.`,
+  client_deleted: ({ clientId }) =>
+    `The client ${clientId} was deleted, which cannot be undone. Its id is never used again; create one with another.`,
+  client_vanished: ({ clientId }) =>
+    `The client ${clientId} vanished while this ran. Nothing was changed. Run the command again.`,
+  secret_not_found: ({ clientId, secretId }) =>
+    `The client ${clientId} has no secret ${JSON.stringify(secretId)}. ` +
+    `"bin/mintmark clients secrets list ${clientId}" shows those it has.`,
+  secrets_too_many: ({ clientId, count }) =>
+    `The client ${clientId} has ${count} valid secrets, which is the most there can be. Revoke one first: ` +
+    `"bin/mintmark clients secrets list ${clientId}" shows when each was last used.`,
+  registry_busy: ({ waitedSeconds }) =>
+    `Another command has been changing the registry for ${waitedSeconds} seconds. Nothing was changed. Try again ` +
+    'when it has finished.',
+
+  key_not_found: ({ kid }) => `There is no key ${kid}. "bin/mintmark keys list" shows them all.`,
+  key_made_meanwhile: ({ algorithm }) =>
+    `Another process created the next ${algorithm} key just now. Nothing was changed. Look at ` +
+    '"bin/mintmark keys list", and run the command again if it is still needed.',
+  clock_disagrees: ({ offSeconds, toleranceSeconds }) =>
+    `The clock of this machine is ${Math.abs(offSeconds).toFixed(1)} s ` +
+    `${offSeconds < 0 ? 'behind' : 'ahead of'} the database's; ${toleranceSeconds} s are allowed, half of ` +
+    'MINTMARK_CLOCK_SKEW_SECONDS. Set it right and try again. No key was created or changed.',
+
+  key_encryption_key_unset: () =>
+    'MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is. It seals the signing keys in the database: ' +
+    'make one with "openssl rand -base64 32" and keep it outside the database.',
+  key_encryption_key_differs({ kid, keyEncryptionKeyId, atHand, source }) {
+    const where = source === 'configuration' ? 'MINTMARK_KEY_ENCRYPTION_KEY' : source
+    const which = kid === undefined ? 'the newest signing key' : `the signing key ${kid}`
+    return (
+      `${where}: ${which} is sealed with key-encryption key ${keyEncryptionKeyId}, but you provided ` +
+      `${atHand.join(' and ')}. Provide the right key-encryption key. No key was created${kid === undefined ? '' : ' or deleted'}.`
+    )
+  },
+  signing_key_damaged: ({ kid }) =>
+    `The signing key ${kid} does not open: its row in signing_key is damaged. Restore the row from a backup. No key ` +
+    'was created or deleted.',
+  key_file_lost: ({ path }) =>
+    `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
+    'backup. Nothing was generated or deleted.',
+  key_file_missing: ({ path }) => `${path}: is missing. Restore it from a backup. Nothing was changed.`,
+  key_file_vanished: ({ path }) => `${path}: was removed while this process started. Start again.`,
+  key_file_uncreatable: ({ path, problem }) => `${path}: cannot create it: ${problem}`,
+  key_file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}`,
+  key_file_malformed: ({ path, isEmpty }) =>
+    `${path}: holds ${isEmpty ? 'nothing' : 'something else than a key (32 bytes in base64)'}. Restore it from a ` +
+    'backup. Nothing was generated or deleted.',
+}
+
+/** What the command line says of an error: the sentence of its code, or the reason that it brings itself. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof AdministrationError)) return explain(error).message
+  const { code, fields }: AdministrationError = error
+  return (sentences[code] as (fields: unknown) => string)(fields)
+}
