@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os'
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import { changeRegistry } from '../ledger/change-store.ts'
 import type { Registration } from './definition.ts'
 import { type Mistake, refusalOf } from './mistake.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
+import type { SecretContext } from './secret-store.ts'
 
 /**
  * Applies a registration: plan, make the secrets, write everything in one transaction.
@@ -48,7 +49,7 @@ const transactionTimeoutMilliseconds = 15 * 60_000
 
 /** @throws AdministrationError with every mistake, before anything is changed. */
 export async function applyRegistration(
-  context: ChangeContext,
+  context: SecretContext,
   registration: Registration,
   options: ApplyOptions = {},
 ): Promise<Applied> {
@@ -72,6 +73,8 @@ export async function applyRegistration(
       if (mistakes.length > 0) throw refusal(mistakes)
       const used = new Map(newClients(plan).map((clientId) => [clientId, secretOf(made, clientId)]))
       await writePlan(transaction, plan, used)
+      const tagged = [...used].map(([clientId, secret]) => ({ clientId, ...secret }))
+      await context.tagMaker?.write(transaction, tagged)
       recordPlan(records, plan, new Map([...used].map(([clientId, { secretId }]) => [clientId, secretId])))
       secrets = [...used].map(([clientId, { secret }]) => ({ clientId, secret }))
       return { plan, secrets }

@@ -1,11 +1,12 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import { changeRegistry } from '../ledger/change-store.ts'
 import type { ClientDefinition } from './definition.ts'
 import { refusalOf } from './mistake.ts'
 import { makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
+import type { SecretContext } from './secret-store.ts'
 
 export interface CreateOptions {
   /** When the first secret expires, in seconds since 1970; undefined: never. */
@@ -20,7 +21,7 @@ export interface CreateOptions {
  * of its mistakes begin with `clients` and 0.
  */
 export async function createClient(
-  context: ChangeContext,
+  context: SecretContext,
   client: ClientDefinition,
   options: CreateOptions = {},
 ): Promise<NewSecret> {
@@ -40,6 +41,7 @@ export async function createClient(
       if (mistakes.length > 0) throw refusalOf(mistakes)
       const expiring = { ...secret, expiresAt: options.secretExpiresAt }
       await writePlan(transaction, plan, new Map([[clientId, expiring]]))
+      await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
       recordPlan(records, plan, new Map([[clientId, secret.secretId]]))
       return secret
     },

@@ -1,9 +1,16 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
+import type { TagMaker } from '../authentication/secret-tag-store.ts'
 import { AdministrationError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
 import { isValid, requireClient } from './client-store.ts'
+
+/** A change that creates secrets. */
+export interface SecretContext extends ChangeContext {
+  /** Makes their tags. Undefined where the key-encryption key is not at hand: their first use makes them. */
+  readonly tagMaker: TagMaker | undefined
+}
 
 export interface AddOptions {
   /** Seconds since 1970; undefined: never. */
@@ -14,7 +21,7 @@ export interface AddOptions {
 
 /** Adds a secret. The others stay valid, so that deployments can move to the new one one by one. */
 export async function addSecret(
-  context: ChangeContext,
+  context: SecretContext,
   clientId: string,
   options: AddOptions = {},
 ): Promise<{ secret: NewSecret; clientStatus: string }> {
@@ -33,6 +40,7 @@ export async function addSecret(
       const { secretId, hash, hint } = secret
       const expiresAt = options.expiresAt === undefined ? null : new Date(options.expiresAt * 1000)
       await transaction.clientSecret.create({ data: { secretId, clientId, hash, hint, expiresAt } })
+      await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
       const changes = [{ field: 'expires_at', from: null, to: optionalMoment(options.expiresAt) }]
       records.add('secret', 'added', { clientId, credentialId: secretId }, expiresAt === null ? [] : changes)
       return { secret, clientStatus: status }

@@ -1,5 +1,8 @@
 import type { Statements } from '../database/open.ts'
-import type { SecretTag, TaggedSecret } from './secret-tag.ts'
+import type { KeyEncryptionKeys } from '../keys/key-encryption-key.ts'
+import { newestSealedWith } from '../keys/seal.ts'
+import { listKeys } from '../keys/store.ts'
+import { makeTag, type SecretTag, type TaggedSecret, tagKey } from './secret-tag.ts'
 
 /** Tags of verified secrets on their way into the database: collected in memory, written many in one statement. */
 export interface SecretTagWriter {
@@ -74,4 +77,43 @@ export async function writeTags(database: Statements, rows: readonly TagRow[]): 
       JOIN client_secret s ON s.secret_id = t."secretId"
     ON CONFLICT (secret_id) DO UPDATE SET key_encryption_key_id = excluded.key_encryption_key_id,
       tag = excluded.tag, seal = excluded.seal, written_at = now()`
+}
+
+/** Makes tags of new secrets, for whoever creates them and has the key-encryption key. */
+export interface TagMaker {
+  write(database: Statements, secrets: readonly (TaggedSecret & { readonly secret: string })[]): Promise<void>
+}
+
+/**
+ * Tags are made under the key that seals the newest signing key, as a process that serves makes them.
+ * @returns undefined when that key is not at hand: then the first use of each secret makes its tag.
+ */
+export async function openTagMaker(
+  database: Statements,
+  keys: KeyEncryptionKeys | undefined,
+): Promise<TagMaker | undefined> {
+  if (keys === undefined) return undefined
+  const id = newestSealedWith(await listKeys(database)) ?? keys[0].id
+  const sealing = keys.find((key) => key.id === id)
+  if (sealing === undefined) return undefined
+  const key = tagKey(sealing)
+  return {
+    async write(transaction, secrets) {
+      const rows = secrets.map(({ secret, ...tagged }) => toRow(tagged, makeTag(key, id, tagged, secret)))
+      for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
+        await writeTags(transaction, rows.slice(start, start + rowsPerStatementMax))
+      }
+    },
+  }
+}
+
+/** Secrets whose tag was made under another key-encryption key than this one: without that key they are cold. */
+export async function countTagsOfOtherKeys(
+  database: Statements,
+  keyEncryptionKeyId: string,
+): Promise<number> {
+  const [row] = await database.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM client_secret_tag t JOIN client_secret s USING (secret_id)
+     WHERE t.key_encryption_key_id <> ${keyEncryptionKeyId} AND s.revoked_at IS NULL`
+  return row?.count ?? 0
 }

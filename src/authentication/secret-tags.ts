@@ -40,7 +40,9 @@ export class SecretTags {
   async #read(): Promise<void> {
     try {
       const keys = await this.#options.keyEncryptionKeys()
-      this.#keys = new Map(keys.map((key) => [key.id, this.#keys.get(key.id) ?? tagKey(key)]))
+      // A key that was replaced stays known here, so that its tags are read until they are made anew.
+      const fresh = keys.filter(({ id }) => !this.#keys.has(id))
+      this.#keys = new Map([...this.#keys, ...fresh.map((key) => [key.id, tagKey(key)] as const)])
     } catch (error) {
       // The keys at hand go on. Whoever needs a key to open a signing key says what is wrong.
       this.#options.onFault(error)

@@ -49,6 +49,19 @@ export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions)
   return [createKeyFile(path, options)]
 }
 
+/** Those that are there already: nothing is created, and nothing is wrong if there are none. */
+export function keyEncryptionKeysAtHand(
+  options: Pick<KeyEncryptionKeyOptions, 'configured' | 'previous' | 'databaseIsEmbedded' | 'dataDirectory'>,
+): KeyEncryptionKeys | undefined {
+  const { path, previousPath } = keyFiles(options.dataDirectory)
+  const fromFile = (file: string) => (options.databaseIsEmbedded ? readKeyFile(file) : undefined)
+  const current = options.configured === undefined ? fromFile(path) : keyEncryptionKey(options.configured)
+  const previous =
+    options.previous === undefined ? fromFile(previousPath) : keyEncryptionKey(options.previous)
+  if (current === undefined) return undefined
+  return previous === undefined ? [current] : [current, previous]
+}
+
 function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncryptionKey {
   try {
     makeDirectory(options.dataDirectory)

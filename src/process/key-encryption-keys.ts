@@ -1,6 +1,10 @@
 import type { Config } from '../config.ts'
 import { openDatabase } from '../database/open.ts'
-import { type KeyEncryptionKeys, resolveKeyEncryptionKeys } from '../keys/key-encryption-key.ts'
+import {
+  type KeyEncryptionKeys,
+  keyEncryptionKeysAtHand,
+  resolveKeyEncryptionKeys,
+} from '../keys/key-encryption-key.ts'
 import { listKeys } from '../keys/store.ts'
 import type { DatabaseServer } from './database-server.ts'
 
@@ -24,5 +28,18 @@ export async function findKeyEncryptionKeys(
         await database.close()
       }
     },
+  })
+}
+
+/** The key-encryption keys that are set or stored already; undefined if there are none. */
+export function availableKeyEncryptionKeys(
+  config: Config,
+  server: DatabaseServer,
+): KeyEncryptionKeys | undefined {
+  return keyEncryptionKeysAtHand({
+    configured: config.keyEncryptionKey,
+    previous: config.keyEncryptionKeyPrevious,
+    databaseIsEmbedded: server.embedded,
+    dataDirectory: config.dataDirectory,
   })
 }

@@ -1,16 +1,26 @@
 /**
  * A verified secret is never cold again, on any process that has the key-encryption key. A guess costs no hash. A tag
  * that somebody spoiled costs one, and locks nobody out.
+ *
+ * Long because each way to spoil a tag is a case of its own.
  */
 import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createClient } from '../../src/administration/create-client.ts'
+import type { ClientDefinition } from '../../src/administration/definition.ts'
+import { addSecret } from '../../src/administration/secret-store.ts'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { makeTag, tagKey } from '../../src/authentication/secret-tag.ts'
+import { countTagsOfOtherKeys, openTagMaker } from '../../src/authentication/secret-tag-store.ts'
+import { openDatabase } from '../../src/database/open.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import {
+  orders,
   registerClient,
+  registerResources,
   requestToken,
   startService,
   type TestClient,
@@ -144,6 +154,61 @@ describe('a verified secret', () => {
       [client.clientId],
     )
     expect(record).toEqual({ reason: 'secret_revoked', credential_id: client.secretId })
+  })
+})
+
+describe('a secret that is created where the key-encryption key is at hand', () => {
+  const actor = { by: 'tester', host: 'here' }
+  const client = (clientId: string): ClientDefinition => ({
+    clientId,
+    name: clientId,
+    tokenEndpointAuthMethod: 'client_secret_basic',
+    allowedNetworks: [],
+    expiresAt: undefined,
+    status: 'active',
+    access: [{ audience: orders, scopes: ['orders:read'] }],
+  })
+
+  test('has its tag before its first use: with a client, and with one more secret', async () => {
+    await registerResources(database)
+    const opened = openDatabase(database.url)
+    try {
+      const tagMaker = await openTagMaker(opened.prisma, [kek])
+      const context = { database: opened, clock: systemClock, actor, tagMaker }
+      const first = await createClient(context, client('tagged'))
+      const { secret: second } = await addSecret(context, 'tagged')
+      for (const { secretId, secret } of [first, second]) {
+        expect((await tagOf(secretId)).key_encryption_key_id).toBe(kek.id)
+        // Whoever hashes refuses it now.
+        await trustTagAlone({ clientId: 'tagged', secretId, secret })
+        expect(await status(running.url, { clientId: 'tagged', secret })).toBe(200)
+      }
+      expect(await countTagsOfOtherKeys(opened.prisma, 'another')).toBeGreaterThan(1)
+      const ofOthers = await countTagsOfOtherKeys(opened.prisma, kek.id)
+      await database.query(
+        `UPDATE client_secret_tag SET key_encryption_key_id = 'old' WHERE secret_id = $1`,
+        [first.secretId],
+      )
+      expect(await countTagsOfOtherKeys(opened.prisma, kek.id)).toBe(ofOthers + 1)
+    } finally {
+      await opened.close()
+    }
+  })
+
+  test('has none where another key seals the signing keys, or no key is there', async () => {
+    const opened = openDatabase(database.url)
+    try {
+      expect(await openTagMaker(opened.prisma, undefined)).toBeUndefined()
+      expect(await openTagMaker(opened.prisma, [keyEncryptionKey(randomBytes(32))])).toBeUndefined()
+      const context = { database: opened, clock: systemClock, actor, tagMaker: undefined }
+      const { secretId, secret } = await createClient(context, client('untagged'))
+      expect(
+        await database.query('SELECT 1 FROM client_secret_tag WHERE secret_id = $1', [secretId]),
+      ).toEqual([])
+      expect(await status(running.url, { clientId: 'untagged', secret })).toBe(200)
+    } finally {
+      await opened.close()
+    }
   })
 })
 

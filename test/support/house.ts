@@ -154,7 +154,7 @@ export function houseProblems(path: string, text: string): string[] {
     }
   }
   const lines = text.split('\n').length - 1
-  if (lines > linesMax && !/\bLong because \S/.test(text.slice(0, 3_000)))
+  if (lines > linesMax && !/\blong because \S/i.test(text.slice(0, 3_000)))
     problems.push(`${path}: ${lines} lines; split it, or say at its head "Long because …"`)
   return problems
 }

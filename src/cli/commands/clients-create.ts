@@ -5,6 +5,7 @@ import { OperatorError } from '../../errors.ts'
 import { futureMoment } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { secretContext } from '../terminal/key-context.ts'
 import { mistakeSentence } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
@@ -68,7 +69,7 @@ export const clientsCreate = defineCommand({
       withDatabase(async (connection) => {
         const now = connection.clock.nowSeconds()
         const secretExpiresAt = ends === undefined ? undefined : futureMoment('secret-expires-in', ends, now)
-        const secret = await createClient(connection, client, {
+        const secret = await createClient(await secretContext(connection), client, {
           secretExpiresAt,
           deliver: (made) => output.deliverOne(made),
         }).catch(inWordsOfOptions)

@@ -1,3 +1,4 @@
+import { countTagsOfOtherKeys } from '../../authentication/secret-tag-store.ts'
 import { type FileRewrap, rewrap, rewrapFile } from '../../keys/rewrap.ts'
 import { findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
@@ -30,9 +31,11 @@ export const keysRewrap = defineCommand({
         ? await rewrapFile(context, config.dataDirectory, note)
         : { ...(await rewrap(context, await findKeyEncryptionKeys(config, server, note))), completed: false }
       const { keyEncryptionKeyId: id, resealed, completed } = done
+      const cold = await countTagsOfOtherKeys(connection.database.prisma, id)
       if (options.json) {
         const keys = resealed.map(({ kid, from }) => ({ kid, from }))
-        print(`${json({ key_encryption_key_id: id, resealed: keys, completed_earlier_run: completed })}\n`)
+        const fields = { key_encryption_key_id: id, resealed: keys, completed_earlier_run: completed }
+        print(`${json({ ...fields, secrets_tagged_with_other_keys: cold })}\n`)
         return
       }
       if (completed) print('An earlier run was interrupted. It is completed now.\n')
@@ -43,8 +46,20 @@ export const keysRewrap = defineCommand({
           : `${count} sealed with key-encryption key ${id}.\n`,
       )
       if (!ownFile && config.keyEncryptionKeyPrevious !== undefined) {
-        note('No key is sealed with MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS any more. Remove this setting.')
+        note(
+          'No key is sealed with MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS any more. You can remove this setting.',
+        )
       }
+      if (cold > 0) note(describeCold(cold, ownFile))
     })
   },
 })
+
+/** Secrets whose tag only the old key can read. Each gets a new one when it is used while that key is there. */
+function describeCold(count: number, ownFile: boolean): string {
+  const secrets = `${counted(count, 'secret')} ${count === 1 ? 'has' : 'have'} a tag of the old key.`
+  return ownFile
+    ? `${secrets} Each one that is not used before the service starts again costs one argon2 hash then.`
+    : `${secrets} Each gets a new one when it is used. Remove the setting later and run this command again to see ` +
+        'how many are left: each costs one argon2 hash after that.'
+}

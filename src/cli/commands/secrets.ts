@@ -6,6 +6,7 @@ import { optionalMoment } from '../../lib/moment.ts'
 import { futureMoment } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { secretContext } from '../terminal/key-context.ts'
 import { json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 import { Table } from '../terminal/table.ts'
@@ -53,7 +54,7 @@ export const secretsAdd = defineCommand({
       withDatabase(async (connection) => {
         const expiresAt =
           ends === undefined ? undefined : futureMoment(option, ends, connection.clock.nowSeconds())
-        const { secret, clientStatus } = await addSecret(connection, clientId, {
+        const { secret, clientStatus } = await addSecret(await secretContext(connection), clientId, {
           expiresAt,
           deliver: (made) => output.deliverOne(made),
         })

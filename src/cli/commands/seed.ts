@@ -4,6 +4,7 @@ import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
 import type { FieldChange } from '../../ledger/change-records.ts'
 import { defineCommand } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { secretContext } from '../terminal/key-context.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 import { Table } from '../terminal/table.ts'
@@ -58,9 +59,9 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
     const output = new SecretOutput('secrets-out', options['secrets-out'])
     await output.around(async () => {
       const progress = new Progress()
-      const result = await withDatabase((connection) => {
+      const result = await withDatabase(async (connection) => {
         warnOfAlgorithms(file, connection.config.signingAlgorithms)
-        return applyRegistration(connection, file, {
+        return await applyRegistration(await secretContext(connection), file, {
           dryRun,
           refusal: file.refusal,
           expectSecrets: () => output.reserve(),

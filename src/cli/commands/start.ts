@@ -106,7 +106,8 @@ async function seedExamples(config: Config, database: Database): Promise<void> {
   makeDirectory(config.dataDirectory)
   // Only here, because most starts find a registry that is not empty.
   const { readRegistryFile } = await import('../../administration/registry-file.ts')
-  const context = { database, clock: systemClock, actor: operatingSystemActor() }
+  // The key-encryption key may not exist yet. The first use of each secret makes its tag.
+  const context = { database, clock: systemClock, actor: operatingSystemActor(), tagMaker: undefined }
   await applyRegistration(context, readRegistryFile(exampleFile), {
     deliver(secrets) {
       for (const { clientId, secret } of secrets)

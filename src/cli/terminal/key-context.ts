@@ -1,5 +1,7 @@
+import type { SecretContext } from '../../administration/secret-store.ts'
+import { openTagMaker } from '../../authentication/secret-tag-store.ts'
 import type { RotationContext } from '../../keys/rotation.ts'
-import { findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
+import { availableKeyEncryptionKeys, findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import type { Connection } from './connect.ts'
 import { note } from './output.ts'
 
@@ -15,4 +17,11 @@ export function keyContext({ config, database, clock, actor, server }: Connectio
     schedule: config.schedule,
     keyEncryptionKeys: () => findKeyEncryptionKeys(config, server, note),
   }
+}
+
+/** The context of a command that creates secrets. Their tags need the key-encryption key; the secrets do not. */
+export async function secretContext(connection: Connection): Promise<SecretContext> {
+  const { config, database, clock, actor, server } = connection
+  const keys = availableKeyEncryptionKeys(config, server)
+  return { database, clock, actor, tagMaker: await openTagMaker(database.prisma, keys) }
 }
