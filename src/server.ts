@@ -24,7 +24,7 @@ import { limits } from './limits.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
-import { clockChanged, keyUnopened, keyUpkeepEvents } from './telemetry/events.ts'
+import { clockChanged, keysUnvouched, keyUnopened, keyUpkeepEvents } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 
 /**
@@ -161,6 +161,7 @@ async function openRegistryAndKeys(
     schedule,
     now: clock.nowSeconds,
     onUnopened: (error) => keyUnopened(log, error),
+    onUnvouched: (problems) => keysUnvouched(log, problems),
   })
   const tagWriter = openSecretTagWriter(database.statements, onFault)
   const secretTags = new SecretTags({
@@ -181,6 +182,7 @@ async function openRegistryAndKeys(
       clockChanged(log, reliable, offSeconds)
     },
   })
+  let upkeep: KeyUpkeep | undefined
   const registry = new Registry({
     pool: database.readPool,
     monotonicMilliseconds: clock.monotonicMilliseconds,
@@ -190,6 +192,7 @@ async function openRegistryAndKeys(
       await keyring.load()
       // The keys may be sealed with another key-encryption key now. Nobody waits for it.
       void secretTags.follow()
+      upkeep?.checkSoon()
     },
     onDatabaseTime: clockGuard.check,
     onFault,
@@ -204,7 +207,7 @@ async function openRegistryAndKeys(
     }
     await keyring.load()
     const events = keyUpkeepEvents(log)
-    const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
+    upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
     await secretTags.load()
     return { clockGuard, registry, keyring, upkeep, secretTags, tagWriter }

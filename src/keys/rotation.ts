@@ -15,9 +15,18 @@ import {
 } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
-import { type KeyMoments, latestKey, type ScheduleSettings, waitingKey } from './state.ts'
-import { createKey, databaseNow, type KeyDescription, listKeys, updateMoments } from './store.ts'
+import { isOver, type KeyMoments, latestKey, type ScheduleSettings, waitingKey } from './state.ts'
+import {
+  createKey,
+  databaseNow,
+  type KeyDescription,
+  listKeys,
+  readVouchedKeys,
+  updateMoments,
+  writeManifest,
+} from './store.ts'
 import { lastFetchAt } from './verifier-store.ts'
+import { vouchedKeys } from './vouching.ts'
 
 /**
  * Rotation: the schedule's word put into the database. Any replica may do it, whenever it looks and finds that
@@ -27,7 +36,7 @@ import { lastFetchAt } from './verifier-store.ts'
  */
 export interface RotationContext extends ChangeContext {
   readonly schedule: ScheduleSettings
-  /** Asked when a key is made, and only then. */
+  /** Asked when a key is made or moved: what is written has to be vouched for. */
   readonly keyEncryptionKeys: KeyEncryptionKeySource
 }
 
@@ -57,18 +66,24 @@ export async function makeDueKeys(
   algorithms: readonly SigningAlgorithm[],
 ): Promise<KeyChange[]> {
   return await changeRegistry(context, async (transaction, records) => {
-    const keys = await listKeys(transaction)
+    const atHand = await context.keyEncryptionKeys()
     const now = await agreedNow(context, transaction)
+    const revoked: string[] = []
+    const keys = await vouchedKeys(transaction, records, atHand, overAt(context, now), (kid) =>
+      revoked.push(kid),
+    )
+    await replaceRevoked(context, transaction, records, atHand, keys, revoked, now)
     const made: KeyChange[] = []
     const lastFetchedAt = await lastFetchAt(transaction)
     for (const algorithm of dueAlgorithms(keys, algorithms, context.schedule, now)) {
       const latest = latestKey(ofAlgorithm(keys, algorithm))
       const moments = planKey(latest, keys, context.schedule, now, lastFetchedAt)
       const change = await addKey(context, transaction, keys, algorithm, moments)
-      if (change === undefined) continue
-      made.push(change)
-      note(records, 'created', change)
+      if (change !== undefined) made.push(change)
     }
+    if (made.length === 0) return made
+    const manifest = await writeManifest(transaction, atHand, kidsOf(made))
+    for (const change of made) note(records, 'created', change, { manifest })
     return made
   })
 }
@@ -95,8 +110,13 @@ export async function rotate(
   apply = true,
 ): Promise<Rotation> {
   return await changeRegistry(context, async (transaction, records) => {
-    const keys = await listKeys(transaction)
     const now = await agreedNow(context, transaction)
+    // A plan changes nothing, so it needs no key-encryption key.
+    const atHand = apply ? await context.keyEncryptionKeys() : undefined
+    const keys =
+      atHand === undefined
+        ? await listKeys(transaction)
+        : await vouchedKeys(transaction, records, atHand, overAt(context, now))
     const waiting = waitingKey(ofAlgorithm(keys, algorithm), now)
     const moments = planEarly(waiting, context.schedule, now, at)
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
@@ -109,12 +129,13 @@ export async function rotate(
       plannedFrom: waiting?.signsFrom,
       changed: moments.signsFrom !== waiting?.signsFrom,
     }
-    if (!apply || !planned.changed) return planned
+    if (atHand === undefined || !planned.changed) return planned
     if (waiting !== undefined) await updateMoments(transaction, waiting.kid, moments)
     const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
     if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
     const rotation = { ...planned, kid: added.kid }
-    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation)
+    const manifest = await writeManifest(transaction, atHand, [added.kid])
+    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, { manifest })
     return rotation
   })
 }
@@ -136,25 +157,87 @@ export interface Revocation {
  */
 export async function revokeKey(context: RotationContext, kid: string): Promise<Revocation> {
   return await changeRegistry<Revocation>(context, async (transaction, records) => {
-    const all = await listKeys(transaction)
-    const key = all.find((each) => each.kid === kid)
-    if (key === undefined) throw new AdministrationError('key_not_found', { kid })
     const now = Math.floor((await databaseTime(context, transaction)).databaseSeconds)
+    const atHand = await openingKeys(context, transaction)
+    const all =
+      atHand === undefined
+        ? await listKeys(transaction)
+        : await vouchedKeys(transaction, records, atHand, overAt(context, now))
+    // A row that nobody vouched for can be revoked too.
+    const key = all.find((each) => each.kid === kid) ?? (await findRow(transaction, kid))
     const refusedFrom = (key.revokedAt ?? now) + leadSeconds(context.schedule)
     if (key.revokedAt !== undefined) {
       return { kid, revoked: false, successor: undefined, refusedFrom }
     }
     await updateMoments(transaction, kid, { ...key, revokedAt: now })
-    note(records, 'revoked', { ...key, moments: key }, { relying_services_refuse_from: refusedFrom })
-    const alike = ofAlgorithm(all, key.algorithm)
-    const takeover = planTakeover(alike, key, context.schedule, now)
-    let successor: KeyChange | undefined
-    if (takeover !== undefined) {
-      successor = await promote(context, transaction, all, key.algorithm, takeover)
-      note(records, 'promoted', successor)
-    }
+    const takeover = planTakeover(ofAlgorithm(all, key.algorithm), key, context.schedule, now)
+    const successor =
+      takeover === undefined || atHand === undefined
+        ? undefined
+        : await promote(context, transaction, all, key.algorithm, takeover)
+    const touched = [kid, ...(successor === undefined ? [] : [successor.kid])]
+    const manifest = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
+    note(
+      records,
+      'revoked',
+      { ...key, moments: key },
+      { manifest, relying_services_refuse_from: refusedFrom },
+    )
+    if (successor !== undefined) note(records, 'promoted', successor, { manifest })
     return { kid, revoked: true, successor, refusedFrom }
   })
+}
+
+/**
+ * The key-encryption keys, if they open the manifest. Who does not have them can revoke a key all the same: a service
+ * that has them writes the manifest and promotes the next key.
+ */
+async function openingKeys(
+  context: RotationContext,
+  transaction: Queryable,
+): Promise<KeyEncryptionKeys | undefined> {
+  try {
+    const keys = await context.keyEncryptionKeys()
+    await readVouchedKeys(transaction, keys)
+    return keys
+  } catch (error) {
+    if (error instanceof AdministrationError) return undefined
+    throw error
+  }
+}
+
+async function findRow(transaction: Queryable, kid: string): Promise<KeyDescription> {
+  const row = (await listKeys(transaction)).find((each) => each.kid === kid)
+  if (row === undefined) throw new AdministrationError('key_not_found', { kid })
+  return row
+}
+
+const overAt =
+  ({ schedule }: RotationContext, now: number) =>
+  (key: KeyDescription): boolean =>
+    isOver(key, schedule, now)
+
+const kidsOf = (changes: readonly KeyChange[]): string[] => changes.map(({ kid }) => kid)
+
+/** Lets the next keys take over from those that were revoked by hand, or by a command without the key-encryption key. */
+async function replaceRevoked(
+  context: RotationContext,
+  transaction: Queryable,
+  records: ChangeRecords,
+  atHand: KeyEncryptionKeys,
+  keys: readonly KeyDescription[],
+  revoked: readonly string[],
+  now: number,
+): Promise<void> {
+  for (const key of keys.filter(({ kid }) => revoked.includes(kid))) {
+    const before = { ...key, revokedAt: undefined }
+    const alike = ofAlgorithm(keys, key.algorithm).map((each) => (each === key ? before : each))
+    const takeover = planTakeover(alike, before, context.schedule, now)
+    if (takeover === undefined) continue
+    const successor = await promote(context, transaction, keys, key.algorithm, takeover)
+    const manifest = await writeManifest(transaction, atHand, [successor.kid])
+    note(records, 'promoted', successor, { manifest })
+  }
 }
 
 /** Brings the next key's turn forward: of the one that waits, or of one made on the spot. */
@@ -205,7 +288,8 @@ async function addKey(
   algorithm: SigningAlgorithm,
   moments: KeyMoments,
 ): Promise<KeyChange | undefined> {
-  const generation = nextGeneration(ofAlgorithm(keys, algorithm))
+  // Also those that nobody vouched for: a generation cannot be taken twice.
+  const generation = nextGeneration(ofAlgorithm(await listKeys(transaction), algorithm))
   const key = sealingKey(keys, await context.keyEncryptionKeys())
   const kid = await createKey(transaction, key, algorithm, generation, moments)
   return kid === undefined ? undefined : { kid, algorithm, generation, moments }

@@ -8,7 +8,7 @@ import { rewrap } from '../../src/keys/rewrap.ts'
 import { makeDueKeys, type RotationContext, revokeKey, rotate } from '../../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import type { KeyMoments, ScheduleSettings } from '../../src/keys/state.ts'
-import { createKey, listKeys } from '../../src/keys/store.ts'
+import { createKey, type KeyDescription, listKeys, writeManifest } from '../../src/keys/store.ts'
 import { listVerifiers } from '../../src/keys/verifier-store.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
@@ -343,7 +343,7 @@ test('a key-encryption key that is not the right one: no start, and not a byte c
   // Nor where a row was damaged, although the key is right.
   await database.query(`UPDATE signing_key SET sealed_private_key = substr(sealed_private_key, 1, 40)`)
   const damaged = await rows()
-  await expect(startService({ database })).rejects.toThrow(/does not open/)
+  await expect(startService({ database })).rejects.toThrow(/changed by somebody without/)
   expect(await rows()).toEqual(damaged)
   expect((await fetch(`${right.url}/readyz`)).status).toBe(200)
 })
@@ -390,15 +390,15 @@ test('readiness warns of what will be missing while tokens are still issued, and
   const { url, log } = await start(scheduleEnvironment({ ...drillSchedule, keyLifetimeSeconds: 60 }))
   const client = await registerClient(database)
   expect(await health(url)).toMatchObject({ status: 'ready', warnings: [] })
-  // A key that this replica cannot open.
+  // A key that this replica cannot open, although somebody who has both key-encryption keys vouched for it.
   const stranger = { ...drillSchedule, keyLifetimeSeconds: 60 }
-  await database.query(`UPDATE signing_key SET key_encryption_key_id = '0000000000000000'`)
   const { prisma } = context(stranger).database
   const first = (await listKeys(prisma))[0] as KeyMoments
-  await createKey(prisma, keyEncryptionKey(Buffer.alloc(32, 3)), 'ES256', 2, {
-    ...first,
-    signsFrom: first.signsUntil - 1,
-  })
+  const foreign = keyEncryptionKey(Buffer.alloc(32, 3))
+  const moments = { ...first, publishedAt: first.publishedAt - 1, signsFrom: first.signsUntil - 1 }
+  const kid = await createKey(prisma, foreign, 'ES256', 2, moments)
+  const own = keyEncryptionKey(testKey)
+  await writeManifest(prisma, [own, { ...own, id: foreign.id }], [kid ?? ''])
   await expect.poll(async () => (await health(url)).warnings, { timeout: 10_000 }).toContain('key_unopened')
   expect((await requestToken(url, client)).status).toBe(200)
   await database.query('DELETE FROM signing_key WHERE generation = 2')
@@ -406,13 +406,21 @@ test('readiness warns of what will be missing while tokens are still issued, and
     .poll(async () => (await health(url)).warnings, { timeout: 10_000 })
     .not.toContain('key_unopened')
   // A key that is due and cannot be made, because the newest one is sealed with a key nobody has.
-  await database.query(`UPDATE signing_key SET signs_until = now() + interval '2 seconds'`)
+  const lost = { ...own, id: '0000000000000000' }
+  const sealWith = async (id: string, signsUntil: string) => {
+    await database.query(
+      `UPDATE signing_key SET key_encryption_key_id = $1, signs_until = ${signsUntil} WHERE generation = 1`,
+      [id],
+    )
+    await writeManifest(prisma, [own, lost, { ...own, id: foreign.id }], [(first as KeyDescription).kid])
+  }
+  await sealWith(lost.id, `date_trunc('second', now()) + interval '2 seconds'`)
   await expect
     .poll(async () => (await health(url)).warnings, { timeout: 10_000 })
     .toContain('key_rotation_failed')
   expect((await requestToken(url, client)).status).toBe(200)
   expect((await health(url)).status).toBe('ready')
-  await database.query('UPDATE signing_key SET key_encryption_key_id = $1', [keyEncryptionKey(testKey).id])
+  await sealWith(own.id, 'signs_until')
   await expect.poll(async () => (await health(url)).warnings, { timeout: 10_000 }).toEqual([])
   expect(log()).toContain('key_rotation_recovered')
   expect(await generations()).toEqual([1, 2])
