@@ -1,12 +1,15 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runFile } from './children.ts'
+import { forkFile, messageOf } from './children.ts'
 import type { LoadResult } from './closed-loop.ts'
 import type { PreparedRequest } from './requests.ts'
 
 /** The open loop (load/open-loop.ts): requests have intended times, and latency counts from these times. */
 export interface OpenLoop {
   readonly origin: string
+  /** More replicas. Requests go to all of them in turn. */
+  readonly moreOrigins?: readonly string[]
   readonly requests: readonly PreparedRequest[]
   readonly ratePerSecond: number
   readonly durationSeconds: number
@@ -19,6 +22,12 @@ export interface OpenLoop {
   readonly localAddress?: string
   /** The number of additional connections that send one byte a second. */
   readonly slowConnections?: number
+}
+
+/** What a load balancer is told: whether a replica takes requests. */
+export interface Turn {
+  readonly origin: string
+  readonly takesRequests: boolean
 }
 
 export interface OpenLoopResult extends LoadResult {
@@ -50,14 +59,30 @@ export function whyWorthless(...contestants: readonly (readonly OpenLoopResult[]
     : undefined
 }
 
+export interface RunningOpenLoop {
+  readonly result: Promise<OpenLoopResult>
+  tell(turn: Turn): void
+}
+
 /** @param directory for the input files of the load generator. */
-export async function runOpenLoop(load: OpenLoop, directory: string): Promise<OpenLoopResult> {
+export function startOpenLoop(load: OpenLoop, directory: string): RunningOpenLoop {
   const own = mkdtempSync(join(directory, 'load-'))
   const path = join(own, 'load.json')
   writeFileSync(path, JSON.stringify(load))
-  try {
-    return await runFile<OpenLoopResult>('load/open-loop.ts', [path])
-  } finally {
-    rmSync(own, { recursive: true, force: true })
+  const child = forkFile('load/open-loop.ts', [path])
+  // The process has ended when this resolves. So its CPU time does not disturb the next measurement.
+  const ended = once(child, 'exit')
+  const result = messageOf<OpenLoopResult>(child).then(async (message) => {
+    await ended
+    return message
+  })
+  return {
+    result: result.finally(() => rmSync(own, { recursive: true, force: true })),
+    tell: (turn) => void child.send(turn),
   }
+}
+
+/** @param directory for the input files of the load generator. */
+export function runOpenLoop(load: OpenLoop, directory: string): Promise<OpenLoopResult> {
+  return startOpenLoop(load, directory).result
 }

@@ -1,6 +1,7 @@
 import type { Scenario } from './scenario.ts'
 import { clients } from './scenarios/clients.ts'
 import { cold } from './scenarios/cold.ts'
+import { deploy } from './scenarios/deploy.ts'
 import { flood } from './scenarios/flood.ts'
 import { jwks } from './scenarios/jwks.ts'
 import { latency } from './scenarios/latency.ts'
@@ -18,6 +19,7 @@ export const scenarios: readonly Scenario[] = [
   tls,
   clients,
   cold,
+  deploy,
   registry,
   workers,
   start,

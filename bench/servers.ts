@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { decodeProtectedHeader } from 'jose'
-import { end, forkFile, hasEnded, messageOf } from './children.ts'
+import { residentBytesOf, treeOf } from './accounting.ts'
+import { end, forkFile, hasEnded, messageOf, spawnProgram } from './children.ts'
 import { type BenchDatabase, sealingKey } from './database.ts'
 import type { Credentials, PreparedRequest } from './requests.ts'
 
@@ -32,6 +33,8 @@ export interface ServiceOptions {
   /** The number of worker processes. By default one. */
   readonly workers?: number
   readonly certificate?: Certificate
+  /** The port that it listens on. By default a free one. */
+  readonly port?: number
   /** Milliseconds between two checks whether the service is ready. */
   readonly pollMilliseconds?: number
 }
@@ -41,15 +44,11 @@ const readyTimeoutMilliseconds = 20_000
 /** Starts the service as bin/mintmark does, with default settings. The service is ready when this returns. */
 export async function startService(options: ServiceOptions): Promise<Server> {
   const { database, certificate, workers } = options
-  const port = await freePort()
+  const port = options.port ?? (await freePort())
   const child = forkFile('../src/cli/main.ts', ['serve'], {
     execArgv: nodeArguments,
     env: {
-      PATH: process.env['PATH'],
-      PORT: String(port),
-      DATABASE_URL: database.url,
-      NODE_COMPILE_CACHE: compileCache,
-      MINTMARK_KEY_ENCRYPTION_KEY: sealingKey.toString('base64'),
+      ...environmentOf(database, port),
       ...(workers === undefined ? {} : { WORKERS: String(workers) }),
       ...(certificate === undefined
         ? {}
@@ -61,6 +60,21 @@ export async function startService(options: ServiceOptions): Promise<Server> {
     },
   })
   const origin = originOf(port, certificate)
+  await untilReady(origin, child, options.pollMilliseconds)
+  return server('mintmark', origin, child)
+}
+
+function environmentOf(database: BenchDatabase, port: number): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    PORT: String(port),
+    DATABASE_URL: database.url,
+    NODE_COMPILE_CACHE: compileCache,
+    MINTMARK_KEY_ENCRYPTION_KEY: sealingKey.toString('base64'),
+  }
+}
+
+async function untilReady(origin: string, child: ChildProcess, pollMilliseconds = 20): Promise<void> {
   const deadline = performance.now() + readyTimeoutMilliseconds
   while ((await statusOf(`${origin}/readyz`)) !== 200) {
     if (hasEnded(child)) throw new Error(`the service ended with code ${child.exitCode} before it was ready`)
@@ -68,9 +82,23 @@ export async function startService(options: ServiceOptions): Promise<Server> {
       await end(child)
       throw new Error(`the service was not ready after ${readyTimeoutMilliseconds / 1_000} s`)
     }
-    await sleep(options.pollMilliseconds ?? 20)
+    await sleep(pollMilliseconds)
   }
-  return server('mintmark', origin, child)
+}
+
+/** The resident memory of bin/mintmark in bytes, while it runs the service. 0 if it became the service itself. */
+export async function launcherMemory(database: BenchDatabase): Promise<number> {
+  const port = await freePort()
+  const launcher = fileURLToPath(new URL('../bin/mintmark', import.meta.url))
+  const child = spawnProgram('node', [launcher, 'serve'], {
+    env: environmentOf(database, port),
+    stdio: 'ignore',
+  })
+  await untilReady(originOf(port, undefined), child)
+  const processId = child.pid as number
+  const bytes = treeOf(processId).length === 1 ? 0 : (residentBytesOf([processId]) ?? Number.NaN)
+  await end(child)
+  return bytes
 }
 
 const originOf = (port: number, certificate: Certificate | undefined): string =>

@@ -11,22 +11,28 @@ export interface Target {
 
 export const targets = {
   /** One S is the CPU time of one raw ES256 signature. */
-  serviceCpu: { text: '≤ 4.0 S (aim 3.2)', most: 4 },
+  serviceCpu: { text: '≤ 3.2 S', most: 3.2 },
+  /** The CPU time of a token, divided by that of the floor. */
+  besideFloor: { text: '≤ 1.18 ×', most: 1.18 },
   postgresCpu: { text: '≤ 1 S', most: 1 },
   besideOidcProvider: { text: '≥ 4 × (aim 5)', least: 4 },
   besidePlain: { text: '≥ 2.5 ×', least: 2.5 },
   /** The 99th percentile minus that of the wait for one commit, divided by that of the bare route. */
   latencyBesideBare: { text: '≤ 2 ×, plus one commit', most: 2 },
-  latencyInFlood: { text: '≤ 1.5 ×', most: 1.5 },
+  latencyInFlood: { text: '≤ 1.1 ×', most: 1.1 },
+  latencyInDeployment: { text: '≤ 2 ×', most: 2 },
   manyClients: { text: '≥ 0.9', least: 0.9 },
   changingRegistry: { text: '≥ 0.9', least: 0.9 },
   /** The share of clients that got a token. */
   coldServed: { text: 'all', least: 1 },
+  /** Seconds until ten thousand clients have their tokens after a restart. */
+  coldSeconds: { text: '≤ 5 s', most: 5 },
   handshake: { text: '≤ 1.6 ×', most: 1.6 },
   twoProcesses: { text: '≥ 1.7 ×', least: 1.7 },
   ledgerBytes: { text: '≤ 400', most: 400 },
   readySeconds: { text: '≤ 0.5 s', most: 0.5 },
-  residentMegabytes: { text: '≤ 160 MB', most: 160 },
+  /** With the launcher. */
+  residentMegabytes: { text: '≤ 200 MB', most: 200 },
 } as const satisfies Record<string, Target>
 
 export type TargetName = keyof typeof targets

@@ -5,7 +5,13 @@ import { join } from 'node:path'
 import { endAll, forkFile, messageOf } from './children.ts'
 import { type LoadResult, runClosedLoop } from './closed-loop.ts'
 import { type BenchDatabase, type DatabaseServer, openDatabaseServer } from './database.ts'
-import { type OpenLoop, type OpenLoopResult, runOpenLoop } from './open-loop.ts'
+import {
+  type OpenLoop,
+  type OpenLoopResult,
+  type RunningOpenLoop,
+  runOpenLoop,
+  startOpenLoop,
+} from './open-loop.ts'
 import { installPeers } from './peers/install.ts'
 import type { Credentials, PreparedRequest } from './requests.ts'
 import {
@@ -36,7 +42,7 @@ export interface Plan {
   readonly starts: number
 }
 
-/** Everything that a scenario needs. Whatever a scenario starts is stopped at its end, even if it fails. */
+/** Everything that a scenario needs. What it starts is stopped at its end, even if the scenario fails. */
 export class World {
   readonly plan: Plan
   readonly directory: string
@@ -112,6 +118,27 @@ export class World {
       { ...more, origin: server.origin, requests, ratePerSecond, durationSeconds, leadSeconds, connections },
       this.directory,
     )
+  }
+
+  /** An open loop over two replicas, of which each can be taken out of the balance. */
+  openLoopOver(
+    servers: readonly Server[],
+    requests: readonly PreparedRequest[],
+    ratePerSecond: number,
+    durationSeconds: number,
+  ): RunningOpenLoop {
+    const [origin = '', ...moreOrigins] = servers.map((server) => server.origin)
+    const { connections } = this.plan
+    const load = {
+      origin,
+      moreOrigins,
+      requests,
+      ratePerSecond,
+      durationSeconds,
+      leadSeconds: 0.5,
+      connections,
+    }
+    return startOpenLoop(load, this.directory)
   }
 
   /**

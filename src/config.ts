@@ -15,7 +15,7 @@ import { limits } from './limits.ts'
  * compares this list with .env.example. An invalid value stops the start with one line that names the
  * variable.
  *
- * This file is long because it is the one list of all settings.
+ * Long because it is the one list of all settings.
  */
 export interface Config {
   readonly host: string

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import type { OpenLoop, OpenLoopResult } from '../open-loop.ts'
+import type { OpenLoop, OpenLoopResult, Turn } from '../open-loop.ts'
 import { bytesOf } from '../requests.ts'
 import { quantile } from '../statistics.ts'
 import { type Answer, readAnswer } from './answers.ts'
@@ -32,13 +32,18 @@ const slowByteMilliseconds = 1_000
  */
 const reopenMilliseconds = 5
 
-const { hostname, port } = new URL(load.origin)
-const place = {
-  host: hostname,
-  port: Number(port),
+/** The replicas that requests go to, in turn, as through a load balancer. */
+const origins = [load.origin, ...(load.moreOrigins ?? [])]
+const down = new Set<string>()
+
+const placeOf = (origin: string) => ({
+  host: new URL(origin).hostname,
+  port: Number(new URL(origin).port),
   noDelay: true,
   ...(load.localAddress === undefined ? {} : { localAddress: load.localAddress }),
-}
+})
+const place = placeOf(load.origin)
+
 const requests = load.requests.map((request) => Buffer.from(bytesOf(request, load.origin), 'latin1'))
 /**
  * The number of first requests that are not in the percentiles, because the generator's code is not compiled
@@ -64,15 +69,39 @@ let allSettled: () => void = () => {}
 
 const intendedAt = (number: number): number => startMilliseconds + number * intervalMilliseconds
 
+/** The next replica that takes requests; undefined while there is none. */
+function nextOrigin(): string | undefined {
+  const up = origins.filter((origin) => !down.has(origin))
+  turns += 1
+  return up[turns % up.length]
+}
+let turns = 0
+
+process.on('message', ({ origin, takesRequests }: Turn) => {
+  if (takesRequests) down.delete(origin)
+  else down.add(origin)
+  // Connections are spread anew, each as soon as it has no request.
+  for (const connection of connections) connection.turn()
+})
+
 class Connection {
   #socket: Socket | undefined
+  #origin = ''
+  #turns = false
   #received: Buffer | undefined
   /** The number of the current request. */
   #number: number | undefined
 
   open(): void {
-    const socket = connect(place)
+    const origin = nextOrigin()
+    if (origin === undefined) {
+      this.#openLater()
+      return
+    }
+    const socket = connect(placeOf(origin))
     this.#socket = socket
+    this.#origin = origin
+    this.#turns = false
     this.#received = undefined
     socket.once('connect', () => giveWork(this))
     socket.on('data', (chunk) => this.#receive(chunk))
@@ -84,6 +113,16 @@ class Connection {
     const socket = this.#socket
     this.#socket = undefined
     socket?.destroy()
+  }
+
+  /** Moves to another replica, now or after the answer that it waits for. */
+  turn(): void {
+    this.#turns = true
+    if (this.#number === undefined) this.#socket?.destroy()
+  }
+
+  #openLater(): void {
+    setTimeout(() => this.open(), reopenMilliseconds)
   }
 
   send(number: number): void {
@@ -105,22 +144,21 @@ class Connection {
     if (number === undefined) return
     statuses[status] = (statuses[status] ?? 0) + 1
     settle(number)
-    if (closes) this.#socket?.destroy()
+    if (closes || this.#turns) this.#socket?.destroy()
     else giveWork(this)
   }
 
   #closed(socket: Socket): void {
     if (socket !== this.#socket) return
-    const place = idle.indexOf(this)
-    if (place !== -1) idle.splice(place, 1)
+    const index = idle.indexOf(this)
+    if (index !== -1) idle.splice(index, 1)
     if (this.#number !== undefined) {
       errors += 1
       settle(this.#number)
       this.#number = undefined
     }
-    setTimeout(() => {
-      if (this.#socket !== undefined) this.open()
-    }, reopenMilliseconds)
+    if (down.has(this.#origin)) this.open()
+    else this.#openLater()
   }
 }
 

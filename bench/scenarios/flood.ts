@@ -32,7 +32,7 @@ const floodConnections = 64
 const slowConnections = 100
 /** Seconds for which the flood continues after the round of the good clients. */
 const tailSeconds = 1
-/** The highest values of these settings. With them the limits never refuse, so every guess needs a hash. */
+/** The highest values of these settings. With them the limits never refuse, so every guess is looked up and recorded. */
 const raisedLimits = {
   MINTMARK_FAILURES_PER_CLIENT_MAX: '1000000',
   MINTMARK_FAILURES_PER_ADDRESS_MAX: '1000000',
@@ -73,8 +73,8 @@ export const flood: Scenario = {
     const ordinaryQuiet = results['quiet, default']
     return [
       floodRow('default limits', floods.limited, results['default limits'], ordinaryQuiet),
-      floodRow('all hashed', floods.atGate, results['at the gate'], raisedQuiet),
-      floodRow('too many to hash', floods.beyond, results['beyond it'], raisedQuiet),
+      floodRow('limits raised', floods.atGate, results['at the gate'], raisedQuiet),
+      floodRow('limits raised, ten times as many', floods.beyond, results['beyond it'], raisedQuiet),
       floodRow('mixed rubbish', floods.mixed, results.mixed, raisedQuiet),
     ]
   },
@@ -91,14 +91,14 @@ function floodsAt(gateRate: number, clients: readonly Credentials[]) {
   })
   return {
     atGate: {
-      description: 'wrong secrets, as many as one thread can hash',
+      description: 'wrong secrets, as many as one thread could hash',
       requests: guesses,
       ratePerSecond: gateRate,
       slowConnections: 0,
       leadSeconds: 1,
     },
     beyond: {
-      description: 'wrong secrets, ten times what one thread can hash',
+      description: 'wrong secrets, ten times what one thread could hash',
       requests: guesses,
       ratePerSecond: gateRate * 10,
       slowConnections: 0,
@@ -112,7 +112,7 @@ function floodsAt(gateRate: number, clients: readonly Credentials[]) {
       leadSeconds: 1,
     },
     limited: {
-      description: 'wrong secrets, after the first hundred or so that the limit lets through',
+      description: 'wrong secrets, after the first hundred or so that the limit counts',
       requests: guesses,
       ratePerSecond: gateRate * 10,
       slowConnections: 0,

@@ -76,7 +76,7 @@ async function admitIfThere(
 }
 
 /**
- * A secret that was verified a short time ago costs an HMAC. One with a tag costs two more, whoever verified it. Only
+ * A secret that was verified a short time ago costs a SHA-256. One with a tag costs two HMACs, whoever verified it. Only
  * a secret that is registered and has no tag costs an argon2 hash.
  */
 function prove(

@@ -166,6 +166,6 @@ function startFailure({ code, signal, explanation }: WorkerEnd): OperatorError {
     return new OperatorError(explanation.message, { exitCode: explanation.exitCode })
   const how = signal === null ? `exit code ${code}` : signal
   return new OperatorError(
-    `A worker ended before it was ready and gave no reason: ${how}. Look at its last log lines.`,
+    `A worker ended before it was ready and gave no reason: ${how}. Its last log lines may show the reason.`,
   )
 }
