@@ -10,8 +10,7 @@ export interface FreshDatabase {
 }
 
 /** A migrated, empty database of its own. */
-export async function freshDatabase(): Promise<FreshDatabase> {
-  const server = inject('postgresUrl')
+export async function freshDatabase(server = inject('postgresUrl')): Promise<FreshDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
   await administer(server, `CREATE DATABASE ${name} TEMPLATE template_mintmark`)
   const url = withDatabase(server, name)

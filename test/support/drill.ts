@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRemoteJWKSet, decodeProtectedHeader, errors, jwtVerify } from 'jose'
 
+/** `npm run drill` runs the drills for longer than `npm test` does. */
+export const isLong = process.env['DRILL'] === 'long'
+
 /** What stands for a relying service: says of a token whether it accepts it, and if not, why. */
 export interface DrillVerifier {
   readonly name: string

@@ -17,6 +17,7 @@ export interface TestService {
   readonly url: string
   /** Everything logged so far. */
   readonly log: () => string
+  /** May be called again. */
   close(): Promise<void>
 }
 
@@ -78,14 +79,19 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   })
   await service.app.listen({ host: config.host, port: config.port })
+  let closed: Promise<void> | undefined
+  async function close(): Promise<void> {
+    await service.close()
+    if (options.database === undefined) await database.drop()
+  }
   return {
     service,
     database,
     url: `http://127.0.0.1:${port}`,
     log: () => lines.join(''),
-    async close() {
-      await service.close()
-      if (options.database === undefined) await database.drop()
+    close() {
+      closed ??= close()
+      return closed
     },
   }
 }
