@@ -32,6 +32,12 @@ export default defineConfig({
     maxWorkers: 6,
     sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
+    // Code that runs in processes of its own, such as commands and workers, does not count.
+    coverage: {
+      include: ['src/**/*.ts'],
+      exclude: ['src/generated/**'],
+      reporter: ['text-summary', 'html', 'lcov'],
+    },
     projects: [
       { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: [...real, ...drills] } },
       { test: { name: 'real', include: real, ...onPostgres } },

@@ -119,7 +119,7 @@ export function server(name: string, origin: string, child: ChildProcess): Serve
 }
 
 /** Asks once, on a connection of its own. @returns undefined when nobody answers. */
-export function statusOf(url: string): Promise<number | undefined> {
+function statusOf(url: string): Promise<number | undefined> {
   return new Promise((resolve) => {
     const options = { agent: false, rejectUnauthorized: false }
     const asked = (url.startsWith('https') ? httpsRequest : httpRequest)(url, options, (response) => {

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { noneMatchHolds } from '../keys/route.ts'
 
 /** The authorization server's metadata (RFC 8414 §2), the same for as long as the process lives. */
-export function serverMetadata(
+function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
 ): Readonly<Record<string, unknown>> {

@@ -52,7 +52,7 @@ test.concurrent.for([3_600, -3_600])(
 
 test('with a clock that is wrong at the start it does not start, and makes no key', async ({ database }) => {
   await expect(startService({ database, clock: shiftedClock(3_600).clock })).rejects.toThrow(
-    /clock of this machine is 3600\.\d s ahead of the database's/,
+    /clock of this machine is \d{4}\.\d s ahead of the database's/,
   )
   expect(await generations(database)).toEqual([])
 })

@@ -159,7 +159,7 @@ describe('revoking', () => {
     const client = await registerClient(database)
     const kid = String(kidIn(await tokenOf(url, client)))
     const wrong = context(usual, testKey, shiftedClock(3_600).clock)
-    await expect(rotate(wrong, 'ES256', 'now')).rejects.toThrow(/clock of this machine is 3600\.\d s ahead/)
+    await expect(rotate(wrong, 'ES256', 'now')).rejects.toThrow(/clock of this machine is \d{4}\.\d s ahead/)
     expect(await generations(database)).toEqual([1])
     const { successor } = await revokeKey(wrong, kid)
     expect(kidIn(await tokenOf(url, client))).toBe(successor?.kid)

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
 import { generateSecret } from '../../src/authentication/secret.ts'
 import { sharedTest } from '../support/fixtures.ts'
+import { flood, statusOf } from '../support/load.ts'
 import {
   basic,
   invoices,
@@ -707,13 +708,9 @@ describe('records under pressure', () => {
 
   test('a flood is counted to the last refusal, in few records', async ({ running }) => {
     const before = await refusals(running)
-    const responses = await Promise.all(
-      Array.from({ length: 1_000 }, () => send(running, { body: 'grant_type=flood' })),
-    )
-    expect(responses.every((response) => response.status === 400)).toBe(true)
-    await expect
-      .poll(async () => (await refusals(running)).total - before.total, { timeout: 5_000 })
-      .toBe(1_000)
+    const requests = Array.from({ length: 1_000 }, () => ({ body: 'grant_type=flood' }))
+    expect((await flood(running.url, requests)).map(statusOf)).toEqual(requests.map(() => 400))
+    await expect.poll(async () => (await refusals(running)).total - before.total).toBe(1_000)
     expect((await refusals(running)).rows - before.rows).toBeLessThan(1_000)
   })
 
