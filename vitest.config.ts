@@ -12,7 +12,7 @@ const onPostgres = {
   // Limits for what hangs. A test waits for what must come, and passes on a slow machine too.
   testTimeout: 240_000,
   hookTimeout: 240_000,
-  expect: { poll: { timeout: 200_000, interval: 20 } },
+  expect: { poll: { timeout: 200_000 } },
   execArgv: ['--disable-warning=ExperimentalWarning'],
 }
 

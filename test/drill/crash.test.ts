@@ -17,7 +17,7 @@ test('killed with SIGKILL in the middle of load, again and again: no token witho
   const seen = new Set<string>()
   for (let round = 0; round < rounds; round += 1) {
     const service = await serve({ MINTMARK_LOG_LEVEL: 'silent' })
-    const load = startLoad(service.url, client)
+    const load = startLoad(service.url, client, { callers: 32, restMilliseconds: 0 })
     // Until it is warm, and then to some moment inside a commit.
     await until(() => load.tokens.size >= 20)
     await sleep(randomInt(0, 120))

@@ -89,7 +89,7 @@ describe('two processes on one database', () => {
   pairTest(
     'after `clients disable` has returned, neither issues one more token',
     async ({ client, database, pair, run }) => {
-      const loads = pair.map(({ url }) => startLoad(url, client, 8))
+      const loads = pair.map(({ url }) => startLoad(url, client, { callers: 8 }))
       await until(() => loads.every((load) => load.tokens.size >= 50))
       const result = await run('clients', 'disable', client.clientId)
       expect(result, result.stderr).toMatchObject({ code: 0 })

@@ -13,8 +13,15 @@ export interface Load {
   stop(): Promise<void>
 }
 
-/** Asks for tokens without pause, `callers` at a time, until stopped. */
-export function startLoad(url: string, client: TestClient, callers = 32): Load {
+/**
+ * Asks for tokens until stopped, `callers` at a time, each with a short rest after an answer: there is always a
+ * request under way, and some CPU left for the tests that run beside it.
+ */
+export function startLoad(
+  url: string,
+  client: TestClient,
+  { callers = 16, restMilliseconds = 10 }: { callers?: number; restMilliseconds?: number } = {},
+): Load {
   let stopped = false
   const load: Load = {
     tokens: new Set(),
@@ -32,6 +39,7 @@ export function startLoad(url: string, client: TestClient, callers = 32): Load {
         const answer = (await response.json()) as { access_token?: string }
         load.statuses.push(response.status)
         if (answer.access_token !== undefined) load.tokens.add(jtiOf(answer.access_token))
+        if (restMilliseconds > 0) await sleep(restMilliseconds)
       } catch {
         load.broken += 1
         await sleep(5)

@@ -3,10 +3,12 @@ import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
 import { generateSecret } from '../../src/authentication/secret.ts'
 import { type Config, readConfig } from '../../src/config.ts'
+import { isDatabaseAway } from '../../src/database/faults.ts'
+import { OAuthError } from '../../src/errors.ts'
 import type { ScheduleSettings } from '../../src/keys/schedule.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import type { Clock } from '../../src/lib/clock.ts'
-import { openService, type Service } from '../../src/server.ts'
+import { openService, type Service, type ServiceOptions } from '../../src/server.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
 
@@ -71,7 +73,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       done()
     },
   })
-  const service = await openService({
+  const service = await openPatiently({
     config,
     databaseUrl: database.url,
     keyEncryptionKeys: [keyEncryptionKey(options.key ?? testKey)],
@@ -93,6 +95,22 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       closed ??= close()
       return closed
     },
+  }
+}
+
+/**
+ * A service does not start if the database answers late, and whoever runs it starts it again. So do we: where all
+ * tests begin at once, the database may well be late.
+ */
+async function openPatiently(options: ServiceOptions): Promise<Service> {
+  for (;;) {
+    try {
+      return await openService(options)
+    } catch (error) {
+      const isLate =
+        error instanceof OAuthError ? error.reason === 'ledger_unavailable' : isDatabaseAway(error)
+      if (!isLate) throw error
+    }
   }
 }
 
