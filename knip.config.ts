@@ -12,7 +12,14 @@ const config: KnipConfig = {
     'bench/load/*.ts',
     'bench/peers/*.{ts,js}',
   ],
-  project: ['src/**/*.ts', 'bin/*.js', 'bench/**/*.{ts,js}', 'test/**/*.ts', 'prisma/**/*.ts', '*.config.ts'],
+  project: [
+    'src/**/*.ts',
+    'bin/*.js',
+    'bench/**/*.{ts,js}',
+    'test/**/*.ts',
+    'prisma/**/*.{ts,prisma}',
+    '*.config.ts',
+  ],
   ignoreDependencies: [
     // The files that Prisma writes import it.
     '@prisma/client',

@@ -36,7 +36,7 @@ export default defineConfig({
     coverage: {
       include: ['src/**/*.ts'],
       exclude: ['src/generated/**'],
-      reporter: ['text-summary', 'html', 'lcov'],
+      reporter: ['text-summary', 'html'],
     },
     projects: [
       { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: [...real, ...drills] } },

@@ -109,36 +109,55 @@ ownTest(
   },
 )
 
-ownTest(
+/** A service whose commits can be held back before the database, on a clock that stands still meanwhile. */
+const heldTest = ownTest.extend('held', async ({ database, startService }, { onCleanup }) => {
+  const proxy = new FaultyProxy(database.url)
+  const { clock, stop, go } = stoppableClock()
+  const url = await proxy.listen()
+  const open = await startService({ database: { ...database, url }, clock })
+  onCleanup(async () => {
+    // It cannot close before its commits have been answered.
+    proxy.release()
+    go()
+    await open.close()
+    await proxy.close()
+  })
+  return {
+    url: open.url,
+    log: open.log,
+    hold() {
+      proxy.hold()
+      stop()
+    },
+    /** The clock stands still until the test is over. */
+    release: () => proxy.release(),
+  }
+})
+
+heldTest(
   'more requests than can be under way are refused at once, counted, and those before them served',
-  async ({ database, onTestFinished, startService }) => {
-    const proxy = new FaultyProxy(database.url)
-    onTestFinished(() => proxy.close())
-    const { clock, stop, go } = stoppableClock()
-    const open = await startService({ database: { ...database, url: await proxy.listen() }, clock })
+  async ({ database, held }) => {
     const good = await registerClient(database)
-    expect((await requestToken(open.url, good)).status).toBe(200)
+    expect((await requestToken(held.url, good)).status).toBe(200)
     const excess = 300
     // Nobody's commit reaches the database, and on a clock that stands still none gives up, however long the
     // requests take to arrive.
-    proxy.hold()
-    stop()
+    held.hold()
     const connections = 25
     const requests = Array.from({ length: limits.requestsUnderWayMax + excess }, () => ({ client: good }))
-    const flooding = flood(open.url, requests, connections)
-    const refused = () => open.log().split('"reason":"overloaded"').length - 1
+    const flooding = flood(held.url, requests, connections)
+    const refused = () => held.log().split('"reason":"overloaded"').length - 1
     // Of each connection one may have been let in whose body had not been read yet.
     const least = excess - connections
     await expect.poll(refused).toBeGreaterThanOrEqual(least)
-    proxy.release()
+    held.release()
     const answers = await flooding
-    go()
     const answered = (status: number) => answers.filter((answer) => statusOf(answer) === status)
     expect(answers).toHaveLength(requests.length)
     expect(answered(503).length).toBeGreaterThanOrEqual(least)
     expect(answered(200).length).toBeGreaterThanOrEqual(limits.requestsUnderWayMax)
     for (const answer of answered(503)) expect(answer).toContain('retry-after: 1')
-    expect((await requestToken(open.url, good)).status).toBe(200)
+    expect((await requestToken(held.url, good)).status).toBe(200)
     await expect
       .poll(() =>
         database.query(`SELECT sum(count)::int AS refused FROM audit_record WHERE reason = 'overloaded'`),
