@@ -300,7 +300,7 @@ async function addKey(
  * key-encryption key. So a replica that does not have the new one yet can open every key that is made before the
  * rewrap, and nothing is sealed with the old one after it.
  */
-export function sealingKey(
+function sealingKey(
   keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId'>[],
   atHand: KeyEncryptionKeys,
 ): KeyEncryptionKey {
