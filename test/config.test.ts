@@ -1,4 +1,8 @@
-/** Every setting means what it says, or stops the start with one line that names it. No secret is ever in it. */
+/**
+ * Every setting means what it says, or stops the start with one line that names it. No secret is ever in it.
+ *
+ * Long because it is a table of all settings with right and wrong values.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'

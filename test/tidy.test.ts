@@ -1,6 +1,8 @@
 /**
  * The repository checks itself: what is written twice is equal, nothing is left over, and everything that is
  * pointed at is there. What the linter can check is in biome.json; where a line belongs is checked by house.test.ts.
+ *
+ * Long because each thing that is written twice is compared here.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'

@@ -4,16 +4,10 @@ import { AdministrationError, OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
 import type { KeyProblem } from './manifest.ts'
+import { type LoadedKey, type LoadedKeys, loadKeys, recordedManifest } from './manifest-store.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './state.ts'
-import {
-  type KeyDescription,
-  type LoadedKey,
-  type LoadedKeys,
-  listKeys,
-  loadKeys,
-  recordedManifest,
-} from './store.ts'
+import { type KeyDescription, listKeys } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {

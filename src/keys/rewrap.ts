@@ -1,18 +1,12 @@
 import { rmSync } from 'node:fs'
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import type { RotationContext } from './key-change.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
-import type { RotationContext } from './rotation.ts'
+import { loadKeys, writeManifest } from './manifest-store.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import { isOver } from './state.ts'
-import {
-  type KeyDescription,
-  listKeys,
-  loadKeys,
-  type ResealedKey,
-  resealKeys,
-  writeManifest,
-} from './store.ts'
+import { type KeyDescription, listKeys, type ResealedKey, resealKeys } from './store.ts'
 import { vouchedKeys } from './vouching.ts'
 
 /**

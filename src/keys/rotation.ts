@@ -1,30 +1,22 @@
-import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import type { ChangeRecords } from '../ledger/change-records.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
-import type { OutcomeOf } from '../ledger/record.ts'
-import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
-import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
+import { changeRegistry } from '../ledger/change-store.ts'
 import {
-  leadSeconds,
-  nextPublicationAt,
-  planEarly,
-  planKey,
-  planTakeover,
-  type Takeover,
-} from './schedule.ts'
-import type { KeyEncryptionKey } from './seal.ts'
+  addKey,
+  agreedNow,
+  type KeyChange,
+  kidsOf,
+  nextGeneration,
+  note,
+  ofAlgorithm,
+  overAt,
+  type RotationContext,
+} from './key-change.ts'
+import { writeManifest } from './manifest-store.ts'
+import { replaceRevoked } from './revocation.ts'
+import { nextPublicationAt, planEarly, planKey } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
-import { isOver, type KeyMoments, latestKey, type ScheduleSettings, waitingKey } from './state.ts'
-import {
-  createKey,
-  databaseNow,
-  type KeyDescription,
-  listKeys,
-  readVouchedKeys,
-  updateMoments,
-  writeManifest,
-} from './store.ts'
+import { latestKey, type ScheduleSettings, waitingKey } from './state.ts'
+import { type KeyDescription, listKeys, updateMoments } from './store.ts'
 import { lastFetchAt } from './verifier-store.ts'
 import { vouchedKeys } from './vouching.ts'
 
@@ -34,19 +26,6 @@ import { vouchedKeys } from './vouching.ts'
  * record, under the registry's lock, and a unique generation decides if two ever met. That a key changed moves
  * the registry's version, so every replica has heard of it before it signs again.
  */
-export interface RotationContext extends ChangeContext {
-  readonly schedule: ScheduleSettings
-  /** Asked when a key is made or moved: what is written has to be vouched for. */
-  readonly keyEncryptionKeys: KeyEncryptionKeySource
-}
-
-export interface KeyChange {
-  readonly kid: string
-  readonly algorithm: SigningAlgorithm
-  readonly generation: number
-  readonly moments: KeyMoments
-}
-
 /** The algorithms of which a key is due, judged by what is known: costs nothing, and is judged again inside. */
 export function dueAlgorithms(
   keys: readonly KeyDescription[],
@@ -137,207 +116,5 @@ export async function rotate(
     const manifest = await writeManifest(transaction, atHand, [added.kid])
     note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, { manifest })
     return rotation
-  })
-}
-
-export interface Revocation {
-  readonly kid: string
-  /** False when it was revoked before. */
-  readonly revoked: boolean
-  /** The key whose turn came early because of it; undefined if others sign without a gap as they were to. */
-  readonly successor: KeyChange | undefined
-  /** Seconds since 1970: from then on no relying service that keeps to the JWK Set's max-age accepts its tokens. */
-  readonly refusedFrom: number
-}
-
-/**
- * Calls a key back: it signs nothing from the moment this returns. The next one takes over, as soon as every
- * cache has seen it if another one can sign until then, and at once if not. By the database's clock, because a
- * machine whose own is wrong must be able to call a key back.
- */
-export async function revokeKey(context: RotationContext, kid: string): Promise<Revocation> {
-  return await changeRegistry<Revocation>(context, async (transaction, records) => {
-    const now = Math.floor((await databaseTime(context, transaction)).databaseSeconds)
-    const atHand = await openingKeys(context, transaction)
-    const all =
-      atHand === undefined
-        ? await listKeys(transaction)
-        : await vouchedKeys(transaction, records, atHand, overAt(context, now))
-    // A row that nobody vouched for can be revoked too.
-    const key = all.find((each) => each.kid === kid) ?? (await findRow(transaction, kid))
-    const refusedFrom = (key.revokedAt ?? now) + leadSeconds(context.schedule)
-    if (key.revokedAt !== undefined) {
-      return { kid, revoked: false, successor: undefined, refusedFrom }
-    }
-    await updateMoments(transaction, kid, { ...key, revokedAt: now })
-    const takeover = planTakeover(ofAlgorithm(all, key.algorithm), key, context.schedule, now)
-    const successor =
-      takeover === undefined || atHand === undefined
-        ? undefined
-        : await promote(context, transaction, all, key.algorithm, takeover)
-    const touched = [kid, ...(successor === undefined ? [] : [successor.kid])]
-    const manifest = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
-    note(
-      records,
-      'revoked',
-      { ...key, moments: key },
-      { manifest, relying_services_refuse_from: refusedFrom },
-    )
-    if (successor !== undefined) note(records, 'promoted', successor, { manifest })
-    return { kid, revoked: true, successor, refusedFrom }
-  })
-}
-
-/**
- * The key-encryption keys, if they open the manifest. Who does not have them can revoke a key all the same: a service
- * that has them writes the manifest and promotes the next key.
- */
-async function openingKeys(
-  context: RotationContext,
-  transaction: Queryable,
-): Promise<KeyEncryptionKeys | undefined> {
-  try {
-    const keys = await context.keyEncryptionKeys()
-    await readVouchedKeys(transaction, keys)
-    return keys
-  } catch (error) {
-    if (error instanceof AdministrationError) return undefined
-    throw error
-  }
-}
-
-async function findRow(transaction: Queryable, kid: string): Promise<KeyDescription> {
-  const row = (await listKeys(transaction)).find((each) => each.kid === kid)
-  if (row === undefined) throw new AdministrationError('key_not_found', { kid })
-  return row
-}
-
-const overAt =
-  ({ schedule }: RotationContext, now: number) =>
-  (key: KeyDescription): boolean =>
-    isOver(key, schedule, now)
-
-const kidsOf = (changes: readonly KeyChange[]): string[] => changes.map(({ kid }) => kid)
-
-/** Lets the next keys take over from those that were revoked by hand, or by a command without the key-encryption key. */
-async function replaceRevoked(
-  context: RotationContext,
-  transaction: Queryable,
-  records: ChangeRecords,
-  atHand: KeyEncryptionKeys,
-  keys: readonly KeyDescription[],
-  revoked: readonly string[],
-  now: number,
-): Promise<void> {
-  for (const key of keys.filter(({ kid }) => revoked.includes(kid))) {
-    const before = { ...key, revokedAt: undefined }
-    const alike = ofAlgorithm(keys, key.algorithm).map((each) => (each === key ? before : each))
-    const takeover = planTakeover(alike, before, context.schedule, now)
-    if (takeover === undefined) continue
-    const successor = await promote(context, transaction, keys, key.algorithm, takeover)
-    const manifest = await writeManifest(transaction, atHand, [successor.kid])
-    note(records, 'promoted', successor, { manifest })
-  }
-}
-
-/** Brings the next key's turn forward: of the one that waits, or of one made on the spot. */
-async function promote(
-  context: RotationContext,
-  transaction: Queryable,
-  all: readonly KeyDescription[],
-  algorithm: SigningAlgorithm,
-  takeover: Takeover<KeyDescription>,
-): Promise<KeyChange> {
-  const { next: waiting, moments } = takeover
-  if (waiting !== undefined) {
-    await updateMoments(transaction, waiting.kid, moments)
-    return { ...waiting, moments }
-  }
-  const added = await addKey(context, transaction, all, algorithm, moments)
-  if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
-  return added
-}
-
-async function databaseTime(context: RotationContext, transaction: Queryable) {
-  const startedAt = context.clock.monotonicMilliseconds()
-  const databaseSeconds = await databaseNow(transaction)
-  const elapsedSeconds = (context.clock.monotonicMilliseconds() - startedAt) / 1_000
-  return { databaseSeconds, elapsedSeconds }
-}
-
-/** Now, if the database agrees: a schedule made by a wrong clock would be wrong for months. */
-async function agreedNow(context: RotationContext, transaction: Queryable): Promise<number> {
-  const { databaseSeconds, elapsedSeconds } = await databaseTime(context, transaction)
-  const off = offSeconds(context.clock.nowMilliseconds() / 1_000, databaseSeconds, elapsedSeconds)
-  const tolerance = clockToleranceSeconds(context.schedule.clockSkewSeconds)
-  if (Math.abs(off) > tolerance) throw clockDisagrees(off, tolerance)
-  return context.clock.nowSeconds()
-}
-
-export function clockDisagrees(
-  offSeconds: number,
-  toleranceSeconds: number,
-): AdministrationError<'clock_disagrees'> {
-  return new AdministrationError('clock_disagrees', { offSeconds, toleranceSeconds })
-}
-
-async function addKey(
-  context: RotationContext,
-  transaction: Queryable,
-  keys: readonly KeyDescription[],
-  algorithm: SigningAlgorithm,
-  moments: KeyMoments,
-): Promise<KeyChange | undefined> {
-  // Also those that nobody vouched for: a generation cannot be taken twice.
-  const generation = nextGeneration(ofAlgorithm(await listKeys(transaction), algorithm))
-  const key = sealingKey(keys, await context.keyEncryptionKeys())
-  const kid = await createKey(transaction, key, algorithm, generation, moments)
-  return kid === undefined ? undefined : { kid, algorithm, generation, moments }
-}
-
-/**
- * What a new key is sealed with: whatever seals the newest one. Only a rewrap (rewrap.ts) moves on to another
- * key-encryption key. So a replica that does not have the new one yet can open every key that is made before the
- * rewrap, and nothing is sealed with the old one after it.
- */
-function sealingKey(
-  keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId'>[],
-  atHand: KeyEncryptionKeys,
-): KeyEncryptionKey {
-  const [newest] = keys.toSorted((one, other) => other.publishedAt - one.publishedAt)
-  if (newest === undefined) return atHand[0]
-  const key = atHand.find(({ id }) => id === newest.keyEncryptionKeyId)
-  if (key !== undefined) return key
-  throw new AdministrationError('key_encryption_key_differs', {
-    kid: undefined,
-    keyEncryptionKeyId: newest.keyEncryptionKeyId,
-    atHand: atHand.map(({ id }) => id),
-    source: atHand[0].source,
-  })
-}
-
-function ofAlgorithm(keys: readonly KeyDescription[], algorithm: SigningAlgorithm): KeyDescription[] {
-  return keys.filter((key) => key.algorithm === algorithm)
-}
-
-function nextGeneration(keys: readonly KeyDescription[]): number {
-  return Math.max(0, ...keys.map(({ generation }) => generation)) + 1
-}
-
-function note(
-  records: ChangeRecords,
-  outcome: OutcomeOf<'key'>,
-  { kid, algorithm, generation, moments }: KeyChange,
-  more: Readonly<Record<string, unknown>> = {},
-): void {
-  const { publishedAt, signsFrom, signsUntil, publishedUntil } = moments
-  records.add('key', outcome, { kid }, [], {
-    algorithm,
-    generation,
-    published_at: publishedAt,
-    signs_from: signsFrom,
-    signs_until: signsUntil,
-    published_until: publishedUntil,
-    ...more,
   })
 }

@@ -1,7 +1,8 @@
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import { algorithmsInUse } from '../registry/store.ts'
+import type { RotationContext } from './key-change.ts'
 import type { Keyring } from './keyring.ts'
-import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
+import { dueAlgorithms, makeDueKeys } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 

@@ -4,13 +4,12 @@ import type { ChangeRecords } from '../ledger/change-records.ts'
 import type { KeyEncryptionKeys } from './key-encryption-key.ts'
 import {
   findOpening,
-  type KeyDescription,
-  listKeys,
   readVouchedKeys,
   recordedManifest,
   type VouchedKeys,
   writeManifest,
-} from './store.ts'
+} from './manifest-store.ts'
+import { type KeyDescription, listKeys } from './store.ts'
 
 /**
  * The keys that may be believed, in the transaction of a change. Whoever changes keys has the key-encryption key, and

@@ -2,6 +2,8 @@
  * What an operator does to the keys: a look changes nothing, an early rotation breaks nobody unless it was
  * asked to, a key that was called back signs nothing from then on, and the key-encryption key is replaced
  * under a service that runs, in an order that can be interrupted anywhere.
+ *
+ * Long because every command of the keys is tried on one set of databases and services.
  */
 import { randomBytes } from 'node:crypto'
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -10,9 +12,10 @@ import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { keyFiles, replaceKeyFile, resolveKeyEncryptionKeys } from '../../src/keys/key-encryption-key.ts'
+import { loadKeys, writeManifest } from '../../src/keys/manifest-store.ts'
 import { rewrapFile } from '../../src/keys/rewrap.ts'
 import { leadSeconds } from '../../src/keys/schedule.ts'
-import { createKey, loadKeys, writeManifest } from '../../src/keys/store.ts'
+import { createKey } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { test as base } from '../support/fixtures.ts'
 import { command, type Outcome, startServiceProcess } from '../support/process.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { revokeKey } from '../../src/keys/rotation.ts'
+import { revokeKey } from '../../src/keys/revocation.ts'
 import { listKeys } from '../../src/keys/store.ts'
 import type { FreshDatabase } from '../support/database.ts'
 import { drill, isLong, joseVerifier } from '../support/drill.ts'

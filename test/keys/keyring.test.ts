@@ -244,11 +244,15 @@ test('a reading that began before a key was revoked never overwrites one that be
   const late = keyring.load()
   await settle()
   // The later one first, if both are under way.
-  for (let turns = 0; turns < 50; turns += 1) {
+  let isOver = false
+  const both = Promise.all([early, late]).finally(() => {
+    isOver = true
+  })
+  while (!isOver) {
     releases.pop()?.()
     await settle()
   }
-  await Promise.all([early, late])
+  await both
   expect(keyring.keys[0]?.revokedAt).toBe(500)
   expect(keyring.signer('ES256', 400)).toBeUndefined()
   expect(keyring.published(400).kids).toEqual([])

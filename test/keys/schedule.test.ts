@@ -1,4 +1,8 @@
-/** What a key may do follows from its moments and now; and a schedule never leaves a verifier without a key (P5). */
+/**
+ * What a key may do follows from its moments and now; and a schedule never leaves a verifier without a key (P5).
+ *
+ * Long because the property test draws whole worlds of keys, and its model stands beside it.
+ */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {

@@ -1,3 +1,4 @@
+/** Long because each fault of the database is a case of its own, on one proxy. */
 import { connect } from 'node:net'
 import pg from 'pg'
 import { describe, expect } from 'vitest'

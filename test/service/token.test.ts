@@ -1,3 +1,4 @@
+/** Long because it is a table of all that can be said to the token endpoint, with the answer and the record. */
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { describe, expect } from 'vitest'

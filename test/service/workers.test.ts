@@ -1,6 +1,8 @@
 /**
  * `WORKERS`: several processes behind one port are one service. They share its load and its bounds, one that
  * dies is replaced, they end together and in order, and nothing of them is left behind.
+ *
+ * Long because starting and stopping processes is the same for all cases, and each ends another way.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'

@@ -2,7 +2,7 @@
 import { decodeProtectedHeader, type JSONWebKeySet } from 'jose'
 import { expect } from 'vitest'
 import { type Database, openDatabase } from '../../src/database/open.ts'
-import type { RotationContext } from '../../src/keys/rotation.ts'
+import type { RotationContext } from '../../src/keys/key-change.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import type { ScheduleSettings } from '../../src/keys/state.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'

@@ -1,6 +1,8 @@
 /**
  * A request is either read exactly as it was meant or refused with the right reason, and a refusal still
  * knows who claimed to be asking. No bytes, however strange, do anything else.
+ *
+ * Long because it is a table of all that a request can say.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'

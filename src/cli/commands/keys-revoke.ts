@@ -1,5 +1,5 @@
 import type { Queryable } from '../../database/open.ts'
-import { revokeKey } from '../../keys/rotation.ts'
+import { revokeKey } from '../../keys/revocation.ts'
 import { leadSeconds } from '../../keys/schedule.ts'
 import { type ScheduleSettings, signingKeyAt } from '../../keys/state.ts'
 import { listKeys } from '../../keys/store.ts'
