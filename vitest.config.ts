@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 /** What needs a real PostgreSQL: one server for all of them, each on a database of its own. */
-const real = ['test/service/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/database/**/*.test.ts']
+const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.ts']
 
 // One project per cost: what is pure runs anywhere, in a second or two.
 export default defineConfig({
