@@ -216,7 +216,8 @@ describe('imports', () => {
   const isEntry = (path: string): boolean =>
     ['src/cli/main.ts', 'src/process/worker.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
     /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
-  const isTest = (path: string): boolean => path.endsWith('.test.ts') || path === 'test/support/postgres.ts'
+  const isTest = (path: string): boolean =>
+    /\.test\.ts$|^test\/(support\/postgres\.ts$|mutation\/)/.test(path)
 
   test('no source file is left that nothing uses', () => {
     const used = reachableFrom(code.filter(isEntry))

@@ -1,0 +1,131 @@
+/**
+ * @typedef {object} Survivor
+ * @property {string} file
+ * @property {string} line The first line of what is mutated, as it is written.
+ * @property {string} code What is mutated in it.
+ * @property {readonly string[]} mutations What may stand in its place, each for itself.
+ * @property {string} reason
+ */
+
+/**
+ * Mutations that no test can notice, because what the service does stays the same.
+ * @type {readonly Survivor[]}
+ */
+export const survivors = [
+  // ── The form of a request ──────────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/token/form.ts',
+    line: 'values: [undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined],',
+    code: '[undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined]',
+    mutations: ['[]'],
+    reason: 'A place that is not there reads as undefined as well. It is written out because that is faster.',
+  },
+  {
+    file: 'src/token/form.ts',
+    line: 'for (let start = 0; start < text.length; ) {',
+    code: 'start < text.length',
+    mutations: ['start <= text.length'],
+    reason: 'At the end of the text there is an empty parameter, which is skipped.',
+  },
+  {
+    file: 'src/token/form.ts',
+    line: 'if (end > start) readParameter(form, body, text, start, end)',
+    code: 'end > start',
+    mutations: ['true', 'end >= start'],
+    reason: 'A parameter without a name is an unknown one, and those are ignored.',
+  },
+  {
+    file: 'src/token/form.ts',
+    line: 'const nameEnd = equals === -1 || equals > end ? end : equals',
+    code: 'equals > end',
+    mutations: ['equals >= end'],
+    reason: 'At the end of a parameter there is an ampersand or nothing, and no equals sign.',
+  },
+  {
+    file: 'src/token/form.ts',
+    line: "if (value !== written && hasControlCharacter(value)) form.refusal ??= 'character_forbidden'",
+    code: 'value !== written',
+    mutations: ['true'],
+    reason:
+      'A control character that was not escaped has made the body malformed already, which is told first.',
+  },
+  {
+    file: 'src/token/request.ts',
+    line: 'if (value.length < secretTextCharactersMin) return value',
+    code: 'value.length < secretTextCharactersMin',
+    mutations: ['false'],
+    reason: 'Nothing is found in so short a value. It is left out because that is faster.',
+  },
+  {
+    file: 'src/token/request.ts',
+    line: 'return tokens.length === 1 ? tokens : [...new Set(tokens)]',
+    code: 'tokens.length === 1',
+    mutations: ['false'],
+    reason: 'One token is a set as it is. It is left out because that is faster.',
+  },
+  // ── The decision ───────────────────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/token/decide.ts',
+    line: "if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'",
+    code: 'client.expiresAt !== undefined',
+    mutations: ['true'],
+    reason: 'undefined is not less than a number.',
+  },
+  {
+    file: 'src/token/decide.ts',
+    line: 'if (client === undefined || client.access.size === 0)',
+    code: 'client === undefined',
+    mutations: ['false'],
+    reason: 'Whoever is unknown was refused before. It is there for the types.',
+  },
+  // ── Records ────────────────────────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/ledger/chain.ts',
+    line: "if (field === 'detail') return record.detail === undefined ? null : JSON.stringify(record.detail)",
+    code: 'record.detail === undefined',
+    mutations: ['false'],
+    reason: 'The JSON of undefined is undefined, and in an array that is null.',
+  },
+  {
+    file: 'src/ledger/record.ts',
+    line: 'const plain = /^[\\x20-\\x7e]*$/',
+    code: '/^[\\x20-\\x7e]*$/',
+    mutations: ['/^[\\x20-\\x7e]$/'],
+    reason: 'What is not plain takes the long way to the same text.',
+  },
+  {
+    file: 'src/ledger/record.ts',
+    line: 'if (text.length <= charactersMax && plain.test(text)) return text',
+    code: 'text.length <= charactersMax && plain.test(text)',
+    mutations: ['false'],
+    reason: 'The long way leads to the same text. It is left out because that is faster.',
+  },
+  {
+    file: 'src/ledger/record.ts',
+    line: 'if (text.length <= charactersMax && plain.test(text)) return text',
+    code: 'text.length <= charactersMax',
+    mutations: ['text.length < charactersMax'],
+    reason: 'The long way leads to the same text.',
+  },
+  {
+    file: 'src/ledger/record.ts',
+    line: 'const bounded = text.length > charactersMax ? text.slice(0, charactersMax) : text',
+    code: 'text.length > charactersMax',
+    mutations: ['true', 'text.length >= charactersMax'],
+    reason: 'A text that fits is cut to itself.',
+  },
+  {
+    file: 'src/ledger/refusals.ts',
+    line: "const [groupKey, first] = fits ? [key, record] : ['', anonymous(record)]",
+    code: "''",
+    mutations: ['"Stryker was here!"'],
+    reason: 'Any name will do that is no reason and address.',
+  },
+  {
+    file: 'src/ledger/refusals.ts',
+    line: 'if (record.time < group.first.time) group.first = first',
+    code: 'record.time < group.first.time',
+    mutations: ['record.time <= group.first.time'],
+    reason: 'Of two at the same moment either may be the first.',
+  },
+]
