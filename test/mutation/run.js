@@ -17,7 +17,7 @@ const root = join(import.meta.dirname, '../..')
 
 /** What pure tests judge, in a few minutes. */
 const pure = [
-  'src/token/{claims,decide,form,request}.ts',
+  'src/token/{claims,decide,form,issue,request}.ts',
   'src/ledger/{chain,query,record,refusals,token-id}.ts',
   'src/keys/{schedule,state}.ts',
   'src/registry/grammar.ts',
