@@ -33,6 +33,9 @@ const database = [
 /** Of the mutations of a file that are not named in survivors.js, so many must be noticed. */
 const noticedShareMin = 0.9
 
+/** Lines of a change that are still a short look: about as many mutations, in a few minutes. */
+const changedLinesMax = 150
+
 /** Minutes until a run over changed lines is given up. */
 const changedMinutesMax = 10
 
@@ -55,14 +58,16 @@ function git(args) {
 /** The lines that differ from a commit, as Stryker names them. @param {string} since @param {string[]} files */
 function changedLines(since, files) {
   const ranges = []
+  let lines = 0
   let path = ''
   for (const line of git(['diff', '--unified=0', '--no-color', since, '--', ...files])) {
     if (line.startsWith('+++ b/')) path = line.slice(6)
     const [, start, count = '1'] = /^@@ -\S+ \+(\d+)(?:,(\d+))? @@/.exec(line) ?? []
-    if (start !== undefined && count !== '0')
-      ranges.push(`${path}:${start}-${Number(start) + Number(count) - 1}`)
+    if (start === undefined || count === '0') continue
+    ranges.push(`${path}:${start}-${Number(start) + Number(count) - 1}`)
+    lines += Number(count)
   }
-  return ranges
+  return { ranges, lines }
 }
 
 /** Where this branch began; on the main branch itself, the commit before. */
@@ -193,10 +198,20 @@ async function run(given) {
   ]
   const unknown = only.filter((path) => !parts.some(({ files }) => files.includes(path)))
   if (unknown.length > 0) throw new Error(`Not a file that is mutated: ${unknown.join(', ')}`)
+  const since = isChanged ? (given[1] ?? branchPoint()) : ''
+  const { lines } = isChanged
+    ? changedLines(
+        since,
+        parts.flatMap(({ files }) => files),
+      )
+    : { lines: 0 }
+  if (lines > changedLinesMax) {
+    return console.log(`${lines} lines changed, too many for a short look: npm run mutate -- FILE …`)
+  }
   const results = []
   for (const { tests, files } of parts) {
     const wanted = only.length === 0 ? files : files.filter((path) => only.includes(path))
-    const mutate = isChanged && wanted.length > 0 ? changedLines(given[1] ?? branchPoint(), wanted) : wanted
+    const mutate = isChanged ? changedLines(since, wanted).ranges : wanted
     if (mutate.length === 0) continue
     const reported = await stryker(mutate, tests, isChanged ? changedMinutesMax : undefined)
     for (const [path, file] of Object.entries(reported)) results.push(judge(path, file))
