@@ -5,12 +5,13 @@
 //   npm run mutate -- --changed [COMMIT]      the lines that differ from where this branch began, or from COMMIT
 //
 // A mutation that no test notices is either named in survivors.js, with the reason why none can, or wants a test.
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { findNode } from '../../bin/prepare.js'
+import { supervise } from '../../bin/supervise.js'
 import { survivors } from './survivors.js'
 
 const root = join(import.meta.dirname, '../..')
@@ -83,25 +84,23 @@ function branchPoint() {
   return 'HEAD~1'
 }
 
-/** @param {string[]} mutate @param {'pure' | 'all'} tests @param {number | undefined} minutesMax */
+/** @param {string[]} mutate @param {'pure' | 'all'} tests @param {number} minutesMax 0 for as long as it takes. */
 async function stryker(mutate, tests, minutesMax) {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-mutation-'))
   const report = join(directory, 'report.json')
   const settings = join(directory, 'stryker.json')
   writeFileSync(settings, JSON.stringify(strykerSettings(mutate, directory, report)))
   const program = join(root, 'node_modules/@stryker-mutator/core/bin/stryker.js')
-  const child = spawn(findNode(), [program, 'run', settings], {
+  const { exitCode } = await supervise(findNode(), [program, 'run', settings], {
     cwd: root,
     stdio: 'inherit',
     env: { ...process.env, MUTATION_TESTS: tests },
+    timeout: minutesMax * 60_000,
   })
-  const timer = minutesMax === undefined ? undefined : setTimeout(() => child.kill(), minutesMax * 60_000)
-  const code = await new Promise((resolve) => child.on('exit', resolve))
-  clearTimeout(timer)
   const files = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).files : undefined
   rmSync(directory, { recursive: true, force: true })
   if (files === undefined)
-    throw new Error(`Stryker ended with ${code} and without a report; it said why above.`)
+    throw new Error(`Stryker ended with ${exitCode} and without a report; it said why above.`)
   return files
 }
 
@@ -116,7 +115,7 @@ function strykerSettings(mutate, directory, report) {
     coverageAnalysis: 'perTest',
     concurrency: 1,
     // An endless loop is found out after this many milliseconds more than the tests took before.
-    timeoutMS: 3_000,
+    timeoutMS: 10_000,
     timeoutFactor: 1.25,
     reporters: ['progress-append-only', 'json'],
     jsonReporter: { fileName: report },
@@ -158,16 +157,18 @@ function judge(path, { source, mutants }) {
       left.push({ place: `${path}:${location.start.line}`, code, replacement, mutatorName, status })
     else named.add(`${line} ${code} ${replacement}`)
   }
-  const statuses = ['Killed', 'Timeout', 'RuntimeError']
-  // Tests that cannot even be loaded have noticed.
-  const noticed = mutants.filter(({ status }) => statuses.includes(status)).length
+  const count = (...statuses) => mutants.filter(({ status }) => statuses.includes(status)).length
+  // Tests that cannot even be loaded have noticed as well.
+  const noticed = count('Killed', 'Timeout', 'RuntimeError')
+  // On a machine that is busy with something else, these may be mistakes.
+  const timeouts = count('Timeout')
   const share = noticed + left.length === 0 ? 1 : noticed / (noticed + left.length)
   /** What is named, and was noticed all the same or is not there any more. */
   const wrong = survivors
     .filter((one) => one.file === path)
     .flatMap(({ line, code, mutations }) => mutations.map((replacement) => `${line} ${code} ${replacement}`))
     .filter((one) => !named.has(one))
-  return { path, mutants: mutants.length, noticed, named: named.size, left, wrong, share }
+  return { path, mutants: mutants.length, noticed, timeouts, named: named.size, left, wrong, share }
 }
 
 /** @param {ReturnType<typeof judge>[]} files */
@@ -179,10 +180,10 @@ function print(files) {
       `\n${place} (${mutatorName}${uncovered})\n  - ${indented(code)}\n  + ${indented(replacement)}`,
     )
   }
-  console.log(`\n${'file'.padEnd(40)}mutations  noticed  named  left    share`)
-  for (const { path, mutants, noticed, named, left, share } of files) {
-    const numbers = [mutants, noticed, named, left.length].map((number, index) =>
-      String(number).padStart([9, 9, 7, 6][index] ?? 0),
+  console.log(`\n${'file'.padEnd(40)}mutations  noticed  by time-out  named  left    share`)
+  for (const { path, mutants, noticed, timeouts, named, left, share } of files) {
+    const numbers = [mutants, noticed, timeouts, named, left.length].map((number, index) =>
+      String(number).padStart([9, 9, 13, 7, 6][index] ?? 0),
     )
     console.log(`${path.padEnd(40)}${numbers.join('')}${(share * 100).toFixed(1).padStart(7)} %`)
   }
@@ -213,7 +214,7 @@ async function run(given) {
     const wanted = only.length === 0 ? files : files.filter((path) => only.includes(path))
     const mutate = isChanged ? changedLines(since, wanted).ranges : wanted
     if (mutate.length === 0) continue
-    const reported = await stryker(mutate, tests, isChanged ? changedMinutesMax : undefined)
+    const reported = await stryker(mutate, tests, isChanged ? changedMinutesMax : 0)
     for (const [path, file] of Object.entries(reported)) results.push(judge(path, file))
   }
   if (results.length === 0) return console.log('Nothing to mutate.')

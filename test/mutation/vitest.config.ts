@@ -15,8 +15,8 @@ const database = {
     setupFiles,
     globalSetup: ['test/support/postgres.ts'],
     // A mutation can make a test wait for ever, and is found out by this.
-    testTimeout: 10_000,
-    hookTimeout: 30_000,
+    testTimeout: 5_000,
+    hookTimeout: 10_000,
   },
 }
 
