@@ -121,6 +121,19 @@ async function changeRegistry(): Promise<number> {
   return await currentVersion()
 }
 
+/** Meanwhile the database refuses the record of the client `wrong`, and says why with this code. */
+async function withTrigger<Result>(code: string, work: () => Promise<Result>): Promise<Result> {
+  await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '${code}'; END $$`)
+  await database.query(`CREATE TRIGGER refuse BEFORE INSERT ON audit_record FOR EACH ROW
+    WHEN (NEW.client_id = 'wrong') EXECUTE FUNCTION refuse()`)
+  try {
+    return await work()
+  } finally {
+    await database.query('DROP FUNCTION refuse CASCADE')
+  }
+}
+
 /** Holds what a change of the registry holds while it commits, so that no commit of the ledger gets on. */
 async function holdUp(): Promise<{ release(): Promise<void> }> {
   const client = new pg.Client({ connectionString: database.url })
@@ -202,6 +215,8 @@ describe('a batch', () => {
     const before = connections
     for (const name of names(3)) await committer.commit(undefined, record(name))
     expect(connections).toBe(before)
+    const { rows } = await pool.query('SELECT name FROM pg_prepared_statements')
+    expect(rows, 'prepared once').toEqual([{ name: 'ledger_commit' }])
   })
 })
 
@@ -238,13 +253,9 @@ describe('a record that the database will not take', () => {
 
   test.each(['23514', '44000', '54000', 'P0001'])('stands alone also for %s', async (code) => {
     const { committer, chain, faults } = await openCommitter()
-    await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-      $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '${code}'; END $$`)
-    await database.query(`CREATE TRIGGER refuse BEFORE INSERT ON audit_record FOR EACH ROW
-      WHEN (NEW.client_id = 'wrong') EXECUTE FUNCTION refuse()`)
-    const commits = ['a', 'wrong', 'b'].map((name) => committer.commit(undefined, record(name)))
-    const outcomes = await outcomesOf(commits)
-    await database.query('DROP FUNCTION refuse CASCADE')
+    const outcomes = await withTrigger(code, () =>
+      outcomesOf(['a', 'wrong', 'b'].map((name) => committer.commit(undefined, record(name)))),
+    )
     expect(outcomes).toEqual(['committed', 'ledger_unavailable', 'committed'])
     expect(await clientsOf(chain)).toEqual(['a', 'b'])
     expect(faults).toMatchObject([{ code }])
@@ -275,6 +286,19 @@ describe('a fault that is not about the data', () => {
     expect(await clientsOf(chain)).toEqual(['before', 'after'])
     await expectUnbroken(chain, genesis)
   })
+
+  test.each(['57P01', '42P01', '53100', '40001'])(
+    'is not looked for in one record after the other: %s',
+    async (code) => {
+      const { committer, chain, faults } = await openCommitter()
+      const commits = await withTrigger(code, () =>
+        outcomesOf(['a', 'wrong', 'b'].map((name) => committer.commit(undefined, record(name)))),
+      )
+      expect(commits).toEqual(Array(3).fill('ledger_unavailable'))
+      expect(faults).toMatchObject([{ code }])
+      expect(await clientsOf(chain)).toEqual([])
+    },
+  )
 
   test('ends the connection: nobody knows what is still on it', async () => {
     const { committer } = await openCommitter()
@@ -352,13 +376,9 @@ describe('where the chain ends', () => {
 
   test('is not asked for ever', async () => {
     const { committer, chain, faults } = await openCommitter()
-    await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-      $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '23505'; END $$`)
-    await database.query(
-      'CREATE TRIGGER refuse BEFORE INSERT ON audit_record FOR EACH ROW EXECUTE FUNCTION refuse()',
+    const outcomes = await withTrigger('23505', () =>
+      outcomesOf([committer.commit(undefined, record('wrong'))]),
     )
-    const outcomes = await outcomesOf([committer.commit(undefined, record('a'))])
-    await database.query('DROP FUNCTION refuse CASCADE')
     expect(outcomes).toEqual(['ledger_unavailable'])
     expect(faults).toMatchObject([{ code: '23505' }])
     expect(await clientsOf(chain)).toEqual([])
@@ -524,6 +544,7 @@ describe('the time there is', () => {
     fakeSweep()
     const held = await holdUp()
     const sign = vi.fn()
+    const connects = vi.spyOn(pool, 'connect')
     const commits = [committer.commit(undefined, record('first'))]
     await expectHeldUp()
     commits.push(committer.commit(undefined, record('second'), sign))
@@ -534,6 +555,7 @@ describe('the time there is', () => {
     await committer.idle()
     expect(await clientsOf(chain)).not.toContain('second')
     expect(sign).not.toHaveBeenCalled()
+    expect(connects, 'and no batch').toHaveBeenCalledTimes(1)
   })
 
   test('that ended before there was a connection leaves no signature', async () => {
@@ -568,6 +590,13 @@ describe('the time there is', () => {
       sweep()
       expect(vi.getTimerCount()).toBe(0)
     }
+    const held = await holdUp()
+    const commit = committer.commit(undefined, record('on the way'))
+    await expectHeldUp()
+    sweep()
+    expect(vi.getTimerCount(), 'nobody is in the queue, and somebody waits').toBe(1)
+    await held.release()
+    await commit
   })
 })
 

@@ -124,8 +124,9 @@ describe('a refusal', () => {
   test('past so many in a second is counted with others, and they become one record soon', async () => {
     fakeIntervals()
     const { ledger, chain, clock } = await open()
-    clock.milliseconds = 7_999
+    clock.milliseconds = 7_001
     await spend(ledger)
+    clock.milliseconds = 7_999
     for (const name of ['b', 'c', 'd']) {
       expect(await ledger.refuse(refusal(name))).toEqual({ committed: true })
     }
