@@ -235,4 +235,48 @@ export const survivors = [
     mutations: ['false'],
     reason: 'Whoever was answered at the end of a batch is in no other, and a promise is settled once.',
   },
+  // ── The registry in memory ─────────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/registry/registry.ts',
+    line: 'const waiting = clientIds.flatMap((clientId) => this.#wanted.get(clientId) ?? [])',
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'These are the names that somebody waits for. It is there for the types.',
+  },
+  {
+    file: 'src/registry/registry.ts',
+    line: 'if (audience === undefined || !client.access.has(audience)) {',
+    code: 'audience === undefined',
+    mutations: ['false'],
+    reason: 'Nobody has access to undefined. It is there for the types.',
+  },
+  {
+    file: 'src/registry/registry.ts',
+    line: 'if (loaded.version !== this.#version) await this.refresh(loaded.version)',
+    code: 'loaded.version !== this.#version',
+    mutations: ['true'],
+    reason: 'A refresh to the version that memory is at does nothing.',
+  },
+  {
+    file: 'src/registry/registry.ts',
+    line: 'this.#unknown.delete(client.clientId)',
+    code: 'this.#unknown.delete(client.clientId)',
+    mutations: [';'],
+    reason:
+      'Whoever was registered since is forgotten as unknown with the change itself, which comes before.',
+  },
+  {
+    file: 'src/registry/registry.ts',
+    line: "else if (subject === 'client') {",
+    code: "subject === 'client'",
+    mutations: ['true'],
+    reason: 'The id of a key is no client. To forget what did not change costs a read and nothing else.',
+  },
+  {
+    file: 'src/registry/registry.ts',
+    line: 'this.#resources.clear()',
+    code: 'this.#resources.clear()',
+    mutations: [';'],
+    reason: 'Clients are forgotten as well, and one that is read again brings all its resources.',
+  },
 ]

@@ -100,7 +100,8 @@ const gate = () => Promise.withResolvers<void>()
 
 describe('a view', () => {
   test('has the client, the resource and their version, and is read once', async () => {
-    const { registry, clientReads } = await openRegistry()
+    const { registry, clientReads, noted } = await openRegistry()
+    expect(registry.healthy).toBe(true)
     const clientId = await registerClient()
     expect(registry.viewNow(clientId, undefined)).toBeUndefined()
     const view = await registry.view(clientId, undefined)
@@ -117,6 +118,7 @@ describe('a view', () => {
     expect(registry.viewNow(clientId, undefined)).toEqual(view)
     expect(clientReads()).toBe(1)
     expect(registry.version).toBe(view.version)
+    expect(noted).toMatchObject({ faults: [], recoveries: 0 })
   })
 
   test('has the resource that is asked for, if the client has access to it', async () => {
@@ -160,6 +162,16 @@ describe('a view', () => {
     await registry.view('a'.repeat(most), undefined)
     expect(clientReads()).toBe(1)
   })
+})
+
+test('a client that memory has no room for any more is read again, and not taken for an unknown one', async () => {
+  const { registry, clientReads } = await openRegistry({ clientsMax: 2 })
+  const clientIds = [await registerClient(), await registerClient(), await registerClient()]
+  for (const clientId of clientIds) await registry.view(clientId, undefined)
+  const [first = ''] = clientIds
+  expect(registry.viewNow(first, undefined)).toBeUndefined()
+  expect((await registry.view(first, undefined)).client?.clientId).toBe(first)
+  expect(clientReads()).toBe(4)
 })
 
 describe('clients that are wanted at the same time', () => {
@@ -281,13 +293,12 @@ describe('a refresh', () => {
 
   test('forgets everything where everything may have changed: a table that was emptied', async () => {
     const { registry } = await openRegistry()
-    const clientId = await registerClient([invoices])
     const unknown = randomBytes(4).toString('hex')
-    for (const each of [clientId, unknown]) await registry.view(each, undefined)
+    const all = [await registerClient([invoices]), await registerClient([]), unknown]
+    for (const clientId of all) await registry.view(clientId, undefined)
     await database.query('TRUNCATE signing_key')
     await registry.refresh()
-    expect(registry.viewNow(clientId, undefined)).toBeUndefined()
-    expect(registry.viewNow(unknown, undefined)).toBeUndefined()
+    for (const clientId of all) expect(registry.viewNow(clientId, undefined)).toBeUndefined()
   })
 
   test('forgets everything where the database does not know the version: a backup was restored', async () => {
@@ -337,7 +348,13 @@ describe('a refresh', () => {
     expect(looks()).toBe(2)
   })
 
-  test('shares the work of one under way; and looks again where that one may have read too early', async () => {
+  test('shares the work of one under way', async () => {
+    const { registry, looks } = await openRegistry()
+    await Promise.all([registry.refresh(), registry.refresh(), registry.refresh()])
+    expect(looks()).toBe(1)
+  })
+
+  test('that heard of a version waits for one under way; and looks again where that one may have read too early', async () => {
     const { registry, looks, hooks } = await openRegistry()
     const clientId = await registerClient()
     await registry.refresh()
@@ -430,6 +447,8 @@ describe('a database that does not answer', () => {
   test('refuses whoever waits for a read, is told once for all of them, and told when it is back', async () => {
     const { registry, noted, hooks } = await openRegistry()
     const [first, second] = [await registerClient(), await registerClient()]
+    await registry.refresh()
+    expect(registry.healthy).toBe(true)
     hooks.before = fail
     const views = await Promise.allSettled([first, second, first].map((id) => registry.view(id, undefined)))
     for (const view of views) {
