@@ -93,6 +93,8 @@ describe('the start', () => {
     await append(1, token('c'))
     expect(await read(tail)).toEqual(['c'])
     expect(await read(tail)).toEqual([])
+    await append(1, token('d'))
+    expect(await read(tail), 'its service has not stopped').toEqual(['d'])
   })
 
   test('tells of the past what the filter asks for, and nothing where nothing is wanted', async () => {

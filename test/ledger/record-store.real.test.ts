@@ -96,20 +96,24 @@ describe('records that are found', () => {
     const jti = tokenId(now - 5, '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1')
     await write(
       record('a', now - 5, { outcome: 'issued', jti }),
+      record('other', now - 5, {
+        outcome: 'issued',
+        jti: tokenId(now - 5, '00000000-0000-4a41-9df0-1d4d3ac0a8b1'),
+      }),
       record('a', now - 4, { outcome: 'issued' }),
       record('b', now - 3),
       record('b', now - 2, { type: 'client', outcome: 'created' }),
     )
     const times = async (filter: object) =>
       (await findRecords(database.prisma, filter, 10, now)).map(({ time }) => time - now)
-    expect(await times({ type: 'token' })).toEqual([-5, -4, -3])
+    expect(await times({ type: 'token' })).toEqual([-5, -5, -4, -3])
     expect(await times({ type: 'client' })).toEqual([-2])
-    expect(await times({ outcome: 'issued' })).toEqual([-5, -4])
+    expect(await times({ outcome: 'issued' })).toEqual([-5, -5, -4])
     expect(await times({ clientId: 'b' })).toEqual([-3, -2])
     expect(await times({ jti })).toEqual([-5])
     expect(await times({ clientId: 'b', type: 'token' })).toEqual([-3])
     expect(await times({ since: now - 4 })).toEqual([-4, -3, -2])
-    expect(await times({ until: now - 4 })).toEqual([-5])
+    expect(await times({ until: now - 4 })).toEqual([-5, -5])
     expect(await times({ since: now - 4, until: now - 3 })).toEqual([-4])
     expect(await times({ clientId: 'b', since: now - 2 })).toEqual([-2])
   })

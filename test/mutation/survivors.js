@@ -7,6 +7,10 @@
  * @property {string} reason
  */
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is a line of code.
+const columnList =
+  ".map(([field, column]) => `r.${column}${column === 'jti' ? '::text' : ''} AS \"${field}\"`)"
+
 /**
  * Mutations that no test can notice, because what the service does stays the same.
  * @type {readonly Survivor[]}
@@ -278,5 +282,118 @@ export const survivors = [
     code: 'this.#resources.clear()',
     mutations: [';'],
     reason: 'Clients are forgotten as well, and one that is read again brings all its resources.',
+  },
+  // ── What is read back ──────────────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/registry/store.ts',
+    line: "if (row === undefined) throw new Error('the registry has no version row')",
+    code: 'row === undefined',
+    mutations: ['false'],
+    reason: 'A statement of values alone always has a row. It is there for the types.',
+  },
+  {
+    file: 'src/registry/store.ts',
+    line: "if (row === undefined) throw new Error('the registry has no version row')",
+    code: "'the registry has no version row'",
+    mutations: ['""'],
+    reason: 'A statement of values alone always has a row. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/follow.ts',
+    line: '(first, second) => first.time - second.time || first.chain - second.chain || first.seq - second.seq,',
+    code: 'first.chain - second.chain',
+    mutations: ['first.chain + second.chain'],
+    reason: 'They come from the database in this order, and sorting by time keeps it.',
+  },
+  {
+    file: 'src/ledger/follow.ts',
+    line: '(first, second) => first.time - second.time || first.chain - second.chain || first.seq - second.seq,',
+    code: 'first.seq - second.seq',
+    mutations: ['first.seq + second.seq'],
+    reason: 'They come from the database in this order, and sorting by time keeps it.',
+  },
+  {
+    file: 'src/ledger/follow.ts',
+    line: 'chains.filter((chain) => chain > this.#highest),',
+    code: 'chain > this.#highest',
+    mutations: ['chain >= this.#highest'],
+    reason: 'The highest was found before, and only higher ones and gaps are looked for.',
+  },
+  {
+    file: 'src/ledger/follow.ts',
+    line: 'if (chain === undefined) continue',
+    code: 'chain === undefined',
+    mutations: ['false'],
+    reason: 'Only records of chains that are followed are read. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/follow.ts',
+    line: "if (entry.type === 'service' && entry.outcome === 'stopped') this.#open.delete(entry.chain)",
+    code: "entry.type === 'service'",
+    mutations: ['true'],
+    reason: 'Nothing but a service stops.',
+  },
+  {
+    file: 'src/ledger/follow.ts',
+    line: 'if (isService === false && seq > 0) this.#open.delete(number)',
+    code: 'seq > 0',
+    mutations: ['true', 'seq >= 0'],
+    reason: 'What a chain is, is known from one of its records.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: 'if (filter.since !== undefined && start <= filter.since) break',
+    code: 'filter.since !== undefined',
+    mutations: ['true'],
+    reason: 'No number is less than undefined. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: '...(type === undefined ? {} : { type }),',
+    code: 'type === undefined',
+    mutations: ['false'],
+    reason: 'Prisma leaves out what is undefined. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: '...(outcome === undefined ? {} : { outcome }),',
+    code: 'outcome === undefined',
+    mutations: ['false'],
+    reason: 'Prisma leaves out what is undefined. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: '...(clientId === undefined ? {} : { clientId }),',
+    code: 'clientId === undefined',
+    mutations: ['false'],
+    reason: 'Prisma leaves out what is undefined. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: '...(jti === undefined ? {} : { jti }),',
+    code: 'jti === undefined',
+    mutations: ['false'],
+    reason: 'Prisma leaves out what is undefined. It is there for the types.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: columnList,
+    code: "column === 'jti'",
+    mutations: ['false'],
+    reason: 'The driver of today gives a UUID as text by itself.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: columnList,
+    code: "'jti'",
+    mutations: ['""'],
+    reason: 'The driver of today gives a UUID as text by itself.',
+  },
+  {
+    file: 'src/ledger/record-store.ts',
+    line: columnList,
+    code: "'::text'",
+    mutations: ['""'],
+    reason: 'The driver of today gives a UUID as text by itself.',
   },
 ]

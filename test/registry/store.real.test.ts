@@ -148,12 +148,19 @@ describe('changes', () => {
     ])
   })
 
+  test('since that version are none also where nothing is known of how it came about', async () => {
+    const version = await currentVersion()
+    await database.query('DELETE FROM registry_change_set WHERE version = $1', [version])
+    expect((await loadChanges(pool, version)).changes).toEqual([])
+  })
+
   test('cannot be followed from a version that the database does not know', async () => {
     expect((await loadChanges(pool, 1)).changes).toBeUndefined()
     expect((await loadChanges(pool, Number.MAX_SAFE_INTEGER)).changes).toBeUndefined()
   })
 
   test('are followed up to so many', async () => {
+    await database.query(`UPDATE client SET name = 'Another' WHERE client_id = 'bare'`)
     const before = await currentVersion()
     const most = limits.registryChangesPerRefreshMax
     const register = (count: number) =>
