@@ -7,9 +7,7 @@
  * @property {string} reason
  */
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: it is a line of code.
-const columnList =
-  ".map(([field, column]) => `r.${column}${column === 'jti' ? '::text' : ''} AS \"${field}\"`)"
+const columnList = `.map(([field, column]) => \`r.\${column}\${column === 'jti' ? '::text' : ''} AS "\${field}"\`)`
 
 /**
  * Mutations that no test can notice, because what the service does stays the same.
