@@ -13,12 +13,14 @@ const config: KnipConfig = {
         'bench/rotation.ts',
         'bench/load/*.ts',
         'bench/peers/*.{ts,js}',
+        // Stryker starts the tests with these.
+        'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],
       project: [
         'src/**/*.ts',
         'bin/*.js',
         'bench/**/*.{ts,js}',
-        'test/**/*.ts',
+        'test/**/*.{ts,js}',
         'prisma/**/*.{ts,prisma}',
         '*.config.ts',
       ],
@@ -32,6 +34,9 @@ const config: KnipConfig = {
     'oidc-provider',
     '@fastify/formbody',
     '@fastify/rate-limit',
+    // Named in the arguments of a command.
+    '@stryker-mutator/core',
+    '@stryker-mutator/vitest-runner',
   ],
   ignoreBinaries: [
     // The benchmark uses them where the machine has them.

@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What needs a real PostgreSQL: one server for all of them, each test on a database of its own. */
-const real = ['test/service/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/database/**/*.test.ts']
+const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.ts']
 
 /** What takes long whatever the machine: keys that rotate in real time, crashes again and again. */
 const drills = ['test/drill/**/*.test.ts']

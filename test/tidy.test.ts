@@ -233,7 +233,8 @@ describe('imports', () => {
       'bin/keep-database.js',
     ].includes(path) || /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
-  const isTest = (path: string): boolean => path.endsWith('.test.ts') || path === 'test/support/postgres.ts'
+  const isTest = (path: string): boolean =>
+    /\.test\.ts$|^test\/(support\/postgres\.ts$|mutation\/)/.test(path)
 
   test('no source file is left that nothing uses', () => {
     const used = reachableFrom(code.filter(isEntry))

@@ -80,8 +80,10 @@ test.concurrent('under load, on two replicas, no verifier with caches refuses on
   expect(result.kids.length).toBeGreaterThanOrEqual(removed + 1)
   expect(result.verified).toBeGreaterThan(100)
   const keys = await listKeys(first.service.database.prisma)
+  expect(lastAccepted.size).toBeGreaterThan(0)
   for (const { kid, publishedUntil } of keys.slice(0, removed)) {
-    expect(lastAccepted.get(kid)).toBeLessThan(publishedUntil + 1 + 1 + 1)
+    // A key that had its turn while the machine was busy may have signed no token that was tried.
+    expect(lastAccepted.get(kid) ?? 0).toBeLessThan(publishedUntil + 1 + 1 + 1)
   }
   expect(await kidsOf(first.url)).not.toContain(keys[removed - 1]?.kid)
 })
