@@ -70,6 +70,8 @@ async function judgeServer(
   client: SessionClient,
   { schema }: DatabaseAddress,
 ): Promise<{ serverVersion: string; warnings: string[] }> {
+  // The role may have a shorter limit than this read takes.
+  await client.query('SET statement_timeout = 3000')
   const { rows } = await client.query<ServerRow>(serverStatement, [schema])
   const [row] = rows
   if (row === undefined) throw new Error('the server did not say what it is')

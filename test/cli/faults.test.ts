@@ -64,7 +64,9 @@ test('a role that may not create tables is told before anything is made', async 
   await administer(inject('postgresUrl'), `CREATE DATABASE ${name}`)
   try {
     const url = as(role, withDatabase(database.url, name))
-    expect(await refusalOf(url, 'migrate')).toContain('may not create tables in the schema public. Grant it CREATE')
+    expect(await refusalOf(url, 'migrate')).toContain(
+      'may not create tables in the schema public. Grant it CREATE',
+    )
   } finally {
     await administer(inject('postgresUrl'), `DROP DATABASE ${name} WITH (FORCE)`)
   }
