@@ -160,9 +160,10 @@ function hostOf(place: string, parameters: ReadonlyMap<Parameter, string>): [hos
 
 /** One schema for everything. Not the first one of search_path, because that depends on the role. */
 function schemaOf(schema = 'public'): string {
-  if (schema === '' || schema.includes('\0') || Buffer.byteLength(schema) > 63 || /^pg_/i.test(schema)) {
+  // Prisma writes it between quotes, and does not double one that it contains.
+  if (schema === '' || /["\0]/.test(schema) || Buffer.byteLength(schema) > 63 || /^pg_/i.test(schema)) {
     throw new OperatorError(
-      'DATABASE_URL: schema must be a name of 1 to 63 bytes that does not begin with "pg_".',
+      'DATABASE_URL: schema must be a name of 1 to 63 bytes without quotes that does not begin with "pg_".',
     )
   }
   return schema

@@ -41,6 +41,7 @@ interface ServerRow {
   readonly encoding: string
   readonly standby: boolean
   readonly read_only: boolean
+  readonly replication_role: string
   readonly fsync: string
   readonly full_page_writes: string
   readonly role: string
@@ -58,7 +59,7 @@ const serverStatement = `
   SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
          current_setting('server_encoding') AS encoding, pg_catalog.pg_is_in_recovery() AS standby,
          current_setting('transaction_read_only') = 'on' AS read_only,
-         current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+         current_setting('session_replication_role') AS replication_role, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
          current_user AS role, current_schema() AS own_schema,
          has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
          n.oid IS NOT NULL AS schema_exists, has_schema_privilege(n.oid, 'USAGE') AS may_use,
@@ -77,7 +78,7 @@ async function judgeServer(
   if (row === undefined) throw new Error('the server did not say what it is')
   const problem = problemOfServer(row) ?? problemOfSchema(row, schema)
   if (problem !== undefined) throw new OperatorError(`DATABASE_URL: ${problem}`)
-  await setUpSession(client, schema, row.role)
+  await client.query(sessionSettings(schema))
   return { serverVersion: row.version, warnings: warningsOf(row) }
 }
 
@@ -88,6 +89,13 @@ function problemOfServer(row: ServerRow): string | undefined {
     return (
       'the server lets this role read only, in a read-only transaction. Set DATABASE_URL to the primary, or end the ' +
       'read-only mode (default_transaction_read_only).'
+    )
+  }
+  // Our own sessions could set it back, if the role may. But somebody's UPDATE in psql would go unnoticed.
+  if (row.replication_role !== 'origin') {
+    return (
+      `session_replication_role is ${row.replication_role} here, which switches the triggers off that tell of changes. ` +
+      `Run ALTER ROLE ${row.role} RESET session_replication_role, and the same with ALTER DATABASE.`
     )
   }
   // Another encoding cannot hold every name, and one without an encoding holds what is no text.
@@ -114,21 +122,6 @@ function problemOfSchema(row: ServerRow, schema: string): string | undefined {
   const other =
     ownSchema !== null && ownSchema !== schema ? ` If you mean its own schema, add ?schema=${ownSchema}.` : ''
   return `the role ${role} may not create tables in the schema ${schema}. Grant it CREATE on the schema.${other}`
-}
-
-/** What the server does not let us set cannot be worked with. */
-async function setUpSession(client: SessionClient, schema: string, role: string): Promise<void> {
-  try {
-    await client.query(sessionSettings(schema))
-  } catch (error) {
-    const name = /parameter "(\w+)"/.exec((error as Error).message)?.[1]
-    if (errorCode(error) !== '42501' || name === undefined) throw error
-    throw new OperatorError(
-      `DATABASE_URL: the server sets ${name} for this role or database, and does not let it be changed: ` +
-        `${firstLine((error as Error).message)}. Run ALTER ROLE ${role} RESET ${name}, and the same for the database.`,
-      { cause: error },
-    )
-  }
 }
 
 function warningsOf(row: ServerRow): string[] {

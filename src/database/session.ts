@@ -36,7 +36,7 @@ const settings: Readonly<Record<string, string>> = {
   default_transaction_deferrable: 'off',
   row_security: 'on',
   default_table_access_method: 'heap',
-  // Another value switches our triggers off. Only a superuser can set it, so check.ts speaks of it first.
+  // Another value switches our triggers off. check.ts refuses it at the start.
   session_replication_role: 'origin',
   // An error must not end the session, and no statement may be compiled for longer than it runs.
   exit_on_error: 'off',
