@@ -1,5 +1,4 @@
 import { PrismaPg } from '@prisma/adapter-pg'
-import type { SqlQuery, SqlQueryable } from '@prisma/driver-adapter-utils'
 import pg from 'pg'
 import { PrismaClient } from '../generated/client.ts'
 import { SessionClient } from './session.ts'
@@ -12,6 +11,9 @@ import { SessionClient } from './session.ts'
 export function openPrisma(pool: pg.Pool, schema: string): PrismaClient {
   return new PrismaClient({ adapter: new ZonedAdapter(pool, { schema }) })
 }
+
+type Adapter = Awaited<ReturnType<PrismaPg['connect']>>
+type SqlQuery = Parameters<Adapter['queryRaw']>[0]
 
 class ZonedAdapter extends PrismaPg {
   override async connect() {
@@ -27,7 +29,7 @@ class ZonedAdapter extends PrismaPg {
   }
 }
 
-function sendZones(queryable: SqlQueryable): void {
+function sendZones(queryable: Pick<Adapter, 'queryRaw' | 'executeRaw'>): void {
   const queryRaw = queryable.queryRaw.bind(queryable)
   const executeRaw = queryable.executeRaw.bind(queryable)
   queryable.queryRaw = (query) => queryRaw(withZones(query))
@@ -56,13 +58,19 @@ function withZone(value: unknown): unknown {
 
 /** A client of the driver for the adapter: it reads moments with their zone. */
 export class PrismaSessionClient extends SessionClient {
-  // The driver has many forms of this method, and the adapter uses one.
-  // biome-ignore lint/suspicious/noExplicitAny: see above.
-  override query(query: any, ...rest: any[]): any {
-    const isOfAdapter = query?.rowMode === 'array' && query.types !== undefined
-    const sent = isOfAdapter ? { ...query, types: momentTypes(query.types) } : query
-    return (pg.Client.prototype.query as (...given: unknown[]) => unknown).call(this, sent, ...rest)
+  constructor(config?: pg.ClientConfig) {
+    super(config)
+    const query = this.query.bind(this) as (...given: unknown[]) => unknown
+    Object.assign(this, { query: (sent: unknown, ...rest: unknown[]) => query(readingZones(sent), ...rest) })
   }
+}
+
+/** The adapter alone asks for rows as arrays, with readers of its own. */
+function readingZones(query: unknown): unknown {
+  const { rowMode, types } = query as { rowMode?: string; types?: pg.CustomTypesConfig }
+  return rowMode === 'array' && types !== undefined
+    ? { ...(query as object), types: momentTypes(types) }
+    : query
 }
 
 function momentTypes(types: pg.CustomTypesConfig): pg.CustomTypesConfig {

@@ -1,94 +1,29 @@
 /**
  * Nothing is inherited from the database, the role or the server: the whole path on every set-up that people have.
- * Migrate, seed, get a token, let a secret expire, rotate and revoke a key, find records by time, seed again. And what
- * cannot be worked with is refused in one line before anything is made.
+ * Migrate, seed, get a token, let a secret expire, rotate and revoke a key, find records by time, seed again.
+ * Long because all set-ups stand in one table.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { decodeProtectedHeader } from 'jose'
 import pg from 'pg'
-import { describe, expect, inject, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { applyRegistration } from '../../src/administration/apply.ts'
 import { parseRegistryFile } from '../../src/administration/registry-file.ts'
 import { addSecret } from '../../src/administration/secret-store.ts'
 import { checkConnection } from '../../src/database/check.ts'
 import { migrate, migrationStateOf } from '../../src/database/migrate.ts'
+import { openDatabase } from '../../src/database/open.ts'
 import { requireRights } from '../../src/database/rights.ts'
 import { revokeKey, rotate } from '../../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import { LedgerTail } from '../../src/ledger/follow.ts'
 import { findRecords } from '../../src/ledger/record-store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import { administer, withDatabase } from '../support/database.ts'
+import { administer } from '../support/database.ts'
 import { requestToken, startService, testKey } from '../support/service.ts'
-
-interface Setup {
-  /** Settings of the database, for everybody. */
-  readonly settings?: Readonly<Record<string, string>>
-  /** After CREATE DATABASE. */
-  readonly create?: string
-  /** Run in the database before anything else. `$role` is a role of its own, and owns nothing. */
-  readonly before?: readonly string[]
-  /** Run after the migration, as administrator. */
-  readonly migrated?: readonly string[]
-  /** Whether the service connects as `$role`. */
-  readonly asRole?: boolean
-  /** Whether the migration is run by the administrator, and only the service by `$role`. */
-  readonly migratedByAdministrator?: boolean
-  readonly schema?: string
-  readonly parameters?: string
-}
-
-interface Prepared {
-  /** As the set-up says. */
-  readonly url: string
-  /** As administrator, without the settings of the set-up. */
-  readonly administrator: string
-  readonly migrationUrl: string
-  readonly role: string
-  drop(): Promise<void>
-}
+import { type Prepared, prepare, query, type Setup } from '../support/setup.ts'
 
 const quoted = pg.escapeIdentifier
-
-async function prepare(setup: Setup): Promise<Prepared> {
-  const server = inject('postgresUrl')
-  const id = randomBytes(6).toString('hex')
-  const [name, role] = [`setup_${id}`, `role_${id}`]
-  await administer(server, `CREATE DATABASE ${name} TEMPLATE template0 ${setup.create ?? ''}`)
-  await administer(server, `CREATE ROLE ${role} LOGIN`)
-  const administrator = withDatabase(server, name)
-  for (const statement of setup.before ?? []) {
-    await administer(administrator, statement.replaceAll('$role', role).replaceAll('$database', name))
-  }
-  for (const [setting, value] of Object.entries(setup.settings ?? {})) {
-    await administer(server, `ALTER DATABASE ${name} SET ${setting} = ${value}`)
-  }
-  const schema = setup.schema === undefined ? '' : `&schema=${encodeURIComponent(setup.schema)}`
-  const changed = new URL(`${administrator}${schema}${setup.parameters ?? ''}`)
-  const migrationUrl = changed.href
-  if (setup.asRole) changed.username = role
-  return {
-    url: changed.href,
-    administrator,
-    migrationUrl: setup.migratedByAdministrator ? migrationUrl : changed.href,
-    role,
-    async drop() {
-      await administer(server, `DROP DATABASE ${name} WITH (FORCE)`)
-      await administer(server, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
-    },
-  }
-}
-
-async function query<Row>(url: string, text: string, values: unknown[] = []): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    await client.query('SET statement_timeout = 0')
-    return (await client.query(text, values)).rows
-  } finally {
-    await client.end()
-  }
-}
 
 const registry = `
 resources:
@@ -212,6 +147,10 @@ async function expectOneSchema(url: string, schema: string): Promise<void> {
        JOIN pg_namespace ON oid = n WHERE nspname <> 'decoy' GROUP BY 1`,
   )
   expect(places).toEqual([{ place: schema, count: 5 }])
+  // Each finds what it names whatever the session is set to, and temporary tables last.
+  const unpinned = `SELECT proname FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
+    AND NOT coalesce(proconfig @> ARRAY[format('search_path=pg_catalog, %I, pg_temp', $1::text)], false)`
+  expect(await query(url, unpinned, [schema])).toEqual([])
 }
 
 /** A table and a function of ours by name, in a schema that is found first. */
@@ -259,6 +198,7 @@ const setups: Readonly<Record<string, Setup>> = {
       lock_timeout: `'1ms'`,
       idle_in_transaction_session_timeout: `'1ms'`,
       idle_session_timeout: `'200ms'`,
+      transaction_timeout: `'200ms'`,
     },
   },
   serializable: {
@@ -345,83 +285,6 @@ describe.concurrent('the whole path', () => {
   test.each(Object.entries(setups))('%s', { timeout: 120_000 }, (_title, setup) => wholePath(setup))
 })
 
-const refused: Readonly<Record<string, readonly [Setup, RegExp]>> = {
-  'another encoding': [
-    { create: `ENCODING 'LATIN1' LOCALE 'C'` },
-    /^DATABASE_URL: the encoding of this database is LATIN1, and it must be UTF8\. /,
-  ],
-  'no encoding': [{ create: `ENCODING 'SQL_ASCII' LOCALE 'C'` }, /is SQL_ASCII, and it must be UTF8\. /],
-  'read only': [
-    { settings: { default_transaction_read_only: 'on' } },
-    /in a read-only transaction\. Set DATABASE_URL to the primary, or end /,
-  ],
-  'triggers that are switched off': [
-    { settings: { session_replication_role: 'replica' } },
-    /session_replication_role is replica here, .* Run ALTER ROLE \w+ RESET session_replication_role/,
-  ],
-  'no right to connect': [
-    { before: ['REVOKE ALL ON DATABASE $database FROM PUBLIC'], asRole: true },
-    /^DATABASE_URL: cannot use the database at \S+: permission denied for database "setup_\w+"/,
-  ],
-  'no right to create in public, and a schema of its own': [
-    {
-      before: [
-        'REVOKE ALL ON SCHEMA public FROM PUBLIC',
-        'GRANT USAGE ON SCHEMA public TO PUBLIC',
-        'CREATE SCHEMA AUTHORIZATION $role',
-      ],
-      asRole: true,
-    },
-    /may not create tables in the schema public\. .* add \?schema=role_\w+\.$/,
-  ],
-  'no right to use the schema': [
-    { before: ['CREATE SCHEMA tokens'], asRole: true, schema: 'tokens' },
-    /may not use the schema tokens\. Grant it USAGE\.$/,
-  ],
-  'no schema, and no right to create one': [
-    { asRole: true, schema: 'tokens' },
-    /there is no schema tokens, and the role role_\w+ may not create one\. .* CREATE SCHEMA tokens AUTHORIZATION role_/,
-  ],
-}
-
-test.concurrent.each(Object.entries(refused))(
-  'refused in one line, before anything is made: %s',
-  { timeout: 60_000 },
-  async (_title, [setup, said]) => {
-    const prepared = await prepare(setup)
-    try {
-      const error: Error = await checkConnection(prepared.url).then(
-        () => new Error('it was not refused'),
-        (reason) => reason,
-      )
-      expect(error.message).toMatch(said)
-      expect(error).toMatchObject({ name: 'OperatorError' })
-      expect(error.message).not.toContain('\n')
-      expect(
-        await query(prepared.administrator, `SELECT 1 FROM pg_class WHERE relname = '_prisma_migrations'`),
-      ).toEqual([])
-    } finally {
-      await prepared.drop()
-    }
-  },
-)
-
-test('a role that lacks rights on a table is told which, before it serves', async () => {
-  const prepared = await prepare({ asRole: true, migratedByAdministrator: true })
-  try {
-    await migrate(prepared.migrationUrl)
-    await administer(
-      prepared.administrator,
-      `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${prepared.role}`,
-    )
-    await expect(requireRights(prepared.url)).rejects.toThrow(
-      /^The role role_\w+ lacks rights in the schema public: INSERT on audit_chain, .*\. Grant them,/,
-    )
-  } finally {
-    await prepared.drop()
-  }
-})
-
 test('every setting that may change a value has the value of ours in all sessions', async () => {
   const prepared = await prepare({
     settings: {
@@ -434,7 +297,6 @@ test('every setting that may change a value has the value of ours in all session
   })
   try {
     await migrate(prepared.url)
-    const { openDatabase } = await import('../../src/database/open.ts')
     const database = openDatabase(prepared.url)
     const text = `SELECT current_setting('TimeZone') AS zone, current_setting('DateStyle') AS style,
                          current_setting('synchronous_commit') AS commit, current_setting('lock_timeout') AS lock,
