@@ -98,7 +98,8 @@ export function connectionConfig(address: DatabaseAddress): pg.ClientConfig {
     ...(database === undefined ? {} : { database }),
     ...(options === undefined ? {} : { options }),
     ssl: tls,
-    ...(tls === false ? {} : { sslnegotiation: tlsNegotiation, enableChannelBinding: channelBinding }),
+    sslnegotiation: tls === false ? 'postgres' : tlsNegotiation,
+    enableChannelBinding: channelBinding,
     application_name: applicationName,
     keepAlive: true,
   } as pg.ClientConfig
