@@ -1,8 +1,9 @@
-import pg from 'pg'
 import { OperatorError } from '../errors.ts'
-import { errorCode, isDatabaseAway } from './faults.ts'
+import { type DatabaseAddress, parseDatabaseUrl } from './address.ts'
+import { errorCode, firstLine, isDatabaseAway } from './faults.ts'
+import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
 
-/** Checks whether the database in DATABASE_URL can be used. */
+/** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
 
 /** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
 const connectionPatienceMilliseconds = 10_000
@@ -13,23 +14,20 @@ const connectionPatienceMilliseconds = 10_000
  * @throws OperatorError with the reason in one line.
  */
 export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
+  const address = parseDatabaseUrl(url)
   const deadline = performance.now() + connectionPatienceMilliseconds
   for (;;) {
-    let client: pg.Client | undefined
+    let client: SessionClient | undefined
     try {
-      // The constructor reads the files named in the URL, so it can fail and must be inside the `try`.
-      client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
+      client = new SessionClient({ ...connectionConfig(address), connectionTimeoutMillis: 3_000 })
       client.on('error', () => {})
       await client.connect()
-      const { rows } = await client.query(
-        `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
-                current_setting('fsync') AS fsync, pg_is_in_recovery() AS standby`,
-      )
-      return { serverVersion: rows[0].version, warnings: judgeServer(rows[0]) }
+      const { serverVersion, warnings } = await judgeServer(client, address)
+      return { serverVersion, warnings: [...address.warnings, ...warnings] }
     } catch (error) {
       if (error instanceof OperatorError) throw error
       if (!isTemporary(error) || performance.now() > deadline)
-        throw new OperatorError(connectionProblem(url, error), { cause: error })
+        throw new OperatorError(connectionProblem(address, error), { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 250))
     } finally {
       await client?.end().catch(() => {})
@@ -37,18 +35,104 @@ export async function checkConnection(url: string): Promise<{ serverVersion: str
   }
 }
 
-function judgeServer(row: { version: string; number: number; fsync: string; standby: boolean }): string[] {
-  if (row.number < 140_000) {
-    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old. Use 14 or newer.`)
+interface ServerRow {
+  readonly version: string
+  readonly number: number
+  readonly encoding: string
+  readonly standby: boolean
+  readonly read_only: boolean
+  readonly replication_role: string
+  readonly fsync: string
+  readonly full_page_writes: string
+  readonly role: string
+  /** The schema that the role itself would use. */
+  readonly own_schema: string | null
+  readonly may_create_schema: boolean
+  readonly schema_exists: boolean
+  readonly may_use: boolean | null
+  readonly may_create: boolean | null
+  readonly migrated: boolean
+}
+
+/** All that can be wrong, in one read. Whatever the session is set to changes nothing about it. */
+const serverStatement = `
+  SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+         current_setting('server_encoding') AS encoding, pg_catalog.pg_is_in_recovery() AS standby,
+         current_setting('transaction_read_only') = 'on' AS read_only,
+         current_setting('session_replication_role') AS replication_role, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+         current_user AS role, current_schema() AS own_schema,
+         has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
+         n.oid IS NOT NULL AS schema_exists, has_schema_privilege(n.oid, 'USAGE') AS may_use,
+         has_schema_privilege(n.oid, 'CREATE') AS may_create,
+         EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = '_prisma_migrations' AND relnamespace = n.oid) AS migrated
+    FROM (VALUES ($1::text)) AS wanted (name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.name`
+
+async function judgeServer(
+  client: SessionClient,
+  { schema }: DatabaseAddress,
+): Promise<{ serverVersion: string; warnings: string[] }> {
+  // The role may have a shorter limit than this read takes.
+  await client.query('SET statement_timeout = 3000')
+  const { rows } = await client.query<ServerRow>(serverStatement, [schema])
+  const [row] = rows
+  if (row === undefined) throw new Error('the server did not say what it is')
+  const problem = problemOfServer(row) ?? problemOfSchema(row, schema)
+  if (problem !== undefined) throw new OperatorError(`DATABASE_URL: ${problem}`)
+  await client.query(sessionSettings(schema))
+  return { serverVersion: row.version, warnings: warningsOf(row) }
+}
+
+function problemOfServer(row: ServerRow): string | undefined {
+  if (row.number < 140_000) return `PostgreSQL ${row.version} is too old. Use 14 or newer.`
+  if (row.standby) return 'this server is a read-only standby. Set the URL of the primary.'
+  if (row.read_only) {
+    return (
+      'the server lets this role read only, in a read-only transaction. Set DATABASE_URL to the primary, or end the ' +
+      'read-only mode (default_transaction_read_only).'
+    )
   }
-  if (row.standby) {
-    throw new OperatorError('DATABASE_URL: this server is a read-only standby. Set the URL of the primary.')
+  // Our own sessions could set it back, if the role may. But somebody's UPDATE in psql would go unnoticed.
+  if (row.replication_role !== 'origin') {
+    return (
+      `session_replication_role is ${row.replication_role} here, which switches the triggers off that tell of changes. ` +
+      `Run ALTER ROLE ${row.role} RESET session_replication_role, and the same with ALTER DATABASE.`
+    )
   }
-  return row.fsync === 'off'
-    ? [
-        'PostgreSQL runs with fsync=off. After a power loss the ledger may lack records of tokens. Set fsync=on.',
-      ]
-    : []
+  // Another encoding cannot hold every name, and one without an encoding holds what is no text.
+  if (row.encoding !== 'UTF8') {
+    return (
+      `the encoding of this database is ${row.encoding}, and it must be UTF8. Create another database with ` +
+      `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.`
+    )
+  }
+  return undefined
+}
+
+function problemOfSchema(row: ServerRow, schema: string): string | undefined {
+  const { role, own_schema: ownSchema } = row
+  if (!row.schema_exists) {
+    if (row.may_create_schema) return undefined
+    return (
+      `there is no schema ${schema}, and the role ${role} may not create one. Let the owner of the database run ` +
+      `CREATE SCHEMA ${schema} AUTHORIZATION ${role}.`
+    )
+  }
+  if (row.may_use !== true) return `the role ${role} may not use the schema ${schema}. Grant it USAGE.`
+  if (row.migrated || row.may_create === true) return undefined
+  const other =
+    ownSchema !== null && ownSchema !== schema ? ` If you mean its own schema, add ?schema=${ownSchema}.` : ''
+  return `the role ${role} may not create tables in the schema ${schema}. Grant it CREATE on the schema.${other}`
+}
+
+function warningsOf(row: ServerRow): string[] {
+  const warnings: string[] = []
+  for (const name of ['fsync', 'full_page_writes'] as const) {
+    if (row[name] !== 'off') continue
+    warnings.push(
+      `PostgreSQL runs with ${name}=off. After a power loss the ledger may lack records of tokens. Set ${name}=on.`,
+    )
+  }
+  return warnings
 }
 
 /** A host name that does not resolve is a mistake at the start. Later it is a fault of the network. */
@@ -57,21 +141,17 @@ function isTemporary(error: unknown): boolean {
 }
 
 /** Describes the problem in one line, without the password that the URL may contain. */
-function connectionProblem(url: string, error: unknown): string {
+function connectionProblem({ place, tls }: DatabaseAddress, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = cause instanceof Error ? firstLine(cause.message) : String(cause)
   // The driver gives the same message for a server that closes the connection and for one that does not
   // answer.
   const isSilence = /^(?:Connection terminated|timeout expired)/.test(reason)
   const message = isSilence ? 'it closed the connection or did not answer within 3 seconds' : reason
-  return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
-}
-
-export function describeUrl(url: string): string {
-  try {
-    const { hostname, port, pathname, searchParams } = new URL(url)
-    return `${searchParams.get('host') ?? hostname}${port === '' ? '' : `:${port}`}${pathname}`
-  } catch {
-    return 'an address that is not a URL'
-  }
+  // The server refuses a connection without TLS as an unknown host.
+  const hint =
+    errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)
+      ? '. If the server wants TLS, add sslmode=verify-full'
+      : ''
+  return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
 }

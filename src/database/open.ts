@@ -1,7 +1,9 @@
-import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
-import { PrismaClient } from '../generated/client.ts'
+import type { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
+import { parseDatabaseUrl } from './address.ts'
+import { openPrisma, PrismaSessionClient } from './prisma.ts'
+import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
 
 /**
  * Runs SQL as tagged templates. Values are sent as parameters, never as part of the text. A Prisma
@@ -64,22 +66,23 @@ export interface DatabaseOptions {
  * here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
+  const address = parseDatabaseUrl(url)
   const open = (
     connectionsMax: number,
     idleMilliseconds: number,
     statementMillisecondsMax: number | undefined,
     queryMillisecondsMax = statementMillisecondsMax,
+    Client = SessionClient,
   ) =>
     new pg.Pool({
-      connectionString: url,
+      ...connectionConfig(address),
+      Client,
       connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
-      keepAlive: true,
-      application_name: 'mintmark',
       max: connectionsMax,
       idleTimeoutMillis: idleMilliseconds,
       ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
       onConnect: async (client: pg.ClientBase) => {
-        const text = sessionSettings(statementMillisecondsMax)
+        const text = sessionSettings(address.schema, statementMillisecondsMax)
         await client.query({ text, query_timeout: statementMillisecondsMax } as pg.QueryConfig)
       },
     } as pg.PoolConfig)
@@ -87,7 +90,8 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   // (database/call.ts).
   const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
   const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
-  const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
+  const statementMax = options.statementMillisecondsMax
+  const adapterPool = open(3, 10_000, statementMax, statementMax, PrismaSessionClient)
   const pools = [commitPool, readPool, adapterPool]
   let closing = false
   // While the pools close, it is normal that the server ends a connection first.
@@ -100,7 +104,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     // error as an event, and without a listener this event would end the process.
     pool.on('connect', (client) => client.on('error', () => {}))
   }
-  const prisma = new PrismaClient({ adapter: new PrismaPg(adapterPool) })
+  const prisma = openPrisma(adapterPool, address.schema)
   return {
     prisma,
     statements: statementsOf(adapterPool),
@@ -125,20 +129,4 @@ function statementsOf(pool: pg.Pool): Statements {
       (await run(text, values)).rows as Rows,
     $executeRaw: async (text, ...values) => (await run(text, values)).rowCount ?? 0,
   }
-}
-
-/**
- * Settings of every session. They override the defaults of the server, the database and the role.
- * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a
- *   lock.
- * - synchronous_commit: a COMMIT must be on the disk when it returns.
- * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise
- *   connections and locks would pile up on the server.
- */
-function sessionSettings(statementMillisecondsMax: number | undefined): string {
-  return (
-    'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;' +
-    `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';` +
-    (statementMillisecondsMax === undefined ? '' : `SET statement_timeout = ${statementMillisecondsMax}`)
-  )
 }

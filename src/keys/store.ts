@@ -241,8 +241,8 @@ function columns(moments: KeyMoments) {
 
 /** The database's clock, in seconds since 1970, with fractions. */
 export async function databaseNow(database: Statements): Promise<number> {
-  const [row] = await database.$queryRaw<{ now: number }[]>`
-    SELECT extract(epoch FROM clock_timestamp())::float8 AS now`
+  const [row] = await database.$queryRaw<{ now: string }[]>`
+    SELECT extract(epoch FROM clock_timestamp())::text AS now`
   if (row === undefined) throw new Error('the database has no time')
-  return row.now
+  return Number(row.now)
 }

@@ -73,7 +73,7 @@ const changesStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
     EXISTS (SELECT 1 FROM registry_change_set WHERE version = $1) AS known,
-    extract(epoch FROM clock_timestamp())::float8 AS now,
+    extract(epoch FROM clock_timestamp())::text AS now,
     (SELECT jsonb_agg(DISTINCT jsonb_build_array(subject, subject_id)) FROM
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
        WHERE version > $1 LIMIT $2) AS recent) AS changes`
@@ -98,7 +98,7 @@ export async function loadChanges(pool: Pool, sinceVersion: number): Promise<Loa
   const { rows } = await pool.query<{
     version: string
     known: boolean
-    now: number
+    now: string
     changes: [string, string][] | null
   }>({
     name: 'registry_changes',
@@ -112,7 +112,7 @@ export async function loadChanges(pool: Pool, sinceVersion: number): Promise<Loa
   // A version that the log does not know is too old, or from a history that this database did not have: a
   // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
   const followable = version === sinceVersion || (row.known && changes.length < most)
-  return { version, databaseSeconds: row.now, changes: followable ? changes : undefined }
+  return { version, databaseSeconds: Number(row.now), changes: followable ? changes : undefined }
 }
 
 /** The algorithms that resources name. There must be keys for them, whatever else is configured. */

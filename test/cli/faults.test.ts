@@ -53,12 +53,18 @@ test('a database that takes no writes', async ({ database }) => {
   }
 })
 
-test('a migration that fails is told in one line', async ({ database, role, serverUrl }) => {
+test('a role that may not create tables is told before anything is made', async ({
+  database,
+  role,
+  serverUrl,
+}) => {
   const name = `refused_${process.pid}`
   await administer(serverUrl, `CREATE DATABASE ${name}`)
   try {
     const url = as(role, withDatabase(database.url, name))
-    expect(await refusalOf(url, 'migrate')).toContain('The migration failed: ERROR: permission denied')
+    expect(await refusalOf(url, 'migrate')).toContain(
+      'may not create tables in the schema public. Grant it CREATE',
+    )
   } finally {
     await administer(serverUrl, `DROP DATABASE ${name} WITH (FORCE)`)
   }
