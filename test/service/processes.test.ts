@@ -1,11 +1,18 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { issuedSinceLatestChange } from '../support/database.ts'
 import { sharedTest, test } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
-import { command, environmentOf, startServiceProcess, untilReady } from '../support/process.ts'
-import { exchange, registerClient, requestToken } from '../support/service.ts'
+import {
+  command,
+  environmentOf,
+  launcher,
+  start,
+  startServiceProcess,
+  untilReady,
+} from '../support/process.ts'
+import { exchange, freePort, registerClient, requestToken } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 /** The service as processes: ended in order, and two of them on one database. */
@@ -56,6 +63,23 @@ test('SIGTERM, and then the launcher goes away too: what is under way is answere
   await sleep(200)
   expect(await request.finish()).toMatch(/^HTTP\/1\.1 401 /)
   expect(await ended).toBe(0)
+})
+
+test.skipIf(process.platform !== 'linux').for([
+  ['becomes the service, and is no process beside it', {}, true],
+  [
+    'stays above the service where npm started it',
+    { npm_lifecycle_event: 'start' },
+    false,
+  ],
+] as const)('the launcher %s', async ([, more, becomesIt], { database, track }) => {
+  const port = await freePort()
+  const environment = environmentOf(database.url, { PORT: String(port), ...more })
+  const launched = track(start(launcher, ['serve'], { environment }))
+  await untilReady({ ...launched, url: `http://127.0.0.1:${port}` })
+  const commandLine = readFileSync(`/proc/${launched.processId}/cmdline`, 'utf8')
+  expect(commandLine.includes('src/cli/main.ts')).toBe(becomesIt)
+  expect(await launched.end('SIGTERM')).toBe(0)
 })
 
 describe('two processes on one database', () => {
