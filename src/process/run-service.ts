@@ -75,7 +75,7 @@ export function createServiceLog(config: Config, destination?: DestinationStream
  * valid only for that name.
  */
 export function baseUrlOf(config: Config): string {
-  if (config.tls !== undefined) return config.issuer
+  if (config.speaksTls) return config.issuer
   const host = config.host === '0.0.0.0' ? '127.0.0.1' : config.host === '::' ? '::1' : config.host
   return `http://${host.includes(':') ? `[${host}]` : host}:${config.port}`
 }
