@@ -14,7 +14,7 @@ const slow = {
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: real } },
+      { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: [...real, 'test/container/**'] } },
       { test: { name: 'real', include: real, globalSetup: ['test/support/postgres.ts'], ...slow } },
       // Packages know nothing of the service, so they bring what they need themselves.
       { test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], ...slow } },
