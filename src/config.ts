@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
@@ -325,6 +326,12 @@ function pairOfTls(certificate: string | undefined, privateKey: string | undefin
     throw new OperatorError('MINTMARK_TLS_PRIVATE_KEY: must be set with the certificate.')
   tryTls('MINTMARK_TLS_CERTIFICATE', { cert: certificate })
   tryTls('MINTMARK_TLS_PRIVATE_KEY', { cert: certificate, key: privateKey })
+  // TLS notices this only if both are of the same kind. A key of another kind would be loaded beside the
+  // certificate, and every connection would fail.
+  if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(privateKey)))
+    throw new OperatorError(
+      'MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: it is not the key of the certificate.',
+    )
   return { certificate, privateKey }
 }
 

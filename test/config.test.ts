@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Config, readCommandConfig, readConfig, settingNames } from '../src/config.ts'
 import { OperatorError } from '../src/errors.ts'
-import { certificate, privateKey } from './support/certificate.ts'
+import { certificate, privateKey, rsaPrivateKey } from './support/certificate.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -310,6 +310,7 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA',
     '-----BEGIN PRIVATE KEY-----\nAAAA',
     strangersKey,
+    rsaPrivateKey,
   ],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_TRUSTED_PROXIES: [

@@ -174,7 +174,9 @@ describe.skipIf(typeof found === 'string')(
     test('its health check says whether it is ready', () => {
       const container = containerOf('mintmark')
       const described = ran(engine.run('image', 'inspect', '--format', '{{json .}}', image))
-      expect(JSON.stringify(JSON.parse(described))).toMatch(/"Healthcheck":\{"Test":\["CMD","node","bin\/healthy\.js"\]/i)
+      expect(JSON.stringify(JSON.parse(described))).toMatch(
+        /"Healthcheck":\{"Test":\["CMD","node","bin\/healthy\.js"\]/i,
+      )
       expect(engine.run('exec', container, 'node', 'bin/healthy.js').code).toBe(0)
       expect(engine.run('exec', '--env', 'PORT=1', container, 'node', 'bin/healthy.js').code).toBe(1)
     })
