@@ -223,8 +223,9 @@ describe('imports', () => {
   }
 
   const isEntry = (path: string): boolean =>
-    ['src/cli/main.ts', 'src/process/worker.ts', 'prisma/seed.ts', 'bin/mintmark'].includes(path) ||
-    /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
+    ['src/cli/main.ts', 'src/process/worker.ts', 'prisma/seed.ts', 'bin/mintmark', 'bin/healthy.js'].includes(
+      path,
+    ) || /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean => path.endsWith('.test.ts') || path === 'test/support/postgres.ts'
 

@@ -4,7 +4,6 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     name: 'container',
-    root: new URL('../..', import.meta.url).pathname,
     include: ['test/container/**/*.test.ts'],
     testTimeout: 120_000,
     execArgv: ['--disable-warning=ExperimentalWarning'],
