@@ -1,7 +1,10 @@
 # syntax=docker/dockerfile:1
 
+# Another base needs Node 24, npm and a user "node": a mirror of this one, or one that an organisation maintains.
+ARG BASE_IMAGE=node:24-bookworm-slim
+
 # The build stage: the image that runs has none of the build tools.
-FROM node:24-bookworm-slim AS build
+FROM ${BASE_IMAGE} AS build
 WORKDIR /mintmark
 COPY package.json package-lock.json .npmrc ./
 # Optional packages are left out: the pinned Node is for development machines. So is the embedded database: the folder
@@ -12,8 +15,12 @@ COPY prisma prisma
 # Prisma needs no engine to generate the client. It downloads none if this variable names any executable.
 RUN PRISMA_SCHEMA_ENGINE_BINARY=/usr/local/bin/node CHECKPOINT_DISABLE=1 npx --no-install prisma generate
 RUN npm prune --omit=dev --omit=optional --no-audit --no-fund
+# Most of what is left is Prisma for other databases, and files that only an editor or a debugger reads.
+RUN find node_modules/@prisma/client/runtime \
+    -regex '.*\.\(cockroachdb\|mysql\|sqlite\|sqlserver\)\..*' -delete \
+  && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
-FROM node:24-bookworm-slim
+FROM ${BASE_IMAGE}
 WORKDIR /mintmark
 ENV HOST=0.0.0.0 PORT=8080
 COPY --from=build /mintmark/package.json ./
@@ -21,11 +28,13 @@ COPY --from=build /mintmark/node_modules node_modules
 COPY --from=build /mintmark/src/generated src/generated
 COPY prisma prisma
 COPY src src
-# The service does not run as root, and its user owns no file in the image.
+COPY bin/healthy.js bin/
+# A place for a volume, so that a command can write new secrets to it. The service itself writes nowhere.
+RUN mkdir -m 0700 /var/lib/mintmark && chown node:node /var/lib/mintmark
+# The service does not run as root, and its user owns no file of the program.
 USER node
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=2s --start-period=15s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+HEALTHCHECK --interval=5s --timeout=2s --start-period=15s --retries=3 CMD ["node", "bin/healthy.js"]
 # Write a command of bin/mintmark after the name of the image: serve, migrate, seed FILE, clients list …
 ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "--max-semi-space-size=16", "src/cli/main.ts"]
 CMD ["serve"]

@@ -13,6 +13,7 @@ const config: KnipConfig = {
         'bench/rotation.ts',
         'bench/load/*.ts',
         'bench/peers/*.{ts,js}',
+        'vitest.container.config.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],

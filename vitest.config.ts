@@ -39,7 +39,13 @@ export default defineConfig({
       reporter: ['text-summary', 'html'],
     },
     projects: [
-      { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: [...real, ...drills] } },
+      {
+        test: {
+          name: 'pure',
+          include: ['test/**/*.test.ts'],
+          exclude: [...real, ...drills, 'test/container/**'],
+        },
+      },
       { test: { name: 'real', include: real, ...onPostgres } },
       { test: { name: 'drill', include: drills, ...onPostgres, testTimeout: 3_600_000 } },
       // Packages know nothing of the service, so they bring what they need themselves.

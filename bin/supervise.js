@@ -10,7 +10,7 @@ const echoMilliseconds = 500
 const parentCheckMilliseconds = 500
 
 /**
- * Runs a program and passes on the signals that ask us to end, each once.
+ * Runs a program and passes on the signals that ask us to end, or to read files again, each once.
  *
  * The child gets a session of its own. In ours, Ctrl-C would reach it twice, from the terminal and from us,
  * and a second signal means "at once" to a service that is closing in order. It can still use the terminal.
@@ -25,12 +25,14 @@ export function supervise(program, programArguments, options) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, programArguments, { ...options, detached: true })
     let interrupted = false
-    let passedOnAt = Number.NEGATIVE_INFINITY
+    const passedOnAt = { end: Number.NEGATIVE_INFINITY, reload: Number.NEGATIVE_INFINITY }
     /** @param {NodeJS.Signals} signal */
     const passOn = (signal) => {
       interrupted = true
-      if (performance.now() - passedOnAt < echoMilliseconds) return
-      passedOnAt = performance.now()
+      // A service reads its files again on SIGHUP. That is another wish than to end.
+      const wish = signal === 'SIGHUP' ? 'reload' : 'end'
+      if (performance.now() - passedOnAt[wish] < echoMilliseconds) return
+      passedOnAt[wish] = performance.now()
       child.kill(signal)
     }
     const stopListening = listenForTheEnd(passOn)

@@ -12,6 +12,7 @@ import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import { secureContext } from './http/tls.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifier-store.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
@@ -163,10 +164,6 @@ function each(...paths: string[]): string[] {
 function pathOf(url: string): string {
   const query = url.indexOf('?')
   return query === -1 ? url : url.slice(0, query)
-}
-
-function secureContext(tls: NonNullable<Config['tls']>) {
-  return { cert: tls.certificate, key: tls.privateKey, minVersion: 'TLSv1.2' as const }
 }
 
 function boundConnections(server: Server): void {

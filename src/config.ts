@@ -1,4 +1,6 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
@@ -32,6 +34,8 @@ export interface Config {
   /** 32 bytes. Undefined with the embedded database if the key is a file in the data directory. */
   readonly keyEncryptionKey: Buffer | undefined
   readonly tls: { readonly certificate: string; readonly privateKey: string } | undefined
+  /** Whether the service speaks TLS. A command that calls the service need not be able to read the private key. */
+  readonly speaksTls: boolean
   readonly trustedProxies: readonly string[]
   readonly registryClientsMax: number
   /** Per worker. */
@@ -149,54 +153,93 @@ export const settingNames = Object.keys(settings) as readonly SettingName[]
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** @throws OperatorError that names the first invalid variable. */
-// biome-ignore lint/style/noProcessEnv: only this function reads the environment.
+/**
+ * All settings, for a process that serves.
+ * @throws OperatorError that names the first invalid variable.
+ */
+// biome-ignore lint/style/noProcessEnv: only this file reads the environment.
 export function readConfig(environment: Environment = process.env): Config {
-  refuseUnknownNames(environment)
-  const read = <Name extends SettingName>(name: Name) => readSetting(environment, name)
-  const host = read('HOST') ?? '127.0.0.1'
-  const port = read('PORT') ?? 8080
-  const workers = read('WORKERS') ?? 1
-  const databaseUrl = read('DATABASE_URL')
-  const tls = pairOfTls(read('MINTMARK_TLS_CERTIFICATE'), read('MINTMARK_TLS_PRIVATE_KEY'))
-  const plainAllowed = read('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
-  if (tls === undefined && !plainAllowed && !isLoopback(host)) {
+  const config = readCommandConfig(environment)
+  if (config.tls === undefined && !plainHttpAllowed(environment) && !isLoopback(config.host)) {
     throw new OperatorError(
-      `HOST: other machines can reach ${host}, and plain HTTP would show them every secret and token. ` +
+      `HOST: other machines can reach ${config.host}, and plain HTTP would show them every secret and token. ` +
         'Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE. If a proxy in front of this service ' +
         'provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.',
     )
   }
-  return Object.freeze({
-    host,
-    port,
-    workers,
-    databaseUrl,
-    dataDirectory: resolve(read('MINTMARK_DATA_DIR') ?? 'data'),
-    issuer: checkedIssuer(
-      read('MINTMARK_ISSUER') ?? defaultIssuer(host, port, tls !== undefined),
-      plainAllowed,
-    ),
-    keyEncryptionKey: read('MINTMARK_KEY_ENCRYPTION_KEY'),
-    tls,
-    trustedProxies: read('MINTMARK_TRUSTED_PROXIES') ?? [],
-    registryClientsMax: read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
-    argon2ParallelMax: argon2Share(read('MINTMARK_ARGON2_PARALLEL_MAX'), workers),
+  return Object.freeze({ ...config })
+}
+
+/**
+ * The settings for a command that does not serve. Each one is read when the command first uses it. So a
+ * command needs only the settings and the files that it uses: "migrate" needs no key, and nothing but a
+ * listener needs TLS. An unknown name is refused at once.
+ */
+// biome-ignore lint/style/noProcessEnv: only this file reads the environment.
+export function readCommandConfig(environment: Environment = process.env): Config {
+  refuseUnknownNames(environment)
+  const read = <Name extends SettingName>(name: Name) => readSetting(environment, name)
+  const config: Config = readWhenUsed({
+    host: () => read('HOST') ?? '127.0.0.1',
+    port: () => read('PORT') ?? 8080,
+    workers: () => read('WORKERS') ?? 1,
+    databaseUrl: () => read('DATABASE_URL'),
+    tls: () => pairOfTls(read('MINTMARK_TLS_CERTIFICATE'), read('MINTMARK_TLS_PRIVATE_KEY')),
+    speaksTls: () => isSet(environment, 'MINTMARK_TLS_CERTIFICATE'),
+    dataDirectory: () => resolve(read('MINTMARK_DATA_DIR') ?? 'data'),
+    issuer: () =>
+      checkedIssuer(
+        read('MINTMARK_ISSUER') ?? defaultIssuer(config.host, config.port, config.speaksTls),
+        plainHttpAllowed(environment),
+      ),
+    keyEncryptionKey: () => read('MINTMARK_KEY_ENCRYPTION_KEY'),
+    trustedProxies: () => read('MINTMARK_TRUSTED_PROXIES') ?? [],
+    registryClientsMax: () => read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
+    argon2ParallelMax: () => argon2Share(read('MINTMARK_ARGON2_PARALLEL_MAX'), config.workers),
     // Connections go to the workers in turn, so a guesser can use all workers. Shares keep the total at the
     // setting.
-    failuresPerClientMax: Math.ceil((read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30) / workers),
-    failuresPerAddressMax: Math.ceil((read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100) / workers),
-    keyEncryptionKeyPrevious: read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
-    schedule: checkedSchedule({
-      keyLifetimeSeconds: read('MINTMARK_KEY_LIFETIME_SECONDS') ?? 90 * 86_400,
-      tokenLifetimeSecondsMax: read('MINTMARK_TOKEN_LIFETIME_SECONDS_MAX') ?? limits.tokenLifetimeSecondsMax,
-      jwksMaxAgeSeconds: read('MINTMARK_JWKS_MAX_AGE_SECONDS') ?? 300,
-      verifierCooldownSeconds: read('MINTMARK_VERIFIER_COOLDOWN_SECONDS') ?? 60,
-      clockSkewSeconds: read('MINTMARK_CLOCK_SKEW_SECONDS') ?? 60,
-    }),
-    signingAlgorithms: read('MINTMARK_SIGNING_ALGORITHMS') ?? (['ES256'] as const),
-    logLevel: read('MINTMARK_LOG_LEVEL') ?? 'info',
+    failuresPerClientMax: () => Math.ceil((read('MINTMARK_FAILURES_PER_CLIENT_MAX') ?? 30) / config.workers),
+    failuresPerAddressMax: () =>
+      Math.ceil((read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100) / config.workers),
+    keyEncryptionKeyPrevious: () => read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
+    schedule: () =>
+      checkedSchedule({
+        keyLifetimeSeconds: read('MINTMARK_KEY_LIFETIME_SECONDS') ?? 90 * 86_400,
+        tokenLifetimeSecondsMax:
+          read('MINTMARK_TOKEN_LIFETIME_SECONDS_MAX') ?? limits.tokenLifetimeSecondsMax,
+        jwksMaxAgeSeconds: read('MINTMARK_JWKS_MAX_AGE_SECONDS') ?? 300,
+        verifierCooldownSeconds: read('MINTMARK_VERIFIER_COOLDOWN_SECONDS') ?? 60,
+        clockSkewSeconds: read('MINTMARK_CLOCK_SKEW_SECONDS') ?? 60,
+      }),
+    signingAlgorithms: () => read('MINTMARK_SIGNING_ALGORITHMS') ?? (['ES256'] as const),
+    logLevel: () => read('MINTMARK_LOG_LEVEL') ?? 'info',
   })
+  return config
+}
+
+/** An object whose properties are computed at their first use. */
+function readWhenUsed<Shape extends object>(
+  readers: { readonly [Name in keyof Shape]: () => Shape[Name] },
+): Shape {
+  const names = Object.keys(readers) as (keyof Shape)[]
+  const shape = {} as Shape
+  for (const name of names) {
+    const get = (): Shape[keyof Shape] => {
+      const value = readers[name]()
+      Object.defineProperty(shape, name, { value, enumerable: true })
+      return value
+    }
+    Object.defineProperty(shape, name, { get, enumerable: true, configurable: true })
+  }
+  return shape
+}
+
+function isSet(environment: Environment, name: SettingName): boolean {
+  return (environment[name] ?? '') !== '' || (environment[`${name}_FILE`] ?? '') !== ''
+}
+
+function plainHttpAllowed(environment: Environment): boolean {
+  return readSetting(environment, 'MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
 }
 
 /**
@@ -246,9 +289,34 @@ function refuseUnknownNames(environment: Environment): void {
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('MINTMARK_')) continue
     const known = settingNames.some((setting) => name === setting || name === `${setting}_FILE`)
-    if (!known) throw new OperatorError(`${name}: there is no such setting; .env.example lists them all.`)
+    if (!known && !isServiceLink(name, environment[name] ?? ''))
+      throw new OperatorError(`${name}: there is no such setting; .env.example lists them all.`)
   }
 }
+
+/**
+ * Whether Kubernetes set the variable. For a Service "mintmark" it gives every container of the namespace
+ * MINTMARK_SERVICE_HOST, MINTMARK_PORT=tcp://10.0.0.7:8080 and more. A Service "mintmark-db" gives
+ * MINTMARK_DB_SERVICE_HOST. The value is compared too, so MINTMARK_PORT=9000 is still refused.
+ */
+function isServiceLink(name: string, value: string): boolean {
+  return serviceLinks.some(([names, values]) => names.test(name) && values(value))
+}
+
+const isUrlOfPort = (text: string): boolean => /^(?:tcp|udp|sctp):\/\/\S+:\d{1,5}$/.test(text)
+const isPort = (text: string): boolean => /^\d{1,5}$/.test(text)
+const isTransport = (text: string): boolean => /^(?:tcp|udp|sctp)$/.test(text)
+const isAddress = (text: string): boolean => isIP(text) !== 0
+
+const serviceLinks: readonly (readonly [names: RegExp, values: (text: string) => boolean])[] = [
+  [/_SERVICE_HOST$/, isAddress],
+  [/_SERVICE_PORT(?:_[A-Z0-9_]+)?$/, isPort],
+  [/_PORT$/, isUrlOfPort],
+  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)$/, isUrlOfPort],
+  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)_PROTO$/, isTransport],
+  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)_PORT$/, isPort],
+  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)_ADDR$/, isAddress],
+]
 
 function pairOfTls(certificate: string | undefined, privateKey: string | undefined): Config['tls'] {
   if (certificate === undefined && privateKey === undefined) return undefined
@@ -258,6 +326,12 @@ function pairOfTls(certificate: string | undefined, privateKey: string | undefin
     throw new OperatorError('MINTMARK_TLS_PRIVATE_KEY: must be set with the certificate.')
   tryTls('MINTMARK_TLS_CERTIFICATE', { cert: certificate })
   tryTls('MINTMARK_TLS_PRIVATE_KEY', { cert: certificate, key: privateKey })
+  // TLS notices this only if both are of the same kind. A key of another kind would be loaded beside the
+  // certificate, and every connection would fail.
+  if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(privateKey)))
+    throw new OperatorError(
+      'MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: it is not the key of the certificate.',
+    )
   return { certificate, privateKey }
 }
 

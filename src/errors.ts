@@ -245,6 +245,10 @@ export interface AdministrationErrorFields {
   client_vanished: { readonly clientId: string }
   secret_not_found: { readonly clientId: string; readonly secretId: string }
   secrets_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
+  resource_not_found: { readonly audience: string; readonly nearest: string | undefined }
+  resource_exists: { readonly audience: string }
+  /** Clients that have access to it: some of them, and how many there are. */
+  resource_in_use: { readonly audience: string; readonly holders: readonly string[]; readonly count: number }
   registry_busy: { readonly waitedSeconds: number }
   key_not_found: { readonly kid: string }
   key_made_meanwhile: { readonly algorithm: string }
@@ -287,6 +291,9 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_vanished: rule('conflict', 'A client vanished during the change. Nothing was changed.'),
     secret_not_found: rule('not_found', 'The client has no such secret.'),
     secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
+    resource_not_found: rule('not_found', 'There is no such resource.'),
+    resource_exists: rule('conflict', 'There is already a resource with this audience.'),
+    resource_in_use: rule('conflict', 'Clients have access to the resource. Nothing was changed.'),
     registry_busy: rule('busy', 'Somebody else is changing the registry. Nothing was changed.'),
 
     // Signing keys.

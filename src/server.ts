@@ -11,6 +11,7 @@ import type { Config } from './config.ts'
 import { errorCode } from './database/faults.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { OperatorError } from './errors.ts'
+import { replaceCertificate, type TlsFiles } from './http/tls.ts'
 import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
@@ -49,6 +50,8 @@ export interface Service {
   readonly app: FastifyInstance
   readonly database: Database
   readonly keyring: Keyring
+  /** New connections get another certificate. Open ones keep theirs. */
+  replaceCertificate(files: TlsFiles): void
   /**
    * Accepts no more connections, answers the current requests, writes pending records and notes, and closes
    * the connections to the database.
@@ -110,6 +113,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       app,
       database,
       keyring,
+      replaceCertificate: (files) => replaceCertificate(app.server, files),
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)

@@ -8,9 +8,9 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Config, readConfig, settingNames } from '../src/config.ts'
+import { type Config, readCommandConfig, readConfig, settingNames } from '../src/config.ts'
 import { OperatorError } from '../src/errors.ts'
-import { certificate, privateKey } from './support/certificate.ts'
+import { certificate, privateKey, rsaPrivateKey } from './support/certificate.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -59,6 +59,7 @@ describe('defaults', () => {
       issuer: 'http://127.0.0.1:8080',
       keyEncryptionKey: undefined,
       tls: undefined,
+      speaksTls: false,
       trustedProxies: [],
       registryClientsMax: 100_000,
       failuresPerClientMax: 30,
@@ -91,6 +92,33 @@ describe('defaults', () => {
       readConfig({}),
     )
   })
+
+  // What the kubelet gives to every container beside Services "mintmark" and "mintmark-db", over IPv4 and IPv6.
+  test.each(['MINTMARK', 'MINTMARK_DB'])(
+    'the variables that Kubernetes sets for a Service %s pass',
+    (service) => {
+      for (const [address, inUrl] of [
+        ['10.96.0.7', '10.96.0.7'],
+        ['fd00::7', '[fd00::7]'],
+      ] as const) {
+        const links: Record<string, string> = {
+          [`${service}_SERVICE_HOST`]: address,
+          [`${service}_SERVICE_PORT`]: '8080',
+          [`${service}_SERVICE_PORT_HTTP`]: '8080',
+          [`${service}_SERVICE_PORT_GRPC_WEB_2`]: '8081',
+          [`${service}_PORT`]: `tcp://${inUrl}:8080`,
+        }
+        for (const transport of ['TCP', 'UDP', 'SCTP']) {
+          const link = `${service}_PORT_8080_${transport}`
+          links[link] = `${transport.toLowerCase()}://${inUrl}:8080`
+          links[`${link}_PROTO`] = transport.toLowerCase()
+          links[`${link}_PORT`] = '8080'
+          links[`${link}_ADDR`] = address
+        }
+        expect(readConfig(links)).toEqual(readConfig({}))
+      }
+    },
+  )
 
   test('nobody can change what was read', () => {
     expect(Object.isFrozen(readConfig({}))).toBe(true)
@@ -157,7 +185,7 @@ describe('what is accepted', () => {
     [
       'MINTMARK_TLS_CERTIFICATE',
       certificate,
-      { tls: { certificate, privateKey }, issuer: 'https://127.0.0.1:8080' },
+      { tls: { certificate, privateKey }, speaksTls: true, issuer: 'https://127.0.0.1:8080' },
       { MINTMARK_TLS_PRIVATE_KEY: privateKey },
     ],
     [
@@ -286,6 +314,7 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA',
     '-----BEGIN PRIVATE KEY-----\nAAAA',
     strangersKey,
+    rsaPrivateKey,
   ],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_TRUSTED_PROXIES: [
@@ -354,6 +383,20 @@ describe('what makes no sense stops the start', () => {
     expect(refusalOf({ [name]: 'canary' })).toBe(
       `${name}: there is no such setting; .env.example lists them all.`,
     )
+  })
+
+  // The same names with values that Kubernetes never gives: a person who mistook them for settings.
+  test.each([
+    ['MINTMARK_PORT', '9000'],
+    ['MINTMARK_PORT', 'http://10.0.0.7:8080'],
+    ['MINTMARK_SERVICE_HOST', 'tokens.example.com'],
+    ['MINTMARK_SERVICE_PORT', 'http'],
+    ['MINTMARK_SERVICE_NAME', '10.0.0.7'],
+    ['MINTMARK_PORT_8080_TCP', '8080'],
+    ['MINTMARK_PORT_8080_TCP_PROTO', 'http'],
+    ['MINTMARK_PORT_FILE', 'tcp://10.0.0.7:8080'],
+  ])('nor is %s=%s a variable of Kubernetes', (name, value) => {
+    expect(refusalOf({ [name]: value })).toMatch(new RegExp(`^${name}: there is no such setting`))
   })
 
   test('no text whatever is a whole number by accident', () => {
@@ -442,6 +485,38 @@ describe('the issuer (RFC 8414 §2)', () => {
         expect(readConfig({ ...environment, MINTMARK_ISSUER: issuer }).issuer).toBe(issuer)
       }),
     )
+  })
+})
+
+describe('a command that does not serve', () => {
+  const unusable: Environment = {
+    HOST: '0.0.0.0',
+    PORT: 'eighty',
+    MINTMARK_TLS_CERTIFICATE_FILE: '/absent/tls.crt',
+    MINTMARK_TLS_PRIVATE_KEY_FILE: '/absent/tls.key',
+    MINTMARK_KEY_ENCRYPTION_KEY_FILE: '/absent/key',
+    MINTMARK_KEY_LIFETIME_SECONDS: '1',
+    DATABASE_URL: 'postgresql://db/mintmark',
+  }
+
+  test('reads a setting only when it uses it', () => {
+    const config = readCommandConfig(unusable)
+    expect(config.databaseUrl).toBe('postgresql://db/mintmark')
+    expect(config.speaksTls).toBe(true)
+    expect(() => config.keyEncryptionKey).toThrow(/^MINTMARK_KEY_ENCRYPTION_KEY_FILE: /)
+    expect(() => config.schedule).toThrow(/^MINTMARK_KEY_LIFETIME_SECONDS: /)
+    expect(() => config.tls).toThrow(/^MINTMARK_TLS_CERTIFICATE_FILE: /)
+    expect(() => config.port).toThrow(/^PORT: /)
+    expect(() => config.issuer).toThrow(/^PORT: |^MINTMARK_ISSUER: /)
+  })
+
+  test('reads the same as a process that serves', () => {
+    const environment = { ...tls, WORKERS: '3', MINTMARK_KEY_ENCRYPTION_KEY: key.toString('hex') }
+    expect({ ...readCommandConfig(environment) }).toEqual(readConfig(environment))
+  })
+
+  test('refuses a mistyped name at once', () => {
+    expect(() => readCommandConfig({ MINTMARK_PROT: '1' })).toThrow(/^MINTMARK_PROT: /)
   })
 })
 

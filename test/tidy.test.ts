@@ -231,6 +231,7 @@ describe('imports', () => {
       'prisma/seed.ts',
       'bin/mintmark',
       'bin/keep-database.js',
+      'bin/healthy.js',
     ].includes(path) || /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean =>

@@ -47,6 +47,13 @@ export function parseClient(value: unknown): Parsed<ClientDefinition> {
   return { value: result.success && mistakes.length === 0 ? toClient(result.data) : undefined, mistakes }
 }
 
+/** One resource by itself. Paths begin with its keys. */
+export function parseResource(value: unknown): Parsed<ResourceDefinition> {
+  const result = schemas.resource.safeParse(value)
+  if (result.success) return { value: toResource(result.data), mistakes: [] }
+  return { value: undefined, mistakes: mistakesOf(result.error, value, [], schemas.resource) }
+}
+
 /** One by one, because a list of a million wrong ones must not become a million mistakes. */
 function parseEntries<Entry>(
   root: unknown,

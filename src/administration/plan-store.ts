@@ -72,7 +72,13 @@ async function readClients(
  * Locks the rows that are about to be compared and written. Changes made by this program exclude each other
  * anyway. This is for the UPDATE that somebody types into psql meanwhile: it must not be overwritten.
  */
-export async function lockRows(transaction: Queryable, definitions: Registration): Promise<void> {
+export async function lockRows(
+  transaction: Queryable,
+  definitions: {
+    readonly resources: readonly Pick<Registration['resources'][number], 'audience'>[]
+    readonly clients: readonly Pick<Registration['clients'][number], 'clientId'>[]
+  },
+): Promise<void> {
   const audiences = definitions.resources.map(({ audience }) => audience)
   await transaction.$queryRaw`SELECT audience FROM resource WHERE audience = ANY(${audiences}::text[]) FOR UPDATE`
   for (const chunk of chunks(definitions.clients.map(({ clientId }) => clientId))) {

@@ -5,13 +5,16 @@ import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
 import { auditList } from './commands/audit.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
+import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
+import { clientsUpdate } from './commands/clients-update.ts'
 import { keysList } from './commands/keys-list.ts'
 import { keysRevoke } from './commands/keys-revoke.ts'
 import { keysRewrap } from './commands/keys-rewrap.ts'
 import { keysRotate } from './commands/keys-rotate.ts'
 import { migrate } from './commands/migrate.ts'
 import { resourcesList } from './commands/resources.ts'
+import { resourcesCreate, resourcesDelete, resourcesUpdate } from './commands/resources-change.ts'
 import { secretsAdd, secretsList, secretsRevoke } from './commands/secrets.ts'
 import { seed } from './commands/seed.ts'
 import { serve } from './commands/serve.ts'
@@ -33,13 +36,19 @@ export const commands: readonly Command[] = [
   clientsList,
   clientsShow,
   clientsCreate,
+  clientsUpdate,
   clientsDisable,
   clientsEnable,
   clientsDelete,
+  clientsAccessGrant,
+  clientsAccessRemove,
   secretsAdd,
   secretsList,
   secretsRevoke,
   resourcesList,
+  resourcesCreate,
+  resourcesUpdate,
+  resourcesDelete,
   keysList,
   keysRotate,
   keysRevoke,
@@ -54,6 +63,7 @@ const groups: readonly CommandGroup[] = [
     path: ['clients', 'secrets'],
     summary: "clients' secrets: several are valid at once, so that one can be replaced without a gap",
   },
+  { path: ['clients', 'access'], summary: 'which resources a client may call, and with which scopes' },
   { path: ['resources'], summary: 'what tokens are for' },
   { path: ['keys'], summary: 'the keys that sign tokens' },
   { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },

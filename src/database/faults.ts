@@ -35,7 +35,7 @@ const absentPrismaError = /^(?:P1001|P1002|P1008|P1017|P2024|P2037)$/
 
 /** Messages of the driver that come without a code. */
 const absentMessage =
-  /connection terminated|timeout expired|connection error and is not queryable|timeout exceeded when trying to connect|client was closed and is not queryable|connection is closed|query read timeout/i
+  /connection terminated|server has closed the connection|timeout expired|connection error and is not queryable|timeout exceeded when trying to connect|client was closed and is not queryable|connection is closed|query read timeout/i
 
 /** @returns undefined if the error is not a fault of the database. */
 export function databaseFault(error: unknown): DatabaseFault | undefined {

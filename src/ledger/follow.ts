@@ -1,4 +1,5 @@
 import type { Database, Queryable } from '../database/open.ts'
+import type { TailPlace } from './cursor.ts'
 import { type AuditEntry, type AuditFilter, matches } from './query.ts'
 import {
   findChainsAfter,
@@ -53,6 +54,29 @@ export class LedgerTail {
       await this.#findOpenChains(snapshot, nowMilliseconds)
       return limit === 0 ? [] : await findRecords(snapshot, filter, limit, nowMilliseconds)
     })
+  }
+
+  /** How far it has read. Between two parts of `read`, every record before this was yielded and none after it. */
+  get place(): TailPlace {
+    return {
+      highest: this.#highest,
+      gaps: [...this.#gaps.keys()],
+      open: [...this.#open].map(([chain, { seq, isService }]) => [chain, seq, isService ?? null]),
+    }
+  }
+
+  /**
+   * Goes on where another tail stopped, instead of `start`.
+   * @returns false if the place is not in this ledger: the ledger does not reach so far.
+   */
+  async resume(database: Queryable, place: TailPlace, nowMilliseconds: number): Promise<boolean> {
+    const latest = await findLatestChains(database)
+    if ((latest.at(-1) ?? 0) < place.highest) return false
+    this.#highest = place.highest
+    for (const gap of place.gaps) this.#gaps.set(gap, nowMilliseconds)
+    for (const [chain, seq, isService] of place.open)
+      this.#open.set(chain, { seq, isService: isService ?? undefined })
+    return true
   }
 
   /**

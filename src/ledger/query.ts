@@ -1,3 +1,4 @@
+import type { RecordPlace } from './cursor.ts'
 import type { AuditRecord, RecordOutcome, RecordType } from './record.ts'
 import { millisecondsOf } from './token-id.ts'
 
@@ -19,6 +20,9 @@ export interface AuditFilter {
   readonly since?: number | undefined
   /** Records before this time, in milliseconds since 1970. */
   readonly until?: number | undefined
+  /** Records that a listing shows before this place, or after it. */
+  readonly beforePlace?: RecordPlace | undefined
+  readonly afterPlace?: RecordPlace | undefined
 }
 
 export function matches(entry: AuditEntry, filter: AuditFilter): boolean {
@@ -37,11 +41,18 @@ export function matches(entry: AuditEntry, filter: AuditFilter): boolean {
  * narrows the range to one millisecond.
  * @returns milliseconds since 1970, `from` included and `before` excluded.
  */
-export function timeRange({ jti, since, until }: AuditFilter): { from: number; before: number } {
+export function timeRange({ jti, since, until, beforePlace, afterPlace }: AuditFilter): {
+  from: number
+  before: number
+} {
   const issuedAt = jti === undefined ? undefined : millisecondsOf(jti)
   return {
-    from: Math.max(since ?? 0, issuedAt ?? 0),
-    before: Math.min(until ?? farFuture, issuedAt === undefined ? farFuture : issuedAt + 1),
+    from: Math.max(since ?? 0, issuedAt ?? 0, afterPlace?.time ?? 0),
+    before: Math.min(
+      until ?? farFuture,
+      issuedAt === undefined ? farFuture : issuedAt + 1,
+      beforePlace === undefined ? farFuture : beforePlace.time + 1,
+    ),
   }
 }
 

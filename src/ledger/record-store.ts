@@ -1,5 +1,6 @@
 import type { Database, Queryable } from '../database/open.ts'
 import { type AuditRecord as AuditRow, Prisma } from '../generated/client.ts'
+import type { RecordPlace } from './cursor.ts'
 import { type AuditEntry, type AuditFilter, timeRange } from './query.ts'
 import { type AuditRecord, recordColumns } from './record.ts'
 
@@ -12,27 +13,63 @@ import { type AuditRecord, recordColumns } from './record.ts'
  */
 const spans = [900_000, 14_400_000, 172_800_000, 2_592_000_000]
 
-/** The newest records that match, oldest first. */
+/**
+ * The newest records that match, oldest first. With a place to begin after, the first ones after it.
+ */
 export async function findRecords(
   database: Queryable,
   filter: AuditFilter,
   limit: number,
   nowMilliseconds: number,
 ): Promise<AuditEntry[]> {
-  const end = filter.until ?? nowMilliseconds
   const indexed = filter.clientId !== undefined || filter.jti !== undefined
+  if (filter.afterPlace !== undefined) return await findFirst(database, filter, limit, indexed ? [] : spans)
+  const end = Math.min(filter.until ?? nowMilliseconds, (filter.beforePlace?.time ?? nowMilliseconds) + 1)
   for (const span of indexed ? [] : spans) {
     const start = end - span
     // The range of the filter itself is searched last, after this loop.
     if (filter.since !== undefined && start <= filter.since) break
-    const rows = await findNewest(database, { ...filter, since: start }, limit)
-    if (rows.length === limit) return rows
+    const rows = await findSorted(database, { ...filter, since: start }, limit, 'desc')
+    if (rows.length === limit) return rows.reverse()
   }
-  return await findNewest(database, filter, limit)
+  return (await findSorted(database, filter, limit, 'desc')).reverse()
 }
 
-async function findNewest(database: Queryable, filter: AuditFilter, limit: number): Promise<AuditEntry[]> {
-  const { type, outcome, clientId, jti } = filter
+/** The first records after a place. The shortest span is searched first here, too. */
+async function findFirst(
+  database: Queryable,
+  filter: AuditFilter,
+  limit: number,
+  spans: readonly number[],
+): Promise<AuditEntry[]> {
+  for (const span of spans) {
+    const end = timeRange(filter).from + span
+    if (filter.until !== undefined && end >= filter.until) break
+    const rows = await findSorted(database, { ...filter, until: end }, limit, 'asc')
+    if (rows.length === limit) return rows
+  }
+  return await findSorted(database, filter, limit, 'asc')
+}
+
+/** What a record at a side of a place looks like. */
+function beside(comparison: 'lt' | 'gt', { time, chain, seq }: RecordPlace) {
+  const moment = new Date(time)
+  return {
+    OR: [
+      { time: { [comparison]: moment } },
+      { time: moment, chain: { [comparison]: chain } },
+      { time: moment, chain, seq: { [comparison]: BigInt(seq) } },
+    ],
+  }
+}
+
+async function findSorted(
+  database: Queryable,
+  filter: AuditFilter,
+  limit: number,
+  order: 'asc' | 'desc',
+): Promise<AuditEntry[]> {
+  const { type, outcome, clientId, jti, beforePlace, afterPlace } = filter
   const { from, before } = timeRange(filter)
   const rows = await database.auditRecord.findMany({
     where: {
@@ -41,11 +78,15 @@ async function findNewest(database: Queryable, filter: AuditFilter, limit: numbe
       ...(clientId === undefined ? {} : { clientId }),
       ...(jti === undefined ? {} : { jti }),
       time: { gte: new Date(from), lt: new Date(before) },
+      AND: [
+        ...(beforePlace === undefined ? [] : [beside('lt', beforePlace)]),
+        ...(afterPlace === undefined ? [] : [beside('gt', afterPlace)]),
+      ],
     },
-    orderBy: [{ time: 'desc' }, { chain: 'desc' }, { seq: 'desc' }],
+    orderBy: [{ time: order }, { chain: order }, { seq: order }],
     take: limit,
   })
-  return rows.reverse().map(toEntry)
+  return rows.map(toEntry)
 }
 
 /** Converts a row of `audit_record`. Prisma gives its columns the names of a record's fields. */

@@ -6,7 +6,7 @@ export const recordOutcomes = {
   service: ['started', 'stopped'],
   client: ['created', 'changed', 'disabled', 'enabled', 'deleted'],
   secret: ['added', 'revoked'],
-  resource: ['created', 'changed'],
+  resource: ['created', 'changed', 'deleted'],
   access: ['created', 'changed', 'deleted'],
   key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed', 'vouched'],
 } as const satisfies Readonly<Record<string, readonly string[]>>

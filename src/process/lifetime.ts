@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isatty } from 'node:tty'
 import closeWithGrace from 'close-with-grace'
 import { limits } from '../limits.ts'
 import { describeError, type Log } from '../telemetry/log.ts'
@@ -16,6 +17,9 @@ type GroupSignal = (typeof groupSignals)[number]
 /**
  * A process that runs until a signal arrives, its launcher dies, or an error is not caught. Then it closes
  * everything it has opened, in the opposite order. A second signal ends it at once.
+ *
+ * SIGHUP does not end it: that signal asks a service to read its files again. A terminal that is closed sends
+ * the same signal. Then nobody is left who could end the process, so it ends.
  */
 export class Lifetime {
   readonly #log: Log
@@ -25,13 +29,16 @@ export class Lifetime {
   /** Why the process ends; undefined while it runs. */
   #ending: string | undefined
   #opening: Promise<unknown> = Promise.resolve()
+  #reload: (() => void) | undefined
+  /** The standard streams that are a terminal. */
+  readonly #terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor))
 
   /** @param skipped signals that the caller handles itself. */
   constructor(log: Log, skipped: readonly GroupSignal[] = []) {
     this.#log = log
     const delay = limits.shutdownGraceMilliseconds + afterServiceMilliseconds
     const logger = { error: (message: unknown) => log.error({ event: 'closing' }, String(message)) }
-    this.#grace = closeWithGrace({ delay, logger, skip: [...skipped] }, async ({ err, signal }) => {
+    this.#grace = closeWithGrace({ delay, logger, skip: [...skipped, 'SIGHUP'] }, async ({ err, signal }) => {
       this.#ending ??= signal ?? 'a fault'
       if (err !== undefined)
         log.fatal({ event: 'crash', error: describeError(err) }, 'an error was not caught')
@@ -40,6 +47,7 @@ export class Lifetime {
       await this.#closeAll()
       log.info({ event: 'closed' }, 'closed')
     })
+    if (!skipped.includes('SIGHUP')) process.on('SIGHUP', () => this.#onHangup())
     // This channel closes when the launcher is killed. Without it this process would never be stopped.
     if (process.channel) process.once('disconnect', this.#onLauncherGone)
   }
@@ -54,6 +62,24 @@ export class Lifetime {
   /** Registers a function that closes something that was just opened. */
   onClose(close: () => Promise<void>): void {
     this.#closers.push(close)
+  }
+
+  /** Registers the function that reads files again. */
+  onReload(reload: () => void): void {
+    this.#reload = reload
+  }
+
+  /** Reads files again. Before the service listens, it reads them anyway. */
+  reload(): void {
+    if (this.#ending !== undefined) return
+    if (this.#reload === undefined) this.#log.info({ event: 'reload_skipped' }, 'it has just started')
+    else this.#reload()
+  }
+
+  #onHangup(): void {
+    // A terminal that is gone is no terminal any more.
+    if (this.#terminals.every((descriptor) => isatty(descriptor))) this.reload()
+    else this.end('the terminal is gone')
   }
 
   /**

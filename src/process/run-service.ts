@@ -4,6 +4,7 @@ import { createLog, type Log } from '../telemetry/log.ts'
 import type { DatabaseServer } from './database-server.ts'
 import { findKeyEncryptionKeys } from './key-encryption-keys.ts'
 import type { Lifetime } from './lifetime.ts'
+import { reload } from './reload.ts'
 import { Workers } from './workers.ts'
 
 /** Starts the service on a migrated database. "serve" and "start" share this. */
@@ -44,6 +45,10 @@ export async function serveAlone(
   // A worker at its limit of connections must drop a new one. By default it returns the connection to the
   // primary, which passes it on again, in an endless loop while all workers are at their limit.
   Object.assign(service.app.server, { dropMaxConnection: true })
+  let current = config
+  lifetime.onReload(() => {
+    current = reload(current, service.replaceCertificate, log)
+  })
   await listen(service.app, config)
 }
 
@@ -58,6 +63,7 @@ async function serveWithWorkers(
   await findKeyEncryptionKeys(config, server, report)
   const workers = new Workers(log)
   lifetime.onClose(() => workers.close())
+  lifetime.onReload(() => workers.reload())
   await workers.open(config.workers)
 }
 
@@ -75,7 +81,7 @@ export function createServiceLog(config: Config, destination?: DestinationStream
  * valid only for that name.
  */
 export function baseUrlOf(config: Config): string {
-  if (config.tls !== undefined) return config.issuer
+  if (config.speaksTls) return config.issuer
   const host = config.host === '0.0.0.0' ? '127.0.0.1' : config.host === '::' ? '::1' : config.host
   return `http://${host.includes(':') ? `[${host}]` : host}:${config.port}`
 }

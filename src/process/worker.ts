@@ -5,7 +5,7 @@ import { explain } from './explain.ts'
 import { groupSignals, Lifetime } from './lifetime.ts'
 import { createServiceLog, serveAlone } from './run-service.ts'
 import { watchOutput } from './standard-output.ts'
-import { endMessage, type WorkerMessage } from './workers.ts'
+import { endMessage, reloadMessage, type WorkerMessage } from './workers.ts'
 
 /** The program of a worker process. Only workers.ts forks it. */
 
@@ -19,6 +19,7 @@ async function run(): Promise<never> {
   process.on('SIGTERM', () => lifetime.end('SIGTERM'))
   process.on('message', (message) => {
     if (message === endMessage) lifetime.end('the primary ends')
+    if (message === reloadMessage) lifetime.reload()
   })
   return await lifetime.run(async () => {
     // The worker registers as a user of the embedded server itself. So the server keeps running if the

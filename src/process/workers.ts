@@ -21,6 +21,9 @@ export type WorkerMessage = { readonly ready: true } | ({ readonly ready: false 
  */
 export const endMessage = 'end'
 
+/** The message after which a worker reads its certificate again. */
+export const reloadMessage = 'reload'
+
 /** How a worker ended. */
 interface WorkerEnd {
   /** Undefined if the worker could not be forked. */
@@ -72,6 +75,13 @@ export class Workers {
     const timer = setTimeout(() => this.#kill(), patience)
     await Promise.all(this.#places)
     clearTimeout(timer)
+  }
+
+  /** Every worker reads its certificate again. A worker that starts later reads it anyway. */
+  reload(): void {
+    for (const worker of this.#running) {
+      if (worker.isConnected()) worker.send(reloadMessage)
+    }
   }
 
   #openPlace(): Promise<void> {

@@ -27,6 +27,15 @@ describe('away', () => {
     ['a start under way', wrapped('57P03', 'the database system is starting up')],
     ['too many connections', wrapped('53300', 'sorry, too many clients already')],
     ['a lost connection, as Prisma says it', coded('P1017')],
+    [
+      'a connection lost in the middle of SQL, as Prisma says it',
+      Object.assign(
+        new Error('Raw query failed. Code: `N/A`. Message: `Server has closed the connection.`'),
+        {
+          code: 'P2010',
+        },
+      ),
+    ],
     ['no connection free', coded('P2024')],
     ['a lost connection without a code', new Error('Connection terminated unexpectedly')],
     ['a cause within a cause', new Error('outer', { cause: new Error('inner', { cause: coded('08006') }) })],

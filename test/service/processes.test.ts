@@ -67,11 +67,7 @@ test('SIGTERM, and then the launcher goes away too: what is under way is answere
 
 test.skipIf(process.platform !== 'linux').for([
   ['becomes the service, and is no process beside it', {}, true],
-  [
-    'stays above the service where npm started it',
-    { npm_lifecycle_event: 'start' },
-    false,
-  ],
+  ['stays above the service where npm started it', { npm_lifecycle_event: 'start' }, false],
 ] as const)('the launcher %s', async ([, more, becomesIt], { database, track }) => {
   const port = await freePort()
   const environment = environmentOf(database.url, { PORT: String(port), ...more })

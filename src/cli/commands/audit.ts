@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { databaseFault } from '../../database/faults.ts'
+import { OperatorError } from '../../errors.ts'
+import {
+  type RecordPlace,
+  readRecordCursor,
+  readTailCursor,
+  recordCursor,
+  tailCursor,
+} from '../../ledger/cursor.ts'
 import { LedgerTail } from '../../ledger/follow.ts'
 import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
 import { type RecordOutcome, type RecordType, recordColumns, recordOutcomes } from '../../ledger/record.ts'
@@ -26,7 +34,10 @@ export const auditList = defineCommand({
   details:
     'Every token, every refusal and every change of the registry has a record. REASON is more precise than the\n' +
     'answer to the caller. With --follow the command runs until you press Ctrl-C. It continues after a restart of\n' +
-    'the database.',
+    'the database.\n\n' +
+    'A cursor says where a listing stopped. It is printed when there is more, and --json has one in every record. One\n' +
+    'that --follow printed, at its end or in the last record of each part of --json, is for --follow --after: it goes\n' +
+    'on there, and shows every record once.',
   options: {
     client: { type: 'string', value: 'CLIENT', description: 'only this client id' },
     outcome: {
@@ -38,6 +49,12 @@ export const auditList = defineCommand({
     since: { type: 'string', value: 'MOMENT', description: 'from 2h ago, or from 2027-01-31T00:00:00Z on' },
     until: { type: 'string', value: 'MOMENT', description: 'before that moment' },
     jti: { type: 'string', value: 'UUID', description: 'the record of one token' },
+    before: { type: 'string', value: 'CURSOR', description: 'only what is listed before this record' },
+    after: {
+      type: 'string',
+      value: 'CURSOR',
+      description: 'the first records after this one; with --follow: go on where it stopped',
+    },
     limit: {
       type: 'string',
       value: 'NUMBER',
@@ -51,20 +68,31 @@ export const auditList = defineCommand({
     ['bin/mintmark audit list --client billing --follow', 'watch one client'],
     ['bin/mintmark audit list --jti 01998f3c-7a53-7d0e-9d3c-5b8f1f0a6c2d', 'where a token came from'],
     ['bin/mintmark audit list --type client --since 30d --json', 'who changed which clients this month'],
+    [
+      'bin/mintmark audit list --limit 10000 --before 1798761599999-12-345',
+      'the ten thousand records before that one',
+    ],
   ],
   async run(options) {
     await withDatabase(async (connection) => {
       const now = connection.clock.nowMilliseconds()
       const filter = readFilter(options, now)
       const limit = readLimit(options.limit)
-      if (options.follow) return await follow(connection, filter, limit, options.json)
-      const entries = await findRecords(connection.database.prisma, filter, limit, now)
+      if (options.follow) return await follow(connection, filter, limit, options)
+      const found = await findRecords(connection.database.prisma, filter, limit + 1, now)
+      // One more than asked for tells whether there is more. It is at the far end.
+      const forward = filter.afterPlace !== undefined
+      const entries = forward ? found.slice(0, limit) : found.slice(-limit)
       if (options.json) print(`${json(entries.map(entryFields))}\n`)
       else if (entries.length === 0) note('No records match.')
       else print(entryTable().render(entries.map(entryRow)))
-      if (entries.length === limit && options.limit === undefined) {
-        note(`Only the newest ${limit} are shown. Use --limit, --since or --until to see others.`)
-      }
+      const [first, last] = [entries[0], entries.at(-1)]
+      if (found.length <= limit || first === undefined || last === undefined) return
+      note(
+        forward
+          ? `There are newer records. To see them: --after ${recordCursor(last)}`
+          : `Only the newest ${limit} are shown. To see older ones: --before ${recordCursor(first)}`,
+      )
     }).catch((error: unknown) => {
       // Ctrl-C is the normal way to end --follow, so it is not an error.
       if (options.follow && error instanceof Interrupted && error.message === 'SIGINT') return
@@ -77,18 +105,28 @@ async function follow(
   connection: Connection,
   filter: AuditFilter,
   limit: number,
-  asJson: boolean,
+  { json: asJson, after }: { readonly json: boolean; readonly after: string | undefined },
 ): Promise<void> {
   const { database, clock, signal } = connection
   const tail = new LedgerTail()
   const table = entryTable()
   const show = (entries: readonly AuditEntry[]): void => {
     if (isOutputClosed()) throw new OutputClosed()
-    if (asJson) print(entries.map((entry) => `${jsonLine(entryFields(entry))}\n`).join(''))
+    // A record has no place of its own in a tail. With the last one of a part, everything before was shown.
+    const cursor = (index: number): string | null =>
+      index === entries.length - 1 ? tailCursor(tail.place) : null
+    if (asJson)
+      print(
+        entries.map((entry, at) => `${jsonLine({ ...entryFields(entry), cursor: cursor(at) })}\n`).join(''),
+      )
     else print(table.render(entries.map(entryRow)))
   }
   let isUnreachable = false
-  show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
+  if (after === undefined) show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
+  else await resume(tail, connection, after)
+  signal.addEventListener('abort', () => {
+    if (!isOutputClosed()) note(`To go on from here: --follow --after ${tailCursor(tail.place)}`)
+  })
   while (!signal.aborted && !isOutputClosed()) {
     try {
       for await (const entries of tail.read(database.prisma, filter, clock.nowMilliseconds())) show(entries)
@@ -105,6 +143,18 @@ async function follow(
   }
 }
 
+async function resume(tail: LedgerTail, { database, clock }: Connection, cursor: string): Promise<void> {
+  const place = readTailCursor(cursor)
+  if (place === undefined) {
+    throw usageError(`--after: with --follow it must be a cursor that --follow printed, like tail-…`)
+  }
+  if (await tail.resume(database.prisma, place, clock.nowMilliseconds())) return
+  throw new OperatorError(
+    '--after: this ledger does not reach as far as the cursor. It is another database, or one that was restored from ' +
+      'a backup. Use --since instead.',
+  )
+}
+
 interface FilterOptions {
   readonly follow: boolean
   readonly client: string | undefined
@@ -113,10 +163,13 @@ interface FilterOptions {
   readonly since: string | undefined
   readonly until: string | undefined
   readonly jti: string | undefined
+  readonly before: string | undefined
+  readonly after: string | undefined
 }
 
 function readFilter(options: FilterOptions, now: number): AuditFilter {
-  const { client, outcome, type, since, until, jti } = options
+  const { client, outcome, type, since, until, jti, before, after } = options
+  if (options.follow && before !== undefined) throw usageError('--before: not with --follow.')
   const knownType = type === undefined ? undefined : oneOf('type', type, recordTypes)
   const possible = new Set((knownType === undefined ? recordTypes : [knownType]).flatMap(outcomesOf))
   const knownOutcome = outcome === undefined ? undefined : oneOf('outcome', outcome, [...possible])
@@ -142,7 +195,16 @@ function readFilter(options: FilterOptions, now: number): AuditFilter {
     jti: jti?.toLowerCase(),
     since: from,
     until: to,
+    beforePlace: before === undefined ? undefined : readPlace('before', before),
+    afterPlace: after === undefined || options.follow ? undefined : readPlace('after', after),
   }
+}
+
+function readPlace(option: string, text: string): RecordPlace {
+  const place = readRecordCursor(text)
+  if (place !== undefined) return place
+  const hint = text.startsWith('tail-') ? ' This one is for --follow --after.' : ''
+  throw usageError(`--${option}: must be a cursor, like 1798761599999-12-345.${hint}`)
 }
 
 function oneOf<Word extends string>(option: string, word: string, known: readonly Word[]): Word {
@@ -156,7 +218,7 @@ function readLimit(text: string | undefined): number {
   const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0
   if (limit >= 1 && limit <= limitMax) return limit
   throw usageError(
-    `--limit: must be a whole number from 1 to ${limitMax}. Use --since and --until to select other records.`,
+    `--limit: must be a whole number from 1 to ${limitMax}. To see more, use the cursor that is printed.`,
   )
 }
 
@@ -208,5 +270,11 @@ function entryFields(entry: AuditEntry): Record<string, unknown> {
     column,
     shown[field as keyof typeof shown] ?? null,
   ])
-  return { ...Object.fromEntries(fields), chain: entry.chain, seq: entry.seq, hash: entry.hash }
+  return {
+    ...Object.fromEntries(fields),
+    chain: entry.chain,
+    seq: entry.seq,
+    hash: entry.hash,
+    cursor: recordCursor(entry),
+  }
 }

@@ -142,12 +142,12 @@ const optionOfField: Readonly<Record<string, string>> = {
 }
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */
-function inWordsOf(mistake: Mistake): string {
+export function inWordsOf(mistake: Mistake): string {
   const [field] = mistake.path[0] === 'clients' ? mistake.path.slice(2) : mistake.path
   return `${optionOfField[String(field)] ?? 'CLIENT'}: ${mistakeSentence(mistake)}`
 }
 
-function inWordsOfOptions(error: unknown): never {
+export function inWordsOfOptions(error: unknown): never {
   const [first] = mistakesIn(error)
   throw first === undefined ? error : new OperatorError(inWordsOf(first))
 }

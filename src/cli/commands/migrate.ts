@@ -1,4 +1,4 @@
-import { readConfig } from '../../config.ts'
+import { readCommandConfig } from '../../config.ts'
 import { migrate as applyMigrations, migrationStateOf } from '../../database/migrate.ts'
 import { openDatabaseServer } from '../../process/database-server.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
@@ -21,7 +21,7 @@ export const migrate = defineCommand({
     ['bin/mintmark migrate --status', 'see whether a migration is pending'],
   ],
   async run(options) {
-    const server = await openDatabaseServer(readConfig(), options.status ? 'refuse' : 'create', note)
+    const server = await openDatabaseServer(readCommandConfig(), options.status ? 'refuse' : 'create', note)
     try {
       if (options.status) {
         const { applied, pending } = await migrationStateOf(server.url)

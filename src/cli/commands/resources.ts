@@ -7,7 +7,7 @@ import { Table } from '../terminal/table.ts'
 export const resourcesList = defineCommand({
   path: ['resources', 'list'],
   summary: 'list the resources that tokens are for',
-  details: 'A seed file creates and changes them; see "seed".',
+  details: 'A seed file creates and changes them too; see "seed".',
   options: { ...jsonOption },
   examples: [
     ['bin/mintmark resources list', 'their audiences and scopes, how long tokens live, and what signs them'],

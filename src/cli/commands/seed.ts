@@ -86,7 +86,10 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
 })
 
 /** The service makes the keys by itself, but only when it looks, and a new key waits for the lead time. */
-function warnOfAlgorithms(file: Registration, configured: readonly SigningAlgorithm[]): void {
+export function warnOfAlgorithms(
+  file: Pick<Registration, 'resources'>,
+  configured: readonly SigningAlgorithm[],
+): void {
   for (const { audience, signingAlgorithm } of file.resources) {
     if (configured.includes(signingAlgorithm)) continue
     note(
@@ -144,7 +147,7 @@ function printResult(result: Applied, secrets: Applied['secrets'], dryRun: boole
   print(new Table([{ title: 'CLIENT' }, { title: 'SECRET' }]).render(shown))
 }
 
-function describeChanges(changes: readonly FieldChange[]): string {
+export function describeChanges(changes: readonly FieldChange[]): string {
   return changes.map(({ field, from, to }) => `${field}: ${shownValue(from)} → ${shownValue(to)}`).join('; ')
 }
 

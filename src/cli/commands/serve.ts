@@ -11,8 +11,8 @@ export const serve = defineCommand({
   summary: 'run the service',
   details:
     'The database must be migrated ("bin/mintmark migrate"). The log goes to stdout as JSON lines. SIGTERM and SIGINT\n' +
-    'end the service in order: it answers the current requests first. A second signal ends it at once. .env.example\n' +
-    'lists the settings.',
+    'end the service in order: it answers the current requests first. A second signal ends it at once. SIGHUP makes it\n' +
+    'read its certificate again. .env.example lists the settings.',
   options: {},
   examples: [
     ['bin/mintmark migrate && bin/mintmark serve', 'on the embedded database'],

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
-import { readConfig } from '../../config.ts'
+import { readCommandConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { baseUrlOf } from '../../process/run-service.ts'
@@ -64,7 +64,7 @@ export const token = defineCommand({
     if (!tokenEndpointAuthMethods.includes(method)) {
       throw usageError(`--auth-method: there is no ${method}.${didYouMean(method, tokenEndpointAuthMethods)}`)
     }
-    const url = readUrl(options.url ?? baseUrlOf(readConfig()))
+    const url = readUrl(options.url ?? baseUrlOf(readCommandConfig()))
     const secret = await readSecret(clientId, options['secret-file'])
     const parameters = {
       ...(options.audience === undefined ? {} : { resource: options.audience }),
@@ -99,7 +99,7 @@ async function readSecret(clientId: string, path: string | undefined): Promise<s
       })
     }
   }
-  const startFile = join(readConfig().dataDirectory, `${encodeURIComponent(clientId)}.secret`)
+  const startFile = join(readCommandConfig().dataDirectory, `${encodeURIComponent(clientId)}.secret`)
   if (path === undefined && existsSync(startFile)) {
     note(`Using the secret in ${startFile}.`)
     return readFileSync(startFile, 'utf8').trim()

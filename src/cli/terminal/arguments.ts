@@ -82,7 +82,7 @@ function checkPositionals(command: Command, positionals: readonly string[]): voi
   const name = command.path.join(' ')
   const expected = command.positionals ?? []
   const missing = expected[positionals.length]
-  if (missing !== undefined) {
+  if (missing !== undefined && missing.optional !== true) {
     throw usageError(`"${name}" needs ${missing.name}, ${missing.description}. Usage: ${usageLine(command)}`)
   }
   const surplus = positionals[expected.length]

@@ -13,6 +13,8 @@ export interface PositionalDefinition {
   /** `CLIENT`. */
   readonly name: string
   readonly description: string
+  /** It may be left out. Only the last ones may. */
+  readonly optional?: true
 }
 
 export type OptionDefinitions = Readonly<Record<string, OptionDefinition>>

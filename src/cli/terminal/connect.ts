@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Config, readConfig } from '../../config.ts'
+import { type Config, readCommandConfig } from '../../config.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
@@ -29,7 +29,7 @@ const interruptedGraceMilliseconds = 2_000
 export async function withDatabase<Result>(
   run: (connection: Connection) => Promise<Result>,
 ): Promise<Result> {
-  const config = readConfig()
+  const config = readCommandConfig()
   const interruption = new AbortController()
   const interrupt = (signal: NodeJS.Signals): void => interruption.abort(new Interrupted(signal))
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt).once('SIGHUP', interrupt)

@@ -14,7 +14,9 @@ const program = 'bin/mintmark'
 const bold = (text: string): string => styleText('bold', text, { stream: process.stdout })
 
 export function usageLine(command: Command): string {
-  const positionals = (command.positionals ?? []).map(({ name }) => ` ${name}`).join('')
+  const positionals = (command.positionals ?? [])
+    .map(({ name, optional }) => (optional === true ? ` [${name}]` : ` ${name}`))
+    .join('')
   return `${program} ${command.path.join(' ')}${positionals} [options]`
 }
 

@@ -59,7 +59,7 @@ export const mistakeSentences: {
     const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
     return (
       `there is no resource with the audience ${quoted(audience)}.${hint} ` +
-      'Resources are defined in a seed file, under "resources".'
+      'Resources are made by a seed file, under "resources", or by "resources create".'
     )
   },
   scope_unknown({ scope, audience, known }) {

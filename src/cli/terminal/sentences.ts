@@ -34,6 +34,19 @@ export const sentences: {
   secrets_too_many: ({ clientId, count }) =>
     `The client ${clientId} has ${count} valid secrets, which is the most there can be. Revoke one first: ` +
     `"bin/mintmark clients secrets list ${clientId}" shows when each was last used.`,
+  resource_not_found({ audience, nearest }) {
+    const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
+    return `There is no resource ${JSON.stringify(audience)}.${hint} "bin/mintmark resources list" shows them all.`
+  },
+  resource_exists: ({ audience }) =>
+    `There is already a resource ${audience}. "bin/mintmark resources update ${audience}" changes it.`,
+  resource_in_use({ audience, holders, count }) {
+    const more = count > holders.length ? ` and ${count - holders.length} more` : ''
+    return (
+      `${audience}: clients have access to it: ${holders.join(', ')}${more}. Nothing was changed. Take it away from ` +
+      `each first: "bin/mintmark clients access remove CLIENT ${audience}".`
+    )
+  },
   registry_busy: ({ waitedSeconds }) =>
     `Another command has been changing the registry for ${waitedSeconds} seconds. Nothing was changed. Try again ` +
     'when it has finished.',

@@ -1,0 +1,91 @@
+import { AdministrationError } from '../errors.ts'
+import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import { nearest } from '../lib/suggest.ts'
+import type { ResourceDefinition } from './definition.ts'
+import { refusalOf } from './mistake.ts'
+import { parseResource } from './parse.ts'
+import type { ResourceStep } from './plan.ts'
+import { recordPlan } from './plan-records.ts'
+import { lockRows, readResources } from './plan-store.ts'
+import { carriedOut } from './update.ts'
+
+/** One resource: created, changed and deleted, under the rules of a file. */
+
+/** A resource in the words of a file. What is left out gets its default. */
+export interface ResourceWords {
+  readonly audience: string
+  readonly name?: string
+  readonly scopes?: readonly string[]
+  readonly token_lifetime?: unknown
+  readonly signing_algorithm?: unknown
+}
+
+/** How many clients a refusal names. */
+const holdersShownMax = 10
+
+/** @throws AdministrationError if there is one already, or if it would break a rule. */
+export async function createResource(context: ChangeContext, words: ResourceWords): Promise<ResourceStep> {
+  return await write(context, words.audience, (stored) => {
+    if (stored !== undefined) throw new AdministrationError('resource_exists', { audience: words.audience })
+    return words
+  })
+}
+
+/** @throws AdministrationError if there is no such resource, or if it would break a rule. */
+export async function updateResource(
+  context: ChangeContext,
+  audience: string,
+  change: (words: Required<ResourceWords>) => ResourceWords,
+): Promise<ResourceStep> {
+  return await write(context, audience, (stored, audiences) => {
+    if (stored === undefined) throw noSuchResource(audience, audiences)
+    return change(wordsOf(stored))
+  })
+}
+
+async function write(
+  context: ChangeContext,
+  audience: string,
+  change: (stored: ResourceDefinition | undefined, audiences: Iterable<string>) => ResourceWords,
+): Promise<ResourceStep> {
+  const now = context.clock.nowMilliseconds()
+  return await changeRegistry(context, async (transaction, records) => {
+    await lockRows(transaction, { resources: [{ audience }], clients: [] })
+    const stored = await readResources(transaction)
+    const { value, mistakes } = parseResource(change(stored.get(audience), stored.keys()))
+    if (value === undefined) throw refusalOf(mistakes)
+    const plan = await carriedOut(transaction, { resources: [value], clients: [] }, now)
+    recordPlan(records, plan, new Map())
+    return plan.resources[0] as ResourceStep
+  })
+}
+
+/** @throws AdministrationError if there is no such resource, or while a client has access to it. */
+export async function deleteResource(context: ChangeContext, audience: string): Promise<void> {
+  await changeRegistry(context, async (transaction, records) => {
+    await lockRows(transaction, { resources: [{ audience }], clients: [] })
+    const stored = await readResources(transaction)
+    if (!stored.has(audience)) throw noSuchResource(audience, stored.keys())
+    const count = await transaction.access.count({ where: { audience } })
+    if (count > 0) {
+      const rows = await transaction.access.findMany({
+        where: { audience },
+        orderBy: { clientId: 'asc' },
+        take: holdersShownMax,
+      })
+      const holders = rows.map(({ clientId }) => clientId)
+      throw new AdministrationError('resource_in_use', { audience, holders, count })
+    }
+    await transaction.resource.deleteMany({ where: { audience } })
+    records.add('resource', 'deleted', { audience })
+  })
+}
+
+function noSuchResource(audience: string, audiences: Iterable<string>): AdministrationError {
+  return new AdministrationError('resource_not_found', { audience, nearest: nearest(audience, audiences) })
+}
+
+function wordsOf(resource: ResourceDefinition): Required<ResourceWords> {
+  const { audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm } = resource
+  return { audience, name, scopes, token_lifetime: tokenLifetimeSeconds, signing_algorithm: signingAlgorithm }
+}

@@ -1,0 +1,94 @@
+import type { Queryable } from '../database/open.ts'
+import { AdministrationError } from '../errors.ts'
+import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
+import { momentText } from '../lib/moment.ts'
+import { findClient } from './client-store.ts'
+import type { Registration, StoredClient } from './definition.ts'
+import { refusalOf } from './mistake.ts'
+import { parseClient } from './parse.ts'
+import { type ClientStep, makePlan } from './plan.ts'
+import { recordPlan } from './plan-records.ts'
+import { lockRows, readState, writePlan } from './plan-store.ts'
+
+/** Changes one client that exists, under the rules of a file. */
+
+/** A client in the words of a file. */
+export interface ClientWords {
+  readonly client_id: string
+  readonly name: string
+  readonly token_endpoint_auth_method: unknown
+  readonly allowed_networks: readonly string[]
+  readonly expires_at?: string
+  readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
+}
+
+/**
+ * Reads the client, lets the caller say it otherwise, and carries out the difference, all in one transaction. So
+ * two of these at once never undo each other.
+ * @returns what was changed. The status of the client is not among it: it stays as it is.
+ * @throws AdministrationError if there is no such client, or if it would break a rule. The paths of its mistakes
+ * begin with a field of the client, or with `clients` and 0.
+ */
+export async function updateClient(
+  context: ChangeContext,
+  clientId: string,
+  change: (words: ClientWords) => ClientWords,
+): Promise<ClientStep> {
+  const now = context.clock.nowMilliseconds()
+  return await changeRegistry(context, async (transaction, records) => {
+    await lockRows(transaction, { resources: [], clients: [{ clientId }] })
+    const stored = await findClient(transaction, clientId, now)
+    if (stored.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })
+    const { value, mistakes } = parseClient(change(wordsOf(stored)))
+    if (value === undefined) throw refusalOf(mistakes)
+    const plan = await carriedOut(transaction, { resources: [], clients: [value] }, now)
+    recordPlan(records, plan, new Map())
+    return plan.clients[0] as ClientStep
+  })
+}
+
+/** Plans a registration without new clients, and writes it. */
+export async function carriedOut(
+  transaction: Queryable,
+  registration: Registration,
+  nowMilliseconds: number,
+) {
+  const state = await readState(transaction, registration, nowMilliseconds)
+  const { plan, mistakes } = makePlan(registration, state)
+  if (mistakes.length > 0) throw refusalOf(mistakes)
+  await writePlan(transaction, plan, new Map())
+  return plan
+}
+
+function wordsOf(client: StoredClient): ClientWords {
+  return {
+    client_id: client.clientId,
+    name: client.name,
+    token_endpoint_auth_method: client.tokenEndpointAuthMethod,
+    allowed_networks: client.allowedNetworks,
+    ...(client.expiresAt === undefined ? {} : { expires_at: momentText(client.expiresAt) }),
+    access: client.access,
+  }
+}
+
+/** Adds scopes to what the client may ask for at a resource. Without scopes: tokens without scopes. */
+export function granting(audience: string, scopes: readonly string[]) {
+  return (words: ClientWords): ClientWords => {
+    const before = words.access.find((access) => access.audience === audience)
+    const others = words.access.filter((access) => access !== before)
+    const together = [...new Set([...(before?.scopes ?? []), ...scopes])]
+    return { ...words, access: [...others, { audience, scopes: together }] }
+  }
+}
+
+/** Takes scopes away from what the client may ask for at a resource; without scopes, the whole access. */
+export function removing(audience: string, scopes: readonly string[]) {
+  return (words: ClientWords): ClientWords => {
+    const before = words.access.find((access) => access.audience === audience)
+    if (before === undefined) return words
+    const others = words.access.filter((access) => access !== before)
+    if (scopes.length === 0) return { ...words, access: others }
+    const left = before.scopes.filter((scope) => !scopes.includes(scope))
+    return { ...words, access: [...others, { audience, scopes: left }] }
+  }
+}

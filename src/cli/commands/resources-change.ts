@@ -1,0 +1,179 @@
+import { type Mistake, mistakesIn } from '../../administration/mistake.ts'
+import type { ResourceStep } from '../../administration/plan.ts'
+import { OperatorError } from '../../errors.ts'
+import { signingAlgorithms } from '../../keys/signing-algorithm.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
+import { confirm } from '../terminal/confirm.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { mistakeSentence } from '../terminal/mistakes.ts'
+import { counted, json, print } from '../terminal/output.ts'
+import { describeChanges, warnOfAlgorithms } from './seed.ts'
+
+const positionals = [{ name: 'AUDIENCE', description: 'what its tokens name as their audience' }] as const
+
+const fieldOptions = {
+  name: { type: 'string', value: 'NAME', description: 'a name for people' },
+  'token-lifetime': { type: 'string', value: 'SECONDS', description: 'how long its tokens live' },
+  'signing-algorithm': {
+    type: 'string',
+    value: 'ALGORITHM',
+    description: `what signs its tokens: ${signingAlgorithms.join(', ')}`,
+  },
+} as const
+
+export const resourcesCreate = defineCommand({
+  path: ['resources', 'create'],
+  summary: 'create a resource that tokens can be for',
+  details:
+    'No client has access to it yet: "clients access grant" gives it. To create many, write a file and use "seed".',
+  positionals,
+  options: {
+    ...fieldOptions,
+    scope: {
+      type: 'string',
+      value: 'SCOPE',
+      multiple: true,
+      description: 'a scope that clients can be given',
+    },
+    ...jsonOption,
+  },
+  examples: [
+    [
+      'bin/mintmark resources create https://orders.example.com --scope orders:read --scope orders:write',
+      'with two scopes',
+    ],
+  ],
+  async run(options, [audience = '']) {
+    const words = { audience, ...readFields(options), scopes: [...new Set(options.scope)] }
+    const { parseResource } = await import('../../administration/parse.ts')
+    const [mistake] = parseResource(words).mistakes
+    if (mistake !== undefined) throw usageError(inWordsOf(mistake))
+    const { createResource } = await import('../../administration/resource-store.ts')
+    await withDatabase(async (connection) => {
+      const step = await createResource(connection, words).catch(inWordsOfOptions)
+      report(step, options.json)
+      warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
+    })
+  },
+})
+
+export const resourcesUpdate = defineCommand({
+  path: ['resources', 'update'],
+  summary: 'change a resource',
+  details:
+    'What you do not name stays as it is. In force on every replica when the command returns. A scope that a client\n' +
+    'may still ask for cannot be removed: take it away from the client first ("clients access remove").',
+  positionals,
+  options: {
+    ...fieldOptions,
+    'add-scope': {
+      type: 'string',
+      value: 'SCOPE',
+      multiple: true,
+      description: 'a scope that it did not have',
+    },
+    'remove-scope': { type: 'string', value: 'SCOPE', multiple: true, description: 'a scope that it loses' },
+    ...jsonOption,
+  },
+  examples: [
+    [
+      'bin/mintmark resources update https://orders.example.com --token-lifetime 600',
+      'tokens of ten minutes',
+    ],
+    ['bin/mintmark resources update https://orders.example.com --add-scope orders:delete', 'one more scope'],
+  ],
+  async run(options, [audience = '']) {
+    const fields = readFields(options)
+    const [added, removed] = [options['add-scope'], options['remove-scope']]
+    if (Object.keys(fields).length + added.length + removed.length === 0)
+      throw usageError('say what to change, for example --token-lifetime 600. "--help" lists what there is.')
+    const { updateResource } = await import('../../administration/resource-store.ts')
+    await withDatabase(async (connection) => {
+      const step = await updateResource(connection, audience, (words) => {
+        const absent = removed.find((scope) => !words.scopes.includes(scope))
+        if (absent !== undefined)
+          throw new OperatorError(`--remove-scope: ${audience} has no scope ${JSON.stringify(absent)}.`)
+        const scopes = new Set([...words.scopes.filter((scope) => !removed.includes(scope)), ...added])
+        return { ...words, ...fields, scopes: [...scopes] }
+      }).catch(inWordsOfOptions)
+      report(step, options.json)
+      warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
+    })
+  },
+})
+
+export const resourcesDelete = defineCommand({
+  path: ['resources', 'delete'],
+  summary: 'delete a resource that no client has access to',
+  details:
+    'Tokens that were issued before live until they expire. A resource with the same audience can be created again.',
+  positionals,
+  options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
+  examples: [
+    [
+      'bin/mintmark resources delete https://orders.example.com',
+      'asks first when a person is there to answer',
+    ],
+  ],
+  async run(options, [audience = '']) {
+    const { deleteResource } = await import('../../administration/resource-store.ts')
+    await withDatabase(async (connection) => {
+      const question = `Delete ${audience}? Type "delete" to go on: `
+      if (!options.yes && process.stdin.isTTY && !(await confirm(question, 'delete', connection.signal)))
+        throw new OperatorError('that is not "delete", so nothing was changed.')
+      await deleteResource(connection, audience)
+      if (options.json) print(`${json({ audience, status: 'deleted' })}\n`)
+      else print(`${audience} is deleted.\n`)
+    })
+  },
+})
+
+interface FieldValues {
+  readonly name: string | undefined
+  readonly 'token-lifetime': string | undefined
+  readonly 'signing-algorithm': string | undefined
+}
+
+/** The options as a file would say them, so that one schema judges both. */
+function readFields({ name, 'token-lifetime': lifetime, 'signing-algorithm': algorithm }: FieldValues) {
+  if (lifetime !== undefined && !/^\d{1,9}$/.test(lifetime))
+    throw usageError('--token-lifetime: must be a whole number of seconds, for example 300.')
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(lifetime === undefined ? {} : { token_lifetime: Number(lifetime) }),
+    ...(algorithm === undefined ? {} : { signing_algorithm: algorithm }),
+  }
+}
+
+function report({ definition: { audience }, status, changes }: ResourceStep, asJson: boolean): void {
+  if (asJson) {
+    const described = Object.fromEntries(changes.map(({ field, from, to }) => [field, { from, to }]))
+    print(`${json({ audience, status, changes: described })}\n`)
+  } else if (status === 'unchanged') print(`${audience} was so already. Nothing was changed.\n`)
+  else print(`${audience} is ${status}${changes.length === 0 ? '' : `: ${describeChanges(changes)}`}.\n`)
+}
+
+const optionOfField: Readonly<Record<string, string>> = {
+  audience: 'AUDIENCE',
+  name: '--name',
+  scopes: '--scope',
+  token_lifetime: '--token-lifetime',
+  signing_algorithm: '--signing-algorithm',
+}
+
+function inWordsOf(mistake: Mistake): string {
+  if (mistake.code === 'scope_in_use') {
+    const holders = mistake.holders.slice(0, 3).join(', ')
+    return (
+      `--remove-scope: ${JSON.stringify(mistake.scope)} may still be asked for by ${counted(mistake.holders.length, 'client')} (${holders}). ` +
+      'Take it away first: "bin/mintmark clients access remove".'
+    )
+  }
+  const [field] = mistake.path[0] === 'resources' ? mistake.path.slice(2) : mistake.path
+  return `${optionOfField[String(field)] ?? 'AUDIENCE'}: ${mistakeSentence(mistake)}`
+}
+
+function inWordsOfOptions(error: unknown): never {
+  const [first] = mistakesIn(error)
+  throw first === undefined ? error : new OperatorError(inWordsOf(first))
+}

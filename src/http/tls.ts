@@ -1,0 +1,40 @@
+import { Server } from 'node:https'
+
+/** The certificate chain and the private key, both in PEM. */
+export interface TlsFiles {
+  readonly certificate: string
+  readonly privateKey: string
+}
+
+/**
+ * Only suites that authenticate what they encrypt (AEAD) and that have forward secrecy (RFC 9325 §4.2). The
+ * first three are for TLS 1.3, which has no others. The rest is for TLS 1.2. By default, Node also offers
+ * suites with CBC, and suites without forward secrecy.
+ */
+const suites = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':')
+
+/** The options of Node for a server that speaks TLS. */
+export function secureContext({ certificate, privateKey }: TlsFiles) {
+  return { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' as const, ciphers: suites }
+}
+
+/**
+ * Uses another certificate for new connections. Open connections go on with the one before. Sessions can
+ * still be resumed, also on another worker, because the keys of the session tickets stay the same.
+ */
+export function replaceCertificate(server: object, files: TlsFiles): void {
+  if (!(server instanceof Server)) return
+  const ticketKeys = server.getTicketKeys()
+  server.setSecureContext(secureContext(files))
+  server.setTicketKeys(ticketKeys)
+}

@@ -1,0 +1,42 @@
+import { X509Certificate } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import { type Config, readConfig } from '../config.ts'
+import type { Log } from '../telemetry/log.ts'
+import { explain } from './explain.ts'
+
+/** Starts to use a certificate, for new connections. */
+export type ReplaceCertificate = (files: NonNullable<Config['tls']>) => void
+
+/**
+ * Reads the settings and their files again. New connections get the new certificate. Another setting that
+ * changed needs a restart, and the log says so. If a setting is wrong, everything stays as it was.
+ * @returns the configuration that is in use from now on.
+ */
+export function reload(config: Config, replaceCertificate: ReplaceCertificate, log: Log): Config {
+  let fresh: Config
+  try {
+    fresh = readConfig()
+    if (fresh.tls !== undefined) replaceCertificate(fresh.tls)
+  } catch (error) {
+    const message = 'a setting or its file is wrong; what was read before stays in use'
+    log.error({ event: 'reload_failed', reason: explain(error).message }, message)
+    return config
+  }
+  const names = Object.keys(fresh) as (keyof Config)[]
+  const needRestart = names.filter((name) => name !== 'tls' && !isDeepStrictEqual(fresh[name], config[name]))
+  if (needRestart.length > 0)
+    log.warn({ event: 'notice', needRestart }, 'settings have changed that only a restart can change')
+  if (fresh.tls === undefined) log.info({ event: 'reloaded' }, 'there is no certificate to read again')
+  else
+    log.info(
+      { event: 'reloaded', ...describe(fresh.tls.certificate) },
+      'new connections get this certificate',
+    )
+  return Object.freeze({ ...config, tls: fresh.tls })
+}
+
+/** What an operator can compare with the file. A certificate is public. */
+function describe(certificate: string): { readonly serialNumber: string; readonly validTo: string } {
+  const { serialNumber, validToDate } = new X509Certificate(certificate)
+  return { serialNumber, validTo: validToDate.toISOString() }
+}

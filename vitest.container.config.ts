@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config'
+
+/** `npm run container`. Not among the other tests: it builds an image, which takes a minute and a registry. */
+export default defineConfig({
+  test: {
+    name: 'container',
+    include: ['test/container/**/*.test.ts'],
+    testTimeout: 120_000,
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  },
+})
