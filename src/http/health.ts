@@ -7,6 +7,11 @@ export interface HealthOptions {
   readonly warnings: () => readonly string[]
 }
 
+/** Whether the URL of a request is one of the paths below. */
+export function isHealthCheck(url: string): boolean {
+  return url === '/livez' || url === '/readyz'
+}
+
 /** `/livez`: the process answers. `/readyz`: it can issue tokens. A load balancer should use `/readyz`. */
 export function healthRoute(app: FastifyInstance, options: HealthOptions, done: () => void): void {
   app.get('/livez', (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'alive' }))
