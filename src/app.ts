@@ -7,11 +7,13 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import type { Config } from './config.ts'
+import { OAuthError } from './errors.ts'
 import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import { hasRepeatedSingleton } from './http/singleton-headers.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifier-store.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
@@ -110,6 +112,8 @@ async function openRoutes(
 ): Promise<void> {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...constantHeaders, 'x-request-id': request.id })
+    const { rawHeaders, headers } = request.raw
+    if (hasRepeatedSingleton(rawHeaders, Object.keys(headers).length)) throw new OAuthError('header_repeated')
   })
   app.addHook('onResponse', async (request, reply) => {
     logRequest({
@@ -144,8 +148,9 @@ async function openRoutes(
   })
   await app.register(healthRoute, edges.health)
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const status = error.statusCode ?? 500
+    const status = error instanceof OAuthError ? error.status : (error.statusCode ?? 500)
     reply.code(status).header('cache-control', 'no-store')
+    if (error instanceof OAuthError) return reply.type('application/json').send(error.body())
     if (status < 500) return reply.send({ error: 'invalid_request' })
     edges.log.error(
       { event: 'fault', requestId: request.id, error: describeError(error) },

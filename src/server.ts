@@ -68,9 +68,15 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   try {
     const keys = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = keys
+    // A clock that jumped must not put records into another time: they keep the time that the database agreed with.
+    const recordClock: Clock = {
+      nowSeconds: () => clock.nowSeconds(),
+      nowMilliseconds: () => clockGuard.trustedMilliseconds,
+      monotonicMilliseconds: () => clock.monotonicMilliseconds(),
+    }
     const ledger = await openLedger({
       database,
-      clock,
+      clock: recordClock,
       release,
       versionNow: () => registry.versionNow(),
       ...faults,
@@ -82,7 +88,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const app = await buildApp(config, {
       issuer: config.issuer,
       tokenLifetimeSecondsMax: config.schedule.tokenLifetimeSecondsMax,
-      clock,
+      clock: recordClock,
       clockGuard,
       registry,
       keyring,

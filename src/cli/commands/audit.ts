@@ -208,5 +208,6 @@ function entryFields(entry: AuditEntry): Record<string, unknown> {
     column,
     shown[field as keyof typeof shown] ?? null,
   ])
-  return { ...Object.fromEntries(fields), chain: entry.chain, seq: entry.seq, hash: entry.hash }
+  const { chain, seq, hash, committedAt } = entry
+  return { ...Object.fromEntries(fields), chain, seq, hash, committed_at: committedAt ?? null }
 }
