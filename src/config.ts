@@ -199,6 +199,19 @@ export function readConfig(environment: Environment = process.env): Config {
   })
 }
 
+/** The settings that all processes on one database must share. */
+export function sharedSettings({ issuer, host, port, schedule, signingAlgorithms }: Config) {
+  // Without the setting the issuer is the address of the process, which no other machine can reach. Several processes
+  // on one machine then have several, for a trial.
+  const { origin, hostname: name } = new URL(issuer)
+  const isOwnAddress = name === host && origin === issuer && new URL(issuer).port === String(port)
+  return {
+    issuer: isOwnAddress ? 'its own address' : issuer,
+    ...schedule,
+    signingAlgorithms: [...signingAlgorithms].sort(),
+  }
+}
+
 /**
  * How many verifications one worker may run at a time. The share is rounded down, because all workers
  * together must leave a core for other work. Each worker may run at least one. By default a worker runs at

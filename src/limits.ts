@@ -165,6 +165,12 @@ export const limits = {
   /** Groups (reason and address) in which refusals above that limit are counted. The rest share one group. */
   refusalGroupsMax: 100,
 
+  // ── Processes on one database ────────────────────────────────────────────────────────────────────
+  /** Milliseconds between two looks at the settings of other processes on the same database. */
+  settingsCheckMilliseconds: 5_000,
+  /** Seconds after which a process that was not seen counts as ended. It may have missed some looks. */
+  processSeenSeconds: 30,
+
   // ── Workers ──────────────────────────────────────────────────────────────────────────────────────
   /** Worker processes under one primary. Each has a working set and six connections to the database. */
   workersMax: 64,

@@ -66,3 +66,26 @@ export function openFilesFew(log: Log, openFilesMax: number, connectionsMax: num
     `raise the limit of open files to ${needed}`
   log.warn({ event: 'open_files_few', openFilesMax, connectionsMax, needed }, message)
 }
+
+/** What another process on the same database has in other settings than this one. */
+interface OtherSettings {
+  readonly described: string
+  readonly startedEarlier: boolean
+  readonly settings: Readonly<Record<string, unknown>>
+}
+
+export function settingsDiffer(log: Log, others: readonly OtherSettings[]): void {
+  const [first] = others
+  if (first === undefined) {
+    log.info({ event: 'settings_agree' }, 'all processes on this database have the same settings again')
+    return
+  }
+  const isLater = others.some(({ startedEarlier }) => startedEarlier)
+  const names = [...new Set(others.flatMap(({ settings }) => Object.keys(settings)))].join(', ')
+  const message = `another process on this database has other settings (${names}); ${
+    isLater
+      ? 'it started earlier, so this one is not ready; give both the same settings, or end the other one'
+      : 'it started later, so it is not ready and this one goes on'
+  }`
+  log[isLater ? 'error' : 'warn']({ event: 'settings_differ', others }, message)
+}
