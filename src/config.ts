@@ -200,11 +200,10 @@ export function readConfig(environment: Environment = process.env): Config {
 }
 
 /** The settings that all processes on one database must share. */
-export function sharedSettings({ issuer, host, port, schedule, signingAlgorithms }: Config) {
+export function sharedSettings({ issuer, host, port, tls, schedule, signingAlgorithms }: Config) {
   // Without the setting the issuer is the address of the process, which no other machine can reach. Several processes
   // on one machine then have several, for a trial.
-  const { origin, hostname: name } = new URL(issuer)
-  const isOwnAddress = name === host && origin === issuer && new URL(issuer).port === String(port)
+  const isOwnAddress = isLoopback(host) && issuer === defaultIssuer(host, port, tls !== undefined)
   return {
     issuer: isOwnAddress ? 'its own address' : issuer,
     ...schedule,

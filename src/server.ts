@@ -10,11 +10,7 @@ import { Verification } from './authentication/verification.ts'
 import { type Config, sharedSettings } from './config.ts'
 import { errorCode } from './database/faults.ts'
 import { type Database, openDatabase } from './database/open.ts'
-import {
-  openRunningProcesses,
-  type RunningProcesses,
-  type SharedSettings,
-} from './database/running-processes.ts'
+import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
 import { OperatorError } from './errors.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
