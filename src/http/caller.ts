@@ -28,6 +28,14 @@ export interface Connection {
   readonly behind: Exchange[]
   /** Whether it takes one of its caller's places for requests that are being answered. */
   hasPlace: boolean
+  /** Node's parser of a connection that is not read at the moment. */
+  parser: PausableParser | undefined
+}
+
+/** The part of Node's parser that has no public name. */
+export interface PausableParser {
+  pause?: () => void
+  resume(): void
 }
 
 /** Connections by what they wait for, each set with the one that waits longest first. */

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { callerNetwork } from '../lib/network.ts'
 import { Caller, type Connection, type Exchange, Waiters, type Waiting } from './caller.ts'
+import { pause, releaseParser, resume } from './pause.ts'
 
 /**
  * Connections, unfinished bodies and requests of strangers, bounded for each address and for the process.
@@ -39,12 +40,6 @@ export interface ConnectionsOptions {
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
-
-/** Node reads no further request from a socket with this mark. It has no public name. */
-interface PausableSocket extends Socket {
-  _paused?: boolean
-  readonly parser?: { resume(): void } | null
-}
 
 const closedReasons = {
   idle: 'idle',
@@ -116,6 +111,7 @@ export class Connections {
       exchange: undefined,
       behind: [],
       hasPlace: false,
+      parser: undefined,
     }
     this.#all.idle.add(connection)
     caller.idle.add(connection)
@@ -147,6 +143,7 @@ export class Connections {
     const { caller, waiting } = connection
     if (!this.#all[waiting].delete(connection)) return
     caller[waiting].delete(connection)
+    releaseParser(connection)
     this.#noLongerBehind(connection, connection.behind.splice(0).length)
     this.#leavePlace(connection)
     this.#forgetCaller(caller)
@@ -177,7 +174,7 @@ export class Connections {
     behind.push(exchange)
     this.#pipelined += 1
     caller.behind += 1
-    pause(connection.socket)
+    pause(connection)
   }
 
   #begin(connection: Connection, exchange: Exchange): void {
@@ -239,7 +236,7 @@ export class Connections {
     // The answer may have announced that it is the last one.
     if (connection.socket.writableEnded) return
     const next = connection.behind.shift()
-    if (connection.behind.length === 0) resume(connection.socket)
+    if (connection.behind.length === 0) resume(connection)
     if (next === undefined) return
     this.#noLongerBehind(connection, 1)
     this.#begin(connection, next)
@@ -270,17 +267,4 @@ export class Connections {
     this.#all[waiting].add(connection)
     caller[waiting].add(connection)
   }
-}
-
-/** Reads no further request. Without the mark, Node would resume the socket after each request. */
-function pause(socket: PausableSocket): void {
-  socket._paused = true
-  socket.pause()
-}
-
-function resume(socket: PausableSocket): void {
-  if (socket._paused !== true || socket.destroyed) return
-  socket._paused = false
-  socket.parser?.resume()
-  socket.resume()
 }
