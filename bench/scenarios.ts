@@ -1,6 +1,7 @@
 import type { Scenario } from './scenario.ts'
 import { clients } from './scenarios/clients.ts'
 import { cold } from './scenarios/cold.ts'
+import { connections } from './scenarios/connections.ts'
 import { deploy } from './scenarios/deploy.ts'
 import { flood } from './scenarios/flood.ts'
 import { jwks } from './scenarios/jwks.ts'
@@ -16,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   warm,
   latency,
   flood,
+  connections,
   tls,
   clients,
   cold,

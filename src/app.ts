@@ -1,5 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -8,16 +7,21 @@ import fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import type { Config } from './config.ts'
+import { OAuthError } from './errors.ts'
 import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
+import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import { hasRepeatedSingleton } from './http/singleton-headers.ts'
 import { secureContext } from './http/tls.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifier-store.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
+import { brokenRequests } from './telemetry/events.ts'
 import { describeError, type Log, type LogRequest, requestLog } from './telemetry/log.ts'
+import { Tally } from './telemetry/tally.ts'
 import type { IssueEdges } from './token/issue.ts'
 import { tokenRoute } from './token/route.ts'
 
@@ -38,7 +42,13 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   const connections = {
     maxHeaderSize: limits.headerBytesMax,
     connectionsCheckingInterval: limits.connectionCheckIntervalMilliseconds,
+    headersTimeout: limits.headersTimeoutSeconds * 1000,
+    handshakeTimeout: limits.handshakeTimeoutSeconds * 1000,
   }
+  const broken = new Tally({
+    clock: edges.clock,
+    report: (counts, address) => brokenRequests(edges.log, counts, address),
+  })
   const options = {
     logger: false,
     genReqId: edges.requestId,
@@ -46,11 +56,12 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     bodyLimit: limits.bodyBytesMax,
     keepAliveTimeout: limits.keepAliveTimeoutSeconds * 1000,
     requestTimeout: limits.requestTimeoutSeconds * 1000,
+    connectionTimeout: limits.stalledConnectionSeconds * 1000,
     // While the server closes, requests on open connections are answered, with `connection: close`.
     return503OnClosing: false,
     forceCloseConnections: 'idle' as const,
     clientErrorHandler: (error: Error & { code?: string }, socket: AnsweringSocket) =>
-      answerBrokenRequest(edges.log, constantHeaders, error, socket),
+      answerBrokenRequest(broken, constantHeaders, error, socket),
     // A malformed path has no route. The answer repeats no part of it.
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       reply.headers({ ...constantHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' })
@@ -67,7 +78,8 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
           ...options,
           https: { ...connections, ...secureContext(config.tls) },
         }) as unknown as FastifyInstance)
-  boundConnections(app.server)
+  boundConnections(app, config, edges)
+  app.addHook('onClose', async () => broken.flush())
   // Without this listener, Node would answer such requests without our headers.
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.writeHead(417, { ...constantHeaders, 'content-length': 0 }).end()
@@ -101,6 +113,8 @@ async function openRoutes(
 ): Promise<void> {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...constantHeaders, 'x-request-id': request.id })
+    const { rawHeaders, headers } = request.raw
+    if (hasRepeatedSingleton(rawHeaders, Object.keys(headers).length)) throw new OAuthError('header_repeated')
   })
   app.addHook('onResponse', async (request, reply) => {
     logRequest({
@@ -135,8 +149,9 @@ async function openRoutes(
   })
   await app.register(healthRoute, edges.health)
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const status = error.statusCode ?? 500
+    const status = error instanceof OAuthError ? error.status : (error.statusCode ?? 500)
     reply.code(status).header('cache-control', 'no-store')
+    if (error instanceof OAuthError) return reply.type('application/json').send(error.body())
     if (status < 500) return reply.send({ error: 'invalid_request' })
     edges.log.error(
       { event: 'fault', requestId: request.id, error: describeError(error) },
@@ -164,11 +179,4 @@ function each(...paths: string[]): string[] {
 function pathOf(url: string): string {
   const query = url.indexOf('?')
   return query === -1 ? url : url.slice(0, query)
-}
-
-function boundConnections(server: Server): void {
-  server.headersTimeout = limits.headersTimeoutSeconds * 1000
-  server.maxConnections = limits.connectionsMax
-  // Node caches the address when it is first read. After a reset, a connection no longer has one.
-  server.on('connection', (socket: Socket) => socket.remoteAddress)
 }

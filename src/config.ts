@@ -242,6 +242,18 @@ function plainHttpAllowed(environment: Environment): boolean {
   return readSetting(environment, 'MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
 }
 
+/** The settings that all processes on one database must share. */
+export function sharedSettings({ issuer, host, port, tls, schedule, signingAlgorithms }: Config) {
+  // Without the setting the issuer is the address of the process, which no other machine can reach. Several processes
+  // on one machine then have several, for a trial.
+  const isOwnAddress = isLoopback(host) && issuer === defaultIssuer(host, port, tls !== undefined)
+  return {
+    issuer: isOwnAddress ? 'its own address' : issuer,
+    ...schedule,
+    signingAlgorithms: [...signingAlgorithms].sort(),
+  }
+}
+
 /**
  * How many verifications one worker may run at a time. The share is rounded down, because all workers
  * together must leave a core for other work. Each worker may run at least one. By default a worker runs at

@@ -65,6 +65,7 @@ const storage = unavailable('The service cannot reach its database. Try again af
 export const refusals = {
   // The message itself (RFC 9110, RFC 6749 §3.2).
   method_not_allowed: request('The token endpoint takes POST only.', 405),
+  header_repeated: request('A header that may be given once is given more than once.'),
   query_string_present: request('Parameters belong in the body; the token endpoint takes no query string.'),
   content_type_unsupported: request('The body must be application/x-www-form-urlencoded, in UTF-8.', 415),
   content_encoding_unsupported: request('The body must not be compressed.', 415),
@@ -98,6 +99,7 @@ export const refusals = {
   client_deleted: unauthenticated,
   client_disabled: unauthenticated,
   client_expired: unauthenticated,
+  registration_unreadable: unauthenticated,
   client_has_no_secret: unauthenticated,
   secret_wrong: unauthenticated,
   secret_revoked: unauthenticated,

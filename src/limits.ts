@@ -28,8 +28,45 @@ export const limits = {
   connectionCheckIntervalMilliseconds: 1_000,
   /** Seconds that an idle connection stays open. A TLS handshake costs as much as ten tokens, so callers reuse connections. */
   keepAliveTimeoutSeconds: 75,
-  /** Open connections of one process. Each takes about 20 KiB, so all together take at most 200 MiB. */
+
+  // ── Connections ──────────────────────────────────────────────────────────────────────────────────
+  /**
+   * Open connections of one process. Each takes about 20 KiB, so all together take at most 200 MiB. At the limit the
+   * longest idle connection is closed for a new one, so health checks are answered too. If the process may open fewer
+   * files, the limit is lower and the log says so.
+   */
   connectionsMax: 10_000,
+  /** Files that a process needs besides connections: its own, and its connections to the database. */
+  openFilesReserved: 100,
+  /**
+   * Open connections from one address. At the limit the longest idle connection of this address is closed for a new
+   * one. An IPv6 network of 64 bits counts as one address. This limit and the others per address do not hold for
+   * trusted proxies, and with several workers each has its share of them.
+   */
+  connectionsPerAddressMax: 2_000,
+  /**
+   * Requests of one address that are answered at the same time. More wait for their turn. At 5 ms a commit this is
+   * 20,000 tokens a second. With more, an address could delay all others.
+   */
+  requestsPerAddressMax: 100,
+  /**
+   * Pipelined requests of one process that have been read and wait for the answer to the one before. Each takes about
+   * 4 KiB. A connection that adds another one is closed.
+   */
+  pipelinedRequestsMax: 4_000,
+  /** The same for the requests of one address. */
+  pipelinedRequestsPerAddressMax: 1_000,
+  /**
+   * Requests of one process whose body has not arrived with the headers. Each may take as much as a whole body, so all
+   * together take at most 32 MiB. The connection that is the first of them is closed for a new one.
+   */
+  unfinishedBodiesMax: 500,
+  /** The same for the requests of one address. */
+  unfinishedBodiesPerAddressMax: 50,
+  /** Seconds until a TLS handshake must be complete. */
+  handshakeTimeoutSeconds: 10,
+  /** Seconds without any progress after which a busy connection is closed: its peer does not read its answer. */
+  stalledConnectionSeconds: 30,
 
   // ── What is registered ───────────────────────────────────────────────────────────────────────────
   /** Characters of a client's id. Every token of the client contains it twice. */
@@ -127,6 +164,12 @@ export const limits = {
   refusalRecordsPerSecondMax: 200,
   /** Groups (reason and address) in which refusals above that limit are counted. The rest share one group. */
   refusalGroupsMax: 100,
+
+  // ── Processes on one database ────────────────────────────────────────────────────────────────────
+  /** Milliseconds between two looks at the settings of other processes on the same database. */
+  settingsCheckMilliseconds: 5_000,
+  /** Seconds after which a process that was not seen counts as ended. It may have missed some looks. */
+  processSeenSeconds: 30,
 
   // ── Workers ──────────────────────────────────────────────────────────────────────────────────────
   /** Worker processes under one primary. Each has a working set and six connections to the database. */

@@ -7,9 +7,10 @@ import { openSecretTagWriter } from './authentication/secret-tag-store.ts'
 import { SecretTags } from './authentication/secret-tags.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
-import type { Config } from './config.ts'
+import { type Config, sharedSettings } from './config.ts'
 import { errorCode } from './database/faults.ts'
 import { type Database, openDatabase } from './database/open.ts'
+import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
 import { OperatorError } from './errors.ts'
 import { replaceCertificate, type TlsFiles } from './http/tls.ts'
 import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
@@ -20,12 +21,18 @@ import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
-import { clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
+import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
-import { clockChanged, keysUnvouched, keyUnopened, keyUpkeepEvents } from './telemetry/events.ts'
+import {
+  clockChanged,
+  keysUnvouched,
+  keyUnopened,
+  keyUpkeepEvents,
+  settingsDiffer,
+} from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 
 /**
@@ -71,9 +78,10 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   try {
     const keys = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = keys
+    const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openLedger({
       database,
-      clock,
+      clock: recordClock,
       release,
       versionNow: () => registry.versionNow(),
       ...faults,
@@ -82,10 +90,11 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const verifiers = openVerifiers(database.statements, onFault)
     const callers = checksOfCallers(config, clock)
     let closing = false
+    const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {
       issuer: config.issuer,
       tokenLifetimeSecondsMax: config.schedule.tokenLifetimeSecondsMax,
-      clock,
+      clock: recordClock,
       clockGuard,
       registry,
       keyring,
@@ -106,7 +115,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           clock: () => clockGuard.reliable,
           signing_key: () => upkeep.signs,
         },
-        warnings: () => upkeep.warnings,
+        failed: () => (processes.contradictsEarlier ? ['settings'] : []),
+        warnings: () => [...upkeep.warnings, ...(processes.contradictsLater ? ['settings_differ'] : [])],
       },
     })
     return {
@@ -122,6 +132,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         // In this turn of the event loop these records enter the queue of the ledger. `ledger.close` writes
         // them.
         await new Promise((resolve) => setImmediate(resolve))
+        await processes.close()
         await upkeep.close()
         await registry.close()
         await ledger.close()
@@ -135,6 +146,31 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await database.close()
     throw error
   }
+}
+
+/** A clock that jumped must not put records into another time: they keep the time that the database agreed with. */
+function recordClockOf(clock: Clock, clockGuard: ClockGuard): Clock {
+  return {
+    nowSeconds: () => clock.nowSeconds(),
+    nowMilliseconds: () => clockGuard.trustedMilliseconds,
+    monotonicMilliseconds: () => clock.monotonicMilliseconds(),
+  }
+}
+
+function compareSettings(
+  config: Config,
+  database: Database,
+  log: Log,
+  onFault: (error: unknown) => void,
+): Promise<RunningProcesses> {
+  return openRunningProcesses({
+    database: database.statements,
+    processId: randomUUID(),
+    described: `${hostname()} ${process.pid} mintmark/${release}`,
+    settings: sharedSettings(config),
+    onChange: (others) => settingsDiffer(log, others),
+    onFault,
+  })
 }
 
 /** What checks secrets, and counts those that are wrong. */

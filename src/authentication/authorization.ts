@@ -52,15 +52,12 @@ function readCredentials(text: string): Authorization {
 }
 
 /**
- * Base64 of RFC 4648 §4, with its padding or with none. Buffer skips what is not of the alphabet, takes
- * the URL alphabet as well and drops trailing bits, so only what encodes to the same text again counts.
+ * Base64 of RFC 4648 §4 with its padding, which RFC 7617 §2 requires. Buffer skips what is not of the alphabet, takes the
+ * URL alphabet as well and drops trailing bits, so only the one text that the bytes encode to counts.
  */
 function base64Decoded(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64')
-  const canonical = bytes.toString('base64')
-  if (canonical === text) return bytes
-  const padding = canonical.indexOf('=')
-  return padding !== -1 && canonical.slice(0, padding) === text ? bytes : undefined
+  return bytes.toString('base64') === text ? bytes : undefined
 }
 
 /** A byte order mark is a character like any other here: an identifier is never trimmed. */

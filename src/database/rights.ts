@@ -7,7 +7,7 @@ import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
  * is due months later, would find out. The role needs not own the tables.
  */
 const needed: Readonly<Record<string, readonly string[]>> = {
-  audit_chain: ['SELECT', 'INSERT'],
+  audit_chain: ['SELECT', 'INSERT', 'UPDATE'],
   audit_record: ['SELECT', 'INSERT'],
   registry_version: ['SELECT', 'UPDATE'],
   registry_change_set: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
@@ -20,6 +20,7 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   resource: ['SELECT'],
   signing_key: ['SELECT', 'INSERT'],
   signing_key_manifest: ['SELECT', 'INSERT', 'UPDATE'],
+  running_process: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   verifier: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
 }
 

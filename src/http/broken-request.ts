@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Log } from '../telemetry/log.ts'
+import type { Tally } from '../telemetry/tally.ts'
 
 const brokenRequestStatus: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
@@ -8,20 +8,17 @@ const brokenRequestStatus: Readonly<Record<string, string>> = {
 }
 
 /**
- * Answers bytes that are not a valid HTTP request (RFC 9112 §3), logs them and closes the connection. The
- * ledger gets no record, because there is no request.
+ * Answers bytes that are not a valid HTTP request (RFC 9112 §3), counts them for the log and closes the connection.
+ * The ledger gets no record, because there is no request.
  */
 export function answerBrokenRequest(
-  log: Log,
+  broken: Tally,
   constantHeaders: Readonly<Record<string, string>>,
   error: Error & { code?: string },
   socket: AnsweringSocket,
 ): void {
   const code = error.code ?? 'unknown'
-  log.info(
-    { event: 'broken_request', code, address: socket.remoteAddress },
-    'a message is not a valid HTTP request',
-  )
+  broken.count(code, socket.remoteAddress)
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy()
     return

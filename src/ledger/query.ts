@@ -8,6 +8,11 @@ export interface AuditEntry extends AuditRecord {
   readonly seq: number
   /** Hex. */
   readonly hash: string
+  /**
+   * When it was committed, by the database's clock: text with microseconds, which tell the order of commits. Undefined
+   * for records from before this was noted.
+   */
+  readonly committedAt?: string | undefined
 }
 
 /** Selects records. A record matches if it agrees with every field that is set. */

@@ -86,11 +86,26 @@ async function findSorted(
     orderBy: [{ time: order }, { chain: order }, { seq: order }],
     take: limit,
   })
-  return rows.map(toEntry)
+  return await withCommitTimes(database, rows.map(toEntry))
+}
+
+/** The records of a change have one stamp, which their chain keeps. */
+const committedAt = Prisma.raw(
+  `to_char(coalesce(c.committed_at, r.committed_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
+)
+
+async function withCommitTimes(database: Queryable, entries: readonly AuditEntry[]): Promise<AuditEntry[]> {
+  const places = JSON.stringify(entries.map(({ chain, seq }) => ({ chain, seq })))
+  const rows = await database.$queryRaw<{ chain: number; seq: bigint; at: string | null }[]>`
+    SELECT r.chain, r.seq, ${committedAt} AS at
+      FROM jsonb_to_recordset(${places}::jsonb) AS p (chain int, seq bigint)
+      JOIN audit_record r USING (chain, seq) JOIN audit_chain c USING (chain)`
+  const times = new Map(rows.map(({ chain, seq, at }) => [`${chain} ${seq}`, at ?? undefined]))
+  return entries.map((entry) => ({ ...entry, committedAt: times.get(`${entry.chain} ${entry.seq}`) }))
 }
 
 /** Converts a row of `audit_record`. Prisma gives its columns the names of a record's fields. */
-function toEntry(row: AuditRow): AuditEntry {
+function toEntry(row: Omit<AuditRow, 'committedAt'>): AuditEntry {
   const record: Record<string, unknown> = {}
   for (const field of Object.keys(recordColumns) as (keyof AuditRecord)[]) {
     const value = row[field]
@@ -169,11 +184,12 @@ export async function findRecordsAfter(
   places: readonly { readonly chain: number; readonly seq: number }[],
   limit: number,
 ): Promise<AuditEntry[]> {
-  const rows = await database.$queryRaw<AuditRow[]>`
-    SELECT ${columns}
+  const rows = await database.$queryRaw<(Omit<AuditRow, 'committedAt'> & { at: string | null })[]>`
+    SELECT ${columns}, ${committedAt} AS at
       FROM jsonb_to_recordset(${JSON.stringify(places)}::jsonb) AS p (chain int, seq bigint)
      CROSS JOIN LATERAL (SELECT * FROM audit_record a
            WHERE a.chain = p.chain AND a.seq > p.seq ORDER BY a.seq LIMIT ${limit}::int) AS r
+      JOIN audit_chain c ON c.chain = r.chain
      ORDER BY r.chain, r.seq LIMIT ${limit}::int`
-  return rows.map(toEntry)
+  return rows.map((row) => ({ ...toEntry(row), committedAt: row.at ?? undefined }))
 }

@@ -1,3 +1,4 @@
+import { plainText } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 
 /** Every type of record, with its outcomes. */
@@ -77,17 +78,6 @@ interface Cut {
   readonly sha256: string
 }
 
-const printableAscii = /^[\x20-\x7e]*$/
-
-/**
- * Control characters, line and paragraph separators, bidirectional marks, lone surrogates. With these a value
- * could forge a line of output, colour a terminal or reverse the text around it, or the database would refuse
- * it.
- */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: this expression must match control characters.
-const unsafe = /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/g
-const replacement = '\ufffd'
-
 function bound(
   text: string,
   charactersMax: number,
@@ -95,13 +85,7 @@ function bound(
   digest: Digest,
   cuts: Map<string, Cut>,
 ): string {
-  if (text.length <= charactersMax && printableAscii.test(text)) return text
-  const bounded = text.length > charactersMax ? text.slice(0, charactersMax) : text
-  // A complete pair of surrogates is a valid character. The expression matches single halves, so pairs skip
-  // it.
-  const safe = Array.from(bounded, (character) =>
-    character.length === 2 ? character : character.replace(unsafe, replacement),
-  ).join('')
+  const safe = plainText(text.length > charactersMax ? text.slice(0, charactersMax) : text)
   if (safe !== text) cuts.set(field, { length: text.length, sha256: digest(text) })
   return safe
 }

@@ -21,6 +21,8 @@ export interface ClockGuard {
    * must check `reliable` first.
    */
   readonly trustedSeconds: number
+  /** The same in whole milliseconds, for records: a refusal gets the time at which it happened. */
+  readonly trustedMilliseconds: number
   /**
    * Compares the clocks.
    * @param databaseSeconds the database's clock, read within the last `elapsedSeconds`.
@@ -95,6 +97,10 @@ export function createClockGuard({ clock, clockSkewSeconds, onChange }: ClockGua
     get trustedSeconds() {
       checkForJump()
       return Math.floor(trusted + clock.monotonicMilliseconds() / 1000)
+    },
+    get trustedMilliseconds() {
+      checkForJump()
+      return Math.round(trusted * 1000 + clock.monotonicMilliseconds())
     },
     check(databaseSeconds, elapsedSeconds) {
       checkForJump()

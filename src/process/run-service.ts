@@ -42,9 +42,6 @@ export async function serveAlone(
     log,
   })
   lifetime.onClose(() => service.close())
-  // A worker at its limit of connections must drop a new one. By default it returns the connection to the
-  // primary, which passes it on again, in an endless loop while all workers are at their limit.
-  Object.assign(service.app.server, { dropMaxConnection: true })
   let current = config
   lifetime.onReload(() => {
     current = reload(current, service.replaceCertificate, log)

@@ -5,7 +5,8 @@ import type { Network } from '../lib/network.ts'
 /** What a client is, as decisions need it. Times in seconds since 1970. */
 export interface RegisteredClient {
   readonly clientId: string
-  readonly status: 'active' | 'disabled' | 'deleted'
+  /** `unreadable` is in no row: a row of this client cannot be understood. */
+  readonly status: 'active' | 'disabled' | 'deleted' | 'unreadable'
   readonly tokenEndpointAuthMethod: string
   /** Empty: from anywhere. */
   readonly allowedNetworks: readonly Network[]
@@ -32,13 +33,19 @@ export interface RegisteredResource {
   readonly signingAlgorithm: SigningAlgorithm
 }
 
+const statusRefusals = {
+  disabled: 'client_disabled',
+  deleted: 'client_deleted',
+  unreadable: 'registration_unreadable',
+} as const satisfies Readonly<Record<string, RefusalReason>>
+
 /** Why a client gets nothing, whatever it proves; undefined when there is no such reason. `now` in seconds since 1970. */
 export function clientRefusal(
   client: Pick<RegisteredClient, 'status' | 'expiresAt'> | undefined,
   now: number,
 ): RefusalReason | undefined {
   if (client === undefined) return 'client_unknown'
-  if (client.status !== 'active') return client.status === 'disabled' ? 'client_disabled' : 'client_deleted'
+  if (client.status !== 'active') return statusRefusals[client.status]
   if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
   return undefined
 }

@@ -19,16 +19,3 @@ export function isAudience(text: string): boolean {
 export function isScopeToken(text: string): boolean {
   return text.length <= limits.scopeCharactersMax && scopeToken.test(text)
 }
-
-/**
- * Characters that forge a line, colour a terminal or turn its reader's text around: controls, line and
- * paragraph separators, invisible and bidirectional marks, halves of surrogate pairs.
- */
-export const treacherous =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: naming control characters is what it is for.
-  /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\p{Surrogate}/gu
-
-/** The text with each such character replaced, safe to show on a terminal. */
-export function plainText(text: string): string {
-  return text.replace(treacherous, '\ufffd')
-}

@@ -3,6 +3,7 @@ import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource, RegisteredSecret } from './client.ts'
+import { isScopeToken } from './grammar.ts'
 import type { ClientPresence, Pair, Presence } from './look-up.ts'
 
 /**
@@ -51,15 +52,23 @@ interface ResourceRow {
   algorithm: SigningAlgorithm
 }
 
+/**
+ * A moment in whole seconds since 1970. JSON has no infinite numbers: one row with such a moment would fail the read for
+ * all clients in it. `infinity` is never, and `-infinity` long ago.
+ */
+const seconds = (column: string): string =>
+  `CASE WHEN isfinite(${column}) THEN floor(extract(epoch FROM ${column})) WHEN ${column} < now() THEN 0 END`
+
 const clientsStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
     (SELECT jsonb_agg(jsonb_build_object(
        'client_id', c.client_id, 'status', c.status, 'method', c.token_endpoint_auth_method,
-       'networks', c.allowed_networks, 'expires_at', floor(extract(epoch FROM c.expires_at)),
+       'networks', c.allowed_networks, 'expires_at', ${seconds('c.expires_at')},
        'secrets', (SELECT jsonb_agg(jsonb_build_object('secret_id', s.secret_id, 'hash', s.hash,
-            'expires_at', floor(extract(epoch FROM s.expires_at)),
-            'revoked_at', floor(extract(epoch FROM s.revoked_at)),
+            'expires_at', ${seconds('s.expires_at')},
+            'revoked_at', CASE WHEN isfinite(s.revoked_at) THEN floor(extract(epoch FROM s.revoked_at))
+              WHEN s.revoked_at IS NOT NULL THEN 0 END,
             'tag_key', t.key_encryption_key_id, 'tag', encode(t.tag || t.seal, 'hex')))
           FROM client_secret s LEFT JOIN client_secret_tag t USING (secret_id) WHERE s.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
@@ -124,7 +133,7 @@ export async function algorithmsInUse(database: Statements): Promise<SigningAlgo
 
 const presencesStatement = `
   SELECT (SELECT version FROM registry_version) AS version,
-    (SELECT jsonb_agg(jsonb_build_array(c.status, floor(extract(epoch FROM c.expires_at)),
+    (SELECT jsonb_agg(jsonb_build_array(c.status, ${seconds('c.expires_at')},
          EXISTS (SELECT 1 FROM client_secret s WHERE s.client_id = p.client_id),
          EXISTS (SELECT 1 FROM client_secret s WHERE s.client_id = p.client_id AND s.secret_id = p.secret_id))
        ORDER BY p.place)
@@ -151,7 +160,19 @@ export async function readPresences(pool: Pool, pairs: readonly Pair[]): Promise
   }))
 }
 
+/** A client with a row that nobody can understand is refused for that reason. The others of the read are served. */
 function toClient(row: ClientRow): RegisteredClient {
+  try {
+    return readClient(row)
+  } catch {
+    const nothing = { allowedNetworks: [], expiresAt: undefined, secrets: new Map(), access: new Map() }
+    const { client_id: clientId, method: tokenEndpointAuthMethod } = row
+    return { clientId, tokenEndpointAuthMethod, status: 'unreadable', ...nothing }
+  }
+}
+
+/** @throws if a row of the client cannot be understood. */
+function readClient(row: ClientRow): RegisteredClient {
   return {
     clientId: row.client_id,
     status: row.status,
@@ -159,7 +180,7 @@ function toClient(row: ClientRow): RegisteredClient {
     allowedNetworks: toNetworks(row.networks),
     expiresAt: row.expires_at ?? undefined,
     secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
-    access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, scopes])),
+    access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
 }
 
@@ -176,10 +197,18 @@ function toSecret(row: SecretRow): RegisteredSecret {
   }
 }
 
+function toScopes(scopes: readonly unknown[]): string[] {
+  return scopes.map((scope) => {
+    if (typeof scope === 'string' && isScopeToken(scope)) return scope
+    throw new Error('a scope is no scope token')
+  })
+}
+
+/** A resource is for several clients. A scope of it that cannot be understood is in no token, and the others are. */
 function toResource(row: ResourceRow): RegisteredResource {
   return {
     audience: row.audience,
-    scopes: new Set(row.scopes),
+    scopes: new Set((row.scopes ?? []).filter((scope) => typeof scope === 'string' && isScopeToken(scope))),
     tokenLifetimeSeconds: row.lifetime,
     signingAlgorithm: row.algorithm,
   }

@@ -2,7 +2,7 @@ import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
 import { describeError, type Log } from './log.ts'
 
-/** The log messages about keys and the clock. */
+/** The log messages about keys, the clock and connections. */
 
 export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
   return {
@@ -45,4 +45,58 @@ export function clockChanged(log: Log, reliable: boolean, offSeconds: number): v
   }
   const message = 'the clock jumped or differs from the clock of the database; no token is issued; check NTP'
   log.error({ event: 'clock_jumped', offSeconds }, message)
+}
+
+/** @param counts how many messages were broken in each way since the last line. */
+export function brokenRequests(
+  log: Log,
+  counts: Readonly<Record<string, number>>,
+  address: string | undefined,
+): void {
+  log.info({ event: 'broken_request', counts, address }, 'messages are not valid HTTP requests')
+}
+
+/**
+ * @param counts how many connections were closed for each reason since the last line.
+ * @param address the address of the latest of them.
+ * @param open connections that are open now.
+ */
+export function connectionsClosed(
+  log: Log,
+  counts: Readonly<Record<string, number>>,
+  address: string | undefined,
+  open: number,
+): void {
+  const message = 'there are too many connections, so some were closed to make room for others'
+  log.warn({ event: 'connections_closed', counts, address, open }, message)
+}
+
+export function openFilesFew(log: Log, openFilesMax: number, connectionsMax: number, needed: number): void {
+  const message =
+    `the process may open ${openFilesMax} files, so it holds ${connectionsMax} connections at most; ` +
+    `raise the limit of open files to ${needed}`
+  log.warn({ event: 'open_files_few', openFilesMax, connectionsMax, needed }, message)
+}
+
+/** What another process on the same database has in other settings than this one. */
+interface OtherSettings {
+  readonly described: string
+  readonly startedEarlier: boolean
+  readonly settings: Readonly<Record<string, unknown>>
+}
+
+export function settingsDiffer(log: Log, others: readonly OtherSettings[]): void {
+  const [first] = others
+  if (first === undefined) {
+    log.info({ event: 'settings_agree' }, 'all processes on this database have the same settings again')
+    return
+  }
+  const isLater = others.some(({ startedEarlier }) => startedEarlier)
+  const names = [...new Set(others.flatMap(({ settings }) => Object.keys(settings)))].join(', ')
+  const message = `another process on this database has other settings (${names}); ${
+    isLater
+      ? 'it started earlier, so this one is not ready; give both the same settings, or end the other one'
+      : 'it started later, so it is not ready and this one goes on'
+  }`
+  log[isLater ? 'error' : 'warn']({ event: 'settings_differ', others }, message)
 }

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
+import { plainText } from '../lib/plain-text.ts'
 
 /**
  * The log: one structured event per request, and events that operators must know. The fields of a request
@@ -14,12 +15,21 @@ export function createLog(level: string, destination: DestinationStream | undefi
     messageKey: 'message',
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    hooks: { streamWrite: plainLine },
     redact: {
       paths: secretNames.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
       censor: '[redacted]',
     },
   }
   return pino(options, destination ?? logOutput())
+}
+
+/**
+ * A line as it is written. JSON escapes the first 32 control characters and no others. A line break in a stack is such
+ * an escape, and stays.
+ */
+function plainLine(line: string): string {
+  return `${plainText(line.slice(0, -1))}\n`
 }
 
 /** Bytes of log lines that are kept while the output cannot be written. Beyond that, new lines are lost. */

@@ -1,6 +1,7 @@
 import { METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError, type RefusalReason } from '../errors.ts'
+import { hasRepeatedSingleton } from '../http/singleton-headers.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
@@ -137,6 +138,9 @@ const formType =
 
 function checkMessage(request: FastifyRequest): void {
   if (request.method !== 'POST') throw new OAuthError('method_not_allowed')
+  const { raw } = request
+  if (hasRepeatedSingleton(raw.rawHeaders, Object.keys(raw.headers).length))
+    throw new OAuthError('header_repeated')
   if (request.url.includes('?')) throw new OAuthError('query_string_present')
   const { headers } = request
   if (!formType.test(headers['content-type'] ?? '')) throw new OAuthError('content_type_unsupported')

@@ -13,12 +13,12 @@ afterAll(() => database.drop())
 
 const columns = ['chain', 'seq', ...Object.values(recordColumns), 'hash']
 
-test('the table has them', async () => {
+test('the table has them, and the time of the commit, which is not hashed', async () => {
   const rows = await database.query<{ name: string }>(
     `SELECT column_name AS name FROM information_schema.columns
       WHERE table_schema = 'public' AND table_name = 'audit_record' ORDER BY ordinal_position`,
   )
-  expect(rows.map(({ name }) => name)).toEqual(columns)
+  expect(rows.map(({ name }) => name)).toEqual([...columns, 'committed_at'])
 })
 
 test('ledger_append takes them in that order', async () => {

@@ -109,6 +109,58 @@ test('a migration that waits for a reader of the ledger, a backup for instance, 
   await Promise.all([reader.end(), writer.end()])
 })
 
+test('lists that were NULL become empty, and a client that was refused for that still is', async () => {
+  const database = await fresh()
+  for (const [table, name] of [
+    ['access', 'access_scopes_not_null'],
+    ['resource', 'resource_scopes_not_null'],
+    ['client', 'client_allowed_networks_not_null'],
+    ['verifier', 'verifier_kids_not_null'],
+  ])
+    await database.query(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`)
+  await database.query(`INSERT INTO resource (audience, name, scopes) VALUES ('urn:a', 'a', '{x,NULL}')`)
+  await database.query(`INSERT INTO client (client_id, name, allowed_networks) VALUES ('a', 'a', NULL)`)
+  await database.query(`INSERT INTO access (client_id, audience, scopes) VALUES ('a', 'urn:a', NULL)`)
+  await database.query(
+    `DELETE FROM _prisma_migrations WHERE migration_name = '20261127000100_lists_not_null'`,
+  )
+  expect(await migrate(database.url)).toHaveLength(1)
+  expect(
+    await database.query(
+      'SELECT r.scopes, a.scopes AS granted, allowed_networks FROM resource r, access a, client',
+    ),
+  ).toEqual([{ scopes: ['x'], granted: [], allowed_networks: ['255.255.255.255/32'] }])
+})
+
+test('a column that the ledger gets holds up no commit while a backup reads it', async () => {
+  const database = await fresh()
+  await database.query('ALTER TABLE audit_record DROP COLUMN committed_at')
+  await database.query('DROP TRIGGER audit_chain_stamp_change ON audit_chain')
+  await database.query('DROP FUNCTION ledger_stamp_change')
+  await database.query('ALTER TABLE audit_chain DROP COLUMN committed_at')
+  await database.query(`DELETE FROM _prisma_migrations WHERE migration_name = '20261127000000_commit_time'`)
+  const reader = new pg.Client({ connectionString: database.url })
+  const writer = new pg.Client({ connectionString: `${database.url}&options=-c%20lock_timeout%3D5000` })
+  await Promise.all([reader.connect(), writer.connect()])
+  await reader.query('BEGIN')
+  await reader.query('SELECT count(*) FROM audit_record')
+  const migrated = migrate(database.url)
+  const waits = () =>
+    writer
+      .query(
+        `SELECT 1 FROM pg_stat_activity
+          WHERE query LIKE '%When a record was committed%' AND state = 'active' AND datname = current_database()
+            AND pid <> pg_backend_pid()`,
+      )
+      .then(({ rowCount }) => rowCount)
+  await expect.poll(waits).toBe(1)
+  for (let commits = 0; commits < 5; commits += 1) await writer.query(`SELECT ledger_commit(NULL, '[]')`)
+  expect(await waits()).toBe(1)
+  await reader.query('COMMIT')
+  expect(await migrated).toHaveLength(1)
+  await Promise.all([reader.end(), writer.end()])
+})
+
 test('two processes that migrate an empty database at once take turns', async () => {
   const server = inject('postgresUrl')
   const name = `empty_${Date.now()}`

@@ -2,6 +2,7 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { OAuthError } from '../../src/errors.ts'
+import { plainText } from '../../src/lib/plain-text.ts'
 import { createLog, describeError, type RequestEvent, requestLog } from '../../src/telemetry/log.ts'
 
 function capture(level = 'trace') {
@@ -173,5 +174,19 @@ describe('describeError', () => {
 
   test('what cannot even be told as text does not make it worse', () => {
     expect(describeError(Object.create(null))).toEqual({ message: 'something that has no text' })
+  })
+})
+
+describe('what a stranger chose', () => {
+  const all = '\u001b[31m\r\n\u009b31m\u202e\u200b\u2066\ufeff\u00ad\u{e0041}\ud800'
+
+  test('stands in no line as it is, wherever it stands in it', () => {
+    const { log, lines } = capture()
+    log.info({ event: 'other', deep: { text: all }, [all]: 1 }, all)
+    log.child({ bound: all }).warn('message')
+    const request = { requestId: 'r', method: 'POST', route: '/token', status: 401, durationMilliseconds: 1 }
+    requestLog(log)({ ...request, address: all, clientId: all, audience: all })
+    for (const line of lines) expect(line).toBe(`${plainText(line.slice(0, -1))}\n`)
+    expect(lines).toHaveLength(3)
   })
 })

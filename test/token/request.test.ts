@@ -266,7 +266,6 @@ describe('Basic (RFC 6749 §2.3.1, RFC 7617)', () => {
     ['the header name in lower case', ['authorization', 'Basic YTpz'], 'a', 's'],
     ['the header name in upper case', ['AUTHORIZATION', 'Basic YTpz'], 'a', 's'],
     ['base64 with padding', authorization('Basic YTpzcw=='), 'a', 'ss'],
-    ['base64 without padding', authorization('Basic YTpzcw'), 'a', 'ss'],
     ['a header of the same name for the proxy', ['Proxy-Authorization', 'Basic x', ...basicA], 'a', 's'],
     ['the word Authorization as a value', ['X-Name', 'Authorization', ...basicA], 'a', 's'],
     [
@@ -297,6 +296,7 @@ describe('Basic (RFC 6749 §2.3.1, RFC 7617)', () => {
     ['the scheme alone', 'authorization_malformed', grant, authorization('Basic')],
     ['the scheme and a space', 'authorization_malformed', grant, authorization('Basic ')],
     ['one character missing', 'authorization_malformed', grant, authorization('Basic YTpzc')],
+    ['no padding', 'authorization_malformed', grant, authorization('Basic YTpzcw')],
     ['too much padding', 'authorization_malformed', grant, authorization('Basic YTpz=')],
     ['too little padding', 'authorization_malformed', grant, authorization('Basic YTpzcw=')],
     ['padding in the middle', 'authorization_malformed', grant, authorization('Basic YTpzcw==YTpz')],
@@ -674,9 +674,8 @@ describe('properties', () => {
 
   test('what a client encodes into Basic is what is read (RFC 6749 §2.3.1)', () => {
     fc.assert(
-      fc.property(text, secretText, fc.boolean(), (clientId, secret, isPadded) => {
-        const credentials = base64(`${encoded(clientId)}:${encoded(secret)}`)
-        const header = authorization(`Basic ${isPadded ? credentials : credentials.replace(/=+$/, '')}`)
+      fc.property(text, secretText, (clientId, secret) => {
+        const header = authorization(`Basic ${base64(`${encoded(clientId)}:${encoded(secret)}`)}`)
         expect(parse(grant, header).request?.credentials).toEqual({
           method: 'client_secret_basic',
           clientId,

@@ -270,11 +270,13 @@ function entryFields(entry: AuditEntry): Record<string, unknown> {
     column,
     shown[field as keyof typeof shown] ?? null,
   ])
+  const { chain, seq, hash, committedAt } = entry
   return {
     ...Object.fromEntries(fields),
-    chain: entry.chain,
-    seq: entry.seq,
-    hash: entry.hash,
+    chain,
+    seq,
+    hash,
+    committed_at: committedAt ?? null,
     cursor: recordCursor(entry),
   }
 }

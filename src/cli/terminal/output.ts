@@ -1,6 +1,6 @@
 import { momentText } from '../../lib/moment.ts'
+import { plainText } from '../../lib/plain-text.ts'
 import { isOutputClosed } from '../../process/standard-output.ts'
-import { plainText } from '../../registry/grammar.ts'
 
 /**
  * Thrown when the reader of the output has gone away (`| head`). It ends the command without an error

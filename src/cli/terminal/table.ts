@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import stringWidth from 'string-width'
-import { plainText } from '../../registry/grammar.ts'
+import { plainText } from '../../lib/plain-text.ts'
 
 export interface Column {
   readonly title: string

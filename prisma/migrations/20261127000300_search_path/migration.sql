@@ -8,7 +8,8 @@ BEGIN
   FOR ours IN
     SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
      WHERE n.nspname = current_schema()
-       AND p.proname IN ('registry_note_change', 'registry_publish_change', 'ledger_append', 'ledger_commit')
+       AND p.proname IN ('registry_note_change', 'registry_publish_change', 'ledger_append', 'ledger_commit',
+                         'ledger_stamp_change')
   LOOP
     EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', ours, current_schema());
   END LOOP;

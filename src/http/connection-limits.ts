@@ -1,0 +1,63 @@
+import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../lib/clock.ts'
+import { networkContains, parseNetwork } from '../lib/network.ts'
+import { limits } from '../limits.ts'
+import { connectionsClosed, openFilesFew } from '../telemetry/events.ts'
+import type { Log } from '../telemetry/log.ts'
+import { Tally } from '../telemetry/tally.ts'
+import { type ConnectionLimits, Connections } from './connections.ts'
+import { isHealthCheck } from './health.ts'
+import { openFilesMax } from './open-files.ts'
+
+export interface BoundedBy {
+  /** The number of processes that share the limits of an address. */
+  readonly workers: number
+  readonly trustedProxies: readonly string[]
+}
+
+/** Bounds what strangers can open on the server, and logs what was closed for that. */
+export function boundConnections(
+  app: FastifyInstance,
+  { workers, trustedProxies }: BoundedBy,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): void {
+  const openFiles = openFilesMax()
+  const connectionsMax = connectionsThatFit(openFiles)
+  if (connectionsMax < limits.connectionsMax)
+    openFilesFew(log, openFiles, connectionsMax, limits.connectionsMax + limits.openFilesReserved)
+  const proxies = trustedProxies.map(parseNetwork)
+  const tally = new Tally({
+    clock,
+    report: (counts, address) => connectionsClosed(log, counts, address, connections.size),
+  })
+  const connections = new Connections({
+    limits: limitsOf(connectionsMax, workers),
+    isTrusted: (address) => networkContains(proxies, address),
+    isUrgent: isHealthCheck,
+    onClosed: (closed, address) => tally.count(closed, address),
+  })
+  connections.watch(app.server)
+  app.addHook('onClose', async () => tally.flush())
+}
+
+/** How many connections a process can hold that may open this many files. */
+export function connectionsThatFit(openFiles: number): number {
+  return Math.min(limits.connectionsMax, Math.max(openFiles - limits.openFilesReserved, 1))
+}
+
+/**
+ * Connections go to the workers in turn, so an address can use all of them. Each worker has its share of what an
+ * address may have. What a process may have is the memory and the files of that process.
+ */
+function limitsOf(connectionsMax: number, workers: number): ConnectionLimits {
+  const share = (ofAddress: number): number => Math.ceil(ofAddress / workers)
+  return {
+    connections: connectionsMax,
+    connectionsPerAddress: share(limits.connectionsPerAddressMax),
+    bodies: limits.unfinishedBodiesMax,
+    bodiesPerAddress: share(limits.unfinishedBodiesPerAddressMax),
+    requestsPerAddress: share(limits.requestsPerAddressMax),
+    pipelined: limits.pipelinedRequestsMax,
+    pipelinedPerAddress: share(limits.pipelinedRequestsPerAddressMax),
+  }
+}

@@ -1,0 +1,270 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { callerNetwork } from '../lib/network.ts'
+import { Caller, type Connection, type Exchange, Waiters, type Waiting } from './caller.ts'
+import { pause, releaseParser, resume } from './pause.ts'
+
+/**
+ * Connections, unfinished bodies and requests of strangers, bounded for each address and for the process.
+ *
+ * A new connection is let in wherever that is possible. At a limit, the connection that its peer needs least is closed
+ * instead: the longest idle one. So nobody can shut others out, and a health check is always answered.
+ *
+ * Node reads every pipelined request as soon as it arrives. Here a connection has one request at a time, and it is not
+ * read further while requests wait behind that one. So requests are taken from all connections in turn, and a thousand
+ * requests on one connection delay nobody else.
+ */
+export interface ConnectionLimits {
+  readonly connections: number
+  readonly connectionsPerAddress: number
+  /** Requests with an unfinished body. */
+  readonly bodies: number
+  readonly bodiesPerAddress: number
+  /** Requests of one address that are answered at the same time. More wait. */
+  readonly requestsPerAddress: number
+  /** Pipelined requests that have been read and wait. */
+  readonly pipelined: number
+  readonly pipelinedPerAddress: number
+}
+
+/** Why a connection was closed. */
+export type Closed = 'idle' | 'unfinishedBody' | 'unreadAnswer' | 'inLine' | 'pipelined' | 'new'
+
+export interface ConnectionsOptions {
+  readonly limits: ConnectionLimits
+  readonly isTrusted: (address: string) => boolean
+  /** Whether a request is answered without waiting for others of its address. */
+  readonly isUrgent: (url: string) => boolean
+  readonly onClosed: (closed: Closed, address: string) => void
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
+const closedReasons = {
+  idle: 'idle',
+  body: 'unfinishedBody',
+  turn: 'inLine',
+  answer: 'unreadAnswer',
+} as const satisfies Record<Waiting, Closed>
+
+export class Connections {
+  readonly #options: ConnectionsOptions
+  readonly #all = new Waiters()
+  readonly #callers = new Map<string, Caller>()
+  readonly #bySocket = new WeakMap<Socket, Connection>()
+  #pipelined = 0
+  #answer: Handler = () => {}
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options
+  }
+
+  /** Open connections. */
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Puts itself between the server and the listener for its requests. */
+  watch(server: Server): void {
+    const listeners = server.listeners('request') as Handler[]
+    this.#answer = (request, response) => {
+      for (const listener of listeners) listener.call(server, request, response)
+    }
+    server.removeAllListeners('request')
+    server.on('request', (request, response) => this.#receive({ request, response }))
+    server.on('connection', (socket: Socket) => this.#open(socket))
+    server.on('secureConnection', (socket: TLSSocket & { readonly _parent?: Socket }) => {
+      const connection = socket._parent === undefined ? undefined : this.#bySocket.get(socket._parent)
+      if (connection === undefined) return
+      this.#bySocket.set(socket, connection)
+      connection.socket = socket
+    })
+  }
+
+  #open(socket: Socket): void {
+    // Node caches the address when it is first read. After a reset, a connection no longer has one.
+    const { remoteAddress } = socket
+    // With TLS this is the second event of the connection.
+    if (this.#bySocket.has(socket)) return
+    if (remoteAddress === undefined) {
+      socket.destroy()
+      return
+    }
+    const caller = this.#callerOf(remoteAddress)
+    const { connections, connectionsPerAddress } = this.#options.limits
+    const hasRoom =
+      this.#makeRoom(caller, caller.isTrusted ? connections : connectionsPerAddress) &&
+      this.#makeRoom(this.#all, connections)
+    if (!hasRoom) {
+      socket.destroy()
+      this.#options.onClosed('new', caller.address)
+      this.#forgetCaller(caller)
+      return
+    }
+    // Making room may have closed the last connection of this caller.
+    this.#callers.set(caller.address, caller)
+    const connection: Connection = {
+      socket,
+      caller,
+      waiting: 'idle',
+      exchange: undefined,
+      behind: [],
+      hasPlace: false,
+      parser: undefined,
+    }
+    this.#all.idle.add(connection)
+    caller.idle.add(connection)
+    this.#bySocket.set(socket, connection)
+    socket.once('close', () => this.#forget(connection))
+  }
+
+  #callerOf(address: string): Caller {
+    const network = callerNetwork(address)
+    return this.#callers.get(network) ?? new Caller(network, this.#options.isTrusted(address))
+  }
+
+  /** @returns whether there is room for one more. */
+  #makeRoom(waiters: Waiters, max: number): boolean {
+    if (waiters.size < max) return true
+    const connection = waiters.mostDispensable()
+    if (connection === undefined) return false
+    this.#close(connection, closedReasons[connection.waiting])
+    return true
+  }
+
+  #close(connection: Connection, closed: Closed): void {
+    this.#forget(connection)
+    connection.socket.destroy()
+    this.#options.onClosed(closed, connection.caller.address)
+  }
+
+  #forget(connection: Connection): void {
+    const { caller, waiting } = connection
+    if (!this.#all[waiting].delete(connection)) return
+    caller[waiting].delete(connection)
+    releaseParser(connection)
+    this.#noLongerBehind(connection, connection.behind.splice(0).length)
+    this.#leavePlace(connection)
+    this.#forgetCaller(caller)
+  }
+
+  #forgetCaller(caller: Caller): void {
+    if (caller.size === 0) this.#callers.delete(caller.address)
+  }
+
+  #receive(exchange: Exchange): void {
+    const connection = this.#bySocket.get(exchange.request.socket)
+    if (connection === undefined) {
+      this.#answer(exchange.request, exchange.response)
+      return
+    }
+    // It was closed a moment ago, while the rest of what it had sent was being read.
+    if (!this.#all[connection.waiting].has(connection)) return
+    if (connection.exchange === undefined) {
+      this.#begin(connection, exchange)
+      return
+    }
+    const { caller, behind } = connection
+    const { pipelined, pipelinedPerAddress } = this.#options.limits
+    if (this.#pipelined >= pipelined || (!caller.isTrusted && caller.behind >= pipelinedPerAddress)) {
+      this.#close(connection, 'pipelined')
+      return
+    }
+    behind.push(exchange)
+    this.#pipelined += 1
+    caller.behind += 1
+    pause(connection)
+  }
+
+  #begin(connection: Connection, exchange: Exchange): void {
+    connection.exchange = exchange
+    exchange.response.once('close', () => this.#finish(connection))
+    const { caller } = connection
+    const hasTurn =
+      caller.isTrusted ||
+      caller.places < this.#options.limits.requestsPerAddress ||
+      this.#options.isUrgent(exchange.request.url ?? '')
+    // The body usually arrives with the headers, and is parsed right after this. If not, its connection waits for it
+    // without a place.
+    if (!exchange.request.complete) process.nextTick(this.#checkBody, connection, exchange)
+    if (hasTurn) this.#hand(connection, exchange)
+    else this.#move(connection, 'turn')
+  }
+
+  /** Hands the request of a connection to the service. */
+  #hand(connection: Connection, { request, response }: Exchange): void {
+    this.#move(connection, 'answer')
+    connection.hasPlace = true
+    connection.caller.places += 1
+    this.#answer(request, response)
+  }
+
+  readonly #checkBody = (connection: Connection, exchange: Exchange): void => {
+    const { request, response } = exchange
+    const { caller, waiting } = connection
+    if (request.complete || response.writableEnded || connection.exchange !== exchange) return
+    if (!this.#all[waiting].has(connection)) return
+    const { bodies, bodiesPerAddress } = this.#options.limits
+    if (!caller.isTrusted) this.#makeRoomForBody(caller, bodiesPerAddress)
+    this.#makeRoomForBody(this.#all, bodies)
+    this.#move(connection, 'body')
+    this.#leavePlace(connection)
+    request.once('end', () => {
+      if (connection.exchange !== exchange || connection.waiting !== 'body') return
+      if (!this.#all.body.has(connection)) return
+      this.#move(connection, 'answer')
+      connection.hasPlace = true
+      caller.places += 1
+    })
+    // It had to wait for a turn. Reading its body is no work, so that starts now.
+    if (waiting === 'turn') this.#answer(request, response)
+  }
+
+  #makeRoomForBody(waiters: Waiters, max: number): void {
+    if (waiters.body.size < max) return
+    const [oldest] = waiters.body
+    if (oldest !== undefined) this.#close(oldest, 'unfinishedBody')
+  }
+
+  /** The answer is sent, or the connection is closed. */
+  #finish(connection: Connection): void {
+    connection.exchange = undefined
+    if (!this.#all[connection.waiting].has(connection)) return
+    this.#move(connection, 'idle')
+    this.#leavePlace(connection)
+    // The answer may have announced that it is the last one.
+    if (connection.socket.writableEnded) return
+    const next = connection.behind.shift()
+    if (connection.behind.length === 0) resume(connection)
+    if (next === undefined) return
+    this.#noLongerBehind(connection, 1)
+    this.#begin(connection, next)
+  }
+
+  /** Counts requests that no longer wait behind another one. */
+  #noLongerBehind({ caller }: Connection, count: number): void {
+    this.#pipelined -= count
+    caller.behind -= count
+  }
+
+  /** Gives up a place. The first in the line of the same address takes it. */
+  #leavePlace(connection: Connection): void {
+    if (!connection.hasPlace) return
+    const { caller } = connection
+    connection.hasPlace = false
+    caller.places -= 1
+    if (caller.places >= this.#options.limits.requestsPerAddress) return
+    const [first] = caller.turn
+    if (first?.exchange !== undefined) this.#hand(first, first.exchange)
+  }
+
+  #move(connection: Connection, waiting: Waiting): void {
+    const { caller } = connection
+    this.#all[connection.waiting].delete(connection)
+    caller[connection.waiting].delete(connection)
+    connection.waiting = waiting
+    this.#all[waiting].add(connection)
+    caller[waiting].add(connection)
+  }
+}

@@ -1,0 +1,300 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { afterEach, describe, expect, test } from 'vitest'
+import { connectionsThatFit } from '../../src/http/connection-limits.ts'
+import { type ConnectionLimits, Connections } from '../../src/http/connections.ts'
+import { readLimit } from '../../src/http/open-files.ts'
+import { limits } from '../../src/limits.ts'
+import { certificate, privateKey } from '../support/certificate.ts'
+
+/** Which connection is closed when there are too many, and whose turn it is. */
+
+const wide: ConnectionLimits = {
+  connections: 100,
+  connectionsPerAddress: 100,
+  bodies: 100,
+  bodiesPerAddress: 100,
+  requestsPerAddress: 100,
+  pipelined: 100,
+  pipelinedPerAddress: 100,
+}
+
+const stranger = '127.0.0.2'
+const neighbour = '127.0.0.3'
+const proxy = '127.0.0.4'
+
+interface Bounded {
+  readonly server: Server
+  readonly closed: string[]
+  /** Requests that the service is answering, by their path. */
+  readonly underWay: Map<string, ServerResponse>
+  readonly connections: Connections
+  open(address: string): Promise<Peer>
+}
+
+interface Peer {
+  readonly socket: Socket
+  readonly received: () => string
+  readonly isOpen: () => boolean
+  send(text: string): void
+}
+
+const opened: (() => void)[] = []
+afterEach(() => {
+  for (const close of opened.splice(0)) close()
+})
+
+/** Requests for `/now…` are answered at once. Others are answered when the test says so. */
+async function bounded(changed: Partial<ConnectionLimits>, tls = false): Promise<Bounded> {
+  const underWay = new Map<string, ServerResponse>()
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    const { url = '' } = request
+    if (url.startsWith('/now')) response.end(url)
+    else underWay.set(url, response)
+    if (!url.startsWith('/unread')) request.resume()
+  }
+  const server = tls ? createTlsServer({ cert: certificate, key: privateKey }, answer) : createServer(answer)
+  const closed: string[] = []
+  const connections = new Connections({
+    limits: { ...wide, ...changed },
+    isTrusted: (address) => address === proxy,
+    isUrgent: (url) => url === '/now/urgent',
+    onClosed: (why, address) => closed.push(`${why} ${address}`),
+  })
+  connections.watch(server as Server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  opened.push(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const { port } = server.address() as AddressInfo
+  const open = (localAddress: string): Promise<Peer> =>
+    new Promise((resolve, reject) => {
+      const plain = connect({ port, host: '127.0.0.1', localAddress })
+      const socket = tls ? connectTls({ socket: plain, rejectUnauthorized: false }) : plain
+      let received = ''
+      let isOpen = true
+      const peer = {
+        socket,
+        received: () => received,
+        isOpen: () => isOpen,
+        send: (text: string) => void socket.write(text),
+      }
+      socket.on('data', (chunk) => {
+        received += String(chunk)
+      })
+      socket.on('error', (error) => (isOpen ? undefined : reject(error)))
+      socket.on('close', () => {
+        isOpen = false
+      })
+      const before = connections.size
+      socket.once(tls ? 'secureConnect' : 'connect', async () => {
+        await expect.poll(() => connections.size + closed.length, { interval: 2 }).toBeGreaterThan(before)
+        resolve(peer)
+      })
+      opened.push(() => socket.destroy())
+    })
+  return { server: server as Server, closed, underWay, connections, open }
+}
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+const post = (path: string, length: number): string =>
+  `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`
+
+const polled = { interval: 2, timeout: 5_000 }
+
+describe.each([
+  ['plain', false],
+  ['TLS', true],
+])('connections of one address, %s', (_name, tls) => {
+  test('beyond the limit close the longest idle one of this address', async () => {
+    const { open, closed, connections } = await bounded({ connectionsPerAddress: 2 }, tls)
+    const other = await open(neighbour)
+    const first = await open(stranger)
+    const second = await open(stranger)
+    first.send(get('/now/1'))
+    await expect.poll(first.received, polled).toContain('/now/1')
+    const third = await open(stranger)
+    await expect.poll(second.isOpen, polled).toBe(false)
+    expect([first.isOpen(), third.isOpen(), other.isOpen()]).toEqual([true, true, true])
+    expect(closed).toEqual([`idle ${stranger}`])
+    expect(connections.size).toBe(3)
+    third.send(get('/now/3'))
+    await expect.poll(third.received, polled).toContain('/now/3')
+  })
+})
+
+test('at the limit of the process the longest idle connection of all is closed', async () => {
+  const { open, closed } = await bounded({ connections: 3 })
+  const first = await open(neighbour)
+  await open(stranger)
+  await open(stranger)
+  await open(stranger)
+  await expect.poll(first.isOpen, polled).toBe(false)
+  await open(neighbour)
+  expect(closed).toEqual([`idle ${neighbour}`, `idle ${stranger}`])
+})
+
+test('a connection whose request is being answered is not closed for another one', async () => {
+  const { open, closed, underWay } = await bounded({ connectionsPerAddress: 1 })
+  const busy = await open(stranger)
+  busy.send(get('/later'))
+  await expect.poll(() => underWay.size, polled).toBe(1)
+  const refused = await open(stranger)
+  await expect.poll(refused.isOpen, polled).toBe(false)
+  expect(closed).toEqual([`new ${stranger}`])
+  underWay.get('/later')?.end('late')
+  await expect.poll(busy.received, polled).toContain('late')
+})
+
+test('a connection whose peer does not read its answer is closed for another one', async () => {
+  const { open, closed, underWay } = await bounded({ connectionsPerAddress: 1 })
+  const deaf = await open(stranger)
+  deaf.socket.pause()
+  deaf.send(get('/later'))
+  await expect.poll(() => underWay.size, polled).toBe(1)
+  underWay.get('/later')?.end(Buffer.alloc(64 * 1024 * 1024))
+  const next = await open(stranger)
+  next.send(get('/now'))
+  await expect.poll(next.received, polled).toContain('/now')
+  expect(closed).toEqual([`unreadAnswer ${stranger}`])
+})
+
+test('the limits of an address do not hold for a trusted proxy', async () => {
+  const { open, closed, underWay } = await bounded({ connectionsPerAddress: 1, requestsPerAddress: 1 })
+  const peers = [await open(proxy), await open(proxy), await open(proxy)]
+  for (const [index, peer] of peers.entries()) peer.send(get(`/later/${index}`))
+  await expect.poll(() => underWay.size, polled).toBe(3)
+  expect(closed).toEqual([])
+})
+
+describe('requests', () => {
+  test('of one connection are answered one after the other', async () => {
+    const { open, underWay } = await bounded({})
+    const peer = await open(stranger)
+    peer.send(get('/1') + get('/2') + get('/3'))
+    for (const path of ['/1', '/2', '/3']) {
+      await expect.poll(() => [...underWay.keys()], polled).toEqual([path])
+      underWay.get(path)?.end(path)
+      underWay.delete(path)
+    }
+    await expect.poll(peer.received, polled).toContain('/3')
+  })
+
+  test('behind one that is being answered, more than may wait, close their connection', async () => {
+    const { open, underWay, closed } = await bounded({ pipelined: 1_000, pipelinedPerAddress: 1_000 })
+    const peer = await open(stranger)
+    // A chunk of 64 KiB has more of these than may wait.
+    peer.send(get('/first') + get('/now').repeat(20_000))
+    await expect.poll(peer.isOpen, polled).toBe(false)
+    expect(underWay.size).toBe(1)
+    expect(closed).toEqual([`pipelined ${stranger}`])
+  })
+
+  test.each([
+    ['plain', false],
+    ['TLS', true],
+  ])('behind one that is being answered are not read beyond what has arrived, %s', async (_name, tls) => {
+    const { open, underWay, closed } = await bounded({ pipelined: 200, pipelinedPerAddress: 200 }, tls)
+    const patient = await open(stranger)
+    const other = await open(neighbour)
+    const long = `GET /now HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(1_000)}\r\n\r\n`
+    patient.send(get('/first') + long.repeat(3_000))
+    await expect.poll(() => underWay.size, polled).toBe(1)
+    // In this time the server would have read all of it.
+    for (let turn = 0; turn < 50; turn += 1) {
+      other.send(get(`/now/${turn}.`))
+      await expect.poll(other.received, polled).toContain(`/now/${turn}.`)
+    }
+    expect(closed).toEqual([])
+    underWay.get('/first')?.end()
+    const answers = () => patient.received().split('HTTP/1.1 200').length - 1
+    await expect.poll(answers, { ...polled, timeout: 20_000 }).toBe(3_001)
+  })
+
+  test('of one address wait for their turn, those of others do not, and a health check does not', async () => {
+    const { open, underWay } = await bounded({ requestsPerAddress: 2 })
+    const peers = [await open(stranger), await open(stranger), await open(stranger), await open(stranger)]
+    for (const [index, peer] of peers.slice(0, 3).entries()) {
+      peer.send(get(`/${index}`))
+      if (index < 2) await expect.poll(() => underWay.has(`/${index}`), polled).toBe(true)
+    }
+    const other = await open(neighbour)
+    other.send(get('/now/other'))
+    await expect.poll(other.received, polled).toContain('/now/other')
+    peers[3]?.send(get('/now/urgent'))
+    await expect.poll(() => peers[3]?.received(), polled).toContain('/now/urgent')
+    expect([...underWay.keys()]).toEqual(['/0', '/1'])
+    underWay.get('/0')?.end()
+    await expect.poll(() => [...underWay.keys()], polled).toEqual(['/0', '/1', '/2'])
+  })
+
+  test('in the line of an address that gives up make room for the next', async () => {
+    const { open, underWay, connections } = await bounded({ requestsPerAddress: 1 })
+    const [first, second, third] = [await open(stranger), await open(stranger), await open(stranger)]
+    first.send(get('/first'))
+    await expect.poll(() => underWay.size, polled).toBe(1)
+    second.send(get('/second'))
+    third.send(get('/third'))
+    second.socket.destroy()
+    await expect.poll(() => connections.size, polled).toBe(2)
+    first.socket.destroy()
+    await expect.poll(() => [...underWay.keys()], polled).toEqual(['/first', '/third'])
+  })
+})
+
+describe('unfinished bodies', () => {
+  test('beyond the limit of an address close the one that has been missing longest', async () => {
+    const { open, closed, underWay } = await bounded({ bodiesPerAddress: 2 })
+    const peers: Peer[] = []
+    for (const path of ['/a', '/b', '/c']) {
+      const peer = await open(stranger)
+      peer.send(post(path, 10))
+      await expect.poll(() => underWay.has(path), polled).toBe(true)
+      peers.push(peer)
+    }
+    await expect.poll(() => peers.map((peer) => peer.isOpen()), polled).toEqual([false, true, true])
+    expect(closed).toEqual([`unfinishedBody ${stranger}`])
+    peers[1]?.send('0123456789')
+    underWay.get('/b')?.end('got b')
+    await expect.poll(() => peers[1]?.received(), polled).toContain('got b')
+  })
+
+  test('take no place from requests that are complete', async () => {
+    const { open, underWay } = await bounded({ requestsPerAddress: 1 })
+    const slow = await open(stranger)
+    slow.send(post('/slow', 10))
+    await expect.poll(() => underWay.size, polled).toBe(1)
+    const fast = await open(stranger)
+    fast.send(get('/now/fast'))
+    await expect.poll(fast.received, polled).toContain('/now/fast')
+  })
+
+  test('that arrive with their headers do not count', async () => {
+    const { open, closed } = await bounded({ bodies: 1, bodiesPerAddress: 1, requestsPerAddress: 1 })
+    const peers = await Promise.all(Array.from({ length: 5 }, () => open(stranger)))
+    for (const peer of peers) peer.send(`${post('/now', 10)}0123456789`)
+    for (const peer of peers) await expect.poll(peer.received, polled).toContain('/now')
+    expect(closed).toEqual([])
+  })
+})
+
+describe('open files', () => {
+  test('limit the connections', () => {
+    expect(connectionsThatFit(Number.POSITIVE_INFINITY)).toBe(limits.connectionsMax)
+    expect(connectionsThatFit(1_024)).toBe(1_024 - limits.openFilesReserved)
+    expect(connectionsThatFit(10)).toBe(1)
+  })
+
+  test.each([
+    ['Max open files            1024                 524288               files     ', 1_024],
+    ['Max open files            unlimited            unlimited            files', Number.POSITIVE_INFINITY],
+    ['Max cpu time              unlimited            unlimited            seconds', Number.POSITIVE_INFINITY],
+  ])('are read from %j', (line, max) => {
+    expect(
+      readLimit(`Limit                     Soft Limit           Hard Limit           Units     \n${line}\n`),
+    ).toBe(max)
+  })
+})
