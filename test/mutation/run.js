@@ -52,7 +52,7 @@ function matches(path, pattern) {
 
 /** @param {string[]} args */
 function git(args) {
-  const text = execFileSync('git', args, { cwd: root, encoding: 'utf8' })
+  const text = execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   return text.split('\n').filter((line) => line !== '')
 }
 
@@ -71,17 +71,27 @@ function changedLines(since, files) {
   return { ranges, lines }
 }
 
-/** Where this branch began; on the main branch itself, the commit before. */
+/** Where this branch began; on the main branch itself, the commit before. Undefined where there is no history. */
 function branchPoint() {
   for (const main of ['origin/main', 'main']) {
     try {
       const [base = ''] = git(['merge-base', 'HEAD', main])
-      return base === git(['rev-parse', 'HEAD'])[0] ? 'HEAD~1' : base
+      if (base !== git(['rev-parse', 'HEAD'])[0]) return base
+      break
     } catch {
       // There is no such branch here.
     }
   }
-  return 'HEAD~1'
+  return isCommit('HEAD~1') ? 'HEAD~1' : undefined
+}
+
+/** @param {string} name */
+function isCommit(name) {
+  try {
+    return git(['rev-parse', '--verify', '--quiet', `${name}^{commit}`]).length === 1
+  } catch {
+    return false
+  }
 }
 
 /** @param {string[]} mutate @param {'pure' | 'all'} tests @param {number} minutesMax 0 for as long as it takes. */
@@ -200,6 +210,7 @@ async function run(given) {
   const unknown = only.filter((path) => !parts.some(({ files }) => files.includes(path)))
   if (unknown.length > 0) throw new Error(`Not a file that is mutated: ${unknown.join(', ')}`)
   const since = isChanged ? (given[1] ?? branchPoint()) : ''
+  if (since === undefined) return console.log('There is no commit to compare with.')
   const { lines } = isChanged
     ? changedLines(
         since,
