@@ -143,7 +143,7 @@ describe("Node's http", () => {
     ).toBeUndefined()
   })
 
-  test('remembers the address of a connection that was asked for it (src/app.ts)', async () => {
+  test('remembers the address of a connection that was asked for it (src/http/connections.ts)', async () => {
     const server = createServer()
     const port = await listen(server)
     const caller = connect(port, '127.0.0.1')
@@ -158,14 +158,13 @@ describe("Node's http", () => {
   })
 })
 
-/** A worker that takes one connection at a time, and ends with 7 once its channel is closed, if Node lets it. */
+/** A worker that takes connections, and ends with 7 once its channel is closed, if Node lets it. */
 const workerProgram = `
   import cluster from 'node:cluster'
   import { createServer } from 'node:net'
   cluster.worker.exitedAfterDisconnect = true
   process.on('disconnect', () => setImmediate(() => process.exit(7)))
   const server = createServer((socket) => socket.on('error', () => {}))
-  Object.assign(server, { maxConnections: 1, dropMaxConnection: true })
   server.listen(0, '127.0.0.1')
 `
 
@@ -202,14 +201,6 @@ describe("Node's cluster", () => {
     for (const caller of callers) caller.destroy()
     worker.process.kill('SIGKILL')
     rmSync(directory, { recursive: true })
-  })
-
-  test('closes what is too much for a worker with dropMaxConnection (src/process/run-service.ts)', async () => {
-    expect(answers.at(-1)?.accepted, 'a full worker hands a connection back, dropMaxConnection or not').toBe(
-      true,
-    )
-    const [, second] = callers
-    if (second?.closed === false) await once(second, 'close')
   })
 
   test('sends connections with process.send, and the answer is an internalMessage (src/process/handover.ts)', () => {
