@@ -1,12 +1,13 @@
 import type { RefusalReason } from '../errors.ts'
-import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import type { Network } from '../lib/network.ts'
 
 /** What a client is, as decisions need it. Times in seconds since 1970. */
 export interface RegisteredClient {
   readonly clientId: string
   readonly status: 'active' | 'disabled' | 'deleted'
-  readonly tokenEndpointAuthMethod: string
+  /** The only method by which it may authenticate; undefined: any method that this service offers. */
+  readonly tokenEndpointAuthMethod: string | undefined
   /** Empty: from anywhere. */
   readonly allowedNetworks: readonly Network[]
   readonly expiresAt: number | undefined
@@ -30,6 +31,7 @@ export interface RegisteredResource {
   readonly scopes: ReadonlySet<string>
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
+  readonly tokenTyp: TokenTyp
 }
 
 /** Why a client gets nothing, whatever it proves; undefined when there is no such reason. `now` in seconds since 1970. */

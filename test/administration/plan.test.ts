@@ -13,6 +13,7 @@ const orders: ResourceDefinition = {
   scopes: ['r', 'w'],
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
+  tokenTyp: 'at+jwt',
 }
 const billing: ClientDefinition = {
   clientId: 'billing',

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -82,7 +82,7 @@ test('a migration that waits for a reader of the ledger, a backup for instance, 
   const database = await fresh()
   // As the release before left it.
   await database.query('CREATE INDEX audit_record_jti_idx ON audit_record (jti)')
-  await database.query(`DELETE FROM _prisma_migrations WHERE migration_name >= '20261122010000'`)
+  await database.query(`DELETE FROM _prisma_migrations WHERE migration_name BETWEEN '20261122010000' AND '20261123'`)
   const reader = new pg.Client({ connectionString: database.url })
   const writer = new pg.Client({ connectionString: `${database.url}&options=-c%20lock_timeout%3D5000` })
   await Promise.all([reader.connect(), writer.connect()])
@@ -104,6 +104,27 @@ test('a migration that waits for a reader of the ledger, a backup for instance, 
     [],
   )
   await Promise.all([reader.end(), writer.end()])
+})
+
+test('an upgrade pins clients to what they had, and leaves the type of tokens as it was', async () => {
+  const database = await fresh()
+  const folder = join(migrationsDirectory, '20261126100000_callers_and_verifiers')
+  // As the release before left it.
+  await database.query(`ALTER TABLE resource DROP COLUMN token_typ;
+    ALTER TABLE client ALTER COLUMN token_endpoint_auth_method SET DEFAULT 'client_secret_basic';
+    INSERT INTO client (client_id, name) VALUES ('old', 'old');
+    INSERT INTO resource (audience, name, scopes) VALUES ('urn:old', 'old', '{}')`)
+  await database.query(readFileSync(join(folder, 'migration.sql'), 'utf8'))
+  await database.query(`INSERT INTO client (client_id, name) VALUES ('new', 'new')`)
+  expect(
+    await database.query(
+      'SELECT client_id AS id, token_endpoint_auth_method AS method FROM client ORDER BY client_id DESC',
+    ),
+  ).toEqual([
+    { id: 'old', method: 'client_secret_basic' },
+    { id: 'new', method: null },
+  ])
+  expect(await database.query('SELECT token_typ FROM resource')).toEqual([{ token_typ: 'at+jwt' }])
 })
 
 test('two processes that migrate an empty database at once take turns', async () => {

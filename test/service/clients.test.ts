@@ -6,6 +6,7 @@ import {
   invoices,
   orders,
   registerClient,
+  requestToken,
   startService,
   type TestClient,
   type TestService,
@@ -157,4 +158,53 @@ test('a token does not verify for another audience, issuer or type', async () =>
   const keys = createRemoteJWKSet(new URL(`${running.url}/.well-known/jwks.json`))
   await expect(jwtVerify(token, keys, { issuer: `${running.url}/`, typ: 'at+jwt' })).rejects.toThrow('"iss"')
   await expect(jwtVerify(token, keys, { issuer: running.url, typ: 'JWT' })).rejects.toThrow('"typ"')
+})
+
+describe('a resource whose audience is a plain name, and whose framework refuses at+jwt', () => {
+  const audience = 'rabbitmq'
+  let client: TestClient
+
+  beforeAll(async () => {
+    await running.database.query(
+      `INSERT INTO resource (audience, name, scopes, token_typ) VALUES ($1, $1, '{read}', 'JWT')`,
+      [audience],
+    )
+    client = await registerClient(running.database, { access: { [audience]: ['read'], [orders]: [] } })
+  })
+
+  test('gets tokens of the type JWT, by the parameter audience', async () => {
+    const response = await requestToken(running.url, client, { audience })
+    const { access_token: token } = (await response.json()) as { access_token: string }
+    const keys = createRemoteJWKSet(new URL(`${running.url}/.well-known/jwks.json`))
+    const { protectedHeader } = await jwtVerify(token, keys, { issuer: running.url, audience, typ: 'JWT' })
+    expect(protectedHeader).toEqual({ alg: 'ES256', typ: 'JWT', kid: expect.any(String) })
+    await expect(verify(token, audience)).rejects.toThrow('"typ"')
+  })
+
+  test('is no resource (RFC 8707 §2): the answer says where a name goes', async () => {
+    const response = await requestToken(running.url, client, { resource: audience })
+    expect(await response.json()).toMatchObject({
+      error: 'invalid_target',
+      error_description: expect.stringContaining('A plain name goes into audience.'),
+    })
+  })
+})
+
+test('openid-client as its README shows it sends the secret in the body, and gets a token', async () => {
+  const client = await registerClient(running.database, { method: null })
+  const insecure = { execute: [openid.allowInsecureRequests] }
+  const configuration = await openid.discovery(
+    new URL(running.url),
+    client.clientId,
+    client.secret,
+    undefined,
+    insecure,
+  )
+  const answer = await openid.clientCredentialsGrant(configuration, { resource: orders })
+  expect((await verify(answer.access_token)).payload.sub).toBe(client.clientId)
+  const wrong = await openid.discovery(new URL(running.url), client.clientId, 'mm_x', undefined, insecure)
+  await expect(openid.clientCredentialsGrant(wrong)).rejects.toMatchObject({
+    error: 'invalid_client',
+    error_description: 'Client authentication failed.',
+  })
 })

@@ -1,5 +1,5 @@
 import { importJWK } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   basic,
   exchange,
@@ -89,7 +89,8 @@ test.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
   async (method) => {
     const response = await get('/.well-known/jwks.json', { method })
     expect(response.status).toBe(405)
-    expect(response.headers.get('allow')).toBe('GET, HEAD')
+    expect(response.headers.get('allow')).toBe('GET, HEAD, OPTIONS')
+    expect((await get('/livez', { method })).headers.get('allow')).toBe('GET, HEAD')
   },
 )
 
@@ -98,11 +99,12 @@ describe('the metadata (RFC 8414)', () => {
     'at %s names this issuer and endpoints that exist',
     async (path) => {
       const response = await get(path)
-      expect(response.headers.get('cache-control')).toBe('public, max-age=3600')
+      expect(response.headers.get('cache-control')).toBe('public, max-age=300')
       const metadata = (await response.json()) as Record<string, string>
       expect(metadata).toMatchObject({
         issuer: running.url,
         token_endpoint: `${running.url}/token`,
+        authorization_endpoint: `${running.url}/authorize`,
         jwks_uri: `${running.url}/.well-known/jwks.json`,
         grant_types_supported: ['client_credentials'],
         token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
@@ -114,6 +116,36 @@ describe('the metadata (RFC 8414)', () => {
     },
   )
 
+  test('names the algorithms of the keys that are published, whatever the setting says', async () => {
+    const environment = { MINTMARK_SIGNING_ALGORITHMS: 'ES256,EdDSA' }
+    const service = await startService({ environment })
+    const again = await startService({ database: service.database })
+    try {
+      for (const { url } of [service, again]) {
+        const response = await fetch(`${url}/.well-known/openid-configuration`)
+        expect(await response.json()).toMatchObject({
+          id_token_signing_alg_values_supported: ['ES256', 'EdDSA'],
+        })
+      }
+      const before = (await fetch(`${again.url}/.well-known/openid-configuration`)).headers.get('etag')
+      await service.database.query(`UPDATE signing_key SET revoked_at = now() WHERE algorithm = 'EdDSA'`)
+      const { kid } =
+        (await service.database.query(`SELECT kid FROM signing_key WHERE revoked_at IS NULL`))[0] ?? {}
+      const published = async () =>
+        (await (await fetch(`${again.url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
+      await vi.waitFor(
+        async () => expect((await published()).keys.map((key) => key.kid)).toEqual([kid]),
+        10_000,
+      )
+      const after = await fetch(`${again.url}/.well-known/openid-configuration`)
+      expect(await after.json()).toMatchObject({ id_token_signing_alg_values_supported: ['ES256'] })
+      expect(after.headers.get('etag')).not.toBe(before)
+    } finally {
+      await again.close()
+      await service.close()
+    }
+  })
+
   test('is the same whatever Host or X-Forwarded-Host says', async () => {
     const forged = {
       'x-forwarded-host': 'evil.example',
@@ -123,6 +155,54 @@ describe('the metadata (RFC 8414)', () => {
     const metadata = await (await get('/.well-known/oauth-authorization-server', { headers: forged })).json()
     expect(metadata).toMatchObject({ issuer: running.url })
   })
+})
+
+test.each([
+  '/.well-known/jwks.json',
+  '/.well-known/oauth-authorization-server',
+  '/.well-known/openid-configuration',
+])('a script of any web page may read %s', async (path) => {
+  const origin = { origin: 'https://page.example' }
+  const first = await get(path, { headers: origin })
+  expect([first.status, first.headers.get('access-control-allow-origin')]).toEqual([200, '*'])
+  const etag = first.headers.get('etag') as string
+  const again = await get(path, { headers: { ...origin, 'if-none-match': etag } })
+  expect([again.status, again.headers.get('access-control-allow-origin')]).toEqual([304, '*'])
+  const preflight = await get(path, {
+    method: 'OPTIONS',
+    headers: {
+      ...origin,
+      'access-control-request-method': 'GET',
+      'access-control-request-headers': 'if-none-match,mcp-protocol-version',
+    },
+  })
+  expect(preflight.status).toBe(204)
+  expect(preflight.headers.get('access-control-allow-origin')).toBe('*')
+  expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, HEAD')
+  expect(preflight.headers.get('access-control-allow-headers')).toBe('*')
+})
+
+test.each(['/token', '/livez', '/readyz', '/authorize'])('no web page may read %s', async (path) => {
+  const answer = await get(path, { headers: { origin: 'https://page.example' } })
+  expect(answer.headers.get('access-control-allow-origin')).toBeNull()
+})
+
+test('the authorization endpoint says that there is no interactive grant, and sends nobody anywhere', async () => {
+  const query = new URLSearchParams({
+    response_type: 'code',
+    client_id: 'CANARY',
+    redirect_uri: 'https://evil.example/cb',
+    state: 'CANARY',
+  })
+  const response = await get(`/authorize?${query}`, { redirect: 'manual' })
+  expect([response.status, response.headers.get('location')]).toEqual([400, null])
+  expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+  expect(response.headers.get('cache-control')).toBe('no-store')
+  const text = await response.text()
+  expect(text).toMatch(/^error=unsupported_response_type\n/)
+  expect(text).toContain('There is no interactive grant here')
+  expect(text).toContain(`${running.url}/token`)
+  expect(text).not.toMatch(/CANARY|evil/)
 })
 
 test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID put them', async () => {
@@ -137,6 +217,7 @@ test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID pu
       expect(metadata).toMatchObject({ issuer, token_endpoint: `${issuer}/token` })
     }
     expect((await fetch(`${service.url}/mintmark/.well-known/jwks.json`)).status).toBe(200)
+    expect((await fetch(`${service.url}/mintmark/authorize`)).status).toBe(400)
     const client = await registerClient(service.database)
     expect((await requestToken(`${service.url}/mintmark`, client)).status).toBe(200)
   } finally {
