@@ -6,6 +6,7 @@ import type { OutcomeOf } from '../ledger/record.ts'
 import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
 import {
+  assumedVerifierCacheSeconds,
   leadSeconds,
   nextPublicationAt,
   planEarly,
@@ -87,18 +88,21 @@ export interface Rotation extends KeyChange {
  * @param at `lead`: as soon as every cache has seen the next key, which breaks nobody. `now`: at once, and
  * verifiers that have not seen the key refuse its tokens until they fetch the set again.
  * @param apply false to learn what would happen; a key that would be made has no `kid` then.
+ * @param verifierCacheSeconds how long verifiers keep a set by themselves. They are waited for with `lead`.
  */
 export async function rotate(
   context: RotationContext,
   algorithm: SigningAlgorithm,
   at: 'lead' | 'now',
   apply = true,
+  verifierCacheSeconds = assumedVerifierCacheSeconds,
 ): Promise<Rotation> {
   return await changeRegistry(context, async (transaction, records) => {
     const keys = await listKeys(transaction)
     const now = await agreedNow(context, transaction)
-    const waiting = waitingKey(ofAlgorithm(keys, algorithm), now)
-    const moments = planEarly(waiting, context.schedule, now, at)
+    const alike = ofAlgorithm(keys, algorithm)
+    const waiting = waitingKey(alike, now)
+    const moments = planEarly(waiting, context.schedule, now, at, verifierCacheSeconds, latestKey(alike))
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
     const planned = {
       kid: waiting?.kid ?? '',

@@ -12,7 +12,7 @@ import { readConfig } from '../../src/config.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { keyFiles, replaceKeyFile, resolveKeyEncryptionKeys } from '../../src/keys/key-encryption-key.ts'
 import { rewrapFile } from '../../src/keys/rewrap.ts'
-import { leadSeconds } from '../../src/keys/schedule.ts'
+import { assumedVerifierCacheSeconds, earlyLeadSeconds, leadSeconds } from '../../src/keys/schedule.ts'
 import { createKey, loadKeys } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
@@ -32,7 +32,8 @@ afterAll(() => files.remove())
 
 const oldKey = randomBytes(32)
 const newKey = randomBytes(32)
-const lead = leadSeconds(readConfig({}).schedule)
+const { schedule } = readConfig({})
+const lead = earlyLeadSeconds(schedule, assumedVerifierCacheSeconds)
 
 let database: FreshDatabase
 beforeEach(async () => {
@@ -146,6 +147,11 @@ describe('rotate', () => {
       const keys = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
       expect(keys.keys.map(({ kid }) => kid)).toEqual([before, first.kid])
       expect((await listed())[0]?.signs_until).toBe(first.signs_from)
+      // Who knows that no relying service keeps the JWKS for longer than it may need not wait for one.
+      const sooner = JSON.parse(await ran('rotate', '--verifier-cache', '0s', '--json'))
+      expect(Date.parse(sooner.signs_from) - Date.parse(first.published_at)).toBe(
+        leadSeconds(schedule) * 1000,
+      )
     })
   })
 

@@ -82,7 +82,9 @@ test('a migration that waits for a reader of the ledger, a backup for instance, 
   const database = await fresh()
   // As the release before left it.
   await database.query('CREATE INDEX audit_record_jti_idx ON audit_record (jti)')
-  await database.query(`DELETE FROM _prisma_migrations WHERE migration_name BETWEEN '20261122010000' AND '20261123'`)
+  await database.query(
+    `DELETE FROM _prisma_migrations WHERE migration_name BETWEEN '20261122010000' AND '20261123'`,
+  )
   const reader = new pg.Client({ connectionString: database.url })
   const writer = new pg.Client({ connectionString: `${database.url}&options=-c%20lock_timeout%3D5000` })
   await Promise.all([reader.connect(), writer.connect()])
