@@ -70,6 +70,23 @@ describe('what a file means', () => {
     ])
   })
 
+  test('a method that the file leaves out releases a client that was pinned to one', () => {
+    const released = { ...billing, tokenEndpointAuthMethod: undefined }
+    expect(makePlan(only(released), state([stored])).plan.clients[0]?.changes).toEqual([
+      { field: 'token_endpoint_auth_method', from: 'client_secret_basic', to: null },
+    ])
+    const free = { ...stored, tokenEndpointAuthMethod: undefined }
+    expect(makePlan(only(released), state([free])).plan.clients[0]?.status).toBe('unchanged')
+  })
+
+  test('the type of a resource’s tokens is changed like its other fields', () => {
+    const { plan } = makePlan({ resources: [{ ...orders, tokenTyp: 'JWT' }], clients: [] }, state())
+    expect(plan.resources[0]).toMatchObject({
+      status: 'changed',
+      changes: [{ field: 'token_typ', from: 'at+jwt', to: 'JWT' }],
+    })
+  })
+
   test('access that the file does not list is taken away', () => {
     const before = {
       ...stored,
