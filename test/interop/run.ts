@@ -107,6 +107,11 @@ async function tryVerifier(
   const outcome = await withTokenOf(audience)
   const works = outcome.ok && lastLine(outcome) === 'everywhere'
   if (!works) report(program, outcome)
+  // The same keys under another name: the token says an issuer that the verifier does not expect.
+  const elsewhere = { ...service, issuer: service.issuer.replace('localhost', '127.0.0.1') }
+  const good = await requestToken(service, audience)
+  const strange = await run(ready, program, environmentOf(elsewhere, { AUDIENCE: audience, TOKEN: good }))
+  if (strange.ok) report(program, { ok: false, output: 'accepts a token of another issuer' })
   const foreign = await withTokenOf(audience === audiences.orders ? audiences.other : audiences.orders)
   if (foreign.ok) report(program, { ok: false, output: 'accepts a token for another audience' })
   // A token of the other type, for the audience that it names.
@@ -116,7 +121,9 @@ async function tryVerifier(
     program.resource === 'rsa'
       ? undefined
       : await run(ready, program, environmentOf(service, { AUDIENCE: another, TOKEN: token }))
-  return row(program, works && !foreign.ok, [typed === undefined ? '–' : typed.ok ? 'no' : 'yes'])
+  return row(program, works && !foreign.ok && !strange.ok, [
+    typed === undefined ? '–' : typed.ok ? 'no' : 'yes',
+  ])
 }
 
 async function requestToken(service: InteropService, resource: string): Promise<string> {
