@@ -32,8 +32,7 @@ export const keysRotate = defineCommand({
     'verifier-cache': {
       type: 'string',
       value: 'TIME',
-      description:
-        'how long relying services keep the JWKS by themselves, like 1h (default 15m; 0s: only its max-age)',
+      description: 'how long relying services keep the JWKS by themselves (default 15m; 0s: its max-age)',
     },
     now: { type: 'boolean', description: 'do not wait for the lead time; shows what breaks' },
     ...jsonOption,
