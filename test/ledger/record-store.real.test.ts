@@ -71,14 +71,18 @@ describe('records that are found', () => {
     }
     await write(full, { time: now + 124, type: 'service', outcome: 'started' })
     const found = await findRecords(database.prisma, {}, 10, now + 1_000)
-    const hash = expect.stringMatching(/^[0-9a-f]{64}$/)
+    const stored = {
+      chain: 1,
+      hash: expect.stringMatching(/^[0-9a-f]{64}$/),
+      committedAt: expect.stringMatching(/^\d{4}-.*\.\d{6}Z$/),
+    }
     expect(found).toEqual([
-      { ...full, chain: 1, seq: 1, hash },
-      { time: now + 124, type: 'service', outcome: 'started', count: 1, chain: 1, seq: 2, hash },
+      { ...full, ...stored, seq: 1 },
+      { time: now + 124, type: 'service', outcome: 'started', count: 1, ...stored, seq: 2 },
     ])
     // What is not said is not there, and not null or undefined.
     expect(Object.keys(found[1] ?? {}).sort()).toEqual(
-      ['chain', 'count', 'hash', 'outcome', 'seq', 'time', 'type'].sort(),
+      ['chain', 'committedAt', 'count', 'hash', 'outcome', 'seq', 'time', 'type'].sort(),
     )
     const after = await findRecordsAfter(database.prisma, [{ chain: 1, seq: 0 }], 10)
     expect(after).toEqual(found)
@@ -136,6 +140,7 @@ describe('records that are found', () => {
     const searches: number[] = []
     const findMany = database.prisma.auditRecord.findMany.bind(database.prisma.auditRecord)
     const watched = {
+      $queryRaw: database.prisma.$queryRaw.bind(database.prisma),
       auditRecord: {
         findMany: (query: { where: { time: { gte: Date } } }) => {
           searches.push((now - query.where.time.gte.getTime()) / minute)
