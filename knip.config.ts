@@ -14,6 +14,8 @@ const config: KnipConfig = {
         'bench/load/*.ts',
         'bench/peers/*.{ts,js}',
         'vitest.container.config.ts',
+        // Run by hand. It starts the programs beside it.
+        'test/interop/run.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],
@@ -43,6 +45,8 @@ const config: KnipConfig = {
     // The benchmark uses them where the machine has them.
     'wrk',
     'openssl',
+    // So do the programs of test/interop.
+    'keytool',
   ],
   // A type that is part of an exported function's signature is exported for its readers, even if nobody names it.
   ignoreExportsUsedInFile: { interface: true, type: true },

@@ -8,6 +8,7 @@ import fastify, {
 } from 'fastify'
 import type { Config } from './config.ts'
 import { OAuthError } from './errors.ts'
+import { authorizationEndpoint } from './http/authorization-endpoint.ts'
 import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
@@ -138,7 +139,10 @@ async function openRoutes(
   })
   await app.register(discoveryRoute, {
     issuer: config.issuer,
-    signingAlgorithms: config.signingAlgorithms,
+    keyring: edges.keyring,
+    clockGuard: edges.clockGuard,
+    catchUp: () => edges.registry.catchUp(),
+    maxAgeSeconds: config.schedule.jwksMaxAgeSeconds,
     // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before.
     paths: each(
       '/.well-known/oauth-authorization-server',
@@ -146,6 +150,10 @@ async function openRoutes(
       '/.well-known/openid-configuration',
       `${issuerPath}/.well-known/openid-configuration`,
     ),
+  })
+  await app.register(authorizationEndpoint, {
+    issuer: config.issuer,
+    paths: each('/authorize', `${issuerPath}/authorize`),
   })
   await app.register(healthRoute, edges.health)
   app.setErrorHandler((error: FastifyError, request, reply) => {
@@ -162,8 +170,10 @@ async function openRoutes(
   app.setNotFoundHandler((request, reply) => {
     reply.header('cache-control', 'no-store')
     // The path exists, but not for this method (RFC 9110 §15.5.6).
-    if (app.hasRoute({ method: 'GET', url: pathOf(request.url) })) {
-      return reply.code(405).header('allow', 'GET, HEAD').send({ error: 'method_not_allowed' })
+    const url = pathOf(request.url)
+    if (app.hasRoute({ method: 'GET', url })) {
+      const allowed = app.hasRoute({ method: 'OPTIONS', url }) ? 'GET, HEAD, OPTIONS' : 'GET, HEAD'
+      return reply.code(405).header('allow', allowed).send({ error: 'method_not_allowed' })
     }
     return reply.code(404).send({ error: 'not_found' })
   })

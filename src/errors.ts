@@ -74,6 +74,9 @@ export const refusals = {
   body_malformed: request(
     'The body is not a well-formed form: only ASCII, and every % followed by two hex digits.',
   ),
+  space_not_encoded: request(
+    'The body contains a space that is not encoded: write + or %20 for it (with curl, --data-urlencode).',
+  ),
   character_forbidden: request('A parameter contains a control character.'),
   parameters_too_many: request('The form has more than 64 parameters.'),
   parameter_repeated: request('A parameter is given more than once.'),
@@ -118,11 +121,13 @@ export const refusals = {
     status: 400,
     description: 'This client has no access to any resource.',
   },
-  target_malformed: target('The resource must be an absolute URI without a fragment.'),
+  target_malformed: target(
+    'The parameter resource must be an absolute URI without a fragment. A plain name goes into audience.',
+  ),
   target_repeated: target('A token has one audience: name one resource.'),
   target_conflict: target('The parameters resource and audience name different targets.'),
   target_missing: target(
-    'This client has access to several resources: name one with the parameter resource.',
+    'This client has access to several resources: name one with the parameter resource or audience.',
   ),
   target_not_granted: target('This client has no access to that resource.'),
   scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),

@@ -47,7 +47,7 @@ export function toStored(
     clientId: row.clientId,
     name: row.name,
     status: row.status as StoredClient['status'],
-    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod,
+    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod ?? undefined,
     allowedNetworks: row.allowedNetworks,
     expiresAt: optionalSeconds(row.expiresAt),
     access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),

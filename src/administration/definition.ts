@@ -1,4 +1,4 @@
-import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 
 /**
  * Resources and clients as administration sees them. A *definition* is what somebody wants to be registered. A
@@ -15,6 +15,8 @@ export interface ResourceDefinition {
   readonly scopes: readonly string[]
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
+  /** The `typ` in the header of its tokens. */
+  readonly tokenTyp: TokenTyp
 }
 
 /** One resource that a client may call, and with which scopes. */
@@ -27,7 +29,8 @@ export interface AccessDefinition {
 export interface ClientDefinition {
   readonly clientId: string
   readonly name: string
-  readonly tokenEndpointAuthMethod: string
+  /** The only way in which it may authenticate; undefined: any way that this service offers. */
+  readonly tokenEndpointAuthMethod: string | undefined
   readonly allowedNetworks: readonly string[]
   /** Undefined: never. */
   readonly expiresAt: number | undefined
@@ -73,7 +76,7 @@ export const tokenEndpointAuthMethods: readonly string[] = ['client_secret_basic
 
 /** What a field means that is left out. */
 export const defaults = {
-  tokenEndpointAuthMethod: 'client_secret_basic',
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
+  tokenTyp: 'at+jwt',
 } as const

@@ -50,6 +50,7 @@ export interface MistakeFields {
   audience_malformed: { readonly value: string }
   scope_malformed: { readonly value: string }
   token_lifetime_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
+  typ_unknown: { readonly value: string; readonly known: readonly string[] }
   algorithm_unknown: { readonly value: string; readonly known: readonly string[] }
 
   // What does not fit to what is registered already.

@@ -150,6 +150,7 @@ const explained = {
     least: limits.tokenLifetimeSecondsMin,
     most: limits.tokenLifetimeSecondsMax,
   }),
+  typ_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
 } satisfies {
   [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue) => MistakeFields[Code]
@@ -226,7 +227,14 @@ function keysOf(schema: z.ZodType): readonly string[] {
 
 function toResource(input: ResourceInput): ResourceDefinition {
   const { audience, name = audience, scopes, token_lifetime: tokenLifetimeSeconds } = input
-  return { audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm: input.signing_algorithm }
+  return {
+    audience,
+    name,
+    scopes,
+    tokenLifetimeSeconds,
+    signingAlgorithm: input.signing_algorithm,
+    tokenTyp: input.token_typ,
+  }
 }
 
 function toClient(input: ClientInput): ClientDefinition {

@@ -1,6 +1,6 @@
 import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
-import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { alsoRead, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
@@ -43,7 +43,7 @@ export async function readState(
 export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
   const rows = await database.resource.findMany({ orderBy: { audience: 'asc' } })
   return new Map(
-    rows.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => [
+    rows.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }) => [
       audience,
       {
         audience,
@@ -51,6 +51,7 @@ export async function readResources(database: Queryable): Promise<Map<string, Re
         scopes,
         tokenLifetimeSeconds,
         signingAlgorithm: signingAlgorithm as SigningAlgorithm,
+        tokenTyp: tokenTyp as TokenTyp,
       },
     ]),
   )
@@ -95,13 +96,14 @@ export async function writePlan(
   for (const chunk of chunks(plan.resources.filter(({ status }) => status !== 'unchanged'))) {
     const json = JSON.stringify(chunk.map(({ definition }) => definition))
     await transaction.$executeRaw`
-      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm)
-      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm"
+      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm, token_typ)
+      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm", r."tokenTyp"
         FROM jsonb_to_recordset(${json}::jsonb)
-          AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int, "signingAlgorithm" text)
+          AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int,
+                "signingAlgorithm" text, "tokenTyp" text)
       ON CONFLICT (audience) DO UPDATE SET name = excluded.name, scopes = excluded.scopes,
         token_lifetime_seconds = excluded.token_lifetime_seconds,
-        signing_algorithm = excluded.signing_algorithm, updated_at = now()`
+        signing_algorithm = excluded.signing_algorithm, token_typ = excluded.token_typ, updated_at = now()`
   }
   for (const chunk of chunks(
     plan.clients.filter((step) => step.status === 'created' || step.changes.length > 0),

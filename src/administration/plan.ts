@@ -123,6 +123,7 @@ function planResource(definition: ResourceDefinition, stored: ResourceDefinition
     ['scopes', stored.scopes, definition.scopes],
     ['token_lifetime', stored.tokenLifetimeSeconds, definition.tokenLifetimeSeconds],
     ['signing_algorithm', stored.signingAlgorithm, definition.signingAlgorithm],
+    ['token_typ', stored.tokenTyp, definition.tokenTyp],
   )
   return { definition, status: changes.length === 0 ? 'unchanged' : 'changed', changes }
 }
@@ -136,7 +137,11 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
   }
   const changes = fieldChanges(
     ['name', stored.name, definition.name],
-    ['token_endpoint_auth_method', stored.tokenEndpointAuthMethod, definition.tokenEndpointAuthMethod],
+    [
+      'token_endpoint_auth_method',
+      stored.tokenEndpointAuthMethod ?? null,
+      definition.tokenEndpointAuthMethod ?? null,
+    ],
     ['status', stored.status, finalStatus],
     ['allowed_networks', stored.allowedNetworks, definition.allowedNetworks],
     ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],

@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { signingAlgorithms } from '../keys/signing-algorithm.ts'
+import { signingAlgorithms, tokenTyps } from '../keys/signing-algorithm.ts'
 import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
-import { absoluteUri, scopeToken } from '../registry/grammar.ts'
+import { audienceForm, scopeToken } from '../registry/grammar.ts'
 import { defaults, tokenEndpointAuthMethods } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
 
@@ -51,8 +51,10 @@ const name = z
 const audience = z
   .string()
   .max(limits.audienceCharactersMax, foundAndStop('text_too_long'))
-  .regex(absoluteUri, found('audience_malformed'))
-  .describe('What tokens for the resource name as their audience: an absolute URI without a fragment.')
+  .regex(audienceForm, found('audience_malformed'))
+  .describe(
+    'What tokens for the resource name as their audience: an absolute URI without a fragment, or a plain name.',
+  )
 
 const scope = z
   .string()
@@ -94,6 +96,12 @@ const resource = z
       .enum(signingAlgorithms, found('algorithm_unknown'))
       .default(defaults.signingAlgorithm)
       .describe('What signs the tokens.'),
+    token_typ: z
+      .enum(tokenTyps, found('typ_unknown'))
+      .default(defaults.tokenTyp)
+      .describe(
+        'The typ in the header of the tokens: at+jwt (RFC 9068), or JWT for frameworks that refuse it.',
+      ),
   })
   .describe('What tokens are for.')
 
@@ -103,8 +111,8 @@ const client = z
     name: name.optional(),
     token_endpoint_auth_method: z
       .enum(tokenEndpointAuthMethods, found('method_unknown'))
-      .default(defaults.tokenEndpointAuthMethod)
-      .describe('How the client authenticates (RFC 7591 section 2).'),
+      .optional()
+      .describe('The only way in which the client may authenticate (RFC 7591 section 2). Left out: any way.'),
     status: z
       .enum(['active', 'disabled'], found('status_unknown'))
       .optional()

@@ -18,6 +18,7 @@ export interface ResourceWords {
   readonly scopes?: readonly string[]
   readonly token_lifetime?: unknown
   readonly signing_algorithm?: unknown
+  readonly token_typ?: unknown
 }
 
 /** How many clients a refusal names. */
@@ -86,6 +87,13 @@ function noSuchResource(audience: string, audiences: Iterable<string>): Administ
 }
 
 function wordsOf(resource: ResourceDefinition): Required<ResourceWords> {
-  const { audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm } = resource
-  return { audience, name, scopes, token_lifetime: tokenLifetimeSeconds, signing_algorithm: signingAlgorithm }
+  const { audience, name, scopes } = resource
+  return {
+    audience,
+    name,
+    scopes,
+    token_lifetime: resource.tokenLifetimeSeconds,
+    signing_algorithm: resource.signingAlgorithm,
+    token_typ: resource.tokenTyp,
+  }
 }

@@ -16,7 +16,8 @@ import { lockRows, readState, writePlan } from './plan-store.ts'
 export interface ClientWords {
   readonly client_id: string
   readonly name: string
-  readonly token_endpoint_auth_method: unknown
+  /** Left out: any method. */
+  readonly token_endpoint_auth_method?: unknown
   readonly allowed_networks: readonly string[]
   readonly expires_at?: string
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
@@ -61,10 +62,11 @@ export async function carriedOut(
 }
 
 function wordsOf(client: StoredClient): ClientWords {
+  const method = client.tokenEndpointAuthMethod
   return {
     client_id: client.clientId,
     name: client.name,
-    token_endpoint_auth_method: client.tokenEndpointAuthMethod,
+    ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
     allowed_networks: client.allowedNetworks,
     ...(client.expiresAt === undefined ? {} : { expires_at: momentText(client.expiresAt) }),
     access: client.access,

@@ -1,7 +1,14 @@
 import type { FastifyInstance } from 'fastify'
+import type { Keyring } from '../keys/keyring.ts'
+import { isPublished } from '../keys/state.ts'
+import type { ClockGuard } from '../lib/clock-guard.ts'
+import { allowEveryOrigin } from './cross-origin.ts'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
-/** The metadata of the authorization server (RFC 8414 §2). It does not change while the process runs. */
+/**
+ * The metadata of the authorization server (RFC 8414 §2).
+ * @param signingAlgorithms those of the keys that are published.
+ */
 function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
@@ -9,6 +16,8 @@ function serverMetadata(
   return {
     issuer,
     token_endpoint: `${issuer}/token`,
+    // Required by libraries although no grant here uses it (authorization-endpoint.ts).
+    authorization_endpoint: `${issuer}/authorize`,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     grant_types_supported: ['client_credentials'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
@@ -16,23 +25,49 @@ function serverMetadata(
     // features.
     response_types_supported: [],
     subject_types_supported: ['public'],
-    // This service issues no ID tokens, but libraries that read the OpenID document require this member.
+    // This service issues no ID tokens, but libraries that read the OpenID document require this member, and
+    // verifiers take from it which algorithms to accept.
     id_token_signing_alg_values_supported: signingAlgorithms,
   }
 }
 
 export interface DiscoveryOptions {
   readonly issuer: string
-  readonly signingAlgorithms: readonly string[]
+  readonly keyring: Pick<Keyring, 'keys'>
+  readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
+  /** Waits until the keys in memory are recent enough. */
+  readonly catchUp: () => Promise<void>
+  /**
+   * How long a cache may keep the metadata. No longer than the keys: a new algorithm is then known wherever its first
+   * key is.
+   */
+  readonly maxAgeSeconds: number
   readonly paths: readonly string[]
 }
 
 export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, done: () => void): void {
-  const body = JSON.stringify(serverMetadata(options.issuer, options.signingAlgorithms))
-  const etag = entityTag(body)
-  for (const path of options.paths) {
-    app.get(path, (request, reply) => {
-      reply.headers({ 'cache-control': 'public, max-age=3600', etag, 'content-type': 'application/json' })
+  const { issuer, keyring, clockGuard, catchUp, maxAgeSeconds, paths } = options
+  let document = { algorithms: '', body: '', etag: '' }
+  /** Its text is made once for each set of algorithms. */
+  function current(): typeof document {
+    const published = keyring.keys.filter((key) => isPublished(key, clockGuard.trustedSeconds))
+    const algorithms = [...new Set(published.map(({ algorithm }) => algorithm))].sort()
+    if (document.body === '' || document.algorithms !== algorithms.join(' ')) {
+      const body = JSON.stringify(serverMetadata(issuer, algorithms))
+      document = { algorithms: algorithms.join(' '), body, etag: entityTag(body) }
+    }
+    return document
+  }
+  allowEveryOrigin(app, paths)
+  for (const path of paths) {
+    app.get(path, async (request, reply) => {
+      await catchUp()
+      const { body, etag } = current()
+      reply.headers({
+        'cache-control': `public, max-age=${maxAgeSeconds}`,
+        etag,
+        'content-type': 'application/json',
+      })
       if (noneMatchHolds(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply.send(body)
     })

@@ -5,15 +5,19 @@ import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
 import type { KeyProblem } from './manifest.ts'
 import { type LoadedKey, type LoadedKeys, loadKeys, recordedManifest } from './manifest-store.ts'
-import type { SigningAlgorithm } from './signing-algorithm.ts'
+import { type SigningAlgorithm, type TokenTyp, tokenTyps } from './signing-algorithm.ts'
 import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './state.ts'
 import { type KeyDescription, listKeys } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {
   readonly kid: string
-  /** @param claims JSON text. @returns a signed token in JWS compact form (RFC 7515 §7.1). */
-  readonly sign: (claims: string) => string
+  /**
+   * @param claims JSON text.
+   * @param typ what the header says the token is.
+   * @returns a signed token in JWS compact form (RFC 7515 §7.1).
+   */
+  readonly sign: (claims: string, typ: TokenTyp) => string
 }
 
 /** The public keys in the form that the service returns. */
@@ -211,13 +215,18 @@ export function toSigner({
   kid,
   privateKey,
 }: Pick<KeyDescription, 'algorithm' | 'kid'> & { readonly privateKey: KeyObject }): Signer {
-  // The JWS protected header of an access token (RFC 9068 §2.1). All tokens of a key have the same one.
-  const header = Buffer.from(JSON.stringify({ alg: algorithm, typ: 'at+jwt', kid })).toString('base64url')
+  // The JWS protected header (RFC 9068 §2.1). All tokens of a key have one of these two, made once.
+  const headers = Object.fromEntries(
+    tokenTyps.map((typ) => [
+      typ,
+      Buffer.from(JSON.stringify({ alg: algorithm, typ, kid })).toString('base64url'),
+    ]),
+  ) as Record<TokenTyp, string>
   const { sign } = algorithms[algorithm]
   return {
     kid,
-    sign(claims) {
-      const input = `${header}.${Buffer.from(claims).toString('base64url')}`
+    sign(claims, typ) {
+      const input = `${headers[typ]}.${Buffer.from(claims).toString('base64url')}`
       return `${input}.${sign(Buffer.from(input, 'latin1'), privateKey).toString('base64url')}`
     },
   }

@@ -13,7 +13,7 @@ import {
 } from './key-change.ts'
 import { writeManifest } from './manifest-store.ts'
 import { replaceRevoked } from './revocation.ts'
-import { nextPublicationAt, planEarly, planKey } from './schedule.ts'
+import { assumedVerifierCacheSeconds, nextPublicationAt, planEarly, planKey } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { latestKey, type ScheduleSettings, waitingKey } from './state.ts'
 import { type KeyDescription, listKeys, updateMoments } from './store.ts'
@@ -81,12 +81,14 @@ export interface Rotation extends KeyChange {
  * @param at `lead`: as soon as every cache has seen the next key, which breaks nobody. `now`: at once, and
  * verifiers that have not seen the key refuse its tokens until they fetch the set again.
  * @param apply false to learn what would happen; a key that would be made has no `kid` then.
+ * @param verifierCacheSeconds how long verifiers keep a set by themselves. They are waited for with `lead`.
  */
 export async function rotate(
   context: RotationContext,
   algorithm: SigningAlgorithm,
   at: 'lead' | 'now',
   apply = true,
+  verifierCacheSeconds = assumedVerifierCacheSeconds,
 ): Promise<Rotation> {
   return await changeRegistry(context, async (transaction, records) => {
     const now = await agreedNow(context, transaction)
@@ -96,8 +98,9 @@ export async function rotate(
       atHand === undefined
         ? await listKeys(transaction)
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
-    const waiting = waitingKey(ofAlgorithm(keys, algorithm), now)
-    const moments = planEarly(waiting, context.schedule, now, at)
+    const alike = ofAlgorithm(keys, algorithm)
+    const waiting = waitingKey(alike, now)
+    const moments = planEarly(waiting, context.schedule, now, at, verifierCacheSeconds, latestKey(alike))
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
     const planned = {
       kid: waiting?.kid ?? '',

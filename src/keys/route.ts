@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { allowEveryOrigin } from '../http/cross-origin.ts'
 import { entityTag, noneMatchHolds } from '../http/etag.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
@@ -48,6 +49,7 @@ function cacheControl(schedule: ScheduleSettings, random: number): string {
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
   const { keyring, clock, clockGuard, catchUp, verifiers, schedule, random } = options
   const tagOf = rememberedTag()
+  allowEveryOrigin(app, options.paths)
   for (const path of options.paths) {
     app.get(path, async (request, reply) => {
       await catchUp()

@@ -41,6 +41,23 @@ export function leadSeconds(settings: ScheduleSettings): number {
 }
 
 /**
+ * How long many verifiers keep a set by themselves, in seconds: some libraries fetch it every 15 minutes, whatever the
+ * max-age says and whatever `kid` they meet.
+ */
+export const assumedVerifierCacheSeconds = 900
+
+/**
+ * How long a key is published before it signs in an early rotation. Longer than `leadSeconds`, because nothing presses:
+ * also verifiers that keep sets for longer than they may have fetched it. But no more than a third of the lifetime, as
+ * in every other rotation.
+ */
+export function earlyLeadSeconds(settings: ScheduleSettings, verifierCacheSeconds: number): number {
+  const longest = verifierCacheSeconds - settings.jwksMaxAgeSeconds + leadSeconds(settings)
+  const most = Math.floor(settings.keyLifetimeSeconds / 3) + spreadSeconds
+  return Math.max(leadSeconds(settings), Math.min(longest, most))
+}
+
+/**
  * Seconds between two checks whether a key is due. Short enough for a drill with a key lifetime of seconds.
  */
 export function checkSeconds(settings: ScheduleSettings): number {
@@ -142,15 +159,23 @@ export function planKey(
  * The moments of the next key when its turn is made earlier. The turn never becomes later.
  * @param waiting the next key, if it is published already.
  * @param at `lead`: as soon as every cache has fetched it. `now`: at once.
+ * @param verifierCacheSeconds how long verifiers keep a set by themselves, whatever the max-age says.
+ * @param latest the key before the next one, if the next one must be created.
  */
 export function planEarly(
   waiting: KeyMoments | undefined,
   settings: ScheduleSettings,
   now: number,
   at: 'lead' | 'now',
+  verifierCacheSeconds = 0,
+  latest?: KeyMoments,
 ): KeyMoments {
   const publishedAt = waiting?.publishedAt ?? now
-  const earliest = Math.max(publishedAt + (at === 'lead' ? leadSeconds(settings) : 0), now)
+  const patient = earlyLeadSeconds(settings, verifierCacheSeconds)
+  // Verifiers that keep sets for longer are waited for while another key signs, and no longer.
+  const left = latest === undefined ? 0 : turnEndsAt(latest, settings) - now
+  const lead = waiting === undefined ? Math.max(leadSeconds(settings), Math.min(patient, left)) : patient
+  const earliest = Math.max(publishedAt + (at === 'lead' ? lead : 0), now)
   return momentsSoon(publishedAt, Math.min(earliest, waiting?.signsFrom ?? earliest), settings, now)
 }
 

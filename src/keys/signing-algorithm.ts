@@ -10,3 +10,10 @@ export type SigningAlgorithm = (typeof signingAlgorithms)[number]
 export function isSigningAlgorithm(text: string): text is SigningAlgorithm {
   return signingAlgorithms.some((algorithm) => algorithm === text)
 }
+
+/**
+ * What the header of a token says that it is (`typ`, RFC 7515 §4.1.9): an access token (RFC 9068 §2.1), or any JWT
+ * for relying services whose framework refuses that.
+ */
+export const tokenTyps = ['at+jwt', 'JWT'] as const
+export type TokenTyp = (typeof tokenTyps)[number]

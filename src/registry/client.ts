@@ -1,5 +1,5 @@
 import type { RefusalReason } from '../errors.ts'
-import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import type { Network } from '../lib/network.ts'
 
 /** What a client is, as decisions need it. Times in seconds since 1970. */
@@ -7,7 +7,8 @@ export interface RegisteredClient {
   readonly clientId: string
   /** `unreadable` is in no row: a row of this client cannot be understood. */
   readonly status: 'active' | 'disabled' | 'deleted' | 'unreadable'
-  readonly tokenEndpointAuthMethod: string
+  /** The only method by which it may authenticate; undefined: any method that this service offers. */
+  readonly tokenEndpointAuthMethod: string | undefined
   /** Empty: from anywhere. */
   readonly allowedNetworks: readonly Network[]
   readonly expiresAt: number | undefined
@@ -31,6 +32,7 @@ export interface RegisteredResource {
   readonly scopes: ReadonlySet<string>
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
+  readonly tokenTyp: TokenTyp
 }
 
 const statusRefusals = {

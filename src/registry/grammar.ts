@@ -6,13 +6,27 @@ import { limits } from '../limits.ts'
  */
 
 /** An absolute URI without a fragment (RFC 8707 §2, RFC 3986 §4.3), by its characters only. */
-export const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
+const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
 
 /** scope-token (RFC 6749 §3.3): printable ASCII without the quotation mark and the backslash. */
 export const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
-/** What a token may be for. Compared as text and never resolved. */
+/**
+ * A plain name, as message brokers and others have one (`rabbitmq`, `kafka`). It has no colon, so it is never
+ * mistaken for a URI (StringOrURI, RFC 7519 §2).
+ */
+const plainName = /^[A-Za-z0-9][A-Za-z0-9._~/@-]*$/
+
+/** What a token may be for: what `aud` may be. Compared as text and never resolved. */
+export const audienceForm = new RegExp(`${absoluteUri.source}|${plainName.source}`)
+
+/** What the parameter `audience` may name. */
 export function isAudience(text: string): boolean {
+  return text.length <= limits.audienceCharactersMax && audienceForm.test(text)
+}
+
+/** What the parameter `resource` may name: a URI and nothing else (RFC 8707 §2). */
+export function isResource(text: string): boolean {
   return text.length <= limits.audienceCharactersMax && absoluteUri.test(text)
 }
 

@@ -1,5 +1,5 @@
 import type { Pool, Statements } from '../database/open.ts'
-import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource, RegisteredSecret } from './client.ts'
@@ -29,7 +29,7 @@ export interface LoadedChanges {
 interface ClientRow {
   client_id: string
   status: RegisteredClient['status']
-  method: string
+  method: string | null
   networks: string[]
   expires_at: number | null
   secrets: SecretRow[] | null
@@ -50,6 +50,7 @@ interface ResourceRow {
   scopes: string[]
   lifetime: number
   algorithm: SigningAlgorithm
+  typ: TokenTyp
 }
 
 /**
@@ -75,7 +76,7 @@ const clientsStatement = `
           FROM access a WHERE a.client_id = c.client_id)))
      FROM client c WHERE c.client_id = ANY($1)) AS clients,
     (SELECT jsonb_agg(jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
-       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm))
+       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm, 'typ', r.token_typ))
      FROM resource r WHERE r.audience IN (SELECT audience FROM access WHERE client_id = ANY($1))) AS resources`
 
 const changesStatement = `
@@ -166,8 +167,8 @@ function toClient(row: ClientRow): RegisteredClient {
     return readClient(row)
   } catch {
     const nothing = { allowedNetworks: [], expiresAt: undefined, secrets: new Map(), access: new Map() }
-    const { client_id: clientId, method: tokenEndpointAuthMethod } = row
-    return { clientId, tokenEndpointAuthMethod, status: 'unreadable', ...nothing }
+    const { client_id: clientId, method } = row
+    return { clientId, tokenEndpointAuthMethod: method ?? undefined, status: 'unreadable', ...nothing }
   }
 }
 
@@ -176,7 +177,7 @@ function readClient(row: ClientRow): RegisteredClient {
   return {
     clientId: row.client_id,
     status: row.status,
-    tokenEndpointAuthMethod: row.method,
+    tokenEndpointAuthMethod: row.method ?? undefined,
     allowedNetworks: toNetworks(row.networks),
     expiresAt: row.expires_at ?? undefined,
     secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
@@ -211,6 +212,7 @@ function toResource(row: ResourceRow): RegisteredResource {
     scopes: new Set((row.scopes ?? []).filter((scope) => typeof scope === 'string' && isScopeToken(scope))),
     tokenLifetimeSeconds: row.lifetime,
     signingAlgorithm: row.algorithm,
+    tokenTyp: row.typ,
   }
 }
 

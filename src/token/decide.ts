@@ -1,7 +1,7 @@
 import { judge } from '../authentication/authenticate.ts'
 import type { Proof } from '../authentication/method.ts'
 import type { RefusalReason } from '../errors.ts'
-import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
 import { clientRefusal, type RegisteredClient } from '../registry/client.ts'
 import { onlyAudience, type View } from '../registry/registry.ts'
@@ -14,6 +14,7 @@ export interface Grant {
   readonly scopes: readonly string[]
   readonly lifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
+  readonly tokenTyp: TokenTyp
 }
 
 export interface Denial {
@@ -52,7 +53,8 @@ function judgeClient(
   if (client.allowedNetworks.length > 0 && !networkContains(client.allowedNetworks, address)) {
     return 'network_not_allowed'
   }
-  if (client.tokenEndpointAuthMethod !== request.credentials.method)
+  const { tokenEndpointAuthMethod: registered } = client
+  if (registered !== undefined && registered !== request.credentials.method)
     return 'authentication_method_not_registered'
   return undefined
 }
@@ -69,17 +71,18 @@ function decideGrant(request: TokenRequest, { client, resource }: View): Grant |
   const granted = client.access.get(audience)
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
-  const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm } = resource
+  const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm, tokenTyp } = resource
+  const allowed = { granted: true, clientId, audience, lifetimeSeconds, signingAlgorithm, tokenTyp } as const
   // A scope counts only while the resource has it, even if the access row still names it.
   if (request.scopes === undefined) {
     const scopes = granted.filter((scope) => resource.scopes.has(scope))
     // Access that was registered without scopes is granted. Access that has lost all its scopes is refused.
     if (scopes.length === 0 && granted.length > 0) return { granted: false, reason: 'scope_not_granted' }
-    return { granted: true, clientId, audience, scopes, lifetimeSeconds, signingAlgorithm }
+    return { ...allowed, scopes }
   }
   for (const scope of request.scopes) {
     if (!granted.includes(scope) || !resource.scopes.has(scope))
       return { granted: false, reason: 'scope_not_granted' }
   }
-  return { granted: true, clientId, audience, scopes: request.scopes, lifetimeSeconds, signingAlgorithm }
+  return { ...allowed, scopes: request.scopes }
 }

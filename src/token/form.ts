@@ -46,6 +46,7 @@ export interface Form {
  * Characters outside %x21-7E. A form must encode the space and all characters that are not printable ASCII.
  */
 const forbiddenInForm = /[^\x21-\x7e]/
+const forbiddenButSpace = /[^\x20-\x7e]/
 
 export function readForm(body: Buffer): Form {
   const form: Form = {
@@ -56,7 +57,9 @@ export function readForm(body: Buffer): Form {
     refusal: undefined,
   }
   const text = body.toString('latin1')
-  if (forbiddenInForm.test(text)) form.malformed = 'body_malformed'
+  if (forbiddenInForm.test(text)) {
+    form.malformed = forbiddenButSpace.test(text) ? 'body_malformed' : 'space_not_encoded'
+  }
   // Parameters are counted before they are decoded, so that a body of ampersands costs one pass and no
   // memory.
   let parameters = 1

@@ -189,7 +189,7 @@ function prepare(
   return {
     record,
     sign() {
-      accessToken = signer.sign(JSON.stringify(claims))
+      accessToken = signer.sign(JSON.stringify(claims), grant.tokenTyp)
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')

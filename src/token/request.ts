@@ -12,7 +12,7 @@ import { type Authorization, readAuthorization } from '../authentication/authori
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { isAudience, isScopeToken } from '../registry/grammar.ts'
+import { isAudience, isResource, isScopeToken } from '../registry/grammar.ts'
 import {
   AUDIENCE,
   CLIENT_ASSERTION,
@@ -116,6 +116,15 @@ function fillClaimed(claimed: Claimed, form: Form, presented: PresentedCredentia
 }
 
 /**
+ * Whether the request brings its credentials in the body and nowhere else. A refusal of them is then no 401: that
+ * needs a challenge (RFC 9110 §15.5.2), and libraries that see one show it in the place of our description.
+ */
+export function authenticatesInBody({ authenticationMethod, clientId }: Claimed): boolean {
+  if (authenticationMethod === undefined) return clientId !== undefined
+  return authenticationMethod === 'client_secret_post' || authenticationMethod === 'client_assertion'
+}
+
+/**
  * If a client uses wrong separators (a semicolon, a line break, an ampersand that is encoded twice), several
  * parameters arrive as one value, and this value may contain a secret.
  */
@@ -136,19 +145,15 @@ export function withoutSecret(value: string): string {
 
 /**
  * Many clients send `audience` instead of `resource` (RFC 8707 §2). Both are allowed together if they are
- * equal.
+ * equal. Only `audience` may be a plain name.
  */
 function chooseTarget(resource: string | undefined, audience: string | undefined): string | undefined {
-  if (resource !== undefined) refuseMalformedTarget(resource)
-  if (audience !== undefined) refuseMalformedTarget(audience)
+  if (resource !== undefined && !isResource(resource)) throw new OAuthError('target_malformed')
+  if (audience !== undefined && !isAudience(audience)) throw new OAuthError('target_malformed')
   if (resource !== undefined && audience !== undefined && resource !== audience) {
     throw new OAuthError('target_conflict')
   }
   return resource ?? audience
-}
-
-function refuseMalformedTarget(target: string): void {
-  if (!isAudience(target)) throw new OAuthError('target_malformed')
 }
 
 function parseScopes(scope: string | undefined): readonly string[] | undefined {

@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
-import { type Claimed, withoutSecret } from './request.ts'
+import { authenticatesInBody, type Claimed, withoutSecret } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
   readonly log: Log
@@ -80,8 +80,9 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       error instanceof OAuthError && exchange.issuing
         ? error
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
-    logRefusal(options, request, refusal)
-    answer(reply, refusal.status, [...headers, ...refusalHeaders(refusal)], refusal.body())
+    const status = statusOf(refusal, exchange.claimed)
+    logRefusal(options, request, refusal, status)
+    answer(reply, status, [...headers, ...refusalHeaders(refusal, status)], refusal.body())
     return reply
   })
 
@@ -122,10 +123,15 @@ function answer(reply: FastifyReply, status: number, headers: readonly string[],
   reply.raw.writeHead(status, headers.concat(ownHeaders)).end(body, 'latin1')
 }
 
-function refusalHeaders(refusal: OAuthError): string[] {
+/** RFC 6749 §5.2 requires 401 after an attempt with the Authorization header, and lets us choose after any other. */
+function statusOf(refusal: OAuthError, claimed: Claimed): number {
+  return refusal.status === 401 && authenticatesInBody(claimed) ? 400 : refusal.status
+}
+
+function refusalHeaders(refusal: OAuthError, status: number): string[] {
   const headers: string[] = []
   // RFC 9110 §15.5.2 requires this header on every 401, RFC 6749 §5.2 after an attempt with Basic.
-  if (refusal.status === 401) headers.push('www-authenticate', 'Basic realm="mintmark", charset="UTF-8"')
+  if (status === 401) headers.push('www-authenticate', 'Basic realm="mintmark", charset="UTF-8"')
   if (refusal.status === 405) headers.push('allow', 'POST')
   if (refusal.retryAfterSeconds !== undefined) headers.push('retry-after', String(refusal.retryAfterSeconds))
   // The unread rest of the body must not be read as the next request, so the connection is closed.
@@ -171,8 +177,9 @@ function logRefusal(
   { log, logRequest, clock }: TokenRouteOptions,
   request: FastifyRequest,
   refusal: OAuthError,
+  status: number,
 ): void {
-  const event = eventOf(clock, request, refusal.status)
+  const event = eventOf(clock, request, status)
   logRequest({ ...event, outcome: 'refused', reason: refusal.reason })
   // An unreachable database is logged once a second (`database_fault`) and not for each request.
   if (refusal.status >= 500 && refusal.cause !== undefined && !isOnlyCounted(refusal)) {

@@ -13,6 +13,7 @@ const orders: ResourceDefinition = {
   scopes: ['r', 'w'],
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
+  tokenTyp: 'at+jwt',
 }
 const billing: ClientDefinition = {
   clientId: 'billing',
@@ -67,6 +68,23 @@ describe('what a file means', () => {
       { field: 'allowed_networks', from: ['10.0.0.0/8'], to: [] },
       { field: 'expires_at', from: '2027-01-15T08:00:00Z', to: null },
     ])
+  })
+
+  test('a method that the file leaves out releases a client that was pinned to one', () => {
+    const released = { ...billing, tokenEndpointAuthMethod: undefined }
+    expect(makePlan(only(released), state([stored])).plan.clients[0]?.changes).toEqual([
+      { field: 'token_endpoint_auth_method', from: 'client_secret_basic', to: null },
+    ])
+    const free = { ...stored, tokenEndpointAuthMethod: undefined }
+    expect(makePlan(only(released), state([free])).plan.clients[0]?.status).toBe('unchanged')
+  })
+
+  test('the type of a resource’s tokens is changed like its other fields', () => {
+    const { plan } = makePlan({ resources: [{ ...orders, tokenTyp: 'JWT' }], clients: [] }, state())
+    expect(plan.resources[0]).toMatchObject({
+      status: 'changed',
+      changes: [{ field: 'token_typ', from: 'at+jwt', to: 'JWT' }],
+    })
   })
 
   test('access that the file does not list is taken away', () => {

@@ -6,10 +6,9 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
-import { tokenEndpointAuthMethods } from '../../src/administration/definition.ts'
 import { parseClient } from '../../src/administration/parse.ts'
 import { jsonSchema, schemas } from '../../src/administration/registration.ts'
-import { signingAlgorithms } from '../../src/keys/signing-algorithm.ts'
+import { signingAlgorithms, tokenTyps } from '../../src/keys/signing-algorithm.ts'
 import { limits } from '../../src/limits.ts'
 
 type Subject = keyof typeof schemas
@@ -46,6 +45,9 @@ describe('both accept', () => {
         access: [{ audience: 'https://orders.example.com', scopes: ['orders:read'] }],
       }),
     ],
+    ['a plain name as audience', ...resource({ audience: 'rabbitmq' })],
+    ['every character of a plain name', ...resource({ audience: '0Az._~/@-' })],
+    ['a resource whose tokens are any JWT', ...resource({ token_typ: 'JWT' })],
     ['every character of an id', ...client({ client_id: 'Az09._:/@~-' })],
     ['the longest id', ...client({ client_id: 'a'.repeat(limits.clientIdCharactersMax) })],
     ['the longest name', ...client({ name: 'n'.repeat(limits.nameCharactersMax) })],
@@ -119,6 +121,9 @@ describe('both refuse', () => {
     ['a scope twice', ...access({ scopes: ['a', 'a'] })],
     ['too many scopes', ...resource({ scopes: many(limits.scopesPerResourceMax + 1, (n) => `s${n}`) })],
     ['a relative audience', ...resource({ audience: '/orders' })],
+    ['an audience of two words', ...resource({ audience: 'rabbit mq' })],
+    ['a name with a fragment', ...resource({ audience: 'kafka#1' })],
+    ['an unknown typ', ...resource({ token_typ: 'jwt' })],
     ['an audience with a fragment', ...resource({ audience: 'urn:a#b' })],
     [
       'an audience that is too long',
@@ -182,7 +187,8 @@ test("the database's own checks are no narrower", () => {
   const { tokenLifetimeSecondsMin: least, tokenLifetimeSecondsMax: most } = limits
   expect(sql).toContain(`CHECK ("token_lifetime_seconds" BETWEEN ${least} AND ${most})`)
   expect(sql).toContain(`CHECK ("signing_algorithm" IN (${list(signingAlgorithms)}))`)
-  expect(sql).toContain(`DEFAULT '${tokenEndpointAuthMethods[0]}'`)
+  expect(sql).toContain(`CHECK ("token_typ" IN (${list(tokenTyps)}))`)
+  expect(sql).toContain(`DEFAULT '${tokenTyps[0]}'`)
 })
 
 test('a process that serves loads neither the schema nor the reader of files', () => {

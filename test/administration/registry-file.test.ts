@@ -39,13 +39,14 @@ clients:
         scopes: [],
         tokenLifetimeSeconds: 300,
         signingAlgorithm: 'ES256',
+        tokenTyp: 'at+jwt',
       },
     ])
     expect(clients).toEqual([
       {
         clientId: 'billing',
         name: 'billing',
-        tokenEndpointAuthMethod: 'client_secret_basic',
+        tokenEndpointAuthMethod: undefined,
         allowedNetworks: [],
         expiresAt: undefined,
         status: undefined,
@@ -58,7 +59,7 @@ clients:
     const { clients } = parseRegistryFile(readFileSync('prisma/clients.example.yaml', 'utf8'), 'x.yaml')
     expect(clients[0]).toMatchObject({
       clientId: 'billing',
-      tokenEndpointAuthMethod: 'client_secret_basic',
+      tokenEndpointAuthMethod: undefined,
       access: [{ audience: 'https://orders.example.com', scopes: ['orders:read'] }],
     })
     expect(clients.map((client) => client.tokenEndpointAuthMethod)).toContain('client_secret_post')
@@ -173,7 +174,7 @@ describe('what is refused, and where', () => {
     ['scopes as text', access('scopes: a'), 'x.yaml:5:17: clients[0].access[0].scopes: ', 'must be a list'],
     ['an access without scopes', access('# none'), 'clients[0].access[0]: ', 'needs "scopes"'],
     ['an audience with a fragment', 'resources: [{audience: "urn:a#b"}]', 'audience: ', 'fragment'],
-    ['a relative audience', 'resources: [{audience: /orders}]', 'audience: ', 'no absolute URI'],
+    ['a relative audience', 'resources: [{audience: /orders}]', 'audience: ', 'neither an absolute URI'],
     ['a lifetime as text', resource('token_lifetime: "300"'), 'x.yaml:3:21: ', 'without quotes'],
     ['a lifetime past a day', resource('token_lifetime: 86401'), 'token_lifetime: ', '1 to 86400'],
     ['half a second', resource('token_lifetime: 0.5'), 'token_lifetime: ', 'whole number'],

@@ -76,6 +76,7 @@ const mistakeSamples: { readonly [Code in MistakeCode]: MistakeFields[Code] } = 
   audience_malformed: { value: '/orders' },
   scope_malformed: { value: 'a b' },
   token_lifetime_out_of_range: { value: 0, least: 1, most: 2 },
+  typ_unknown: { value: 'jwt', known: ['at+jwt', 'JWT'] },
   algorithm_unknown: { value: 'ES265', known: ['ES256'] },
   client_id_taken: { clientId: 'billing' },
   resource_unknown: { audience: 'urn:a', nearest: 'urn:b' },

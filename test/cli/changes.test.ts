@@ -128,6 +128,9 @@ describe('from nothing to a token, and back', () => {
       'is changed',
     )
     expect(await ran('resources', 'update', orders, '--token-lifetime', '60')).toContain('was so already')
+    await database.query(`UPDATE resource SET token_typ = 'JWT'`)
+    await ran('resources', 'update', orders, '--name', 'Orders')
+    expect(await database.query('SELECT token_typ FROM resource')).toEqual([{ token_typ: 'JWT' }])
   })
 
   test('resources delete, only when no client has access', async () => {

@@ -41,6 +41,39 @@ describe('while the service runs', () => {
     expect(await status('shop', secret)).toBe(200)
   })
 
+  test('a client may use any method unless one is named, and what is shown says so', async ({
+    ran,
+    service,
+    status,
+  }) => {
+    const access = ['--access', `${orders}=orders:read`]
+    const free = secretIn(await ran('clients', 'create', 'free', ...access))
+    await ran('clients', 'create', 'pinned', '--auth-method', 'client_secret_post', ...access)
+    expect(await ran('clients', 'show', 'free')).toMatch(/^token_endpoint_auth_method +any$/m)
+    expect(JSON.parse(await ran('clients', 'show', 'free', '--json'))).toMatchObject({
+      token_endpoint_auth_method: null,
+    })
+    expect(await ran('clients', 'list')).toMatch(/^free .* any .*\n(?:.*\n)*pinned .* client_secret_post /m)
+    const body = new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: 'free',
+      client_secret: free,
+    })
+    expect((await fetch(`${service.url}/token`, { method: 'POST', body })).status).toBe(200)
+    expect(await status('free', free)).toBe(200)
+  })
+
+  test('an id with a colon works, and whoever creates it is told which libraries lose it', async ({
+    run,
+    status,
+  }) => {
+    const created = await run('clients', 'create', 'svc:billing', '--access', `${orders}=orders:read`)
+    expect(created.stderr).toContain('svc:billing has a colon in its id.')
+    expect(await status('svc:billing', secretIn(created.stdout))).toBe(200)
+    const posted = await run('clients', 'create', 'svc:post', '--auth-method', 'client_secret_post')
+    expect(posted.stderr).not.toContain('colon')
+  })
+
   test('a secret is replaced without a gap', async ({ ran, run, status }) => {
     const first = secretIn(await ran('clients', 'create', 'rotating', '--access', `${orders}=orders:read`))
     const second: string = JSON.parse(

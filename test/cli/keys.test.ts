@@ -14,7 +14,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { keyFiles, replaceKeyFile, resolveKeyEncryptionKeys } from '../../src/keys/key-encryption-key.ts'
 import { loadKeys, writeManifest } from '../../src/keys/manifest-store.ts'
 import { rewrapFile } from '../../src/keys/rewrap.ts'
-import { leadSeconds } from '../../src/keys/schedule.ts'
+import { assumedVerifierCacheSeconds, earlyLeadSeconds, leadSeconds } from '../../src/keys/schedule.ts'
 import { createKey } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { test as base } from '../support/fixtures.ts'
@@ -31,7 +31,8 @@ import { until } from '../support/wait.ts'
 
 const oldKey = randomBytes(32)
 const newKey = randomBytes(32)
-const lead = leadSeconds(readConfig({}).schedule)
+const { schedule } = readConfig({})
+const lead = earlyLeadSeconds(schedule, assumedVerifierCacheSeconds)
 
 const test = base
   /** Runs a command about keys, with these settings. */
@@ -157,6 +158,11 @@ describe('rotate', () => {
       const keys = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
       expect(keys.keys.map(({ kid }) => kid)).toEqual([before, first.kid])
       expect((await listed())[0]?.signs_until).toBe(first.signs_from)
+      // Who knows that no relying service keeps the JWKS for longer than it may need not wait for one.
+      const sooner = JSON.parse(await ran('rotate', '--verifier-cache', '0s', '--json'))
+      expect(Date.parse(sooner.signs_from) - Date.parse(first.published_at)).toBe(
+        leadSeconds(schedule) * 1000,
+      )
     })
   })
 

@@ -1,5 +1,5 @@
 /** Long because every way that a migration can go wrong is tried on a real database. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -159,6 +159,27 @@ test('a column that the ledger gets holds up no commit while a backup reads it',
   await reader.query('COMMIT')
   expect(await migrated).toHaveLength(1)
   await Promise.all([reader.end(), writer.end()])
+})
+
+test('an upgrade pins clients to what they had, and leaves the type of tokens as it was', async () => {
+  const database = await fresh()
+  const folder = join(migrationsDirectory, '20261126100000_callers_and_verifiers')
+  // As the release before left it.
+  await database.query(`ALTER TABLE resource DROP COLUMN token_typ;
+    ALTER TABLE client ALTER COLUMN token_endpoint_auth_method SET DEFAULT 'client_secret_basic';
+    INSERT INTO client (client_id, name) VALUES ('old', 'old');
+    INSERT INTO resource (audience, name, scopes) VALUES ('urn:old', 'old', '{}')`)
+  await database.query(readFileSync(join(folder, 'migration.sql'), 'utf8'))
+  await database.query(`INSERT INTO client (client_id, name) VALUES ('new', 'new')`)
+  expect(
+    await database.query(
+      'SELECT client_id AS id, token_endpoint_auth_method AS method FROM client ORDER BY client_id DESC',
+    ),
+  ).toEqual([
+    { id: 'old', method: 'client_secret_basic' },
+    { id: 'new', method: null },
+  ])
+  expect(await database.query('SELECT token_typ FROM resource')).toEqual([{ token_typ: 'at+jwt' }])
 })
 
 test('two processes that migrate an empty database at once take turns', async () => {

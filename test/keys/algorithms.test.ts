@@ -31,7 +31,7 @@ describe.each(signingAlgorithms)('%s', (algorithm) => {
     const signer = toSigner({ algorithm, kid, privateKey: pair.privateKey })
     const set = createLocalJWKSet({ keys: [published] })
     for (let round = 0; round < 20; round += 1) {
-      const token = signer.sign(JSON.stringify({ ...claims, round }))
+      const token = signer.sign(JSON.stringify({ ...claims, round }), 'at+jwt')
       const { payload, protectedHeader } = await jwtVerify(token, set, {
         ...expected,
         algorithms: [algorithm],
@@ -39,7 +39,7 @@ describe.each(signingAlgorithms)('%s', (algorithm) => {
       expect(payload).toEqual({ ...claims, round })
       expect(protectedHeader).toEqual({ alg: algorithm, typ: 'at+jwt', kid })
     }
-    const token = signer.sign(JSON.stringify(claims))
+    const token = signer.sign(JSON.stringify(claims), 'at+jwt')
     const wrong = await importJWK({ ...(await exportJWK(other.publicKey)), alg: algorithm })
     await expect(jwtVerify(token, wrong, expected)).rejects.toThrow('signature verification failed')
     const others = signingAlgorithms.filter((each) => each !== algorithm)
@@ -52,7 +52,7 @@ describe.each(signingAlgorithms)('%s', (algorithm) => {
     const pair = await algorithms[algorithm].generate()
     const stored = pair.privateKey.export({ format: 'der', type: 'pkcs8' })
     const privateKey = createPrivateKey({ key: stored, format: 'der', type: 'pkcs8' })
-    const token = toSigner({ algorithm, kid: 'key-1', privateKey }).sign(JSON.stringify(claims))
+    const token = toSigner({ algorithm, kid: 'key-1', privateKey }).sign(JSON.stringify(claims), 'at+jwt')
     await expect(jwtVerify(token, pair.publicKey, expected)).resolves.toBeDefined()
     expect(createPublicKey(privateKey).export({ format: 'jwk' })).toEqual(
       pair.publicKey.export({ format: 'jwk' }),

@@ -94,26 +94,34 @@ describe('a signer (RFC 7515 §7.1)', () => {
   }
 
   test('makes a token that jose verifies, with the type that RFC 9068 §2.1 wants', async () => {
-    const token = signer.sign(JSON.stringify(claims))
+    const token = signer.sign(JSON.stringify(claims), 'at+jwt')
     const { payload, protectedHeader } = await jwtVerify(token, publicKey, expected)
     expect(payload).toEqual(claims)
     expect(protectedHeader).toEqual(header)
   })
 
+  test('and with the type of any JWT, for relying services that refuse the other', async () => {
+    const token = signer.sign(JSON.stringify(claims), 'JWT')
+    const { protectedHeader } = await jwtVerify(token, publicKey, { ...expected, typ: 'JWT' })
+    expect(protectedHeader).toEqual({ ...header, typ: 'JWT' })
+  })
+
   test('signs the claims as they were written, byte for byte, in UTF-8', async () => {
     const text = '{ "sub" : "Grüße 🪙", "n": 1.0 }'
-    const { payload } = await compactVerify(signer.sign(text), publicKey)
+    const { payload } = await compactVerify(signer.sign(text, 'at+jwt'), publicKey)
     expect(new TextDecoder().decode(payload)).toBe(text)
   })
 
   test('is base64url without padding throughout (RFC 7515 §2)', () => {
     for (let length = 0; length < 20; length += 1) {
-      expect(signer.sign(JSON.stringify({ sub: 'x'.repeat(length) }))).toMatch(/^[\w-]+\.[\w-]+\.[\w-]{86}$/)
+      expect(signer.sign(JSON.stringify({ sub: 'x'.repeat(length) }), 'at+jwt')).toMatch(
+        /^[\w-]+\.[\w-]+\.[\w-]{86}$/,
+      )
     }
   })
 
   test('does not verify with another key, nor with anything in it changed', async () => {
-    const token = signer.sign(JSON.stringify(claims))
+    const token = signer.sign(JSON.stringify(claims), 'at+jwt')
     const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey
     await expect(jwtVerify(token, other, expected)).rejects.toThrow()
     const [head = '', body = '', signature = ''] = token.split('.')
@@ -124,7 +132,9 @@ describe('a signer (RFC 7515 §7.1)', () => {
 
   test('is verified by the public key alone', async () => {
     const imported = createPublicKey({ key: publicKey.export({ format: 'jwk' }), format: 'jwk' })
-    await expect(jwtVerify(signer.sign(JSON.stringify(claims)), imported, expected)).resolves.toBeDefined()
+    await expect(
+      jwtVerify(signer.sign(JSON.stringify(claims), 'at+jwt'), imported, expected),
+    ).resolves.toBeDefined()
   })
 })
 

@@ -5,8 +5,11 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { readConfig } from '../../src/config.ts'
 import {
+  assumedVerifierCacheSeconds,
   checkSeconds,
+  earlyLeadSeconds,
   leadSeconds,
   momentsFrom,
   nextPublicationAt,
@@ -268,6 +271,26 @@ describe('planning', () => {
     expect(planKey(first, [first], small, mayStill + 1, undefined).signsFrom).toBe(mayStill + 1)
   })
 
+  test('an early turn waits for verifiers that keep sets for longer, while another key signs', () => {
+    const usual = readConfig({}).schedule
+    expect(leadSeconds(usual)).toBe(423)
+    expect(earlyLeadSeconds(usual, assumedVerifierCacheSeconds)).toBe(1_023)
+    expect(earlyLeadSeconds(usual, 0)).toBe(423)
+    const latest = momentsFrom(now - 1_000, now - 900, usual)
+    const soon = planEarly(undefined, usual, now, 'lead', 900, latest).signsFrom
+    expect(soon).toBe(now + 1_023)
+    expect(
+      planEarly({ ...latest, publishedAt: now, signsFrom: now + 500 }, usual, now, 'lead', 900).signsFrom,
+    ).toBe(now + 500)
+    // Nothing signs, or not for long enough: then they are not waited for.
+    expect(planEarly(undefined, usual, now, 'lead', 900).signsFrom).toBe(now + 423)
+    const ending = { ...latest, signsUntil: now + 600 }
+    expect(planEarly(undefined, usual, now, 'lead', 900, ending).signsFrom).toBe(now + 600)
+    expect(planEarly(undefined, usual, now, 'now', 900, latest).signsFrom).toBe(now)
+    // With keys that live shortly, a third of their life has to do.
+    expect(earlyLeadSeconds(small, 900)).toBe(Math.floor(small.keyLifetimeSeconds / 3) + 3)
+  })
+
   test('an early turn is never a later one, and never before the publication', () => {
     const waiting = momentsFrom(now, now + 1_000, small)
     expect(planEarly(undefined, small, now, 'lead').signsFrom).toBe(now + leadSeconds(small))
@@ -406,7 +429,11 @@ interface World {
   readonly settings: ScheduleSettings
   readonly replicas: readonly Replica[]
   /** Operators that rotate early, at a share of the run, with a clock of their own. */
-  readonly early: readonly { readonly at: number; readonly ahead: number }[]
+  readonly early: readonly {
+    readonly at: number
+    readonly ahead: number
+    readonly verifierCacheSeconds: number
+  }[]
   /** Keys that are called back at a share of the run: the last one made, or one before it. */
   readonly revocations: readonly { readonly at: number; readonly ahead: number; readonly back: number }[]
   readonly start: number
@@ -430,7 +457,7 @@ const worlds: fc.Arbitrary<World> = settingsThatWork.chain((settings) => {
         fc.array(replica(fc.array(fc.tuple(share, share), { maxLength: 3 })), { maxLength: 3 }),
       )
       .map(([awake, others]) => [awake, ...others]),
-    early: fc.array(fc.record({ at: share, ahead }), { maxLength: 4 }),
+    early: fc.array(fc.record({ at: share, ahead, verifierCacheSeconds: fc.nat(900) }), { maxLength: 4 }),
     revocations: fc.array(fc.record({ at: share, ahead, back: fc.nat(2) }), { maxLength: 2 }),
     start: fc.integer({ min: 1_000, max: 5_000 }),
   })
@@ -473,11 +500,11 @@ function livesThrough({ settings, replicas, early, revocations, start }: World):
     const awake = replicas.filter(({ sleeps }) =>
       sleeps.every(([from, until]) => second < from * length || second >= until * length),
     )
-    for (const { at, ahead } of early) {
+    for (const { at, ahead, verifierCacheSeconds } of early) {
       if (Math.floor(at * length) !== second || keys.length === 0) continue
       const now = time + ahead
       const waiting = waitingKey(keys, now)
-      const moments = planEarly(waiting, settings, now, 'lead')
+      const moments = planEarly(waiting, settings, now, 'lead', verifierCacheSeconds, latestKey(keys))
       if (waiting === undefined) add(moments, time)
       else replace(waiting, moments)
     }

@@ -17,8 +17,8 @@ beforeAll(async () => {
   database = await freshDatabase()
   pool = new pg.Pool({ connectionString: database.url, max: 1 })
   await database.query(
-    `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm) VALUES
-       ($1, 'Orders', '{orders:read,orders:write}', 300, 'RS256'), ($2, 'Invoices', '{}', 60, 'ES256')`,
+    `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm, token_typ) VALUES
+       ($1, 'Orders', '{orders:read,orders:write}', 300, 'RS256', 'JWT'), ($2, 'Invoices', '{}', 60, 'ES256', DEFAULT)`,
     [orders, invoices],
   )
   await database.query(
@@ -78,8 +78,15 @@ describe('clients', () => {
         scopes: new Set(['orders:read', 'orders:write']),
         tokenLifetimeSeconds: 300,
         signingAlgorithm: 'RS256',
+        tokenTyp: 'JWT',
       },
-      { audience: invoices, scopes: new Set(), tokenLifetimeSeconds: 60, signingAlgorithm: 'ES256' },
+      {
+        audience: invoices,
+        scopes: new Set(),
+        tokenLifetimeSeconds: 60,
+        signingAlgorithm: 'ES256',
+        tokenTyp: 'at+jwt',
+      },
     ])
     const networks = clients[0]?.allowedNetworks ?? []
     expect(['10.1.2.3', '2001:db8::1'].map((address) => networkContains(networks, address))).toEqual([
@@ -95,7 +102,7 @@ describe('clients', () => {
       {
         clientId: 'bare',
         status: 'active',
-        tokenEndpointAuthMethod: 'client_secret_basic',
+        tokenEndpointAuthMethod: undefined,
         allowedNetworks: [],
         expiresAt: undefined,
         secrets: new Map(),

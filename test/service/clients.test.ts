@@ -3,11 +3,20 @@ import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import { describe, expect } from 'vitest'
 import { sharedTest } from '../support/fixtures.ts'
-import { invoices, orders, registerClient, startService, type TestService } from '../support/service.ts'
+import {
+  invoices,
+  orders,
+  registerClient,
+  requestToken,
+  startService,
+  type TestService,
+} from '../support/service.ts'
 
 /** Client libraries that nobody here wrote, against the listening service. */
 
 const access = { [orders]: ['orders:read', 'orders:write'], [invoices]: ['invoices:read'] }
+
+const plainName = 'rabbitmq'
 
 const test = sharedTest
   .extend('running', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -21,6 +30,14 @@ const test = sharedTest
   .extend('postClient', { scope: 'file' }, ({ database }) =>
     registerClient(database, { method: 'client_secret_post', access }),
   )
+  /** May call a resource whose tokens are of the type JWT. */
+  .extend('namedClient', { scope: 'file' }, async ({ database, running: _running }) => {
+    await database.query(
+      `INSERT INTO resource (audience, name, scopes, token_typ) VALUES ($1, $1, '{read}', 'JWT')`,
+      [plainName],
+    )
+    return await registerClient(database, { access: { [plainName]: ['read'], [orders]: [] } })
+  })
 
 /** What a relying service does with a token: nothing but jose and the published keys. */
 async function verify({ url }: TestService, token: string, audience = orders) {
@@ -178,4 +195,51 @@ test('a token does not verify for another audience, issuer or type', async ({ ba
   const keys = createRemoteJWKSet(new URL(`${running.url}/.well-known/jwks.json`))
   await expect(jwtVerify(token, keys, { issuer: `${running.url}/`, typ: 'at+jwt' })).rejects.toThrow('"iss"')
   await expect(jwtVerify(token, keys, { issuer: running.url, typ: 'JWT' })).rejects.toThrow('"typ"')
+})
+
+describe('a resource whose audience is a plain name, and whose framework refuses at+jwt', () => {
+  test('gets tokens of the type JWT, by the parameter audience', async ({ namedClient: client, running }) => {
+    const response = await requestToken(running.url, client, { audience: plainName })
+    const { access_token: token } = (await response.json()) as { access_token: string }
+    const keys = createRemoteJWKSet(new URL(`${running.url}/.well-known/jwks.json`))
+    const { protectedHeader } = await jwtVerify(token, keys, {
+      issuer: running.url,
+      audience: plainName,
+      typ: 'JWT',
+    })
+    expect(protectedHeader).toEqual({ alg: 'ES256', typ: 'JWT', kid: expect.any(String) })
+    await expect(verify(running, token, plainName)).rejects.toThrow('"typ"')
+  })
+
+  test('is no resource (RFC 8707 §2): the answer says where a name goes', async ({
+    namedClient: client,
+    running,
+  }) => {
+    const response = await requestToken(running.url, client, { resource: plainName })
+    expect(await response.json()).toMatchObject({
+      error: 'invalid_target',
+      error_description: expect.stringContaining('A plain name goes into audience.'),
+    })
+  })
+})
+
+test('openid-client as its README shows it sends the secret in the body, and gets a token', async ({
+  running,
+}) => {
+  const client = await registerClient(running.database, { method: null })
+  const insecure = { execute: [openid.allowInsecureRequests] }
+  const configuration = await openid.discovery(
+    new URL(running.url),
+    client.clientId,
+    client.secret,
+    undefined,
+    insecure,
+  )
+  const answer = await openid.clientCredentialsGrant(configuration, { resource: orders })
+  expect((await verify(running, answer.access_token)).payload.sub).toBe(client.clientId)
+  const wrong = await openid.discovery(new URL(running.url), client.clientId, 'mm_x', undefined, insecure)
+  await expect(openid.clientCredentialsGrant(wrong)).rejects.toMatchObject({
+    error: 'invalid_client',
+    error_description: 'Client authentication failed.',
+  })
 })

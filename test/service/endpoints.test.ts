@@ -1,6 +1,6 @@
 import { importJWK } from 'jose'
 import { describe, expect } from 'vitest'
-import { sharedTest } from '../support/fixtures.ts'
+import { test as ownTest, sharedTest } from '../support/fixtures.ts'
 import {
   basic,
   exchange,
@@ -10,6 +10,7 @@ import {
   type TestClient,
   type TestService,
 } from '../support/service.ts'
+import { until } from '../support/wait.ts'
 
 /** What anybody may read: the keys, the metadata, the health. */
 
@@ -91,7 +92,8 @@ test.for(['POST', 'PUT', 'DELETE', 'PATCH'])(
   async (method, { running }) => {
     const response = await get(running, '/.well-known/jwks.json', { method })
     expect(response.status).toBe(405)
-    expect(response.headers.get('allow')).toBe('GET, HEAD')
+    expect(response.headers.get('allow')).toBe('GET, HEAD, OPTIONS')
+    expect((await get(running, '/livez', { method })).headers.get('allow')).toBe('GET, HEAD')
   },
 )
 
@@ -100,11 +102,12 @@ describe('the metadata (RFC 8414)', () => {
     'at %s names this issuer and endpoints that exist',
     async (path, { running }) => {
       const response = await get(running, path)
-      expect(response.headers.get('cache-control')).toBe('public, max-age=3600')
+      expect(response.headers.get('cache-control')).toBe('public, max-age=300')
       const metadata = (await response.json()) as Record<string, string>
       expect(metadata).toMatchObject({
         issuer: running.url,
         token_endpoint: `${running.url}/token`,
+        authorization_endpoint: `${running.url}/authorize`,
         jwks_uri: `${running.url}/.well-known/jwks.json`,
         grant_types_supported: ['client_credentials'],
         token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
@@ -113,6 +116,34 @@ describe('the metadata (RFC 8414)', () => {
       expect((await fetch(metadata['jwks_uri'] as string)).status).toBe(200)
       const etag = response.headers.get('etag') as string
       expect((await get(running, path, { headers: { 'if-none-match': etag } })).status).toBe(304)
+    },
+  )
+
+  ownTest(
+    'names the algorithms of the keys that are published, whatever the setting says',
+    async ({ database, startService: start }) => {
+      const environment = { MINTMARK_SIGNING_ALGORITHMS: 'ES256,EdDSA' }
+      const service = await start({ environment })
+      const again = await start()
+      for (const { url } of [service, again]) {
+        const response = await fetch(`${url}/.well-known/openid-configuration`)
+        expect(await response.json()).toMatchObject({
+          id_token_signing_alg_values_supported: ['ES256', 'EdDSA'],
+        })
+      }
+      const before = (await fetch(`${again.url}/.well-known/openid-configuration`)).headers.get('etag')
+      // The service that has EdDSA in its setting would make another key of it, and after a revocation any would.
+      await service.close()
+      await database.query(`DELETE FROM signing_key WHERE algorithm = 'EdDSA'`)
+      const kids = await database.query<{ kid: string }>('SELECT kid FROM signing_key')
+      await until(async () => {
+        const response = await fetch(`${again.url}/.well-known/jwks.json`)
+        const { keys } = (await response.json()) as { keys: { kid: string }[] }
+        return keys.map(({ kid }) => kid).join() === kids.map(({ kid }) => kid).join()
+      })
+      const after = await fetch(`${again.url}/.well-known/openid-configuration`)
+      expect(await after.json()).toMatchObject({ id_token_signing_alg_values_supported: ['ES256'] })
+      expect(after.headers.get('etag')).not.toBe(before)
     },
   )
 
@@ -129,6 +160,26 @@ describe('the metadata (RFC 8414)', () => {
   })
 })
 
+test('the authorization endpoint says that there is no interactive grant, and sends nobody anywhere', async ({
+  running,
+}) => {
+  const query = new URLSearchParams({
+    response_type: 'code',
+    client_id: 'CANARY',
+    redirect_uri: 'https://evil.example/cb',
+    state: 'CANARY',
+  })
+  const response = await get(running, `/authorize?${query}`, { redirect: 'manual' })
+  expect([response.status, response.headers.get('location')]).toEqual([400, null])
+  expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+  expect(response.headers.get('cache-control')).toBe('no-store')
+  const text = await response.text()
+  expect(text).toMatch(/^error=unsupported_response_type\n/)
+  expect(text).toContain('There is no interactive grant here')
+  expect(text).toContain(`${running.url}/token`)
+  expect(text).not.toMatch(/CANARY|evil/)
+})
+
 test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID put them', async () => {
   const issuer = 'https://api.example.com/mintmark'
   const service = await startService({ environment: { MINTMARK_ISSUER: issuer } })
@@ -141,6 +192,7 @@ test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID pu
       expect(metadata).toMatchObject({ issuer, token_endpoint: `${issuer}/token` })
     }
     expect((await fetch(`${service.url}/mintmark/.well-known/jwks.json`)).status).toBe(200)
+    expect((await fetch(`${service.url}/mintmark/authorize`)).status).toBe(400)
     const client = await registerClient(service.database)
     expect((await requestToken(`${service.url}/mintmark`, client)).status).toBe(200)
   } finally {

@@ -368,9 +368,30 @@ describe('a refusal', () => {
     {
       title: 'an identifier alone',
       body: `${grant}&client_id=billing`,
-      status: 401,
+      status: 400,
       error: 'invalid_client',
       reason: 'authentication_missing',
+    },
+    {
+      title: 'a body whose secret is empty',
+      body: `${grant}&client_id=billing&client_secret=`,
+      status: 400,
+      error: 'invalid_client',
+      reason: 'authentication_missing',
+    },
+    {
+      title: 'an assertion in the body',
+      body: `${grant}&client_assertion=x&client_assertion_type=y`,
+      status: 400,
+      error: 'invalid_client',
+      reason: 'authentication_method_unsupported',
+    },
+    {
+      title: 'a space that is not encoded',
+      body: `${grant}&client_id=billing&client_secret=x&scope=a b`,
+      status: 400,
+      error: 'invalid_request',
+      reason: 'space_not_encoded',
     },
     {
       title: 'a bearer token',
@@ -432,7 +453,7 @@ describe('a refusal', () => {
       title: 'a secret of 16,000 characters',
       headers: {},
       body: `${grant}&client_id=billing&client_secret=${'a'.repeat(16_000)}`,
-      status: 401,
+      status: 400,
       error: 'invalid_client',
       reason: 'secret_malformed',
     },
@@ -522,12 +543,47 @@ describe('a refusal', () => {
     expect(await right.json()).toMatchObject({
       error_description: expect.stringContaining('token_endpoint_auth'),
     })
+    expect(right.status).toBe(401)
     expect((await recordOf(running, right)).reason).toBe('authentication_method_not_registered')
     const wrong = await requestToken(running.url, { clientId: 'reports', secret: await checksummed() })
     expect(await wrong.json()).toEqual({
       error: 'invalid_client',
       error_description: 'Client authentication failed.',
     })
+  })
+
+  test('a client for which no method is named may use either, one that names one may not', async ({
+    running,
+  }) => {
+    const registered = await registerClient(running.database, { method: null })
+    const { clientId, secret } = registered
+    const inBody = (id: string, text: string) =>
+      send(running, { body: `${grant}&client_id=${id}&client_secret=${text}` })
+    expect((await requestToken(running.url, registered)).status).toBe(200)
+    expect((await inBody(clientId, secret)).status).toBe(200)
+    await running.database.query(
+      `UPDATE client SET token_endpoint_auth_method = 'client_secret_basic' WHERE client_id = $1`,
+      [clientId],
+    )
+    expect((await requestToken(running.url, registered)).status).toBe(200)
+    const pinned = await inBody(clientId, secret)
+    expect([pinned.status, pinned.headers.get('www-authenticate')]).toEqual([400, null])
+    expect(await pinned.json()).toMatchObject({
+      error: 'invalid_client',
+      error_description: expect.stringContaining('token_endpoint_auth_method'),
+    })
+  })
+
+  test('a wrong secret in the body has the same answer as in the header, without a challenge', async ({
+    running,
+  }) => {
+    const body = `${grant}&client_id=reports&client_secret=${await checksummed()}`
+    const response = await send(running, { body })
+    expect([response.status, response.headers.get('www-authenticate')]).toEqual([400, null])
+    expect(await response.text()).toBe(
+      '{"error":"invalid_client","error_description":"Client authentication failed."}',
+    )
+    expect(running.log()).toMatch(/"status":400[^\n]*"secret_wrong"|"secret_wrong"[^\n]*"status":400/)
   })
 
   test('two Authorization headers, of which Node would show only the first', async ({ client, running }) => {
@@ -682,7 +738,7 @@ describe('records under pressure', () => {
       headers: { 'user-agent': `\u001b[31m${'u'.repeat(9_000)}`.replace('\u001b', '') },
       body: `${grant}&client_id=${longId}&client_secret=mm_x`,
     })
-    expect(response.status).toBe(401)
+    expect(response.status).toBe(400)
     const record = await recordOf(running, response)
     expect(record.client_id).toHaveLength(256)
     expect(record.user_agent).toHaveLength(256)

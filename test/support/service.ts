@@ -138,7 +138,8 @@ export interface TestClient {
 
 export interface TestClientOptions {
   readonly clientId?: string
-  readonly method?: string
+  /** Null: none is named. */
+  readonly method?: string | null
   readonly access?: Readonly<Record<string, readonly string[]>>
   readonly networks?: readonly string[]
   readonly expiresAt?: Date
@@ -165,7 +166,12 @@ export async function registerClient(
   await database.query(
     `INSERT INTO client (client_id, name, token_endpoint_auth_method, allowed_networks, expires_at)
      VALUES ($1, $1, $2, $3, $4)`,
-    [clientId, options.method ?? 'client_secret_basic', options.networks ?? [], options.expiresAt ?? null],
+    [
+      clientId,
+      options.method === undefined ? 'client_secret_basic' : options.method,
+      options.networks ?? [],
+      options.expiresAt ?? null,
+    ],
   )
   await database.query(
     'INSERT INTO client_secret (secret_id, client_id, hash, hint) VALUES ($1, $2, $3, $4)',

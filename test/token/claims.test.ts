@@ -14,6 +14,7 @@ const grant: Grant = {
   scopes: ['orders:read', 'orders:write'],
   lifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
+  tokenTyp: 'at+jwt',
 }
 
 describe('claims (RFC 9068 §2.2)', () => {

@@ -39,6 +39,7 @@ const resource: RegisteredResource = {
   scopes: new Set(['orders:read', 'orders:write', 'orders:delete']),
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
+  tokenTyp: 'at+jwt',
 }
 const request: TokenRequest = {
   credentials: { method: 'client_secret_basic', clientId: 'billing', secret: 'mm_…' },
@@ -113,6 +114,18 @@ describe('every refusal', () => {
   test.each(refused)('%s', (reason, changes) => {
     expect(reasonOf(changes)).toBe(reason)
   })
+})
+
+describe('a client for which no method is named', () => {
+  test.each(['client_secret_basic', 'client_secret_post'] as const)('may use %s', (method) => {
+    const credentials = { ...request.credentials, method }
+    const changes = { request: { credentials }, client: { tokenEndpointAuthMethod: undefined } }
+    expect(decided(changes)).toMatchObject({ granted: true })
+  })
+})
+
+test.each(['at+jwt', 'JWT'] as const)('the resource says what its tokens are: %s', (tokenTyp) => {
+  expect(decided({ view: { resource: { ...resource, tokenTyp } } })).toMatchObject({ tokenTyp })
 })
 
 /** Both at once. */
@@ -271,6 +284,7 @@ describe('scopes (RFC 6749 §3.3)', () => {
       scopes: ['orders:read', 'orders:write'],
       lifetimeSeconds: 300,
       signingAlgorithm: 'ES256',
+      tokenTyp: 'at+jwt',
     })
   })
 

@@ -45,6 +45,7 @@ const view: View = {
     scopes: new Set(['orders:read', 'orders:write']),
     tokenLifetimeSeconds: 300,
     signingAlgorithm: 'ES256',
+    tokenTyp: 'at+jwt',
   },
 }
 const nobody: View = { version: 6, client: undefined, resource: undefined }

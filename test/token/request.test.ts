@@ -10,7 +10,13 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { OAuthError, type RefusalReason } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
-import { type Claimed, parseTokenRequest, type TokenRequest, withoutSecret } from '../../src/token/request.ts'
+import {
+  authenticatesInBody,
+  type Claimed,
+  parseTokenRequest,
+  type TokenRequest,
+  withoutSecret,
+} from '../../src/token/request.ts'
 
 interface Outcome {
   readonly request?: TokenRequest
@@ -69,7 +75,8 @@ function expectRefusals(rows: readonly Refused[]): void {
 
 describe('the form (RFC 6749 Appendix B)', () => {
   expectRefusals([
-    ['a raw space', 'body_malformed', `${post}&scope=a b`],
+    ['a raw space', 'space_not_encoded', `${post}&scope=a b`],
+    ['a raw space and a raw NUL', 'body_malformed', `${post}&scope=a b\0`],
     ['a raw NUL', 'body_malformed', `${post}&scope=a\0`],
     ['a raw NUL in an unknown parameter', 'body_malformed', `${post}&foo=\0`],
     ['a trailing line feed', 'body_malformed', `${post}\n`],
@@ -412,10 +419,18 @@ describe('the target (RFC 8707 §2)', () => {
     expect(parse(`${post}&audience=${encoded}&resource=${encoded}`).request?.target).toBe(target)
   })
 
+  test.each(['rabbitmq', 'kafka', 'My-API_v2.1', '7', 'team/orders@eu~1'])(
+    '%s is a plain name, which audience may be',
+    (name) => {
+      expect(parse(`${post}&audience=${encodeURIComponent(name)}`).request?.target).toBe(name)
+    },
+  )
+
   const malformed = [
     ['a relative reference', '/billing'],
     ['no scheme', '//example.com'],
-    ['a bare name', 'billing'],
+    ['two words', 'rabbit mq'],
+    ['a name with a query', 'kafka?a'],
     ['a scheme alone', 'https:'],
     ['a scheme that begins with a digit', '1https://example.com'],
     ['an empty scheme', '://example.com'],
@@ -444,7 +459,9 @@ describe('the target (RFC 8707 §2)', () => {
     ['two that differ', 'target_conflict', `${post}&resource=https://a&audience=https://b`],
     ['two that differ in case', 'target_conflict', `${post}&resource=https://a&audience=https://A`],
     ['two that differ in a slash', 'target_conflict', `${post}&resource=https://a&audience=https://a/`],
-    ['one good, one malformed', 'target_malformed', `${post}&resource=https://a&audience=b`],
+    ['a plain name as resource', 'target_malformed', `${post}&resource=rabbitmq`],
+    ['a plain name as both', 'target_malformed', `${post}&resource=kafka&audience=kafka`],
+    ['a URI and a plain name', 'target_conflict', `${post}&resource=https://a&audience=b`],
   ])
 })
 
@@ -771,5 +788,21 @@ describe('properties', () => {
       }),
       { numRuns: 1_000 },
     )
+  })
+})
+
+describe('an attempt in the body (RFC 6749 §5.2)', () => {
+  test.each<[string, boolean, string, string[]?]>([
+    ['a secret', true, post],
+    ['a secret without an identifier', true, `${grant}&client_secret=s`],
+    ['an identifier alone, as where a secret is empty', true, `${grant}&client_id=a&client_secret=`],
+    ['an assertion', true, `${grant}&client_assertion=a`],
+    ['nothing', false, grant],
+    ['Basic', false, grant, basic('a:s')],
+    ['Basic beside an identifier', false, `${grant}&client_id=a`, basic('a:s')],
+    ['Basic beside a secret', false, post, basic('a:s')],
+    ['another scheme beside an identifier', false, `${grant}&client_id=a`, authorization('Bearer x')],
+  ])('%s: %s', (_title, expected, body, headers = []) => {
+    expect(authenticatesInBody(parse(body, headers).claimed)).toBe(expected)
   })
 })

@@ -3,6 +3,7 @@ import { type ClientDefinition, tokenEndpointAuthMethods } from '../../administr
 import { type Mistake, mistakesIn } from '../../administration/mistake.ts'
 import { OperatorError } from '../../errors.ts'
 import { futureMoment } from '../terminal/arguments.ts'
+import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
@@ -22,7 +23,7 @@ export const clientsCreate = defineCommand({
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `how it authenticates: ${tokenEndpointAuthMethods.join(' (default), ')}`,
+      description: `the only way to authenticate: ${tokenEndpointAuthMethods.join(', ')}; otherwise any`,
     },
     access: {
       type: 'string',
@@ -80,6 +81,8 @@ export const clientsCreate = defineCommand({
           print(`${clientId} is created. Its secret ${secret.secretId}:\n`)
           output.printOne(secret)
         }
+        const word = colonNote(client)
+        if (word !== undefined) note(word)
         if (client.access.length === 0)
           note(`${clientId} has no access to any resource yet, so it gets no tokens.`)
       }),

@@ -1,9 +1,9 @@
 import { type Rotation, rotate } from '../../keys/rotation.ts'
-import { leadSeconds } from '../../keys/schedule.ts'
+import { assumedVerifierCacheSeconds, earlyLeadSeconds } from '../../keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm } from '../../keys/signing-algorithm.ts'
 import { listKeys } from '../../keys/store.ts'
 import { listVerifiers, type SeenVerifier } from '../../keys/verifier-store.ts'
-import { optionalMoment } from '../../lib/moment.ts'
+import { optionalMoment, readDuration } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -16,9 +16,9 @@ export const keysRotate = defineCommand({
   summary: 'let the next key sign earlier than planned',
   details:
     'Keys rotate automatically. Use this command if you do not want to wait. The next key signs as soon as every\n' +
-    'cache that obeys the JWKS max-age has fetched it (the lead time). Then no token is refused. With --now it signs\n' +
-    'at once. Relying services that have not fetched it refuse its tokens until they fetch the JWKS again. If a key\n' +
-    'has leaked, use "keys revoke" instead.',
+    'relying service has fetched it: the lead time, counted with the 15 minutes for which some libraries keep the JWKS\n' +
+    'whatever its max-age says. Then no token is refused. With --now it signs at once. Relying services that have not\n' +
+    'fetched it refuse its tokens until they fetch the JWKS again. If a key has leaked, use "keys revoke" instead.',
   options: {
     algorithm: {
       type: 'string',
@@ -29,16 +29,23 @@ export const keysRotate = defineCommand({
       type: 'boolean',
       description: 'only show the plan, and the verifiers that have not fetched the next key',
     },
+    'verifier-cache': {
+      type: 'string',
+      value: 'TIME',
+      description: 'how long relying services keep the JWKS by themselves (default 15m; 0s: its max-age)',
+    },
     now: { type: 'boolean', description: 'do not wait for the lead time; shows what breaks' },
     ...jsonOption,
   },
   examples: [
     ['bin/mintmark keys rotate --plan', 'when the next key could sign, and who has not fetched it'],
     ['bin/mintmark keys rotate', 'as early as possible without refused tokens'],
+    ['bin/mintmark keys rotate --verifier-cache 1h', 'for a relying service that keeps the JWKS for an hour'],
     ['bin/mintmark keys rotate --algorithm EdDSA --now --plan', 'what would break with --now'],
   ],
   async run(options) {
     const name = options.algorithm ?? 'ES256'
+    const cache = readCache(options['verifier-cache'])
     await withDatabase(async (connection) => {
       const { config, database } = connection
       const existing = (await listKeys(database.prisma)).map((key) => key.algorithm)
@@ -46,12 +53,12 @@ export const keysRotate = defineCommand({
       const context = keyContext(connection)
       const at = options.now ? 'now' : 'lead'
       const verifiers = await listVerifiers(database.prisma)
-      const planned = await rotate(context, algorithm, at, false)
+      const planned = await rotate(context, algorithm, at, false, cache)
       const unseen = verifiers.filter((verifier) => !hasFetched(verifier, planned))
-      const lead = leadSeconds(config.schedule)
+      const lead = earlyLeadSeconds(config.schedule, cache)
       const breaks = options.now && planned.moments.signsFrom < planned.moments.publishedAt + lead
       if (breaks) note(breakage(planned, unseen.length, verifiers.length, lead))
-      const rotation = options.plan ? planned : await rotate(context, algorithm, at)
+      const rotation = options.plan ? planned : await rotate(context, algorithm, at, true, cache)
       if (options.json) {
         const seconds = breaks ? planned.moments.publishedAt + lead - planned.moments.signsFrom : 0
         print(`${json(rotationFields(rotation, verifiers, options.plan, seconds))}\n`)
@@ -65,6 +72,12 @@ export const keysRotate = defineCommand({
 
 /** How many verifiers are listed for a person. The latest fetches come first. */
 const verifiersShownMax = 50
+
+function readCache(text: string | undefined): number {
+  const seconds = text === undefined ? assumedVerifierCacheSeconds : readDuration(text)
+  if (seconds !== undefined) return seconds
+  throw usageError(`--verifier-cache: "${text}" is not a time. Write a time like 15m or 1h.`)
+}
 
 function readAlgorithm(name: string, rotating: readonly SigningAlgorithm[]): SigningAlgorithm {
   const known: readonly string[] = rotating

@@ -16,12 +16,13 @@ export const resourcesList = defineCommand({
     await withDatabase(async ({ database }) => {
       const resources = [...(await readResources(database.prisma)).values()]
       if (options.json) {
-        const shown = resources.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm }) => ({
+        const shown = resources.map(({ audience, name, scopes, tokenLifetimeSeconds, ...resource }) => ({
           audience,
           name,
           scopes,
           token_lifetime: tokenLifetimeSeconds,
-          signing_algorithm: signingAlgorithm,
+          signing_algorithm: resource.signingAlgorithm,
+          token_typ: resource.tokenTyp,
         }))
         print(`${json({ resources: shown })}\n`)
         return
@@ -35,14 +36,16 @@ export const resourcesList = defineCommand({
         { title: 'NAME', shrinks: true },
         { title: 'LIFETIME', alignRight: true },
         { title: 'ALGORITHM' },
+        { title: 'TYP' },
         { title: 'SCOPES', shrinks: true },
       ])
-      const rows = resources.map(({ audience, name, tokenLifetimeSeconds, signingAlgorithm, scopes }) => [
-        audience,
-        name,
-        `${tokenLifetimeSeconds} s`,
-        signingAlgorithm,
-        scopes.join(' '),
+      const rows = resources.map((resource) => [
+        resource.audience,
+        resource.name,
+        `${resource.tokenLifetimeSeconds} s`,
+        resource.signingAlgorithm,
+        resource.tokenTyp,
+        resource.scopes.join(' '),
       ])
       print(table.render(rows))
     })

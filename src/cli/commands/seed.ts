@@ -2,6 +2,7 @@ import { type Applied, applyRegistration } from '../../administration/apply.ts'
 import type { Registration } from '../../administration/definition.ts'
 import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
 import type { FieldChange } from '../../ledger/change-records.ts'
+import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
@@ -20,14 +21,15 @@ export const seed = defineCommand({
       scopes: [orders:read, orders:write]
       token_lifetime: 300                    # seconds
       signing_algorithm: ES256               # or EdDSA, PS256, RS256
+      token_typ: at+jwt                      # or JWT, for a framework that refuses at+jwt
   clients:
     - client_id: billing
       name: Billing
-      token_endpoint_auth_method: client_secret_basic
       access:
         - audience: https://orders.example.com
           scopes: [orders:read]
-  # Optional for a client: allowed_networks, expires_at, status (active or disabled).
+  # Optional for a client: allowed_networks, expires_at, status (active or disabled), and
+  # token_endpoint_auth_method (client_secret_basic or client_secret_post; left out: either).
 
 You can apply it again at any time. What the file names becomes what the file says. What it does not name stays
 as it is. A client that was disabled stays disabled, unless the file states its status. A new client gets one
@@ -61,6 +63,10 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
       const progress = new Progress()
       const result = await withDatabase(async (connection) => {
         warnOfAlgorithms(file, connection.config.signingAlgorithms)
+        for (const client of file.clients) {
+          const word = colonNote(client)
+          if (word !== undefined) note(word)
+        }
         return await applyRegistration(await secretContext(connection), file, {
           dryRun,
           refusal: file.refusal,
@@ -152,7 +158,7 @@ export function describeChanges(changes: readonly FieldChange[]): string {
 }
 
 function shownValue(value: unknown): string {
-  if (value === null) return 'none'
+  if (value === null) return 'not set'
   return Array.isArray(value) ? `[${value.join(', ')}]` : String(value)
 }
 

@@ -6,6 +6,7 @@ import { readCommandConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { baseUrlOf } from '../../process/run-service.ts'
+import { isResource } from '../../registry/grammar.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
 
@@ -67,7 +68,7 @@ export const token = defineCommand({
     const url = readUrl(options.url ?? baseUrlOf(readCommandConfig()))
     const secret = await readSecret(clientId, options['secret-file'])
     const parameters = {
-      ...(options.audience === undefined ? {} : { resource: options.audience }),
+      ...(options.audience === undefined ? {} : target(options.audience)),
       ...(options.scope === undefined ? {} : { scope: options.scope }),
     }
     const response = await requestToken(url, clientId, secret, method, parameters)
@@ -77,6 +78,11 @@ export const token = defineCommand({
     else printToken(response.access_token, decoded)
   },
 })
+
+/** A URI is a resource (RFC 8707). A plain name can only be an audience. */
+function target(audience: string): Readonly<Record<string, string>> {
+  return isResource(audience) ? { resource: audience } : { audience }
+}
 
 function readUrl(given: string): string {
   if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {

@@ -41,7 +41,10 @@ export const mistakeSentences: {
   audience_malformed({ value }) {
     if (value.includes('#'))
       return `${quoted(value)} has a fragment (#…); an audience is an absolute URI without one`
-    return `${quoted(value)} is no absolute URI; write one like https://orders.example.com or urn:example:orders`
+    return (
+      `${quoted(value)} is neither an absolute URI, like https://orders.example.com or urn:example:orders, ` +
+      'nor a plain name, like rabbitmq'
+    )
   },
   scope_malformed({ value }) {
     if (value.includes(' '))
@@ -50,6 +53,8 @@ export const mistakeSentences: {
   },
   token_lifetime_out_of_range: ({ value, least, most }) =>
     `must be a whole number of seconds from ${least} to ${most}; it is ${value}`,
+  typ_unknown: ({ value, known }) =>
+    `${quoted(value)} is no typ of a token: ${known.join(' or ')}.${didYouMean(value, known)}`,
   algorithm_unknown: ({ value, known }) =>
     `${quoted(value)} is no algorithm of this service: ${known.join(', ')}.${didYouMean(value, known)}`,
 

@@ -1,0 +1,42 @@
+/**
+ * The code in the guides is the code that test/interop/run.ts runs against the real libraries, and every program has its
+ * file and its version. Running them needs the registries, so it is no part of these tests.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { snippetOf, withSnippets, withTable } from './interop/guides.ts'
+import { callers, type Program, verifiers, versionsOf } from './interop/programs.ts'
+
+const programs: readonly Program[] = [...callers, ...verifiers]
+const guide = (name: string): string => readFileSync(join('docs/guides', name), 'utf8')
+
+test.each(['callers.md', 'relying-services.md'])('the code in %s is the code that was run', (name) => {
+  expect(guide(name)).toContain('<!-- snippet: ')
+  expect(withSnippets(guide(name))).toBe(guide(name))
+})
+
+test.each(programs.map((program) => [program.name, program] as const))(
+  '%s has its code',
+  (_name, program) => {
+    expect(existsSync(join('test/interop', program.file))).toBe(true)
+    expect(snippetOf(program.file).trim()).not.toBe('')
+  },
+)
+
+test.each(programs.filter(({ toolchain }) => toolchain !== 'curl').map((each) => [each.name, each] as const))(
+  '%s is pinned to a version',
+  (_name, program) => {
+    expect(versionsOf(program)).toMatch(/^\d+\.\d+/)
+  },
+)
+
+test('the tables are in the guides, and name what was run', () => {
+  for (const [name, table] of [
+    ['callers.md', 'callers'],
+    ['relying-services.md', 'verifiers'],
+  ] as const) {
+    expect(withTable(guide(name), table, 'x')).not.toBe(guide(name))
+    expect(guide(name)).toMatch(/^\| node \| .* \| yes \|/m)
+  }
+})

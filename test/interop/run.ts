@@ -1,0 +1,197 @@
+/**
+ * Runs the service and real libraries against each other, and says what came of it:
+ *
+ *     node test/interop/run.ts [node] [python] [go] [java] [rust] [curl] [--write]
+ *
+ * Toolchains that are not at hand are left out. What is needed is installed in INTEROP_DIRECTORY (by default in the
+ * system's directory for temporary files) from the registries, in the versions that the manifests here pin. With
+ * --write the tables and the code in docs/guides are written again; the rows of toolchains that were not run stay. It is
+ * no part of `npm test`.
+ */
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { rowsIn, withSnippets, withTable } from './guides.ts'
+import { callers, type Program, type Toolchain, type Verifier, verifiers, versionsOf } from './programs.ts'
+import { audiences, type InteropService, startInteropService } from './service.ts'
+import { prepare, type Ready } from './toolchains.ts'
+
+const millisecondsMax = 90_000
+const guides = join(import.meta.dirname, '../../docs/guides')
+const given = process.argv.slice(2)
+const isWriting = given.includes('--write')
+const all: readonly Toolchain[] = ['curl', 'node', 'python', 'go', 'java', 'rust']
+const chosen = all.filter((toolchain) => given.includes(toolchain))
+const scratch = process.env['INTEROP_DIRECTORY'] ?? join(tmpdir(), 'mintmark-interop')
+
+interface Outcome {
+  readonly ok: boolean
+  readonly output: string
+}
+
+async function run(ready: Ready, program: Program, environment: NodeJS.ProcessEnv): Promise<Outcome> {
+  const [command = '', ...words] = ready.command(program)
+  const child = spawn(command, words, {
+    env: environment,
+    cwd: ready.directory,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [output, errors] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), millisecondsMax)
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  clearTimeout(timer)
+  return { ok: code === 0, output: `${errors}\n${output}`.trim() }
+}
+
+const lastLine = ({ output }: Outcome): string => output.split('\n').at(-1) ?? ''
+
+/** What every program knows: the service, who it is, and whom it has to trust. */
+function environmentOf(service: InteropService, more: Record<string, string>): NodeJS.ProcessEnv {
+  const { issuer, mcpUrl, certificateFile: file } = service
+  const trust = {
+    NODE_EXTRA_CA_CERTS: file,
+    SSL_CERT_FILE: file,
+    REQUESTS_CA_BUNDLE: file,
+    CURL_CA_BUNDLE: file,
+  }
+  const { PATH, HOME } = process.env
+  return { PATH, HOME, ...trust, ISSUER: issuer, MCP_URL: mcpUrl, ...more }
+}
+
+async function tryCaller(
+  service: InteropService,
+  ready: Ready,
+  program: Program,
+): Promise<readonly string[]> {
+  const isMcp = /\/mcp_?\./.test(program.file)
+  const clientId = isMcp ? 'agent' : 'billing'
+  const audience = isMcp ? service.mcpUrl : audiences.orders
+  const as = (secret: string) =>
+    run(
+      ready,
+      program,
+      environmentOf(service, { CLIENT_ID: clientId, CLIENT_SECRET: secret, AUDIENCE: audience }),
+    )
+  const outcome = await as(service.secrets[clientId] ?? '')
+  const token = /"access_token":"([^"]+)"/.exec(outcome.output)?.[1] ?? lastLine(outcome)
+  const keys = createRemoteJWKSet(new URL(`${service.issuer}/.well-known/jwks.json`))
+  const expected = { issuer: service.issuer, audience, typ: 'at+jwt', subject: clientId }
+  const works = await jwtVerify(token, keys, expected).then(
+    () => true,
+    () => false,
+  )
+  if (!works) report(program, outcome)
+  const wrong = await as(`mm_${'x'.repeat(57)}`)
+  const shows = wrong.output.includes('Client authentication failed.')
+  return row(program, works, [shows ? 'yes' : 'no'])
+}
+
+async function tryVerifier(
+  service: InteropService,
+  ready: Ready,
+  program: Verifier,
+): Promise<readonly string[]> {
+  const audience = audiences[program.resource ?? 'orders']
+  const withTokenOf = async (target: string) => {
+    const token = await requestToken(service, target)
+    return run(ready, program, environmentOf(service, { AUDIENCE: audience, TOKEN: token }))
+  }
+  const outcome = await withTokenOf(audience)
+  const works = outcome.ok && lastLine(outcome) === 'everywhere'
+  if (!works) report(program, outcome)
+  // The same keys under another name: the token says an issuer that the verifier does not expect.
+  const elsewhere = { ...service, issuer: service.issuer.replace('localhost', '127.0.0.1') }
+  const good = await requestToken(service, audience)
+  const strange = await run(ready, program, environmentOf(elsewhere, { AUDIENCE: audience, TOKEN: good }))
+  if (strange.ok) report(program, { ok: false, output: 'accepts a token of another issuer' })
+  const foreign = await withTokenOf(audience === audiences.orders ? audiences.other : audiences.orders)
+  if (foreign.ok) report(program, { ok: false, output: 'accepts a token for another audience' })
+  // A token of the other type, for the audience that it names.
+  const another = program.resource === 'legacy' ? audiences.orders : audiences.legacy
+  const token = await requestToken(service, another)
+  const typed =
+    program.resource === 'rsa'
+      ? undefined
+      : await run(ready, program, environmentOf(service, { AUDIENCE: another, TOKEN: token }))
+  return row(program, works && !foreign.ok && !strange.ok, [
+    typed === undefined ? '–' : typed.ok ? 'no' : 'yes',
+  ])
+}
+
+async function requestToken(service: InteropService, resource: string): Promise<string> {
+  const response = await fetch(`${service.issuer}/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa(`everywhere:${service.secrets['everywhere']}`)}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', resource }),
+  })
+  return ((await response.json()) as { access_token: string }).access_token
+}
+
+let failures = 0
+
+function report({ name, file }: Program, { output }: Outcome): void {
+  failures += 1
+  process.stderr.write(`\n${name} (${file}):\n${output.split('\n').slice(-15).join('\n')}\n\n`)
+}
+
+function row(program: Program, works: boolean, more: readonly string[]): readonly string[] {
+  const version = versionsOf(program)
+  const title = `${program.name}${version === '' ? '' : ` ${version}`}`
+  process.stdout.write(`${works ? '✓' : '✗'} ${program.toolchain.padEnd(7)}${title}\n`)
+  const needs = program.needs ?? '–'
+  return [program.toolchain, title, works ? 'yes' : '**no**', needs, ...more]
+}
+
+function tableOf(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [titles, titles.map(() => '---'), ...rows]
+  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
+const data = mkdtempSync(join(tmpdir(), 'mintmark-interop-service-'))
+// The embedded database may run as another user, who has to enter.
+chmodSync(data, 0o755)
+const service = await startInteropService(data)
+const callerRows: (readonly string[])[] = []
+const verifierRows: (readonly string[])[] = []
+try {
+  for (const toolchain of chosen.length === 0 ? all : chosen) {
+    const ready = prepare(toolchain, scratch, service.certificateFile)
+    if (ready === undefined) {
+      process.stdout.write(`– ${toolchain} is not at hand\n`)
+      continue
+    }
+    for (const program of callers.filter((each) => each.toolchain === toolchain)) {
+      callerRows.push(await tryCaller(service, ready, program))
+    }
+    for (const program of verifiers.filter((each) => each.toolchain === toolchain)) {
+      verifierRows.push(await tryVerifier(service, ready, program))
+    }
+  }
+} finally {
+  await service.close()
+  rmSync(data, { recursive: true, force: true })
+}
+const callerTitles = ['', 'library', 'gets a token', 'beyond its first example', 'shows our description']
+const verifierTitles = ['', 'library', 'verifies', 'beyond its first example', 'checks `typ`']
+for (const [file, name, titles, rows] of [
+  ['callers.md', 'callers', callerTitles, callerRows],
+  ['relying-services.md', 'verifiers', verifierTitles, verifierRows],
+] as const) {
+  process.stdout.write(`\n${tableOf(titles, rows)}\n`)
+  if (!isWriting) continue
+  const path = join(guides, file)
+  const guide = readFileSync(path, 'utf8')
+  const isRun = new Set(rows.map(([toolchain]) => toolchain))
+  const every = [...rowsIn(guide, name).filter(([toolchain]) => !isRun.has(toolchain)), ...rows]
+  const inOrder = all.flatMap((toolchain) => every.filter(([first]) => first === toolchain))
+  writeFileSync(path, withTable(withSnippets(guide), name, tableOf(titles, inOrder)))
+}
+if (failures > 0) process.exitCode = 1

@@ -1,0 +1,19 @@
+//! One program with a command for each library: it prints a token, or whose token it accepted.
+mod jsonwebtoken_verifier;
+mod oauth2_client;
+
+pub type Failure = Box<dyn std::error::Error>;
+
+pub fn given(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn main() -> Result<(), Failure> {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("oauth2") => oauth2_client::run()?,
+        Some("jsonwebtoken") => jsonwebtoken_verifier::run()?,
+        _ => return Err("no such program".into()),
+    };
+    println!("{result}");
+    Ok(())
+}

@@ -1,0 +1,133 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setDefaultCACertificates } from 'node:tls'
+import { freePort } from '../support/service.ts'
+
+const launcher = join(import.meta.dirname, '../../bin/mintmark')
+
+export interface InteropService {
+  readonly issuer: string
+  readonly mcpUrl: string
+  /** The certificate of the authority, which everybody has to trust. */
+  readonly certificateFile: string
+  /** By client id. */
+  readonly secrets: Readonly<Record<string, string>>
+  close(): Promise<void>
+}
+
+export const audiences = {
+  orders: 'https://orders.example.com',
+  /** Whose framework refuses at+jwt. */
+  legacy: 'https://legacy.example.com',
+  /** Whose framework verifies RS256 only. */
+  rsa: 'https://rsa.example.com',
+  /** Nobody's here: its tokens have to be refused. */
+  other: 'https://other.example.com',
+} as const
+
+/** The service as it is run: a process of its own with https, its embedded database, and what is registered by a file. */
+export async function startInteropService(directory: string): Promise<InteropService> {
+  mkdirSync(directory, { recursive: true })
+  const [port, mcpPort] = [await freePort(), await freePort()]
+  const issuer = `https://localhost:${port}`
+  const mcpUrl = `http://127.0.0.1:${mcpPort}/mcp`
+  const { authority, certificate, key } = makeCertificate(directory)
+  setDefaultCACertificates([readFileSync(authority, 'utf8')])
+  const environment = {
+    ...process.env,
+    PORT: String(port),
+    MINTMARK_ISSUER: issuer,
+    MINTMARK_DATA_DIR: join(directory, 'data'),
+    MINTMARK_SIGNING_ALGORITHMS: 'ES256,RS256',
+    MINTMARK_TLS_CERTIFICATE_FILE: certificate,
+    MINTMARK_TLS_PRIVATE_KEY_FILE: key,
+    // Every library is also tried with a wrong secret.
+    MINTMARK_FAILURES_PER_ADDRESS_MAX: '100000',
+    MINTMARK_FAILURES_PER_CLIENT_MAX: '100000',
+  }
+  const child = spawn(process.execPath, [launcher, 'start', '--no-seed'], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  while (!(await isReady(issuer))) {
+    if (child.exitCode !== null) throw new Error(`the service ended:\n${output}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  const file = join(directory, 'clients.yaml')
+  writeFileSync(file, registration(mcpUrl))
+  const seeded = execFileSync(process.execPath, [launcher, 'seed', file, '--json'], {
+    env: environment,
+    encoding: 'utf8',
+  })
+  const { clients } = JSON.parse(seeded) as { clients: { client_id: string; client_secret: string }[] }
+  return {
+    issuer,
+    mcpUrl,
+    certificateFile: authority,
+    secrets: Object.fromEntries(clients.map((client) => [client.client_id, client.client_secret])),
+    async close() {
+      child.kill('SIGTERM')
+      await ended
+    },
+  }
+}
+
+async function isReady(issuer: string): Promise<boolean> {
+  const response = await fetch(`${issuer}/readyz`).catch(() => undefined)
+  return response?.ok === true
+}
+
+/** For localhost, by an authority of its own, as many companies have one. */
+function makeCertificate(directory: string) {
+  const file = (name: string) => join(directory, name)
+  const make = (name: string, ...words: string[]) => {
+    const kind = [
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-nodes',
+      '-days',
+      '2',
+    ]
+    const made = ['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)]
+    execFileSync('openssl', ['req', ...kind, '-subj', `/CN=${name}`, ...words, ...made], { stdio: 'pipe' })
+  }
+  make('authority')
+  const names = [
+    '-addext',
+    'subjectAltName=DNS:localhost,IP:127.0.0.1',
+    '-addext',
+    'basicConstraints=CA:FALSE',
+  ]
+  make('localhost', '-CA', file('authority.crt'), '-CAkey', file('authority.key'), ...names)
+  return { authority: file('authority.crt'), certificate: file('localhost.crt'), key: file('localhost.key') }
+}
+
+function registration(mcpUrl: string): string {
+  const { orders, legacy, rsa, other } = audiences
+  const access = (audience: string) => ({ audience, scopes: ['orders:read'] })
+  const resource = (audience: string, more = {}) => ({ audience, scopes: ['orders:read'], ...more })
+  // YAML reads JSON.
+  return JSON.stringify({
+    resources: [
+      resource(orders),
+      resource(legacy, { token_typ: 'JWT' }),
+      resource(rsa, { signing_algorithm: 'RS256' }),
+      resource(other),
+      resource(mcpUrl),
+    ],
+    clients: [
+      { client_id: 'billing', access: [access(orders)] },
+      { client_id: 'agent', access: [access(mcpUrl)] },
+      { client_id: 'everywhere', access: [orders, legacy, rsa, other].map(access) },
+    ],
+  })
+}
