@@ -6,6 +6,7 @@ import { OperatorError } from './errors.ts'
 import { scheduleProblem } from './keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import type { ScheduleSettings } from './keys/state.ts'
+import { attributesProblem, splitHosts } from './lib/database-hosts.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
@@ -157,7 +158,7 @@ export function readConfig(environment: Environment = process.env): Config {
   const host = read('HOST') ?? '127.0.0.1'
   const port = read('PORT') ?? 8080
   const workers = read('WORKERS') ?? 1
-  const databaseUrl = read('DATABASE_URL')
+  const databaseUrl = readDatabaseUrl(environment)
   const tls = pairOfTls(read('MINTMARK_TLS_CERTIFICATE'), read('MINTMARK_TLS_PRIVATE_KEY'))
   const plainAllowed = read('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
   if (tls === undefined && !plainAllowed && !isLoopback(host)) {
@@ -197,6 +198,25 @@ export function readConfig(environment: Environment = process.env): Config {
     signingAlgorithms: read('MINTMARK_SIGNING_ALGORITHMS') ?? (['ES256'] as const),
     logLevel: read('MINTMARK_LOG_LEVEL') ?? 'info',
   })
+}
+
+/**
+ * Reads DATABASE_URL again, for a password that changed while the service runs.
+ * @returns undefined if it does not come from a file, and so cannot change.
+ */
+export function databaseUrlReader(
+  // biome-ignore lint/style/noProcessEnv: see readConfig.
+  environment: Environment = process.env,
+): (() => string | undefined) | undefined {
+  if ((environment['DATABASE_URL_FILE'] ?? '') === '') return undefined
+  return () => readDatabaseUrl(environment)
+}
+
+function readDatabaseUrl(environment: Environment): string | undefined {
+  const url = readSetting(environment, 'DATABASE_URL')
+  const problem = url && attributesProblem(splitHosts(url)?.attributes ?? 'any')
+  if (problem) throw new OperatorError(`DATABASE_URL: ${problem}`)
+  return url
 }
 
 /**
@@ -318,8 +338,13 @@ function isLoopback(host: string): boolean {
 
 /** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
-  if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) return false
-  const { hostname, searchParams } = new URL(text)
+  const hosts = splitHosts(text)
+  return hosts !== undefined && hosts.urls.every(namesHost)
+}
+
+function namesHost(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { hostname, searchParams } = new URL(url)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 

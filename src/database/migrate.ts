@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { OperatorError } from '../errors.ts'
+import { DatabaseAddress } from './address.ts'
+import { DatabaseClient } from './client.ts'
 import { firstLine } from './faults.ts'
 import { type Migration, migrationsDirectory, readMigrations } from './migration-files.ts'
 import { takeMigrationLock } from './migration-lock.ts'
@@ -11,6 +13,7 @@ import {
   migrationState,
   remainder,
 } from './migration-state.ts'
+import { requireOwnSession } from './own-session.ts'
 
 /**
  * Applies migrations as Prisma's own command does, without its engine, which npm does not carry. The files, the
@@ -34,6 +37,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   const { directory = migrationsDirectory, patienceMilliseconds = patienceMillisecondsDefault } = options
   const migrations = readMigrations(directory)
   return await withSession(url, async (client) => {
+    await requireOwnSession(client, (use) => withSession(url, use))
     await client.query(sessionSettings)
     await takeMigrationLock(client, patienceMilliseconds, options.report ?? (() => {}))
     // Read under the lock: who held it before us may have applied everything.
@@ -55,8 +59,8 @@ async function withSession<Result>(
   url: string,
   use: (client: pg.Client) => Promise<Result>,
 ): Promise<Result> {
-  const client = new pg.Client({
-    connectionString: url,
+  const client = new DatabaseClient({
+    address: new DatabaseAddress(url),
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     application_name: 'mintmark',

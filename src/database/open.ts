@@ -2,6 +2,10 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
+import { type AddressOptions, DatabaseAddress } from './address.ts'
+import { DatabaseClient } from './client.ts'
+import type { Settings } from './pooled.ts'
+import { Renewal } from './renewal.ts'
 
 /**
  * Runs SQL as tagged templates. Values are sent as parameters, never as part of the text. A Prisma
@@ -45,10 +49,14 @@ export interface Database {
    * them.
    */
   readonly commitPool: pg.Pool
+  /**
+   * Replaces the connections that read. They stay with an old primary that a failover has left reachable.
+   */
+  renewReaders(): void
   close(): Promise<void>
 }
 
-export interface DatabaseOptions {
+export interface DatabaseOptions extends AddressOptions {
   /** Called when an idle connection breaks. The pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void
   /**
@@ -64,6 +72,7 @@ export interface DatabaseOptions {
  * here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
+  const address = new DatabaseAddress(url, options)
   const open = (
     connectionsMax: number,
     idleMilliseconds: number,
@@ -71,28 +80,28 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     queryMillisecondsMax = statementMillisecondsMax,
   ) =>
     new pg.Pool({
-      connectionString: url,
+      Client: DatabaseClient,
+      address,
       connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
       keepAlive: true,
       application_name: 'mintmark',
       max: connectionsMax,
       idleTimeoutMillis: idleMilliseconds,
       ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
-      onConnect: async (client: pg.ClientBase) => {
-        const text = sessionSettings(statementMillisecondsMax)
-        await client.query({ text, query_timeout: statementMillisecondsMax } as pg.QueryConfig)
-      },
-    } as pg.PoolConfig)
+      onConnect: (client: DatabaseClient) =>
+        client.start(sessionSettings(statementMillisecondsMax), statementMillisecondsMax),
+    } as unknown as pg.PoolConfig)
   // The server ends a commit that takes too long. On this side the committer watches the time
   // (database/call.ts).
   const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
   const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
   const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
   const pools = [commitPool, readPool, adapterPool]
+  const renewal = new Renewal([readPool, adapterPool])
   let closing = false
   // While the pools close, it is normal that the server ends a connection first.
   const onError = (error: Error): void => {
-    if (!closing) options.onIdleError?.(error)
+    if (!closing && !renewal.causes(error)) options.onIdleError?.(error)
   }
   for (const pool of pools) {
     pool.on('error', onError)
@@ -106,6 +115,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     statements: statementsOf(adapterPool),
     readPool,
     commitPool,
+    renewReaders: () => renewal.renew(),
     async close() {
       closing = true
       await prisma.$disconnect()
@@ -131,14 +141,15 @@ function statementsOf(pool: pg.Pool): Statements {
  * Settings of every session. They override the defaults of the server, the database and the role.
  * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a
  *   lock.
- * - synchronous_commit: a COMMIT must be on the disk when it returns.
  * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise
  *   connections and locks would pile up on the server.
+ * A COMMIT must also be on the disk when it returns: where synchronous_commit is off, session.ts sets it.
  */
-function sessionSettings(statementMillisecondsMax: number | undefined): string {
-  return (
-    'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED;' +
-    `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';` +
-    (statementMillisecondsMax === undefined ? '' : `SET statement_timeout = ${statementMillisecondsMax}`)
-  )
+function sessionSettings(statementMillisecondsMax: number | undefined): Settings {
+  return {
+    default_transaction_isolation: 'read committed',
+    ...(statementMillisecondsMax === undefined
+      ? {}
+      : { statement_timeout: String(statementMillisecondsMax) }),
+  }
 }

@@ -42,8 +42,8 @@ export async function openDatabaseServer(
     const place = describeUrl(databaseUrl)
     const timer = setTimeout(() => report(`Waiting for the database at ${place} …`), silenceMilliseconds)
     try {
-      const { serverVersion, warnings } = await checkConnection(databaseUrl)
-      const description = `PostgreSQL ${serverVersion} at ${place}`
+      const { serverVersion, isPooled, warnings } = await checkConnection(databaseUrl)
+      const description = `PostgreSQL ${serverVersion} at ${place}${isPooled ? ', through a pooler' : ''}`
       return { url: databaseUrl, description, embedded: false, warnings, release: async () => {} }
     } finally {
       clearTimeout(timer)

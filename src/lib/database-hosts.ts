@@ -1,0 +1,50 @@
+/**
+ * The hosts of a PostgreSQL URL that names several, as libpq has them: in the authority, or in the parameters `host`
+ * and `port`. The driver knows only one host.
+ */
+export interface DatabaseHosts {
+  /** One URL for each host, in the order of the URL. */
+  readonly urls: readonly string[]
+  /** Which of the hosts may be used: `target_session_attrs`. */
+  readonly attributes: string
+}
+
+/** @returns undefined for a text that is no such URL, or that has neither one port nor one for each host. */
+export function splitHosts(url: string): DatabaseHosts | undefined {
+  const parts = /^(postgres(?:ql)?:\/\/)((?:[^/?#]*@)?)([^/?#@]*)([^?#]*)(?:\?([^#]*))?$/.exec(url)
+  if (parts === null) return undefined
+  const [, scheme = '', user = '', authority = '', path = '', query = ''] = parts
+  const parameters = query.split('&').filter((each) => each !== '')
+  const value = (name: string) => new URLSearchParams(query).get(name) ?? undefined
+  const without = (...names: readonly string[]): string[] =>
+    parameters.filter((each) => !names.some((name) => each.startsWith(`${name}=`)))
+  const join = (host: string, list: readonly string[]): string =>
+    `${scheme}${user}${host}${path}${list.length === 0 ? '' : `?${list.join('&')}`}`
+  const attributes = value('target_session_attrs') ?? 'any'
+  const hosts = value('host')?.split(',') ?? []
+  const ports = value('port')?.split(',') ?? []
+  if (hosts.length < 2) {
+    const list = without('target_session_attrs')
+    return { urls: authority.split(',').map((host) => join(host, list)), attributes }
+  }
+  if (ports.length > 1 && ports.length !== hosts.length) return undefined
+  const list = without('target_session_attrs', 'host', 'port')
+  const urls = hosts.map((host, index) => {
+    const port = ports[index] ?? ports[0]
+    const place = [`host=${encodeURIComponent(host)}`, ...(port === undefined ? [] : [`port=${port}`])]
+    return join(authority, [...list, ...place])
+  })
+  return { urls, attributes }
+}
+
+const usable = ['any', 'read-write', 'primary']
+
+/** What is wrong with the value of `target_session_attrs`, for a service that writes. */
+export function attributesProblem(attributes: string): string | undefined {
+  if (usable.includes(attributes)) return undefined
+  const known = ['standby', 'read-only', 'prefer-standby'].includes(attributes)
+  return known
+    ? `with target_session_attrs=${attributes} it could be a server that cannot be written to, and each token is written. ` +
+        'Use "read-write" or "primary".'
+    : 'the value of target_session_attrs is not known. Use "read-write", "primary" or "any".'
+}

@@ -1,0 +1,117 @@
+/** A real PgBouncer between the service and the database, in each of its modes. */
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { openPgBouncer, type PgBouncer, pgBouncerVersion } from '../support/pgbouncer.ts'
+import { runCommand, type ServiceProcess, serve } from '../support/process.ts'
+import { registerClient, requestToken } from '../support/service.ts'
+
+const present = pgBouncerVersion() !== undefined
+
+let database: FreshDatabase
+
+beforeAll(async () => {
+  database = await freshDatabase()
+})
+afterAll(async () => {
+  await database.drop()
+})
+
+test.skipIf(present)('NOT TESTED: poolers, because this machine has no pgbouncer', () => {})
+
+describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in %s mode', (mode) => {
+  // In session mode each connection takes one of the server for as long as it lasts.
+  const sessionsMax = mode === 'session' ? 40 : 3
+  let pooler: PgBouncer
+  const replicas: ServiceProcess[] = []
+
+  beforeAll(async () => {
+    pooler = await openPgBouncer(database.url, mode, sessionsMax)
+    replicas.push(await serve(pooler.url), await serve(pooler.url))
+  })
+  afterAll(async () => {
+    await Promise.all(replicas.map((replica) => replica.end('SIGTERM')))
+    await pooler.close()
+  })
+
+  test('two replicas issue tokens at once, and every change is in force on both at once', async () => {
+    const client = await registerClient(database)
+    for (let round = 0; round < 5; round += 1) {
+      const requests = Array.from({ length: 60 }, (_, index) =>
+        requestToken(replicas[index % 2]?.url ?? '', client),
+      )
+      const statuses = (await Promise.all(requests)).map(({ status }) => status)
+      expect(new Set(statuses)).toEqual(new Set([200]))
+    }
+    for (const [command, status] of [
+      ['disable', 401],
+      ['enable', 200],
+    ] as const) {
+      expect(runCommand(pooler.url, ['clients', command, client.clientId])).toMatchObject({ code: 0 })
+      for (const { url } of replicas) expect((await requestToken(url, client)).status).toBe(status)
+    }
+    for (const replica of replicas) {
+      expect(replica.output()).toContain('through a pooler')
+      expect(replica.output()).not.toContain('database_fault')
+    }
+  })
+
+  test('commands read and write through it', () => {
+    const audit = runCommand(pooler.url, ['audit', 'list', '--since', '10m', '--json'])
+    expect(audit).toMatchObject({ code: 0 })
+    expect(audit.stdout).toContain('"issued"')
+    expect(runCommand(pooler.url, ['keys', 'list'])).toMatchObject({ code: 0 })
+    expect(runCommand(pooler.url, ['migrate', '--status'])).toMatchObject({ code: 0 })
+  })
+
+  test('"migrate" beside them says at once when it needs another URL, and leaves no lock behind', async () => {
+    for (let time = 0; time < 3; time += 1) {
+      const { code, stderr } = runCommand(pooler.url, ['migrate'])
+      expect(code).toBe(mode === 'session' ? 0 : 1)
+      if (mode === 'transaction') expect(stderr).toMatch(/pooler.*Set the URL of the database server itself/)
+    }
+    const locks = `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 72707369 AND granted
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+    await expect.poll(() => database.query(locks)).toEqual([])
+    expect(runCommand(database.url, ['migrate'])).toMatchObject({ code: 0 })
+  })
+
+  test('other programs find their own defaults in every session of the pool', async () => {
+    if (mode === 'session') return
+    const others = Array.from({ length: sessionsMax }, () => new pg.Client({ connectionString: pooler.url }))
+    for (const other of others) {
+      await other.connect()
+      // Held, so that the next one gets another session.
+      await expect.poll(() => other.query('BEGIN').catch(() => undefined)).toBeDefined()
+    }
+    for (const other of others) {
+      const { rows } = await other.query(
+        `SELECT current_setting('statement_timeout') AS statement_timeout,
+                (SELECT count(*)::int FROM pg_prepared_statements) AS prepared`,
+      )
+      expect(rows).toEqual([{ statement_timeout: '0', prepared: 0 }])
+    }
+    await Promise.all(others.map((other) => other.end()))
+  })
+})
+
+test.runIf(present)('PgBouncer in statement mode is refused in one line', async () => {
+  const pooler = await openPgBouncer(database.url, 'statement')
+  const { code, stderr } = runCommand(pooler.url, ['serve'])
+  await pooler.close()
+  expect(code).toBe(1)
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+  expect(stderr).toMatch(/pooler refuses transactions/)
+})
+
+test.runIf(present)('a default that cannot be changed through a pooler is refused in one line', async () => {
+  const own = await freshDatabase()
+  const name = new URL(own.url).pathname.slice(1)
+  await own.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
+  const pooler = await openPgBouncer(own.url, 'transaction')
+  const { code, stderr } = runCommand(pooler.url, ['serve'])
+  await pooler.close()
+  await own.drop()
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^.*default_transaction_isolation = 'serializable'.*\n$/)
+})
