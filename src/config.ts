@@ -338,8 +338,7 @@ function isLoopback(host: string): boolean {
 
 /** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
-  const hosts = splitHosts(text)
-  return hosts !== undefined && hosts.urls.every(namesHost)
+  return splitHosts(text)?.urls.every(namesHost) ?? false
 }
 
 function namesHost(url: string): boolean {

@@ -24,7 +24,13 @@ import { limits } from './limits.ts'
 import { Registry } from './registry/registry.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
-import { clockChanged, keyUnopened, keyUpkeepEvents } from './telemetry/events.ts'
+import {
+  clockChanged,
+  databaseUrlReread,
+  keyUnopened,
+  keyUpkeepEvents,
+  readersReplaced,
+} from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 
 /**
@@ -34,6 +40,8 @@ import type { Log } from './telemetry/log.ts'
 export interface ServiceOptions {
   readonly config: Config
   readonly databaseUrl: string
+  /** Called when the password is refused, if the URL comes from a file. */
+  readonly rereadDatabaseUrl?: (() => string | undefined) | undefined
   /** The current key-encryption key and, during a rewrap, the previous one. */
   readonly keyEncryptionKeys: KeyEncryptionKeys
   /**
@@ -63,6 +71,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { onFault } = faults
   const database = openDatabase(options.databaseUrl, {
     onIdleError: onFault,
+    reread: options.rereadDatabaseUrl,
+    onReread: (error) => databaseUrlReread(log, error),
     statementMillisecondsMax: limits.statementMillisecondsMax,
   })
   try {
@@ -73,6 +83,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       clock,
       release,
       versionNow: () => registry.versionNow(),
+      versionInMemory: () => registry.version,
+      onVersion: (version) => registry.refresh(version),
       ...faults,
     })
     const secretUses = openSecretUses(database.statements, onFault)
@@ -186,8 +198,12 @@ async function openRegistryAndKeys(
     monotonicMilliseconds: clock.monotonicMilliseconds,
     clientsMax: registryClientsMax,
     wait: (milliseconds, then) => setTimeout(then, milliseconds),
-    async onKeysChanged() {
-      await keyring.load()
+    onMisled(reason) {
+      readersReplaced(log, reason)
+      database.renewReaders()
+    },
+    async onKeysChanged(version) {
+      await keyring.load(version)
       // The keys may be sealed with another key-encryption key now. Nobody waits for it.
       void secretTags.follow()
     },

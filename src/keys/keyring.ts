@@ -57,17 +57,18 @@ export class Keyring {
    *
    * A key that does not open stops the start of a service. A running service continues without it: newly
    * published and revoked keys must reach the JWK Set, and for that no private key is needed.
+   * @param knownVersion a version of the registry that the keys must not be older than.
    * @throws OperatorError when a key does not open at the first read.
    */
-  async load(): Promise<void> {
-    this.#loading = this.#loading.catch(() => {}).then(() => this.#read())
+  async load(knownVersion?: number): Promise<void> {
+    this.#loading = this.#loading.catch(() => {}).then(() => this.#read(knownVersion))
     await this.#loading
   }
 
-  async #read(): Promise<void> {
+  async #read(knownVersion: number | undefined): Promise<void> {
     const opened = new Map<string, KeyObject>()
     for (const { kid, privateKey } of this.#entries) if (privateKey !== undefined) opened.set(kid, privateKey)
-    const stored = await this.#readStored(opened)
+    const stored = await this.#readStored(opened, knownVersion)
     this.#entries = stored.map((key) => ({
       ...key,
       signer: key.privateKey === undefined ? undefined : toSigner({ ...key, privateKey: key.privateKey }),
@@ -75,10 +76,13 @@ export class Keyring {
     this.#byAlgorithm = Map.groupBy(this.#entries, ({ algorithm }) => algorithm)
   }
 
-  async #readStored(opened: ReadonlyMap<string, KeyObject>): Promise<readonly LoadedKey[]> {
+  async #readStored(
+    opened: ReadonlyMap<string, KeyObject>,
+    knownVersion: number | undefined,
+  ): Promise<readonly LoadedKey[]> {
     const { database, keyEncryptionKeys, onUnopened } = this.#options
     try {
-      return await loadKeys(database, keyEncryptionKeys, (key) => !this.#isOver(key), opened)
+      return await loadKeys(database, keyEncryptionKeys, (key) => !this.#isOver(key), opened, knownVersion)
     } catch (error) {
       if (!(error instanceof OperatorError) || this.#entries.length === 0) throw error
       onUnopened(error)

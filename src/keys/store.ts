@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
+import { BehindError, isBehind } from '../database/history.ts'
 import type { Queryable, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
@@ -17,12 +18,15 @@ export interface KeyDescription extends KeyMoments {
   readonly keyEncryptionKeyId: string
 }
 
-/** All rows, ordered by algorithm and generation. */
-function readRows(database: Statements): PromiseLike<SigningKeyRow[]> {
+/** All rows, ordered by algorithm and generation, with the version of the registry that they belong to. */
+function readRows(
+  database: Statements,
+): PromiseLike<(SigningKeyRow & { readonly registryVersion: string })[]> {
   return database.$queryRaw`
     SELECT kid, algorithm, generation, public_jwk AS "publicJwk", sealed_private_key AS "sealedPrivateKey",
            key_encryption_key_id AS "keyEncryptionKeyId", published_at AS "publishedAt", signs_from AS "signsFrom",
-           signs_until AS "signsUntil", published_until AS "publishedUntil", revoked_at AS "revokedAt"
+           signs_until AS "signsUntil", published_until AS "publishedUntil", revoked_at AS "revokedAt",
+           (SELECT version FROM registry_version)::text AS "registryVersion"
       FROM signing_key ORDER BY algorithm, generation`
 }
 
@@ -50,8 +54,11 @@ export async function loadKeys(
   keys: () => Promise<readonly KeyEncryptionKey[]>,
   wanted: (key: KeyDescription) => boolean,
   opened: ReadonlyMap<string, KeyObject> = new Map(),
+  knownVersion?: number,
 ): Promise<LoadedKey[]> {
   const rows = await readRows(database)
+  if (knownVersion !== undefined && rows.some((row) => isBehind(Number(row.registryVersion), knownVersion)))
+    throw new BehindError('the signing keys were read from a database that is behind')
   const described = rows.map((row) => ({ row, key: describe(row) }))
   const sealed = described.filter(({ key }) => wanted(key) && !opened.has(key.kid))
   const available = sealed.length === 0 ? [] : await keys()

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { BehindError, isBehind } from '../database/history.ts'
 import type { Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import { withDeadline } from '../lib/deadline.ts'
@@ -28,8 +29,10 @@ export interface RegistryOptions {
   readonly wait: (milliseconds: number, then: () => void) => void
   /** Clients held in memory at most. */
   readonly clientsMax: number
-  /** Awaited before the version moves on, when a signing key changed. */
-  readonly onKeysChanged: () => Promise<void>
+  /** Awaited before the version moves on to this one, when a signing key changed. */
+  readonly onKeysChanged: (version: number) => Promise<void>
+  /** Told when reads come from another database than the commits. It must replace the connections that read. */
+  readonly onMisled: (reason: Misled) => void
   /** Told the database's clock, in seconds since 1970, and the seconds that asking took, at every look. */
   readonly onDatabaseTime: (databaseSeconds: number, elapsedSeconds: number) => void
   readonly onFault: (error: unknown) => void
@@ -43,6 +46,14 @@ export function onlyAudience(client: RegisteredClient): string | undefined {
   for (const audience of client.access.keys()) return audience
   return undefined
 }
+
+/**
+ * Why reads are not to be trusted. After a failover, connections may stay with an old primary that still answers.
+ * - read_only: the database is a standby, or takes no changes.
+ * - behind: it is at an older version than one that was read before.
+ * - unknown_version: it has never been at the version that a commit has answered with.
+ */
+export type Misled = 'read_only' | 'behind' | 'unknown_version'
 
 interface Waiting {
   readonly resolve: () => void
@@ -61,6 +72,9 @@ export class Registry {
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #healthy = true
+  /** Why the last look is not to be trusted. */
+  #misled: Misled | undefined
+  #misledAt = Number.NEGATIVE_INFINITY
   /** When the last look that is over began, in milliseconds of the monotonic clock. */
   #lookedAt = 0
 
@@ -81,9 +95,9 @@ export class Registry {
     return this.#version
   }
 
-  /** Whether the database answered the last read. */
+  /** Whether the database answered the last read, and is the one that takes changes. */
   get healthy(): boolean {
-    return this.#healthy
+    return this.#healthy && this.#misled === undefined
   }
 
   /** Reads the version and keeps reading it, so that a process without traffic also hears of changes. */
@@ -113,7 +127,7 @@ export class Registry {
     // A longer id cannot be registered. It waits like any other and asks for one that is not there either.
     const asked = clientId.length > limits.clientIdCharactersMax ? '' : clientId
     const presence = await this.#lookUp.ask([asked, secretId])
-    if (presence.hasSecret) await this.refresh(presence.version)
+    if (presence.hasSecret) await this.#refreshTo(presence.version, false)
     return presence
   }
 
@@ -196,8 +210,10 @@ export class Registry {
 
   /** Takes clients into memory, if what was read belongs to the version that memory is at. */
   async #adopt(clientIds: readonly string[]): Promise<void> {
+    const before = this.#version
     const loaded = await loadClients(this.#options.pool, clientIds)
-    if (loaded.version !== this.#version) await this.refresh(loaded.version)
+    if (isBehind(loaded.version, before)) this.#replaceReaders('behind')
+    if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
     // Moved on again meanwhile: whoever waits will ask again.
     if (loaded.version !== this.#version) return
     for (const resource of loaded.resources) this.#resources.set(resource.audience, resource)
@@ -222,10 +238,10 @@ export class Registry {
     }
   }
 
-  async #look(sinceVersion: number): Promise<LoadedChanges> {
+  async #look(sinceVersion: number, heardVersion?: number): Promise<LoadedChanges> {
     const startedAt = this.#options.monotonicMilliseconds()
     try {
-      const loaded = await loadChanges(this.#options.pool, sinceVersion)
+      const loaded = await loadChanges(this.#options.pool, sinceVersion, heardVersion)
       this.#options.onDatabaseTime(
         loaded.databaseSeconds,
         (this.#options.monotonicMilliseconds() - startedAt) / 1_000,
@@ -238,39 +254,78 @@ export class Registry {
 
   /**
    * Brings memory to the version the database is at. Concurrent calls share the work.
-   * @param version one that was heard of: if memory is there already, nothing is to do.
+   * @param version one that a commit has answered with: if memory is there already, nothing is to do.
    */
   async refresh(version?: number): Promise<void> {
+    await this.#refreshTo(version, true)
+  }
+
+  /** @param isCommitted whether a commit has answered with the version, and not a read. */
+  async #refreshTo(version: number | undefined, isCommitted: boolean): Promise<void> {
     // A refresh under way may have read before the version that was heard of.
     while (this.#refreshing !== undefined) {
       await this.#refreshing
       if (version === undefined || this.#version === version) return
     }
     if (this.#version === version) return
-    this.#refreshing = this.#refreshNow().finally(() => {
+    this.#refreshing = this.#refreshNow(isCommitted ? version : undefined).finally(() => {
       this.#refreshing = undefined
     })
     await this.#refreshing
   }
 
-  async #refreshNow(): Promise<void> {
+  async #refreshNow(committedVersion: number | undefined): Promise<void> {
     try {
-      const { version, changes } = await this.#look(this.#version)
+      const { version, changes } = await this.#lookTrusted(committedVersion)
       if (changes === undefined || changes.some(([subject]) => subject === 'signing_key')) {
         const tooLate = () => new Error('the signing keys could not be read in time')
-        await withDeadline(this.#options.onKeysChanged(), limits.databaseReadTimeoutMilliseconds, tooLate)
+        await withDeadline(
+          this.#options.onKeysChanged(version),
+          limits.databaseReadTimeoutMilliseconds,
+          tooLate,
+        )
       }
       if (changes === undefined) this.#forgetEverything()
       else for (const [subject, subjectId] of changes) this.#forget(subject, subjectId)
       this.#version = version
       this.#noteAnswer()
     } catch (error) {
+      if (error instanceof BehindError) this.#replaceReaders('behind')
       this.#healthy = false
       throw new OAuthError('registry_unavailable', { cause: error })
     }
   }
 
+  /**
+   * Looks, and looks again over other connections if the database is not the one that commits.
+   * @throws Error if it is not the second time either.
+   */
+  async #lookTrusted(committedVersion: number | undefined): Promise<LoadedChanges> {
+    for (let isLast = false; ; isLast = true) {
+      const before = this.#version
+      const loaded = await this.#look(before, committedVersion)
+      const misled = misledBy(loaded, before, committedVersion)
+      const isReplaced = misled !== undefined && this.#replaceReaders(misled)
+      if (isReplaced && !isLast) continue
+      // After a restored backup the version is older, and right.
+      this.#misled = misled === 'behind' ? undefined : misled
+      if (this.#misled === undefined) return loaded
+      throw new Error(misledMessages[this.#misled])
+    }
+  }
+
+  /** At most once a second: a failover takes longer than connecting. @returns whether they are replaced. */
+  #replaceReaders(reason: Misled): boolean {
+    const now = this.#options.monotonicMilliseconds()
+    if (now - this.#misledAt < limits.registryPollMilliseconds) return false
+    this.#misledAt = now
+    this.#options.onMisled(reason)
+    return true
+  }
+
   #noteAnswer(): void {
+    // Somebody answers, and is not the one to ask.
+    if (this.#misled !== undefined) return
     if (!this.#healthy) this.#options.onRecovered()
     this.#healthy = true
   }
@@ -289,4 +344,20 @@ export class Registry {
     this.#unknown.clear()
     this.#resources.clear()
   }
+}
+
+function misledBy(
+  loaded: LoadedChanges,
+  before: number,
+  committedVersion: number | undefined,
+): Misled | undefined {
+  if (loaded.isReadOnly) return 'read_only'
+  if (committedVersion !== undefined && !loaded.knowsHeard) return 'unknown_version'
+  return isBehind(loaded.version, before) ? 'behind' : undefined
+}
+
+const misledMessages: Readonly<Record<Exclude<Misled, 'behind'>, string>> = {
+  read_only:
+    'the database that answers is a standby or read-only: it is not the primary, or takes no changes',
+  unknown_version: 'the database that answers reads does not know the version of the one that commits',
 }
