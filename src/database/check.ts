@@ -56,7 +56,9 @@ function judgeServer(row: { version: string; number: number; fsync: string; stan
     throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old. Use 14 or newer.`)
   }
   if (row.standby) {
-    throw new OperatorError('DATABASE_URL: this server is a read-only standby. Set the URL of the primary.')
+    throw new OperatorError(
+      'DATABASE_URL: this server is a read-only standby. Set the URL of the primary, or name several hosts and target_session_attrs=read-write.',
+    )
   }
   return row.fsync === 'off'
     ? [

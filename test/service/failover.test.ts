@@ -1,0 +1,165 @@
+/** A real standby that is promoted while the old primary stays reachable, and a password that changes. */
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { checkConnection } from '../../src/database/check.ts'
+import { freshDatabase } from '../support/database.ts'
+import { openPrimaryAndStandby, openSwitch, type PrimaryAndStandby } from '../support/primary-and-standby.ts'
+import { runCommand, serve } from '../support/process.ts'
+import { registerClient, requestToken, startService, type TestClient } from '../support/service.ts'
+
+let pair: PrimaryAndStandby
+let client: TestClient
+let other: TestClient
+
+beforeEach(async () => {
+  pair = await openPrimaryAndStandby()
+  client = await registerClient(pair.primary)
+  other = await registerClient(pair.primary)
+})
+afterEach(async () => {
+  await pair.close()
+})
+
+const within = { timeout: 15_000, interval: 100 }
+
+/** As the old primary of a failover: it answers, and takes no changes. */
+async function makeReadOnly(): Promise<void> {
+  await pair.primary.query('ALTER SYSTEM SET default_transaction_read_only = on')
+  await pair.primary.query('SELECT pg_reload_conf()')
+}
+
+const disable = (id: string) =>
+  pair.standby.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [id])
+
+describe('open connections stay with the old primary', () => {
+  test('which is read-only: not ready, then with the new one, without a restart', async () => {
+    const name = await openSwitch(pair.primary.port)
+    const url = `postgresql://mintmark@127.0.0.1:${name.port}/postgres`
+    const running = await startService({ database: { ...pair.primary, url } })
+    expect((await requestToken(running.url, client)).status).toBe(200)
+    await makeReadOnly()
+    // Without any request: a load balancer must hear of it.
+    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, within).toBe(503)
+    expect(running.log()).toMatch(/"event":"database_readers_replaced","reason":"read_only"/)
+    expect(running.log()).toMatch(/"event":"database_fault".*read-only/)
+    expect((await requestToken(running.url, client)).status).toBe(503)
+    await pair.promote()
+    await disable(other.clientId)
+    name.target.port = pair.standby.port
+    await expect.poll(async () => (await requestToken(running.url, client)).status, within).toBe(200)
+    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, within).toBe(200)
+    expect((await requestToken(running.url, other)).status).toBe(401)
+    expect(running.log()).toContain('"event":"database_back"')
+    await running.close()
+    await name.close()
+  })
+
+  test('which does not know that it is old: a commit elsewhere shows it', async () => {
+    const name = await openSwitch(pair.primary.port)
+    const url = `postgresql://mintmark@127.0.0.1:${name.port}/postgres`
+    const running = await startService({ database: { ...pair.primary, url } })
+    for (const each of [client, other]) expect((await requestToken(running.url, each)).status).toBe(200)
+    await pair.promote()
+    name.target.port = pair.standby.port
+    await disable(other.clientId)
+    // Only the connection of the commits breaks.
+    await pair.primary.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ledger_commit%'`,
+    )
+    await expect.poll(async () => (await requestToken(running.url, other)).status, within).toBe(401)
+    expect((await requestToken(running.url, client)).status).toBe(200)
+    expect(running.log()).toMatch(/"event":"database_readers_replaced","reason":"unknown_version"/)
+    await running.close()
+    await name.close()
+  })
+
+  test('with the connection of the commits: what was read elsewhere shows it', async () => {
+    const name = await openSwitch(pair.primary.port)
+    const url = `postgresql://mintmark@127.0.0.1:${name.port}/postgres`
+    const running = await startService({ database: { ...pair.primary, url } })
+    expect((await requestToken(running.url, client)).status).toBe(200)
+    await pair.promote()
+    name.target.port = pair.standby.port
+    await disable(other.clientId)
+    await pair.primary.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'mintmark' AND query NOT LIKE 'SELECT ledger_commit%'`,
+    )
+    await expect
+      .poll(async () => {
+        await requestToken(running.url, client)
+        return await pair.standby.query(
+          `SELECT 1 FROM audit_record WHERE outcome = 'issued' AND client_id = $1`,
+          [client.clientId],
+        )
+      }, within)
+      .not.toHaveLength(1)
+    expect((await requestToken(running.url, client)).status).toBe(200)
+    await running.close()
+    await name.close()
+  })
+})
+
+test('target_session_attrs finds the primary among several hosts, at the start and after a failover', async () => {
+  const hosts = `127.0.0.1:1,127.0.0.1:${pair.standby.port},127.0.0.1:${pair.primary.port}`
+  const url = `postgresql://mintmark@${hosts}/postgres?target_session_attrs=read-write`
+  const running = await serve(url)
+  expect((await requestToken(running.url, client)).status).toBe(200)
+  await pair.promote()
+  await disable(other.clientId)
+  await makeReadOnly()
+  await expect.poll(async () => (await requestToken(running.url, other)).status, within).toBe(401)
+  await expect.poll(async () => (await requestToken(running.url, client)).status, within).toBe(200)
+  expect(runCommand(url, ['clients', 'enable', other.clientId])).toMatchObject({ code: 0 })
+  expect((await requestToken(running.url, other)).status).toBe(200)
+  expect(await running.end('SIGTERM')).toBe(0)
+})
+
+test('"any" takes the first host that answers, and says so if that is a standby', async () => {
+  const hosts = `127.0.0.1:1,127.0.0.1:${pair.standby.port},127.0.0.1:${pair.primary.port}`
+  await expect(checkConnection(`postgresql://mintmark@${hosts}/postgres`)).rejects.toThrow(
+    /standby.*read-write/,
+  )
+})
+
+test('a password that changes while the service runs is read from its file again', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'mintmark-password-'))
+  const file = join(directory, 'url')
+  const setPassword = async (password: string): Promise<void> => {
+    await pair.primary.query(`ALTER ROLE rotated PASSWORD '${password}'`)
+    writeFileSync(file, `postgresql://rotated:${password}@127.0.0.1:${pair.primary.port}/postgres\n`)
+  }
+  await pair.primary.query('CREATE ROLE rotated SUPERUSER LOGIN')
+  await setPassword('spring')
+  const running = await serve('', { DATABASE_URL_FILE: file })
+  expect((await requestToken(running.url, client)).status).toBe(200)
+  for (const password of ['summer', 'autumn']) {
+    await setPassword(password)
+    await pair.primary.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotated'`,
+    )
+    await expect.poll(async () => (await requestToken(running.url, client)).status, within).toBe(200)
+  }
+  expect(running.output()).toContain('"event":"database_url_reread"')
+  expect(running.output()).not.toMatch(/spring|summer|autumn/)
+  expect(await running.end('SIGTERM')).toBe(0)
+  await rm(directory, { recursive: true })
+})
+
+test.each([
+  [
+    'standby',
+    /DATABASE_URL: with target_session_attrs=standby it could be a server that cannot be written to/,
+  ],
+  ['anything', /DATABASE_URL: the value of target_session_attrs is not known/],
+])('target_session_attrs=%s is refused in one line', async (value, message) => {
+  const database = await freshDatabase()
+  const { code, stderr } = runCommand(`${database.url}&target_session_attrs=${value}`, ['keys', 'list'])
+  await database.drop()
+  expect(code).not.toBe(0)
+  expect(stderr).toMatch(message)
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+})
