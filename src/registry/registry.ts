@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { BehindError, isBehind } from '../database/history.ts'
-import type { Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { Look, type LookOptions } from './look.ts'
 import { LookUp, type Presence } from './look-up.ts'
-import { type LoadedChanges, loadChanges, loadClients } from './store.ts'
+import { loadClients } from './store.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
@@ -22,19 +22,13 @@ export interface View {
   readonly resource: RegisteredResource | undefined
 }
 
-export interface RegistryOptions {
-  readonly pool: Pool
-  readonly monotonicMilliseconds: () => number
+export interface RegistryOptions extends LookOptions {
   /** Calls back after so many milliseconds. */
   readonly wait: (milliseconds: number, then: () => void) => void
   /** Clients held in memory at most. */
   readonly clientsMax: number
   /** Awaited before the version moves on to this one, when a signing key changed. */
   readonly onKeysChanged: (version: number) => Promise<void>
-  /** Told when reads come from another database than the commits. It must replace the connections that read. */
-  readonly onMisled: (reason: Misled) => void
-  /** Told the database's clock, in seconds since 1970, and the seconds that asking took, at every look. */
-  readonly onDatabaseTime: (databaseSeconds: number, elapsedSeconds: number) => void
   readonly onFault: (error: unknown) => void
   /** Told when the database answers again after a fault. */
   readonly onRecovered: () => void
@@ -47,14 +41,6 @@ export function onlyAudience(client: RegisteredClient): string | undefined {
   return undefined
 }
 
-/**
- * Why reads are not to be trusted. After a failover, connections may stay with an old primary that still answers.
- * - read_only: the database is a standby, or takes no changes.
- * - behind: it is at an older version than one that was read before.
- * - unknown_version: it has never been at the version that a commit has answered with.
- */
-export type Misled = 'read_only' | 'behind' | 'unknown_version'
-
 interface Waiting {
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
@@ -66,21 +52,18 @@ export class Registry {
   readonly #unknown = new LRUCache<string, true>({ max: limits.registryUnknownClientsMax })
   readonly #resources = new LRUCache<string, RegisteredResource>({ max: limits.registryResourcesMax })
   readonly #lookUp: LookUp
+  readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
   #version = 0
   #loading: Promise<void> | undefined
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #healthy = true
-  /** Why the last look is not to be trusted. */
-  #misled: Misled | undefined
-  #misledAt = Number.NEGATIVE_INFINITY
-  /** When the last look that is over began, in milliseconds of the monotonic clock. */
-  #lookedAt = 0
 
   constructor(options: RegistryOptions) {
     this.#options = options
     this.#clients = new LRUCache({ max: options.clientsMax })
+    this.#look = new Look(options)
     this.#lookUp = new LookUp({
       ...options,
       onAnswer: () => this.#noteAnswer(),
@@ -97,12 +80,12 @@ export class Registry {
 
   /** Whether the database answered the last read, and is the one that takes changes. */
   get healthy(): boolean {
-    return this.#healthy && this.#misled === undefined
+    return this.#healthy && this.#look.isTrusted
   }
 
   /** Reads the version and keeps reading it, so that a process without traffic also hears of changes. */
   async open(): Promise<void> {
-    this.#version = (await this.#look(Number.MAX_SAFE_INTEGER)).version
+    this.#version = await this.#look.first()
     this.#timer = setInterval(() => {
       this.refresh().catch(this.#options.onFault)
     }, limits.registryPollMilliseconds).unref()
@@ -212,7 +195,7 @@ export class Registry {
   async #adopt(clientIds: readonly string[]): Promise<void> {
     const before = this.#version
     const loaded = await loadClients(this.#options.pool, clientIds)
-    if (isBehind(loaded.version, before)) this.#replaceReaders('behind')
+    if (isBehind(loaded.version, before)) this.#look.replaceReaders('behind')
     if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
     // Moved on again meanwhile: whoever waits will ask again.
     if (loaded.version !== this.#version) return
@@ -233,22 +216,9 @@ export class Registry {
   async catchUp(): Promise<void> {
     // Twice: a look that was under way when the process was stopped saw what was true before.
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      if (this.#options.monotonicMilliseconds() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
+      if (this.#options.monotonicMilliseconds() - this.#look.lookedAt <= limits.registryLookOldMilliseconds)
+        return
       await this.refresh().catch(() => {})
-    }
-  }
-
-  async #look(sinceVersion: number, heardVersion?: number): Promise<LoadedChanges> {
-    const startedAt = this.#options.monotonicMilliseconds()
-    try {
-      const loaded = await loadChanges(this.#options.pool, sinceVersion, heardVersion)
-      this.#options.onDatabaseTime(
-        loaded.databaseSeconds,
-        (this.#options.monotonicMilliseconds() - startedAt) / 1_000,
-      )
-      return loaded
-    } finally {
-      this.#lookedAt = startedAt
     }
   }
 
@@ -276,7 +246,7 @@ export class Registry {
 
   async #refreshNow(committedVersion: number | undefined): Promise<void> {
     try {
-      const { version, changes } = await this.#lookTrusted(committedVersion)
+      const { version, changes } = await this.#look.since(this.#version, committedVersion)
       if (changes === undefined || changes.some(([subject]) => subject === 'signing_key')) {
         const tooLate = () => new Error('the signing keys could not be read in time')
         await withDeadline(
@@ -290,42 +260,15 @@ export class Registry {
       this.#version = version
       this.#noteAnswer()
     } catch (error) {
-      if (error instanceof BehindError) this.#replaceReaders('behind')
+      if (error instanceof BehindError) this.#look.replaceReaders('behind')
       this.#healthy = false
       throw new OAuthError('registry_unavailable', { cause: error })
     }
   }
 
-  /**
-   * Looks, and looks again over other connections if the database is not the one that commits.
-   * @throws Error if it is not the second time either.
-   */
-  async #lookTrusted(committedVersion: number | undefined): Promise<LoadedChanges> {
-    for (let isLast = false; ; isLast = true) {
-      const before = this.#version
-      const loaded = await this.#look(before, committedVersion)
-      const misled = misledBy(loaded, before, committedVersion)
-      const isReplaced = misled !== undefined && this.#replaceReaders(misled)
-      if (isReplaced && !isLast) continue
-      // After a restored backup the version is older, and right.
-      this.#misled = misled === 'behind' ? undefined : misled
-      if (this.#misled === undefined) return loaded
-      throw new Error(misledMessages[this.#misled])
-    }
-  }
-
-  /** At most once a second: a failover takes longer than connecting. @returns whether they are replaced. */
-  #replaceReaders(reason: Misled): boolean {
-    const now = this.#options.monotonicMilliseconds()
-    if (now - this.#misledAt < limits.registryPollMilliseconds) return false
-    this.#misledAt = now
-    this.#options.onMisled(reason)
-    return true
-  }
-
   #noteAnswer(): void {
     // Somebody answers, and is not the one to ask.
-    if (this.#misled !== undefined) return
+    if (!this.#look.isTrusted) return
     if (!this.#healthy) this.#options.onRecovered()
     this.#healthy = true
   }
@@ -344,20 +287,4 @@ export class Registry {
     this.#unknown.clear()
     this.#resources.clear()
   }
-}
-
-function misledBy(
-  loaded: LoadedChanges,
-  before: number,
-  committedVersion: number | undefined,
-): Misled | undefined {
-  if (loaded.isReadOnly) return 'read_only'
-  if (committedVersion !== undefined && !loaded.knowsHeard) return 'unknown_version'
-  return isBehind(loaded.version, before) ? 'behind' : undefined
-}
-
-const misledMessages: Readonly<Record<Exclude<Misled, 'behind'>, string>> = {
-  read_only:
-    'the database that answers is a standby or read-only: it is not the primary, or takes no changes',
-  unknown_version: 'the database that answers reads does not know the version of the one that commits',
 }

@@ -103,6 +103,20 @@ describe('open connections stay with the old primary', () => {
   })
 })
 
+test('a database that takes no records is noticed without a request, and so is its end', async () => {
+  const running = await startService({ database: pair.primary })
+  const ready = async () => await (await fetch(`${running.url}/readyz`)).json()
+  await pair.primary.query(`
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON audit_record FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
+  await expect
+    .poll(ready, within)
+    .toMatchObject({ status: 'not ready', checks: { database: true, ledger: false } })
+  await pair.primary.query('DROP TRIGGER refuse ON audit_record')
+  await expect.poll(ready, within).toMatchObject({ status: 'ready' })
+  await running.close()
+})
+
 test('target_session_attrs finds the primary among several hosts, at the start and after a failover', async () => {
   const hosts = `127.0.0.1:1,127.0.0.1:${pair.standby.port},127.0.0.1:${pair.primary.port}`
   const url = `postgresql://mintmark@${hosts}/postgres?target_session_attrs=read-write`

@@ -56,6 +56,25 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
     }
   })
 
+  test('the server ends a commit that the service has given up', async () => {
+    const client = await registerClient(database)
+    const url = replicas[0]?.url ?? ''
+    expect((await requestToken(url, client)).status).toBe(200)
+    const holder = new pg.Client({ connectionString: database.url })
+    await holder.connect()
+    await holder.query('BEGIN')
+    await holder.query('LOCK TABLE audit_record')
+    expect((await requestToken(url, client)).status).toBe(503)
+    // Both replicas go on trying. What they try ends before the lock does.
+    const longest = `SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 AS seconds
+                       FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    expect((await database.query<{ seconds: number }>(longest))[0]?.seconds).toBeLessThan(2)
+    await holder.query('ROLLBACK')
+    await holder.end()
+    await expect.poll(async () => (await requestToken(url, client)).status, { timeout: 10_000 }).toBe(200)
+  })
+
   test('commands read and write through it', () => {
     const audit = runCommand(pooler.url, ['audit', 'list', '--since', '10m', '--json'])
     expect(audit).toMatchObject({ code: 0 })
