@@ -509,3 +509,14 @@ describe('no secret is ever repeated', () => {
     }
   })
 })
+
+test.each([
+  [
+    'standby',
+    /^DATABASE_URL: with target_session_attrs=standby it could be a server that cannot be written to/,
+  ],
+  ['anything', /^DATABASE_URL: the value of target_session_attrs is not known/],
+])('target_session_attrs=%s is refused, with the reason', (value, message) => {
+  const url = `postgresql://a:b@one,two/m?target_session_attrs=${value}`
+  expect(() => readConfig({ DATABASE_URL: url })).toThrow(message)
+})

@@ -29,7 +29,12 @@ export async function checkConnection(url: string): Promise<CheckedServer> {
     let client: pg.Client | undefined
     try {
       // The constructor reads the files named in the URL, so it can fail and must be inside the `try`.
-      client = new DatabaseClient({ address: new DatabaseAddress(url), connectionTimeoutMillis: 3_000 })
+      client = new DatabaseClient({
+        address: new DatabaseAddress(url),
+        connectionTimeoutMillis: 3_000,
+        // A pooler takes the connection at once, and may have no session for it.
+        query_timeout: 3_000,
+      })
       client.on('error', () => {})
       await client.connect()
       const { rows } = await client.query(
@@ -93,7 +98,7 @@ function connectionProblem(url: string, error: unknown): string {
   const reason = cause instanceof Error ? cause.message : String(cause)
   // The driver gives the same message for a server that closes the connection and for one that does not
   // answer.
-  const isSilence = /^(?:Connection terminated|timeout expired)/.test(reason)
+  const isSilence = /^(?:Connection terminated|timeout expired|Query read timeout)/.test(reason)
   const message = isSilence ? 'it closed the connection or did not answer within 3 seconds' : reason
   return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
 }

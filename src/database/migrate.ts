@@ -50,20 +50,26 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   })
 }
 
+/** A pooler may have no session for us. */
+const stateMillisecondsMax = 10_000
+
 /** The state of a database named by URL. */
 export async function migrationStateOf(url: string): Promise<MigrationState> {
-  return await withSession(url, (client) => migrationState(client, readMigrations(migrationsDirectory)))
+  const read = (client: pg.Client) => migrationState(client, readMigrations(migrationsDirectory))
+  return await withSession(url, read, stateMillisecondsMax)
 }
 
 async function withSession<Result>(
   url: string,
   use: (client: pg.Client) => Promise<Result>,
+  queryMillisecondsMax?: number,
 ): Promise<Result> {
   const client = new DatabaseClient({
     address: new DatabaseAddress(url),
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     application_name: 'mintmark',
+    ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
   })
   // A connection that breaks fails the query that is under way; without a listener it would end the process.
   client.on('error', () => {})

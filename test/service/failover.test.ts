@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { checkConnection } from '../../src/database/check.ts'
-import { freshDatabase } from '../support/database.ts'
 import { openPrimaryAndStandby, openSwitch, type PrimaryAndStandby } from '../support/primary-and-standby.ts'
 import { runCommand, serve } from '../support/process.ts'
 import { registerClient, requestToken, startService, type TestClient } from '../support/service.ts'
@@ -161,19 +160,4 @@ test('a password that changes while the service runs is read from its file again
   expect(running.output()).not.toMatch(/spring|summer|autumn/)
   expect(await running.end('SIGTERM')).toBe(0)
   await rm(directory, { recursive: true })
-})
-
-test.each([
-  [
-    'standby',
-    /DATABASE_URL: with target_session_attrs=standby it could be a server that cannot be written to/,
-  ],
-  ['anything', /DATABASE_URL: the value of target_session_attrs is not known/],
-])('target_session_attrs=%s is refused in one line', async (value, message) => {
-  const database = await freshDatabase()
-  const { code, stderr } = runCommand(`${database.url}&target_session_attrs=${value}`, ['keys', 'list'])
-  await database.drop()
-  expect(code).not.toBe(0)
-  expect(stderr).toMatch(message)
-  expect(stderr.trim().split('\n')).toHaveLength(1)
 })

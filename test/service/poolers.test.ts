@@ -65,11 +65,19 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
     await holder.query('BEGIN')
     await holder.query('LOCK TABLE audit_record')
     expect((await requestToken(url, client)).status).toBe(503)
-    // Both replicas go on trying. What they try ends before the lock does.
-    const longest = `SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 AS seconds
-                       FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
-    await new Promise((resolve) => setTimeout(resolve, 3_000))
-    expect((await database.query<{ seconds: number }>(longest))[0]?.seconds).toBeLessThan(2)
+    const waiting = `SELECT pid || ' ' || query_start AS query FROM pg_stat_activity
+                      WHERE wait_event_type = 'Lock' AND datname = current_database()`
+    const before = await database.query<{ query: string }>(waiting)
+    // Both replicas go on trying. What they have tried ends before the lock does.
+    await expect
+      .poll(
+        async () => {
+          const now = await database.query<{ query: string }>(waiting)
+          return now.filter(({ query }) => before.some((each) => each.query === query))
+        },
+        { timeout: 10_000 },
+      )
+      .toEqual([])
     await holder.query('ROLLBACK')
     await holder.end()
     await expect.poll(async () => (await requestToken(url, client)).status, { timeout: 10_000 }).toBe(200)
@@ -133,4 +141,21 @@ test.runIf(present)('a default that cannot be changed through a pooler is refuse
   await own.drop()
   expect(code).toBe(1)
   expect(stderr).toMatch(/^.*default_transaction_isolation = 'serializable'.*\n$/)
+})
+
+test.runIf(present)('a pooler that has no session left is waited for with a limit and a word', async () => {
+  const pooler = await openPgBouncer(database.url, 'session', 1)
+  expect(runCommand(pooler.url, ['migrate'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/pooler that had no second session within 3 seconds/),
+  })
+  const holder = new pg.Client({ connectionString: pooler.url })
+  await holder.connect()
+  await holder.query('SELECT 1')
+  expect(runCommand(pooler.url, ['keys', 'list'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/Waiting for the database.*did not answer within 3 seconds/s),
+  })
+  await holder.end()
+  await pooler.close()
 })
