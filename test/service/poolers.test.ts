@@ -18,7 +18,9 @@ afterAll(async () => {
 })
 
 test.skipIf(present)('NOT TESTED: poolers', () => {
-  process.stderr.write('NOT TESTED: poolers, because this machine has no pgbouncer. Debian has it as a package.\n')
+  process.stderr.write(
+    'NOT TESTED: poolers, because this machine has no pgbouncer. Debian has it as a package.\n',
+  )
 })
 
 describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in %s mode', (mode) => {
