@@ -1,23 +1,51 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-/** What needs a real PostgreSQL: one server for all of them, each on a database of its own. */
-const real = ['test/service/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/database/**/*.test.ts']
+/** What needs a real PostgreSQL: one server for all of them, each test on a database of its own. */
+const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.ts']
 
-/** For tests that start processes. */
-const slow = {
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+/** What takes long whatever the machine: keys that rotate in real time, crashes again and again. */
+const drills = ['test/drill/**/*.test.ts']
+
+const onPostgres = {
+  globalSetup: ['test/support/postgres.ts'],
+  // Limits for what hangs. A test waits for what must come, and passes on a slow machine too.
+  testTimeout: 240_000,
+  hookTimeout: 240_000,
+  expect: { poll: { timeout: 200_000 } },
   execArgv: ['--disable-warning=ExperimentalWarning'],
+}
+
+/** What waits longest begins first, or the whole run waits for it at the end. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const rank = ({ project }: TestSpecification) => ['drill', 'real', 'pure'].indexOf(project.name)
+    return sorted.toSorted((one, other) => rank(one) - rank(other))
+  }
 }
 
 // One project per cost: what is pure runs anywhere, in a second or two.
 export default defineConfig({
   test: {
+    // More than cores, because the tests mostly wait: for keys, for processes, for the database.
+    maxWorkers: 6,
+    sequence: { sequencer: LongestFirst },
+    testTimeout: 120_000,
+    // Code that runs in processes of its own, such as commands and workers, does not count.
+    coverage: {
+      include: ['src/**/*.ts'],
+      exclude: ['src/generated/**'],
+      reporter: ['text-summary', 'html'],
+    },
     projects: [
-      { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: real } },
-      { test: { name: 'real', include: real, globalSetup: ['test/support/postgres.ts'], ...slow } },
+      { test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: [...real, ...drills] } },
+      { test: { name: 'real', include: real, ...onPostgres } },
+      { test: { name: 'drill', include: drills, ...onPostgres, testTimeout: 3_600_000 } },
       // Packages know nothing of the service, so they bring what they need themselves.
-      { test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], ...slow } },
+      {
+        test: { ...onPostgres, name: 'packages', include: ['packages/*/test/**/*.test.ts'], globalSetup: [] },
+      },
     ],
   },
 })

@@ -15,7 +15,7 @@ import type { Credentials } from './requests.ts'
  */
 export type HashCost = 'least' | 'real'
 
-export const audience = 'https://bench.example.com'
+const audience = 'https://bench.example.com'
 
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const rowsPerInsert = 10_000

@@ -147,7 +147,7 @@ export function server(name: string, origin: string, child: ChildProcess): Serve
 }
 
 /** Sends one request on a new connection. @returns the status; undefined if there is no answer. */
-export function statusOf(url: string): Promise<number | undefined> {
+function statusOf(url: string): Promise<number | undefined> {
   return new Promise((resolve) => {
     const options = { agent: false, rejectUnauthorized: false }
     const asked = (url.startsWith('https') ? httpsRequest : httpRequest)(url, options, (response) => {

@@ -14,7 +14,7 @@ import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { supervise } from './supervise.js'
 
-/** A failure that its one line explains; an empty line is for who ended us and knows why. */
+/** A failure that one line explains. The line is empty when somebody ended us, who knows why. */
 export class LauncherError extends Error {
   exitCode = 1
 }
@@ -46,9 +46,10 @@ export function findNode() {
   const name = `node-${process.platform}-${process.arch}`
   const pinned = join(modules, name, 'bin/node')
   // Linked against glibc: without its loader (Alpine, NixOS) the file is there and cannot run.
+  /** @type {Partial<Record<string, string>>} */
   const loaders = { x64: '/lib64/ld-linux-x86-64.so.2', arm64: '/lib/ld-linux-aarch64.so.1' }
   if (existsSync(pinned) && existsSync(loaders[process.arch] ?? '')) return pinned
-  const [major, minor] = process.versions.node.split('.').map(Number)
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major > 24 || (major === 24 && minor >= 12)) return process.execPath
   throw new LauncherError(
     `Mintmark needs Node 24.12 or newer. This is Node ${process.versions.node}, and the one that npm installs ` +
@@ -58,6 +59,7 @@ export function findNode() {
 
 /** @param {string | Buffer} content */
 const hash = (content) => createHash('sha256').update(content).digest('hex')
+/** @param {string} path */
 const readOrEmpty = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : '')
 const lockfileHash = () => hash(readFileSync(join(root, 'package-lock.json')))
 
@@ -75,6 +77,10 @@ function isInstalledByHand() {
   if (!existsSync(record)) return false
   const { packages: installed } = JSON.parse(readFileSync(record, 'utf8'))
   const { packages: wanted } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
+  /**
+   * @param {string | readonly string[] | undefined} list
+   * @param {string} value
+   */
   const matches = (list, value) => [list ?? []].flat().includes(value)
   return Object.entries(wanted).every(([path, { version, optional, os, cpu, libc }]) => {
     const needed = !optional || (matches(os, process.platform) && matches(cpu, process.arch) && !libc)
@@ -87,6 +93,7 @@ async function install() {
   rmSync(installedStamp, { force: true })
   const { npm_execpath: npmPath = '', npm_node_execpath: npmNode } = process.env
   // Any other name is another package manager's, or npx's.
+  /** @type {[string, ...string[]]} */
   const npm = basename(npmPath) === 'npm-cli.js' ? [npmNode ?? process.execPath, npmPath] : ['npm']
   // Asked for by name, because NODE_ENV=production and npm's "omit" setting leave them out.
   const parts = ['--include=dev', '--include=optional']
@@ -95,6 +102,7 @@ async function install() {
   writeFileSync(installedStamp, lockfileHash())
 }
 
+/** @param {NodeJS.WriteStream} stream */
 async function prepareClient(stream) {
   const wanted = clientHash()
   const isGenerated = () => readOrEmpty(generatedStamp) === wanted
@@ -106,6 +114,10 @@ function clientHash() {
   return hash(`${version}\n${readFileSync(join(root, 'prisma/schema.prisma'), 'utf8')}`)
 }
 
+/**
+ * @param {string} wanted
+ * @param {NodeJS.WriteStream} stream
+ */
 async function generate(wanted, stream) {
   const prisma = join(modules, 'prisma/build/index.js')
   if (!existsSync(prisma)) {
@@ -126,10 +138,18 @@ async function generate(wanted, stream) {
   writeFileSync(generatedStamp, wanted)
 }
 
-/** Runs one command and says in one line what it did and how long it took; what it said only when it fails. */
+/**
+ * Runs one command and says in one line what it did and how long it took; what it said only when it fails.
+ *
+ * @param {string} name
+ * @param {NodeJS.WriteStream} stream
+ * @param {readonly [string, ...string[]]} command
+ * @param {NodeJS.ProcessEnv} env
+ */
 async function step(name, stream, [program, ...programArguments], env) {
   const startedAt = performance.now()
   if (stream.isTTY) stream.write(`  … ${name}`)
+  /** @type {import('node:child_process').SpawnOptions} */
   const options = { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] }
   const { exitCode, interrupted, output } = await supervise(program, programArguments, options).catch(
     (error) => {
@@ -157,6 +177,9 @@ async function step(name, stream, [program, ...programArguments], env) {
 /**
  * One process at a time changes the checkout. The lock is a symbolic link to the holder's process id: unlike
  * a directory with a file in it, it comes into being with its content.
+ *
+ * @template Result
+ * @param {() => Promise<Result>} work
  */
 async function withLock(work) {
   for (let waits = 0; !takeLock(); waits += 1) {
@@ -179,12 +202,13 @@ function takeLock() {
     symlinkSync(String(process.pid), lock)
     return true
   } catch (error) {
-    if (error.code === 'EEXIST') return false
-    throw new LauncherError(
-      `Cannot prepare ${root}: ${error.message}. Run "npm start" once as the user who owns it.`,
-    )
+    if (codeOf(error) === 'EEXIST') return false
+    throw new LauncherError(`Cannot prepare ${root}: ${error}. Run "npm start" once as the user who owns it.`)
   }
 }
+
+/** @param {unknown} error */
+const codeOf = (error) => (error instanceof Error && 'code' in error ? error.code : undefined)
 
 function readLock() {
   try {
@@ -194,7 +218,11 @@ function readLock() {
   }
 }
 
-/** After a container's restart a number may be anybody's, so on Linux we look at what it runs. */
+/**
+ * After a container's restart a number may belong to any process, so on Linux we look at what it runs.
+ *
+ * @param {string} holder
+ */
 function isStale(holder) {
   const age = Date.now() - (lstatSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0)
   if (holder === String(process.pid) || age > lockAgeMillisecondsMax) return true
@@ -203,11 +231,15 @@ function isStale(holder) {
     process.kill(Number(holder), 0)
     return false
   } catch (error) {
-    return error.code === 'ESRCH'
+    return codeOf(error) === 'ESRCH'
   }
 }
 
-/** Takes the lock aside before removing it, and puts it back if it turns out to be another's, taken just now. */
+/**
+ * Takes the lock aside before removing it, and puts it back if another process has just taken it.
+ *
+ * @param {string} holder
+ */
 function breakLock(holder) {
   const aside = `${lock}.${process.pid}`
   try {

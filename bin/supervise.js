@@ -26,6 +26,7 @@ export function supervise(program, programArguments, options) {
     const child = spawn(program, programArguments, { ...options, detached: true })
     let interrupted = false
     let passedOnAt = Number.NEGATIVE_INFINITY
+    /** @param {NodeJS.Signals} signal */
     const passOn = (signal) => {
       interrupted = true
       if (performance.now() - passedOnAt < echoMilliseconds) return
@@ -45,13 +46,22 @@ export function supervise(program, programArguments, options) {
     })
     child.once('close', (code, signal) => {
       stopListening()
-      resolve({ exitCode: signal ? 128 + constants.signals[signal] : code, interrupted, output })
+      resolve({
+        exitCode: signal === null ? (code ?? 1) : 128 + constants.signals[signal],
+        interrupted,
+        output,
+      })
     })
   })
 }
 
-/** Calls back for every wish to end, until the returned function is called. */
+/**
+ * Calls back for every wish to end, until the returned function is called.
+ *
+ * @param {(signal: NodeJS.Signals) => void} onEnd
+ */
 function listenForTheEnd(onEnd) {
+  /** @type {NodeJS.Signals[]} */
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const signal of signals) process.on(signal, onEnd)
   const starters = findStarters()
@@ -71,9 +81,10 @@ function listenForTheEnd(onEnd) {
  * nobody. Without npm there is nobody to watch: who starts us may well go and leave us running.
  */
 function findStarters() {
-  if (process.env.npm_lifecycle_event === undefined) return ''
+  if (process.env['npm_lifecycle_event'] === undefined) return ''
   try {
-    const [, name, grandparent] = readFileSync(`/proc/${process.ppid}/stat`, 'utf8').match(/\((.*)\) . (\d+)/)
+    const status = readFileSync(`/proc/${process.ppid}/stat`, 'utf8')
+    const [, name = '', grandparent] = status.match(/\((.*)\) . (\d+)/) ?? []
     return name.endsWith('sh') ? `${process.ppid} ${grandparent}` : `${process.ppid}`
   } catch {
     return `${process.ppid}` // Not Linux; the shell there gives way to the command.

@@ -6,7 +6,7 @@ import { OperatorError } from './errors.ts'
 import { scheduleProblem } from './keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import type { ScheduleSettings } from './keys/state.ts'
-import { attributesProblem, splitHosts } from './lib/database-hosts.ts'
+import { splitHosts } from './lib/database-hosts.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
@@ -158,7 +158,7 @@ export function readConfig(environment: Environment = process.env): Config {
   const host = read('HOST') ?? '127.0.0.1'
   const port = read('PORT') ?? 8080
   const workers = read('WORKERS') ?? 1
-  const databaseUrl = readDatabaseUrl(environment)
+  const databaseUrl = read('DATABASE_URL')
   const tls = pairOfTls(read('MINTMARK_TLS_CERTIFICATE'), read('MINTMARK_TLS_PRIVATE_KEY'))
   const plainAllowed = read('MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
   if (tls === undefined && !plainAllowed && !isLoopback(host)) {
@@ -209,14 +209,7 @@ export function databaseUrlReader(
   environment: Environment = process.env,
 ): (() => string | undefined) | undefined {
   if ((environment['DATABASE_URL_FILE'] ?? '') === '') return undefined
-  return () => readDatabaseUrl(environment)
-}
-
-function readDatabaseUrl(environment: Environment): string | undefined {
-  const url = readSetting(environment, 'DATABASE_URL')
-  const problem = url && attributesProblem(splitHosts(url)?.attributes ?? 'any')
-  if (problem) throw new OperatorError(`DATABASE_URL: ${problem}`)
-  return url
+  return () => readSetting(environment, 'DATABASE_URL')
 }
 
 /**
@@ -338,7 +331,8 @@ function isLoopback(host: string): boolean {
 
 /** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
-  return splitHosts(text)?.urls.every(namesHost) ?? false
+  // What cannot be split gets its reason from the strict reader (database/address.ts).
+  return /^postgres(ql)?:\/\//.test(text) && (splitHosts(text)?.urls ?? [text]).every(namesHost)
 }
 
 function namesHost(url: string): boolean {

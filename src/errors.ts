@@ -259,6 +259,9 @@ export interface AdministrationErrorFields {
     readonly source: string
   }
   signing_key_damaged: { readonly kid: string }
+  signing_key_altered: { readonly kid: string }
+  key_manifest_damaged: object
+  key_manifest_older: { readonly number: number; readonly recorded: number }
   key_file_lost: { readonly path: string }
   key_file_missing: { readonly path: string }
   key_file_vanished: { readonly path: string }
@@ -306,6 +309,19 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     signing_key_damaged: rule(
       'setup',
       'A signing key does not open: its row is damaged. No key was created or deleted.',
+    ),
+    signing_key_altered: rule(
+      'setup',
+      'The row of a signing key was changed by somebody without the key-encryption key. No key was created or deleted.',
+    ),
+    key_manifest_damaged: rule(
+      'setup',
+      'The manifest of the signing keys was not written by a holder of the key-encryption key. No key was created or ' +
+        'deleted.',
+    ),
+    key_manifest_older: rule(
+      'setup',
+      'The manifest of the signing keys is older than the ledger. No key was created or deleted.',
     ),
     key_file_lost: rule(
       'setup',

@@ -11,9 +11,9 @@ import type { Config } from './config.ts'
 import { errorCode } from './database/faults.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { OperatorError } from './errors.ts'
+import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
-import { clockDisagrees, type RotationContext } from './keys/rotation.ts'
 import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
@@ -27,6 +27,7 @@ import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-fa
 import {
   clockChanged,
   databaseUrlReread,
+  keysUnvouched,
   keyUnopened,
   keyUpkeepEvents,
   readersReplaced,
@@ -173,6 +174,7 @@ async function openRegistryAndKeys(
     schedule,
     now: clock.nowSeconds,
     onUnopened: (error) => keyUnopened(log, error),
+    onUnvouched: (problems) => keysUnvouched(log, problems),
   })
   const tagWriter = openSecretTagWriter(database.statements, onFault)
   const secretTags = new SecretTags({
@@ -193,6 +195,7 @@ async function openRegistryAndKeys(
       clockChanged(log, reliable, offSeconds)
     },
   })
+  let upkeep: KeyUpkeep | undefined
   const registry = new Registry({
     pool: database.readPool,
     monotonicMilliseconds: clock.monotonicMilliseconds,
@@ -206,6 +209,7 @@ async function openRegistryAndKeys(
       await keyring.load(version)
       // The keys may be sealed with another key-encryption key now. Nobody waits for it.
       void secretTags.follow()
+      upkeep?.checkSoon()
     },
     onDatabaseTime: clockGuard.check,
     onFault,
@@ -220,7 +224,7 @@ async function openRegistryAndKeys(
     }
     await keyring.load()
     const events = keyUpkeepEvents(log)
-    const upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
+    upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
     await secretTags.load()
     return { clockGuard, registry, keyring, upkeep, secretTags, tagWriter }

@@ -179,7 +179,7 @@ function expectedKind(issue: z.core.$ZodIssue): ValueKind | undefined {
   return issue.code === 'invalid_type' ? kinds[issue.expected] : undefined
 }
 
-export function kindOf(value: unknown): ValueKind {
+function kindOf(value: unknown): ValueKind {
   if (value === null || value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'list'
   if (typeof value === 'string') return 'text'

@@ -101,8 +101,10 @@ class Values {
   /** What each alias stands for: the node before it that had the name last. */
   readonly #targets = new Map<Alias, Node>()
   readonly #anchors = new Map<string, Node>()
-  /** Each node's value, so that whatever an alias names is there once, and how many values it stands for. */
+  /** What an alias may stand for, and what is too large: each once, with the number of its values. */
   readonly #read = new Map<Node, { readonly value: unknown; readonly count: number }>()
+  /** How many values were read so far, each alias counted as what it stands for. */
+  #count = 0
 
   constructor(document: Document.Parsed) {
     this.#document = document
@@ -110,8 +112,8 @@ class Values {
 
   read(placeOf: (offset: number) => Place): { root: unknown; mistakes: readonly Mistake[] } {
     try {
-      const { value: root, count } = this.#valueOf(this.#document.contents)
-      const large = count > fileValuesMax ? [[]] : this.#largeEntries()
+      const root = this.#valueOf(this.#document.contents)
+      const large = this.#count > fileValuesMax ? [[]] : this.#largeEntries()
       const mistakes = large.map((path): Mistake => {
         const limit = path.length === 0 ? fileValuesMax : entryValuesMax
         return { code: 'values_too_many', path, limit, place: placeOf(this.offsetOf(path, false)) }
@@ -123,41 +125,44 @@ class Values {
     }
   }
 
-  #valueOf(node: Node | null): { readonly value: unknown; readonly count: number } {
+  #valueOf(node: unknown): unknown {
     if (isAlias(node)) return this.#aliased(node)
-    if (!isCollection(node)) {
-      if (node?.anchor !== undefined) this.#anchors.set(node.anchor, node)
-      return { value: isScalar(node) ? node.value : null, count: 1 }
-    }
-    if (node.anchor !== undefined) this.#anchors.set(node.anchor, node)
-    let count = 1
-    const add = (inner: unknown): unknown => {
-      const read = this.#valueOf(inner as Node | null)
-      count += read.count
-      return read.value
-    }
-    let value: unknown
-    if (isSeq(node)) value = node.items.map(add)
-    else {
-      // Without a prototype, so that no key of the file is mistaken for a property of every object.
-      const mapping: Record<string, unknown> = Object.create(null)
-      for (const { key, value: inner } of node.items) mapping[keyOf(key)] = add(inner)
-      value = mapping
-    }
-    const read = { value, count }
-    this.#read.set(node, read)
-    return read
+    const before = this.#count
+    this.#count += 1
+    if (!isScalar(node) && !isCollection(node)) return null
+    const { anchor } = node
+    if (anchor !== undefined) this.#anchors.set(anchor, node)
+    if (isScalar(node)) return node.value
+    const value = isSeq(node) ? node.items.map((item) => this.#valueOf(item)) : this.#mapping(node)
+    const count = this.#count - before
+    if (anchor !== undefined || count > entryValuesMax) this.#read.set(node, { value, count })
+    return value
   }
 
-  #aliased(alias: Alias): { readonly value: unknown; readonly count: number } {
+  #mapping(node: Node): Readonly<Record<string, unknown>> {
+    const mapping: Record<string, unknown> = {}
+    for (const { key, value } of isMap(node) ? node.items : []) {
+      const name = keyOf(key)
+      // Set the usual way, this one would become the prototype and not a key that is unknown.
+      if (name === '__proto__') Object.defineProperty(mapping, name, { value, enumerable: true })
+      else mapping[name] = this.#valueOf(value)
+    }
+    return mapping
+  }
+
+  #aliased(alias: Alias): unknown {
     const target = this.#anchors.get(alias.source)
     const offset = alias.range?.[0] ?? 0
     if (target === undefined) throw new Malformed(`Nothing before it is named &${alias.source}`, offset)
     this.#targets.set(alias, target)
-    if (isScalar(target)) return { value: target.value, count: 1 }
+    if (isScalar(target)) {
+      this.#count += 1
+      return target.value
+    }
     const read = this.#read.get(target)
     if (read === undefined) throw new Malformed(`*${alias.source} stands within what it names`, offset)
-    return read
+    this.#count += read.count
+    return read.value
   }
 
   /** The paths of the entries that stand for more values than one can have. */

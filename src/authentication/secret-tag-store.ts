@@ -60,13 +60,13 @@ interface TagRow {
   readonly seal: string
 }
 
-export function toRow({ secretId }: TaggedSecret, { keyEncryptionKeyId, bytes }: SecretTag): TagRow {
+function toRow({ secretId }: TaggedSecret, { keyEncryptionKeyId, bytes }: SecretTag): TagRow {
   const hex = Buffer.from(bytes, 'latin1').toString('hex')
   return { secretId, keyEncryptionKeyId, tag: hex.slice(0, 64), seal: hex.slice(64) }
 }
 
 /** A secret whose row is gone is passed over. In one order, so that two replicas do not wait for each other. */
-export async function writeTags(database: Statements, rows: readonly TagRow[]): Promise<void> {
+async function writeTags(database: Statements, rows: readonly TagRow[]): Promise<void> {
   if (rows.length === 0) return
   const sorted = rows.toSorted((left, right) => (left.secretId < right.secretId ? -1 : 1))
   await database.$executeRaw`

@@ -1,160 +1,283 @@
-import pg from 'pg'
-import { type DatabaseHosts, splitHosts } from '../lib/database-hosts.ts'
-import { limits } from '../limits.ts'
-import { errorCode } from './faults.ts'
+import { readFileSync } from 'node:fs'
+import type { ConnectionOptions } from 'node:tls'
+import { OperatorError } from '../errors.ts'
+import { didYouMean } from '../lib/suggest.ts'
 
 /**
- * Where the database is. A URL may name several hosts, as libpq has them, and `target_session_attrs` says which
- * of them may be used. The host is chosen anew for each connection, so that connections made after a failover
- * go to the new primary. The URL may also come from a file that changes while the service runs.
+ * Reads DATABASE_URL for one host; hosts.ts reads it for several. The driver has a reader of its own, but that one ignores what it does not know, prints
+ * warnings, and gives `sslmode` another meaning than libpq. A mistake is refused here in one line.
+ *
+ * No message repeats a part of the URL that may belong to the password. Somebody who does not encode the
+ * characters of a password moves its end to the place of the host, the database or a parameter.
  */
-
-export interface AddressOptions {
-  /** Reads the URL again, if it comes from a file. Called when the password is refused. */
-  readonly reread?: (() => string | undefined) | undefined
-  /** Called when another URL was read and is used from now on, or with why it could not be read. */
-  readonly onReread?: ((error?: unknown) => void) | undefined
+export interface DatabaseAddress {
+  /** A host name, an address, or the directory of a socket, which begins with `/`. */
+  readonly host: string
+  readonly port: number
+  readonly user: string | undefined
+  readonly password: string | undefined
+  readonly database: string | undefined
+  /** The schema of all our tables and functions. */
+  readonly schema: string
+  readonly tls: ConnectionOptions | false
+  readonly tlsNegotiation: 'postgres' | 'direct'
+  readonly channelBinding: boolean
+  readonly applicationName: string
+  readonly options: string | undefined
+  /** Host, port and database, for messages. */
+  readonly place: string
+  /** What an operator should know about this address, in whole sentences. */
+  readonly warnings: readonly string[]
 }
 
-/** Milliseconds between two readings of the file. */
-const rereadMilliseconds = 1_000
+const known = [
+  'host',
+  'port',
+  'user',
+  'password',
+  'dbname',
+  'schema',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'sslpassword',
+  'sslnegotiation',
+  'channel_binding',
+  'target_session_attrs',
+  'application_name',
+  'options',
+] as const
+type Parameter = (typeof known)[number]
 
-/** Milliseconds that a host which can be used waits for an answer of the hosts named before it. */
-const precedenceMilliseconds = 100
+/** Parameters of libpq, of Prisma and of the driver that would have no effect, and why. */
+const pointless: Readonly<Record<string, string>> = {
+  connect_timeout: 'Mintmark has time limits of its own.',
+  pool_timeout: 'Mintmark has time limits of its own.',
+  socket_timeout: 'Mintmark has time limits of its own.',
+  query_timeout: 'Mintmark has time limits of its own.',
+  statement_timeout: 'Mintmark has time limits of its own.',
+  lock_timeout: 'Mintmark has time limits of its own.',
+  connection_limit: 'The number of connections follows from WORKERS.',
+  max: 'The number of connections follows from WORKERS.',
+  client_encoding: 'It is always UTF8.',
+  ssl: 'Write sslmode=verify-full for TLS, or sslmode=disable.',
+  sslaccept: 'Write sslmode=verify-full, or sslmode=require to check no certificate.',
+  uselibpqcompat: 'sslmode already means what it means in libpq.',
+  hostaddr: 'Write the address as the host.',
+  db: 'Write the database after the host, as in //host/database.',
+  database: 'Write the database after the host, as in //host/database.',
+  search_path: 'Write schema=NAME.',
+  gssencmode: 'GSSAPI is not supported.',
+}
 
-export class DatabaseAddress {
-  readonly #options: AddressOptions
-  #hosts: DatabaseHosts
-  #url: string
-  #rereadAt = Number.NEGATIVE_INFINITY
+const unencoded =
+  'DATABASE_URL: cannot tell where the password ends. In the user and the password, write special characters as ' +
+  '%XX: "@" is %40, "/" is %2F, ":" is %3A, "?" is %3F, "#" is %23, "%" is %25.'
 
-  constructor(url: string, options: AddressOptions = {}) {
-    this.#options = options
-    this.#url = url
-    // Any other URL is for the driver to judge.
-    this.#hosts = splitHosts(url) ?? { urls: [url], attributes: 'any' }
+const form =
+  /^postgres(?:ql)?:\/\/(?:(?<login>[^/?#]*)@)?(?<place>[^@/?#]*)(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?(?<rest>#.*)?$/
+
+/** @throws OperatorError with the mistake in one line. None of them goes away by waiting. */
+export function parseDatabaseUrl(url: string): DatabaseAddress {
+  const { login, place = '', database = '', query = '', rest } = form.exec(url)?.groups ?? {}
+  if (form.exec(url) === null || rest !== undefined || /@/.test(database + query)) {
+    throw new OperatorError(unencoded)
   }
-
-  /** The URL of the first host. */
-  get url(): string {
-    return this.#hosts.urls[0] as string
-  }
-
-  /** Whether there is nothing to choose: one host, whatever it is, and a password that does not change. */
-  get isFixed(): boolean {
-    const { urls, attributes } = this.#hosts
-    return urls.length === 1 && attributes === 'any' && this.#options.reread === undefined
-  }
-
-  /**
-   * The URL to connect to now. It was tried a moment ago: host, password and attributes are right.
-   * @throws the error of the host that says most, if none can be used.
-   */
-  async choose(): Promise<string> {
-    try {
-      return await firstOf(this.#hosts)
-    } catch (error) {
-      if (!isPasswordRefused(error) || !this.#reread()) throw error
-      return await firstOf(this.#hosts)
-    }
-  }
-
-  /** @returns whether there is another URL now. */
-  #reread(): boolean {
-    const { reread, onReread } = this.#options
-    const now = performance.now()
-    if (reread === undefined || now - this.#rereadAt < rereadMilliseconds) return false
-    this.#rereadAt = now
-    try {
-      const url = reread()
-      if (url === undefined || url === this.#url) return false
-      this.#hosts = splitHosts(url) ?? { urls: [url], attributes: 'any' }
-      this.#url = url
-      onReread?.()
-      return true
-    } catch (error) {
-      onReread?.(error)
-      return false
-    }
+  const [user, password] = login === undefined ? [] : splitOnce(login, ':')
+  const parameters = readParameters(query)
+  const [host, port] = hostOf(place, parameters)
+  const name = parameters.get('dbname') ?? (database === '' ? undefined : decode(database))
+  const { tls, warnings } = tlsOf(host, parameters)
+  requireWriter(parameters.get('target_session_attrs'))
+  return {
+    host,
+    port,
+    user: parameters.get('user') ?? (user === undefined || user === '' ? undefined : decode(user)),
+    password: parameters.get('password') ?? (password === undefined ? undefined : decode(password)),
+    database: name,
+    schema: schemaOf(parameters.get('schema')),
+    tls,
+    tlsNegotiation: oneOf(parameters, 'sslnegotiation', ['postgres', 'direct']) ?? 'postgres',
+    channelBinding: channelBindingOf(parameters, tls),
+    applicationName: parameters.get('application_name') ?? 'mintmark',
+    options: parameters.get('options'),
+    place: `${host}${/:\d+$/.test(place) || parameters.has('port') ? `:${port}` : ''}${name === undefined ? '' : `/${name}`}`,
+    warnings,
   }
 }
 
-/** PgBouncer has another code for it in older releases. */
-function isPasswordRefused(error: unknown): boolean {
-  const code = errorCode(error)
-  return (
-    code === '28P01' || code === '28000' || (code === '08P01' && /password/i.test((error as Error).message))
+function splitOnce(text: string, separator: string): [string, string?] {
+  const at = text.indexOf(separator)
+  return at === -1 ? [text] : [text.slice(0, at), text.slice(at + 1)]
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw new OperatorError(
+      'DATABASE_URL: a "%" is not followed by two hex digits that make a character in UTF-8. Write "%" itself as %25.',
+    )
+  }
+}
+
+/** As libpq reads them: a "+" is no space. */
+function readParameters(query: string): ReadonlyMap<Parameter, string> {
+  const parameters = new Map<Parameter, string>()
+  for (const pair of query === '' ? [] : query.split('&')) {
+    const [key, value] = splitOnce(pair, '=')
+    const name = decode(key)
+    // Only a word is repeated: anything else may be the end of a password.
+    if (!/^[A-Za-z_]{1,40}$/.test(name) || value === undefined) throw new OperatorError(unencoded)
+    const reason = pointless[name]
+    if (reason !== undefined) {
+      throw new OperatorError(`DATABASE_URL: remove the parameter "${name}". ${reason}`)
+    }
+    if (!isKnown(name)) {
+      throw new OperatorError(`DATABASE_URL: there is no parameter "${name}".${didYouMean(name, known)}`)
+    }
+    if (parameters.has(name)) throw new OperatorError(`DATABASE_URL: "${name}" is given twice.`)
+    parameters.set(name, decode(value))
+  }
+  return parameters
+}
+
+const isKnown = (name: string): name is Parameter => (known as readonly string[]).includes(name)
+
+function hostOf(place: string, parameters: ReadonlyMap<Parameter, string>): [host: string, port: number] {
+  const match = /^(?:\[(?<v6>[\da-fA-F:.]+)\]|(?<name>[^:[\]]*))(?::(?<port>\d*))?$/.exec(place)
+  if (match === null) throw new OperatorError(unencoded)
+  if (parameters.get('host')?.includes(',')) {
+    throw new OperatorError('DATABASE_URL: "port" must have one number, or one for each host.')
+  }
+  const host = parameters.get('host') ?? match.groups?.['v6'] ?? decode(match.groups?.['name'] ?? '')
+  if (host === '') throw new OperatorError('DATABASE_URL: names no host.')
+  if (!host.startsWith('/') && !/^[\w.:%-]+$/.test(host)) throw new OperatorError(unencoded)
+  const port = (parameters.get('port') ?? match.groups?.['port']) || '5432'
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
+    throw new OperatorError('DATABASE_URL: the port must be a whole number from 1 to 65535.')
+  }
+  return [host, Number(port)]
+}
+
+/** One schema for everything. Not the first one of search_path, because that depends on the role. */
+function schemaOf(schema = 'public'): string {
+  // Prisma writes it between quotes, and does not double one that it contains.
+  if (schema === '' || /["\0]/.test(schema) || Buffer.byteLength(schema) > 63 || /^pg_/i.test(schema)) {
+    throw new OperatorError(
+      'DATABASE_URL: schema must be a name of 1 to 63 bytes without quotes that does not begin with "pg_".',
+    )
+  }
+  return schema
+}
+
+function requireWriter(wanted = 'any'): void {
+  if (['any', 'read-write', 'primary'].includes(wanted)) return
+  throw new OperatorError(
+    'DATABASE_URL: target_session_attrs must be read-write, primary or any. Mintmark writes a record for every token.',
   )
 }
 
-/** The first host, in the order of the URL, that answers and has the attributes. All are asked at once. */
-function firstOf({ urls, attributes }: DatabaseHosts): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const failures = new Map<string, unknown>()
-    const answered = new Set<string>()
-    const settle = (waitsForEarlier: boolean): void => {
-      for (const url of urls) {
-        if (answered.has(url)) {
-          resolve(url)
-          return
-        }
-        if (!failures.has(url) && waitsForEarlier) return
-      }
-      if (failures.size === new Set(urls).size) reject(mostTelling([...failures.values()]))
-    }
-    for (const url of urls) {
-      tryHost(url, attributes).then(
-        () => {
-          answered.add(url)
-          settle(true)
-          setTimeout(settle, precedenceMilliseconds, false).unref()
-        },
-        (error: unknown) => {
-          failures.set(url, error)
-          settle(true)
-        },
-      )
-    }
-  })
+function oneOf<Value extends string>(
+  parameters: ReadonlyMap<Parameter, string>,
+  name: Parameter,
+  values: readonly Value[],
+): Value | undefined {
+  const value = parameters.get(name)
+  if (value === undefined) return undefined
+  const found = values.find((each) => each === value)
+  if (found !== undefined) return found
+  throw new OperatorError(`DATABASE_URL: ${name} must be one of ${values.join(', ')}.`)
 }
 
-async function tryHost(url: string, attributes: string): Promise<void> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
-    query_timeout: limits.databaseConnectTimeoutMilliseconds,
-    application_name: 'mintmark',
-  })
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    if (attributes === 'any') return
-    const { rows } = await client.query<{ standby: boolean; read_only: boolean }>(
-      `SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only`,
+function channelBindingOf(parameters: ReadonlyMap<Parameter, string>, tls: unknown): boolean {
+  const chosen = oneOf(parameters, 'channel_binding', ['disable', 'prefer', 'require'])
+  if (chosen === 'require') {
+    throw new OperatorError(
+      'DATABASE_URL: channel_binding=require cannot be enforced here. Write channel_binding=prefer, with ' +
+        'sslmode=verify-full to be sure of the server.',
     )
-    const [row] = rows
-    if (row?.standby) throw new UnsuitableHost('is a standby')
-    if (attributes === 'read-write' && row?.read_only) throw new UnsuitableHost('is read-only')
-  } finally {
-    // It may wait for a server that answers nothing any more. Nobody waits for that.
-    void client.end().catch(() => {})
+  }
+  return chosen === 'prefer' && tls !== false
+}
+
+const modes = ['disable', 'require', 'verify-ca', 'verify-full'] as const
+
+/**
+ * `sslmode` as in libpq, with three differences. Without it there is no TLS. `allow` and `prefer` are refused,
+ * because whoever can change the traffic can switch TLS off. `verify-full` without `sslrootcert` trusts the
+ * authorities that Node trusts.
+ */
+function tlsOf(
+  host: string,
+  parameters: ReadonlyMap<Parameter, string>,
+): { tls: ConnectionOptions | false; warnings: readonly string[] } {
+  const asked = parameters.get('sslmode')
+  if (asked === 'allow' || asked === 'prefer') {
+    throw new OperatorError(
+      `DATABASE_URL: sslmode=${asked} may or may not use TLS. Write sslmode=verify-full, sslmode=require for TLS ` +
+        'without a check of the server, or sslmode=disable.',
+    )
+  }
+  if (asked === 'no-verify') {
+    throw new OperatorError('DATABASE_URL: sslmode=no-verify is called sslmode=require here, as in libpq.')
+  }
+  const files = readFiles(parameters)
+  const mode = oneOf(parameters, 'sslmode', modes)
+  if (mode === undefined && [...parameters.keys()].some((name) => /^ssl(?!mode)/.test(name))) {
+    throw new OperatorError('DATABASE_URL: the other parameters of TLS need sslmode=verify-full.')
+  }
+  // As in libpq, a socket has no TLS.
+  if (mode === undefined || mode === 'disable' || host.startsWith('/')) return { tls: false, warnings: [] }
+  const isSystem = parameters.get('sslrootcert') === 'system'
+  if (isSystem && mode !== 'verify-full') {
+    throw new OperatorError('DATABASE_URL: sslrootcert=system needs sslmode=verify-full.')
+  }
+  if (mode === 'verify-ca' && files.ca === undefined) {
+    throw new OperatorError(
+      'DATABASE_URL: sslmode=verify-ca needs sslrootcert, the file of the authority that signed the certificate of ' +
+        'the server.',
+    )
+  }
+  if (mode === 'verify-full') return { tls: files, warnings: [] }
+  // libpq checks the authority, and not the name, as soon as it is given one.
+  if (files.ca !== undefined) return { tls: { ...files, checkServerIdentity: () => undefined }, warnings: [] }
+  const warning =
+    'DATABASE_URL: sslmode=require encrypts, and does not check that the server is the right one. Write ' +
+    'sslmode=verify-full, with sslrootcert if an authority of your own signed its certificate.'
+  return { tls: { ...files, rejectUnauthorized: false }, warnings: [warning] }
+}
+
+function readFiles(parameters: ReadonlyMap<Parameter, string>): ConnectionOptions {
+  const root = parameters.get('sslrootcert')
+  const ca =
+    root === 'system' ? undefined : readPem('sslrootcert', root, /-----BEGIN (?:TRUSTED )?CERTIFICATE/)
+  const cert = readPem('sslcert', parameters.get('sslcert'), /-----BEGIN CERTIFICATE/)
+  const key = readPem('sslkey', parameters.get('sslkey'), /-----BEGIN [A-Z ]*PRIVATE KEY/)
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new OperatorError('DATABASE_URL: sslcert and sslkey belong together. Set both or neither.')
+  }
+  const passphrase = parameters.get('sslpassword')
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
   }
 }
 
-/** A host that answers and is not the one to use. In the middle of a failover all hosts may be so for a while. */
-class UnsuitableHost extends Error {
-  override readonly name = 'UnsuitableHost'
-  /** "The database cannot take connections now": it is waited for, like one that is starting. */
-  readonly code = '57P03'
-
-  constructor(what: string) {
-    super(`no host has the target_session_attrs of the URL; the last one that answered ${what}`)
+function readPem(name: Parameter, path: string | undefined, pem: RegExp): string | undefined {
+  if (path === undefined) return undefined
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new OperatorError(`DATABASE_URL: ${name}: cannot read the file ${JSON.stringify(path)} (${code}).`)
   }
-}
-
-/** A refused password needs somebody to act, a standby says that there is a failover, and a dead host says least. */
-function mostTelling(errors: readonly unknown[]): unknown {
-  return (
-    errors.find(isPasswordRefused) ?? errors.find((error) => error instanceof UnsuitableHost) ?? errors.at(-1)
+  if (pem.test(text)) return text
+  throw new OperatorError(
+    `DATABASE_URL: ${name}: the file ${JSON.stringify(path)} is not what it must be, in PEM.`,
   )
 }

@@ -1,21 +1,23 @@
-import type pg from 'pg'
 import { OperatorError } from '../errors.ts'
-import { splitHosts } from '../lib/database-hosts.ts'
-import { DatabaseAddress } from './address.ts'
 import { DatabaseClient } from './client.ts'
 import { errorCode, firstLine, isDatabaseAway } from './faults.ts'
-import { isDirect } from './session.ts'
+import { DatabaseHosts } from './hosts.ts'
+import { isDirect, sessionSettings } from './session.ts'
 
-/** Checks whether the database in DATABASE_URL can be used. */
+/** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
 
 /** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
 const connectionPatienceMilliseconds = 10_000
+
+/** Milliseconds for each statement. A pooler takes the connection at once, and may have no session for it. */
+const answerMillisecondsMax = 3_000
 
 export interface CheckedServer {
   readonly serverVersion: string
   /** Whether a connection pooler stands before the database. */
   readonly isPooled: boolean
-  readonly warnings: string[]
+  /** What an operator should know, in whole sentences. */
+  readonly warnings: readonly string[]
 }
 
 /**
@@ -24,31 +26,24 @@ export interface CheckedServer {
  * @throws OperatorError with the reason in one line.
  */
 export async function checkConnection(url: string): Promise<CheckedServer> {
+  const hosts = new DatabaseHosts(url)
   const deadline = performance.now() + connectionPatienceMilliseconds
   for (;;) {
-    let client: pg.Client | undefined
+    let client: DatabaseClient | undefined
     try {
-      // The constructor reads the files named in the URL, so it can fail and must be inside the `try`.
       client = new DatabaseClient({
-        address: new DatabaseAddress(url),
-        connectionTimeoutMillis: 3_000,
-        // A pooler takes the connection at once, and may have no session for it.
-        query_timeout: 3_000,
+        hosts,
+        connectionTimeoutMillis: answerMillisecondsMax,
+        query_timeout: answerMillisecondsMax,
       })
       client.on('error', () => {})
       await client.connect()
-      const { rows } = await client.query(
-        `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
-                current_setting('fsync') AS fsync, pg_is_in_recovery() AS standby, ${isDirect(client)} AS direct`,
-      )
-      const warnings = judgeServer(rows[0])
-      const isPooled = !rows[0].direct
-      if (isPooled) await requireTransactions(client)
-      return { serverVersion: rows[0].version, isPooled, warnings }
+      const server = await judgeServer(client, hosts.first.schema)
+      return { ...server, warnings: [...hosts.first.warnings, ...server.warnings] }
     } catch (error) {
       if (error instanceof OperatorError) throw error
       if (!isTemporary(error) || performance.now() > deadline)
-        throw new OperatorError(connectionProblem(url, error), { cause: error })
+        throw new OperatorError(connectionProblem(hosts, error), { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 250))
     } finally {
       await client?.end().catch(() => {})
@@ -56,28 +51,68 @@ export async function checkConnection(url: string): Promise<CheckedServer> {
   }
 }
 
-function judgeServer(row: { version: string; number: number; fsync: string; standby: boolean }): string[] {
-  if (row.number < 140_000) {
-    throw new OperatorError(`DATABASE_URL: PostgreSQL ${row.version} is too old. Use 14 or newer.`)
-  }
-  if (row.standby) {
-    throw new OperatorError(
-      'DATABASE_URL: this server is a read-only standby. Set the URL of the primary, or name several hosts and target_session_attrs=read-write.',
-    )
-  }
-  return row.fsync === 'off'
-    ? [
-        'PostgreSQL runs with fsync=off. After a power loss the ledger may lack records of tokens. Set fsync=on.',
-      ]
-    : []
+interface ServerRow {
+  readonly version: string
+  readonly number: number
+  readonly encoding: string
+  readonly standby: boolean
+  readonly read_only: boolean
+  readonly replication_role: string
+  readonly fsync: string
+  readonly full_page_writes: string
+  readonly role: string
+  /** The schema that the role itself would use. */
+  readonly own_schema: string | null
+  readonly may_create_schema: boolean
+  readonly schema_exists: boolean
+  readonly may_use: boolean | null
+  readonly may_create: boolean | null
+  readonly migrated: boolean
 }
 
-/** A pooler may give every statement another session. Then a change and its records would not be one. */
-async function requireTransactions(client: pg.Client): Promise<void> {
+/** All that can be wrong, in one read. Whatever the session is set to changes nothing about it. */
+const serverStatement = `
+  SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
+         current_setting('server_encoding') AS encoding, pg_catalog.pg_is_in_recovery() AS standby,
+         current_setting('transaction_read_only') = 'on' AS read_only,
+         current_setting('session_replication_role') AS replication_role, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+         current_user AS role, current_schema() AS own_schema,
+         has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
+         n.oid IS NOT NULL AS schema_exists, has_schema_privilege(n.oid, 'USAGE') AS may_use,
+         has_schema_privilege(n.oid, 'CREATE') AS may_create,
+         EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = '_prisma_migrations' AND relnamespace = n.oid) AS migrated
+    FROM (VALUES ($1::text)) AS wanted (name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.name`
+
+async function judgeServer(client: DatabaseClient, schema: string): Promise<CheckedServer> {
+  const [row] = await readServer(client, schema)
+  if (row === undefined) throw new Error('the server did not say what it is')
+  const problem = problemOfServer(row) ?? problemOfSchema(row, schema)
+  if (problem !== undefined) throw new OperatorError(`DATABASE_URL: ${problem}`)
+  const isPooled = await client.start(sessionSettings(schema))
+  return { serverVersion: row.version, isPooled, warnings: warningsOf(row) }
+}
+
+/**
+ * The role may have a shorter limit than this read takes. In the session of a pooler, which is not ours, a limit is
+ * set for one transaction. A pooler may also give every statement another session. Then a change and its records would
+ * not be one, and it is refused.
+ */
+async function readServer(client: DatabaseClient, schema: string): Promise<readonly ServerRow[]> {
+  const { rows } = await client.query<{ direct: boolean }>(`SELECT ${isDirect(client)} AS direct`)
+  const isPooled = rows[0]?.direct === false
+  if (isPooled) await beginTransaction(client)
+  await client.query(`SET ${isPooled ? 'LOCAL ' : ''}statement_timeout = ${answerMillisecondsMax}`)
+  const server = await client.query<ServerRow>(serverStatement, [schema])
+  if (isPooled) await client.query('COMMIT')
+  return server.rows
+}
+
+async function beginTransaction(client: DatabaseClient): Promise<void> {
   try {
     await client.query('BEGIN')
-    await client.query('COMMIT')
   } catch (error) {
+    // No session for us, or none any more.
+    if (isSilence(error)) throw error
     const reason = firstLine((error as Error).message)
     throw new OperatorError(
       `DATABASE_URL: the connection pooler refuses transactions (${reason}). Set its pool mode to "transaction" or ` +
@@ -87,29 +122,85 @@ async function requireTransactions(client: pg.Client): Promise<void> {
   }
 }
 
+function problemOfServer(row: ServerRow): string | undefined {
+  if (row.number < 140_000) return `PostgreSQL ${row.version} is too old. Use 14 or newer.`
+  if (row.standby)
+    return (
+      'this server is a read-only standby. Set the URL of the primary, or name several hosts and ' +
+      'target_session_attrs=read-write.'
+    )
+  if (row.read_only) {
+    return (
+      'the server lets this role read only, in a read-only transaction. Set DATABASE_URL to the primary, or end the ' +
+      'read-only mode (default_transaction_read_only).'
+    )
+  }
+  // Our own sessions could set it back, if the role may. But somebody's UPDATE in psql would go unnoticed.
+  if (row.replication_role !== 'origin') {
+    return (
+      `session_replication_role is ${row.replication_role} here, which switches the triggers off that tell of changes. ` +
+      `Run ALTER ROLE ${row.role} RESET session_replication_role, and the same with ALTER DATABASE.`
+    )
+  }
+  // Another encoding cannot hold every name, and one without an encoding holds what is no text.
+  if (row.encoding !== 'UTF8') {
+    return (
+      `the encoding of this database is ${row.encoding}, and it must be UTF8. Create another database with ` +
+      `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.`
+    )
+  }
+  return undefined
+}
+
+function problemOfSchema(row: ServerRow, schema: string): string | undefined {
+  const { role, own_schema: ownSchema } = row
+  if (!row.schema_exists) {
+    if (row.may_create_schema) return undefined
+    return (
+      `there is no schema ${schema}, and the role ${role} may not create one. Let the owner of the database run ` +
+      `CREATE SCHEMA ${schema} AUTHORIZATION ${role}.`
+    )
+  }
+  if (row.may_use !== true) return `the role ${role} may not use the schema ${schema}. Grant it USAGE.`
+  if (row.migrated || row.may_create === true) return undefined
+  const other =
+    ownSchema !== null && ownSchema !== schema ? ` If you mean its own schema, add ?schema=${ownSchema}.` : ''
+  return `the role ${role} may not create tables in the schema ${schema}. Grant it CREATE on the schema.${other}`
+}
+
+function warningsOf(row: ServerRow): string[] {
+  const warnings: string[] = []
+  for (const name of ['fsync', 'full_page_writes'] as const) {
+    if (row[name] !== 'off') continue
+    warnings.push(
+      `PostgreSQL runs with ${name}=off. After a power loss the ledger may lack records of tokens. Set ${name}=on.`,
+    )
+  }
+  return warnings
+}
+
 /** A host name that does not resolve is a mistake at the start. Later it is a fault of the network. */
 function isTemporary(error: unknown): boolean {
   return isDatabaseAway(error) && errorCode(error) !== 'ENOTFOUND'
 }
 
 /** Describes the problem in one line, without the password that the URL may contain. */
-function connectionProblem(url: string, error: unknown): string {
+function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  // The driver gives the same message for a server that closes the connection and for one that does not
-  // answer.
-  const isSilence = /^(?:Connection terminated|timeout expired|Query read timeout)/.test(reason)
-  const message = isSilence ? 'it closed the connection or did not answer within 3 seconds' : reason
-  return `DATABASE_URL: cannot use the database at ${describeUrl(url)}: ${message}`
+  const reason = cause instanceof Error ? firstLine(cause.message) : String(cause)
+  const message = isSilence(cause) ? 'it closed the connection or did not answer within 3 seconds' : reason
+  // The server refuses a connection without TLS as an unknown host.
+  const hint =
+    errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)
+      ? '. If the server wants TLS, add sslmode=verify-full'
+      : ''
+  return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
 }
 
-export function describeUrl(url: string): string {
-  try {
-    const { urls } = splitHosts(url) ?? { urls: [url] }
-    if (urls.length > 1) return urls.map(describeUrl).join(' or ')
-    const { hostname, port, pathname, searchParams } = new URL(url)
-    return `${searchParams.get('host') ?? hostname}${port === '' ? '' : `:${port}`}${pathname}`
-  } catch {
-    return 'an address that is not a URL'
-  }
+/** The driver gives the same message for a server that closes the connection and for one that does not answer. */
+function isSilence(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(?:Connection terminated|timeout expired|Query read timeout)/.test(error.message)
+  )
 }

@@ -1,10 +1,11 @@
 import pg from 'pg'
 import type { DatabaseAddress } from './address.ts'
+import type { DatabaseHosts } from './hosts.ts'
 import type { Settings } from './pooled.ts'
-import { startSession } from './session.ts'
+import { connectionConfig, startParameters, startSession } from './session.ts'
 
 export interface DatabaseClientConfig extends pg.ClientConfig {
-  readonly address: DatabaseAddress
+  readonly hosts: DatabaseHosts
 }
 
 /** The parts of pg's client that its types describe as fixed, or not at all. */
@@ -26,11 +27,17 @@ type Connected<Client> = Client & void
  * A connection of pg that chooses its host when it connects. All connections to the database are of this class.
  */
 export class DatabaseClient extends pg.Client {
-  readonly #address: DatabaseAddress
+  readonly #hosts: DatabaseHosts
 
-  constructor({ address, ...config }: DatabaseClientConfig) {
-    super({ ...config, connectionString: address.url })
-    this.#address = address
+  constructor({ hosts, ...config }: DatabaseClientConfig) {
+    super({ ...connectionConfig(hosts.first), ...config })
+    this.#hosts = hosts
+  }
+
+  /** Called by the driver. Its types do not describe it. */
+  getStartupConf(): Record<string, string> {
+    const parent = pg.Client.prototype as unknown as { getStartupConf(): Record<string, string> }
+    return { ...parent.getStartupConf.call(this), ...startParameters }
   }
 
   override connect(): Promise<Connected<this>>
@@ -41,12 +48,12 @@ export class DatabaseClient extends pg.Client {
         void this.connect((error: Error) => (error ? reject(error) : resolve(this as never)))
       })
     }
-    if (this.#address.isFixed) {
+    if (this.#hosts.isFixed) {
       super.connect(callback)
       return
     }
-    this.#address.choose().then((url) => {
-      this.#aim(url)
+    this.#hosts.choose().then((address) => {
+      this.#aim(address)
       super.connect(callback)
     }, callback)
     return
@@ -60,9 +67,11 @@ export class DatabaseClient extends pg.Client {
     return await startSession(this, settings, queryMillisecondsMax)
   }
 
-  /** Takes over where a client of this URL would connect to, and as whom. */
-  #aim(url: string): void {
-    const { host, port, user, database, password, ssl } = new pg.Client(url) as unknown as Target
+  /** Takes over where a client of this address would connect to, and as whom. */
+  #aim(address: DatabaseAddress): void {
+    const { host, port, user, database, password, ssl } = new pg.Client(
+      connectionConfig(address),
+    ) as unknown as Target
     const own = this as unknown as Target
     Object.assign(own, { host, port, user, database, password, ssl })
     Object.assign(own.connectionParameters, { host, port, user, database, password, ssl })

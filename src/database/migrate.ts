@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { OperatorError } from '../errors.ts'
-import { DatabaseAddress } from './address.ts'
 import { DatabaseClient } from './client.ts'
 import { firstLine } from './faults.ts'
-import { type Migration, migrationsDirectory, readMigrations } from './migration-files.ts'
+import { DatabaseHosts } from './hosts.ts'
+import { type Migration, migrationsDirectory, readMigrations, sqlToRun } from './migration-files.ts'
 import { takeMigrationLock } from './migration-lock.ts'
 import {
   afterFailure,
@@ -14,6 +14,7 @@ import {
   remainder,
 } from './migration-state.ts'
 import { requireOwnSession } from './own-session.ts'
+import { sessionSettings, settingsStatement } from './session.ts'
 
 /**
  * Applies migrations as Prisma's own command does, without its engine, which npm does not carry. The files, the
@@ -36,15 +37,15 @@ const patienceMillisecondsDefault = 60_000
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
   const { directory = migrationsDirectory, patienceMilliseconds = patienceMillisecondsDefault } = options
   const migrations = readMigrations(directory)
-  return await withSession(url, async (client) => {
+  return await withSession(url, async (client, schema) => {
     await requireOwnSession(client, (use) => withSession(url, use))
-    await client.query(sessionSettings)
+    await client.query(migrationSession(schema))
     await takeMigrationLock(client, patienceMilliseconds, options.report ?? (() => {}))
     // Read under the lock: who held it before us may have applied everything.
     const { pending } = await migrationState(client, migrations)
-    if (pending.length > 0) await ensureMigrationsTable(client)
+    if (pending.length > 0) await ensureMigrationsTable(client, schema)
     for (const migration of migrations) {
-      if (pending.includes(migration.name)) await apply(client, migration)
+      if (pending.includes(migration.name)) await apply(client, migration, schema)
     }
     return pending
   })
@@ -55,27 +56,29 @@ const stateMillisecondsMax = 10_000
 
 /** The state of a database named by URL. */
 export async function migrationStateOf(url: string): Promise<MigrationState> {
-  const read = (client: pg.Client) => migrationState(client, readMigrations(migrationsDirectory))
+  const read = async (client: DatabaseClient, schema: string): Promise<MigrationState> => {
+    await client.start(sessionSettings(schema))
+    return await migrationState(client, readMigrations(migrationsDirectory))
+  }
   return await withSession(url, read, stateMillisecondsMax)
 }
 
 async function withSession<Result>(
   url: string,
-  use: (client: pg.Client) => Promise<Result>,
+  use: (client: DatabaseClient, schema: string) => Promise<Result>,
   queryMillisecondsMax?: number,
 ): Promise<Result> {
+  const hosts = new DatabaseHosts(url)
   const client = new DatabaseClient({
-    address: new DatabaseAddress(url),
+    hosts,
     connectionTimeoutMillis: 5_000,
-    keepAlive: true,
-    application_name: 'mintmark',
     ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
   })
   // A connection that breaks fails the query that is under way; without a listener it would end the process.
   client.on('error', () => {})
   await client.connect()
   try {
-    return await use(client)
+    return await use(client, hosts.first.schema)
   } finally {
     await client.end()
   }
@@ -86,38 +89,40 @@ async function withSession<Result>(
  * migration before it has set. No limit on time: a migration may have to wait for a backup, and would be cut off
  * in the middle. One that takes a lock for which tokens would wait sets its own lock_timeout.
  */
-const sessionSettings = `
-  RESET ALL;
-  SET statement_timeout = 0;
-  SET lock_timeout = 0;
-  SET idle_session_timeout = 0;
-  SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('transaction_timeout', true) <> '0';
-  SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-  SET standard_conforming_strings = on;
-  SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED`
+function migrationSession(schema: string): string {
+  return `RESET ALL; ${settingsStatement(sessionSettings(schema))}`
+}
 
 /** @throws OperatorError for a database that belongs to something else; Prisma refuses it, too. */
-async function ensureMigrationsTable(client: pg.Client): Promise<void> {
+async function ensureMigrationsTable(client: pg.Client, schema: string): Promise<void> {
   if (await hasMigrationsTable(client)) return
   // These two belong to PostGIS, which some providers install in every database.
   const { rows } = await client.query<{ name: string }>(
-    `SELECT relname AS name FROM pg_class
-      WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+    `SELECT relname AS name FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+      WHERE relkind = 'r' AND nspname = $1
         AND lower(relname) NOT IN ('spatial_ref_sys', 'geometry_columns') ORDER BY 1 LIMIT 1`,
+    [schema],
   )
   if (rows[0] !== undefined) {
     throw new OperatorError(
-      `The database is not empty, and not Mintmark's: it has the table ${rows[0].name}, and no table ` +
-        `_prisma_migrations. Name an empty database in DATABASE_URL.`,
+      `The schema ${schema} of the database is not empty, and not Mintmark's: it has the table ${rows[0].name}, and ` +
+        `no table _prisma_migrations. Name an empty database in DATABASE_URL, or another schema with ?schema=NAME.`,
     )
   }
   try {
+    await ensureSchema(client, schema)
     await client.query(migrationsTable)
   } catch (error) {
     throw new OperatorError(`The migration failed: ${sentenceOf(error)} Nothing was changed.`, {
       cause: error,
     })
   }
+}
+
+/** Not with IF NOT EXISTS, which needs a right on the database also where the schema exists. */
+async function ensureSchema(client: pg.Client, schema: string): Promise<void> {
+  const { rowCount } = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
+  if (rowCount === 0) await client.query(`CREATE SCHEMA ${pg.escapeIdentifier(schema)}`)
 }
 
 /** Column by column as Prisma creates it. */
@@ -137,8 +142,8 @@ const migrationsTable = `
  * The row comes first and is marked as finished last. So a process that is killed leaves a row that says so, and
  * neither Prisma nor we go on before somebody has looked.
  */
-async function apply(client: pg.Client, migration: Migration): Promise<void> {
-  const { name, sql, checksum } = migration
+async function apply(client: pg.Client, migration: Migration, schema: string): Promise<void> {
+  const { name, checksum } = migration
   const id = randomUUID()
   await client.query('INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ($1, $2, $3)', [
     id,
@@ -147,18 +152,18 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
   ])
   try {
     // Without parameters, and so in one message: PostgreSQL runs the file as one transaction.
-    await client.query(sql)
+    await client.query(sqlToRun(migration))
     if (client.getTransactionStatus() !== 'I')
       throw new Error('the file begins a transaction and does not end it')
   } catch (error) {
-    const isRecorded = await recordFailure(client, id, name, error)
+    const isRecorded = await recordFailure(client, schema, id, name, error)
     const after = isRecorded
       ? `It ${remainder(migration)}; its row in _prisma_migrations stays, with the details. ${afterFailure}`
       : 'The connection is lost. When the database is back, run "bin/mintmark migrate" again: it says what to do.'
     throw new OperatorError(`The migration ${name} failed: ${sentenceOf(error)} ${after}`, { cause: error })
   }
   // The file may have changed settings, search_path for instance, on which the next statement depends.
-  await client.query(sessionSettings)
+  await client.query(migrationSession(schema))
   await client.query(
     `UPDATE _prisma_migrations SET applied_steps_count = applied_steps_count + 1, finished_at = clock_timestamp()
       WHERE id = $1`,
@@ -167,11 +172,17 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
 }
 
 /** @returns false when the connection is lost. The row then stays without logs, and says as much. */
-async function recordFailure(client: pg.Client, id: string, name: string, error: unknown): Promise<boolean> {
+async function recordFailure(
+  client: pg.Client,
+  schema: string,
+  id: string,
+  name: string,
+  error: unknown,
+): Promise<boolean> {
   try {
     // A file with its own BEGIN leaves a transaction in which nothing can be written any more.
     await client.query('ROLLBACK')
-    await client.query(sessionSettings)
+    await client.query(migrationSession(schema))
     await client.query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, logsOf(name, error)])
     return true
   } catch {

@@ -31,3 +31,12 @@ export function readMigrations(directory: string): readonly Migration[] {
 export function isOneTransaction({ sql }: Migration): boolean {
   return !/\bCONCURRENTLY\b/i.test(sql.replace(/--.*$/gm, ''))
 }
+
+/**
+ * The file without the statement for the schema `public`, with which Prisma begins the first migration. Ours is the
+ * schema of DATABASE_URL, and exists by now. The statement needs a right on the database even if there is nothing
+ * to create. Blanks keep every position in the file.
+ */
+export function sqlToRun({ sql }: Migration): string {
+  return sql.replace(/^CREATE SCHEMA IF NOT EXISTS "public";$/m, (statement) => ' '.repeat(statement.length))
+}

@@ -59,8 +59,12 @@ async function readRows(client: pg.ClientBase): Promise<readonly MigrationRow[]>
 }
 
 export async function hasMigrationsTable(client: pg.ClientBase): Promise<boolean> {
-  const { rows } = await client.query(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present`)
-  return rows[0].present
+  // The path names only our schema and pg_temp. Not to_regclass, which fails without the right to use the schema.
+  const { rowCount } = await client.query(
+    `SELECT 1 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+      WHERE relname = '_prisma_migrations' AND nspname = (current_schemas(false))[1]`,
+  )
+  return rowCount === 1
 }
 
 /** @param holder who holds the lock, if somebody does. */

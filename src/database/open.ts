@@ -1,11 +1,11 @@
-import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
-import { PrismaClient } from '../generated/client.ts'
+import type { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
-import { type AddressOptions, DatabaseAddress } from './address.ts'
 import { DatabaseClient } from './client.ts'
-import type { Settings } from './pooled.ts'
+import { DatabaseHosts, type HostsOptions } from './hosts.ts'
+import { openPrisma, PrismaSessionClient } from './prisma.ts'
 import { Renewal } from './renewal.ts'
+import { sessionSettings } from './session.ts'
 
 /**
  * Runs SQL as tagged templates. Values are sent as parameters, never as part of the text. A Prisma
@@ -56,7 +56,7 @@ export interface Database {
   close(): Promise<void>
 }
 
-export interface DatabaseOptions extends AddressOptions {
+export interface DatabaseOptions extends HostsOptions {
   /** Called when an idle connection breaks. The pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void
   /**
@@ -72,30 +72,31 @@ export interface DatabaseOptions extends AddressOptions {
  * here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
-  const address = new DatabaseAddress(url, options)
+  const hosts = new DatabaseHosts(url, options)
+  const { schema } = hosts.first
   const open = (
     connectionsMax: number,
     idleMilliseconds: number,
     statementMillisecondsMax: number | undefined,
     queryMillisecondsMax = statementMillisecondsMax,
+    Client = DatabaseClient,
   ) =>
     new pg.Pool({
-      Client: DatabaseClient,
-      address,
+      Client,
+      hosts,
       connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
-      keepAlive: true,
-      application_name: 'mintmark',
       max: connectionsMax,
       idleTimeoutMillis: idleMilliseconds,
       ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
       onConnect: (client: DatabaseClient) =>
-        client.start(sessionSettings(statementMillisecondsMax), statementMillisecondsMax),
+        client.start(sessionSettings(schema, statementMillisecondsMax), statementMillisecondsMax),
     } as unknown as pg.PoolConfig)
   // The server ends a commit that takes too long. On this side the committer watches the time
   // (database/call.ts).
   const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
   const readPool = open(2, 60_000, limits.databaseReadTimeoutMilliseconds)
-  const adapterPool = open(3, 10_000, options.statementMillisecondsMax)
+  const statementMax = options.statementMillisecondsMax
+  const adapterPool = open(3, 10_000, statementMax, statementMax, PrismaSessionClient)
   const pools = [commitPool, readPool, adapterPool]
   const renewal = new Renewal([readPool, adapterPool])
   let closing = false
@@ -109,7 +110,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     // error as an event, and without a listener this event would end the process.
     pool.on('connect', (client) => client.on('error', () => {}))
   }
-  const prisma = new PrismaClient({ adapter: new PrismaPg(adapterPool) })
+  const prisma = openPrisma(adapterPool, schema)
   return {
     prisma,
     statements: statementsOf(adapterPool),
@@ -134,22 +135,5 @@ function statementsOf(pool: pg.Pool): Statements {
     $queryRaw: async <Rows>(text: TemplateStringsArray, ...values: unknown[]) =>
       (await run(text, values)).rows as Rows,
     $executeRaw: async (text, ...values) => (await run(text, values)).rowCount ?? 0,
-  }
-}
-
-/**
- * Settings of every session. They override the defaults of the server, the database and the role.
- * - READ COMMITTED: a statement must see changes that were committed while the previous one waited for a
- *   lock.
- * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise
- *   connections and locks would pile up on the server.
- * A COMMIT must also be on the disk when it returns: where synchronous_commit is off, session.ts sets it.
- */
-function sessionSettings(statementMillisecondsMax: number | undefined): Settings {
-  return {
-    default_transaction_isolation: 'read committed',
-    ...(statementMillisecondsMax === undefined
-      ? {}
-      : { statement_timeout: String(statementMillisecondsMax) }),
   }
 }

@@ -50,11 +50,14 @@ export function scopeQueries(client: pg.Client, settings: Settings): void {
     alone:
       assignments.length === 0
         ? undefined
-        : `SELECT ${assignments.map(([name, value]) => `set_config(${name}, ${value}, true)`).join(', ')}`,
+        : `SELECT ${assignments.map(([name, value]) => `pg_catalog.set_config(${name}, ${value}, true)`).join(', ')}`,
     // Not with set_config: after it the isolation of the transaction could not be chosen any more.
     begin: [
       'BEGIN ISOLATION LEVEL READ COMMITTED',
-      ...Object.entries(settings).map(([name, value]) => `SET LOCAL ${name} = ${quoted(value)}`),
+      // A path is a list of names, which a text in quotes is not.
+      ...Object.entries(settings).map(
+        ([name, value]) => `SET LOCAL ${name} = ${name === 'search_path' ? value : quoted(value)}`,
+      ),
     ].join('; '),
   }
   const pooled = client as unknown as PooledClient

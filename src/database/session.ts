@@ -1,54 +1,147 @@
-import type pg from 'pg'
+import pg from 'pg'
 import { OperatorError } from '../errors.ts'
+import type { DatabaseAddress } from './address.ts'
 import { quoted, type Settings, scopeQueries } from './pooled.ts'
 
 /**
- * What the statements of a connection find, whatever the server, the database and the role have as defaults.
+ * What every session of ours has, whatever the server, the database, the role or a pool is set to. Nothing that
+ * changes how a value is read, written, found or limited may be inherited.
  *
- * Reached directly, the settings are made once, for the session. Behind a pooler a session belongs to nobody:
- * what it is set to stays for others, and the next statement may run in another one. Then every transaction
- * brings its settings along, and statements have no names (pooled.ts).
+ * Three settings are sent when a connection starts, because PgBouncer keeps them for each of its clients, also in
+ * transaction mode. After that, all are set by one statement; through a pooler, by each transaction (pooled.ts).
+ *
+ * Left alone, because it changes nothing that we say or do: where files lie (default_tablespace), how much memory a
+ * statement may have, what the planner prefers, and what the server logs. Left alone on purpose:
+ * default_transaction_read_only. It is how a server is kept from being written to, after a failover for instance,
+ * so it is respected, and refused at the start (check.ts).
  */
 
-interface Started {
-  is_direct: boolean
-  commits_unsafely: boolean
-  isolation: string
+/** What a session starts with. The driver adds client_encoding=UTF8. */
+export const startParameters = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, YMD',
+  standard_conforming_strings: 'on',
+} as const
+
+const settings: Settings = {
+  // How values are written and read.
+  ...startParameters,
+  client_encoding: 'UTF8',
+  IntervalStyle: 'postgres',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  xmlbinary: 'base64',
+  array_nulls: 'on',
+  backslash_quote: 'safe_encoding',
+  escape_string_warning: 'on',
+  quote_all_identifiers: 'off',
+  transform_null_equals: 'off',
+  // What a statement sees and does. READ COMMITTED: a statement must see changes that were committed while the
+  // previous one waited for a lock.
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  row_security: 'on',
+  default_table_access_method: 'heap',
+  // Another value switches our triggers off. check.ts refuses it at the start.
+  session_replication_role: 'origin',
+  // An error must not end the session, and no statement may be compiled for longer than it runs.
+  exit_on_error: 'off',
+  jit: 'off',
+  client_min_messages: 'notice',
+  // Limits on time. Each wait has a limit where it begins: in the pool, in a transaction, or on this side. A
+  // transaction whose process hangs must end, because others wait for its locks. None of ours rests this long.
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '660s',
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
 }
 
-/** @returns whether a pooler stands between this process and the database. */
+/**
+ * The settings of a session of ours.
+ * - search_path: first, so that the rest cannot be led elsewhere. pg_temp is named, and so comes last.
+ * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise connections and
+ *   locks would pile up on the server.
+ *
+ * synchronous_commit is not among them, because its value depends on what it was: see `commitsUnsafely`.
+ */
+export function sessionSettings(schema: string, statementMillisecondsMax = 0): Settings {
+  return {
+    search_path: `${pg.escapeIdentifier(schema)}, pg_temp`,
+    ...settings,
+    statement_timeout: String(statementMillisecondsMax),
+  }
+}
+
+/** A COMMIT must be on the disk when it returns, and on the standby that the server waits for. */
+const commitsUnsafely = `current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`
+
+/**
+ * The statement that sets a session of our own. A setting that this version of PostgreSQL does not have is passed
+ * over, and so is one that has the right value, because some may only be set by a superuser.
+ */
+export function settingsStatement({ search_path: path, ...others }: Settings): string {
+  const wanted = Object.entries(others)
+    .map(([name, value]) => `(${quoted(name)}, ${quoted(value)})`)
+    .join(', ')
+  return (
+    `SET search_path = ${path}; ` +
+    `SELECT set_config(name, value, false) FROM (VALUES ${wanted}) AS wanted (name, value) ` +
+    `WHERE current_setting(name, true) <> value; ` +
+    `SELECT set_config('synchronous_commit', 'on', false) WHERE ${commitsUnsafely}`
+  )
+}
+
+interface Found {
+  readonly is_direct: boolean
+  readonly commits_unsafely: boolean
+  readonly isolation: string
+  /** The settings that the server has and that this role may make. */
+  readonly known: readonly string[]
+}
+
+/**
+ * Gives a connection its settings. Behind a pooler a session belongs to nobody: what it is set to stays for others,
+ * and the next statement may run in another one. Then every transaction brings its settings along, and statements
+ * have no names (pooled.ts).
+ * @param queryMillisecondsMax how long each of the two statements may take.
+ * @returns whether a pooler stands between this process and the database.
+ */
 export async function startSession(
   client: pg.Client,
-  settings: Settings,
+  wanted: Settings,
   queryMillisecondsMax: number | undefined,
 ): Promise<boolean> {
-  const direct = isDirect(client)
-  const columns = Object.entries(settings).map(
-    ([name, value]) => `CASE WHEN ${direct} THEN set_config(${quoted(name)}, ${quoted(value)}, false) END`,
-  )
-  const text = `
-    SELECT ${direct} AS is_direct, current_setting('synchronous_commit') = 'off' AS commits_unsafely,
-      current_setting('default_transaction_isolation') AS isolation,
-      CASE WHEN ${direct} AND current_setting('synchronous_commit') = 'off'
-        THEN set_config('synchronous_commit', 'on', false) END,
-      ${columns.join(', ')}`
-  const { rows } = await client.query<Started>({
-    text,
-    query_timeout: queryMillisecondsMax,
-  } as pg.QueryConfig)
-  const [row] = rows
-  if (row?.is_direct !== false) return false
-  const { default_transaction_isolation: isolation, ...scoped } = settings
+  const ask = async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) =>
+    await client.query<Row>({ text, values, query_timeout: queryMillisecondsMax } as pg.QueryConfig)
+  const { rows } = await ask<Found>(foundStatement(client), [Object.keys(wanted)])
+  const [found] = rows
+  if (found?.is_direct !== false) {
+    await ask(settingsStatement(wanted))
+    return false
+  }
+  const { default_transaction_isolation: isolation } = wanted
   // A transaction of one statement begins with that of the settings. Then it is too late for its isolation.
-  if (isolation !== undefined && row.isolation !== isolation) {
+  if (isolation !== undefined && found.isolation !== isolation) {
     throw new OperatorError(
       `DATABASE_URL: it leads to a connection pooler, and the database or the role has default_transaction_isolation ` +
-        `= '${row.isolation}', which cannot be changed there. Run "ALTER ROLE … SET default_transaction_isolation = ` +
+        `= '${found.isolation}', which cannot be changed there. Run "ALTER ROLE … SET default_transaction_isolation = ` +
         `'${isolation}'", or set the URL of the database server itself.`,
     )
   }
-  scopeQueries(client, row.commits_unsafely ? { ...scoped, synchronous_commit: 'on' } : scoped)
+  const scoped = Object.entries(wanted).filter(
+    ([name]) => found.known.includes(name) && !name.startsWith('default_transaction_'),
+  )
+  if (found.commits_unsafely) scoped.push(['synchronous_commit', 'on'])
+  scopeQueries(client, Object.fromEntries(scoped))
   return true
+}
+
+/** Asked before there is a search_path of ours. check.ts refuses wrong values of what only a superuser may set. */
+function foundStatement(client: pg.ClientBase): string {
+  return `
+    SELECT ${isDirect(client)} AS is_direct, pg_catalog.${commitsUnsafely} AS commits_unsafely,
+           pg_catalog.current_setting('default_transaction_isolation') AS isolation,
+           ARRAY(SELECT name FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[]) AND context = 'user') AS known`
 }
 
 /**
@@ -57,5 +150,37 @@ export async function startSession(
  */
 export function isDirect(client: pg.ClientBase): string {
   const { processID } = client as unknown as { readonly processID: number | null }
-  return `pg_backend_pid() = ${processID ?? -1}`
+  return `pg_catalog.pg_backend_pid() = ${processID ?? -1}`
+}
+
+/**
+ * How the driver connects. As with libpq, PGUSER, PGPASSWORD, PGDATABASE and PGOPTIONS stand in for what the URL
+ * does not say. TLS is always said.
+ */
+export function connectionConfig(address: DatabaseAddress): pg.ClientConfig {
+  const {
+    host,
+    port,
+    user,
+    password,
+    database,
+    tls,
+    tlsNegotiation,
+    channelBinding,
+    applicationName,
+    options,
+  } = address
+  return {
+    host,
+    port,
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    ...(database === undefined ? {} : { database }),
+    ...(options === undefined ? {} : { options }),
+    ssl: tls,
+    sslnegotiation: tls === false ? 'postgres' : tlsNegotiation,
+    enableChannelBinding: channelBinding,
+    application_name: applicationName,
+    keepAlive: true,
+  } as pg.ClientConfig
 }

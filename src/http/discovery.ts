@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
 /** The metadata of the authorization server (RFC 8414 §2). It does not change while the process runs. */
-export function serverMetadata(
+function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
 ): Readonly<Record<string, unknown>> {

@@ -1,11 +1,14 @@
 import type { KeyObject } from 'node:crypto'
+import { BehindError, isBehind } from '../database/history.ts'
 import type { Statements } from '../database/open.ts'
-import { OperatorError } from '../errors.ts'
+import { AdministrationError, OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
+import type { KeyProblem } from './manifest.ts'
+import { type LoadedKey, type LoadedKeys, loadKeys, recordedManifest } from './manifest-store.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './state.ts'
-import { type KeyDescription, type LoadedKey, listKeys, loadKeys } from './store.ts'
+import { type KeyDescription, listKeys } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {
@@ -29,6 +32,8 @@ export interface KeyringOptions {
   readonly now: () => number
   /** Called when a running service finds a key that it cannot open. */
   readonly onUnopened: (error: OperatorError) => void
+  /** Called when rows are found that nobody with the key-encryption key wrote like that. */
+  readonly onUnvouched: (problems: readonly KeyProblem[]) => void
 }
 
 interface Entry extends LoadedKey {
@@ -46,6 +51,12 @@ export class Keyring {
   #byAlgorithm = new Map<SigningAlgorithm, Entry[]>()
   #published: PublishedKeys = publish([])
   #loading: Promise<void> = Promise.resolve()
+  /** Of the manifest that was read last; undefined before the first one. Never goes back. */
+  #number: number | undefined
+  #needsVouching = false
+  /** Whether the last read could not be believed. */
+  #isBehind = false
+  #problems: readonly KeyProblem[] = []
 
   constructor(options: KeyringOptions) {
     this.#options = options
@@ -81,22 +92,96 @@ export class Keyring {
     knownVersion: number | undefined,
   ): Promise<readonly LoadedKey[]> {
     const { database, keyEncryptionKeys, onUnopened } = this.#options
+    const isFirst = this.#number === undefined
     try {
-      return await loadKeys(database, keyEncryptionKeys, (key) => !this.#isOver(key), opened, knownVersion)
+      const keys = await keyEncryptionKeys()
+      const wanted = (key: KeyDescription): boolean => !this.#isOver(key)
+      const loaded = await loadKeys(database, keys, wanted, opened, isFirst ? undefined : onUnopened)
+      if (knownVersion !== undefined && isBehind(loaded.registryVersion, knownVersion))
+        throw new BehindError('the signing keys were read from a database that is behind')
+      if (isFirst) await this.#refuseOlder(loaded)
+      const believed = this.#believe(loaded)
+      this.#isBehind = false
+      return believed
     } catch (error) {
-      if (!(error instanceof OperatorError) || this.#entries.length === 0) throw error
+      if (!(error instanceof OperatorError) || isFirst) throw error
+      this.#isBehind = true
       onUnopened(error)
-      return (await listKeys(database)).map((key) => ({ ...key, privateKey: opened.get(key.kid) }))
+      return await this.#withRevocations()
     }
+  }
+
+  /** A process that starts remembers no number. The ledger does. */
+  async #refuseOlder({ manifest }: LoadedKeys): Promise<void> {
+    if (manifest === undefined) return
+    const { number, chainBefore } = manifest
+    const recorded = await recordedManifest(this.#options.database, chainBefore)
+    if (recorded > number) throw new AdministrationError('key_manifest_older', { number, recorded })
+  }
+
+  #believe({ keys, manifest, newlyRevoked, problems }: LoadedKeys): readonly LoadedKey[] {
+    if (manifest === undefined) {
+      // Keys from a release without manifests: the upkeep vouches for them. Later it was taken away.
+      if (this.#number !== undefined)
+        throw new AdministrationError('key_manifest_older', { number: 0, recorded: this.#number })
+      this.#needsVouching = true
+      return []
+    }
+    const { number } = manifest
+    if (this.#number !== undefined && number < this.#number) {
+      throw new AdministrationError('key_manifest_older', { number, recorded: this.#number })
+    }
+    const { schedule, now } = this.#options
+    const live = new Map(
+      manifest.entries.flatMap((entry) =>
+        isOver(entry, schedule, now()) ? [] : [[entry.kid, entry] as const],
+      ),
+    )
+    // What has ended signs nothing whatever its row says, unless the row says that it was never revoked.
+    const told = problems.filter(
+      ({ kid, problem }) => live.has(kid) || problem === 'key_unknown' || problem === 'key_revocation_undone',
+    )
+    const known = new Map(this.#entries.map((entry) => [entry.kid, entry]))
+    const altered = told.flatMap(({ kid, problem }) => (problem === 'key_altered' ? [kid] : []))
+    const unread = altered.find((kid) => !known.has(kid))
+    if (unread !== undefined) throw new AdministrationError('signing_key_altered', { kid: unread })
+    this.#number = number
+    this.#needsVouching = newlyRevoked.length > 0 || told.some(({ problem }) => problem === 'key_unknown')
+    this.#noteProblems(told)
+    // A key that was vouched for when it was read goes on, although its row was altered since. A row that is gone was
+    // taken away.
+    return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? [])]
+  }
+
+  /** Where nothing new can be believed, rows can still take away. */
+  async #withRevocations(): Promise<readonly LoadedKey[]> {
+    const rows = new Map((await listKeys(this.#options.database)).map((row) => [row.kid, row]))
+    return this.#entries.map((key) => ({ ...key, revokedAt: key.revokedAt ?? rows.get(key.kid)?.revokedAt }))
+  }
+
+  #noteProblems(problems: readonly KeyProblem[]): void {
+    const before = JSON.stringify(this.#problems)
+    this.#problems = problems
+    if (problems.length > 0 && JSON.stringify(problems) !== before) this.#options.onUnvouched(problems)
+  }
+
+  /** What is wrong with rows: they differ from what was vouched for. A row that is gone needs nobody's attention. */
+  get problems(): readonly KeyProblem[] {
+    return this.#problems.filter(({ problem }) => problem !== 'key_missing')
+  }
+
+  /** Whether a holder of the key-encryption key should write the manifest anew (vouching.ts). */
+  get needsVouching(): boolean {
+    return this.#needsVouching
   }
 
   get keys(): readonly KeyDescription[] {
     return this.#entries
   }
 
-  /** Whether a key could not be opened. Another read may succeed. */
+  /** Whether a key could not be opened, or the manifest not be believed. Another read may succeed. */
   get incomplete(): boolean {
-    return this.#entries.some((key) => key.signer === undefined && !this.#isOver(key))
+    return this.#isBehind || this.#entries.some((key) => key.signer === undefined && !this.#isOver(key))
   }
 
   #isOver(key: KeyDescription): boolean {

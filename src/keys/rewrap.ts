@@ -1,11 +1,13 @@
 import { rmSync } from 'node:fs'
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import type { RotationContext } from './key-change.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
-import type { RotationContext } from './rotation.ts'
+import { loadKeys, writeManifest } from './manifest-store.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import { isOver } from './state.ts'
-import { type KeyDescription, listKeys, loadKeys, type ResealedKey, resealKeys } from './store.ts'
+import { type KeyDescription, listKeys, type ResealedKey, resealKeys } from './store.ts'
+import { vouchedKeys } from './vouching.ts'
 
 /**
  * Another key-encryption key in the place of the one in use. All signing keys are sealed anew in one
@@ -22,7 +24,10 @@ export type RewrapContext = Omit<RotationContext, 'keyEncryptionKeys'>
 
 /** From the keys that an operator provides: seals with the first whatever another one seals. */
 export async function rewrap(context: RewrapContext, keys: KeyEncryptionKeys): Promise<Rewrap> {
-  return await resealAll(context, async () => ({ to: keys[0], atHand: keys }))
+  return await resealAll(context, async (open) => {
+    await open(keys)
+    return { to: keys[0], atHand: keys }
+  })
 }
 
 export interface FileRewrap extends Rewrap {
@@ -45,7 +50,7 @@ export async function rewrapFile(
   const result = await resealAll(context, async (open) => {
     const current = requireKeyFile(path, report)
     const previous = readKeyFile(previousPath)
-    const atHand = previous === undefined ? [current] : [current, previous]
+    const atHand: KeyEncryptionKeys = previous === undefined ? [current] : [current, previous]
     // Before anything is replaced: these must be the right ones.
     await open(atHand)
     completed = previous !== undefined && previous.id !== current.id
@@ -77,15 +82,22 @@ function mustOpen({ schedule, clock }: RewrapContext): (key: KeyDescription) => 
 async function resealAll(
   context: RewrapContext,
   choose: (
-    open: (keys: readonly KeyEncryptionKey[]) => Promise<unknown>,
-  ) => Promise<{ to: KeyEncryptionKey; atHand: readonly KeyEncryptionKey[] }>,
+    open: (keys: KeyEncryptionKeys) => Promise<unknown>,
+  ) => Promise<{ to: KeyEncryptionKey; atHand: KeyEncryptionKeys }>,
 ): Promise<Rewrap> {
   return await changeRegistry(context, async (transaction, records) => {
     const wanted = mustOpen(context)
-    const { to, atHand } = await choose((keys) => loadKeys(transaction, async () => keys, wanted))
+    const isOver = (key: KeyDescription) => !wanted(key)
+    const { to, atHand } = await choose(async (keys) => {
+      await vouchedKeys(transaction, records, keys, isOver)
+      await loadKeys(transaction, keys, wanted)
+    })
     const resealed = await resealKeys(transaction, to, atHand, wanted)
+    const kids = resealed.map(({ kid }) => kid)
+    const manifest = await writeManifest(transaction, [to, ...atHand], kids)
     for (const { kid, from } of resealed) {
-      records.add('key', 'resealed', { kid }, [{ field: 'key_encryption_key_id', from, to: to.id }])
+      const changes = [{ field: 'key_encryption_key_id', from, to: to.id }]
+      records.add('key', 'resealed', { kid }, changes, { manifest })
     }
     return { keyEncryptionKeyId: to.id, resealed }
   })

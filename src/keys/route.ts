@@ -35,7 +35,7 @@ const jitter = 0.2
  * So every cache that obeys the header has fetched a key before it signs, at any rotation.
  * @param random from 0 up to 1.
  */
-export function cacheControl(schedule: ScheduleSettings, random: number): string {
+function cacheControl(schedule: ScheduleSettings, random: number): string {
   const seconds = Math.floor(schedule.jwksMaxAgeSeconds * (1 - jitter * random))
   const staleSeconds = Math.min(staleIfErrorSecondsMax, Math.floor(schedule.keyLifetimeSeconds / 3))
   return `public, max-age=${seconds}, stale-if-error=${staleSeconds}`

@@ -1,10 +1,9 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
-import { BehindError, isBehind } from '../database/history.ts'
 import type { Queryable, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import type { SigningKey as SigningKeyRow } from '../generated/client.ts'
 import { algorithms } from './algorithms.ts'
+import { type ManifestEntry, publicKeyHash, type StoredManifest, sealedKeyHash } from './manifest.ts'
 import { type KeyEncryptionKey, seal, unseal } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import type { KeyMoments } from './state.ts'
@@ -18,57 +17,94 @@ export interface KeyDescription extends KeyMoments {
   readonly keyEncryptionKeyId: string
 }
 
-/** All rows, ordered by algorithm and generation, with the version of the registry that they belong to. */
-function readRows(
-  database: Statements,
-): PromiseLike<(SigningKeyRow & { readonly registryVersion: string })[]> {
-  return database.$queryRaw`
+/** A row of `signing_key`. */
+export interface KeyRow extends KeyDescription {
+  readonly sealedPrivateKey: Uint8Array
+}
+
+export interface StoredKeys {
+  /** Ordered by algorithm and generation. */
+  readonly rows: readonly KeyRow[]
+  readonly manifest: StoredManifest | undefined
+  /** The version of the registry that the rows belong to. */
+  readonly registryVersion: number
+}
+
+/** Rows and manifest as of one moment. The manifest comes with the first line alone. */
+export async function readStored(database: Statements): Promise<StoredKeys> {
+  const lines = await database.$queryRaw<StoredLine[]>`
     SELECT kid, algorithm, generation, public_jwk AS "publicJwk", sealed_private_key AS "sealedPrivateKey",
-           key_encryption_key_id AS "keyEncryptionKeyId", published_at AS "publishedAt", signs_from AS "signsFrom",
-           signs_until AS "signsUntil", published_until AS "publishedUntil", revoked_at AS "revokedAt",
+           k.key_encryption_key_id AS "keyEncryptionKeyId",
+           floor(extract(epoch FROM published_at))::float8 AS "publishedAt",
+           floor(extract(epoch FROM signs_from))::float8 AS "signsFrom",
+           floor(extract(epoch FROM signs_until))::float8 AS "signsUntil",
+           floor(extract(epoch FROM published_until))::float8 AS "publishedUntil",
+           floor(extract(epoch FROM revoked_at))::float8 AS "revokedAt",
+           CASE WHEN row_number() OVER (ORDER BY algorithm, generation) = 1 THEN m.content END AS "content",
+           m.number::float8 AS "number", m.key_encryption_key_id AS "manifestKeyId", m.mac,
            (SELECT version FROM registry_version)::text AS "registryVersion"
-      FROM signing_key ORDER BY algorithm, generation`
+      FROM (SELECT 1) AS one LEFT JOIN signing_key_manifest m ON m."only" LEFT JOIN signing_key k ON true
+     ORDER BY algorithm, generation`
+  const rows = lines.flatMap((line) => (line.kid === null ? [] : [toRow(line)]))
+  const [{ content, number, manifestKeyId, mac, ...first }] = lines as [StoredLine]
+  const registryVersion = Number(first.registryVersion)
+  if (content === null || number === null || manifestKeyId === null || mac === null) {
+    return { rows, manifest: undefined, registryVersion }
+  }
+  const manifest = { number, keyEncryptionKeyId: manifestKeyId, content, mac: Buffer.from(mac) }
+  return { rows, manifest, registryVersion }
 }
 
+interface StoredLine extends Omit<KeyRow, 'kid' | 'revokedAt'> {
+  readonly kid: string | null
+  readonly revokedAt: number | null
+  readonly content: string | null
+  readonly number: number | null
+  readonly manifestKeyId: string | null
+  readonly mac: Uint8Array | null
+  readonly registryVersion: string
+}
+
+function toRow(line: StoredLine): KeyRow {
+  return {
+    kid: line.kid ?? '',
+    algorithm: line.algorithm,
+    generation: line.generation,
+    publicJwk: line.publicJwk,
+    sealedPrivateKey: line.sealedPrivateKey,
+    keyEncryptionKeyId: line.keyEncryptionKeyId,
+    publishedAt: line.publishedAt,
+    signsFrom: line.signsFrom,
+    signsUntil: line.signsUntil,
+    publishedUntil: line.publishedUntil,
+    revokedAt: line.revokedAt ?? undefined,
+  }
+}
+
+export function describe({ sealedPrivateKey: _, ...key }: KeyRow): KeyDescription {
+  return key
+}
+
+/** What the manifest says about a row, if it is as it was vouched for. */
+export function entryOf(row: KeyRow): ManifestEntry {
+  return {
+    kid: row.kid,
+    algorithm: row.algorithm,
+    generation: row.generation,
+    publicKeyHash: publicKeyHash(row.publicJwk),
+    keyEncryptionKeyId: row.keyEncryptionKeyId,
+    sealedKeyHash: sealedKeyHash(row.sealedPrivateKey),
+    publishedAt: row.publishedAt,
+    signsFrom: row.signsFrom,
+    signsUntil: row.signsUntil,
+    publishedUntil: row.publishedUntil,
+    revokedAt: row.revokedAt,
+  }
+}
+
+/** All rows as they stand, vouched for or not. To show them, and for whoever has no key-encryption key. */
 export async function listKeys(database: Statements): Promise<KeyDescription[]> {
-  return (await readRows(database)).map(describe)
-}
-
-export interface LoadedKey extends KeyDescription {
-  /** Undefined if the key was not opened, for example because it will never sign again. */
-  readonly privateKey: KeyObject | undefined
-}
-
-/**
- * Loads all keys and opens the wanted ones.
- * @param keys returns the available key-encryption keys: the current one and, during a rewrap, the previous
- * one. Called only if there is a key to open.
- * @param wanted selects the keys to open. A key that will never sign again is not opened, so damage to it
- * does not matter.
- * @param opened private keys that are in memory already. They are not opened again, so a running service
- * continues while its keys are sealed with a new key-encryption key that it does not have yet.
- * @throws AdministrationError if a wanted key does not open. The caller must never create a new key in its place.
- */
-export async function loadKeys(
-  database: Statements,
-  keys: () => Promise<readonly KeyEncryptionKey[]>,
-  wanted: (key: KeyDescription) => boolean,
-  opened: ReadonlyMap<string, KeyObject> = new Map(),
-  knownVersion?: number,
-): Promise<LoadedKey[]> {
-  const rows = await readRows(database)
-  if (knownVersion !== undefined && rows.some((row) => isBehind(Number(row.registryVersion), knownVersion)))
-    throw new BehindError('the signing keys were read from a database that is behind')
-  const described = rows.map((row) => ({ row, key: describe(row) }))
-  const sealed = described.filter(({ key }) => wanted(key) && !opened.has(key.kid))
-  const available = sealed.length === 0 ? [] : await keys()
-  const unsealed = new Map(
-    sealed.map(({ row, key }) => [key.kid, createPrivateKey(privateForm(open(row, available)))]),
-  )
-  return described.map(({ key }) => ({
-    ...key,
-    privateKey: wanted(key) ? (unsealed.get(key.kid) ?? opened.get(key.kid)) : undefined,
-  }))
+  return (await readStored(database)).rows.map(describe)
 }
 
 /**
@@ -135,7 +171,7 @@ export async function resealKeys(
   keys: readonly KeyEncryptionKey[],
   wanted: (key: KeyDescription) => boolean,
 ): Promise<ResealedKey[]> {
-  const rows = await readRows(database)
+  const { rows } = await readStored(database)
   const resealed: ResealedKey[] = []
   for (const row of rows) {
     if (row.keyEncryptionKeyId === to.id) continue
@@ -158,7 +194,7 @@ function sealContext(kid: string, algorithm: string): string {
 const privateForm = (key: Buffer) => ({ key, format: 'der', type: 'pkcs8' }) as const
 
 /** The private key in PKCS #8. */
-function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
+function open(row: KeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
   const key = keys.find(({ id }) => id === row.keyEncryptionKeyId)
   if (key === undefined) {
     throw new AdministrationError('key_encryption_key_differs', {
@@ -177,7 +213,18 @@ function open(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer {
   }
 }
 
-function openIfPossible(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): Buffer | undefined {
+/** Opens a key, and makes sure that it is the one whose `kid` and public part the row shows. */
+export async function openKey(row: KeyRow, keys: readonly KeyEncryptionKey[]): Promise<KeyObject> {
+  const privateKey = createPrivateKey(privateForm(open(row, keys)))
+  const jwk = await exportJWK(createPublicKey(privateKey))
+  const shown = publicKeyHash({ ...jwk, kid: row.kid, use: 'sig', alg: row.algorithm })
+  if ((await calculateJwkThumbprint(jwk)) !== row.kid || shown !== publicKeyHash(row.publicJwk)) {
+    throw new AdministrationError('signing_key_damaged', { kid: row.kid })
+  }
+  return privateKey
+}
+
+function openIfPossible(row: KeyRow, keys: readonly KeyEncryptionKey[]): Buffer | undefined {
   try {
     return open(row, keys)
   } catch (error) {
@@ -186,22 +233,6 @@ function openIfPossible(row: SigningKeyRow, keys: readonly KeyEncryptionKey[]): 
   }
 }
 
-function describe(row: SigningKeyRow): KeyDescription {
-  return {
-    kid: row.kid,
-    algorithm: row.algorithm as SigningAlgorithm,
-    generation: row.generation,
-    publicJwk: row.publicJwk as JWK,
-    keyEncryptionKeyId: row.keyEncryptionKeyId,
-    publishedAt: seconds(row.publishedAt),
-    signsFrom: seconds(row.signsFrom),
-    signsUntil: seconds(row.signsUntil),
-    publishedUntil: seconds(row.publishedUntil),
-    revokedAt: row.revokedAt === null ? undefined : seconds(row.revokedAt),
-  }
-}
-
-const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000)
 const date = (moment: number): Date => new Date(moment * 1000)
 
 function columns(moments: KeyMoments) {
@@ -216,8 +247,8 @@ function columns(moments: KeyMoments) {
 
 /** The database's clock, in seconds since 1970, with fractions. */
 export async function databaseNow(database: Statements): Promise<number> {
-  const [row] = await database.$queryRaw<{ now: number }[]>`
-    SELECT extract(epoch FROM clock_timestamp())::float8 AS now`
+  const [row] = await database.$queryRaw<{ now: string }[]>`
+    SELECT extract(epoch FROM clock_timestamp())::text AS now`
   if (row === undefined) throw new Error('the database has no time')
-  return row.now
+  return Number(row.now)
 }

@@ -1,7 +1,8 @@
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import { algorithmsInUse } from '../registry/store.ts'
+import type { RotationContext } from './key-change.ts'
 import type { Keyring } from './keyring.ts'
-import { dueAlgorithms, makeDueKeys, type RotationContext } from './rotation.ts'
+import { dueAlgorithms, makeDueKeys } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 
@@ -62,6 +63,7 @@ export class KeyUpkeep {
     return [
       ...(this.#failed ? ['key_rotation_failed'] : []),
       ...(this.#options.keyring.incomplete ? ['key_unopened'] : []),
+      ...(this.#options.keyring.problems.length > 0 ? ['key_unvouched'] : []),
       ...without.map((algorithm) => `no_signing_key_${algorithm}`),
     ]
   }
@@ -74,6 +76,11 @@ export class KeyUpkeep {
   #signs(algorithm: SigningAlgorithm): boolean {
     const { keyring, rotation } = this.#options
     return keyring.signer(algorithm, rotation.clock.nowSeconds()) !== undefined
+  }
+
+  /** Checks now: a key was revoked by somebody who could not let the next one take over. */
+  checkSoon(): void {
+    if (this.#timer !== undefined && this.#options.keyring.needsVouching) this.#checkAgain()
   }
 
   #checkAgain(): void {
@@ -100,6 +107,10 @@ export class KeyUpkeep {
   async #check(): Promise<void> {
     const { rotation, keyring } = this.#options
     if (keyring.incomplete) await keyring.load()
+    if (keyring.needsVouching) {
+      await makeDueKeys(rotation, [])
+      await keyring.load()
+    }
     await this.#learnAlgorithms()
     const due = this.#due
     if (due.length === 0) return

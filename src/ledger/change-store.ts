@@ -57,7 +57,8 @@ export async function changeRegistry<Result>(
         options.beforeCommit?.()
         return result
       },
-      { maxWait: 10_000, timeout },
+      // Said here as well: what a statement sees must not hang on the session.
+      { maxWait: 10_000, timeout, isolationLevel: 'ReadCommitted' },
     )
   } catch (error) {
     // What was refused on purpose may have any text in it, also one that looks like the code of a lock timeout.

@@ -79,8 +79,9 @@ export class LedgerTail {
   }
 
   async #findOpenChains(snapshot: Queryable, now: number): Promise<void> {
-    for (const { chain, seq, first } of await findUnfinishedChains(snapshot)) {
-      this.#open.set(chain, { seq: Number(seq ?? 0), isService: seq === null ? undefined : first !== null })
+    for (const { chain, seq } of await findUnfinishedChains(snapshot)) {
+      // A chain with records that may grow is a service's, even if its first record is deleted.
+      this.#open.set(chain, { seq: Number(seq ?? 0), isService: seq === null ? undefined : true })
     }
     const latest = await findLatestChains(snapshot)
     this.#highest = (latest[0] ?? 1) - 1

@@ -82,8 +82,6 @@ export interface UnfinishedChain {
   readonly chain: number
   /** The number of its last record; null while it has no record. */
   readonly seq: bigint | null
-  /** The type of its first record; null if that record is deleted or not written yet. */
-  readonly first: string | null
 }
 
 /**
@@ -91,7 +89,7 @@ export interface UnfinishedChain {
  */
 export async function findUnfinishedChains(snapshot: Queryable): Promise<UnfinishedChain[]> {
   return await snapshot.$queryRaw<UnfinishedChain[]>`
-    SELECT c.chain, last.seq, first.type AS first FROM audit_chain c
+    SELECT c.chain, last.seq FROM audit_chain c
       LEFT JOIN LATERAL (SELECT seq, type, outcome FROM audit_record r
         WHERE r.chain = c.chain ORDER BY seq DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT type FROM audit_record r WHERE r.chain = c.chain AND r.seq = 1) first ON true

@@ -8,7 +8,7 @@ export const recordOutcomes = {
   secret: ['added', 'revoked'],
   resource: ['created', 'changed'],
   access: ['created', 'changed', 'deleted'],
-  key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed'],
+  key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed', 'vouched'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export type RecordType = keyof typeof recordOutcomes

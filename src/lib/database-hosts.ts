@@ -2,19 +2,25 @@
  * The hosts of a PostgreSQL URL that names several, as libpq has them: in the authority, or in the parameters `host`
  * and `port`. The driver knows only one host.
  */
-export interface DatabaseHosts {
+interface SplitUrl {
   /** One URL for each host, in the order of the URL. */
   readonly urls: readonly string[]
   /** Which of the hosts may be used: `target_session_attrs`. */
   readonly attributes: string
 }
 
-/** @returns undefined for a text that is no such URL, or that has neither one port nor one for each host. */
-export function splitHosts(url: string): DatabaseHosts | undefined {
+/**
+ * @returns undefined for a text that is no such URL, that says one of these parameters twice, or that has neither one
+ *   port nor one for each host.
+ */
+export function splitHosts(url: string): SplitUrl | undefined {
   const parts = /^(postgres(?:ql)?:\/\/)((?:[^/?#]*@)?)([^/?#@]*)([^?#]*)(?:\?([^#]*))?$/.exec(url)
   if (parts === null) return undefined
   const [, scheme = '', user = '', authority = '', path = '', query = ''] = parts
   const parameters = query.split('&').filter((each) => each !== '')
+  const names = ['host', 'port', 'target_session_attrs']
+  if (names.some((name) => parameters.filter((each) => each.startsWith(`${name}=`)).length > 1))
+    return undefined
   const value = (name: string) => new URLSearchParams(query).get(name) ?? undefined
   const without = (...names: readonly string[]): string[] =>
     parameters.filter((each) => !names.some((name) => each.startsWith(`${name}=`)))
@@ -24,27 +30,14 @@ export function splitHosts(url: string): DatabaseHosts | undefined {
   const hosts = value('host')?.split(',') ?? []
   const ports = value('port')?.split(',') ?? []
   if (hosts.length < 2) {
-    const list = without('target_session_attrs')
-    return { urls: authority.split(',').map((host) => join(host, list)), attributes }
+    return { urls: authority.split(',').map((host) => join(host, parameters)), attributes }
   }
   if (ports.length > 1 && ports.length !== hosts.length) return undefined
-  const list = without('target_session_attrs', 'host', 'port')
+  const list = without('host', 'port')
   const urls = hosts.map((host, index) => {
     const port = ports[index] ?? ports[0]
     const place = [`host=${encodeURIComponent(host)}`, ...(port === undefined ? [] : [`port=${port}`])]
     return join(authority, [...list, ...place])
   })
   return { urls, attributes }
-}
-
-const usable = ['any', 'read-write', 'primary']
-
-/** What is wrong with the value of `target_session_attrs`, for a service that writes. */
-export function attributesProblem(attributes: string): string | undefined {
-  if (usable.includes(attributes)) return undefined
-  const known = ['standby', 'read-only', 'prefer-standby'].includes(attributes)
-  return known
-    ? `with target_session_attrs=${attributes} it could be a server that cannot be written to, and each token is written. ` +
-        'Use "read-write" or "primary".'
-    : 'the value of target_session_attrs is not known. Use "read-write", "primary" or "any".'
 }

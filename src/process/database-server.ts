@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
-import { checkConnection, describeUrl } from '../database/check.ts'
+import { checkConnection } from '../database/check.ts'
 import { openEmbedded } from '../database/embedded.ts'
+import { DatabaseHosts } from '../database/hosts.ts'
 import { migrationStateOf } from '../database/migrate.ts'
 import { OperatorError } from '../errors.ts'
 
@@ -39,7 +40,7 @@ export async function openDatabaseServer(
 ): Promise<DatabaseServer> {
   const { databaseUrl, dataDirectory } = config
   if (databaseUrl !== undefined) {
-    const place = describeUrl(databaseUrl)
+    const { place } = new DatabaseHosts(databaseUrl)
     const timer = setTimeout(() => report(`Waiting for the database at ${place} …`), silenceMilliseconds)
     try {
       const { serverVersion, isPooled, warnings } = await checkConnection(databaseUrl)

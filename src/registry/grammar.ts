@@ -28,10 +28,6 @@ export const treacherous =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: naming control characters is what it is for.
   /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\p{Surrogate}/gu
 
-export function isPlainText(text: string): boolean {
-  return text.search(treacherous) === -1
-}
-
 /** The text with each such character replaced, safe to show on a terminal. */
 export function plainText(text: string): string {
   return text.replace(treacherous, '\ufffd')

@@ -79,7 +79,7 @@ const changesStatement = `
     EXISTS (SELECT 1 FROM registry_change_set WHERE version = $1) AS known,
     EXISTS (SELECT 1 FROM registry_change_set WHERE version = $3) AS knows_heard,
     pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS read_only,
-    extract(epoch FROM clock_timestamp())::float8 AS now,
+    extract(epoch FROM clock_timestamp())::text AS now,
     (SELECT jsonb_agg(DISTINCT jsonb_build_array(subject, subject_id)) FROM
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
        WHERE version > $1 LIMIT $2) AS recent) AS changes`
@@ -111,7 +111,7 @@ export async function loadChanges(
     known: boolean
     knows_heard: boolean
     read_only: boolean
-    now: number
+    now: string
     changes: [string, string][] | null
   }>({
     name: 'registry_changes',
@@ -130,7 +130,7 @@ export async function loadChanges(
     // The version before the first change is in no log.
     knowsHeard: row.knows_heard || heardVersion === version || heardVersion === 0,
     isReadOnly: row.read_only,
-    databaseSeconds: row.now,
+    databaseSeconds: Number(row.now),
     changes: followable ? changes : undefined,
   }
 }

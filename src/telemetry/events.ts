@@ -1,3 +1,4 @@
+import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
 import { describeError, type Log } from './log.ts'
 
@@ -24,6 +25,16 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
 
 export function keyUnopened(log: Log, error: Error): void {
   log.error({ event: 'key_unopened', error: describeError(error) }, error.message)
+}
+
+/** Rows of the signing keys that nobody with the key-encryption key wrote like that. */
+export function keysUnvouched(log: Log, problems: readonly KeyProblem[]): void {
+  const message =
+    'rows of signing_key were changed by somebody without the key-encryption key; they are neither published nor used'
+  log.error(
+    { event: 'key_unvouched', keys: problems.map(({ kid, problem }) => `${kid} ${problem}`) },
+    message,
+  )
 }
 
 /** @param offSeconds seconds that the clock is ahead of the database's clock; negative if it is behind. */

@@ -1,4 +1,8 @@
-/** argon2 is paid for once per secret and hash, by so many at once as there is room for, and by nobody else. */
+/**
+ * argon2 is paid for once per secret and hash, by so many at once as there is room for, and by nobody else.
+ *
+ * Long because the gate, the memory and the sharing are tested on one fake clock and one fake argon2.
+ */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Attempt } from '../../src/authentication/failure-limit.ts'

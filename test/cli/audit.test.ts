@@ -1,44 +1,56 @@
 /** The ledger is found by what is asked for, and followed without missing a record or telling one twice. */
-import { spawn } from 'node:child_process'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { openEmbedded } from '../../src/database/embedded.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { millisecondsOf } from '../../src/ledger/token-id.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
-import {
-  registerClient,
-  requestToken,
-  startService,
-  type TestClient,
-  type TestService,
-} from '../support/service.ts'
-import { command, scratch } from './command.ts'
+import { test as ownTest, sharedTest } from '../support/fixtures.ts'
+import { startMintmark } from '../support/process.ts'
+import { registerClient, requestToken, startService } from '../support/service.ts'
 
-let database: FreshDatabase
-let services: TestService[]
-let client: TestClient
+const test = sharedTest
+  .extend('services', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const services = await Promise.all([startService({ database }), startService({ database })])
+    onCleanup(async () => {
+      for (const service of services) await service.close()
+    })
+    return services
+  })
+  .extend('client', { scope: 'file' }, ({ database }) => registerClient(database, { clientId: 'busy' }))
+  /** Asks one of the services for a token. */
+  .extend('token', { scope: 'file' }, ({ client, services }) => {
+    return (index: number, parameters = {}) =>
+      requestToken(services[index % services.length]?.url ?? '', client, parameters)
+  })
+  .extend('list', { scope: 'file' }, ({ run }) => {
+    return async (...given: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await run('audit', 'list', ...given)
+      expect(code, stderr).toBe(0)
+      return stdout
+    }
+  })
+  /** Starts a process that follows the ledger of a database. */
+  .extend('follow', ({ database, track }) => {
+    return (url = database.url) => {
+      const environment = { DATABASE_URL: url }
+      const following = ['audit', 'list', '--follow', '--json', '--limit', '1']
+      const tail = track(startMintmark(following, { environment }))
+      return {
+        complaints: tail.stderr,
+        until: (text: string) => tail.until(() => tail.stdout().includes(text)),
+        untilComplaint: (text: string) => tail.until(() => tail.stderr().includes(text)),
+        /** Ends it as Ctrl-C does. @returns the records after the one it began with. */
+        async end(): Promise<Record<string, unknown>[]> {
+          expect(await tail.end('SIGINT')).toBe(0)
+          const { stdout } = await tail.outcome
+          const lines = stdout.trim().split('\n').slice(1)
+          return lines.map((line) => JSON.parse(line))
+        },
+      }
+    }
+  })
 
-beforeAll(async () => {
-  database = await freshDatabase()
-  services = await Promise.all([startService({ database }), startService({ database })])
-  client = await registerClient(database, { clientId: 'busy' })
-})
-afterAll(async () => {
-  for (const service of services) await service.close()
-  await database.drop()
-})
-
-const list = async (...given: string[]) => {
-  const { code, stdout, stderr } = await command({ DATABASE_URL: database.url }, 'audit', 'list', ...given)
-  expect(code, stderr).toBe(0)
-  return stdout
-}
-
-const token = (index: number, parameters = {}) =>
-  requestToken(services[index % services.length]?.url ?? '', client, parameters)
-
-test('records are found by client, outcome, type, token and time', async () => {
+test('records are found by client, outcome, type, token and time', async ({ list, token }) => {
   const { access_token } = (await (await token(0)).json()) as { access_token: string }
   await token(0, { scope: 'nope' })
   const { jti } = JSON.parse(Buffer.from(access_token.split('.')[1] ?? '', 'base64url').toString())
@@ -64,77 +76,62 @@ test('records are found by client, outcome, type, token and time', async () => {
   expect(await list('--limit', '2')).toMatch(/issued +busy .*\n.*refused +busy .*scope_not_granted/)
 })
 
-test('a record is found by its token without an index of ids, and an older, random id as well', async () => {
-  const filling = await freshDatabase()
-  const made = 1_800_000_000_000
-  const timed = '01a3185c-5000-7a40-9df0-1d4d3ac0a8b1'
-  const random = '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1'
-  expect(millisecondsOf(timed)).toBe(made)
-  // Far more than fits into one range of the index.
-  await filling.query(
-    `INSERT INTO audit_record (chain, seq, time, type, outcome, jti, hash)
+ownTest(
+  'a record is found by its token without an index of ids, and an older, random id as well',
+  async ({ database, run }) => {
+    const made = 1_800_000_000_000
+    const timed = '01a3185c-5000-7a40-9df0-1d4d3ac0a8b1'
+    const random = '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1'
+    expect(millisecondsOf(timed)).toBe(made)
+    // Far more than fits into one range of the index.
+    await database.query(
+      `INSERT INTO audit_record (chain, seq, time, type, outcome, jti, hash)
      SELECT 1, n, to_timestamp($1::float8 / 1000) + n * interval '1 ms', 'token', 'issued',
             CASE WHEN n IN (0, 30000) THEN $2::uuid WHEN n = 5 THEN $3::uuid ELSE gen_random_uuid() END, sha256('')
        FROM generate_series(0, 60000) AS n`,
-    [made, timed, random],
-  )
-  await filling.query('VACUUM ANALYZE audit_record')
-  const find = async (jti: string) =>
-    (await command({ DATABASE_URL: filling.url }, 'audit', 'list', '--jti', jti, '--json')).stdout
-  // The same id at another time is not looked at.
-  expect(JSON.parse(await find(timed)).map(({ seq }: { seq: number }) => seq)).toEqual([0])
-  expect(JSON.parse(await find(random))).toMatchObject([{ jti: random, seq: 5 }])
-  expect(
-    await filling.query(`SELECT reloptions FROM pg_class WHERE relname = 'audit_record_time_idx'`),
-  ).toEqual([{ reloptions: ['autosummarize=on'] }])
-  const plan = await filling.query(
-    'EXPLAIN SELECT * FROM audit_record WHERE jti = $1 AND time >= to_timestamp($2) AND time < to_timestamp($3)',
-    [timed, made / 1000, (made + 1) / 1000],
-  )
-  expect(JSON.stringify(plan)).toContain('audit_record_time_idx')
-  await filling.drop()
-})
+      [made, timed, random],
+    )
+    await database.query('VACUUM ANALYZE audit_record')
+    const find = async (jti: string) => (await run('audit', 'list', '--jti', jti, '--json')).stdout
+    // The same id at another time is not looked at.
+    expect(JSON.parse(await find(timed)).map(({ seq }: { seq: number }) => seq)).toEqual([0])
+    expect(JSON.parse(await find(random))).toMatchObject([{ jti: random, seq: 5 }])
+    expect(
+      await database.query(`SELECT reloptions FROM pg_class WHERE relname = 'audit_record_time_idx'`),
+    ).toEqual([{ reloptions: ['autosummarize=on'] }])
+    const plan = await database.query(
+      'EXPLAIN SELECT * FROM audit_record WHERE jti = $1 AND time >= to_timestamp($2) AND time < to_timestamp($3)',
+      [timed, made / 1000, (made + 1) / 1000],
+    )
+    expect(JSON.stringify(plan)).toContain('audit_record_time_idx')
+  },
+)
 
-test.each([
+test.for([
   ['--since', 'yesterday', 'Write a time ago like'],
   ['--until', '2026-13-01', 'Write a time ago like'],
   ['--jti', 'x', 'must be a UUID'],
   ['--type', 'tokens', 'Did you mean "token"?'],
   ['--outcome', 'refuse', 'Did you mean "refused"?'],
   ['--limit', '0', 'from 1 to'],
-])('%s %s is a wrong call', async (option, value, says) => {
-  const outcome = await command({ DATABASE_URL: database.url }, 'audit', 'list', option, value)
+] as const)('%s %s is a wrong call', async ([option, value, says], { run }) => {
+  const outcome = await run('audit', 'list', option, value)
   expect(outcome.code).toBe(2)
   expect(outcome.stderr).toContain(says)
 })
 
-test('following what has ended is a wrong call, and not a wait for nothing', async () => {
+test('following what has ended is a wrong call, and not a wait for nothing', async ({ run }) => {
   const past = ['audit', 'list', '--follow', '--until', '1h']
-  const outcome = await command({ DATABASE_URL: database.url }, ...past)
+  const outcome = await run(...past)
   expect(outcome.code).toBe(2)
   expect(outcome.stderr).toContain('has passed, and --follow shows new records')
 })
 
-test('a span that ends before it begins is a wrong call', async () => {
-  const outcome = await command(
-    { DATABASE_URL: database.url },
-    'audit',
-    'list',
-    '--since',
-    '1h',
-    '--until',
-    '2h',
-  )
+test('a span that ends before it begins is a wrong call', async ({ run }) => {
+  const outcome = await run('audit', 'list', '--since', '1h', '--until', '2h')
   expect(outcome.code).toBe(2)
   expect(outcome.stderr).toContain('is not before --until')
 })
-
-async function contains(read: () => string, text: string): Promise<void> {
-  for (let waits = 0; !read().includes(text) && waits < 400; waits += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-  expect(read()).toContain(text)
-}
 
 /** A record as a command leaves it, in a chain of its own. */
 function appendOne(connection: pg.Client, clientId: string): Promise<unknown> {
@@ -146,50 +143,24 @@ function appendOne(connection: pg.Client, clientId: string): Promise<unknown> {
   )
 }
 
-/** A process that follows, and what it has told so far. */
-function follow(url = database.url) {
-  const program = new URL('../../src/cli/main.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [program, 'audit', 'list', '--follow', '--json', '--limit', '1'], {
-    env: { DATABASE_URL: url },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  let complaints = ''
-  child.stderr.on('data', (chunk) => {
-    complaints += String(chunk)
-  })
-  child.stdout.on('data', (chunk) => {
-    output += String(chunk)
-  })
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  return {
-    complaints: () => complaints,
-    until: (text: string) => contains(() => output, text),
-    untilComplaint: (text: string) => contains(() => complaints, text),
-    /** Ends it as Ctrl-C does. @returns the records after the one it began with. */
-    async end(): Promise<Record<string, unknown>[]> {
-      child.kill('SIGINT')
-      expect(await ended).toBe(0)
-      const lines = output.trim().split('\n').slice(1)
-      return lines.map((line) => JSON.parse(line))
-    },
-  }
-}
-
-test('following tells every record of two services and the commands beside them, once', async () => {
+test('following tells every record of two services and the commands beside them, once', async ({
+  follow,
+  run,
+  token,
+}) => {
   const tail = follow()
   await tail.until('\n')
   for (let round = 0; round < 5; round += 1) {
     await Promise.all(Array.from({ length: 40 }, (_, index) => token(index)))
   }
-  await command({ DATABASE_URL: database.url }, 'clients', 'disable', 'busy')
+  await run('clients', 'disable', 'busy')
   await tail.until('"disabled"')
   const records = await tail.end()
   expect(records.filter(({ outcome }) => outcome === 'issued')).toHaveLength(200)
   expect(new Set(records.map(({ chain, seq }) => `${chain} ${seq}`)).size).toBe(201)
 })
 
-test('a change that is committed after a later one is not missed', async () => {
+test('a change that is committed after a later one is not missed', async ({ database, follow }) => {
   const late = new pg.Client({ connectionString: database.url })
   await late.connect()
   await late.query('BEGIN')
@@ -211,8 +182,10 @@ test('a change that is committed after a later one is not missed', async () => {
   expect(records.map(({ client_id }) => client_id)).toEqual(['before-the-start', 'early', 'late'])
 })
 
-test('a restart of the database is waited for; no record is missed and none told twice', async () => {
-  const files = scratch()
+test('a restart of the database is waited for; no record is missed and none told twice', async ({
+  files,
+  follow,
+}) => {
   const open = () => openEmbedded(files.path('data'))
   const write = async (url: string, clientId: string) => {
     const connection = new pg.Client({ connectionString: url })
@@ -238,6 +211,5 @@ test('a restart of the database is waited for; no record is missed and none told
     expect(tail.complaints().match(/cannot be reached/g)).toHaveLength(1)
   } finally {
     await server.release()
-    files.remove()
   }
 })

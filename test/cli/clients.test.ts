@@ -3,47 +3,35 @@
  * and holds no secret, and can be said twice. What cannot be undone stays done.
  */
 import { readFileSync, statSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { secretIdOf } from '../../src/authentication/secret.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
-import {
-  orders,
-  registerResources,
-  requestToken,
-  startService,
-  type TestService,
-} from '../support/service.ts'
-import { command, type Outcome, scratch } from './command.ts'
+import { test as ownTest, sharedTest } from '../support/fixtures.ts'
+import { orders, registerResources, requestToken, startService } from '../support/service.ts'
 
-let database: FreshDatabase
-let service: TestService
-const files = scratch()
-
-beforeAll(async () => {
-  database = await freshDatabase()
-  await registerResources(database)
-  service = await startService({ database })
-})
-afterAll(async () => {
-  await service.close()
-  await database.drop()
-  files.remove()
-})
-
-const run = (...given: string[]): Promise<Outcome> => command({ DATABASE_URL: database.url }, ...given)
-
-async function ran(...given: string[]): Promise<string> {
-  const outcome = await run(...given)
-  expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-  return outcome.stdout
-}
+const test = sharedTest
+  .extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    await registerResources(database)
+    const service = await startService({ database })
+    onCleanup(() => service.close())
+    return service
+  })
+  /** Runs a command that must succeed. */
+  .extend('ran', { scope: 'file' }, ({ run, service: _running }) => {
+    return async (...given: string[]): Promise<string> => {
+      const outcome = await run(...given)
+      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
+      return outcome.stdout
+    }
+  })
+  .extend('status', { scope: 'file' }, ({ service }) => {
+    return async (clientId: string, secret: string): Promise<number> =>
+      (await requestToken(service.url, { clientId, secret })).status
+  })
 
 const secretIn = (text: string): string => /mm_[0-9A-Za-z]{57}/.exec(text)?.[0] ?? ''
-const status = async (clientId: string, secret: string): Promise<number> =>
-  (await requestToken(service.url, { clientId, secret })).status
 
 describe('while the service runs', () => {
-  test('a client is created, disabled and enabled, each at once', async () => {
+  test('a client is created, disabled and enabled, each at once', async ({ ran, status }) => {
     const secret = secretIn(await ran('clients', 'create', 'shop', '--access', `${orders}=orders:read`))
     expect(await status('shop', secret)).toBe(200)
     expect(await ran('clients', 'disable', 'shop')).toBe('shop is disabled.\n')
@@ -53,7 +41,7 @@ describe('while the service runs', () => {
     expect(await status('shop', secret)).toBe(200)
   })
 
-  test('a secret is replaced without a gap', async () => {
+  test('a secret is replaced without a gap', async ({ ran, run, status }) => {
     const first = secretIn(await ran('clients', 'create', 'rotating', '--access', `${orders}=orders:read`))
     const second: string = JSON.parse(
       await ran('clients', 'secrets', 'add', 'rotating', '--expires-in', '90d', '--json'),
@@ -70,7 +58,7 @@ describe('while the service runs', () => {
     expect(outcome.stderr).toContain('no valid secret left')
   })
 
-  test('a token is fetched and shown', async () => {
+  test('a token is fetched and shown', async ({ files, ran, run, service }) => {
     const path = files.path('tokens.secret')
     const access = ['--access', `${orders}=orders:read,orders:write`]
     const created = await ran('clients', 'create', 'tokens', ...access, '--secret-out', path)
@@ -93,7 +81,7 @@ describe('while the service runs', () => {
 })
 
 describe('deletion', () => {
-  test('revokes, removes, and keeps the id taken for ever', async () => {
+  test('revokes, removes, and keeps the id taken for ever', async ({ ran, run, status }) => {
     const secret = secretIn(await ran('clients', 'create', 'gone', '--access', `${orders}=orders:read`))
     expect(await ran('clients', 'delete', 'gone')).toBe(
       'gone is deleted: 1 secret revoked, 1 grant removed.\n',
@@ -111,7 +99,7 @@ describe('deletion', () => {
 })
 
 describe('refusals', () => {
-  test('what does not exist has an exit code of its own', async () => {
+  test('what does not exist has an exit code of its own', async ({ ran, run }) => {
     await ran('clients', 'create', 'here')
     const calls = ['show', 'disable', 'enable', 'delete']
     for (const outcome of await Promise.all(calls.map((call) => run('clients', call, 'hera')))) {
@@ -123,7 +111,7 @@ describe('refusals', () => {
     expect(await run('clients', 'disable', '55P03')).toMatchObject({ code: 3 })
   })
 
-  test('a client is created once, and only with what its resources have', async () => {
+  test('a client is created once, and only with what its resources have', async ({ ran, run }) => {
     await ran('clients', 'create', 'twice')
     expect((await run('clients', 'create', 'twice')).stderr).toContain('already a client twice')
     const typo = await run('clients', 'create', 'typo', '--access', `${orders}=orders:raed`)
@@ -132,7 +120,7 @@ describe('refusals', () => {
     expect((await run('clients', 'show', 'typo')).code).toBe(3)
   })
 
-  test('no more than ten secrets are valid at once', async () => {
+  test('no more than ten secrets are valid at once', async ({ database, ran, run }) => {
     await ran('clients', 'create', 'many')
     await database.query(
       `INSERT INTO client_secret (secret_id, client_id, hash, hint)
@@ -142,23 +130,21 @@ describe('refusals', () => {
     expect(outcome.stderr).toContain('has 10 valid secrets')
   })
 
-  test('a database that is not migrated, or is of a newer release, is told in one line', async () => {
-    const other = await freshDatabase()
-    try {
-      await other.query(`UPDATE _prisma_migrations SET migration_name = '29990101000000_later'`)
-      const newer = await command({ DATABASE_URL: other.url }, 'clients', 'list')
+  ownTest(
+    'a database that is not migrated, or is of a newer release, is told in one line',
+    async ({ database, run }) => {
+      await database.query(`UPDATE _prisma_migrations SET migration_name = '29990101000000_later'`)
+      const newer = await run('clients', 'list')
       expect(newer.stderr).toMatch(/^mintmark: The database has the migration 29990101000000_later, .*\n$/)
-      await other.query('DELETE FROM _prisma_migrations')
-      const pending = await command({ DATABASE_URL: other.url }, 'clients', 'list')
+      await database.query('DELETE FROM _prisma_migrations')
+      const pending = await run('clients', 'list')
       expect(pending.stderr).toMatch(/^mintmark: .*Run "bin\/mintmark migrate"\.\n$/)
-    } finally {
-      await other.drop()
-    }
-  })
+    },
+  )
 })
 
 describe('records', () => {
-  test('say who did what, and hold no secret and no hash', async () => {
+  test('say who did what, and hold no secret and no hash', async ({ database, ran }) => {
     const secret = secretIn(await ran('clients', 'create', 'told', '--access', `${orders}=orders:read`))
     await ran('clients', 'disable', 'told')
     await ran('clients', 'disable', 'told')
@@ -186,7 +172,10 @@ describe('records', () => {
   })
 })
 
-test('lists of any length come in pages, in order, as a table and as one JSON document', async () => {
+test('lists of any length come in pages, in order, as a table and as one JSON document', async ({
+  database,
+  ran,
+}) => {
   await database.query(`INSERT INTO client (client_id, name) SELECT 'page-' || lpad(n::text, 4, '0'), 'x' || chr(27)
     FROM generate_series(1, 1200) AS n`)
   const { clients } = JSON.parse(await ran('clients', 'list', '--json'))

@@ -2,18 +2,13 @@
  * Whoever does not know the command line learns it from the command line: every command explains itself, a
  * mistake is answered with what was probably meant, and a wrong call does nothing (exit code 2).
  */
-import { execFile, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
 import { commands, main } from '../../src/cli/main.ts'
 import { parseArguments } from '../../src/cli/terminal/arguments.ts'
 import { commandHelp } from '../../src/cli/terminal/help.ts'
 import { exitCodes } from '../../src/errors.ts'
 import { release } from '../../src/release.ts'
-import { command } from './command.ts'
-
-const launcher = fileURLToPath(new URL('../../bin/mintmark', import.meta.url))
+import { command, launcher, program, start } from '../support/process.ts'
 
 describe('help', () => {
   test('at every level, from the real program', async () => {
@@ -32,7 +27,7 @@ describe('help', () => {
   })
 
   test('of one command, from the launcher', async () => {
-    const { stdout } = await promisify(execFile)(launcher, ['clients', 'create', '--help'])
+    const { stdout } = await start(launcher, ['clients', 'create', '--help']).outcome
     expect(stdout).toContain('Usage: bin/mintmark clients create CLIENT [options]')
   })
 
@@ -116,15 +111,8 @@ describe('a wrong call', () => {
 })
 
 test('a reader that has heard enough is no error', async () => {
-  const child = spawn(
-    '/bin/sh',
-    ['-c', `"$0" "$1" --help | head -1; echo "done"`, process.execPath, 'src/cli/main.ts'],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
-  await new Promise((resolve) => child.once('close', resolve))
-  expect(output).toBe(`Mintmark ${release}: an OAuth 2.0 token service for machines.\ndone\n`)
+  const pipe = `"$0" "$1" --help | head -1; echo "done"`
+  const { stdout, stderr } = await start('/bin/sh', ['-c', pipe, process.execPath, program]).outcome
+  expect(stdout).toBe(`Mintmark ${release}: an OAuth 2.0 token service for machines.\ndone\n`)
+  expect(stderr).toBe('')
 })

@@ -2,64 +2,73 @@
  * What an operator does to the keys: a look changes nothing, an early rotation breaks nobody unless it was
  * asked to, a key that was called back signs nothing from then on, and the key-encryption key is replaced
  * under a service that runs, in an order that can be interrupted anywhere.
+ *
+ * Long because every command of the keys is tried on one set of databases and services.
  */
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { keyFiles, replaceKeyFile, resolveKeyEncryptionKeys } from '../../src/keys/key-encryption-key.ts'
+import { loadKeys, writeManifest } from '../../src/keys/manifest-store.ts'
 import { rewrapFile } from '../../src/keys/rewrap.ts'
 import { leadSeconds } from '../../src/keys/schedule.ts'
-import { createKey, loadKeys } from '../../src/keys/store.ts'
+import { createKey } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { test as base } from '../support/fixtures.ts'
+import { command, type Outcome, startServiceProcess } from '../support/process.ts'
 import {
   drillSchedule,
-  freePort,
   orders,
   registerClient,
   requestToken,
   startService,
   type TestService,
 } from '../support/service.ts'
-import { command, type Outcome, scratch } from './command.ts'
-
-const files = scratch()
-afterAll(() => files.remove())
+import { until } from '../support/wait.ts'
 
 const oldKey = randomBytes(32)
 const newKey = randomBytes(32)
 const lead = leadSeconds(readConfig({}).schedule)
 
-let database: FreshDatabase
-beforeEach(async () => {
-  database = await freshDatabase()
-})
-afterEach(() => database.drop())
-
-const run = (environment: Record<string, string>, ...given: string[]): Promise<Outcome> =>
-  command({ DATABASE_URL: database.url, ...environment }, 'keys', ...given)
-
-async function ran(...given: string[]): Promise<string> {
-  const outcome = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, ...given)
-  expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-  return outcome.stdout
-}
-
-async function withService<Result>(
-  work: (service: TestService) => Promise<Result>,
-  environment: Record<string, string> = {},
-): Promise<Result> {
-  const service = await startService({ database, key: oldKey, environment })
-  try {
-    return await work(service)
-  } finally {
-    await service.close()
-  }
-}
+const test = base
+  /** Runs a command about keys, with these settings. */
+  .extend('runKeys', ({ database }) => {
+    return (environment: Record<string, string>, ...given: string[]): Promise<Outcome> =>
+      command({ DATABASE_URL: database.url, ...environment }, 'keys', ...given)
+  })
+  /** Runs a command about keys that must succeed. */
+  .extend('ran', ({ runKeys }) => {
+    return async (...given: string[]): Promise<string> => {
+      const outcome = await runKeys({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, ...given)
+      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
+      return outcome.stdout
+    }
+  })
+  .extend('listed', ({ runKeys }) => {
+    return async (...given: string[]): Promise<ListedKey[]> =>
+      JSON.parse((await runKeys({}, 'list', '--json', ...given)).stdout).keys
+  })
+  .extend('records', ({ database }) => {
+    return (outcome: string) =>
+      database.query<{ kid: string; detail: string }>(
+        `SELECT kid, detail FROM audit_record WHERE type = 'key' AND outcome = $1 ORDER BY chain, seq`,
+        [outcome],
+      )
+  })
+  /** A service that runs while something is done, and not for longer. */
+  .extend('withService', ({ startService }) => {
+    return async <Result>(work: (service: TestService) => Promise<Result>): Promise<Result> => {
+      const service = await startService({ key: oldKey })
+      try {
+        return await work(service)
+      } finally {
+        await service.close()
+      }
+    }
+  })
 
 async function kidOfToken(url: string, client: Awaited<ReturnType<typeof registerClient>>): Promise<string> {
   const { access_token: token } = (await (await requestToken(url, client)).json()) as { access_token: string }
@@ -74,24 +83,20 @@ interface ListedKey {
   readonly key_encryption_key_id: string
 }
 
-const listed = async (...given: string[]): Promise<ListedKey[]> =>
-  JSON.parse((await run({}, 'list', '--json', ...given)).stdout).keys
-
-const records = async (outcome: string) =>
-  await database.query<{ kid: string; detail: string }>(
-    `SELECT kid, detail FROM audit_record WHERE type = 'key' AND outcome = $1 ORDER BY chain, seq`,
-    [outcome],
-  )
-
 describe('list', () => {
-  test('without any key', async () => {
-    expect(await run({}, 'list')).toMatchObject({ code: 0, stdout: '' })
+  test('without any key', async ({ runKeys }) => {
+    expect(await runKeys({}, 'list')).toMatchObject({ code: 0, stdout: '' })
   })
 
-  test('shows a table and a timeline, and needs no key-encryption key', async () => {
+  test('shows a table and a timeline, and needs no key-encryption key', async ({
+    listed,
+    ran,
+    runKeys,
+    withService,
+  }) => {
     await withService(async () => {
       await ran('rotate')
-      const { stdout, code } = await run({}, 'list')
+      const { stdout, code } = await runKeys({}, 'list')
       expect(code).toBe(0)
       const [signing, next] = await listed()
       expect([signing?.state, next?.state]).toEqual(['signing', 'published'])
@@ -108,12 +113,18 @@ describe('list', () => {
 })
 
 describe('rotate', () => {
-  test('--plan changes nothing and says who has not seen the next key', async () => {
+  test('--plan changes nothing and says who has not seen the next key', async ({
+    database,
+    ran,
+    records,
+    runKeys,
+    withService,
+  }) => {
     await withService(async ({ url }) => {
       await fetch(`${url}/.well-known/jwks.json`, { headers: { 'mintmark-verifier': 'orders' } })
     })
     const before = await database.query('SELECT * FROM signing_key')
-    const plan = await run({}, 'rotate', '--plan')
+    const plan = await runKeys({}, 'rotate', '--plan')
     expect(plan, plan.stderr).toMatchObject({ code: 0 })
     expect(plan.stdout).toMatch(/^next key +not created yet/m)
     expect(plan.stdout).toMatch(/^orders +127\.0\.0\.1 +2/m)
@@ -127,13 +138,13 @@ describe('rotate', () => {
       await fetch(`${url}/.well-known/jwks.json`, { headers: { 'mintmark-verifier': 'orders' } })
       await fetch(`${url}/.well-known/jwks.json`, { headers: { 'mintmark-verifier': 'invoices' } })
     })
-    const fields = JSON.parse((await run({}, 'rotate', '--plan', '--json')).stdout)
+    const fields = JSON.parse((await runKeys({}, 'rotate', '--plan', '--json')).stdout)
     expect(fields).toMatchObject({ plan: true, new: false, generation: 2, breaks_for_seconds: 0 })
     expect(fields.verifiers).toHaveLength(2)
     expect(fields.verifiers).toContainEqual(expect.objectContaining({ name: 'orders', has_next_key: true }))
   })
 
-  test('keeps the lead time, also when it is asked again', async () => {
+  test('keeps the lead time, also when it is asked again', async ({ database, listed, ran, withService }) => {
     await withService(async ({ url }) => {
       const client = await registerClient(database)
       const before = await kidOfToken(url, client)
@@ -149,11 +160,22 @@ describe('rotate', () => {
     })
   })
 
-  test('--now is in force at once and says what it breaks', async () => {
+  test('--now is in force at once and says what it breaks', async ({
+    database,
+    listed,
+    ran,
+    records,
+    runKeys,
+    withService,
+  }) => {
     await withService(async ({ url }) => {
       const client = await registerClient(database)
       const before = await kidOfToken(url, client)
-      const outcome = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('hex') }, 'rotate', '--now')
+      const outcome = await runKeys(
+        { MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('hex') },
+        'rotate',
+        '--now',
+      )
       expect(outcome.stderr).toContain(
         `refuse its tokens until they fetch the JWKS again, for up to ${lead} seconds.`,
       )
@@ -169,15 +191,25 @@ describe('rotate', () => {
     })
   })
 
-  test('refuses an algorithm that has no keys', async () => {
-    expect(await run({}, 'rotate', '--algorithm', 'EdDSA')).toMatchObject({ code: 2, stdout: '' })
-    const { stderr } = await run({ MINTMARK_SIGNING_ALGORITHMS: 'EdDSA' }, 'rotate', '--algorithm', 'EdSA')
+  test('refuses an algorithm that has no keys', async ({ runKeys }) => {
+    expect(await runKeys({}, 'rotate', '--algorithm', 'EdDSA')).toMatchObject({ code: 2, stdout: '' })
+    const { stderr } = await runKeys(
+      { MINTMARK_SIGNING_ALGORITHMS: 'EdDSA' },
+      'rotate',
+      '--algorithm',
+      'EdSA',
+    )
     expect(stderr).toContain('Did you mean "EdDSA"?')
   })
 })
 
 describe('revoke', () => {
-  test('is in force at once: it is gone from the JWKS, another key signs, and the record says until when', async () => {
+  test('is in force at once: it is gone from the JWKS, another key signs, and the record says until when', async ({
+    database,
+    ran,
+    records,
+    withService,
+  }) => {
     await withService(async ({ url }) => {
       const client = await registerClient(database)
       const leaked = await kidOfToken(url, client)
@@ -197,22 +229,28 @@ describe('revoke', () => {
     })
   })
 
-  test('of a signing key lets one that is published already sign, and needs no key-encryption key for it', async () => {
+  test('of a signing key needs no key-encryption key; a service that has it lets the next key take over', async ({
+    database,
+    ran,
+    runKeys,
+    withService,
+  }) => {
     await withService(async ({ url }) => {
       const client = await registerClient(database)
       const leaked = await kidOfToken(url, client)
       const next = JSON.parse(await ran('rotate', '--json')).kid
-      const outcome = await run({}, 'revoke', leaked)
+      const outcome = await runKeys({}, 'revoke', leaked)
       expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-      expect(outcome.stdout).toContain(`${next} signs now.`)
-      expect(outcome.stderr).toContain(`have not fetched ${next} may refuse the new tokens`)
+      expect(outcome.stdout).toContain('No key signs now.')
+      expect(outcome.stderr).toContain('A service that has the key-encryption key')
+      await expect.poll(async () => (await requestToken(url, client)).status, { timeout: 100_000 }).toBe(200)
       expect(await kidOfToken(url, client)).toBe(next)
-      expect((await run({}, 'list')).stdout).toMatch(/^ES256 1 \S{8} .*×/m)
+      expect((await runKeys({}, 'list')).stdout).toMatch(/^ES256 1 \S{8} .*×/m)
     })
   })
 
-  test('of a key that does not exist has an exit code of its own', async () => {
-    expect(await run({}, 'revoke', 'nope')).toMatchObject({ code: 3, stdout: '' })
+  test('of a key that does not exist has an exit code of its own', async ({ runKeys }) => {
+    expect(await runKeys({}, 'revoke', 'nope')).toMatchObject({ code: 3, stdout: '' })
   })
 })
 
@@ -222,12 +260,18 @@ describe('rewrap', () => {
     MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: oldKey.toString('base64'),
   }
 
-  test('with DATABASE_URL: under a service that runs, and then the old one is needed no more', async () => {
+  test('with DATABASE_URL: under a service that runs, and then the old one is needed no more', async ({
+    database,
+    listed,
+    records,
+    runKeys,
+    withService,
+  }) => {
     await withService(async ({ url }) => {
       const client = await registerClient(database)
       const kid = await kidOfToken(url, client)
       const [before] = await listed()
-      const outcome = await run(both, 'rewrap')
+      const outcome = await runKeys(both, 'rewrap')
       expect(outcome.stdout).toMatch(/^1 signing key sealed with key-encryption key [0-9a-f]{16}\.\n$/)
       expect(outcome.stderr).toContain('sealed with MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS any more')
       const [after] = await listed()
@@ -238,34 +282,36 @@ describe('rewrap', () => {
       })
       expect(await kidOfToken(url, client)).toBe(kid)
     })
-    const again = await run({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
+    const again = await runKeys({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
     expect(again.stdout).toContain('already')
     await expect(startService({ database, key: oldKey })).rejects.toThrow(/No key was created or deleted/)
     const service = await startService({ database, key: newKey })
     await service.close()
   })
 
-  test('a key made before it is sealed with the old one, which every replica has; after it, never again', async () => {
+  test('a key made before it is sealed with the old one, which every replica has; after it, never again', async ({
+    listed,
+    runKeys,
+    withService,
+  }) => {
     await withService(async () => {})
     const [first] = await listed()
-    const made = await run(both, 'rotate')
+    const made = await runKeys(both, 'rotate')
     expect(made, made.stderr).toMatchObject({ code: 0 })
     expect((await listed()).map((key) => key.key_encryption_key_id)).toEqual(
       Array(2).fill(first?.key_encryption_key_id),
     )
-    await run(both, 'rewrap')
-    const outdated = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
-    expect(outdated).toMatchObject({ code: 0 })
-    const late = await run({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
+    await runKeys(both, 'rewrap')
+    const late = await runKeys({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, 'rotate', '--now')
     expect(late.code).toBe(1)
     expect(late.stderr).toMatch(/the newest signing key is sealed with .*No key was created\./)
     expect(await listed()).toHaveLength(2)
   })
 
-  test('with the wrong keys nothing is changed', async () => {
+  test('with the wrong keys nothing is changed', async ({ database, runKeys, withService }) => {
     await withService(async () => {})
     const before = await database.query('SELECT * FROM signing_key')
-    const outcome = await run({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
+    const outcome = await runKeys({ MINTMARK_KEY_ENCRYPTION_KEY: newKey.toString('base64') }, 'rewrap')
     expect(outcome.code).toBe(1)
     expect(outcome.stderr).toMatch(/^mintmark: MINTMARK_KEY_ENCRYPTION_KEY: .*\n$/)
     expect(await database.query('SELECT * FROM signing_key')).toEqual(before)
@@ -273,8 +319,6 @@ describe('rewrap', () => {
 })
 
 describe('rewrap of the file', () => {
-  const directory = files.path('interrupted')
-  const { path, previousPath } = keyFiles(directory)
   const later = Math.floor(Date.now() / 1_000) + 3_600
   const moments = {
     publishedAt: 1,
@@ -283,97 +327,110 @@ describe('rewrap of the file', () => {
     publishedUntil: later,
     revokedAt: undefined,
   }
-  const resolve = () =>
+  const resolveIn = (dataDirectory: string, hasSigningKeys: boolean) =>
     resolveKeyEncryptionKeys({
       configured: undefined,
       previous: undefined,
       databaseIsEmbedded: true,
-      dataDirectory: directory,
-      hasSigningKeys: async () => true,
+      dataDirectory,
+      hasSigningKeys: async () => hasSigningKeys,
       report: () => {},
     })
 
+  /** A data directory with a file, and what is done to it. */
+  const fileTest = test
+    .extend('directory', ({ files }) => files.path('interrupted'))
+    .extend(
+      'resolve',
+      ({ directory }) =>
+        () =>
+          resolveIn(directory, true),
+    )
+    .extend('opened', ({ database }, { onCleanup }) => {
+      const opened = openDatabase(database.url)
+      onCleanup(() => opened.close())
+      return opened
+    })
+    .extend('rewrapOnce', ({ directory, opened }) => () => {
+      return rewrapFile(
+        { database: opened, clock: systemClock, actor: { by: 'a test' }, schedule: drillSchedule },
+        directory,
+        () => {},
+      )
+    })
+
+  interface Interrupted {
+    readonly directory: string
+    readonly resolve: () => ReturnType<typeof resolveIn>
+    readonly rewrapOnce: () => Promise<unknown>
+  }
+
   /** Where it can be interrupted, in order, as what is on the disk and in the database then. */
-  test.each<[where: string, completes: boolean, interrupt: () => Promise<void>]>([
+  fileTest.for<[where: string, completes: boolean, interrupt: (at: Interrupted) => Promise<void>]>([
     ['before anything', false, async () => {}],
-    ['after the old key was put aside', false, async () => copyFileSync(path, previousPath)],
+    [
+      'after the old key was put aside',
+      false,
+      async ({ directory }) => copyFileSync(keyFiles(directory).path, keyFiles(directory).previousPath),
+    ],
     [
       'after the new key was written',
       true,
-      async () => {
+      async ({ directory, resolve }) => {
         replaceKeyFile(directory, (await resolve())[0])
       },
     ],
     [
       'after the keys were sealed anew',
       true,
-      async () => {
+      async ({ directory, rewrapOnce }) => {
+        const { path, previousPath } = keyFiles(directory)
         const old = readFileSync(path)
         await rewrapOnce()
         writeFileSync(previousPath, old)
       },
     ],
-  ])('interrupted %s it still starts, and run again it is complete', async (_where, completes, interrupt) => {
-    rmSync(directory, { recursive: true, force: true })
-    const opened = openDatabase(database.url)
-    try {
-      const [key] = await resolveKeyEncryptionKeys({
-        configured: undefined,
-        previous: undefined,
-        databaseIsEmbedded: true,
-        dataDirectory: directory,
-        hasSigningKeys: async () => false,
-        report: () => {},
-      })
-      await createKey(opened.prisma, key, 'ES256', 1, moments)
-      await interrupt()
-      expect(await loadKeys(opened.prisma, resolve, () => true)).toHaveLength(1)
+  ])(
+    'interrupted %s it still starts, and run again it is complete',
+    async ([_where, completes, interrupt], { directory, opened, resolve, rewrapOnce }) => {
+      const [key] = await resolveIn(directory, false)
+      const kid = await createKey(opened.prisma, key, 'ES256', 1, moments)
+      await writeManifest(opened.prisma, [key], [kid ?? ''])
+      await interrupt({ directory, resolve, rewrapOnce })
+      expect((await loadKeys(opened.prisma, await resolve(), () => true)).keys).toHaveLength(1)
       const result = await rewrapOnce()
       expect(result.completed).toBe(completes)
-      expect(existsSync(previousPath)).toBe(false)
+      expect(existsSync(keyFiles(directory).previousPath)).toBe(false)
       const left = await resolve()
       expect(left.map(({ id }) => id)).toEqual([result.keyEncryptionKeyId])
       expect(left[0].id).not.toBe(key.id)
-      const atHand = async () => left
-      expect(await loadKeys(opened.prisma, atHand, () => true)).toHaveLength(1)
-    } finally {
-      await opened.close()
-    }
-  })
+      expect((await loadKeys(opened.prisma, left, () => true)).keys).toHaveLength(1)
+    },
+  )
 
-  test('with a file that does not open the keys, it is left as it is', async () => {
-    const opened = openDatabase(database.url)
-    try {
-      const [key] = await resolve()
-      await createKey(opened.prisma, { ...key, id: '0'.repeat(16) }, 'ES256', 1, moments)
+  fileTest(
+    'with a file that does not open the keys, it is left as it is',
+    async ({ directory, opened, rewrapOnce }) => {
+      const { path, previousPath } = keyFiles(directory)
+      const [key] = await resolveIn(directory, false)
+      const stranger = { ...key, id: '0'.repeat(16) }
+      const kid = await createKey(opened.prisma, stranger, 'ES256', 1, moments)
+      await writeManifest(opened.prisma, [key], [kid ?? ''])
       const before = readFileSync(path, 'utf8')
       await expect(rewrapOnce()).rejects.toThrow(/No key was created or deleted/)
       expect(readFileSync(path, 'utf8')).toBe(before)
       expect(existsSync(previousPath)).toBe(false)
-    } finally {
-      await opened.close()
-    }
-  })
-
-  async function rewrapOnce() {
-    const opened = openDatabase(database.url)
-    try {
-      return await rewrapFile(
-        { database: opened, clock: systemClock, actor: { by: 'a test' }, schedule: drillSchedule },
-        directory,
-        () => {},
-      )
-    } finally {
-      await opened.close()
-    }
-  }
+    },
+  )
 })
 
-test('a service on the embedded database goes on through a rewrap, and makes and opens keys after it', async () => {
-  const port = String(await freePort())
-  const environment = {
-    MINTMARK_DATA_DIR: files.path('embedded'),
-    PORT: port,
+test('a service on the embedded database goes on through a rewrap, and makes and opens keys after it', async ({
+  files,
+  track,
+}) => {
+  const directory = files.path('embedded')
+  const settings = {
+    MINTMARK_DATA_DIR: directory,
     // A key every half minute, so that the service makes one by itself while we look.
     MINTMARK_KEY_LIFETIME_SECONDS: '24',
     MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: '3',
@@ -381,39 +438,26 @@ test('a service on the embedded database goes on through a rewrap, and makes and
     MINTMARK_VERIFIER_COOLDOWN_SECONDS: '1',
     MINTMARK_CLOCK_SKEW_SECONDS: '1',
   }
-  const program = new URL('../../src/cli/main.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [program, 'start'], {
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const service = track(await startServiceProcess(['start'], { environment: settings }))
+  const environment = { ...settings, PORT: new URL(service.url).port }
+  await service.until(() => service.output().includes('jwks.json\n'))
+  const rewrapped = await command(environment, 'keys', 'rewrap')
+  expect(rewrapped.stdout, rewrapped.stderr).toMatch(/^\d signing keys? sealed with/)
+  expect(existsSync(keyFiles(directory).previousPath)).toBe(false)
+  const { keys: before } = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout)
+  const rotated = await command(environment, 'keys', 'rotate', '--now', '--json')
+  const { kid } = JSON.parse(rotated.stdout)
+  const secret = readFileSync(`${directory}/billing.secret`, 'utf8').trim()
+  const answer = await requestToken(service.url, { clientId: 'billing', secret })
+  const { access_token: token } = (await answer.json()) as { access_token: string }
+  expect(decodeProtectedHeader(token).kid).toBe(kid)
+  // The one that the service makes by itself, when half of that key's turn is over.
+  let keys: ListedKey[] = before
+  await until(async () => {
+    keys = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout).keys
+    return keys.length >= before.length + 2
   })
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)))
-  try {
-    while (!output.includes('jwks.json\n') && child.exitCode === null) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-    const rewrapped = await command(environment, 'keys', 'rewrap')
-    expect(rewrapped.stdout, rewrapped.stderr).toMatch(/^\d signing keys? sealed with/)
-    expect(existsSync(keyFiles(environment.MINTMARK_DATA_DIR).previousPath)).toBe(false)
-    const { keys: before } = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout)
-    const rotated = await command(environment, 'keys', 'rotate', '--now', '--json')
-    const { kid } = JSON.parse(rotated.stdout)
-    const secret = readFileSync(`${environment.MINTMARK_DATA_DIR}/billing.secret`, 'utf8').trim()
-    const answer = await requestToken(`http://127.0.0.1:${port}`, { clientId: 'billing', secret })
-    const { access_token: token } = (await answer.json()) as { access_token: string }
-    expect(decodeProtectedHeader(token).kid).toBe(kid)
-    // The one that the service makes by itself, when half of that key's turn is over.
-    let keys = before
-    for (const until = Date.now() + 40_000; keys.length < before.length + 2 && Date.now() < until; ) {
-      await new Promise((resolve) => setTimeout(resolve, 500))
-      keys = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout).keys
-    }
-    expect(keys.length).toBeGreaterThanOrEqual(before.length + 1)
-    expect(new Set(keys.map((key: ListedKey) => key.key_encryption_key_id)).size).toBe(1)
-    expect(output).not.toContain('database_fault')
-  } finally {
-    child.kill('SIGTERM')
-  }
-  expect(await ended).toBe(0)
+  expect(new Set(keys.map((key) => key.key_encryption_key_id)).size).toBe(1)
+  expect(service.output()).not.toContain('database_fault')
+  expect(await service.end('SIGTERM')).toBe(0)
 })

@@ -3,35 +3,29 @@
  * that exists, undoes nothing that an operator did, and applies all of the file or nothing.
  */
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { secretIdOf } from '../../src/authentication/secret.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
-import { command, exampleFile, type Outcome, scratch } from './command.ts'
+import { test as base } from '../support/fixtures.ts'
+import { root } from '../support/process.ts'
 
-let database: FreshDatabase
-let files: ReturnType<typeof scratch>
+const exampleFile = `${root}prisma/clients.example.yaml`
 
-beforeEach(async () => {
-  database = await freshDatabase()
-  files = scratch()
-})
-afterEach(async () => {
-  files.remove()
-  await database.drop()
-})
-
-const run = (...given: string[]): Promise<Outcome> => command({ DATABASE_URL: database.url }, ...given)
-
-async function ran(...given: string[]): Promise<string> {
-  const outcome = await run(...given)
-  expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-  return outcome.stdout
-}
-
-function file(name: string, text: string): string {
-  writeFileSync(files.path(name), text)
-  return files.path(name)
-}
+const test = base
+  /** Runs a command that must succeed. */
+  .extend('ran', ({ run }) => {
+    return async (...given: string[]): Promise<string> => {
+      const outcome = await run(...given)
+      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
+      return outcome.stdout
+    }
+  })
+  /** Writes a file, and returns its path. */
+  .extend('file', ({ files }) => {
+    return (name: string, text: string): string => {
+      writeFileSync(files.path(name), text)
+      return files.path(name)
+    }
+  })
 
 interface Report {
   readonly resources: readonly { audience: string; status: string }[]
@@ -39,7 +33,7 @@ interface Report {
 }
 
 describe('the example file', () => {
-  test('is created, then unchanged; its secrets are shown once', async () => {
+  test('is created, then unchanged; its secrets are shown once', async ({ ran }) => {
     const first: Report = JSON.parse(await ran('seed', exampleFile, '--json'))
     expect(first.resources.map(({ status }) => status)).toEqual(['created', 'created'])
     expect(first.clients.map(({ client_id }) => client_id)).toEqual(['billing', 'warehouse', 'legacy-erp'])
@@ -56,7 +50,7 @@ describe('the example file', () => {
     for (const secret of secrets) expect(`${again}${shown}${listed}`).not.toContain(secret)
   })
 
-  test('in words', async () => {
+  test('in words', async ({ ran }) => {
     const first = await ran('seed', exampleFile)
     expect(first).toMatch(/^client +billing +created +access to https:\/\/orders\.example\.com created$/m)
     expect(first).toContain('5 created, 0 changed, 0 unchanged.')
@@ -66,7 +60,7 @@ describe('the example file', () => {
     expect(second).not.toContain('mm_')
   })
 
-  test('nothing is done by a dry run', async () => {
+  test('nothing is done by a dry run', async ({ database, ran }) => {
     expect(await ran('seed', exampleFile, '--dry-run')).toContain('This was a dry run')
     expect(JSON.parse(await ran('seed', exampleFile, '--dry-run', '--json'))).toMatchObject({ dry_run: true })
     expect(await database.query('SELECT FROM client')).toEqual([])
@@ -74,7 +68,7 @@ describe('the example file', () => {
   })
 })
 
-test('an algorithm that the service keeps no keys for is applied, and told', async () => {
+test('an algorithm that the service keeps no keys for is applied, and told', async ({ file, ran, run }) => {
   const resource = 'resources: [{audience: urn:a, signing_algorithm: EdDSA}]'
   const outcome = await run('seed', file('eddsa.yaml', resource))
   expect(outcome).toMatchObject({ code: 0 })
@@ -87,7 +81,7 @@ test('an algorithm that the service keeps no keys for is applied, and told', asy
 })
 
 describe('--secrets-out', () => {
-  test('writes new secrets there and nowhere else, for their owner only', async () => {
+  test('writes new secrets there and nowhere else, for their owner only', async ({ files, run }) => {
     const path = files.path('secrets.json')
     const outcome = await run('seed', exampleFile, '--json', '--secrets-out', path)
     expect(outcome.code).toBe(0)
@@ -100,7 +94,7 @@ describe('--secrets-out', () => {
     }
   })
 
-  test('overwrites nothing, and applies nothing then', async () => {
+  test('overwrites nothing, and applies nothing then', async ({ database, file, run }) => {
     const path = file('taken.json', 'precious')
     const outcome = await run('seed', exampleFile, '--secrets-out', path)
     expect(outcome.code).toBe(1)
@@ -109,7 +103,7 @@ describe('--secrets-out', () => {
     expect(await database.query('SELECT FROM client')).toEqual([])
   })
 
-  test('may name the same file again when there are no new secrets', async () => {
+  test('may name the same file again when there are no new secrets', async ({ files, ran }) => {
     const path = files.path('secrets.json')
     await ran('seed', exampleFile, '--secrets-out', path)
     const before = readFileSync(path, 'utf8')
@@ -117,7 +111,7 @@ describe('--secrets-out', () => {
     expect(readFileSync(path, 'utf8')).toBe(before)
   })
 
-  test('leaves no file behind when there are no new secrets', async () => {
+  test('leaves no file behind when there are no new secrets', async ({ files, ran }) => {
     await ran('seed', exampleFile)
     const path = files.path('none.json')
     await ran('seed', exampleFile, '--secrets-out', path)
@@ -128,7 +122,7 @@ describe('--secrets-out', () => {
 describe('a file that changed', () => {
   const resources = 'resources:\n  - audience: urn:a\n    scopes: [r, w]\n  - audience: urn:b\n'
 
-  test('is reported with what changed, and recorded', async () => {
+  test('is reported with what changed, and recorded', async ({ file, ran }) => {
     const access = '[{audience: urn:a, scopes: [r]}, {audience: urn:b, scopes: []}]'
     await ran(
       'seed',
@@ -151,7 +145,7 @@ describe('a file that changed', () => {
     ])
   })
 
-  test('does not enable whom an operator disabled, unless it says so', async () => {
+  test('does not enable whom an operator disabled, unless it says so', async ({ database, file, ran }) => {
     const plain = file('1.yaml', 'clients:\n  - client_id: x\n')
     await ran('seed', plain)
     await ran('clients', 'disable', 'x')
@@ -163,7 +157,7 @@ describe('a file that changed', () => {
     expect(await database.query('SELECT status FROM client')).toEqual([{ status: 'active' }])
   })
 
-  test('gives nobody a second secret by itself, but says who lacks one', async () => {
+  test('gives nobody a second secret by itself, but says who lacks one', async ({ file, ran }) => {
     const plain = file('1.yaml', 'clients:\n  - client_id: x\n')
     const secret = JSON.parse(await ran('seed', plain, '--json')).clients[0].client_secret
     await ran('clients', 'secrets', 'revoke', 'x', String(secretIdOf(secret)))
@@ -172,7 +166,7 @@ describe('a file that changed', () => {
     expect(text).not.toContain('mm_')
   })
 
-  test('is applied whole or not at all, with every mistake named', async () => {
+  test('is applied whole or not at all, with every mistake named', async ({ database, file, run }) => {
     const path = file(
       'bad.yaml',
       `${resources}clients:\n  - client_id: good\n  - client_id: x\n    access:\n      - audience: urn:c\n        scopes: [r]\n` +
@@ -188,7 +182,7 @@ describe('a file that changed', () => {
     expect(await database.query('SELECT FROM resource')).toEqual([])
   })
 
-  test('never brings back a client that was deleted', async () => {
+  test('never brings back a client that was deleted', async ({ file, ran, run }) => {
     const plain = file('1.yaml', 'clients:\n  - client_id: x\n')
     await ran('seed', plain)
     await ran('clients', 'delete', 'x')
@@ -197,7 +191,7 @@ describe('a file that changed', () => {
     expect(outcome.stderr).toContain(`${plain}:2:16: clients[0].client_id: "x" was deleted`)
   })
 
-  test('two at once come out as one after the other', async () => {
+  test('two at once come out as one after the other', async ({ database, file, run }) => {
     const path = file(
       '1.yaml',
       `clients:\n${Array.from({ length: 20 }, (_, index) => `  - client_id: c${index}\n`).join('')}`,

@@ -2,54 +2,38 @@
  * From nothing to a token: `start` prepares all that is missing and shows a line that works, on the first
  * start and on every later one.
  */
-import { execFile, spawn } from 'node:child_process'
 import { readFileSync, rmSync, statSync } from 'node:fs'
-import { promisify } from 'node:util'
-import { afterAll, expect, test } from 'vitest'
-import { freePort } from '../support/service.ts'
-import { command, scratch } from './command.ts'
+import { expect } from 'vitest'
+import { test as base } from '../support/fixtures.ts'
+import { command, start as startProgram, startServiceProcess } from '../support/process.ts'
 
-const files = scratch()
-afterAll(() => files.remove())
-
-const program = new URL('../../src/cli/main.ts', import.meta.url).pathname
-/** A path that a careless shell line would not survive. */
-const directory = files.path(`da ta's $HOME`)
-
-async function start() {
-  const port = String(await freePort())
-  const environment = { MINTMARK_DATA_DIR: directory, PORT: port }
-  const startedAt = performance.now()
-  const child = spawn(process.execPath, [program, 'start'], {
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
+const test = base
+  /** A path that a careless shell line would not survive. */
+  .extend('directory', ({ files }) => files.path(`da ta's $HOME`))
+  /** Runs `start` until it has said all that it says, or has ended. */
+  .extend('start', ({ directory, track }) => {
+    return async () => {
+      const environment = { MINTMARK_DATA_DIR: directory }
+      const service = track(await startServiceProcess(['start'], { environment }))
+      const isReady = service.until(() => service.output().includes('jwks.json\n'))
+      await Promise.race([isReady, service.outcome])
+      isReady.catch(() => {})
+      return {
+        ...service,
+        environment: { ...environment, PORT: new URL(service.url).port },
+        async paste(pattern: RegExp): Promise<string> {
+          const line =
+            service
+              .output()
+              .split('\n')
+              .find((each) => pattern.test(each)) ?? 'false'
+          return (await track(startProgram('/bin/sh', ['-c', line])).outcome).stdout
+        },
+      }
+    }
   })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk) => {
-      output += String(chunk)
-    })
-  }
-  const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)))
-  while (!output.includes('jwks.json\n') && child.exitCode === null) {
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  return {
-    environment,
-    output: () => output,
-    milliseconds: performance.now() - startedAt,
-    async paste(pattern: RegExp): Promise<string> {
-      const line = output.split('\n').find((each) => pattern.test(each)) ?? 'false'
-      return (await promisify(execFile)('/bin/sh', ['-c', line])).stdout
-    },
-    end(signal: NodeJS.Signals): Promise<unknown> {
-      child.kill(signal)
-      return ended
-    },
-  }
-}
 
-test('a first start, a second one, and one whose secret was lost', async () => {
+test('a first start, a second one, and one whose secret was lost', async ({ directory, start }) => {
   const first = await start()
   expect(first.output()).toContain('✓ example clients created')
   expect(statSync(`${directory}/billing.secret`).mode & 0o777).toBe(0o600)
@@ -79,10 +63,10 @@ test('a first start, a second one, and one whose secret was lost', async () => {
   expect(fourth.output()).toMatch(
     /mintmark: .*key-encryption-key: is missing.*Nothing was generated or deleted/,
   )
-  expect(await fourth.end('SIGTERM')).toBe(1)
+  expect(await fourth.ended).toBe(1)
 })
 
-test('commands bring no empty database into being', async () => {
+test('commands bring no empty database into being', async ({ files }) => {
   const outcome = await command({ MINTMARK_DATA_DIR: files.path('nothing') }, 'clients', 'list')
   expect(outcome).toMatchObject({ code: 1, stdout: '' })
   expect(outcome.stderr).toMatch(/^mintmark: There is no database in .*nothing yet\. Run "npm start"/)

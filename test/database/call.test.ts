@@ -76,6 +76,7 @@ test('a time limit that the URL sets ends with the call', async () => {
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
   const before = timers()
   for (const value of ['1', '2', '3']) await limited.query(new PreparedCall(echo, [value])).answer
-  expect(timers()).toBe(before)
+  // Timers of others may have run out meanwhile; ten minutes have not.
+  expect(timers()).toBeLessThanOrEqual(before)
   await limited.end()
 })

@@ -11,7 +11,7 @@ import { expect, test, vi } from 'vitest'
 import { openEmbedded } from '../../src/database/embedded.ts'
 import { OperatorError } from '../../src/errors.ts'
 import { freshDatabase } from '../support/database.ts'
-import { runCommand } from '../support/process.ts'
+import { command } from '../support/process.ts'
 
 /** The adapter. That the database itself keeps what it promises, its package tests. */
 
@@ -84,9 +84,10 @@ test('with DATABASE_URL the package is not loaded', async () => {
   const options = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` }
   const database = await freshDatabase()
   try {
-    expect(runCommand(database.url, ['clients', 'list'], options).code).toBe(0)
-    const without = { ...options, DATABASE_URL: '', MINTMARK_DATA_DIR: tmpdir() }
-    expect(runCommand(database.url, ['migrate'], without).stderr).toContain('postgres is loaded')
+    const given = { ...options, DATABASE_URL: database.url }
+    expect((await command(given, 'clients', 'list')).code).toBe(0)
+    const without = { ...options, MINTMARK_DATA_DIR: tmpdir() }
+    expect((await command(without, 'migrate')).stderr).toContain('postgres is loaded')
   } finally {
     await database.drop()
   }

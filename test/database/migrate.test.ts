@@ -1,3 +1,4 @@
+/** Long because every way that a migration can go wrong is tried on a real database. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -82,7 +83,9 @@ test('a migration that waits for a reader of the ledger, a backup for instance, 
   const database = await fresh()
   // As the release before left it.
   await database.query('CREATE INDEX audit_record_jti_idx ON audit_record (jti)')
-  await database.query(`DELETE FROM _prisma_migrations WHERE migration_name >= '20261122010000'`)
+  await database.query(
+    `DELETE FROM _prisma_migrations WHERE migration_name BETWEEN '20261122010000' AND '20261122019999'`,
+  )
   const reader = new pg.Client({ connectionString: database.url })
   const writer = new pg.Client({ connectionString: `${database.url}&options=-c%20lock_timeout%3D5000` })
   await Promise.all([reader.connect(), writer.connect()])

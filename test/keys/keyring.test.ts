@@ -1,11 +1,18 @@
-/** What is signed here is verified by others, every time: also where a number happens to be short. */
+/**
+ * What is signed here is verified by others, every time: also where a number happens to be short. And only keys that a
+ * holder of the key-encryption key vouched for sign or are published.
+ *
+ * Long because each way to spoil the rows is a case of its own.
+ */
 import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto'
 import fc from 'fast-check'
-import { compactVerify, decodeProtectedHeader, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, exportJWK, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
+import { BehindError } from '../../src/database/history.ts'
 import type { Statements } from '../../src/database/open.ts'
 import { rawSignature } from '../../src/keys/algorithms.ts'
 import { Keyring, toSigner } from '../../src/keys/keyring.ts'
+import { type ManifestEntry, publicKeyHash, sealedKeyHash, sealManifest } from '../../src/keys/manifest.ts'
 import { keyEncryptionKey, seal } from '../../src/keys/seal.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -123,23 +130,94 @@ describe('a signer (RFC 7515 §7.1)', () => {
 })
 
 const sealing = keyEncryptionKey(Buffer.alloc(32, 1))
-const at = (seconds: number) => new Date(seconds * 1_000)
-const row = {
-  kid: 'key-1',
-  algorithm: 'ES256',
-  generation: 1,
-  publicJwk: { kid: 'key-1' },
-  sealedPrivateKey: seal(
-    sealing,
-    privateKey.export({ format: 'der', type: 'pkcs8' }),
-    'mintmark signing key key-1 ES256',
-  ),
-  keyEncryptionKeyId: sealing.id,
-  publishedAt: at(100),
-  signsFrom: at(100),
-  signsUntil: at(1_000),
-  publishedUntil: at(2_000),
-  revokedAt: null as Date | null,
+
+interface Row {
+  readonly kid: string
+  readonly algorithm: string
+  readonly generation: number
+  readonly publicJwk: object
+  readonly sealedPrivateKey: Buffer
+  readonly keyEncryptionKeyId: string
+  readonly publishedAt: number
+  readonly signsFrom: number
+  readonly signsUntil: number
+  readonly publishedUntil: number
+  readonly revokedAt: number | null
+}
+
+async function rowOf(key: KeyObject, generation: number, sealedWith = sealing): Promise<Row> {
+  const jwk = await exportJWK(createPublicKey(key))
+  const kid = await calculateJwkThumbprint(jwk)
+  return {
+    kid,
+    algorithm: 'ES256',
+    generation,
+    publicJwk: { ...jwk, kid, use: 'sig', alg: 'ES256' },
+    sealedPrivateKey: seal(
+      sealedWith,
+      key.export({ format: 'der', type: 'pkcs8' }),
+      `mintmark signing key ${kid} ES256`,
+    ),
+    keyEncryptionKeyId: sealedWith.id,
+    publishedAt: 100,
+    signsFrom: 100,
+    signsUntil: 1_000,
+    publishedUntil: 2_000,
+    revokedAt: null,
+  }
+}
+
+const row = await rowOf(privateKey, 1)
+const { kid } = row
+
+const entryOf = ({ publicJwk, sealedPrivateKey, revokedAt, ...entry }: Row): ManifestEntry => ({
+  ...entry,
+  publicKeyHash: publicKeyHash(publicJwk),
+  sealedKeyHash: sealedKeyHash(sealedPrivateKey),
+  revokedAt: revokedAt ?? undefined,
+})
+
+/** What the database answers: rows beside a manifest of others, if those differ. */
+function answer(
+  rows: readonly Row[],
+  vouched: readonly Row[] = rows,
+  number = vouched.length,
+  key = sealing,
+) {
+  const { content, mac, keyEncryptionKeyId } = sealManifest(key, {
+    number,
+    chainBefore: 0,
+    entries: vouched.map(entryOf),
+  })
+  return rows.map((each, index) => ({
+    ...each,
+    content: index === 0 ? content : null,
+    number,
+    manifestKeyId: keyEncryptionKeyId,
+    mac,
+  }))
+}
+
+/** A database that gives this answer, and whose ledger has no record of a manifest. */
+function databaseWith(lines: () => unknown): Statements {
+  const $queryRaw = async (text: TemplateStringsArray) =>
+    text.join('').includes('audit_record') ? [{ number: null }] : lines()
+  return { $queryRaw } as unknown as Statements
+}
+
+function keyringOn(database: Statements, key = sealing) {
+  const told = { unopened: [] as string[], unvouched: [] as string[] }
+  const keyring = new Keyring({
+    database,
+    keyEncryptionKeys: async () => [key],
+    schedule,
+    now: () => 400,
+    onUnopened: (error) => told.unopened.push(error.message),
+    onUnvouched: (problems) => {
+      told.unvouched.push(...problems.map((each) => `${each.kid} ${each.problem}`))
+    },
+  })
+  return { keyring, told }
 }
 
 const schedule = {
@@ -152,80 +230,161 @@ const schedule = {
 
 test('a reading that began before a key was revoked never overwrites one that began after', async () => {
   // What the table holds when the reading begins, told only when it is released.
-  let stored = row
+  let stored = answer([row])
   const releases: (() => void)[] = []
-  const readRows = () => {
-    const read = [stored]
-    return new Promise((resolve) => releases.push(() => resolve(read)))
-  }
-  const keyring = new Keyring({
-    database: { $queryRaw: readRows } as unknown as Statements,
-    keyEncryptionKeys: async () => [sealing],
-    schedule,
-    now: () => 400,
-    onUnopened: () => {},
-  })
+  const { keyring } = keyringOn(
+    databaseWith(() => {
+      const read = stored
+      return new Promise((resolve) => releases.push(() => resolve(read)))
+    }),
+  )
   const settle = () => new Promise((resolve) => setImmediate(resolve))
   const early = keyring.load()
   await settle()
-  stored = { ...row, revokedAt: at(500) }
+  stored = answer([{ ...row, revokedAt: 500 }], [row], 2)
   const late = keyring.load()
   await settle()
   // The later one first, if both are under way.
-  while (releases.length > 0) {
+  let isOver = false
+  const both = Promise.all([early, late]).finally(() => {
+    isOver = true
+  })
+  while (!isOver) {
     releases.pop()?.()
     await settle()
   }
-  await Promise.all([early, late])
+  await both
   expect(keyring.keys[0]?.revokedAt).toBe(500)
   expect(keyring.signer('ES256', 400)).toBeUndefined()
   expect(keyring.published(400).kids).toEqual([])
 })
 
+test('keys of an older version of the registry are not taken, whatever their manifest says', async () => {
+  const at = (version: number, lines: readonly object[]) =>
+    lines.map((line) => ({ ...line, registryVersion: String(version * 2 ** 20 + 7) }))
+  let stored = at(5, answer([row]))
+  const { keyring, told } = keyringOn(databaseWith(() => stored))
+  await keyring.load(5 * 2 ** 20 + 7)
+  expect(keyring.published(400).kids).toEqual([kid])
+  stored = at(4, answer([{ ...row, revokedAt: 500 }], [row], 2))
+  await expect(keyring.load(5 * 2 ** 20 + 7)).rejects.toThrow(BehindError)
+  expect(keyring.keys[0]?.revokedAt).toBeUndefined()
+  expect(told.unopened).toEqual([])
+  stored = at(6, answer([{ ...row, revokedAt: 500 }], [row], 2))
+  await keyring.load(5 * 2 ** 20 + 7)
+  expect(keyring.keys[0]?.revokedAt).toBe(500)
+})
+
+const secondKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+const later = { publishedAt: 300, signsFrom: 600, signsUntil: 1_500, publishedUntil: 2_500 }
+
 test('a running service that cannot open a new key still publishes it, and still forgets a revoked one', async () => {
   const another = keyEncryptionKey(Buffer.alloc(32, 2))
-  const next = {
-    ...row,
-    kid: 'key-2',
-    generation: 2,
-    publicJwk: { kid: 'key-2' },
-    keyEncryptionKeyId: another.id,
-    publishedAt: at(300),
-    signsFrom: at(600),
-    signsUntil: at(1_500),
-    publishedUntil: at(2_500),
-  }
-  let stored = [row]
-  const unopened: string[] = []
-  const keyring = new Keyring({
-    database: { $queryRaw: async () => stored } as unknown as Statements,
-    keyEncryptionKeys: async () => [sealing],
-    schedule,
-    now: () => 400,
-    onUnopened: (error) => unopened.push(error.message),
-  })
+  const next = { ...(await rowOf(secondKey, 2, another)), ...later }
+  let stored = answer([row])
+  const { keyring, told } = keyringOn(databaseWith(() => stored))
   await keyring.load()
   expect(keyring.incomplete).toBe(false)
-  stored = [row, next]
+  stored = answer([row, next])
   await keyring.load()
-  expect(unopened.join()).toContain('key-2')
+  expect(told.unopened.join()).toContain(next.kid)
   expect(keyring.incomplete).toBe(true)
-  expect(keyring.published(400).kids).toEqual(['key-1', 'key-2'])
-  expect(keyring.signer('ES256', 400)?.kid).toBe('key-1')
+  expect(keyring.published(400).kids).toEqual([kid, next.kid])
+  expect(keyring.signer('ES256', 400)?.kid).toBe(kid)
   // Its turn: nothing signs in its place, least of all the one before.
   expect(keyring.signer('ES256', 700)).toBeUndefined()
-  stored = [{ ...row, revokedAt: at(500) }, next]
+  stored = answer([{ ...row, revokedAt: 500 }, next], [row, next], 3)
   await keyring.load()
-  expect(keyring.published(400).kids).toEqual(['key-2'])
+  expect(keyring.published(400).kids).toEqual([next.kid])
 })
 
 test('a start with a key that does not open is refused', async () => {
-  const keyring = new Keyring({
-    database: { $queryRaw: async () => [row] } as unknown as Statements,
-    keyEncryptionKeys: async () => [keyEncryptionKey(Buffer.alloc(32, 2))],
-    schedule,
-    now: () => 400,
-    onUnopened: () => {},
-  })
+  const { keyring } = keyringOn(
+    databaseWith(() => answer([row])),
+    keyEncryptionKey(Buffer.alloc(32, 2)),
+  )
   await expect(keyring.load()).rejects.toThrow(/No key was created or deleted/)
+})
+
+describe('what nobody with the key-encryption key vouched for', () => {
+  test('a row of somebody else is neither published nor used, and named', async () => {
+    const intruder = { ...(await rowOf(secondKey, 2)), sealedPrivateKey: Buffer.alloc(99), ...later }
+    const { keyring, told } = keyringOn(databaseWith(() => answer([row, intruder], [row])))
+    await keyring.load()
+    expect(keyring.published(700).kids).toEqual([kid])
+    expect(keyring.signer('ES256', 700)?.kid).toBe(kid)
+    expect(told.unvouched).toEqual([`${intruder.kid} key_unknown`])
+    expect(keyring.problems).toHaveLength(1)
+  })
+
+  test('another public key under a real kid is not published: a start is refused, a running service goes on', async () => {
+    const swapped = { ...row, publicJwk: { ...(await rowOf(secondKey, 1)).publicJwk, kid } }
+    const { keyring: fresh } = keyringOn(databaseWith(() => answer([swapped], [row])))
+    await expect(fresh.load()).rejects.toMatchObject({ code: 'signing_key_altered', fields: { kid } })
+    let stored = answer([row])
+    const { keyring, told } = keyringOn(databaseWith(() => stored))
+    await keyring.load()
+    const { body } = keyring.published(400)
+    stored = answer([swapped], [row])
+    await keyring.load()
+    expect(keyring.published(400).body).toBe(body)
+    expect(keyring.signer('ES256', 400)?.kid).toBe(kid)
+    expect(told.unvouched).toEqual([`${kid} key_altered`])
+  })
+
+  test('a public key that is not that of the private one is not used, whoever vouched for it', async () => {
+    const mismatched = { ...row, publicJwk: { ...(await rowOf(secondKey, 1)).publicJwk, kid } }
+    const { keyring } = keyringOn(databaseWith(() => answer([mismatched])))
+    await expect(keyring.load()).rejects.toMatchObject({ code: 'signing_key_damaged' })
+  })
+
+  test('a revoked key stays revoked when its row is given back', async () => {
+    const { keyring, told } = keyringOn(databaseWith(() => answer([row], [{ ...row, revokedAt: 300 }])))
+    await keyring.load()
+    expect(keyring.signer('ES256', 400)).toBeUndefined()
+    expect(keyring.published(400).kids).toEqual([])
+    expect(told.unvouched).toEqual([`${kid} key_revocation_undone`])
+  })
+
+  test('a manifest that was changed, or is of another key-encryption key, is none', async () => {
+    const damaged = answer([row]).map((line) => ({
+      ...line,
+      content: line.content?.replace('1000', '9999') ?? null,
+    }))
+    await expect(keyringOn(databaseWith(() => damaged)).keyring.load()).rejects.toMatchObject({
+      code: 'key_manifest_damaged',
+    })
+    const foreign = answer([row], [row], 1, keyEncryptionKey(Buffer.alloc(32, 5)))
+    await expect(keyringOn(databaseWith(() => foreign)).keyring.load()).rejects.toMatchObject({
+      code: 'key_encryption_key_differs',
+    })
+  })
+
+  test('an older manifest is not gone back to, nor is none at all; what it revokes counts all the same', async () => {
+    const next = { ...(await rowOf(secondKey, 2)), ...later }
+    let stored: unknown = answer([row, next], [row, next], 7)
+    const { keyring, told } = keyringOn(databaseWith(() => stored))
+    await keyring.load()
+    stored = answer([row], [row], 6)
+    await keyring.load()
+    expect(keyring.published(400).kids).toEqual([kid, next.kid])
+    stored = answer([row, next], [row, next], 7).map((line) => ({ ...line, content: null }))
+    await keyring.load()
+    expect(keyring.published(400).kids).toEqual([kid, next.kid])
+    expect(keyring.needsVouching).toBe(false)
+    stored = answer([{ ...row, revokedAt: 350 }], [row], 6)
+    await keyring.load()
+    expect(keyring.published(400).kids).toEqual([next.kid])
+    expect(told.unopened.join()).toContain('older')
+  })
+
+  test('a process that starts asks the ledger for the number', async () => {
+    const $queryRaw = async (text: TemplateStringsArray) =>
+      text.join('').includes('audit_record') ? [{ number: 8 }] : answer([row], [row], 7)
+    const { keyring } = keyringOn({ $queryRaw } as unknown as Statements)
+    await expect(keyring.load()).rejects.toMatchObject({
+      code: 'key_manifest_older',
+      fields: { number: 7, recorded: 8 },
+    })
+  })
 })

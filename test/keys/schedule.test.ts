@@ -1,4 +1,8 @@
-/** What a key may do follows from its moments and now; and a schedule never leaves a verifier without a key (P5). */
+/**
+ * What a key may do follows from its moments and now; and a schedule never leaves a verifier without a key (P5).
+ *
+ * Long because the property test draws whole worlds of keys, and its model stands beside it.
+ */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -186,7 +190,7 @@ describe('settings', () => {
           leadSeconds(settings) + checkSeconds(settings) > Math.floor(lifetime / 2)
         expect(scheduleProblem(settings) !== undefined).toBe(broken)
       }),
-      { numRuns: 2_000 },
+      { numRuns: worldsTried },
     )
   })
 })
@@ -257,6 +261,13 @@ describe('planning', () => {
     expect(planKey(first, [first], longer, now + 1, now + 1).signsFrom).toBe(turnEnd)
   })
 
+  test('where nobody asks, a key signs at once as soon as the one before it may not', () => {
+    const first = momentsFrom(now, now, small)
+    const mayStill = first.publishedUntil - small.tokenLifetimeSecondsMax - small.clockSkewSeconds
+    expect(planKey(first, [first], small, mayStill, undefined).signsFrom).toBe(mayStill + leadSeconds(small))
+    expect(planKey(first, [first], small, mayStill + 1, undefined).signsFrom).toBe(mayStill + 1)
+  })
+
   test('an early turn is never a later one, and never before the publication', () => {
     const waiting = momentsFrom(now, now + 1_000, small)
     expect(planEarly(undefined, small, now, 'lead').signsFrom).toBe(now + leadSeconds(small))
@@ -310,6 +321,52 @@ describe('a key that is called back', () => {
     expect(plan([first, second], first, at + small.clockSkewSeconds)).toBeUndefined()
   })
 
+  const mayStill = first.publishedUntil - small.tokenLifetimeSecondsMax - small.clockSkewSeconds
+  /** From now on until whatever is made at the next look may sign, on the fastest clock. */
+  const ready = small.clockSkewSeconds + checkSeconds(small) + lead
+
+  test('and waits matters from the second on in which the one that signs ends too early for another', () => {
+    expect(plan([first, second], second, mayStill - ready)).toBeUndefined()
+    const at = mayStill - ready + 1
+    expect(plan([first, second], second, at)).toEqual({ next: undefined, signsFrom: at + lead })
+  })
+
+  test('and waits for a time when another may be ready anyway changes nothing, whatever comes between', () => {
+    const at = now + 150
+    const waiting = { ...second, publishedAt: now + 130 }
+    const near = { ...waiting, signsFrom: at + ready }
+    expect(plan([first, near], near, at)).toEqual({ next: undefined, signsFrom: mayStill + 1 })
+    const far = { ...waiting, signsFrom: at + ready + 1 }
+    expect(plan([first, far], far, at)).toBeUndefined()
+  })
+
+  test('and signed until a moment ago is taken from a clock that is behind, and not from one that is not', () => {
+    const at = mayStill + small.clockSkewSeconds
+    expect(plan([first], first, at)).toEqual({ next: undefined, signsFrom: mayStill })
+    expect(plan([first], first, at + 1)).toBeUndefined()
+  })
+
+  test('and signs, beside another that may, leaves the turn to that one, also where the slowest clock has none yet', () => {
+    const other = { ...first, generation: 2 }
+    for (const at of [now + 2, now + 20]) {
+      expect(plan([first, other], other, at)).toEqual({ next: undefined, signsFrom: at + lead })
+    }
+  })
+
+  test('is followed by one whose publication is not moved, unless it signs before', () => {
+    const other = { ...first, generation: 2 }
+    const third = { ...second, generation: 3 }
+    const moments = planTakeover([first, other, third], other, small, now + 110)?.moments
+    expect(moments).toMatchObject({ publishedAt: second.publishedAt, signsFrom: second.signsFrom })
+    const at = second.publishedAt + 1
+    const slowest = at - small.clockSkewSeconds
+    expect(planTakeover([first, second], first, small, at)?.moments).toMatchObject({
+      publishedAt: slowest,
+      signsFrom: slowest,
+    })
+    expect(planTakeover([first, other], other, small, now + 20)?.moments.publishedAt).toBe(now + 20)
+  })
+
   test('and had ended long ago changes nothing, even where nothing signs', () => {
     expect(plan([first], first, first.publishedUntil + day)).toBeUndefined()
   })
@@ -354,6 +411,9 @@ interface World {
   readonly revocations: readonly { readonly at: number; readonly ahead: number; readonly back: number }[]
   readonly start: number
 }
+
+/** Under mutations every world costs so many times, and most of what breaks breaks in the first few. */
+const worldsTried = process.env['MUTATION_TESTS'] === undefined ? 2_000 : 100
 
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 
@@ -479,7 +539,7 @@ describe('in every world of replicas whose clocks are apart, that sleep, hear la
       fc.property(worlds, (world) => {
         expect(livesThrough(world)).toEqual([])
       }),
-      { numRuns: 2_000 },
+      { numRuns: worldsTried },
     )
   })
 

@@ -1,6 +1,6 @@
 /** The hosts of a URL, as libpq reads them. */
 import { expect, test } from 'vitest'
-import { attributesProblem, splitHosts } from '../../src/lib/database-hosts.ts'
+import { splitHosts } from '../../src/lib/database-hosts.ts'
 
 test.each([
   ['one host', 'postgresql://u:p@h:5433/d?sslmode=require', ['postgresql://u:p@h:5433/d?sslmode=require']],
@@ -27,23 +27,18 @@ test.each([
   expect(splitHosts(url)).toEqual({ urls, attributes: 'any' })
 })
 
-test.each(['mysql://a/b', 'postgresql://a/b#c', 'postgresql:///d?host=a,b,c&port=1,2', ''])(
-  '%j is none',
-  (text) => {
-    expect(splitHosts(text)).toBeUndefined()
-  },
-)
-
-test('the attributes are ours and not the driver’s', () => {
-  expect(splitHosts('postgresql://a,b/d?target_session_attrs=read-write&x=1')).toEqual({
-    urls: ['postgresql://a/d?x=1', 'postgresql://b/d?x=1'],
-    attributes: 'read-write',
-  })
+test.each([
+  'mysql://a/b',
+  'postgresql://a/b#c',
+  'postgresql:///d?host=a,b,c&port=1,2',
+  'postgresql://a/d?host=b&host=c',
+  '',
+])('%j is none', (text) => {
+  expect(splitHosts(text)).toBeUndefined()
 })
 
-test('what could be a server that cannot be written to is a problem', () => {
-  for (const each of ['any', 'read-write', 'primary']) expect(attributesProblem(each)).toBeUndefined()
-  for (const each of ['standby', 'read-only', 'prefer-standby'])
-    expect(attributesProblem(each)).toContain(each)
-  expect(attributesProblem('p4ssword')).toMatch(/^the value of target_session_attrs is not known/)
+test('the attributes are those of all hosts', () => {
+  expect(splitHosts('postgresql://a,b/d?target_session_attrs=read-write&x=1')).toMatchObject({
+    attributes: 'read-write',
+  })
 })

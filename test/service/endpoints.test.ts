@@ -1,5 +1,6 @@
 import { importJWK } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
+import { sharedTest } from '../support/fixtures.ts'
 import {
   basic,
   exchange,
@@ -12,19 +13,18 @@ import {
 
 /** What anybody may read: the keys, the metadata, the health. */
 
-let running: TestService
-
-beforeAll(async () => {
-  running = await startService()
+const test = sharedTest.extend('running', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+  const running = await startService({ database })
+  onCleanup(() => running.close())
+  return running
 })
 
-afterAll(() => running.close())
-
-const get = (path: string, init: RequestInit = {}) => fetch(`${running.url}${path}`, init)
+const get = (running: TestService, path: string, init: RequestInit = {}) =>
+  fetch(`${running.url}${path}`, init)
 
 describe('the JWK Set', () => {
-  test('holds public keys only, each usable and named (RFC 7517 §4)', async () => {
-    const response = await get('/.well-known/jwks.json')
+  test('holds public keys only, each usable and named (RFC 7517 §4)', async ({ running }) => {
+    const response = await get(running, '/.well-known/jwks.json')
     expect(response.status).toBe(200)
     expect(response.headers.get('content-type')).toMatch(/^application\/json/)
     const text = await response.text()
@@ -45,59 +45,61 @@ describe('the JWK Set', () => {
     expect(new Set(keys.map((key) => key['kid'])).size).toBe(keys.length)
   })
 
-  test('may be cached, and is not sent again to who has it (RFC 9110 §13.1.2)', async () => {
-    const first = await get('/.well-known/jwks.json')
+  test('may be cached, and is not sent again to who has it (RFC 9110 §13.1.2)', async ({ running }) => {
+    const first = await get(running, '/.well-known/jwks.json')
     const etag = first.headers.get('etag') as string
     expect(etag).toMatch(/^"[\w-]+"$/)
     expect(first.headers.get('cache-control')).toMatch(/^public, max-age=\d+/)
     for (const tag of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
-      const again = await get('/.well-known/jwks.json', { headers: { 'if-none-match': tag } })
+      const again = await get(running, '/.well-known/jwks.json', { headers: { 'if-none-match': tag } })
       expect(again.status, tag).toBe(304)
       expect(again.headers.get('etag')).toBe(etag)
       expect(await again.text()).toBe('')
     }
-    const changed = await get('/.well-known/jwks.json', { headers: { 'if-none-match': '"other"' } })
+    const changed = await get(running, '/.well-known/jwks.json', { headers: { 'if-none-match': '"other"' } })
     expect(changed.status).toBe(200)
   })
 
-  test('answers HEAD without a body, and whatever is accepted or ranged with the whole JSON', async () => {
-    const head = await get('/.well-known/jwks.json', { method: 'HEAD' })
+  test('answers HEAD without a body, and whatever is accepted or ranged with the whole JSON', async ({
+    running,
+  }) => {
+    const head = await get(running, '/.well-known/jwks.json', { method: 'HEAD' })
     expect(head.status).toBe(200)
     expect(await head.text()).toBe('')
-    const strange = await get('/.well-known/jwks.json', {
+    const strange = await get(running, '/.well-known/jwks.json', {
       headers: { accept: 'text/html', range: 'bytes=0-10' },
     })
     expect(strange.status).toBe(200)
     expect(await strange.json()).toHaveProperty('keys')
   })
 
-  test.each([
+  test.for([
     '/.well-known/jwks.json/',
     '/.well-known/../token/jwks.json',
     '/.well-known/%2e%2e/x',
     '/.WELL-KNOWN/jwks.json',
     `/${'x'.repeat(4_000)}`,
-  ])('is found at its path and no other: %s', async (path) => {
-    const response = await get(path)
+  ])('is found at its path and no other: %s', async (path, { running }) => {
+    const response = await get(running, path)
     expect(response.status).toBe(404)
     expect(response.headers.get('cache-control')).toBe('no-store')
   })
 })
 
-test.each(['POST', 'PUT', 'DELETE', 'PATCH'])(
+test.for(['POST', 'PUT', 'DELETE', 'PATCH'])(
   '%s to what can only be read is refused with what is allowed',
-  async (method) => {
-    const response = await get('/.well-known/jwks.json', { method })
+  async (method, { running }) => {
+    const response = await get(running, '/.well-known/jwks.json', { method })
     expect(response.status).toBe(405)
     expect(response.headers.get('allow')).toBe('GET, HEAD')
   },
 )
 
 describe('the metadata (RFC 8414)', () => {
-  test.each(['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'])(
+  test.for(['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'])(
     'at %s names this issuer and endpoints that exist',
-    async (path) => {
-      const response = await get(path)
+    async (path, { running }) => {
+      const response = await get(running, path)
       expect(response.headers.get('cache-control')).toBe('public, max-age=3600')
       const metadata = (await response.json()) as Record<string, string>
       expect(metadata).toMatchObject({
@@ -110,17 +112,19 @@ describe('the metadata (RFC 8414)', () => {
       })
       expect((await fetch(metadata['jwks_uri'] as string)).status).toBe(200)
       const etag = response.headers.get('etag') as string
-      expect((await get(path, { headers: { 'if-none-match': etag } })).status).toBe(304)
+      expect((await get(running, path, { headers: { 'if-none-match': etag } })).status).toBe(304)
     },
   )
 
-  test('is the same whatever Host or X-Forwarded-Host says', async () => {
+  test('is the same whatever Host or X-Forwarded-Host says', async ({ running }) => {
     const forged = {
       'x-forwarded-host': 'evil.example',
       'x-forwarded-proto': 'https',
       forwarded: 'host=evil.example',
     }
-    const metadata = await (await get('/.well-known/oauth-authorization-server', { headers: forged })).json()
+    const metadata = await (
+      await get(running, '/.well-known/oauth-authorization-server', { headers: forged })
+    ).json()
     expect(metadata).toMatchObject({ issuer: running.url })
   })
 })
@@ -144,9 +148,9 @@ test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID pu
   }
 })
 
-test('health says whether it lives and whether it can issue', async () => {
-  expect(await (await get('/livez')).json()).toEqual({ status: 'alive' })
-  const ready = await get('/readyz')
+test('health says whether it lives and whether it can issue', async ({ running }) => {
+  expect(await (await get(running, '/livez')).json()).toEqual({ status: 'alive' })
+  const ready = await get(running, '/readyz')
   expect(ready.status).toBe(200)
   expect(await ready.json()).toEqual({
     status: 'ready',
@@ -155,9 +159,9 @@ test('health says whether it lives and whether it can issue', async () => {
   })
 })
 
-test('every answer carries the headers that keep browsers out of mischief', async () => {
+test('every answer carries the headers that keep browsers out of mischief', async ({ running }) => {
   for (const path of ['/.well-known/jwks.json', '/token', '/livez', '/nowhere']) {
-    const { headers } = await get(path)
+    const { headers } = await get(running, path)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
     expect(headers.get('content-security-policy')).toContain("default-src 'none'")
     expect(headers.get('x-powered-by')).toBeNull()
@@ -171,29 +175,31 @@ describe('a connection with more on it than one request', () => {
     `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic(client.clientId, client.secret)}\r\n` +
     `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n${more}\r\n${body}`
 
-  test.each([
+  test.for([
     [
       'a second one after the last',
       'Connection: close\r\n',
       'POST /token HTTP/1.1\r\nHost: localhost\r\n\r\n',
     ],
     ['garbage', '', 'GARBAGE\r\n\r\n'],
-  ])('gets the answer to the first: %s', async (_title, more, rest) => {
+  ] as const)('gets the answer to the first: %s', async ([_title, more, rest], { running }) => {
     const client = await registerClient(running.database)
     const answer = await exchange(running.url, request(client, more) + rest)
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
     expect(answer).toContain('"access_token"')
   })
 
-  test('and with nothing but garbage gets a 400 with the headers of all others', async () => {
+  test('and with nothing but garbage gets a 400 with the headers of all others', async ({ running }) => {
     const answer = await exchange(running.url, 'GARBAGE\r\n\r\n')
     expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
     expect(answer).toContain("default-src 'none'")
   })
 })
 
-test('what Node or Fastify would answer by themselves has our headers and repeats nothing', async () => {
-  const malformed = await get('/%zz?client_secret=CANARY-0123456789')
+test('what Node or Fastify would answer by themselves has our headers and repeats nothing', async ({
+  running,
+}) => {
+  const malformed = await get(running, '/%zz?client_secret=CANARY-0123456789')
   expect(malformed.status).toBe(400)
   expect(malformed.headers.get('content-security-policy')).toContain("default-src 'none'")
   expect(malformed.headers.get('cache-control')).toBe('no-store')
@@ -206,16 +212,18 @@ test('what Node or Fastify would answer by themselves has our headers and repeat
   expect(expectation).toContain('x-content-type-options: nosniff')
 })
 
-test('methods that hardly anybody knows are refused at /token like all others, with a record', async () => {
-  const before = await refusedMethods()
+test('methods that hardly anybody knows are refused at /token like all others, with a record', async ({
+  running,
+}) => {
+  const before = await refusedMethods(running)
   for (const method of ['PROPFIND', 'MKCOL', 'SEARCH', 'REPORT']) {
-    const response = await get('/token', { method })
+    const response = await get(running, '/token', { method })
     expect([method, response.status, response.headers.get('allow')]).toEqual([method, 405, 'POST'])
   }
-  expect(await refusedMethods()).toBe(before + 4)
+  expect(await refusedMethods(running)).toBe(before + 4)
 })
 
-async function refusedMethods(): Promise<number> {
+async function refusedMethods(running: TestService): Promise<number> {
   const rows = await running.database.query(`SELECT 1 FROM audit_record WHERE reason = 'method_not_allowed'`)
   return rows.length
 }

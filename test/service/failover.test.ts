@@ -3,11 +3,26 @@ import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { checkConnection } from '../../src/database/check.ts'
 import { openPrimaryAndStandby, openSwitch, type PrimaryAndStandby } from '../support/primary-and-standby.ts'
-import { runCommand, serve } from '../support/process.ts'
+import {
+  command,
+  endLeft,
+  environmentOf,
+  type ServiceProcess,
+  startServiceProcess,
+  untilReady,
+} from '../support/process.ts'
 import { registerClient, requestToken, startService, type TestClient } from '../support/service.ts'
+
+/** Starts `serve` and waits until it can issue. It ends with the test. */
+async function serve(environment: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+  const service = await startServiceProcess(['serve'], { environment })
+  onTestFinished(() => endLeft(service))
+  await untilReady(service)
+  return service
+}
 
 let pair: PrimaryAndStandby
 let client: TestClient
@@ -119,14 +134,14 @@ test('a database that takes no records is noticed without a request, and so is i
 test('target_session_attrs finds the primary among several hosts, at the start and after a failover', async () => {
   const hosts = `127.0.0.1:1,127.0.0.1:${pair.standby.port},127.0.0.1:${pair.primary.port}`
   const url = `postgresql://mintmark@${hosts}/postgres?target_session_attrs=read-write`
-  const running = await serve(url)
+  const running = await serve(environmentOf(url))
   expect((await requestToken(running.url, client)).status).toBe(200)
   await pair.promote()
   await disable(other.clientId)
   await makeReadOnly()
   await expect.poll(async () => (await requestToken(running.url, other)).status, within).toBe(401)
   await expect.poll(async () => (await requestToken(running.url, client)).status, within).toBe(200)
-  expect(runCommand(url, ['clients', 'enable', other.clientId])).toMatchObject({ code: 0 })
+  expect(await command(environmentOf(url), 'clients', 'enable', other.clientId)).toMatchObject({ code: 0 })
   expect((await requestToken(running.url, other)).status).toBe(200)
   expect(await running.end('SIGTERM')).toBe(0)
 })
@@ -147,7 +162,7 @@ test('a password that changes while the service runs is read from its file again
   }
   await pair.primary.query('CREATE ROLE rotated SUPERUSER LOGIN')
   await setPassword('spring')
-  const running = await serve('', { DATABASE_URL_FILE: file })
+  const running = await serve({ ...environmentOf(''), DATABASE_URL_FILE: file })
   expect((await requestToken(running.url, client)).status).toBe(200)
   for (const password of ['summer', 'autumn']) {
     await setPassword(password)

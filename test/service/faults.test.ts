@@ -1,13 +1,16 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+/** Long because each fault of the database is a case of its own, on one proxy. */
+import { connect } from 'node:net'
+import pg from 'pg'
+import { describe, expect } from 'vitest'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import type { FreshDatabase } from '../support/database.ts'
+import { sharedTest } from '../support/fixtures.ts'
 import { stall } from '../support/load.ts'
+import { FaultyProxy } from '../support/proxy.ts'
 import {
   basic,
-  freePort,
   registerClient,
   requestToken,
   startService,
@@ -20,100 +23,42 @@ import {
  * lose an answer, and through triggers that raise. Whatever happens, no token without its record.
  */
 
-/** A TCP proxy in front of PostgreSQL's socket, whose faults are switched on and off. */
-class FaultyProxy {
-  mode: 'pass' | 'refuse' | 'hang' | 'lose-answers' = 'pass'
-  readonly #target: string
-  readonly #sockets = new Set<Socket>()
-  #server: Server | undefined
-
-  constructor(target: string) {
-    this.#target = target
-  }
-
-  async listen(): Promise<string> {
-    const port = await freePort()
-    this.#server = createServer((socket) => this.#serve(socket))
-    await new Promise<void>((resolve) => this.#server?.listen(port, '127.0.0.1', resolve))
-    const url = new URL(this.#target)
-    url.searchParams.delete('host')
-    url.hostname = '127.0.0.1'
-    url.port = String(port)
-    return url.href
-  }
-
-  #serve(socket: Socket): void {
-    if (this.mode === 'refuse') {
-      socket.destroy()
-      return
-    }
-    const url = new URL(this.#target)
-    const directory = url.searchParams.get('host')
-    const upstream =
-      directory === null ? connect(Number(url.port), url.hostname) : connect(`${directory}/.s.PGSQL.5432`)
-    for (const each of [socket, upstream]) {
-      this.#sockets.add(each)
-      each.on('error', () => {})
-      each.on('close', () => {
-        socket.destroy()
-        upstream.destroy()
-      })
-    }
-    // Half open: what was lost once is never answered, on this connection.
-    let lost = false
-    socket.on('data', (chunk) => {
-      lost ||= this.mode === 'hang'
-      if (!lost) upstream.write(chunk)
+const test = sharedTest
+  .extend('proxy', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const proxy = new FaultyProxy(database.url)
+    onCleanup(() => proxy.close())
+    return proxy
+  })
+  /** A service whose way to the database is the proxy. */
+  .extend('running', { scope: 'file' }, async ({ database, proxy }, { onCleanup }) => {
+    const url = await proxy.listen()
+    const running = await startService({ database: { ...database, url } })
+    onCleanup(() => running.close())
+    return running
+  })
+  .extend('client', { scope: 'file' }, ({ database }) => registerClient(database))
+  .extend('startService', ({ database }, { onCleanup }) => {
+    const services: TestService[] = []
+    onCleanup(async () => {
+      for (const service of services) await service.close()
     })
-    upstream.on('data', (chunk) => {
-      if (this.mode === 'pass' && !lost) socket.write(chunk)
-      // The database did its work and its answer is lost on the way.
-      if (this.mode === 'lose-answers') socket.destroy()
-    })
-  }
+    return async () => {
+      const service = await startService({ database })
+      services.push(service)
+      return service
+    }
+  })
 
-  cutConnections(): void {
-    for (const socket of this.#sockets) socket.destroy()
-    this.#sockets.clear()
-  }
-
-  async close(): Promise<void> {
-    this.cutConnections()
-    await new Promise((resolve) => this.#server?.close(resolve))
-  }
-}
-
-let database: FreshDatabase
-let proxy: FaultyProxy
-let running: TestService
-let client: TestClient
-
-beforeAll(async () => {
-  database = await freshDatabase()
-  proxy = new FaultyProxy(database.url)
-  const url = await proxy.listen()
-  running = await startService({ database: { ...database, url } })
-  client = await registerClient(database)
-})
-
-afterEach(() => {
+test.afterEach(({ proxy }) => {
   proxy.mode = 'pass'
 })
 
-afterAll(async () => {
-  await running.close()
-  await proxy.close()
-  await database.drop()
-})
-
-async function expectService(status: number): Promise<void> {
-  await expect
-    .poll(async () => (await requestToken(running.url, client)).status, { timeout: 10_000 })
-    .toBe(status)
+async function expectService(running: TestService, client: TestClient, status: number): Promise<void> {
+  await expect.poll(async () => (await requestToken(running.url, client)).status).toBe(status)
 }
 
 /** The oracle: every token that a caller holds has its record. */
-async function expectRecorded(tokens: readonly string[]): Promise<void> {
+async function expectRecorded(database: FreshDatabase, tokens: readonly string[]): Promise<void> {
   const ids = tokens.map(
     (token) => JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).jti,
   )
@@ -129,7 +74,11 @@ async function tokensOf(responses: readonly Response[]): Promise<string[]> {
 }
 
 describe('a record that the database will not take', () => {
-  test('costs its own request a 503 with Retry-After and no token, and its neighbours nothing', async () => {
+  test('costs its own request a 503 with Retry-After and no token, and its neighbours nothing', async ({
+    client,
+    database,
+    running,
+  }) => {
     const cursed = await registerClient(database, { clientId: 'cursed' })
     await requestToken(running.url, cursed)
     await database.query(`
@@ -149,21 +98,22 @@ describe('a record that the database will not take', () => {
     expect(refused.headers.get('retry-after')).toBe('1')
     expect(refused.headers.get('cache-control')).toBe('no-store')
     expect(await refused.json()).toMatchObject({ error: 'temporarily_unavailable' })
-    await expectRecorded(await tokensOf(responses))
+    await expectRecorded(database, await tokensOf(responses))
     await database.query('DROP TRIGGER cursed ON audit_record')
     expect((await requestToken(running.url, cursed)).status).toBe(200)
     // Counted while it could not be written, and written once it could.
     await expect
-      .poll(() => database.query(`SELECT 1 FROM audit_record WHERE reason = 'ledger_unavailable'`), {
-        timeout: 5_000,
-      })
+      .poll(() => database.query(`SELECT 1 FROM audit_record WHERE reason = 'ledger_unavailable'`))
       .not.toHaveLength(0)
   })
 })
 
-test('keys that cannot be read in time stop the answer with 503, not the caller with nothing', async () => {
+test('keys that cannot be read in time stop the answer with 503, not the caller with nothing', async ({
+  client,
+  database,
+  running,
+}) => {
   expect((await requestToken(running.url, client)).status).toBe(200)
-  const { default: pg } = await import('pg')
   const operator = new pg.Client({ connectionString: database.url })
   await operator.connect()
   await operator.query('BEGIN')
@@ -179,10 +129,13 @@ test('keys that cannot be read in time stop the answer with 503, not the caller 
   expect((await fetch(`${running.url}/.well-known/jwks.json`)).status).toBe(200)
   await operator.query('ROLLBACK')
   await operator.end()
-  await expectService(200)
+  await expectService(running, client, 200)
 })
 
-test('a caller that is gone before its answer is recorded with its address', async () => {
+test('a caller that is gone before its answer is recorded with its address', async ({
+  database,
+  running,
+}) => {
   const { port } = new URL(running.url)
   const body = 'grant_type=client_credentials'
   await new Promise<void>((resolve) => {
@@ -204,7 +157,11 @@ test('a caller that is gone before its answer is recorded with its address', asy
 })
 
 describe('the database', () => {
-  test('away: 503 at the token endpoint, keys still served, and back without a restart', async () => {
+  test('away: 503 at the token endpoint, keys still served, and back without a restart', async ({
+    client,
+    proxy,
+    running,
+  }) => {
     expect((await requestToken(running.url, client)).status).toBe(200)
     proxy.mode = 'refuse'
     proxy.cutConnections()
@@ -215,39 +172,50 @@ describe('the database', () => {
     }
     expect((await fetch(`${running.url}/.well-known/jwks.json`)).status).toBe(200)
     expect((await fetch(`${running.url}/livez`)).status).toBe(200)
-    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, { timeout: 5_000 }).toBe(503)
+    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status).toBe(503)
     proxy.mode = 'pass'
-    await expectService(200)
-    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status, { timeout: 5_000 }).toBe(200)
+    await expectService(running, client, 200)
+    await expect.poll(async () => (await fetch(`${running.url}/readyz`)).status).toBe(200)
     // Who reads the log in the night sees the end as well as the beginning.
     await expect.poll(() => running.log()).toMatch(/"event":"database_fault".*"event":"database_back"/s)
   })
 
-  test('silent: whoever waits gets 503, and the next request after recovery is served', async () => {
-    await expectService(200)
+  test('silent: whoever waits gets 503, and the next request after recovery is served', async ({
+    client,
+    proxy,
+    running,
+  }) => {
+    await expectService(running, client, 200)
     proxy.mode = 'hang'
     const responses = await Promise.all(Array.from({ length: 5 }, () => requestToken(running.url, client)))
     expect(responses.map((response) => response.status)).toEqual([503, 503, 503, 503, 503])
     proxy.mode = 'pass'
     // Nobody closes the silent connections: the service must give them up by itself.
-    await expectService(200)
+    await expectService(running, client, 200)
   })
 
-  test('losing its answers after the work was done: 503, and the chain goes on from what was really written', async () => {
-    await expectService(200)
+  test('losing its answers after the work was done: 503, and the chain goes on from what was really written', async ({
+    client,
+    database,
+    proxy,
+    running,
+  }) => {
+    await expectService(running, client, 200)
     for (let round = 0; round < 5; round += 1) {
       proxy.mode = 'lose-answers'
       const lost = await requestToken(running.url, client)
       expect(lost.status).toBe(503)
       proxy.mode = 'pass'
-      await expectService(200)
+      await expectService(running, client, 200)
     }
-    await expectUnbrokenChains()
+    await expectUnbrokenChains(database)
   })
 })
 
 describe('closing', () => {
-  test('a connection that stays open is told to close by its last answer, and holds nobody up', async () => {
+  test('a connection that stays open is told to close by its last answer, and holds nobody up', async ({
+    startService,
+  }) => {
     const open = await startService()
     const request = await stall(open.url, 'keep-alive')
     const closed = open.close()
@@ -256,10 +224,13 @@ describe('closing', () => {
     await closed
   })
 
-  test('guesses that wait, and whose callers have gone, have their records', async () => {
-    const open = await startService({ database })
+  test('guesses that wait, and whose callers have gone, have their records', async ({
+    database,
+    startService,
+  }) => {
+    const open = await startService()
     const good = await registerClient(database)
-    const before = await refusals('gone')
+    const before = await refusals(database, 'gone')
     const guesses = await Promise.all(Array.from({ length: 8 }, () => generateSecret()))
     const { port } = new URL(open.url)
     const sockets = guesses.map(() => connect(Number(port), '127.0.0.1').on('error', () => {}))
@@ -273,12 +244,12 @@ describe('closing', () => {
     expect((await requestToken(open.url, good)).status).toBe(200)
     for (const socket of sockets) socket.destroy()
     await open.close()
-    expect((await refusals('gone')) - before).toBe(8)
+    expect((await refusals(database, 'gone')) - before).toBe(8)
     expect(open.log()).not.toContain('database_fault')
   })
 })
 
-async function refusals(clientId: string): Promise<number> {
+async function refusals(database: FreshDatabase, clientId: string): Promise<number> {
   const [row] = await database.query<{ sum: number }>(
     `SELECT coalesce(sum(count), 0)::int AS sum FROM audit_record WHERE client_id = $1 AND outcome = 'refused'`,
     [clientId],
@@ -311,7 +282,7 @@ interface Row {
 }
 
 /** Recomputes every hash of every chain from the rows alone. */
-async function expectUnbrokenChains(): Promise<void> {
+async function expectUnbrokenChains(database: FreshDatabase): Promise<void> {
   const chains = await database.query<{ chain: number; genesis: Buffer }>(
     'SELECT chain, genesis FROM audit_chain',
   )
@@ -349,7 +320,10 @@ async function expectUnbrokenChains(): Promise<void> {
   }
 }
 
-test('every hash of every chain follows from its row and the hash before it', async () => {
+test('every hash of every chain follows from its row and the hash before it', async ({
+  database,
+  running,
+}) => {
   await requestToken(running.url, { clientId: 'x'.repeat(500), secret: '\u202e odd' })
-  await expectUnbrokenChains()
+  await expectUnbrokenChains(database)
 })

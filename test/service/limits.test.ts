@@ -1,34 +1,40 @@
-import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
+import type { Clock } from '../../src/lib/clock.ts'
 import { limits } from '../../src/limits.ts'
+import { test as ownTest, sharedTest } from '../support/fixtures.ts'
+import { flood, statusOf } from '../support/load.ts'
+import { FaultyProxy } from '../support/proxy.ts'
 import {
   basic,
   exchange,
   registerClient,
   requestToken,
   startService,
-  type TestClient,
   type TestService,
 } from '../support/service.ts'
 
 /** What a stranger can take: failures before 429, guesses at once before 503, bytes and time of a connection. */
 
-let running: TestService
-let client: TestClient
-
-beforeAll(async () => {
-  running = await startService({
-    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '5', MINTMARK_FAILURES_PER_ADDRESS_MAX: '20' },
+const test = sharedTest
+  .extend('running', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const running = await startService({
+      database,
+      environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '5', MINTMARK_FAILURES_PER_ADDRESS_MAX: '20' },
+    })
+    onCleanup(() => running.close())
+    return running
   })
-  client = await registerClient(running.database)
-})
+  .extend('client', { scope: 'file' }, ({ database }) => registerClient(database))
 
-afterAll(() => running.close())
+/** So many failures are allowed that no limit is reached. */
+const generous = {
+  environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '10000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '10000' },
+}
 
 const guess = async () => (await generateSecret()).secret
 
-async function reasons(clientId: string): Promise<(string | null)[]> {
+async function reasons(running: TestService, clientId: string): Promise<(string | null)[]> {
   const rows = await running.database.query<{ reason: string | null }>(
     'SELECT reason FROM audit_record WHERE client_id = $1 ORDER BY chain, seq',
     [clientId],
@@ -37,7 +43,9 @@ async function reasons(clientId: string): Promise<(string | null)[]> {
 }
 
 describe('failed attempts', () => {
-  test('on one client: 401 up to the limit, then 429 with Retry-After, each with its record', async () => {
+  test('on one client: 401 up to the limit, then 429 with Retry-After, each with its record', async ({
+    running,
+  }) => {
     const victim = await registerClient(running.database)
     const statuses: number[] = []
     for (let attempt = 0; attempt < 7; attempt += 1) {
@@ -51,12 +59,17 @@ describe('failed attempts', () => {
       }
     }
     expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429])
-    expect((await reasons(victim.clientId)).slice(-2)).toEqual(['failures_of_client', 'failures_of_client'])
+    expect((await reasons(running, victim.clientId)).slice(-2)).toEqual([
+      'failures_of_client',
+      'failures_of_client',
+    ])
     // Whoever holds the secret is not locked out by those who guess.
     expect((await requestToken(running.url, victim)).status).toBe(200)
   })
 
-  test('on a client that does not exist run into the same limit after the same number', async () => {
+  test('on a client that does not exist run into the same limit after the same number', async ({
+    running,
+  }) => {
     const statuses: number[] = []
     for (let attempt = 0; attempt < 6; attempt += 1) {
       statuses.push((await requestToken(running.url, { clientId: 'ghost', secret: await guess() })).status)
@@ -64,7 +77,10 @@ describe('failed attempts', () => {
     expect(statuses).toEqual([401, 401, 401, 401, 401, 429])
   })
 
-  test('from one address over many names run into the limit of the address; good clients there do not', async () => {
+  test('from one address over many names run into the limit of the address; good clients there do not', async ({
+    client,
+    running,
+  }) => {
     const statuses: number[] = []
     for (let attempt = 0; attempt < 20; attempt += 1) {
       statuses.push(
@@ -76,106 +92,137 @@ describe('failed attempts', () => {
   })
 })
 
-test('five hundred wrong guesses at once are refused without a hash, and a good client is served', async () => {
-  const open = await startService({
-    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '10000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '10000' },
-  })
-  try {
+ownTest(
+  'five hundred wrong guesses at once are refused without a hash, and a good client is served',
+  async ({ startService }) => {
+    const open = await startService(generous)
     const good = await registerClient(open.database)
     expect((await requestToken(open.url, good)).status).toBe(200)
     const secret = await guess()
-    const flood = Array.from({ length: 500 }, (_, index) =>
-      requestToken(open.url, { clientId: `x${index}`, secret }),
-    )
+    const guesses = Array.from({ length: 500 }, (_, index) => ({ client: { clientId: `x${index}`, secret } }))
+    const flooding = flood(open.url, guesses)
     const meanwhile = await Promise.all(Array.from({ length: 20 }, () => requestToken(open.url, good)))
     expect(meanwhile.map((response) => response.status)).toEqual(Array(20).fill(200))
-    const statuses = (await Promise.all(flood)).map((response) => response.status)
+    const statuses = (await flooding).map(statusOf)
     // Were they hashed, most of them would find the gate full.
     expect(new Set(statuses)).toEqual(new Set([401]))
-  } finally {
+  },
+)
+
+/** A service whose commits can be held back before the database, on a clock that stands still meanwhile. */
+const heldTest = ownTest.extend('held', async ({ database, startService }, { onCleanup }) => {
+  const proxy = new FaultyProxy(database.url)
+  const { clock, stop, go } = stoppableClock()
+  const url = await proxy.listen()
+  const open = await startService({ database: { ...database, url }, clock })
+  onCleanup(async () => {
+    // It cannot close before its commits have been answered.
+    proxy.release()
+    go()
     await open.close()
+    await proxy.close()
+  })
+  return {
+    url: open.url,
+    log: open.log,
+    hold() {
+      proxy.hold()
+      stop()
+    },
+    /** The clock stands still until the test is over. */
+    release: () => proxy.release(),
   }
 })
 
-test('more requests than can be under way are refused at once, counted, and those before them served', async () => {
-  const open = await startService()
-  const holder = new pg.Client({ connectionString: open.database.url })
-  await holder.connect()
-  try {
-    const good = await registerClient(open.database)
-    expect((await requestToken(open.url, good)).status).toBe(200)
+heldTest(
+  'more requests than can be under way are refused at once, counted, and those before them served',
+  async ({ database, held }) => {
+    const good = await registerClient(database)
+    expect((await requestToken(held.url, good)).status).toBe(200)
     const excess = 300
-    // The lock that every commit shares: nobody's request comes to an end while somebody else has it.
-    await holder.query('SELECT pg_advisory_lock(1296649043, 1)')
+    // Nobody's commit reaches the database, and on a clock that stands still none gives up, however long the
+    // requests take to arrive.
+    held.hold()
     const connections = 25
-    const each = (limits.requestsUnderWayMax + excess) / connections
-    const answers = Array.from({ length: connections }, () => pipeline(open.url, good, each))
-    const refused = () => open.log().split('"reason":"overloaded"').length - 1
+    const requests = Array.from({ length: limits.requestsUnderWayMax + excess }, () => ({ client: good }))
+    const flooding = flood(held.url, requests, connections)
+    const refused = () => held.log().split('"reason":"overloaded"').length - 1
     // Of each connection one may have been let in whose body had not been read yet.
     const least = excess - connections
-    await expect.poll(refused, { timeout: 20_000, interval: 10 }).toBeGreaterThanOrEqual(least)
-    await holder.query('SELECT pg_advisory_unlock(1296649043, 1)')
-    const text = (await Promise.all(answers)).join('')
-    expect(text.split('HTTP/1.1 ').length - 1).toBe(limits.requestsUnderWayMax + excess)
-    expect(text.split('HTTP/1.1 503').length - 1).toBeGreaterThanOrEqual(least)
-    expect(text).toContain('retry-after: 1')
-    expect((await requestToken(open.url, good)).status).toBe(200)
+    await expect.poll(refused).toBeGreaterThanOrEqual(least)
+    held.release()
+    const answers = await flooding
+    const answered = (status: number) => answers.filter((answer) => statusOf(answer) === status)
+    expect(answers).toHaveLength(requests.length)
+    expect(answered(503).length).toBeGreaterThanOrEqual(least)
+    expect(answered(200).length).toBeGreaterThanOrEqual(limits.requestsUnderWayMax)
+    for (const answer of answered(503)) expect(answer).toContain('retry-after: 1')
+    expect((await requestToken(held.url, good)).status).toBe(200)
     await expect
-      .poll(
-        async () =>
-          await open.database.query(
-            `SELECT sum(count)::int AS refused FROM audit_record WHERE reason = 'overloaded'`,
-          ),
-        { timeout: 10_000 },
+      .poll(() =>
+        database.query(`SELECT sum(count)::int AS refused FROM audit_record WHERE reason = 'overloaded'`),
       )
       .toEqual([{ refused: refused() }])
-  } finally {
-    await holder.end()
-    await open.close()
-  }
-})
+  },
+)
 
-/** Sends requests one behind the other, without waiting, and resolves with all that comes back. */
-function pipeline(url: string, from: TestClient, count: number): Promise<string> {
-  const body = 'grant_type=client_credentials'
-  const head =
-    `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic(from.clientId, from.secret)}\r\n` +
-    `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n`
-  const last = `${head}Connection: close\r\n\r\n${body}`
-  return exchange(url, `${head}\r\n${body}`.repeat(count - 1) + last)
+/** The machine's clocks, which can be stopped. They go on from where they stopped. */
+function stoppableClock() {
+  let stoppedAt: number | undefined
+  let behind = 0
+  const monotonicMilliseconds = () => (stoppedAt ?? performance.now()) - behind
+  const nowMilliseconds = () => Math.floor(Date.now() - performance.now() + monotonicMilliseconds())
+  const clock: Clock = {
+    monotonicMilliseconds,
+    nowMilliseconds,
+    nowSeconds: () => Math.floor(nowMilliseconds() / 1_000),
+  }
+  return {
+    clock,
+    stop() {
+      stoppedAt = performance.now()
+    },
+    go() {
+      behind += performance.now() - (stoppedAt ?? performance.now())
+      stoppedAt = undefined
+    },
+  }
 }
 
-test('a cold start of one client, sixty-four requests at once, costs one verification', async () => {
+test('a cold start of one client, sixty-four requests at once, costs one verification', async ({
+  running,
+}) => {
   const cold = await registerClient(running.database)
   const responses = await Promise.all(Array.from({ length: 64 }, () => requestToken(running.url, cold)))
   expect(responses.map((response) => response.status)).toEqual(Array(64).fill(200))
 })
 
-test('an identifier too long to be registered is neither read from the database nor remembered', async () => {
+test('an identifier too long to be registered is neither read from the database nor remembered', async ({
+  running,
+}) => {
   const response = await requestToken(running.url, { clientId: 'x'.repeat(2_000), secret: await guess() })
   expect([401, 429]).toContain(response.status)
 })
 
-test('cold clients with the right secret are served beside a flood of guesses', async () => {
-  const open = await startService({
-    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '10000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '10000' },
-  })
-  try {
+ownTest(
+  'cold clients with the right secret are served beside a flood of guesses',
+  async ({ startService }) => {
+    const open = await startService(generous)
     const cold = await Promise.all(Array.from({ length: 10 }, () => registerClient(open.database)))
     const secret = await guess()
-    const flood = Array.from({ length: 200 }, (_, index) =>
-      requestToken(open.url, { clientId: `y${index}`, secret }),
-    )
+    const guesses = Array.from({ length: 200 }, (_, index) => ({ client: { clientId: `y${index}`, secret } }))
+    const flooding = flood(open.url, guesses)
     const answers = await Promise.all(cold.map((client) => requestToken(open.url, client)))
     expect(answers.map((answer) => answer.status)).toEqual(cold.map(() => 200))
-    await Promise.all(flood)
-  } finally {
-    await open.close()
-  }
-})
+    await flooding
+  },
+)
 
-describe('a connection that', { timeout: 40_000 }, () => {
-  test('never finishes its headers, or its body, is answered with 408 and closed', async () => {
+describe('a connection that', () => {
+  test('never finishes its headers, or its body, is answered with 408 and closed', async ({
+    client,
+    running,
+  }) => {
     const authorization = basic(client.clientId, client.secret)
     const [headers, body] = await Promise.all([
       exchange(running.url, 'POST /token HTTP/1.1\r\nHost: localhost\r\nX-Slow: '),

@@ -1,12 +1,30 @@
 /** A real PgBouncer between the service and the database, in each of its modes. */
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openDatabase } from '../../src/database/open.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { openPgBouncer, type PgBouncer, pgBouncerVersion } from '../support/pgbouncer.ts'
-import { runCommand, type ServiceProcess, serve } from '../support/process.ts'
+import {
+  command,
+  endLeft,
+  environmentOf,
+  type ServiceProcess,
+  startServiceProcess,
+  untilReady,
+} from '../support/process.ts'
 import { registerClient, requestToken } from '../support/service.ts'
 
 const present = pgBouncerVersion() !== undefined
+
+const run = (databaseUrl: string, ...commandArguments: readonly string[]) =>
+  command(environmentOf(databaseUrl), ...commandArguments)
+
+/** Starts `serve` and waits until it can issue. */
+async function serve(databaseUrl: string): Promise<ServiceProcess> {
+  const service = await startServiceProcess(['serve'], { environment: environmentOf(databaseUrl) })
+  await untilReady(service)
+  return service
+}
 
 let database: FreshDatabase
 
@@ -34,7 +52,7 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
     replicas.push(await serve(pooler.url), await serve(pooler.url))
   })
   afterAll(async () => {
-    await Promise.all(replicas.map((replica) => replica.end('SIGTERM')))
+    await Promise.all(replicas.map((replica) => endLeft(replica)))
     await pooler.close()
   })
 
@@ -51,7 +69,7 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
       ['disable', 401],
       ['enable', 200],
     ] as const) {
-      expect(runCommand(pooler.url, ['clients', command, client.clientId])).toMatchObject({ code: 0 })
+      expect(await run(pooler.url, 'clients', command, client.clientId)).toMatchObject({ code: 0 })
       for (const { url } of replicas) expect((await requestToken(url, client)).status).toBe(status)
     }
     for (const replica of replicas) {
@@ -87,24 +105,24 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
     await expect.poll(async () => (await requestToken(url, client)).status, { timeout: 10_000 }).toBe(200)
   })
 
-  test('commands read and write through it', () => {
-    const audit = runCommand(pooler.url, ['audit', 'list', '--since', '10m', '--json'])
+  test('commands read and write through it', async () => {
+    const audit = await run(pooler.url, 'audit', 'list', '--since', '10m', '--json')
     expect(audit).toMatchObject({ code: 0 })
     expect(audit.stdout).toContain('"issued"')
-    expect(runCommand(pooler.url, ['keys', 'list'])).toMatchObject({ code: 0 })
-    expect(runCommand(pooler.url, ['migrate', '--status'])).toMatchObject({ code: 0 })
+    expect(await run(pooler.url, 'keys', 'list')).toMatchObject({ code: 0 })
+    expect(await run(pooler.url, 'migrate', '--status')).toMatchObject({ code: 0 })
   })
 
   test('"migrate" beside them says at once when it needs another URL, and leaves no lock behind', async () => {
     for (let time = 0; time < 3; time += 1) {
-      const { code, stderr } = runCommand(pooler.url, ['migrate'])
+      const { code, stderr } = await run(pooler.url, 'migrate')
       expect(code).toBe(mode === 'session' ? 0 : 1)
       if (mode === 'transaction') expect(stderr).toMatch(/pooler.*Set the URL of the database server itself/)
     }
     const locks = `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 72707369 AND granted
                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
     await expect.poll(() => database.query(locks)).toEqual([])
-    expect(runCommand(database.url, ['migrate'])).toMatchObject({ code: 0 })
+    expect(await run(database.url, 'migrate')).toMatchObject({ code: 0 })
   })
 
   test('other programs find their own defaults in every session of the pool', async () => {
@@ -126,9 +144,59 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
   })
 })
 
+test.runIf(present)('each transaction has the settings of ours, and leaves none behind', async () => {
+  const own = await freshDatabase()
+  const name = new URL(own.url).pathname.slice(1)
+  const defaults = {
+    TimeZone: "'America/New_York'",
+    lock_timeout: '5',
+    search_path: 'nowhere',
+    synchronous_commit: 'off',
+  }
+  for (const [setting, value] of Object.entries(defaults))
+    await own.query(`ALTER DATABASE ${name} SET ${setting} = ${value}`)
+  const pooler = await openPgBouncer(own.url, 'transaction', 1)
+  const through = openDatabase(pooler.url, { statementMillisecondsMax: 7_000 })
+  const text = `SELECT current_setting('TimeZone') AS zone, current_setting('DateStyle') AS style, jit.setting AS jit,
+                       current_setting('synchronous_commit') AS commit, current_setting('lock_timeout') AS lock,
+                       current_setting('search_path') AS path, current_setting('statement_timeout') AS statement,
+                       current_setting('transaction_isolation') AS isolation
+                  FROM pg_settings AS jit WHERE name = 'jit'`
+  const ours = {
+    zone: 'UTC',
+    style: 'ISO, YMD',
+    jit: 'off',
+    commit: 'on',
+    lock: '0',
+    isolation: 'read committed',
+    statement: '7s',
+  }
+  try {
+    expect(await through.prisma.$queryRawUnsafe(text)).toEqual([{ ...ours, path: '"public", pg_temp' }])
+    const at = new Date('2026-07-01T12:34:56.789Z')
+    await through.prisma.$transaction(async (transaction) => {
+      expect(await transaction.$queryRawUnsafe(text)).toEqual([{ ...ours, path: 'public, pg_temp' }])
+      await transaction.client.create({ data: { clientId: 'x', name: 'x', expiresAt: at } })
+    })
+    expect(await through.prisma.client.findMany({ select: { expiresAt: true } })).toEqual([{ expiresAt: at }])
+    for (const pool of [through.readPool, through.commitPool])
+      expect((await pool.query(text)).rows).toMatchObject([{ zone: 'UTC', lock: '0', commit: 'on' }])
+    const other = new pg.Client({ connectionString: pooler.url })
+    await other.connect()
+    expect((await other.query(text)).rows).toMatchObject([
+      { path: 'nowhere', lock: '5ms', commit: 'off', statement: '0' },
+    ])
+    await other.end()
+  } finally {
+    await through.close()
+    await pooler.close()
+    await own.drop()
+  }
+})
+
 test.runIf(present)('PgBouncer in statement mode is refused in one line', async () => {
   const pooler = await openPgBouncer(database.url, 'statement')
-  const { code, stderr } = runCommand(pooler.url, ['serve'])
+  const { code, stderr } = await run(pooler.url, 'serve')
   await pooler.close()
   expect(code).toBe(1)
   expect(stderr.trim().split('\n')).toHaveLength(1)
@@ -140,7 +208,7 @@ test.runIf(present)('a default that cannot be changed through a pooler is refuse
   const name = new URL(own.url).pathname.slice(1)
   await own.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
   const pooler = await openPgBouncer(own.url, 'transaction')
-  const { code, stderr } = runCommand(pooler.url, ['serve'])
+  const { code, stderr } = await run(pooler.url, 'serve')
   await pooler.close()
   await own.drop()
   expect(code).toBe(1)
@@ -149,14 +217,14 @@ test.runIf(present)('a default that cannot be changed through a pooler is refuse
 
 test.runIf(present)('a pooler that has no session left is waited for with a limit and a word', async () => {
   const pooler = await openPgBouncer(database.url, 'session', 1)
-  expect(runCommand(pooler.url, ['migrate'])).toMatchObject({
+  expect(await run(pooler.url, 'migrate')).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/pooler that had no second session within 3 seconds/),
   })
   const holder = new pg.Client({ connectionString: pooler.url })
   await holder.connect()
   await holder.query('SELECT 1')
-  expect(runCommand(pooler.url, ['keys', 'list'])).toMatchObject({
+  expect(await run(pooler.url, 'keys', 'list')).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/Waiting for the database.*did not answer within 3 seconds/s),
   })

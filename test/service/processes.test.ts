@@ -1,57 +1,43 @@
-import { spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
-import { once } from 'node:events'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
+import { describe, expect } from 'vitest'
+import { issuedSinceLatestChange } from '../support/database.ts'
+import { sharedTest, test } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import {
+  command,
   environmentOf,
-  nodeArguments,
-  runCommand,
-  type ServiceProcess,
-  serve,
-  startCommand,
-  startProcess,
+  launcher,
+  start,
+  startServiceProcess,
+  untilReady,
 } from '../support/process.ts'
-import { exchange, freePort, registerClient, requestToken, type TestClient } from '../support/service.ts'
+import { exchange, freePort, registerClient, requestToken } from '../support/service.ts'
+import { until } from '../support/wait.ts'
 
-/** The service as processes: killed in the middle, ended in order, and two of them on one database. */
+/** The service as processes: ended in order, and two of them on one database. */
 
-let database: FreshDatabase
-let client: TestClient
+/** Two processes on the database of the file. */
+const pairTest = sharedTest
+  .extend('client', { scope: 'file' }, ({ database }) => registerClient(database))
+  .extend('pair', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const start = () => startServiceProcess(['serve'], { environment: environmentOf(database.url) })
+    const pair = await Promise.all([start(), start()])
+    onCleanup(async () => {
+      for (const service of pair) await service.end('SIGTERM')
+    })
+    for (const service of pair) await untilReady(service)
+    return pair
+  })
 
-beforeAll(async () => {
-  database = await freshDatabase()
-  client = await registerClient(database)
-})
-
-afterAll(() => database.drop())
-
-test('killed with SIGKILL in the middle of load, twenty times: no token without its record', {
-  timeout: 120_000,
-}, async () => {
-  const seen = new Set<string>()
-  for (let round = 0; round < 20; round += 1) {
-    const service = await serve(database.url, { MINTMARK_LOG_LEVEL: 'silent' })
-    const load = startLoad(service.url, client)
-    // Until it is warm, and then to some moment inside a commit.
-    while (load.tokens.size < 20) await sleep(5)
-    await sleep(randomInt(0, 120))
-    expect(await service.end('SIGKILL')).toBe('SIGKILL')
-    await load.stop()
-    expect(load.statuses.every((status) => status === 200)).toBe(true)
-    for (const token of load.tokens) seen.add(token)
-  }
-  expect(seen.size).toBeGreaterThan(20 * 20)
-  expect(await recorded(database, seen)).toBe(seen.size)
-})
-
-test('SIGTERM under load: every request that was taken is answered, and the chain is closed', async () => {
-  const service = await serve(database.url)
+test('SIGTERM under load: every request that was taken is answered, and the chain is closed', async ({
+  database,
+  serve,
+}) => {
+  const client = await registerClient(database)
+  const service = await serve()
   const load = startLoad(service.url, client)
-  while (load.tokens.size < 200) await sleep(5)
+  await until(() => load.tokens.size >= 200)
   expect(await service.end('SIGTERM')).toBe(0)
   await load.stop()
   expect(new Set(load.statuses)).toEqual(new Set([200]))
@@ -62,16 +48,16 @@ test('SIGTERM under load: every request that was taken is answered, and the chai
   expect(last).toEqual({ type: 'service', outcome: 'stopped' })
 })
 
-test('SIGTERM, and then the launcher goes away too: what is under way is answered all the same', async () => {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const environment = environmentOf(database.url, { PORT: String(port) })
-  const service = await startProcess(['serve'], { url, environment, hasChannel: true }, (output) =>
-    output.includes('"event":"listening"'),
-  )
-  const request = await stall(url)
+test('SIGTERM, and then the launcher goes away too: what is under way is answered all the same', async ({
+  database,
+  track,
+}) => {
+  const environment = environmentOf(database.url)
+  const service = track(await startServiceProcess(['serve'], { environment, hasChannel: true }))
+  await untilReady(service)
+  const request = await stall(service.url)
   const ended = service.end('SIGTERM')
-  while (!service.output().includes('"event":"closing"')) await sleep(5)
+  await until(() => service.output().includes('"event":"closing"'))
   service.child.disconnect()
   // Time for a service that has misunderstood it.
   await sleep(200)
@@ -79,83 +65,81 @@ test('SIGTERM, and then the launcher goes away too: what is under way is answere
   expect(await ended).toBe(0)
 })
 
+test.skipIf(process.platform !== 'linux').for([
+  ['becomes the service, and is no process beside it', {}, true],
+  ['stays above the service where npm started it', { npm_lifecycle_event: 'start' }, false],
+] as const)('the launcher %s', async ([, more, becomesIt], { database, track }) => {
+  const port = await freePort()
+  const environment = environmentOf(database.url, { PORT: String(port), ...more })
+  const launched = track(start(launcher, ['serve'], { environment }))
+  await untilReady({ ...launched, url: `http://127.0.0.1:${port}` })
+  const commandLine = readFileSync(`/proc/${launched.processId}/cmdline`, 'utf8')
+  expect(commandLine.includes('src/cli/main.ts')).toBe(becomesIt)
+  expect(await launched.end('SIGTERM')).toBe(0)
+})
+
 describe('two processes on one database', () => {
-  let first: ServiceProcess
-  let second: ServiceProcess
-
-  beforeAll(async () => {
-    first = await serve(database.url)
-    second = await serve(database.url)
-  })
-
-  afterAll(async () => {
-    await Promise.all([first.end('SIGTERM'), second.end('SIGTERM')])
-  })
-
-  test('sign with one key', async () => {
+  pairTest('sign with one key', async ({ database, pair }) => {
     const keys = await Promise.all(
-      [first, second].map(async ({ url }) => await (await fetch(`${url}/.well-known/jwks.json`)).text()),
+      pair.map(async ({ url }) => await (await fetch(`${url}/.well-known/jwks.json`)).text()),
     )
     expect(keys[0]).toBe(keys[1])
     expect(await database.query('SELECT kid FROM signing_key')).toHaveLength(1)
   })
 
-  test('and ten more that force a rotation at once make one key per generation, without a gap', async () => {
-    const forced = Array.from({ length: 10 }, () => startCommand(database.url, ['keys', 'rotate', '--now']))
-    expect(await Promise.all(forced)).toEqual(forced.map(() => 0))
-    const keys = await database.query<{ generation: number }>(
-      'SELECT generation FROM signing_key ORDER BY generation',
-    )
-    expect(keys.map(({ generation }) => generation)).toEqual(
-      Array.from({ length: keys.length }, (_, index) => index + 1),
-    )
-    // Those that came while a next key waited moved that one instead of making another.
-    expect(keys.length).toBeGreaterThan(1)
-    expect(keys.length).toBeLessThanOrEqual(11)
-    for (const { url } of [first, second]) expect((await requestToken(url, client)).status).toBe(200)
-  })
+  pairTest(
+    'and ten more that force a rotation at once make one key per generation, without a gap',
+    async ({ client, database, pair }) => {
+      const environment = environmentOf(database.url)
+      const forced = Array.from({ length: 10 }, () => command(environment, 'keys', 'rotate', '--now'))
+      expect((await Promise.all(forced)).map(({ code }) => code)).toEqual(forced.map(() => 0))
+      const keys = await database.query<{ generation: number }>(
+        'SELECT generation FROM signing_key ORDER BY generation',
+      )
+      expect(keys.map(({ generation }) => generation)).toEqual(
+        Array.from({ length: keys.length }, (_, index) => index + 1),
+      )
+      // Those that came while a next key waited moved that one instead of making another.
+      expect(keys.length).toBeGreaterThan(1)
+      expect(keys.length).toBeLessThanOrEqual(11)
+      for (const { url } of pair) expect((await requestToken(url, client)).status).toBe(200)
+    },
+  )
 
-  test('after `clients disable` has returned, neither issues one more token', async () => {
-    const loads = [startLoad(first.url, client, 8), startLoad(second.url, client, 8)]
-    while (loads.some((load) => load.tokens.size < 50)) await sleep(5)
-    // The command blocks this thread, and with it the callers; what was under way in the services goes on.
-    const result = runCommand(database.url, ['clients', 'disable', client.clientId])
-    expect(result, result.stderr).toMatchObject({ code: 0 })
-    await sleep(300)
-    await Promise.all(loads.map((load) => load.stop()))
-    expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
-    for (const load of loads) expect(load.statuses.at(-1)).toBe(401)
-    expect(runCommand(database.url, ['clients', 'enable', client.clientId]).code).toBe(0)
-    for (const { url } of [first, second]) expect((await requestToken(url, client)).status).toBe(200)
-  })
+  pairTest(
+    'after `clients disable` has returned, neither issues one more token',
+    async ({ client, database, pair, run }) => {
+      const loads = pair.map(({ url }) => startLoad(url, client, { callers: 8 }))
+      await until(() => loads.every((load) => load.tokens.size >= 50))
+      const result = await run('clients', 'disable', client.clientId)
+      expect(result, result.stderr).toMatchObject({ code: 0 })
+      // Each goes on until it is refused.
+      await until(() => loads.every((load) => load.statuses.at(-1) === 401))
+      await Promise.all(loads.map((load) => load.stop()))
+      expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
+      for (const load of loads) expect(load.statuses.at(-1)).toBe(401)
+      expect(await run('clients', 'enable', client.clientId)).toMatchObject({ code: 0 })
+      for (const { url } of pair) expect((await requestToken(url, client)).status).toBe(200)
+    },
+  )
 })
 
 test.skipIf(process.platform !== 'linux')(
   'a full disk under the log costs lines, and neither a token nor the process',
-  async () => {
-    const database = await freshDatabase()
-    const port = await freePort()
-    const url = `http://127.0.0.1:${port}`
+  async ({ database, track }) => {
     const full = openSync('/dev/full', 'w')
-    const child = spawn(process.execPath, [...nodeArguments, 'serve'], {
-      env: environmentOf(database.url, { PORT: String(port) }),
-      stdio: ['ignore', full, 'ignore'],
-    })
+    const service = track(
+      await startServiceProcess(['serve'], { environment: environmentOf(database.url), stdout: full }),
+    )
     closeSync(full)
-    const ended = once(child, 'exit')
-    try {
-      await expect
-        .poll(async () => (await fetch(`${url}/readyz`).catch(() => undefined))?.status, { timeout: 20_000 })
-        .toBe(200)
-      const client = await registerClient(database)
-      for (let round = 0; round < 20; round += 1) expect((await requestToken(url, client)).status).toBe(200)
-      expect(await exchange(url, 'GARBAGE\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
-      expect((await requestToken(url, client)).status).toBe(200)
-      expect(await database.query(`SELECT 1 FROM audit_record WHERE reason = 'internal_error'`)).toEqual([])
-    } finally {
-      child.kill('SIGTERM')
-      expect(await ended).toEqual([0, null])
-      await database.drop()
+    await untilReady(service)
+    const client = await registerClient(database)
+    for (let round = 0; round < 20; round += 1) {
+      expect((await requestToken(service.url, client)).status).toBe(200)
     }
+    expect(await exchange(service.url, 'GARBAGE\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
+    expect((await requestToken(service.url, client)).status).toBe(200)
+    expect(await database.query(`SELECT 1 FROM audit_record WHERE reason = 'internal_error'`)).toEqual([])
+    expect(await service.end('SIGTERM')).toBe(0)
   },
 )

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import pg from 'pg'
+import { describe, expect } from 'vitest'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
-import { type FreshDatabase, freshDatabase, issuedSinceLatestChange } from '../support/database.ts'
+import { issuedSinceLatestChange } from '../support/database.ts'
+import { test as ownTest, sharedTest } from '../support/fixtures.ts'
 import {
   orders,
   registerClient,
@@ -10,39 +12,57 @@ import {
   type TestClient,
   type TestService,
 } from '../support/service.ts'
+import { until } from '../support/wait.ts'
 
 /**
  * Two services on one database. Whatever a transaction changes is in force on both the moment it commits:
  * no issuance is recorded after it, and none is refused because one of them had not heard.
  */
 
-let database: FreshDatabase
-let first: TestService
-let second: TestService
+const test = sharedTest
+  .extend('first', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const service = await startService({ database })
+    onCleanup(() => service.close())
+    return service
+  })
+  .extend('second', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const service = await startService({ database })
+    onCleanup(() => service.close())
+    return service
+  })
 
-beforeAll(async () => {
-  database = await freshDatabase()
-  first = await startService({ database })
-  second = await startService({ database })
-})
+interface Hammering {
+  /** How each request went so far. */
+  readonly statuses: readonly number[]
+  /** Waits for so many answers from now on. */
+  answers(count: number): Promise<void>
+  /** Waits for what is under way. */
+  stop(): Promise<void>
+}
 
-afterAll(async () => {
-  await Promise.all([first.close(), second.close()])
-  await database.drop()
-})
-
-/** Asks both services for tokens, eight at a time, until told to stop; returns how each answer went. */
-async function hammer(client: TestClient, until: () => boolean): Promise<number[]> {
+/** Asks services for tokens, four at a time each, until it is stopped. */
+function hammer(services: readonly TestService[], client: TestClient): Hammering {
   const statuses: number[] = []
-  async function caller(service: TestService): Promise<void> {
-    while (!until()) {
+  let stopped = false
+  async function call(service: TestService): Promise<void> {
+    while (!stopped) {
       const response = await requestToken(service.url, client)
       await response.arrayBuffer()
       statuses.push(response.status)
     }
   }
-  await Promise.all([first, second].flatMap((service) => Array.from({ length: 4 }, () => caller(service))))
-  return statuses
+  const calling = services.flatMap((service) => Array.from({ length: 4 }, () => call(service)))
+  return {
+    statuses,
+    async answers(count) {
+      const before = statuses.length
+      await until(() => statuses.length >= before + count)
+    },
+    async stop() {
+      stopped = true
+      await Promise.all(calling)
+    },
+  }
 }
 
 describe('after the transaction', () => {
@@ -62,28 +82,29 @@ describe('after the transaction', () => {
     ],
   ] as const
 
-  test.each(changes)('%s, neither service issues on what it remembered', async (_title, statement) => {
-    const client = await registerClient(database)
-    await database.query(`UPDATE resource SET scopes = '{orders:read,orders:write}' WHERE audience = $1`, [
-      orders,
-    ])
-    expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).toBe(200)
-    expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).toBe(200)
+  test.for(changes)(
+    '%s, neither service issues on what it remembered',
+    async ([_title, statement], { database, first, second }) => {
+      const client = await registerClient(database)
+      await database.query(`UPDATE resource SET scopes = '{orders:read,orders:write}' WHERE audience = $1`, [
+        orders,
+      ])
+      expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).toBe(200)
+      expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).toBe(200)
 
-    let stopped = false
-    const hammering = hammer(client, () => stopped)
-    await sleep(150)
-    await database.query(statement, [client.clientId])
-    await sleep(150)
-    stopped = true
-    const statuses = await hammering
-    expect(statuses).toContain(200)
-    expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
-    expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).not.toBe(200)
-    expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).not.toBe(200)
-  })
+      const hammering = hammer([first, second], client)
+      await hammering.answers(50)
+      await database.query(statement, [client.clientId])
+      await hammering.answers(50)
+      await hammering.stop()
+      expect(hammering.statuses).toContain(200)
+      expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
+      expect((await requestToken(first.url, client, { scope: 'orders:read' })).status).not.toBe(200)
+      expect((await requestToken(second.url, client, { scope: 'orders:read' })).status).not.toBe(200)
+    },
+  )
 
-  test('that enables a client, both services serve it at once', async () => {
+  test('that enables a client, both services serve it at once', async ({ database, first, second }) => {
     const client = await registerClient(database)
     await database.query(`UPDATE resource SET scopes = '{orders:read,orders:write}' WHERE audience = $1`, [
       orders,
@@ -98,7 +119,10 @@ describe('after the transaction', () => {
     }
   })
 
-  test('that creates a client which was asked for before, it is no longer unknown', async () => {
+  test('that creates a client which was asked for before, it is no longer unknown', async ({
+    database,
+    second,
+  }) => {
     const clientId = 'late-comer'
     const early = await requestToken(second.url, {
       clientId,
@@ -110,17 +134,15 @@ describe('after the transaction', () => {
   })
 })
 
-test.each(['repeatable read', 'serializable'])(
+ownTest.for(['repeatable read', 'serializable'])(
   'a database whose default isolation is %s does not weaken it',
-  async (isolation) => {
-    const own = await freshDatabase()
+  async (isolation, { database: own, startService }) => {
     await own.query(
       `ALTER DATABASE ${new URL(own.url).pathname.slice(1)} SET default_transaction_isolation = '${isolation}'`,
     )
-    const service = await startService({ database: own })
+    const service = await startService()
     const client = await registerClient(own)
     expect((await requestToken(service.url, client)).status).toBe(200)
-    const { default: pg } = await import('pg')
     const operator = new pg.Client({ connectionString: own.url })
     await operator.connect()
     // Published, and so under the lock, but not committed: the next commit has to wait for it.
@@ -128,16 +150,24 @@ test.each(['repeatable read', 'serializable'])(
     await operator.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
     await operator.query('SET CONSTRAINTS ALL IMMEDIATE')
     const waiting = requestToken(service.url, client)
-    await sleep(100)
+    // Its commit waits for a lock.
+    await until(async () => {
+      const waits = await own.query(
+        `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      )
+      return waits.length > 0
+    })
     await operator.query('COMMIT')
     await operator.end()
     expect((await waiting).status).toBe(401)
-    await service.close()
-    await own.drop()
   },
 )
 
-test('a database that lost its last changes and made others is not taken for what it was', async () => {
+test('a database that lost its last changes and made others is not taken for what it was', async ({
+  database,
+  first,
+  second,
+}) => {
   const client = await registerClient(database)
   expect((await requestToken(first.url, client)).status).toBe(200)
   // What a failover to a standby that lagged leaves behind: the version before, and then another change.
@@ -151,7 +181,10 @@ test('a database that lost its last changes and made others is not taken for wha
   expect((await requestToken(second.url, client)).status).toBe(401)
 })
 
-test('secrets that were added a moment ago are no guesses, however many come with them at once', async () => {
+test('secrets that were added a moment ago are no guesses, however many come with them at once', async ({
+  database,
+  first,
+}) => {
   const clients = await Promise.all(Array.from({ length: 30 }, () => registerClient(database)))
   await Promise.all(clients.map((client) => requestToken(first.url, client)))
   const added = await Promise.all(clients.map(() => generateSecret()))
@@ -173,7 +206,10 @@ test('secrets that were added a moment ago are no guesses, however many come wit
   expect(answers.map(({ status }) => status)).toEqual(clients.map(() => 200))
 })
 
-test('thousands of statements in one transaction are one version, and stop nobody for long', async () => {
+test('thousands of statements in one transaction are one version, and stop nobody for long', async ({
+  database,
+  first,
+}) => {
   const client = await registerClient(database)
   const [before] = await database.query<{ version: string }>('SELECT version FROM registry_version')
   await database.query(
@@ -186,10 +222,9 @@ test('thousands of statements in one transaction are one version, and stop nobod
   expect((await requestToken(first.url, client)).status).toBe(200)
 })
 
-test('a transaction left open stops nobody, and is not in force', async () => {
+test('a transaction left open stops nobody, and is not in force', async ({ database, first, second }) => {
   const client = await registerClient(database)
   await requestToken(first.url, client)
-  const { default: pg } = await import('pg')
   const operator = new pg.Client({ connectionString: database.url })
   await operator.connect()
   await operator.query('BEGIN')
@@ -202,7 +237,11 @@ test('a transaction left open stops nobody, and is not in force', async () => {
   await operator.end()
 })
 
-test('while the registry changes without pause, good clients are still served', async () => {
+test('while the registry changes without pause, good clients are still served', async ({
+  database,
+  first,
+  second,
+}) => {
   const client = await registerClient(database)
   const bystander = await registerClient(database)
   let stopped = false
@@ -215,13 +254,10 @@ test('while the registry changes without pause, good clients are still served', 
       await sleep(20)
     }
   })()
-  let asked = 0
-  const statuses = await hammer(client, () => {
-    asked += 1
-    return asked > 400
-  }).finally(() => {
-    stopped = true
-  })
+  const hammering = hammer([first, second], client)
+  await hammering.answers(400)
+  await hammering.stop()
+  stopped = true
   await changing
-  expect(statuses.filter((status) => status !== 200)).toEqual([])
+  expect(hammering.statuses.filter((status) => status !== 200)).toEqual([])
 })

@@ -1,7 +1,10 @@
+/** Long because it is a table of all that can be said to the token endpoint, with the answer and the record. */
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
+import { sharedTest } from '../support/fixtures.ts'
+import { flood, statusOf } from '../support/load.ts'
 import {
   basic,
   invoices,
@@ -18,23 +21,28 @@ import {
  * record it leaves (RFC 6749 §5.1 and §5.2).
  */
 
-let running: TestService
-let client: TestClient
-let other: TestClient
-
-beforeAll(async () => {
-  running = await startService({
-    environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '100000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '100000' },
+const test = sharedTest
+  .extend('running', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const running = await startService({
+      database,
+      environment: {
+        MINTMARK_FAILURES_PER_CLIENT_MAX: '100000',
+        MINTMARK_FAILURES_PER_ADDRESS_MAX: '100000',
+      },
+    })
+    onCleanup(() => running.close())
+    return running
   })
-  client = await registerClient(running.database, { clientId: 'billing' })
-  other = await registerClient(running.database, {
-    clientId: 'reports',
-    method: 'client_secret_post',
-    access: { [orders]: ['orders:read'], [invoices]: ['invoices:read'] },
-  })
-})
-
-afterAll(() => running.close())
+  .extend('client', { scope: 'file' }, ({ running }) =>
+    registerClient(running.database, { clientId: 'billing' }),
+  )
+  .extend('other', { scope: 'file' }, ({ running }) =>
+    registerClient(running.database, {
+      clientId: 'reports',
+      method: 'client_secret_post',
+      access: { [orders]: ['orders:read'], [invoices]: ['invoices:read'] },
+    }),
+  )
 
 interface RecordRow {
   outcome: string
@@ -50,7 +58,7 @@ interface RecordRow {
 }
 
 /** The records that one piece of work left, found by a request id that nobody else has. */
-async function recordOf(response: Response): Promise<RecordRow> {
+async function recordOf(running: TestService, response: Response): Promise<RecordRow> {
   const id = response.headers.get('x-request-id')
   const rows = await running.database.query<RecordRow>('SELECT * FROM audit_record WHERE request_id = $1', [
     id,
@@ -66,7 +74,10 @@ interface Attempt {
   readonly body?: string | Uint8Array<ArrayBuffer>
 }
 
-function send({ method = 'POST', path = '/token', headers = {}, body }: Attempt): Promise<Response> {
+function send(
+  running: TestService,
+  { method = 'POST', path = '/token', headers = {}, body }: Attempt,
+): Promise<Response> {
   return fetch(`${running.url}${path}`, {
     method,
     headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
@@ -75,10 +86,13 @@ function send({ method = 'POST', path = '/token', headers = {}, body }: Attempt)
 }
 
 const grant = 'grant_type=client_credentials'
-const authorized = () => ({ authorization: basic(client.clientId, client.secret) })
+const authorized = (client: TestClient) => ({ authorization: basic(client.clientId, client.secret) })
 
 describe('a grant', () => {
-  test('answers as RFC 6749 §5.1 says, and is recorded with everything that identifies it', async () => {
+  test('answers as RFC 6749 §5.1 says, and is recorded with everything that identifies it', async ({
+    client,
+    running,
+  }) => {
     const response = await requestToken(running.url, client, { scope: 'orders:write' })
     expect(response.status).toBe(200)
     expect(response.headers.get('cache-control')).toBe('no-store')
@@ -109,38 +123,48 @@ describe('a grant', () => {
     })
   })
 
-  test('without a scope gets the scopes granted, and says which (RFC 6749 §3.3)', async () => {
+  test('without a scope gets the scopes granted, and says which (RFC 6749 §3.3)', async ({
+    client,
+    running,
+  }) => {
     const answer = await (await requestToken(running.url, client)).json()
     expect(answer).toMatchObject({ scope: 'orders:read orders:write' })
   })
 
-  test('a scope asked for twice is one scope', async () => {
+  test('a scope asked for twice is one scope', async ({ client, running }) => {
     const answer = await (
       await requestToken(running.url, client, { scope: 'orders:read orders:read' })
     ).json()
     expect(answer).toMatchObject({ scope: 'orders:read' })
   })
 
-  test('the id in the body beside Basic is no second method', async () => {
+  test('the id in the body beside Basic is no second method', async ({ client, running }) => {
     expect((await requestToken(running.url, client, { client_id: client.clientId })).status).toBe(200)
   })
 
-  test.each(['lifetime', 'expires_in', 'sub', 'iss', 'exp', 'claims', 'foo'])(
+  test.for(['lifetime', 'expires_in', 'sub', 'iss', 'exp', 'claims', 'foo'])(
     'the unknown parameter %s changes nothing (RFC 6749 §3.2)',
-    async (name) => {
+    async (name, { client, running }) => {
       const body = `${grant}&${name}=1&${name}=2`
-      const answer = (await (await send({ headers: authorized(), body })).json()) as Record<string, unknown>
+      const answer = (await (await send(running, { headers: authorized(client), body })).json()) as Record<
+        string,
+        unknown
+      >
       expect(answer['expires_in']).toBe(300)
     },
   )
 
-  test('fifty requests in one pipeline get fifty tokens and fifty records', async () => {
+  test('fifty requests in one pipeline get fifty tokens and fifty records', async ({ client, running }) => {
     const body = grant
     const request =
-      `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorized().authorization}\r\n` +
+      `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorized(client).authorization}\r\n` +
       `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n` +
       `User-Agent: pipeline\r\n\r\n${body}`
-    const answers = await exchange(request.repeat(50), (text) => text.split('"access_token"').length === 51)
+    const answers = await exchange(
+      running,
+      request.repeat(50),
+      (text) => text.split('"access_token"').length === 51,
+    )
     const tokens = [...answers.matchAll(/"access_token":"([^"]+)"/g)].map((match) => match[1])
     expect(new Set(tokens).size).toBe(50)
     const rows = await running.database.query(
@@ -151,7 +175,11 @@ describe('a grant', () => {
 })
 
 /** Sends raw bytes and collects what comes back until it is enough or the other side closes. */
-function exchange(request: string, enough: (text: string) => boolean = () => false): Promise<string> {
+function exchange(
+  running: TestService,
+  request: string,
+  enough: (text: string) => boolean = () => false,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(new URL(running.url).port), '127.0.0.1')
     let text = ''
@@ -410,8 +438,8 @@ describe('a refusal', () => {
     },
   ]
 
-  test.each(rows)('$title: $status $error', async ({ status, error, reason, ...attempt }) => {
-    const response = await send(attempt)
+  test.for(rows)('$title: $status $error', async ({ status, error, reason, ...attempt }, { running }) => {
+    const response = await send(running, attempt)
     expect(response.status).toBe(status)
     expect(response.headers.get('cache-control')).toBe('no-store')
     const challenge = response.headers.get('www-authenticate')
@@ -422,16 +450,16 @@ describe('a refusal', () => {
     expect(Object.keys(body)).toEqual(['error', 'error_description'])
     expect(body['error']).toBe(error)
     expect(body['error_description']).not.toMatch(/canary|guess/)
-    expect(await recordOf(response)).toMatchObject({ outcome: 'refused', error, reason, count: 1 })
+    expect(await recordOf(running, response)).toMatchObject({ outcome: 'refused', error, reason, count: 1 })
   })
 
-  test('HEAD is refused like GET, without a body', async () => {
-    const response = await send({ method: 'HEAD' })
+  test('HEAD is refused like GET, without a body', async ({ running }) => {
+    const response = await send(running, { method: 'HEAD' })
     expect(response.status).toBe(405)
-    expect((await recordOf(response)).reason).toBe('method_not_allowed')
+    expect((await recordOf(running, response)).reason).toBe('method_not_allowed')
   })
 
-  test.each([
+  test.for([
     ['a scope that is not granted', { scope: 'orders:delete' }, 'invalid_scope', 'scope_not_granted'],
     [
       'one good scope and one bad',
@@ -458,36 +486,43 @@ describe('a refusal', () => {
       'invalid_target',
       'target_conflict',
     ],
-  ])('%s, by an authenticated client', async (_title, parameters, error, reason) => {
+  ])('%s, by an authenticated client', async ([_title, parameters, error, reason], { client, running }) => {
     const response = await requestToken(running.url, client, parameters as unknown as Record<string, string>)
     expect(response.status).toBe(400)
     expect(await response.json()).toMatchObject({ error })
-    expect(await recordOf(response)).toMatchObject({ reason, client_id: 'billing', outcome: 'refused' })
+    expect(await recordOf(running, response)).toMatchObject({
+      reason,
+      client_id: 'billing',
+      outcome: 'refused',
+    })
   })
 
-  test('a client of several resources has to name one', async () => {
+  test('a client of several resources has to name one', async ({ other, running }) => {
     const body = `${grant}&client_id=reports&client_secret=${other.secret}`
-    const response = await send({ body })
+    const response = await send(running, { body })
     expect(await response.json()).toMatchObject({ error: 'invalid_target' })
-    expect(await recordOf(response)).toMatchObject({
+    expect(await recordOf(running, response)).toMatchObject({
       reason: 'target_missing',
       credential_id: other.secretId,
     })
   })
 
-  test('a client without access is unauthorized_client', async () => {
+  test('a client without access is unauthorized_client', async ({ running }) => {
     const nobody = await registerClient(running.database, { access: {} })
     const response = await requestToken(running.url, nobody)
     expect(response.status).toBe(400)
     expect(await response.json()).toMatchObject({ error: 'unauthorized_client' })
   })
 
-  test('the method that authenticated is the one that counts, and only its owner is told', async () => {
+  test('the method that authenticated is the one that counts, and only its owner is told', async ({
+    other,
+    running,
+  }) => {
     const right = await requestToken(running.url, other, { resource: orders })
     expect(await right.json()).toMatchObject({
       error_description: expect.stringContaining('token_endpoint_auth'),
     })
-    expect((await recordOf(right)).reason).toBe('authentication_method_not_registered')
+    expect((await recordOf(running, right)).reason).toBe('authentication_method_not_registered')
     const wrong = await requestToken(running.url, { clientId: 'reports', secret: await checksummed() })
     expect(await wrong.json()).toEqual({
       error: 'invalid_client',
@@ -495,9 +530,10 @@ describe('a refusal', () => {
     })
   })
 
-  test('two Authorization headers, of which Node would show only the first', async () => {
+  test('two Authorization headers, of which Node would show only the first', async ({ client, running }) => {
     const answer = await exchange(
-      `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorized().authorization}\r\n` +
+      running,
+      `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorized(client).authorization}\r\n` +
         `Authorization: ${basic('reports', 'x')}\r\nContent-Type: application/x-www-form-urlencoded\r\n` +
         `Content-Length: ${grant.length}\r\nConnection: close\r\n\r\n${grant}`,
     )
@@ -505,26 +541,31 @@ describe('a refusal', () => {
     expect(answer).toContain('There is more than one Authorization header.')
   })
 
-  test.each([
+  test.for([
     ['both Content-Length and Transfer-Encoding', 'Content-Length: 5\r\nTransfer-Encoding: chunked'],
     ['two Content-Lengths', 'Content-Length: 5\r\nContent-Length: 6'],
     ['a folded header', 'X-Folded: a\r\n b'],
     ['NUL in a header', 'X-Nul: a\0b'],
-  ])('%s is answered with 400 and an end (RFC 9112)', async (_title, header) => {
-    const answer = await exchange(`POST /token HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\nhello`)
+  ])('%s is answered with 400 and an end (RFC 9112)', async ([_title, header], { running }) => {
+    const answer = await exchange(
+      running,
+      `POST /token HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\nhello`,
+    )
     expect(answer).toMatch(/^HTTP\/1.1 400 /)
     expect(answer).toContain('connection: close')
   })
 
-  test('headers over 16 KiB are answered with 431', async () => {
+  test('headers over 16 KiB are answered with 431', async ({ running }) => {
     const answer = await exchange(
+      running,
       `POST /token HTTP/1.1\r\nHost: localhost\r\nUser-Agent: ${'a'.repeat(50_000)}\r\n\r\n`,
     )
     expect(answer).toMatch(/^HTTP\/1.1 431 /)
   })
 
-  test('a request header that is called __proto__ harms nobody', async () => {
+  test('a request header that is called __proto__ harms nobody', async ({ client, running }) => {
     const answer = await exchange(
+      running,
       `POST /token HTTP/1.1\r\nHost: localhost\r\n__proto__: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
     )
     expect(answer).toMatch(/^HTTP\/1.1 415 /)
@@ -534,43 +575,65 @@ describe('a refusal', () => {
 
 describe('what does not tell', () => {
   /** Everything that is wrong with a credential, each from a client of its own (RFC 6749 §10.10). */
-  const wrong: readonly (readonly [reason: string, make: () => Promise<TestClient>])[] = [
+  const wrong: readonly (readonly [reason: string, make: (running: TestService) => Promise<TestClient>])[] = [
     ['client_unknown', async () => ({ clientId: 'nobody', secretId: '', secret: await checksummed() })],
     [
       'secret_wrong',
-      async () => ({ ...(await registerClient(running.database)), secret: await checksummed() }),
+      async (running) => ({ ...(await registerClient(running.database)), secret: await checksummed() }),
     ],
-    ['client_disabled', () => registeredThen(`UPDATE client SET status = 'disabled' WHERE client_id = $1`)],
-    ['client_deleted', () => registeredThen(`UPDATE client SET status = 'deleted' WHERE client_id = $1`)],
-    ['client_expired', () => registeredThen(`UPDATE client SET expires_at = now() WHERE client_id = $1`)],
+    [
+      'client_disabled',
+      (running) => registeredThen(running, `UPDATE client SET status = 'disabled' WHERE client_id = $1`),
+    ],
+    [
+      'client_deleted',
+      (running) => registeredThen(running, `UPDATE client SET status = 'deleted' WHERE client_id = $1`),
+    ],
+    [
+      'client_expired',
+      (running) => registeredThen(running, `UPDATE client SET expires_at = now() WHERE client_id = $1`),
+    ],
     [
       'secret_expired',
-      () => registeredThen(`UPDATE client_secret SET expires_at = now() WHERE client_id = $1`),
+      (running) =>
+        registeredThen(running, `UPDATE client_secret SET expires_at = now() WHERE client_id = $1`),
     ],
     [
       'secret_revoked',
-      () => registeredThen(`UPDATE client_secret SET revoked_at = now() WHERE client_id = $1`),
+      (running) =>
+        registeredThen(running, `UPDATE client_secret SET revoked_at = now() WHERE client_id = $1`),
     ],
     [
       'network_not_allowed',
-      () => registeredThen(`UPDATE client SET allowed_networks = '{10.0.0.0/8}' WHERE client_id = $1`),
+      (running) =>
+        registeredThen(running, `UPDATE client SET allowed_networks = '{10.0.0.0/8}' WHERE client_id = $1`),
     ],
-    ['client_has_no_secret', () => registeredThen(`DELETE FROM client_secret WHERE client_id = $1`)],
+    [
+      'client_has_no_secret',
+      (running) => registeredThen(running, `DELETE FROM client_secret WHERE client_id = $1`),
+    ],
     [
       'secret_hash_unusable',
-      () => registeredThen(`UPDATE client_secret SET hash = '$2b$10$abc' WHERE client_id = $1`),
+      (running) =>
+        registeredThen(running, `UPDATE client_secret SET hash = '$2b$10$abc' WHERE client_id = $1`),
     ],
-    ['secret_hash_unusable', () => registeredThen(`UPDATE client_secret SET hash = '' WHERE client_id = $1`)],
     [
       'secret_hash_unusable',
-      () =>
-        registeredThen(`UPDATE client_secret SET hash =
+      (running) => registeredThen(running, `UPDATE client_secret SET hash = '' WHERE client_id = $1`),
+    ],
+    [
+      'secret_hash_unusable',
+      (running) =>
+        registeredThen(
+          running,
+          `UPDATE client_secret SET hash =
           '$argon2id$v=19$m=4294967295,t=2,p=1$Elju+XvcP73RnvgTXOqq9A$WN1ehCZMVz5NCi8/XhGPLDWcpw07b/WvJugZXyh+Nh0'
-          WHERE client_id = $1`),
+          WHERE client_id = $1`,
+        ),
     ],
     [
       'client_unknown',
-      async () => {
+      async (running) => {
         const registered = await registerClient(running.database, {
           clientId: `case-${randomBytes(4).toString('hex')}`,
         })
@@ -579,24 +642,24 @@ describe('what does not tell', () => {
     ],
   ]
 
-  async function registeredThen(statement: string): Promise<TestClient> {
+  async function registeredThen(running: TestService, statement: string): Promise<TestClient> {
     const registered = await registerClient(running.database)
     await running.database.query(statement, [registered.clientId])
     return registered
   }
 
-  test.each(wrong)('%s has the same answer to the letter', async (reason, make) => {
-    const presented = await make()
+  test.for(wrong)('%s has the same answer to the letter', async ([reason, make], { running }) => {
+    const presented = await make(running)
     const response = await requestToken(running.url, presented)
     expect(response.status).toBe(401)
     expect(await response.text()).toBe(
       '{"error":"invalid_client","error_description":"Client authentication failed."}',
     )
     expect(response.headers.get('www-authenticate')).toBe('Basic realm="mintmark", charset="UTF-8"')
-    expect((await recordOf(response)).reason).toBe(reason)
+    expect((await recordOf(running, response)).reason).toBe(reason)
   })
 
-  test('no beginning, ending or extension of a secret authenticates', async () => {
+  test('no beginning, ending or extension of a secret authenticates', async ({ client, running }) => {
     const { secret } = client
     const variants = [
       secret.slice(0, -1),
@@ -613,14 +676,14 @@ describe('what does not tell', () => {
 })
 
 describe('records under pressure', () => {
-  test('fields that do not fit are cut, with their length and hash beside', async () => {
+  test('fields that do not fit are cut, with their length and hash beside', async ({ running }) => {
     const longId = 'x'.repeat(10_000)
-    const response = await send({
+    const response = await send(running, {
       headers: { 'user-agent': `\u001b[31m${'u'.repeat(9_000)}`.replace('\u001b', '') },
       body: `${grant}&client_id=${longId}&client_secret=mm_x`,
     })
     expect(response.status).toBe(401)
-    const record = await recordOf(response)
+    const record = await recordOf(running, response)
     expect(record.client_id).toHaveLength(256)
     expect(record.user_agent).toHaveLength(256)
     const { cut } = JSON.parse(record.detail as string)
@@ -628,31 +691,31 @@ describe('records under pressure', () => {
     expect(cut.user_agent.length).toBeGreaterThan(9_000)
   })
 
-  test('what would forge a line or turn a terminal is replaced', async () => {
+  test('what would forge a line or turn a terminal is replaced', async ({ running }) => {
     const id = 'a\u2028b\u202ec\ud83d\ude00d\u0085'
-    const response = await send({ body: `${grant}&client_id=${encodeURIComponent(id)}&client_secret=x` })
-    const record = await recordOf(response)
+    const response = await send(running, {
+      body: `${grant}&client_id=${encodeURIComponent(id)}&client_secret=x`,
+    })
+    const record = await recordOf(running, response)
     expect(record.client_id).toBe('a\ufffdb\ufffdc\ud83d\ude00d\ufffd')
   })
 
-  test('both identifiers of a contradiction are named', async () => {
-    const response = await send({ headers: authorized(), body: `${grant}&client_id=reports` })
-    const record = await recordOf(response)
+  test('both identifiers of a contradiction are named', async ({ client, running }) => {
+    const response = await send(running, { headers: authorized(client), body: `${grant}&client_id=reports` })
+    const record = await recordOf(running, response)
     expect(record.client_id).toBe('billing')
     expect(JSON.parse(record.detail as string)).toMatchObject({ other_client_id: 'reports' })
   })
 
-  test('a flood is counted to the last refusal, in few records', async () => {
-    const before = await refusals()
-    const responses = await Promise.all(
-      Array.from({ length: 1_000 }, () => send({ body: 'grant_type=flood' })),
-    )
-    expect(responses.every((response) => response.status === 400)).toBe(true)
-    await expect.poll(async () => (await refusals()).total - before.total, { timeout: 5_000 }).toBe(1_000)
-    expect((await refusals()).rows - before.rows).toBeLessThan(1_000)
+  test('a flood is counted to the last refusal, in few records', async ({ running }) => {
+    const before = await refusals(running)
+    const requests = Array.from({ length: 1_000 }, () => ({ body: 'grant_type=flood' }))
+    expect((await flood(running.url, requests)).map(statusOf)).toEqual(requests.map(() => 400))
+    await expect.poll(async () => (await refusals(running)).total - before.total).toBe(1_000)
+    expect((await refusals(running)).rows - before.rows).toBeLessThan(1_000)
   })
 
-  async function refusals(): Promise<{ total: number; rows: number }> {
+  async function refusals(running: TestService): Promise<{ total: number; rows: number }> {
     const [row] = await running.database.query<{ total: string; rows: string }>(
       `SELECT coalesce(sum(count), 0) AS total, count(*) AS rows FROM audit_record WHERE reason = 'grant_type_unsupported'`,
     )

@@ -1,63 +1,50 @@
 /**
  * `WORKERS`: several processes behind one port are one service. They share its load and its bounds, one that
  * dies is replaced, they end together and in order, and nothing of them is left behind.
+ *
+ * Long because starting and stopping processes is the same for all cases, and each ends another way.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import tls from 'node:tls'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { command, scratch } from '../cli/command.ts'
+import { describe, expect } from 'vitest'
 import { certificate, privateKey } from '../support/certificate.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import type { FreshDatabase } from '../support/database.ts'
+import { test as base } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import {
+  command,
   environmentOf,
   isRunning,
-  runCommand,
   type ServiceProcess,
   sharedKey,
-  startProcess,
+  signalGroup,
+  startServiceProcess,
 } from '../support/process.ts'
-import { basic, freePort, registerClient, requestToken, type TestClient } from '../support/service.ts'
+import { basic, freePort, registerClient, requestToken } from '../support/service.ts'
+import { until } from '../support/wait.ts'
 
-let database: FreshDatabase
-let client: TestClient
-const started: ServiceProcess[] = []
-
-beforeAll(async () => {
-  database = await freshDatabase()
-  client = await registerClient(database)
-})
-
-afterEach(async () => {
-  for (const service of started.splice(0)) {
-    // Of a group whose leader is gone, whoever is left.
-    if (leftOf(service).length > 0) process.kill(-(service.child.pid as number), 'SIGKILL')
-    await until(() => leftOf(service).length === 0)
-  }
-})
-
-afterAll(() => database.drop())
-
-/** `serve` with workers, all of them ready. */
-async function serveWith(workers: number, more: Record<string, string> = {}): Promise<ServiceProcess> {
-  const port = String(await freePort())
-  const environment = environmentOf(database.url, { PORT: port, WORKERS: String(workers), ...more })
-  return await startGroup('serve', environment, (output) => output.includes('"event":"listening"'))
-}
-
-/** Ended after the test, with all its workers, if it does not end in it. */
-async function startGroup(
-  name: 'serve' | 'start',
-  environment: NodeJS.ProcessEnv,
-  isReady: (output: string) => boolean,
-): Promise<ServiceProcess> {
-  const url = `http://127.0.0.1:${environment['PORT']}`
-  const service = await startProcess([name], { url, environment, leadsGroup: true }, isReady)
-  started.push(service)
-  return service
-}
+const test = base
+  .extend('client', ({ database }) => registerClient(database))
+  /** Starts `serve` or `start` as the leader of a group, and waits until it is ready. */
+  .extend('startGroup', ({ track }) => {
+    return async (
+      name: 'serve' | 'start',
+      environment: Readonly<Record<string, string>>,
+      isReady: (output: string) => boolean,
+    ): Promise<ServiceProcess> => {
+      const service = track(await startServiceProcess([name], { environment, leadsGroup: true }))
+      await service.until(() => isReady(service.output()))
+      return service
+    }
+  })
+  /** Starts `serve` with workers, and waits until all of them are ready. */
+  .extend('serveWith', ({ database, startGroup }) => {
+    return (workers: number, more: Readonly<Record<string, string>> = {}) =>
+      startGroup('serve', environmentOf(database.url, { WORKERS: String(workers), ...more }), (output) =>
+        output.includes('"event":"listening"'),
+      )
+  })
 
 type Line = Readonly<Record<string, unknown>>
 
@@ -74,29 +61,30 @@ const workersOf = (service: ServiceProcess): number[] =>
 
 /** Which of its processes still run. */
 const leftOf = (service: ServiceProcess): number[] =>
-  [service.child.pid as number, ...workersOf(service)].filter(isRunning)
+  [service.processId, ...workersOf(service)].filter(isRunning)
 
-/** Waits for what must come; the test's own timeout is the only one. */
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(20)
-}
-
-/** What the chain of each process says last. */
-async function chainEnds(processIds: readonly number[]): Promise<unknown[]> {
+/** What the chain of each process says last, not counting one that it opened to make a key. */
+async function chainEnds(database: FreshDatabase, processIds: readonly number[]): Promise<unknown[]> {
   const rows = await database.query(
     `SELECT DISTINCT ON (chain) type || ' ' || outcome AS said
        FROM audit_record JOIN audit_chain USING (chain)
-      WHERE split_part(opened_by, ' ', 2)::int = ANY($1) ORDER BY chain, seq DESC`,
+      WHERE split_part(opened_by, ' ', 2)::int = ANY($1)
+        AND chain IN (SELECT chain FROM audit_record WHERE type = 'service')
+      ORDER BY chain, seq DESC`,
     [processIds],
   )
   return rows.map(({ said }) => said)
 }
 
 describe('two workers', () => {
-  test('both answer on one port, with a chain each, and the log says which line is whose', async () => {
+  test('both answer on one port, with a chain each, and the log says which line is whose', async ({
+    client,
+    database,
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const workers = workersOf(service)
-    expect(new Set([...workers, service.child.pid]).size).toBe(3)
+    expect(new Set([...workers, service.processId]).size).toBe(3)
     const load = startLoad(service.url, client)
     await until(() => load.tokens.size > 500)
     await load.stop()
@@ -119,11 +107,11 @@ describe('two workers', () => {
     expect(requests.length).toBeGreaterThan(500)
     expect(new Set(requests.map((line) => line['processId']))).toEqual(new Set(workers))
     expect(new Set(requests.map((line) => line['requestId'])).size).toBe(requests.length)
-    expect(linesOf(service, 'listening')).toMatchObject([{ processId: service.child.pid, workers: 2 }])
+    expect(linesOf(service, 'listening')).toMatchObject([{ processId: service.processId, workers: 2 }])
     expect(await service.end('SIGTERM')).toBe(0)
   })
 
-  test('share one bound on guesses, so that two are worth no more of them', async () => {
+  test('share one bound on guesses, so that two are worth no more of them', async ({ serveWith }) => {
     const service = await serveWith(2, { MINTMARK_FAILURES_PER_CLIENT_MAX: '6' })
     const statuses: number[] = []
     for (let guess = 0; guess < 30; guess += 1) {
@@ -140,9 +128,9 @@ describe('two workers', () => {
     expect(await service.end('SIGTERM')).toBe(0)
   })
 
-  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+  test.for(['TLSv1.2', 'TLSv1.3'] as const)(
     'resume a session of %s that the other one began',
-    async (version) => {
+    async (version, { serveWith }) => {
       const service = await serveWith(2, {
         MINTMARK_TLS_CERTIFICATE: certificate,
         MINTMARK_TLS_PRIVATE_KEY: privateKey,
@@ -195,7 +183,11 @@ function greet(port: number, version: tls.SecureVersion, session?: Buffer): Prom
 }
 
 describe('a worker that ends', () => {
-  test('killed under load: it is replaced, the service goes on, no token lacks its record', async () => {
+  test('killed under load: it is replaced, the service goes on, no token lacks its record', async ({
+    client,
+    database,
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const load = startLoad(service.url, client)
     for (let round = 0; round < 3; round += 1) {
@@ -219,7 +211,9 @@ describe('a worker that ends', () => {
     expect(await service.end('SIGTERM')).toBe(0)
   })
 
-  test('before it could take a connection: the connection is closed, and nobody waits for it for ever', async () => {
+  test('before it could take a connection: the connection is closed, and nobody waits for it for ever', async ({
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const [worker = 0] = workersOf(service)
     process.kill(worker, 'SIGSTOP')
@@ -236,7 +230,11 @@ describe('a worker that ends', () => {
     expect(await service.end('SIGTERM')).toBe(0)
   })
 
-  test('asked to with SIGTERM: it answers what it has, and is replaced', async () => {
+  test('asked to with SIGTERM: it answers what it has, and is replaced', async ({
+    client,
+    database,
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const load = startLoad(service.url, client)
     await until(() => load.tokens.size > 200)
@@ -246,13 +244,17 @@ describe('a worker that ends', () => {
     await load.stop()
     expect(new Set(load.statuses)).toEqual(new Set([200]))
     expect(linesOf(service, 'worker_ended')).toMatchObject([{ workerProcessId: worker, code: 0 }])
-    expect(await chainEnds([worker])).toEqual(['service stopped'])
+    expect(await chainEnds(database, [worker])).toEqual(['service stopped'])
     expect(await service.end('SIGTERM')).toBe(0)
   })
 })
 
 describe('the end', () => {
-  test('SIGTERM under load: every request that was taken is answered, and nobody is left', async () => {
+  test('SIGTERM under load: every request that was taken is answered, and nobody is left', async ({
+    client,
+    database,
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const load = startLoad(service.url, client)
     await until(() => load.tokens.size > 200)
@@ -261,23 +263,27 @@ describe('the end', () => {
     await load.stop()
     expect(new Set(load.statuses)).toEqual(new Set([200]))
     expect(await recorded(database, load.tokens)).toBe(load.tokens.size)
-    expect(await chainEnds(workersOf(service))).toEqual(['service stopped', 'service stopped'])
+    expect(await chainEnds(database, workersOf(service))).toEqual(['service stopped', 'service stopped'])
     expect(linesOf(service, 'worker_ended')).toEqual([])
   })
 
-  test('Ctrl-C reaches every process of the terminal, and ends them in order all the same', async () => {
+  test('Ctrl-C reaches every process of the terminal, and ends them in order all the same', async ({
+    client,
+    database,
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const load = startLoad(service.url, client)
     await until(() => load.tokens.size > 200)
-    process.kill(-(service.child.pid as number), 'SIGINT')
+    signalGroup(service.processId, 'SIGINT')
     expect(await service.end('SIGCONT')).toBe(0)
     await load.stop()
     expect(new Set(load.statuses)).toEqual(new Set([200]))
-    expect(await chainEnds(workersOf(service))).toEqual(['service stopped', 'service stopped'])
+    expect(await chainEnds(database, workersOf(service))).toEqual(['service stopped', 'service stopped'])
     expect(linesOf(service, 'closed')).toHaveLength(3)
   })
 
-  test('a second signal waits for nobody, and leaves nobody behind', async () => {
+  test('a second signal waits for nobody, and leaves nobody behind', async ({ serveWith }) => {
     const service = await serveWith(2)
     // Enough of them for both.
     const stalled = await Promise.all(Array.from({ length: 4 }, () => stall(service.url)))
@@ -288,7 +294,11 @@ describe('the end', () => {
     for (const { socket } of stalled) socket.destroy()
   })
 
-  test('a killed primary: its workers answer what they have, and end by themselves', async () => {
+  test('a killed primary: its workers answer what they have, and end by themselves', async ({
+    client,
+    database,
+    serveWith,
+  }) => {
     const service = await serveWith(2)
     const load = startLoad(service.url, client)
     await until(() => load.tokens.size > 200)
@@ -297,15 +307,15 @@ describe('the end', () => {
     await load.stop()
     expect(new Set(load.statuses)).toEqual(new Set([200]))
     expect(await recorded(database, load.tokens)).toBe(load.tokens.size)
-    expect(await chainEnds(workersOf(service))).toEqual(['service stopped', 'service stopped'])
+    expect(await chainEnds(database, workersOf(service))).toEqual(['service stopped', 'service stopped'])
   })
 })
 
 describe('the embedded database', () => {
-  const files = scratch()
-  afterAll(() => files.remove())
-
-  test('is held while anybody needs it, by whoever is left, and makes one first key', async () => {
+  test('is held while anybody needs it, by whoever is left, and makes one first key', async ({
+    files,
+    startGroup,
+  }) => {
     const port = await freePort()
     const directory = files.path('data')
     const environment = { MINTMARK_DATA_DIR: directory, PORT: String(port), WORKERS: '2' }
@@ -335,44 +345,46 @@ describe('the embedded database', () => {
 })
 
 describe('a start that fails says why once, and ends as with one process', () => {
-  const failure = (workers: number, more: Record<string, string>) =>
-    runCommand(database.url, ['serve'], {
-      WORKERS: String(workers),
-      MINTMARK_LOG_LEVEL: 'silent',
-      ...more,
-    })
+  const failure = (database: FreshDatabase, workers: number, more: Record<string, string>) =>
+    command(
+      environmentOf(database.url, { WORKERS: String(workers), MINTMARK_LOG_LEVEL: 'silent', ...more }),
+      'serve',
+    )
 
-  test('a number that makes no sense', async () => {
-    for (const WORKERS of ['0', '65', '-1', '1.5', 'two']) {
-      const { code, stderr } = failure(1, { WORKERS })
-      expect({ code, stderr }).toEqual({
+  test('a number that makes no sense', async ({ database }) => {
+    const numbers = ['0', '65', '-1', '1.5', 'two']
+    const outcomes = await Promise.all(numbers.map((WORKERS) => failure(database, 1, { WORKERS })))
+    expect(outcomes.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
+      numbers.map((number) => ({
         code: 1,
-        stderr: `mintmark: WORKERS: must be a whole number from 1 to 64; it is "${WORKERS}".\n`,
-      })
-    }
+        stderr: `mintmark: WORKERS: must be a whole number from 1 to 64; it is "${number}".\n`,
+      })),
+    )
   })
 
-  test('a port in use', async () => {
+  test('a port in use', async ({ database }) => {
     const server = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
     const { port } = server.address() as { port: number }
-    const alone = failure(1, { PORT: String(port) })
+    const alone = await failure(database, 1, { PORT: String(port) })
     expect(alone).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^mintmark: PORT: .* in use\. .*\n$/),
     })
-    expect(failure(3, { PORT: String(port) })).toEqual(alone)
+    expect(await failure(database, 3, { PORT: String(port) })).toEqual(alone)
     server.close()
   })
 
-  test('another key-encryption key than the one that sealed the keys', async () => {
+  test('another key-encryption key than the one that sealed the keys', async ({ database, startService }) => {
+    const before = await startService({ key: Buffer.from(sharedKey, 'base64') })
+    await before.close()
     expect(sharedKey).not.toContain('AAAAAAAA')
     const wrong = { PORT: String(await freePort()), MINTMARK_KEY_ENCRYPTION_KEY: 'A'.repeat(43) }
-    const alone = failure(1, wrong)
+    const alone = await failure(database, 1, wrong)
     expect(alone).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^mintmark: .* No key was created.*\n$/),
     })
-    expect(failure(3, wrong)).toEqual(alone)
+    expect(await failure(database, 3, wrong)).toEqual(alone)
   })
 })

@@ -10,10 +10,10 @@ export interface FreshDatabase {
 }
 
 /** A migrated, empty database of its own. */
-export async function freshDatabase(): Promise<FreshDatabase> {
-  const server = inject('postgresUrl')
+export async function freshDatabase(server = inject('postgresUrl')): Promise<FreshDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
-  await administer(server, `CREATE DATABASE ${name} TEMPLATE template_mintmark`)
+  // Copying the template's files costs less here than writing its pages to the log.
+  await administer(server, `CREATE DATABASE ${name} TEMPLATE template_mintmark STRATEGY FILE_COPY`)
   const url = withDatabase(server, name)
   const pool = new pg.Pool({ connectionString: url, max: 2 })
   pool.on('error', () => {})

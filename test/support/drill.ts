@@ -1,9 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createRemoteJWKSet, decodeProtectedHeader, errors, jwtVerify } from 'jose'
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose'
+
+/** `npm run drill` runs the drills for longer than `npm test` does. */
+export const isLong = process.env['DRILL'] === 'long'
 
 /** What stands for a relying service: says of a token whether it accepts it, and if not, why. */
 export interface DrillVerifier {
   readonly name: string
+  /** How long after its end it must still accept a token. */
+  readonly clockSkewSeconds?: number
   /** Undefined: accepted. */
   verify(token: string): Promise<string | undefined>
 }
@@ -28,6 +33,7 @@ export function joseVerifier(
   })
   return {
     name,
+    clockSkewSeconds: expected.clockSkewSeconds,
     async verify(token) {
       try {
         await jwtVerify(token, keys, {
@@ -42,9 +48,6 @@ export function joseVerifier(
     },
   }
 }
-
-/** The word of a verifier for a token that is merely too old: no fault of a rotation. */
-export const expired = 'ERR_JWT_EXPIRED'
 
 export interface DrillResult {
   readonly verified: number
@@ -73,10 +76,12 @@ export async function drill(
 
   async function check(token: string, kid: string): Promise<void> {
     await Promise.all(
-      verifiers.map(async ({ name, verify }) => {
+      verifiers.map(async ({ name, clockSkewSeconds = 0, verify }) => {
         const problem = await verify(token)
+        // Where the answer comes late, the token has expired, and its key may be gone: no fault of a rotation.
+        const isOver = Date.now() / 1_000 > (decodeJwt(token).exp ?? 0) + clockSkewSeconds
         if (problem === undefined) verified += 1
-        else if (problem !== expired) failures.push(`${name}: ${problem} (${kid})`)
+        else if (!isOver) failures.push(`${name}: ${problem} (${kid})`)
       }),
     )
   }

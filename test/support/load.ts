@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FreshDatabase } from './database.ts'
-import { basic, requestToken, type TestClient } from './service.ts'
+import { basic, exchange, requestToken, type TestClient } from './service.ts'
 
 export interface Load {
   /** The `jti` of every token that a caller read to its end. */
@@ -13,8 +13,15 @@ export interface Load {
   stop(): Promise<void>
 }
 
-/** Asks for tokens without pause, `callers` at a time, until stopped. */
-export function startLoad(url: string, client: TestClient, callers = 32): Load {
+/**
+ * Asks for tokens until stopped, `callers` at a time, each with a short rest after an answer: there is always a
+ * request under way, and some CPU left for the tests that run beside it.
+ */
+export function startLoad(
+  url: string,
+  client: TestClient,
+  { callers = 16, restMilliseconds = 10 }: { callers?: number; restMilliseconds?: number } = {},
+): Load {
   let stopped = false
   const load: Load = {
     tokens: new Set(),
@@ -32,6 +39,7 @@ export function startLoad(url: string, client: TestClient, callers = 32): Load {
         const answer = (await response.json()) as { access_token?: string }
         load.statuses.push(response.status)
         if (answer.access_token !== undefined) load.tokens.add(jtiOf(answer.access_token))
+        if (restMilliseconds > 0) await sleep(restMilliseconds)
       } catch {
         load.broken += 1
         await sleep(5)
@@ -54,6 +62,45 @@ export async function recorded(database: FreshDatabase, tokens: ReadonlySet<stri
   )
   return rows.length
 }
+
+export interface RawRequest {
+  readonly client?: Pick<TestClient, 'clientId' | 'secret'>
+  readonly body?: string
+}
+
+/**
+ * Sends many token requests at once over a few connections, on each one behind the other without waiting: what
+ * hundreds of connections would do, without the time that it takes to open them. @returns the answers as text.
+ */
+export async function flood(
+  url: string,
+  requests: readonly RawRequest[],
+  connections = 25,
+): Promise<string[]> {
+  const share = Math.ceil(requests.length / connections)
+  const shares = Array.from({ length: connections }, (_, index) =>
+    requests.slice(index * share, (index + 1) * share),
+  )
+  const texts = await Promise.all(
+    shares
+      .filter(({ length }) => length > 0)
+      .map((each) =>
+        exchange(url, each.map((request, index) => raw(request, index === each.length - 1)).join('')),
+      ),
+  )
+  return texts.flatMap((text) => text.split(/(?=HTTP\/1\.1 \d{3} )/))
+}
+
+function raw({ client, body = 'grant_type=client_credentials' }: RawRequest, isLast: boolean): string {
+  const authorization =
+    client === undefined ? '' : `Authorization: ${basic(client.clientId, client.secret)}\r\n`
+  return (
+    `POST /token HTTP/1.1\r\nHost: localhost\r\n${authorization}${isLast ? 'Connection: close\r\n' : ''}` +
+    `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  )
+}
+
+export const statusOf = (answer: string): number => Number(answer.slice(9, 12))
 
 export interface Stalled {
   readonly socket: Socket

@@ -12,15 +12,22 @@ declare module 'vitest' {
   }
 }
 
-/**
- * One real PostgreSQL for the whole run, and in it one migrated database that every test copies. It keeps the
- * time of every commit, so that a test can ask which of two came first.
- */
+const settings = {
+  // A test asks which of two commits came first.
+  track_commit_timestamp: 'on',
+  // Several test files run at once, each with services of its own.
+  max_connections: '400',
+  // This server never crashes and is thrown away: it need not wait for the disk. The tests kill the service, not it.
+  fsync: 'off',
+  full_page_writes: 'off',
+}
+
+/** One real PostgreSQL for all test files of a project, and in it one migrated database that every test copies. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-test-'))
   // Root's database runs as another user, who must get in, or its files end up elsewhere and stay.
   chmodSync(directory, 0o711)
-  const server = await openEmbedded(directory, { settings: { track_commit_timestamp: 'on' } })
+  const server = await openEmbedded(directory, { settings })
   await administer(server.url, 'CREATE DATABASE template_mintmark')
   await migrate(withDatabase(server.url, 'template_mintmark'))
   project.provide('postgresUrl', server.url)

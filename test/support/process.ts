@@ -1,89 +1,190 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+/**
+ * The one way in which tests start processes: the program of the command line, its launcher, or any other.
+ *
+ * A test takes these functions from its fixtures (fixtures.ts), which end what the test leaves running.
+ */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './service.ts'
+import { until } from './wait.ts'
 
-const program = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-export const nodeArguments = ['--disable-warning=ExperimentalWarning', program]
+export const root = fileURLToPath(new URL('../../', import.meta.url))
+export const program = `${root}src/cli/main.ts`
+export const launcher = `${root}bin/mintmark`
 
-export interface ServiceProcess {
-  readonly url: string
-  readonly child: ChildProcess
-  /** Everything it wrote to standard output and standard error. */
-  readonly output: () => string
-  /** Sends a signal and waits for the end; the exit code, or the signal that ended it. */
-  end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null>
-}
+/** Node would report WebAssembly imports as experimental on standard error. The launcher says the same. */
+const quiet = '--disable-warning=ExperimentalWarning'
 
-/** One key-encryption key for all processes of a test run, as replicas share one. */
+/** Half of a short command's time is compiling its own source; every later command of a test run skips that. */
+const compileCache = `${root}node_modules/.cache/mintmark`
+
+/** One key-encryption key for all services of a test run, as replicas share one. */
 export const sharedKey = randomBytes(32).toString('base64')
 
-export function environmentOf(databaseUrl: string, more: Record<string, string> = {}): NodeJS.ProcessEnv {
-  return {
-    PATH: process.env['PATH'],
-    DATABASE_URL: databaseUrl,
-    MINTMARK_KEY_ENCRYPTION_KEY: sharedKey,
-    ...more,
-  }
-}
+/** A process ends with an exit code, or by a signal. */
+export type End = number | NodeJS.Signals | null
 
-/** `serve` as a process of its own, ready to answer. */
-export async function serve(databaseUrl: string, more: Record<string, string> = {}): Promise<ServiceProcess> {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const environment = environmentOf(databaseUrl, { PORT: String(port), ...more })
-  return await startProcess(['serve'], { url, environment }, async () => {
-    const response = await fetch(`${url}/readyz`).catch(() => undefined)
-    return response?.ok === true
-  })
-}
-
-export interface ProcessOptions {
-  readonly url: string
-  readonly environment: NodeJS.ProcessEnv
-  /** Whether it leads a group of processes, as a terminal's jobs do. Nothing ends it when the tests are interrupted. */
+export interface StartOptions {
+  /** Everything that stands in its environment. Nothing of ours is passed on but PATH. */
+  readonly environment?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** Whether it leads a group of processes, as a terminal's jobs do. */
   readonly leadsGroup?: boolean
   /** Whether it has a channel to us, as the launcher gives it one. */
   readonly hasChannel?: boolean
+  /** A file that its standard output goes to. Without one we collect it. */
+  readonly stdout?: number
 }
 
-/** `serve` or `start` as a process of its own. */
-export async function startProcess(
-  commandArguments: readonly string[],
-  { url, environment, leadsGroup = false, hasChannel = false }: ProcessOptions,
-  isReady: (output: string) => boolean | Promise<boolean>,
-): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, [...nodeArguments, ...commandArguments], {
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe', ...(hasChannel ? ['ipc' as const] : [])],
+export interface RunningProcess {
+  readonly child: ChildProcess
+  readonly processId: number
+  readonly leadsGroup: boolean
+  readonly stdout: () => string
+  readonly stderr: () => string
+  /** Standard output and standard error, in the order in which they came. */
+  readonly output: () => string
+  /** Resolves when it has ended. Its children may hold its output open for longer. */
+  readonly ended: Promise<End>
+  /** Resolves when it has ended and all its output has been read. */
+  readonly outcome: Promise<Outcome>
+  /** Sends a signal and waits for the end. */
+  end(signal: NodeJS.Signals): Promise<End>
+  /** Waits for a condition that it brings about; fails with its output if it ends before that. */
+  until(condition: () => boolean | Promise<boolean>): Promise<void>
+}
+
+export interface Outcome {
+  readonly code: End
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Starts a program and collects what it writes. */
+export function start(
+  file: string,
+  fileArguments: readonly string[],
+  options: StartOptions = {},
+): RunningProcess {
+  const { environment = {}, cwd, leadsGroup = false, hasChannel = false } = options
+  const spawnOptions: SpawnOptions = {
+    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: compileCache, ...environment },
+    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe', ...(hasChannel ? ['ipc' as const] : [])],
     detached: leadsGroup,
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      output += chunk
+    ...(cwd === undefined ? {} : { cwd }),
+  }
+  const child = spawn(file, fileArguments, spawnOptions)
+  const texts = { stdout: '', stderr: '', output: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
+      texts[name] += chunk
+      texts.output += chunk
     })
   }
-  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
-    child.once('exit', (code, signal) => resolve(signal ?? code))
+  const ended = new Promise<End>((resolve, reject) => {
+    child.once('error', reject).once('exit', (code, signal) => resolve(signal ?? code))
   })
-  while (!(await isReady(output))) {
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}:\n${output}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
+  let isOver = false
+  const outcome = new Promise<Outcome>((resolve, reject) => {
+    child.once('error', reject).once('close', (code, signal) => {
+      isOver = true
+      resolve({ code: signal ?? code, stdout: texts.stdout, stderr: texts.stderr })
+    })
+  })
+  // A program that cannot be started rejects both; a caller who asks for neither must not fail the run by that.
+  for (const promise of [ended, outcome]) promise.catch(() => {})
   return {
-    url,
     child,
-    output: () => output,
+    processId: child.pid ?? 0,
+    leadsGroup,
+    stdout: () => texts.stdout,
+    stderr: () => texts.stderr,
+    output: () => texts.output,
+    ended,
+    outcome,
     async end(signal) {
       child.kill(signal)
       return await ended
     },
+    async until(condition) {
+      await until(async () => {
+        // First whether it is over: what it wrote last may be what is waited for.
+        const wasOver = isOver
+        if (await condition()) return true
+        if (wasOver) throw new Error(`it ended with ${await ended}:\n${texts.output}`)
+        return false
+      })
+    },
   }
 }
 
-/** Whether somebody runs under this number. One that waits to be reaped by init still has its number. */
+/** Starts the program of the command line. */
+export function startMintmark(
+  commandArguments: readonly string[],
+  options: StartOptions = {},
+): RunningProcess {
+  return start(process.execPath, [quiet, program, ...commandArguments], options)
+}
+
+/** Runs one command of the command line, with nothing in its environment but what is given. */
+export function command(
+  environment: Readonly<Record<string, string>>,
+  ...commandArguments: readonly string[]
+): Promise<Outcome> {
+  return startMintmark(commandArguments, { environment }).outcome
+}
+
+/** The settings of a service that shares a database and a key-encryption key with others. */
+export function environmentOf(
+  databaseUrl: string,
+  more: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  return { DATABASE_URL: databaseUrl, MINTMARK_KEY_ENCRYPTION_KEY: sharedKey, ...more }
+}
+
+export interface ServiceProcess extends RunningProcess {
+  readonly url: string
+}
+
+/** Starts `serve` or `start`, on a free port unless it is given one. It is not ready yet. */
+export async function startServiceProcess(
+  commandArguments: readonly string[],
+  options: StartOptions = {},
+): Promise<ServiceProcess> {
+  const port = options.environment?.['PORT'] ?? String(await freePort())
+  const environment = { ...options.environment, PORT: port }
+  return { ...startMintmark(commandArguments, { ...options, environment }), url: `http://127.0.0.1:${port}` }
+}
+
+/** Waits until a service says itself that it can issue. */
+export function untilReady(service: ServiceProcess): Promise<void> {
+  return service.until(async () => {
+    const response = await fetch(`${service.url}/readyz`).catch(() => undefined)
+    return response?.ok === true
+  })
+}
+
+/** Ends at once what a test left running: the process, and the group that it leads. */
+export async function endLeft({ child, processId, leadsGroup }: RunningProcess): Promise<void> {
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
+  if (processId === 0) return
+  if (leadsGroup) signalGroup(processId, 'SIGKILL')
+  else if (!hasEnded()) child.kill('SIGKILL')
+  await until(hasEnded)
+}
+
+/** Sends a signal to every process of a group that is left. */
+export function signalGroup(groupId: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-groupId, signal)
+  } catch {
+    // Nobody is left.
+  }
+}
+
+/** Whether a process runs under this number. One that waits to be reaped by init still has its number. */
 export function isRunning(processId: number): boolean {
   try {
     process.kill(processId, 0)
@@ -92,38 +193,4 @@ export function isRunning(processId: number): boolean {
   } catch {
     return false
   }
-}
-
-export interface CommandResult {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** The same without waiting for each other: several commands at once. @returns the exit code. */
-export function startCommand(
-  databaseUrl: string,
-  commandArguments: readonly string[],
-): Promise<number | null> {
-  const child = spawn(process.execPath, [...nodeArguments, ...commandArguments], {
-    env: environmentOf(databaseUrl),
-    stdio: 'ignore',
-  })
-  return new Promise((resolve) => {
-    child.once('exit', resolve)
-  })
-}
-
-/** One command of the command line, start to end. */
-export function runCommand(
-  databaseUrl: string,
-  commandArguments: readonly string[],
-  more: Record<string, string> = {},
-): CommandResult {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...nodeArguments, ...commandArguments], {
-    env: environmentOf(databaseUrl, more),
-    encoding: 'utf8',
-    timeout: 60_000,
-  })
-  return { code: status, stdout, stderr }
 }

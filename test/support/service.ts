@@ -3,10 +3,12 @@ import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { type Config, readConfig } from '../../src/config.ts'
+import { isDatabaseAway } from '../../src/database/faults.ts'
+import { OAuthError } from '../../src/errors.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import type { ScheduleSettings } from '../../src/keys/state.ts'
 import type { Clock } from '../../src/lib/clock.ts'
-import { openService, type Service } from '../../src/server.ts'
+import { openService, type Service, type ServiceOptions } from '../../src/server.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
 
@@ -17,6 +19,7 @@ export interface TestService {
   readonly url: string
   /** Everything logged so far. */
   readonly log: () => string
+  /** May be called again. */
   close(): Promise<void>
 }
 
@@ -70,7 +73,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       done()
     },
   })
-  const service = await openService({
+  const service = await openPatiently({
     config,
     databaseUrl: database.url,
     keyEncryptionKeys: [keyEncryptionKey(options.key ?? testKey)],
@@ -78,15 +81,36 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     ...(options.clock === undefined ? {} : { clock: options.clock }),
   })
   await service.app.listen({ host: config.host, port: config.port })
+  let closed: Promise<void> | undefined
+  async function close(): Promise<void> {
+    await service.close()
+    if (options.database === undefined) await database.drop()
+  }
   return {
     service,
     database,
     url: `http://127.0.0.1:${port}`,
     log: () => lines.join(''),
-    async close() {
-      await service.close()
-      if (options.database === undefined) await database.drop()
+    close() {
+      closed ??= close()
+      return closed
     },
+  }
+}
+
+/**
+ * A service does not start if the database answers late, and whoever runs it starts it again. So do we: where all
+ * tests begin at once, the database may well be late.
+ */
+async function openPatiently(options: ServiceOptions): Promise<Service> {
+  for (;;) {
+    try {
+      return await openService(options)
+    } catch (error) {
+      const isLate =
+        error instanceof OAuthError ? error.reason === 'ledger_unavailable' : isDatabaseAway(error)
+      if (!isLate) throw error
+    }
   }
 }
 

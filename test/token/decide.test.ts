@@ -1,4 +1,8 @@
-/** The decision: for the same request, proof, registry and moment always the same, and never more than was granted. */
+/**
+ * The decision: for the same request, proof, registry and moment always the same, and never more than was granted.
+ *
+ * Long because it is a table of all decisions.
+ */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Proof } from '../../src/authentication/method.ts'

@@ -1,6 +1,8 @@
 /**
  * A request is either read exactly as it was meant or refused with the right reason, and a refusal still
  * knows who claimed to be asking. No bytes, however strange, do anything else.
+ *
+ * Long because it is a table of all that a request can say.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -8,7 +10,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { OAuthError, type RefusalReason } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
-import { type Claimed, parseTokenRequest, type TokenRequest } from '../../src/token/request.ts'
+import { type Claimed, parseTokenRequest, type TokenRequest, withoutSecret } from '../../src/token/request.ts'
 
 interface Outcome {
   readonly request?: TokenRequest
@@ -154,6 +156,7 @@ describe('bounds of the form', () => {
     expect(parse(`${post}&${fillers(spare)}`).request).toBeDefined()
     expect(parse(`${post}${'&'.repeat(spare)}`).request).toBeDefined()
     expect(parse(`${post}&foo=${'a'.repeat(most)}`).request).toBeDefined()
+    expect(parse(`${post}&${'a'.repeat(most)}=`).request).toBeDefined()
     expect(parse(`${post}&foo=${'%61'.repeat(most)}`).request).toBeDefined()
   })
 })
@@ -591,6 +594,34 @@ describe('what a refused request claims', () => {
       expect(JSON.stringify(parse(body, rawHeaders).claimed)).not.toContain(canary)
     })
   }
+
+  test('is nothing that it does not say: not even that it says nothing', () => {
+    expect(parse('').claimed).toStrictEqual({})
+  })
+
+  test.each([
+    ['ends where a secret may follow, also with room around the sign', 'a client_secret : x', 'a '],
+    ['with a quotation mark before it', `a "client_assertion"= x`, 'a "'],
+    ['and where nothing follows yet', 'password=', ''],
+    [
+      'has the id of a whole secret and nothing more of it',
+      `a mm_k3v9x2ab${'Z'.repeat(49)} b`,
+      'a mm_k3v9x2ab… b',
+    ],
+    [
+      'also of several',
+      `mm_k3v9x2ab${'Z'.repeat(49)}mm_00000000${'a'.repeat(49)}`,
+      'mm_k3v9x2ab…mm_00000000…',
+    ],
+    ['is left alone where it is neither', 'the password', 'the password'],
+    [
+      'is left alone where it only begins like one',
+      `mm_k3v9x2ab${'Z'.repeat(48)}`,
+      `mm_k3v9x2ab${'Z'.repeat(48)}`,
+    ],
+  ])('a claimed value %s', (_title, value, kept) => {
+    expect(withoutSecret(value)).toBe(kept)
+  })
 
   test('remembering a claimed identifier does not keep the body in memory', () => {
     setFlagsFromString('--expose-gc')

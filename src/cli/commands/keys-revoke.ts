@@ -1,5 +1,5 @@
 import type { Queryable } from '../../database/open.ts'
-import { revokeKey } from '../../keys/rotation.ts'
+import { revokeKey } from '../../keys/revocation.ts'
 import { leadSeconds } from '../../keys/schedule.ts'
 import { type ScheduleSettings, signingKeyAt } from '../../keys/state.ts'
 import { listKeys } from '../../keys/store.ts'
@@ -65,6 +65,12 @@ export const keysRevoke = defineCommand({
         successor === undefined || successor.kid === signer?.kid
           ? ''
           : ` ${successor.kid} takes over at ${shownMoment(successor.moments.signsFrom)}.`
+      if (revoked && signed && signer === undefined) {
+        note(
+          'A service that has the key-encryption key lets the next key take over within seconds. With the ' +
+            'key-encryption key at hand, this command does it at once.',
+        )
+      }
       const lead = leadSeconds(config.schedule)
       print(
         `${kid} ${done} ${signs}${next}\n` +

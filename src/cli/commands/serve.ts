@@ -1,4 +1,5 @@
 import { readConfig } from '../../config.ts'
+import { requireRights } from '../../database/rights.ts'
 import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
@@ -31,6 +32,7 @@ export const serve = defineCommand({
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
       await requireMigrated(server.url)
+      await requireRights(server.url)
       const baseUrl = await runService(config, server, log, lifetime, report)
       const fields = {
         event: 'listening',

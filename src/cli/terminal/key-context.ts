@@ -1,6 +1,6 @@
 import type { SecretContext } from '../../administration/secret-store.ts'
 import { openTagMaker } from '../../authentication/secret-tag-store.ts'
-import type { RotationContext } from '../../keys/rotation.ts'
+import type { RotationContext } from '../../keys/key-change.ts'
 import { availableKeyEncryptionKeys, findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import type { Connection } from './connect.ts'
 import { note } from './output.ts'

@@ -61,6 +61,17 @@ export const sentences: {
   signing_key_damaged: ({ kid }) =>
     `The signing key ${kid} does not open: its row in signing_key is damaged. Restore the row from a backup. No key ` +
     'was created or deleted.',
+  signing_key_altered: ({ kid }) =>
+    `The row of the signing key ${kid} in the table signing_key was changed by somebody without the key-encryption ` +
+    'key. Restore the row from a backup, or revoke the key with "bin/mintmark keys revoke". No key was created or ' +
+    'deleted.',
+  key_manifest_damaged: () =>
+    'The manifest of the signing keys (table signing_key_manifest) was not written by a holder of the key-encryption ' +
+    'key. Restore it from a backup. No key was created or deleted.',
+  key_manifest_older: ({ number, recorded }) =>
+    `The manifest of the signing keys has number ${number}, and the ledger has a record of number ${recorded}: the keys ` +
+    'are older than the ledger. Restore signing_key and signing_key_manifest from the same backup as the ledger, or a ' +
+    'later one. No key was created or deleted.',
   key_file_lost: ({ path }) =>
     `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
     'backup. Nothing was generated or deleted.',

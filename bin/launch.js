@@ -1,0 +1,90 @@
+// Runs Mintmark, or its tests, with the Node that this release is made for, whatever Node starts this file
+// (20.20 or newer). `start`, `dev`, `test` and `prepare` first install and generate what a fresh clone lacks.
+import { existsSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import process from 'node:process'
+import { develop } from './develop.js'
+import { findNode, LauncherError, prepareCheckout, requireCheckout } from './prepare.js'
+import { supervise } from './supervise.js'
+
+const root = join(import.meta.dirname, '..')
+
+// Node finds WebAssembly imports and type stripping experimental enough to say so at every start.
+const quiet = '--disable-warning=ExperimentalWarning'
+
+// Megabytes of a half of the space for young objects. V8 would take more on a large machine, which costs 100 MB under
+// load and gains nothing here; a quarter of this costs a third more CPU with two hundred connections. The Dockerfile
+// says the same.
+const youngSpace = '--max-semi-space-size=16'
+
+/**
+ * @param {readonly string[]} given
+ * @returns {Promise<{ exitCode: number }>}
+ */
+async function launch([command, ...rest]) {
+  // npm takes options for itself that stand before "--", and this one would be missed: the file would be applied.
+  if (process.env['npm_lifecycle_event'] === 'seed' && process.env['npm_config_dry_run'] === 'true') {
+    throw new LauncherError(
+      'npm kept --dry-run for itself. Write it behind "--": npm run seed -- FILE --dry-run',
+    )
+  }
+  const preparing = command !== undefined && ['start', 'dev', 'test', 'prepare'].includes(command)
+  await (preparing ? prepareCheckout() : requireCheckout())
+  if (command === 'prepare') return { exitCode: 0 }
+  const node = findNode()
+  if (command === 'test') return runTests(node, rest)
+  if (command === 'dev') return develop(node, nodeArguments(), rest, programEnvironment())
+  return runProgram(node, command === undefined ? [] : [command, ...rest])
+}
+
+/** With what every process of the program runs. */
+function nodeArguments() {
+  const file = join(root, '.env')
+  // Not --env-file-if-exists, which complains when it does not.
+  return [...(existsSync(file) ? [`--env-file=${file}`] : []), quiet, youngSpace]
+}
+
+/** Compiled code is kept between runs: a third of the time that a command takes. */
+function programEnvironment() {
+  return { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/node'), ...process.env }
+}
+
+/**
+ * Runs the program in the place of this process where Node can (from 22.15 on): same process id, terminal and signals,
+ * and 40 MB less. Below npm this process stays, because it has to notice when npm is killed.
+ *
+ * @param {string} node
+ * @param {readonly string[]} programArguments
+ */
+function runProgram(node, programArguments) {
+  const nodeAndProgram = [...nodeArguments(), join(root, 'src/cli/main.ts'), ...programArguments]
+  if (process.env['npm_lifecycle_event'] === undefined && process.platform !== 'win32') {
+    process.execve?.(node, [node, ...nodeAndProgram], programEnvironment())
+  }
+  return supervise(node, nodeAndProgram, {
+    // Through the channel the service notices when we are killed, and does not stay behind on its port.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: programEnvironment(),
+  })
+}
+
+/**
+ * @param {string} node
+ * @param {readonly string[]} testArguments
+ */
+function runTests(node, testArguments) {
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+  if (!existsSync(vitest)) throw new LauncherError('Vitest is not installed. Run "npm ci --include=dev".')
+  const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}` }
+  return supervise(node, [quiet, vitest, 'run', ...testArguments], { stdio: 'inherit', cwd: root, env })
+}
+
+try {
+  const { exitCode } = await launch(process.argv.slice(2))
+  process.exit(exitCode)
+} catch (error) {
+  const isOurs = error instanceof LauncherError
+  const message = error instanceof Error ? error.message : String(error)
+  if (message !== '') process.stderr.write(`mintmark: ${message}\n`)
+  process.exit(isOurs ? error.exitCode : 1)
+}

@@ -1,0 +1,65 @@
+import { OperatorError } from '../errors.ts'
+import { DatabaseClient } from './client.ts'
+import { DatabaseHosts } from './hosts.ts'
+import { sessionSettings } from './session.ts'
+
+/**
+ * What a process that serves does with each table. Said before it serves: otherwise the first token, or a key that
+ * is due months later, would find out. The role needs not own the tables.
+ */
+const needed: Readonly<Record<string, readonly string[]>> = {
+  audit_chain: ['SELECT', 'INSERT'],
+  audit_record: ['SELECT', 'INSERT'],
+  registry_version: ['SELECT', 'UPDATE'],
+  registry_change_set: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  registry_change: ['SELECT', 'INSERT', 'DELETE'],
+  client: ['SELECT'],
+  client_secret: ['SELECT'],
+  client_secret_tag: ['SELECT', 'INSERT', 'UPDATE'],
+  client_secret_use: ['SELECT', 'INSERT', 'UPDATE'],
+  access: ['SELECT'],
+  resource: ['SELECT'],
+  signing_key: ['SELECT', 'INSERT'],
+  signing_key_manifest: ['SELECT', 'INSERT', 'UPDATE'],
+  verifier: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+}
+
+/** Only on a migrated database. @throws OperatorError that names every missing right. */
+export async function requireRights(url: string): Promise<void> {
+  const hosts = new DatabaseHosts(url)
+  const { schema } = hosts.first
+  // A pooler takes the connection at once, and may have no session for it.
+  const client = new DatabaseClient({ hosts, connectionTimeoutMillis: 5_000, query_timeout: 10_000 })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    await client.start(sessionSettings(schema))
+    const pairs = Object.entries(needed).flatMap(([table, rights]) => rights.map((right) => [table, right]))
+    const { rows } = await client.query<{ role: string; missing: string }>(
+      `SELECT current_user AS role, privilege || ' on ' || name AS missing
+         FROM jsonb_to_recordset($1::jsonb) AS wanted (name text, privilege text)
+        WHERE NOT has_table_privilege(to_regclass(name), privilege)
+        UNION ALL
+       SELECT current_user, 'USAGE on ' || name FROM unnest($2::text[]) AS sequence (name)
+        WHERE NOT has_sequence_privilege(name, 'USAGE')
+        UNION ALL
+       SELECT current_user, 'EXECUTE on ' || p.oid::regprocedure
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname = $3 AND p.proname IN ('ledger_commit', 'ledger_append')
+          AND NOT has_function_privilege(p.oid, 'EXECUTE')`,
+      [
+        JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),
+        ['audit_chain_chain_seq', 'registry_change_set_set_id_seq'],
+        schema,
+      ],
+    )
+    const [first] = rows
+    if (first === undefined) return
+    throw new OperatorError(
+      `The role ${first.role} lacks rights in the schema ${schema}: ` +
+        `${rows.map(({ missing }) => missing).join(', ')}. Grant them, or use the role that owns the tables.`,
+    )
+  } finally {
+    await client.end()
+  }
+}

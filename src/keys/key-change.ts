@@ -1,0 +1,117 @@
+import type { Queryable } from '../database/open.ts'
+import { AdministrationError } from '../errors.ts'
+import type { ChangeRecords } from '../ledger/change-records.ts'
+import type { ChangeContext } from '../ledger/change-store.ts'
+import type { OutcomeOf } from '../ledger/record.ts'
+import { clockToleranceSeconds, offSeconds } from '../lib/clock-guard.ts'
+import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption-key.ts'
+import type { KeyEncryptionKey } from './seal.ts'
+import type { SigningAlgorithm } from './signing-algorithm.ts'
+import { isOver, type KeyMoments, type ScheduleSettings } from './state.ts'
+import { createKey, databaseNow, type KeyDescription, listKeys } from './store.ts'
+
+/** What every change of the signing keys has in common. */
+
+export interface RotationContext extends ChangeContext {
+  readonly schedule: ScheduleSettings
+  /** Asked when a key is made or moved: what is written has to be vouched for. */
+  readonly keyEncryptionKeys: KeyEncryptionKeySource
+}
+
+export interface KeyChange {
+  readonly kid: string
+  readonly algorithm: SigningAlgorithm
+  readonly generation: number
+  readonly moments: KeyMoments
+}
+
+export const overAt =
+  ({ schedule }: RotationContext, now: number) =>
+  (key: KeyDescription): boolean =>
+    isOver(key, schedule, now)
+
+export const kidsOf = (changes: readonly KeyChange[]): string[] => changes.map(({ kid }) => kid)
+
+export async function databaseTime(context: RotationContext, transaction: Queryable) {
+  const startedAt = context.clock.monotonicMilliseconds()
+  const databaseSeconds = await databaseNow(transaction)
+  const elapsedSeconds = (context.clock.monotonicMilliseconds() - startedAt) / 1_000
+  return { databaseSeconds, elapsedSeconds }
+}
+
+/** Now, if the database agrees: a schedule made by a wrong clock would be wrong for months. */
+export async function agreedNow(context: RotationContext, transaction: Queryable): Promise<number> {
+  const { databaseSeconds, elapsedSeconds } = await databaseTime(context, transaction)
+  const off = offSeconds(context.clock.nowMilliseconds() / 1_000, databaseSeconds, elapsedSeconds)
+  const tolerance = clockToleranceSeconds(context.schedule.clockSkewSeconds)
+  if (Math.abs(off) > tolerance) throw clockDisagrees(off, tolerance)
+  return context.clock.nowSeconds()
+}
+
+export function clockDisagrees(
+  offSeconds: number,
+  toleranceSeconds: number,
+): AdministrationError<'clock_disagrees'> {
+  return new AdministrationError('clock_disagrees', { offSeconds, toleranceSeconds })
+}
+
+export async function addKey(
+  context: RotationContext,
+  transaction: Queryable,
+  keys: readonly KeyDescription[],
+  algorithm: SigningAlgorithm,
+  moments: KeyMoments,
+): Promise<KeyChange | undefined> {
+  // Also those that nobody vouched for: a generation cannot be taken twice.
+  const generation = nextGeneration(ofAlgorithm(await listKeys(transaction), algorithm))
+  const key = sealingKey(keys, await context.keyEncryptionKeys())
+  const kid = await createKey(transaction, key, algorithm, generation, moments)
+  return kid === undefined ? undefined : { kid, algorithm, generation, moments }
+}
+
+/**
+ * What a new key is sealed with: whatever seals the newest one. Only a rewrap (rewrap.ts) moves on to another
+ * key-encryption key. So a replica that does not have the new one yet can open every key that is made before the
+ * rewrap, and nothing is sealed with the old one after it.
+ */
+function sealingKey(
+  keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId'>[],
+  atHand: KeyEncryptionKeys,
+): KeyEncryptionKey {
+  const [newest] = keys.toSorted((one, other) => other.publishedAt - one.publishedAt)
+  if (newest === undefined) return atHand[0]
+  const key = atHand.find(({ id }) => id === newest.keyEncryptionKeyId)
+  if (key !== undefined) return key
+  throw new AdministrationError('key_encryption_key_differs', {
+    kid: undefined,
+    keyEncryptionKeyId: newest.keyEncryptionKeyId,
+    atHand: atHand.map(({ id }) => id),
+    source: atHand[0].source,
+  })
+}
+
+export function ofAlgorithm(keys: readonly KeyDescription[], algorithm: SigningAlgorithm): KeyDescription[] {
+  return keys.filter((key) => key.algorithm === algorithm)
+}
+
+export function nextGeneration(keys: readonly KeyDescription[]): number {
+  return Math.max(0, ...keys.map(({ generation }) => generation)) + 1
+}
+
+export function note(
+  records: ChangeRecords,
+  outcome: OutcomeOf<'key'>,
+  { kid, algorithm, generation, moments }: KeyChange,
+  more: Readonly<Record<string, unknown>> = {},
+): void {
+  const { publishedAt, signsFrom, signsUntil, publishedUntil } = moments
+  records.add('key', outcome, { kid }, [], {
+    algorithm,
+    generation,
+    published_at: publishedAt,
+    signs_from: signsFrom,
+    signs_until: signsUntil,
+    published_until: publishedUntil,
+    ...more,
+  })
+}

@@ -1,0 +1,158 @@
+import type { KeyObject } from 'node:crypto'
+import type { Statements } from '../database/open.ts'
+import { AdministrationError } from '../errors.ts'
+import { judgeRows, type KeyProblem, type Manifest, openManifest, sealManifest } from './manifest.ts'
+import { type KeyEncryptionKey, newestSealedWith } from './seal.ts'
+import { describe, entryOf, type KeyDescription, openKey, readStored, type StoredKeys } from './store.ts'
+
+/** Signing keys as far as they may be believed: their rows beside the manifest. */
+
+/** What may be believed of the keys. */
+export interface VouchedKeys {
+  readonly keys: readonly KeyDescription[]
+  /** Undefined when there is no manifest yet. */
+  readonly manifest: Manifest | undefined
+  readonly newlyRevoked: readonly string[]
+  readonly problems: readonly KeyProblem[]
+  /** The version of the registry that the rows belong to. */
+  readonly registryVersion: number
+}
+
+/** @throws AdministrationError when the manifest cannot be opened, or is not what a key holder wrote. */
+export async function readVouchedKeys(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+): Promise<VouchedKeys> {
+  const { vouched, ...rest } = vouchedRows(await readStored(database), keys)
+  return { ...rest, keys: vouched.map(describe) }
+}
+
+function vouchedRows(
+  { rows, manifest: stored, registryVersion }: StoredKeys,
+  keys: readonly KeyEncryptionKey[],
+) {
+  if (stored === undefined)
+    return { vouched: [], manifest: undefined, newlyRevoked: [], problems: [], registryVersion }
+  const manifest = openManifest(stored, keys)
+  const judgement = judgeRows(manifest, rows.map(entryOf))
+  const vouched = rows.flatMap((row) => {
+    const entry = judgement.vouched.get(row.kid)
+    return entry === undefined ? [] : [{ ...row, revokedAt: entry.revokedAt }]
+  })
+  return { ...judgement, vouched, manifest, registryVersion }
+}
+
+/**
+ * Vouches for rows: for all that were vouched for, with the revocations that rows have got since, and for those that
+ * were created or changed in this transaction.
+ * @param touched the `kid`s of the latter.
+ * @returns the number of the manifest.
+ */
+export async function writeManifest(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+  touched: readonly string[],
+): Promise<number> {
+  const stored = await readStored(database)
+  const { manifest, vouched } = vouchedRows(stored, keys)
+  // Entries without a good row stay: a key that was revoked must not come back as an unknown one.
+  const entries = new Map((manifest?.entries ?? []).map((entry) => [entry.kid, entry]))
+  for (const row of vouched) entries.set(row.kid, entryOf(row))
+  for (const row of stored.rows) if (touched.includes(row.kid)) entries.set(row.kid, entryOf(row))
+  const id = newestSealedWith([...entries.values()])
+  const key = keys.find((each) => each.id === id) ?? keys[0]
+  if (key === undefined) throw new AdministrationError('key_encryption_key_unset', {})
+  const [last] = await database.$queryRaw<
+    { chain: number | null }[]
+  >`SELECT max(chain) AS chain FROM audit_chain`
+  const number = (manifest?.number ?? 0) + 1
+  const { content, mac } = sealManifest(key, {
+    number,
+    chainBefore: last?.chain ?? 0,
+    entries: [...entries.values()],
+  })
+  await database.$executeRaw`
+    INSERT INTO signing_key_manifest ("only", number, key_encryption_key_id, content, mac)
+    VALUES (true, ${number}, ${key.id}, ${content}, ${new Uint8Array(mac)})
+    ON CONFLICT ("only") DO UPDATE SET number = excluded.number, key_encryption_key_id = excluded.key_encryption_key_id,
+      content = excluded.content, mac = excluded.mac`
+  return number
+}
+
+/**
+ * The highest number of a manifest in the ledger's records of keys.
+ * @param afterChain only chains after this one are read: a manifest says which are older than itself.
+ */
+export async function recordedManifest(database: Statements, afterChain: number): Promise<number> {
+  const [row] = await database.$queryRaw<{ number: number | null }[]>`
+    SELECT max((r.detail::jsonb ->> 'manifest')::float8) AS number
+      FROM audit_chain c JOIN audit_record r ON r.chain = c.chain AND r.seq <= 20
+     WHERE c.chain > ${afterChain}::int AND r.type = 'key'`
+  return row?.number ?? 0
+}
+
+export interface LoadedKey extends KeyDescription {
+  /** Undefined if the key was not opened, for example because it will never sign again. */
+  readonly privateKey: KeyObject | undefined
+}
+
+export interface LoadedKeys extends Omit<VouchedKeys, 'keys'> {
+  readonly keys: readonly LoadedKey[]
+}
+
+/**
+ * Loads all keys that are vouched for, and opens the wanted ones.
+ * @param keys the available key-encryption keys: the current one and, during a rewrap, the previous one.
+ * @param wanted selects the keys to open. A key that will never sign again is not opened, so damage to it
+ * does not matter.
+ * @param opened private keys that are in memory already. They are not opened again, so a running service
+ * continues while its keys are sealed with a new key-encryption key that it does not have yet.
+ * @param onUnopened called when a wanted key does not open. The caller must never create a new key in its place.
+ * @throws AdministrationError if a wanted key does not open and nobody is to be told, or if the manifest does not.
+ */
+export async function loadKeys(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+  wanted: (key: KeyDescription) => boolean,
+  opened: ReadonlyMap<string, KeyObject> = new Map(),
+  onUnopened: (error: AdministrationError) => void = rethrow,
+): Promise<LoadedKeys> {
+  const { vouched, ...rest } = vouchedRows(await readStored(database), keys)
+  const loaded: LoadedKey[] = []
+  for (const row of vouched) {
+    const privateKey = wanted(row)
+      ? (opened.get(row.kid) ?? (await openKey(row, keys).catch(tell(onUnopened))))
+      : undefined
+    loaded.push({ ...describe(row), privateKey })
+  }
+  return { ...rest, keys: loaded }
+}
+
+function rethrow(error: AdministrationError): never {
+  throw error
+}
+
+const tell =
+  (onUnopened: (error: AdministrationError) => void) =>
+  (error: unknown): undefined => {
+    if (!(error instanceof AdministrationError)) throw error
+    onUnopened(error)
+    return undefined
+  }
+
+/** The `kid`s of rows that a holder of the key-encryption key made, whether or not the manifest has them. */
+export async function findOpening(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+): Promise<ReadonlySet<string>> {
+  const opening = new Set<string>()
+  for (const row of (await readStored(database)).rows) {
+    try {
+      await openKey(row, keys)
+      opening.add(row.kid)
+    } catch (error) {
+      if (!(error instanceof AdministrationError)) throw error
+    }
+  }
+  return opening
+}

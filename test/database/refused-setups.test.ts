@@ -1,0 +1,84 @@
+/** What cannot be worked with is refused in one line, before anything is made. */
+import { expect, test } from 'vitest'
+import { checkConnection } from '../../src/database/check.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { requireRights } from '../../src/database/rights.ts'
+import { administer } from '../support/database.ts'
+import { prepare, query, type Setup } from '../support/setup.ts'
+
+const refused: Readonly<Record<string, readonly [Setup, RegExp]>> = {
+  'another encoding': [
+    { create: `ENCODING 'LATIN1' LOCALE 'C'` },
+    /^DATABASE_URL: the encoding of this database is LATIN1, and it must be UTF8\. /,
+  ],
+  'no encoding': [{ create: `ENCODING 'SQL_ASCII' LOCALE 'C'` }, /is SQL_ASCII, and it must be UTF8\. /],
+  'read only': [
+    { settings: { default_transaction_read_only: 'on' } },
+    /in a read-only transaction\. Set DATABASE_URL to the primary, or end /,
+  ],
+  'triggers that are switched off': [
+    { settings: { session_replication_role: 'replica' } },
+    /session_replication_role is replica here, .* Run ALTER ROLE \w+ RESET session_replication_role/,
+  ],
+  'no right to connect': [
+    { before: ['REVOKE ALL ON DATABASE $database FROM PUBLIC'], asRole: true },
+    /^DATABASE_URL: cannot use the database at \S+: permission denied for database "setup_\w+"/,
+  ],
+  'no right to create in public, and a schema of its own': [
+    {
+      before: [
+        'REVOKE ALL ON SCHEMA public FROM PUBLIC',
+        'GRANT USAGE ON SCHEMA public TO PUBLIC',
+        'CREATE SCHEMA AUTHORIZATION $role',
+      ],
+      asRole: true,
+    },
+    /may not create tables in the schema public\. .* add \?schema=role_\w+\.$/,
+  ],
+  'no right to use the schema': [
+    { before: ['CREATE SCHEMA tokens'], asRole: true, schema: 'tokens' },
+    /may not use the schema tokens\. Grant it USAGE\.$/,
+  ],
+  'no schema, and no right to create one': [
+    { asRole: true, schema: 'tokens' },
+    /there is no schema tokens, and the role role_\w+ may not create one\. .* CREATE SCHEMA tokens AUTHORIZATION role_/,
+  ],
+}
+
+test.concurrent.each(Object.entries(refused))(
+  'refused in one line, before anything is made: %s',
+  { timeout: 60_000 },
+  async (_title, [setup, said]) => {
+    const prepared = await prepare(setup)
+    try {
+      const error: Error = await checkConnection(prepared.url).then(
+        () => new Error('it was not refused'),
+        (reason) => reason,
+      )
+      expect(error.message).toMatch(said)
+      expect(error).toMatchObject({ name: 'OperatorError' })
+      expect(error.message).not.toContain('\n')
+      expect(
+        await query(prepared.administrator, `SELECT 1 FROM pg_class WHERE relname = '_prisma_migrations'`),
+      ).toEqual([])
+    } finally {
+      await prepared.drop()
+    }
+  },
+)
+
+test('a role that lacks rights on a table is told which, before it serves', async () => {
+  const prepared = await prepare({ asRole: true, migratedByAdministrator: true })
+  try {
+    await migrate(prepared.migrationUrl)
+    await administer(
+      prepared.administrator,
+      `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${prepared.role}`,
+    )
+    await expect(requireRights(prepared.url)).rejects.toThrow(
+      /^The role role_\w+ lacks rights in the schema public: INSERT on audit_chain, .*\. Grant them,/,
+    )
+  } finally {
+    await prepared.drop()
+  }
+})

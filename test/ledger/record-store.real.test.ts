@@ -1,0 +1,237 @@
+/** The ledger read back from a real PostgreSQL: the newest records that match, and those that come after a place. */
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type Database, openDatabase } from '../../src/database/open.ts'
+import { appendRecords } from '../../src/ledger/chain-store.ts'
+import type { AuditEntry } from '../../src/ledger/query.ts'
+import type { AuditRecord } from '../../src/ledger/record.ts'
+import {
+  findChainsAfter,
+  findLatestChains,
+  findRecords,
+  findRecordsAfter,
+  findUnfinishedChains,
+  readTogether,
+} from '../../src/ledger/record-store.ts'
+import { tokenId } from '../../src/ledger/token-id.ts'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+
+const now = 1_800_000_000_000
+const minute = 60_000
+
+let fresh: FreshDatabase
+let database: Database
+
+beforeAll(async () => {
+  fresh = await freshDatabase()
+  database = openDatabase(fresh.url)
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await fresh.query('TRUNCATE audit_record, audit_chain RESTART IDENTITY')
+})
+afterAll(async () => {
+  await database.close()
+  await fresh.drop()
+})
+
+const record = (clientId: string, time: number, changes: Partial<AuditRecord> = {}): AuditRecord => ({
+  time,
+  type: 'token',
+  outcome: 'refused',
+  clientId,
+  ...changes,
+})
+
+/** Writes records as a chain of their own. */
+const write = (...records: AuditRecord[]) => appendRecords(database.statements, records, '1.2.3')
+
+const clients = (entries: readonly AuditEntry[]) => entries.map(({ clientId }) => clientId)
+
+describe('records that are found', () => {
+  test('are as they were written', async () => {
+    const full: AuditRecord = {
+      time: now + 123,
+      type: 'token',
+      outcome: 'issued',
+      error: 'e',
+      reason: 'r',
+      clientId: 'billing',
+      authenticationMethod: 'client_secret_basic',
+      credentialId: 'k3v9x2ab',
+      audience: 'https://orders.example.com',
+      scope: 'orders:read',
+      jti: '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1',
+      kid: 'key-1',
+      expiresAt: 1_800_000_300,
+      address: '10.0.0.1',
+      userAgent: 'curl/8.5.0',
+      requestId: 'abc-1',
+      count: 3,
+      detail: { last_time: 7 },
+    }
+    await write(full, { time: now + 124, type: 'service', outcome: 'started' })
+    const found = await findRecords(database.prisma, {}, 10, now + 1_000)
+    const hash = expect.stringMatching(/^[0-9a-f]{64}$/)
+    expect(found).toEqual([
+      { ...full, chain: 1, seq: 1, hash },
+      { time: now + 124, type: 'service', outcome: 'started', count: 1, chain: 1, seq: 2, hash },
+    ])
+    // What is not said is not there, and not null or undefined.
+    expect(Object.keys(found[1] ?? {}).sort()).toEqual(
+      ['chain', 'count', 'hash', 'outcome', 'seq', 'time', 'type'].sort(),
+    )
+    const after = await findRecordsAfter(database.prisma, [{ chain: 1, seq: 0 }], 10)
+    expect(after).toEqual(found)
+  })
+
+  test('are the newest, the oldest of them first, and in one order where their times are the same', async () => {
+    await write(record('a', now - 30), record('b', now - 10), record('c', now - 20))
+    await write(record('d', now - 10), record('e', now - 10))
+    expect(clients(await findRecords(database.prisma, {}, 10, now))).toEqual(['a', 'c', 'b', 'd', 'e'])
+    expect(clients(await findRecords(database.prisma, {}, 3, now))).toEqual(['b', 'd', 'e'])
+    expect(clients(await findRecords(database.prisma, {}, 1, now))).toEqual(['e'])
+  })
+
+  test('are those that agree with every field of the filter', async () => {
+    const jti = tokenId(now - 5, '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1')
+    await write(
+      record('a', now - 5, { outcome: 'issued', jti }),
+      record('other', now - 5, {
+        outcome: 'issued',
+        jti: tokenId(now - 5, '00000000-0000-4a41-9df0-1d4d3ac0a8b1'),
+      }),
+      record('a', now - 4, { outcome: 'issued' }),
+      record('b', now - 3),
+      record('b', now - 2, { type: 'client', outcome: 'created' }),
+    )
+    const times = async (filter: object) =>
+      (await findRecords(database.prisma, filter, 10, now)).map(({ time }) => time - now)
+    expect(await times({ type: 'token' })).toEqual([-5, -5, -4, -3])
+    expect(await times({ type: 'client' })).toEqual([-2])
+    expect(await times({ outcome: 'issued' })).toEqual([-5, -5, -4])
+    expect(await times({ clientId: 'b' })).toEqual([-3, -2])
+    expect(await times({ jti })).toEqual([-5])
+    expect(await times({ clientId: 'b', type: 'token' })).toEqual([-3])
+    expect(await times({ since: now - 4 })).toEqual([-4, -3, -2])
+    expect(await times({ until: now - 4 })).toEqual([-5, -5])
+    expect(await times({ since: now - 4, until: now - 3 })).toEqual([-4])
+    expect(await times({ clientId: 'b', since: now - 2 })).toEqual([-2])
+  })
+
+  test('are found wherever they are: minutes, hours, days, months and years ago, and in what is still to come', async () => {
+    const ages = [5, 60, 20 * 60, 10 * 24 * 60, 90 * 24 * 60, 3 * 365 * 24 * 60]
+    await write(...ages.map((age) => record(`${age}`, now - age * minute)), record('ahead', now + minute))
+    const names = ages.map(String).reverse()
+    for (let limit = 1; limit <= ages.length; limit += 1) {
+      // The clock of whoever wrote them may be ahead: an end that nobody named leaves those out only in a span.
+      const found = clients(await findRecords(database.prisma, { until: now }, limit, now))
+      expect(found).toEqual(names.slice(-limit))
+    }
+    expect(clients(await findRecords(database.prisma, {}, 10, now))).toEqual([...names, 'ahead'])
+    expect(clients(await findRecords(database.prisma, { clientId: '5' }, 10, now))).toEqual(['5'])
+  })
+
+  test('are searched for near their end first, in spans that grow, and no further than it takes', async () => {
+    await write(...Array.from({ length: 3 }, (_, index) => record(`${index}`, now - 60 * minute - index)))
+    const searches: number[] = []
+    const findMany = database.prisma.auditRecord.findMany.bind(database.prisma.auditRecord)
+    const watched = {
+      auditRecord: {
+        findMany: (query: { where: { time: { gte: Date } } }) => {
+          searches.push((now - query.where.time.gte.getTime()) / minute)
+          return findMany(query as never)
+        },
+      },
+    } as unknown as Database['prisma']
+    const search = async (filter: object, limit: number) => {
+      searches.length = 0
+      const found = await findRecords(watched, filter, limit, now)
+      return { found: found.length, spans: [...searches] }
+    }
+    const all = now / minute
+    expect(await search({}, 3)).toEqual({ found: 3, spans: [15, 240] })
+    expect(await search({}, 2)).toEqual({ found: 2, spans: [15, 240] })
+    expect(await search({}, 4)).toEqual({ found: 3, spans: [15, 240, 2_880, 43_200, all] })
+    // Not further than the filter goes, and once where it goes no further than the first.
+    expect(await search({ since: now - 2_880 * minute }, 4)).toEqual({ found: 3, spans: [15, 240, 2_880] })
+    expect(await search({ since: now - 10 * minute }, 4)).toEqual({ found: 0, spans: [10] })
+    // The indexes lead to these at once.
+    expect(await search({ clientId: '1' }, 4)).toEqual({ found: 1, spans: [all] })
+    expect((await search({ jti: '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1' }, 4)).spans).toEqual([all])
+  })
+})
+
+describe('chains', () => {
+  const started: AuditRecord = { time: now, type: 'service', outcome: 'started' }
+  const stopped: AuditRecord = { time: now, type: 'service', outcome: 'stopped' }
+  const opened = (age: string) =>
+    fresh.query(
+      `INSERT INTO audit_chain (genesis, opened_by, opened_at) VALUES ('', 'a test', now() - $1::interval)`,
+      [age],
+    )
+
+  test('that may still grow are those of services that have not stopped, and new ones without a record', async () => {
+    await write(started, record('a', now))
+    await write(started, stopped)
+    await write({ time: now, type: 'client', outcome: 'created' })
+    await opened('23 hours')
+    await opened('25 hours')
+    await write(started)
+    // The first records of a chain may have been deleted: it may be a service's.
+    await write(started, record('b', now))
+    await fresh.query('DELETE FROM audit_record WHERE chain = 7 AND seq = 1')
+    const found = await readTogether(database, (snapshot) => findUnfinishedChains(snapshot))
+    expect(found.sort((one, other) => one.chain - other.chain)).toEqual([
+      { chain: 1, seq: 2n },
+      { chain: 4, seq: null },
+      { chain: 6, seq: 1n },
+      { chain: 7, seq: 2n },
+    ])
+  })
+
+  test('are listed in order: the latest thousand, and those after one with those in gaps before it', async () => {
+    expect(await findLatestChains(database.prisma)).toEqual([])
+    await fresh.query(
+      `INSERT INTO audit_chain (genesis, opened_by) SELECT '', 'a test' FROM generate_series(1, 1203)`,
+    )
+    await fresh.query('DELETE FROM audit_chain WHERE chain IN (1100, 1101)')
+    const latest = await findLatestChains(database.prisma)
+    expect([latest.length, latest[0], latest.at(-1)]).toEqual([998, 204, 1203])
+    expect(latest).toEqual([...latest].sort((one, other) => one - other))
+    expect(await findChainsAfter(database.prisma, 1_200, [])).toEqual([1201, 1202, 1203])
+    expect(await findChainsAfter(database.prisma, 1_201, [1100, 5, 1_099])).toEqual([5, 1099, 1202, 1203])
+    expect(await findChainsAfter(database.prisma, 1_203, [])).toEqual([])
+  })
+
+  test('are read on from a place in each, chain by chain, so many records at once', async () => {
+    await write(...['a', 'b', 'c'].map((name) => record(name, now)))
+    await write(...['d', 'e'].map((name) => record(name, now)))
+    await write(record('f', now))
+    const read = async (places: { chain: number; seq: number }[], limit: number) =>
+      clients(await findRecordsAfter(database.prisma, places, limit))
+    const places = [
+      { chain: 2, seq: 1 },
+      { chain: 1, seq: 1 },
+    ]
+    expect(await read(places, 10)).toEqual(['b', 'c', 'e'])
+    expect(await read(places, 2)).toEqual(['b', 'c'])
+    expect(await read([{ chain: 1, seq: 0 }], 2)).toEqual(['a', 'b'])
+    expect(await read([], 10)).toEqual([])
+  })
+
+  test('are read together as of one moment', async () => {
+    await write(started)
+    const [before, after] = await readTogether(database, async (snapshot) => {
+      const first = await findLatestChains(snapshot)
+      await write(started)
+      return [first, await findLatestChains(snapshot)]
+    })
+    expect(after).toEqual(before)
+    expect(await findLatestChains(database.prisma)).toHaveLength(2)
+  })
+
+  test('are not opened for nothing', async () => {
+    await write()
+    expect(await findLatestChains(database.prisma)).toEqual([])
+  })
+})

@@ -1,0 +1,189 @@
+/** What is read of the registry, on a real PostgreSQL: all of a client and its resources, and what changed since a version. */
+
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { networkContains } from '../../src/lib/network.ts'
+import { limits } from '../../src/limits.ts'
+import { loadChanges, loadClients } from '../../src/registry/store.ts'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+
+const orders = 'https://orders.example.com'
+const invoices = 'https://invoices.example.com'
+
+let database: FreshDatabase
+let pool: pg.Pool
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  pool = new pg.Pool({ connectionString: database.url, max: 1 })
+  await database.query(
+    `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm) VALUES
+       ($1, 'Orders', '{orders:read,orders:write}', 300, 'RS256'), ($2, 'Invoices', '{}', 60, 'ES256')`,
+    [orders, invoices],
+  )
+  await database.query(
+    `INSERT INTO client (client_id, name, status, token_endpoint_auth_method, allowed_networks, expires_at) VALUES
+       ('full', 'Full', 'disabled', 'client_secret_post', '{10.0.0.0/8,2001:db8::/32}', '2027-01-15 08:00:00.999Z'),
+       ('bare', 'Bare', DEFAULT, DEFAULT, DEFAULT, NULL),
+       ('odd', 'Odd', DEFAULT, DEFAULT, '{10.0.0.0/8,nonsense}', NULL)`,
+  )
+  await database.query(
+    `INSERT INTO client_secret (secret_id, client_id, hash, hint, expires_at, revoked_at) VALUES
+       ('secret01', 'full', 'hash 1', '', NULL, NULL),
+       ('secret02', 'full', 'hash 2', '', '2027-01-15 08:00:00Z', '2027-01-15 09:00:00.5Z')`,
+  )
+  await database.query(
+    `INSERT INTO access (client_id, audience, scopes) VALUES ('full', $1, '{orders:read}'), ('full', $2, '{}'),
+       ('odd', $2, '{}')`,
+    [orders, invoices],
+  )
+})
+afterAll(async () => {
+  await pool.end()
+  await database.drop()
+})
+
+async function currentVersion(): Promise<number> {
+  const [row] = await database.query<{ version: string }>('SELECT version FROM registry_version')
+  return Number(row?.version)
+}
+
+describe('clients', () => {
+  test('have everything that is registered of them, times in whole seconds', async () => {
+    const { version, clients, resources } = await loadClients(pool, ['full'])
+    expect(version).toBe(await currentVersion())
+    expect(clients).toEqual([
+      {
+        clientId: 'full',
+        status: 'disabled',
+        tokenEndpointAuthMethod: 'client_secret_post',
+        allowedNetworks: [expect.anything(), expect.anything()],
+        expiresAt: 1_800_000_000,
+        secrets: new Map([
+          ['secret01', { secretId: 'secret01', hash: 'hash 1', expiresAt: undefined, revokedAt: undefined }],
+          [
+            'secret02',
+            { secretId: 'secret02', hash: 'hash 2', expiresAt: 1_800_000_000, revokedAt: 1_800_003_600 },
+          ],
+        ]),
+        access: new Map([
+          [orders, ['orders:read']],
+          [invoices, []],
+        ]),
+      },
+    ])
+    expect([...resources].sort((one, other) => (one.audience > other.audience ? -1 : 1))).toEqual([
+      {
+        audience: orders,
+        scopes: new Set(['orders:read', 'orders:write']),
+        tokenLifetimeSeconds: 300,
+        signingAlgorithm: 'RS256',
+      },
+      { audience: invoices, scopes: new Set(), tokenLifetimeSeconds: 60, signingAlgorithm: 'ES256' },
+    ])
+    const networks = clients[0]?.allowedNetworks ?? []
+    expect(['10.1.2.3', '2001:db8::1'].map((address) => networkContains(networks, address))).toEqual([
+      true,
+      true,
+    ])
+    expect(networkContains(networks, '192.0.2.1')).toBe(false)
+  })
+
+  test('may have nothing but a name', async () => {
+    const { clients, resources } = await loadClients(pool, ['bare'])
+    expect(clients).toEqual([
+      {
+        clientId: 'bare',
+        status: 'active',
+        tokenEndpointAuthMethod: 'client_secret_basic',
+        allowedNetworks: [],
+        expiresAt: undefined,
+        secrets: new Map(),
+        access: new Map(),
+      },
+    ])
+    expect(resources).toEqual([])
+  })
+
+  test('that nobody can read the network of get in from the others, and from nowhere else', async () => {
+    const { clients } = await loadClients(pool, ['odd'])
+    const networks = clients[0]?.allowedNetworks ?? []
+    expect(networks).toHaveLength(2)
+    expect(networkContains(networks, '10.1.2.3')).toBe(true)
+    for (const address of ['192.0.2.1', '0.0.0.0', '255.255.255.254', '::1'])
+      expect(networkContains(networks, address)).toBe(false)
+  })
+
+  test('are those that are asked for', async () => {
+    const { clients, resources } = await loadClients(pool, ['bare', 'nobody', 'odd'])
+    expect(clients.map(({ clientId }) => clientId).sort()).toEqual(['bare', 'odd'])
+    expect(resources.map(({ audience }) => audience)).toEqual([invoices])
+    expect((await loadClients(pool, [])).clients).toEqual([])
+    expect((await loadClients(pool, ['nobody'])).version).toBe(await currentVersion())
+  })
+})
+
+describe('changes', () => {
+  test('since the version that the database is at are none', async () => {
+    const before = Date.now() / 1_000
+    const version = await currentVersion()
+    const loaded = await loadChanges(pool, version)
+    expect(loaded).toEqual({
+      version,
+      knowsHeard: true,
+      isReadOnly: false,
+      databaseSeconds: expect.any(Number),
+      changes: [],
+    })
+    // One machine, one clock.
+    expect(loaded.databaseSeconds).toBeGreaterThan(before - 5)
+    expect(loaded.databaseSeconds).toBeLessThan(Date.now() / 1_000 + 5)
+  })
+
+  test('are the clients, resources and keys that were touched, each once', async () => {
+    const before = await currentVersion()
+    await database.query(`UPDATE client SET name = 'Other' WHERE client_id IN ('full', 'bare')`)
+    await database.query(`UPDATE client_secret SET hint = 'x' WHERE secret_id = 'secret01'`)
+    await database.query('UPDATE resource SET name = $2 WHERE audience = $1', [orders, 'Other'])
+    const { version, changes } = await loadChanges(pool, before)
+    expect(version).toBe(await currentVersion())
+    expect(changes?.map((change) => change.join(' ')).sort()).toEqual([
+      'client bare',
+      'client full',
+      `resource ${orders}`,
+    ])
+  })
+
+  test('since that version are none also where nothing is known of how it came about', async () => {
+    const version = await currentVersion()
+    await database.query('DELETE FROM registry_change_set WHERE version = $1', [version])
+    expect((await loadChanges(pool, version)).changes).toEqual([])
+  })
+
+  test('cannot be followed from a version that the database does not know', async () => {
+    expect((await loadChanges(pool, 1)).changes).toBeUndefined()
+    expect((await loadChanges(pool, Number.MAX_SAFE_INTEGER)).changes).toBeUndefined()
+  })
+
+  test('tell whether the database knows another version, as that of a commit', async () => {
+    const version = await currentVersion()
+    await database.query(`UPDATE client SET name = 'Known' WHERE client_id = 'bare'`)
+    expect((await loadChanges(pool, version, await currentVersion())).knowsHeard).toBe(true)
+    expect((await loadChanges(pool, version, Number.MAX_SAFE_INTEGER)).knowsHeard).toBe(false)
+  })
+
+  test('are followed up to so many', async () => {
+    await database.query(`UPDATE client SET name = 'Another' WHERE client_id = 'bare'`)
+    const before = await currentVersion()
+    const most = limits.registryChangesPerRefreshMax
+    const register = (count: number) =>
+      database.query(
+        `INSERT INTO client (client_id, name) SELECT 'many-' || gen_random_uuid(), '' FROM generate_series(1, $1::int)`,
+        [count],
+      )
+    await register(most)
+    expect((await loadChanges(pool, before)).changes).toHaveLength(most)
+    await register(1)
+    expect((await loadChanges(pool, before)).changes).toBeUndefined()
+  })
+})
