@@ -176,7 +176,10 @@ test.runIf(present)('each transaction has the settings of ours, and leaves none 
     const at = new Date('2026-07-01T12:34:56.789Z')
     await through.prisma.$transaction(async (transaction) => {
       expect(await transaction.$queryRawUnsafe(text)).toEqual([{ ...ours, path: 'public, pg_temp' }])
+      // Moments are read with their zone, whatever the session is set to.
+      await transaction.$executeRawUnsafe(`SET LOCAL timezone = 'America/New_York'`)
       await transaction.client.create({ data: { clientId: 'x', name: 'x', expiresAt: at } })
+      expect(await transaction.client.findMany({ select: { expiresAt: true } })).toEqual([{ expiresAt: at }])
     })
     expect(await through.prisma.client.findMany({ select: { expiresAt: true } })).toEqual([{ expiresAt: at }])
     for (const pool of [through.readPool, through.commitPool])
