@@ -47,6 +47,8 @@ const config: KnipConfig = {
     'openssl',
     // So do the programs of test/interop.
     'keytool',
+    // So do the tests of poolers.
+    'pgbouncer',
   ],
   // A type that is part of an exported function's signature is exported for its readers, even if nobody names it.
   ignoreExportsUsedInFile: { interface: true, type: true },

@@ -8,6 +8,7 @@ import { OperatorError } from './errors.ts'
 import { scheduleProblem } from './keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import type { ScheduleSettings } from './keys/state.ts'
+import { splitHosts } from './lib/database-hosts.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
@@ -255,6 +256,18 @@ export function sharedSettings({ issuer, host, port, tls, schedule, signingAlgor
 }
 
 /**
+ * Reads DATABASE_URL again, for a password that changed while the service runs.
+ * @returns undefined if it does not come from a file, and so cannot change.
+ */
+export function databaseUrlReader(
+  // biome-ignore lint/style/noProcessEnv: see readConfig.
+  environment: Environment = process.env,
+): (() => string | undefined) | undefined {
+  if ((environment['DATABASE_URL_FILE'] ?? '') === '') return undefined
+  return () => readSetting(environment, 'DATABASE_URL')
+}
+
+/**
  * How many verifications one worker may run at a time. The share is rounded down, because all workers
  * together must leave a core for other work. Each worker may run at least one. By default a worker runs at
  * most four, because a process has four threads for them.
@@ -404,8 +417,13 @@ function isLoopback(host: string): boolean {
 
 /** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
-  if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) return false
-  const { hostname, searchParams } = new URL(text)
+  // What cannot be split gets its reason from the strict reader (database/address.ts).
+  return /^postgres(ql)?:\/\//.test(text) && (splitHosts(text)?.urls ?? [text]).every(namesHost)
+}
+
+function namesHost(url: string): boolean {
+  if (!URL.canParse(url)) return false
+  const { hostname, searchParams } = new URL(url)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 

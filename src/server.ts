@@ -28,9 +28,11 @@ import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
   clockChanged,
+  databaseUrlReread,
   keysUnvouched,
   keyUnopened,
   keyUpkeepEvents,
+  readersReplaced,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -42,6 +44,8 @@ import type { Log } from './telemetry/log.ts'
 export interface ServiceOptions {
   readonly config: Config
   readonly databaseUrl: string
+  /** Called when the password is refused, if the URL comes from a file. */
+  readonly rereadDatabaseUrl?: (() => string | undefined) | undefined
   /** The current key-encryption key and, during a rewrap, the previous one. */
   readonly keyEncryptionKeys: KeyEncryptionKeys
   /**
@@ -71,10 +75,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const clock = options.clock ?? systemClock
   const faults = databaseFaultLog(log, clock)
   const { onFault } = faults
-  const database = openDatabase(options.databaseUrl, {
-    onIdleError: onFault,
-    statementMillisecondsMax: limits.statementMillisecondsMax,
-  })
+  const database = openServiceDatabase(options, onFault)
   try {
     const keys = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = keys
@@ -84,6 +85,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       clock: recordClock,
       release,
       versionNow: () => registry.versionNow(),
+      versionInMemory: () => registry.version,
+      onVersion: (version) => registry.refresh(version),
       ...faults,
     })
     const secretUses = openSecretUses(database.statements, onFault)
@@ -146,6 +149,15 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await database.close()
     throw error
   }
+}
+
+function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) => void): Database {
+  return openDatabase(options.databaseUrl, {
+    onIdleError: onFault,
+    reread: options.rereadDatabaseUrl,
+    onReread: (error) => databaseUrlReread(options.log, error),
+    statementMillisecondsMax: limits.statementMillisecondsMax,
+  })
 }
 
 /** A clock that jumped must not put records into another time: they keep the time that the database agreed with. */
@@ -228,8 +240,12 @@ async function openRegistryAndKeys(
     monotonicMilliseconds: clock.monotonicMilliseconds,
     clientsMax: registryClientsMax,
     wait: (milliseconds, then) => setTimeout(then, milliseconds),
-    async onKeysChanged() {
-      await keyring.load()
+    onMisled(reason) {
+      readersReplaced(log, reason)
+      database.renewReaders()
+    },
+    async onKeysChanged(version) {
+      await keyring.load(version)
       // The keys may be sealed with another key-encryption key now. Nobody waits for it.
       void secretTags.follow()
       upkeep?.checkSoon()

@@ -30,6 +30,7 @@ Nl9wlERufBhLfoRD+c4UvjZ2t7ChRANCAASK7SG55Xmg+vBlrbv0aO/BTdf44ijh
 7iJ8vYFeG8XclSnq4JCqPllBe4KPph5lkNJf5AZ9Sw4Y292FoQZkoinN
 -----END PRIVATE KEY-----`
 const tls = { MINTMARK_TLS_CERTIFICATE: certificate, MINTMARK_TLS_PRIVATE_KEY: privateKey }
+const severalHosts = 'postgresql://a:b@one:5432,two/m?target_session_attrs=primary'
 const key = Buffer.from(Array.from({ length: 32 }, (_, index) => 255 - index))
 
 type Environment = Readonly<Record<string, string>>
@@ -165,6 +166,7 @@ describe('what is accepted', () => {
     ['WORKERS', '64', { workers: 64 }],
     ['DATABASE_URL', 'postgresql://a:b@db:5432/m', { databaseUrl: 'postgresql://a:b@db:5432/m' }],
     ['DATABASE_URL', 'postgres:///m?host=/run/p', { databaseUrl: 'postgres:///m?host=/run/p' }],
+    ['DATABASE_URL', severalHosts, { databaseUrl: severalHosts }],
     ['MINTMARK_DATA_DIR', '/var/lib/mintmark', { dataDirectory: '/var/lib/mintmark' }],
     ['MINTMARK_DATA_DIR', 'here', { dataDirectory: resolve('here') }],
     ['MINTMARK_KEY_ENCRYPTION_KEY', key.toString('base64'), { keyEncryptionKey: key }],
@@ -550,6 +552,7 @@ describe('no secret is ever repeated', () => {
   const secrets = [
     ['DATABASE_URL', `mysql://mintmark:${canary}@db/m`],
     ['DATABASE_URL', `${canary}`],
+    ['DATABASE_URL', `postgresql://a:${canary}@one,/m`],
     ['MINTMARK_KEY_ENCRYPTION_KEY', canary],
     ['MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS', canary],
     [

@@ -4,7 +4,7 @@ import { OperatorError } from '../errors.ts'
 import { didYouMean } from '../lib/suggest.ts'
 
 /**
- * Reads DATABASE_URL. The driver has a reader of its own, but that one ignores what it does not know, prints
+ * Reads DATABASE_URL for one host; hosts.ts reads it for several. The driver has a reader of its own, but that one ignores what it does not know, prints
  * warnings, and gives `sslmode` another meaning than libpq. A mistake is refused here in one line.
  *
  * No message repeats a part of the URL that may belong to the password. Somebody who does not encode the
@@ -148,6 +148,9 @@ const isKnown = (name: string): name is Parameter => (known as readonly string[]
 function hostOf(place: string, parameters: ReadonlyMap<Parameter, string>): [host: string, port: number] {
   const match = /^(?:\[(?<v6>[\da-fA-F:.]+)\]|(?<name>[^:[\]]*))(?::(?<port>\d*))?$/.exec(place)
   if (match === null) throw new OperatorError(unencoded)
+  if (parameters.get('host')?.includes(',')) {
+    throw new OperatorError('DATABASE_URL: "port" must have one number, or one for each host.')
+  }
   const host = parameters.get('host') ?? match.groups?.['v6'] ?? decode(match.groups?.['name'] ?? '')
   if (host === '') throw new OperatorError('DATABASE_URL: names no host.')
   if (!host.startsWith('/') && !/^[\w.:%-]+$/.test(host)) throw new OperatorError(unencoded)

@@ -1,33 +1,49 @@
 import { OperatorError } from '../errors.ts'
-import { type DatabaseAddress, parseDatabaseUrl } from './address.ts'
+import { DatabaseClient } from './client.ts'
 import { errorCode, firstLine, isDatabaseAway } from './faults.ts'
-import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
+import { DatabaseHosts } from './hosts.ts'
+import { isDirect, sessionSettings } from './session.ts'
 
 /** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
 
 /** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
 const connectionPatienceMilliseconds = 10_000
 
+/** Milliseconds for each statement. A pooler takes the connection at once, and may have no session for it. */
+const answerMillisecondsMax = 3_000
+
+export interface CheckedServer {
+  readonly serverVersion: string
+  /** Whether a connection pooler stands before the database. */
+  readonly isPooled: boolean
+  /** What an operator should know, in whole sentences. */
+  readonly warnings: readonly string[]
+}
+
 /**
  * Connects to the database and checks the server. Temporary errors are tried again. Others, such as a wrong
  * password or host name, fail at once.
  * @throws OperatorError with the reason in one line.
  */
-export async function checkConnection(url: string): Promise<{ serverVersion: string; warnings: string[] }> {
-  const address = parseDatabaseUrl(url)
+export async function checkConnection(url: string): Promise<CheckedServer> {
+  const hosts = new DatabaseHosts(url)
   const deadline = performance.now() + connectionPatienceMilliseconds
   for (;;) {
-    let client: SessionClient | undefined
+    let client: DatabaseClient | undefined
     try {
-      client = new SessionClient({ ...connectionConfig(address), connectionTimeoutMillis: 3_000 })
+      client = new DatabaseClient({
+        hosts,
+        connectionTimeoutMillis: answerMillisecondsMax,
+        query_timeout: answerMillisecondsMax,
+      })
       client.on('error', () => {})
       await client.connect()
-      const { serverVersion, warnings } = await judgeServer(client, address)
-      return { serverVersion, warnings: [...address.warnings, ...warnings] }
+      const server = await judgeServer(client, hosts.first.schema)
+      return { ...server, warnings: [...hosts.first.warnings, ...server.warnings] }
     } catch (error) {
       if (error instanceof OperatorError) throw error
       if (!isTemporary(error) || performance.now() > deadline)
-        throw new OperatorError(connectionProblem(address, error), { cause: error })
+        throw new OperatorError(connectionProblem(hosts, error), { cause: error })
       await new Promise((resolve) => setTimeout(resolve, 250))
     } finally {
       await client?.end().catch(() => {})
@@ -67,24 +83,52 @@ const serverStatement = `
          EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = '_prisma_migrations' AND relnamespace = n.oid) AS migrated
     FROM (VALUES ($1::text)) AS wanted (name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = wanted.name`
 
-async function judgeServer(
-  client: SessionClient,
-  { schema }: DatabaseAddress,
-): Promise<{ serverVersion: string; warnings: string[] }> {
-  // The role may have a shorter limit than this read takes.
-  await client.query('SET statement_timeout = 3000')
-  const { rows } = await client.query<ServerRow>(serverStatement, [schema])
-  const [row] = rows
+async function judgeServer(client: DatabaseClient, schema: string): Promise<CheckedServer> {
+  const [row] = await readServer(client, schema)
   if (row === undefined) throw new Error('the server did not say what it is')
   const problem = problemOfServer(row) ?? problemOfSchema(row, schema)
   if (problem !== undefined) throw new OperatorError(`DATABASE_URL: ${problem}`)
-  await client.query(sessionSettings(schema))
-  return { serverVersion: row.version, warnings: warningsOf(row) }
+  const isPooled = await client.start(sessionSettings(schema))
+  return { serverVersion: row.version, isPooled, warnings: warningsOf(row) }
+}
+
+/**
+ * The role may have a shorter limit than this read takes. In the session of a pooler, which is not ours, a limit is
+ * set for one transaction. A pooler may also give every statement another session. Then a change and its records would
+ * not be one, and it is refused.
+ */
+async function readServer(client: DatabaseClient, schema: string): Promise<readonly ServerRow[]> {
+  const { rows } = await client.query<{ direct: boolean }>(`SELECT ${isDirect(client)} AS direct`)
+  const isPooled = rows[0]?.direct === false
+  if (isPooled) await beginTransaction(client)
+  await client.query(`SET ${isPooled ? 'LOCAL ' : ''}statement_timeout = ${answerMillisecondsMax}`)
+  const server = await client.query<ServerRow>(serverStatement, [schema])
+  if (isPooled) await client.query('COMMIT')
+  return server.rows
+}
+
+async function beginTransaction(client: DatabaseClient): Promise<void> {
+  try {
+    await client.query('BEGIN')
+  } catch (error) {
+    // No session for us, or none any more.
+    if (isSilence(error)) throw error
+    const reason = firstLine((error as Error).message)
+    throw new OperatorError(
+      `DATABASE_URL: the connection pooler refuses transactions (${reason}). Set its pool mode to "transaction" or ` +
+        '"session", or set the URL of the database server itself.',
+      { cause: error },
+    )
+  }
 }
 
 function problemOfServer(row: ServerRow): string | undefined {
   if (row.number < 140_000) return `PostgreSQL ${row.version} is too old. Use 14 or newer.`
-  if (row.standby) return 'this server is a read-only standby. Set the URL of the primary.'
+  if (row.standby)
+    return (
+      'this server is a read-only standby. Set the URL of the primary, or name several hosts and ' +
+      'target_session_attrs=read-write.'
+    )
   if (row.read_only) {
     return (
       'the server lets this role read only, in a read-only transaction. Set DATABASE_URL to the primary, or end the ' +
@@ -141,17 +185,22 @@ function isTemporary(error: unknown): boolean {
 }
 
 /** Describes the problem in one line, without the password that the URL may contain. */
-function connectionProblem({ place, tls }: DatabaseAddress, error: unknown): string {
+function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
   const reason = cause instanceof Error ? firstLine(cause.message) : String(cause)
-  // The driver gives the same message for a server that closes the connection and for one that does not
-  // answer.
-  const isSilence = /^(?:Connection terminated|timeout expired)/.test(reason)
-  const message = isSilence ? 'it closed the connection or did not answer within 3 seconds' : reason
+  const message = isSilence(cause) ? 'it closed the connection or did not answer within 3 seconds' : reason
   // The server refuses a connection without TLS as an unknown host.
   const hint =
     errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)
       ? '. If the server wants TLS, add sslmode=verify-full'
       : ''
   return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
+}
+
+/** The driver gives the same message for a server that closes the connection and for one that does not answer. */
+function isSilence(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(?:Connection terminated|timeout expired|Query read timeout)/.test(error.message)
+  )
 }

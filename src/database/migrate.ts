@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { OperatorError } from '../errors.ts'
-import { parseDatabaseUrl } from './address.ts'
+import { DatabaseClient } from './client.ts'
 import { firstLine } from './faults.ts'
+import { DatabaseHosts } from './hosts.ts'
 import { type Migration, migrationsDirectory, readMigrations, sqlToRun } from './migration-files.ts'
 import { takeMigrationLock } from './migration-lock.ts'
 import {
@@ -12,7 +13,8 @@ import {
   migrationState,
   remainder,
 } from './migration-state.ts'
-import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
+import { requireOwnSession } from './own-session.ts'
+import { sessionSettings, settingsStatement } from './session.ts'
 
 /**
  * Applies migrations as Prisma's own command does, without its engine, which npm does not carry. The files, the
@@ -36,6 +38,8 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   const { directory = migrationsDirectory, patienceMilliseconds = patienceMillisecondsDefault } = options
   const migrations = readMigrations(directory)
   return await withSession(url, async (client, schema) => {
+    await requireOwnSession(client, (use) => withSession(url, use))
+    await client.query(migrationSession(schema))
     await takeMigrationLock(client, patienceMilliseconds, options.report ?? (() => {}))
     // Read under the lock: who held it before us may have applied everything.
     const { pending } = await migrationState(client, migrations)
@@ -47,23 +51,34 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   })
 }
 
+/** A pooler may have no session for us. */
+const stateMillisecondsMax = 10_000
+
 /** The state of a database named by URL. */
 export async function migrationStateOf(url: string): Promise<MigrationState> {
-  return await withSession(url, (client) => migrationState(client, readMigrations(migrationsDirectory)))
+  const read = async (client: DatabaseClient, schema: string): Promise<MigrationState> => {
+    await client.start(sessionSettings(schema))
+    return await migrationState(client, readMigrations(migrationsDirectory))
+  }
+  return await withSession(url, read, stateMillisecondsMax)
 }
 
 async function withSession<Result>(
   url: string,
-  use: (client: pg.Client, schema: string) => Promise<Result>,
+  use: (client: DatabaseClient, schema: string) => Promise<Result>,
+  queryMillisecondsMax?: number,
 ): Promise<Result> {
-  const address = parseDatabaseUrl(url)
-  const client = new SessionClient({ ...connectionConfig(address), connectionTimeoutMillis: 5_000 })
+  const hosts = new DatabaseHosts(url)
+  const client = new DatabaseClient({
+    hosts,
+    connectionTimeoutMillis: 5_000,
+    ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
+  })
   // A connection that breaks fails the query that is under way; without a listener it would end the process.
   client.on('error', () => {})
   await client.connect()
   try {
-    await client.query(migrationSession(address.schema))
-    return await use(client, address.schema)
+    return await use(client, hosts.first.schema)
   } finally {
     await client.end()
   }
@@ -75,7 +90,7 @@ async function withSession<Result>(
  * in the middle. One that takes a lock for which tokens would wait sets its own lock_timeout.
  */
 function migrationSession(schema: string): string {
-  return `RESET ALL; ${sessionSettings(schema)}`
+  return `RESET ALL; ${settingsStatement(sessionSettings(schema))}`
 }
 
 /** @throws OperatorError for a database that belongs to something else; Prisma refuses it, too. */

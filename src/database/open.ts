@@ -1,9 +1,11 @@
 import pg from 'pg'
 import type { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
-import { parseDatabaseUrl } from './address.ts'
+import { DatabaseClient } from './client.ts'
+import { DatabaseHosts, type HostsOptions } from './hosts.ts'
 import { openPrisma, PrismaSessionClient } from './prisma.ts'
-import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
+import { Renewal } from './renewal.ts'
+import { sessionSettings } from './session.ts'
 
 /**
  * Runs SQL as tagged templates. Values are sent as parameters, never as part of the text. A Prisma
@@ -47,10 +49,14 @@ export interface Database {
    * them.
    */
   readonly commitPool: pg.Pool
+  /**
+   * Replaces the connections that read. They stay with an old primary that a failover has left reachable.
+   */
+  renewReaders(): void
   close(): Promise<void>
 }
 
-export interface DatabaseOptions {
+export interface DatabaseOptions extends HostsOptions {
   /** Called when an idle connection breaks. The pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void
   /**
@@ -66,26 +72,25 @@ export interface DatabaseOptions {
  * here.
  */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
-  const address = parseDatabaseUrl(url)
+  const hosts = new DatabaseHosts(url, options)
+  const { schema } = hosts.first
   const open = (
     connectionsMax: number,
     idleMilliseconds: number,
     statementMillisecondsMax: number | undefined,
     queryMillisecondsMax = statementMillisecondsMax,
-    Client = SessionClient,
+    Client = DatabaseClient,
   ) =>
     new pg.Pool({
-      ...connectionConfig(address),
       Client,
+      hosts,
       connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
       max: connectionsMax,
       idleTimeoutMillis: idleMilliseconds,
       ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),
-      onConnect: async (client: pg.ClientBase) => {
-        const text = sessionSettings(address.schema, statementMillisecondsMax)
-        await client.query({ text, query_timeout: statementMillisecondsMax } as pg.QueryConfig)
-      },
-    } as pg.PoolConfig)
+      onConnect: (client: DatabaseClient) =>
+        client.start(sessionSettings(schema, statementMillisecondsMax), statementMillisecondsMax),
+    } as unknown as pg.PoolConfig)
   // The server ends a commit that takes too long. On this side the committer watches the time
   // (database/call.ts).
   const commitPool = open(1, 0, limits.commitTimeoutMilliseconds, 0)
@@ -93,10 +98,11 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   const statementMax = options.statementMillisecondsMax
   const adapterPool = open(3, 10_000, statementMax, statementMax, PrismaSessionClient)
   const pools = [commitPool, readPool, adapterPool]
+  const renewal = new Renewal([readPool, adapterPool])
   let closing = false
   // While the pools close, it is normal that the server ends a connection first.
   const onError = (error: Error): void => {
-    if (!closing) options.onIdleError?.(error)
+    if (!closing && !renewal.causes(error)) options.onIdleError?.(error)
   }
   for (const pool of pools) {
     pool.on('error', onError)
@@ -104,12 +110,13 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     // error as an event, and without a listener this event would end the process.
     pool.on('connect', (client) => client.on('error', () => {}))
   }
-  const prisma = openPrisma(adapterPool, address.schema)
+  const prisma = openPrisma(adapterPool, schema)
   return {
     prisma,
     statements: statementsOf(adapterPool),
     readPool,
     commitPool,
+    renewReaders: () => renewal.renew(),
     async close() {
       closing = true
       await prisma.$disconnect()

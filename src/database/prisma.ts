@@ -1,7 +1,8 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { PrismaClient } from '../generated/client.ts'
-import { SessionClient } from './session.ts'
+import { DatabaseClient } from './client.ts'
+import type { Settings } from './pooled.ts'
 
 /**
  * Prisma's client on connections of ours. Its adapter writes a moment as UTC without saying so, and takes a moment
@@ -57,11 +58,12 @@ function withZone(value: unknown): unknown {
 }
 
 /** A client of the driver for the adapter: it reads moments with their zone. */
-export class PrismaSessionClient extends SessionClient {
-  constructor(config?: pg.ClientConfig) {
-    super(config)
+export class PrismaSessionClient extends DatabaseClient {
+  override async start(settings: Settings, queryMillisecondsMax?: number): Promise<boolean> {
+    const isPooled = await super.start(settings, queryMillisecondsMax)
     const query = this.query.bind(this) as (...given: unknown[]) => unknown
     Object.assign(this, { query: (sent: unknown, ...rest: unknown[]) => query(readingZones(sent), ...rest) })
+    return isPooled
   }
 }
 

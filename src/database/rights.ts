@@ -1,6 +1,7 @@
 import { OperatorError } from '../errors.ts'
-import { parseDatabaseUrl } from './address.ts'
-import { connectionConfig, SessionClient, sessionSettings } from './session.ts'
+import { DatabaseClient } from './client.ts'
+import { DatabaseHosts } from './hosts.ts'
+import { sessionSettings } from './session.ts'
 
 /**
  * What a process that serves does with each table. Said before it serves: otherwise the first token, or a key that
@@ -26,12 +27,14 @@ const needed: Readonly<Record<string, readonly string[]>> = {
 
 /** Only on a migrated database. @throws OperatorError that names every missing right. */
 export async function requireRights(url: string): Promise<void> {
-  const address = parseDatabaseUrl(url)
-  const client = new SessionClient({ ...connectionConfig(address), connectionTimeoutMillis: 5_000 })
+  const hosts = new DatabaseHosts(url)
+  const { schema } = hosts.first
+  // A pooler takes the connection at once, and may have no session for it.
+  const client = new DatabaseClient({ hosts, connectionTimeoutMillis: 5_000, query_timeout: 10_000 })
   client.on('error', () => {})
   await client.connect()
   try {
-    await client.query(sessionSettings(address.schema))
+    await client.start(sessionSettings(schema))
     const pairs = Object.entries(needed).flatMap(([table, rights]) => rights.map((right) => [table, right]))
     const { rows } = await client.query<{ role: string; missing: string }>(
       `SELECT current_user AS role, privilege || ' on ' || name AS missing
@@ -48,13 +51,13 @@ export async function requireRights(url: string): Promise<void> {
       [
         JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),
         ['audit_chain_chain_seq', 'registry_change_set_set_id_seq'],
-        address.schema,
+        schema,
       ],
     )
     const [first] = rows
     if (first === undefined) return
     throw new OperatorError(
-      `The role ${first.role} lacks rights in the schema ${address.schema}: ` +
+      `The role ${first.role} lacks rights in the schema ${schema}: ` +
         `${rows.map(({ missing }) => missing).join(', ')}. Grant them, or use the role that owns the tables.`,
     )
   } finally {

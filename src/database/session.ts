@@ -1,12 +1,14 @@
 import pg from 'pg'
+import { OperatorError } from '../errors.ts'
 import type { DatabaseAddress } from './address.ts'
+import { quoted, type Settings, scopeQueries } from './pooled.ts'
 
 /**
  * What every session of ours has, whatever the server, the database, the role or a pool is set to. Nothing that
  * changes how a value is read, written, found or limited may be inherited.
  *
  * Three settings are sent when a connection starts, because PgBouncer keeps them for each of its clients, also in
- * transaction mode. All are set by one statement after that.
+ * transaction mode. After that, all are set by one statement; through a pooler, by each transaction (pooled.ts).
  *
  * Left alone, because it changes nothing that we say or do: where files lie (default_tablespace), how much memory a
  * statement may have, what the planner prefers, and what the server logs. Left alone on purpose:
@@ -15,9 +17,13 @@ import type { DatabaseAddress } from './address.ts'
  */
 
 /** What a session starts with. The driver adds client_encoding=UTF8. */
-const startParameters = { TimeZone: 'UTC', DateStyle: 'ISO, YMD', standard_conforming_strings: 'on' } as const
+export const startParameters = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, YMD',
+  standard_conforming_strings: 'on',
+} as const
 
-const settings: Readonly<Record<string, string>> = {
+const settings: Settings = {
   // How values are written and read.
   ...startParameters,
   client_encoding: 'UTF8',
@@ -51,26 +57,100 @@ const settings: Readonly<Record<string, string>> = {
 }
 
 /**
- * The statement that makes a session ours. A setting that this version of PostgreSQL does not have is passed over,
- * and so is one that has the right value, because some may only be set by a superuser.
- *
+ * The settings of a session of ours.
+ * - search_path: first, so that the rest cannot be led elsewhere. pg_temp is named, and so comes last.
  * - statement_timeout: when the client gives up a statement, the server must end it too. Otherwise connections and
  *   locks would pile up on the server.
- * - synchronous_commit: a COMMIT must be on the disk when it returns, and on the standby that the server waits for.
- *   Only remote_apply promises more.
- * - search_path: first and by itself, so that the rest cannot be led elsewhere. pg_temp is named, and so comes last.
+ *
+ * synchronous_commit is not among them, because its value depends on what it was: see `commitsUnsafely`.
  */
-export function sessionSettings(schema: string, statementMillisecondsMax = 0): string {
-  const wanted = Object.entries({ ...settings, statement_timeout: String(statementMillisecondsMax) })
-    .map(([name, value]) => `('${name}', '${value}')`)
+export function sessionSettings(schema: string, statementMillisecondsMax = 0): Settings {
+  return {
+    search_path: `${pg.escapeIdentifier(schema)}, pg_temp`,
+    ...settings,
+    statement_timeout: String(statementMillisecondsMax),
+  }
+}
+
+/** A COMMIT must be on the disk when it returns, and on the standby that the server waits for. */
+const commitsUnsafely = `current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`
+
+/**
+ * The statement that sets a session of our own. A setting that this version of PostgreSQL does not have is passed
+ * over, and so is one that has the right value, because some may only be set by a superuser.
+ */
+export function settingsStatement({ search_path: path, ...others }: Settings): string {
+  const wanted = Object.entries(others)
+    .map(([name, value]) => `(${quoted(name)}, ${quoted(value)})`)
     .join(', ')
   return (
-    `SET search_path = ${pg.escapeIdentifier(schema)}, pg_temp; ` +
+    `SET search_path = ${path}; ` +
     `SELECT set_config(name, value, false) FROM (VALUES ${wanted}) AS wanted (name, value) ` +
     `WHERE current_setting(name, true) <> value; ` +
-    `SELECT set_config('synchronous_commit', 'on', false) ` +
-    `WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`
+    `SELECT set_config('synchronous_commit', 'on', false) WHERE ${commitsUnsafely}`
   )
+}
+
+interface Found {
+  readonly is_direct: boolean
+  readonly commits_unsafely: boolean
+  readonly isolation: string
+  /** The settings that the server has and that this role may make. */
+  readonly known: readonly string[]
+}
+
+/**
+ * Gives a connection its settings. Behind a pooler a session belongs to nobody: what it is set to stays for others,
+ * and the next statement may run in another one. Then every transaction brings its settings along, and statements
+ * have no names (pooled.ts).
+ * @param queryMillisecondsMax how long each of the two statements may take.
+ * @returns whether a pooler stands between this process and the database.
+ */
+export async function startSession(
+  client: pg.Client,
+  wanted: Settings,
+  queryMillisecondsMax: number | undefined,
+): Promise<boolean> {
+  const ask = async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) =>
+    await client.query<Row>({ text, values, query_timeout: queryMillisecondsMax } as pg.QueryConfig)
+  const { rows } = await ask<Found>(foundStatement(client), [Object.keys(wanted)])
+  const [found] = rows
+  if (found?.is_direct !== false) {
+    await ask(settingsStatement(wanted))
+    return false
+  }
+  const { default_transaction_isolation: isolation } = wanted
+  // A transaction of one statement begins with that of the settings. Then it is too late for its isolation.
+  if (isolation !== undefined && found.isolation !== isolation) {
+    throw new OperatorError(
+      `DATABASE_URL: it leads to a connection pooler, and the database or the role has default_transaction_isolation ` +
+        `= '${found.isolation}', which cannot be changed there. Run "ALTER ROLE … SET default_transaction_isolation = ` +
+        `'${isolation}'", or set the URL of the database server itself.`,
+    )
+  }
+  const scoped = Object.entries(wanted).filter(
+    ([name]) => found.known.includes(name) && !name.startsWith('default_transaction_'),
+  )
+  if (found.commits_unsafely) scoped.push(['synchronous_commit', 'on'])
+  scopeQueries(client, Object.fromEntries(scoped))
+  return true
+}
+
+/** Asked before there is a search_path of ours. check.ts refuses wrong values of what only a superuser may set. */
+function foundStatement(client: pg.ClientBase): string {
+  return `
+    SELECT ${isDirect(client)} AS is_direct, pg_catalog.${commitsUnsafely} AS commits_unsafely,
+           pg_catalog.current_setting('default_transaction_isolation') AS isolation,
+           ARRAY(SELECT name FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[]) AND context = 'user') AS known`
+}
+
+/**
+ * SQL that is true in a session of this client's own. A pooler gives each of its clients a number that no process
+ * of the database server has.
+ */
+export function isDirect(client: pg.ClientBase): string {
+  const { processID } = client as unknown as { readonly processID: number | null }
+  return `pg_catalog.pg_backend_pid() = ${processID ?? -1}`
 }
 
 /**
@@ -103,13 +183,4 @@ export function connectionConfig(address: DatabaseAddress): pg.ClientConfig {
     application_name: applicationName,
     keepAlive: true,
   } as pg.ClientConfig
-}
-
-/** A client of the driver that starts sessions of ours. */
-export class SessionClient extends pg.Client {
-  /** Called by the driver. Its types do not describe it. */
-  getStartupConf(): Record<string, string> {
-    const parent = pg.Client.prototype as unknown as { getStartupConf(): Record<string, string> }
-    return { ...parent.getStartupConf.call(this), ...startParameters }
-  }
 }

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { BehindError, isBehind } from '../database/history.ts'
 import type { Statements } from '../database/open.ts'
 import { AdministrationError, OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
@@ -71,18 +72,18 @@ export class Keyring {
    *
    * A key that does not open stops the start of a service. A running service continues without it: newly
    * published and revoked keys must reach the JWK Set, and for that no private key is needed.
+   * @param knownVersion a version of the registry that the keys must not be older than.
    * @throws OperatorError when a key does not open at the first read.
    */
-  async load(): Promise<void> {
-    this.#loading = this.#loading.catch(() => {}).then(() => this.#read())
+  async load(knownVersion?: number): Promise<void> {
+    this.#loading = this.#loading.catch(() => {}).then(() => this.#read(knownVersion))
     await this.#loading
   }
 
-  async #read(): Promise<void> {
+  async #read(knownVersion: number | undefined): Promise<void> {
     const opened = new Map<string, KeyObject>()
     for (const { kid, privateKey } of this.#entries) if (privateKey !== undefined) opened.set(kid, privateKey)
-    const stored = await this.#readStored(opened)
-    if (stored === undefined) return
+    const stored = await this.#readStored(opened, knownVersion)
     this.#entries = stored.map((key) => ({
       ...key,
       signer: key.privateKey === undefined ? undefined : toSigner({ ...key, privateKey: key.privateKey }),
@@ -90,14 +91,18 @@ export class Keyring {
     this.#byAlgorithm = Map.groupBy(this.#entries, ({ algorithm }) => algorithm)
   }
 
-  /** @returns undefined if what is in memory stays as it is. */
-  async #readStored(opened: ReadonlyMap<string, KeyObject>): Promise<readonly LoadedKey[] | undefined> {
+  async #readStored(
+    opened: ReadonlyMap<string, KeyObject>,
+    knownVersion: number | undefined,
+  ): Promise<readonly LoadedKey[]> {
     const { database, keyEncryptionKeys, onUnopened } = this.#options
     const isFirst = this.#number === undefined
     try {
       const keys = await keyEncryptionKeys()
       const wanted = (key: KeyDescription): boolean => !this.#isOver(key)
       const loaded = await loadKeys(database, keys, wanted, opened, isFirst ? undefined : onUnopened)
+      if (knownVersion !== undefined && isBehind(loaded.registryVersion, knownVersion))
+        throw new BehindError('the signing keys were read from a database that is behind')
       if (isFirst) await this.#refuseOlder(loaded)
       const believed = this.#believe(loaded)
       this.#isBehind = false

@@ -14,6 +14,8 @@ export interface VouchedKeys {
   readonly manifest: Manifest | undefined
   readonly newlyRevoked: readonly string[]
   readonly problems: readonly KeyProblem[]
+  /** The version of the registry that the rows belong to. */
+  readonly registryVersion: number
 }
 
 /** @throws AdministrationError when the manifest cannot be opened, or is not what a key holder wrote. */
@@ -25,15 +27,19 @@ export async function readVouchedKeys(
   return { ...rest, keys: vouched.map(describe) }
 }
 
-function vouchedRows({ rows, manifest: stored }: StoredKeys, keys: readonly KeyEncryptionKey[]) {
-  if (stored === undefined) return { vouched: [], manifest: undefined, newlyRevoked: [], problems: [] }
+function vouchedRows(
+  { rows, manifest: stored, registryVersion }: StoredKeys,
+  keys: readonly KeyEncryptionKey[],
+) {
+  if (stored === undefined)
+    return { vouched: [], manifest: undefined, newlyRevoked: [], problems: [], registryVersion }
   const manifest = openManifest(stored, keys)
   const judgement = judgeRows(manifest, rows.map(entryOf))
   const vouched = rows.flatMap((row) => {
     const entry = judgement.vouched.get(row.kid)
     return entry === undefined ? [] : [{ ...row, revokedAt: entry.revokedAt }]
   })
-  return { ...judgement, vouched, manifest }
+  return { ...judgement, vouched, manifest, registryVersion }
 }
 
 /**

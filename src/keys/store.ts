@@ -26,6 +26,8 @@ export interface StoredKeys {
   /** Ordered by algorithm and generation. */
   readonly rows: readonly KeyRow[]
   readonly manifest: StoredManifest | undefined
+  /** The version of the registry that the rows belong to. */
+  readonly registryVersion: number
 }
 
 /** Rows and manifest as of one moment. The manifest comes with the first line alone. */
@@ -39,15 +41,18 @@ export async function readStored(database: Statements): Promise<StoredKeys> {
            floor(extract(epoch FROM published_until))::float8 AS "publishedUntil",
            floor(extract(epoch FROM revoked_at))::float8 AS "revokedAt",
            CASE WHEN row_number() OVER (ORDER BY algorithm, generation) = 1 THEN m.content END AS "content",
-           m.number::float8 AS "number", m.key_encryption_key_id AS "manifestKeyId", m.mac
+           m.number::float8 AS "number", m.key_encryption_key_id AS "manifestKeyId", m.mac,
+           (SELECT version FROM registry_version)::text AS "registryVersion"
       FROM (SELECT 1) AS one LEFT JOIN signing_key_manifest m ON m."only" LEFT JOIN signing_key k ON true
      ORDER BY algorithm, generation`
   const rows = lines.flatMap((line) => (line.kid === null ? [] : [toRow(line)]))
-  const [{ content, number, manifestKeyId, mac }] = lines as [StoredLine]
+  const [{ content, number, manifestKeyId, mac, ...first }] = lines as [StoredLine]
+  const registryVersion = Number(first.registryVersion)
   if (content === null || number === null || manifestKeyId === null || mac === null) {
-    return { rows, manifest: undefined }
+    return { rows, manifest: undefined, registryVersion }
   }
-  return { rows, manifest: { number, keyEncryptionKeyId: manifestKeyId, content, mac: Buffer.from(mac) } }
+  const manifest = { number, keyEncryptionKeyId: manifestKeyId, content, mac: Buffer.from(mac) }
+  return { rows, manifest, registryVersion }
 }
 
 interface StoredLine extends Omit<KeyRow, 'kid' | 'revokedAt'> {
@@ -57,6 +62,7 @@ interface StoredLine extends Omit<KeyRow, 'kid' | 'revokedAt'> {
   readonly number: number | null
   readonly manifestKeyId: string | null
   readonly mac: Uint8Array | null
+  readonly registryVersion: string
 }
 
 function toRow(line: StoredLine): KeyRow {

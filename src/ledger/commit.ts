@@ -1,5 +1,6 @@
 import { PreparedCall } from '../database/call.ts'
 import { errorCode } from '../database/faults.ts'
+import { isBehind } from '../database/history.ts'
 import type { Connection, Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -146,14 +147,17 @@ export class Committer {
       await runMeanwhile(batch)
       const currentVersion = Number(await call.answer)
       this.#call = undefined
+      // The decisions used a later version than this database is at: the connection may have stayed with an old
+      // primary. The next batch gets a new one.
+      const isOld = version !== undefined && isBehind(currentVersion, version)
       if (version !== undefined && currentVersion !== version) {
-        this.#head = head
+        if (!isOld) this.#head = head
         this.#answerStale(batch, currentVersion)
       } else {
         this.#head = linked.head
         for (const waiting of batch) settle(waiting, committed)
       }
-      client.release()
+      client.release(isOld)
     } catch (error) {
       this.#call = undefined
       // The state of the connection is unknown, so the next batch gets a new one.

@@ -35,6 +35,10 @@ export interface LedgerOptions {
   readonly release: string
   /** The version that the registry is at, read after it was asked. */
   readonly versionNow: () => Promise<number>
+  /** The version that the registry in memory is at. */
+  readonly versionInMemory: () => number
+  /** Called when a commit without a request finds the database at another version. */
+  readonly onVersion: (version: number) => Promise<void>
   readonly onFault: (error: unknown) => void
   /** Called when a record is written again after a fault. */
   readonly onRecovered: () => void
@@ -42,14 +46,15 @@ export interface LedgerOptions {
 
 const committed: CommitOutcome = { committed: true }
 
-/** Milliseconds after which counted refusals become records. */
-const countedRefusalsMilliseconds = 1_000
+/** Milliseconds after which counted refusals become records, and an idle ledger tries whether it can commit. */
+const tickMilliseconds = 1_000
 
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { database, clock } = options
   const genesis = randomBytes(32)
   const chain = await openChain(database.statements, genesis, options.release)
   let healthy = true
+  let isUsed = true
   const committer = new Committer({
     pool: database.commitPool,
     clock,
@@ -67,6 +72,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     record: AuditRecord | undefined,
     meanwhile?: () => void,
   ): Promise<CommitOutcome> {
+    isUsed = true
     const outcome = await committer.commit(version, record, meanwhile)
     if (!healthy) options.onRecovered()
     healthy = true
@@ -91,7 +97,23 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     return current === version ? committed : { committed: false, version: current }
   }
 
-  const timer = setInterval(() => void writeCounted(), countedRefusalsMilliseconds).unref()
+  /**
+   * Without requests nobody would notice that the database takes no records any more, or that it is another one than
+   * the one that is read.
+   */
+  async function tryIdle(): Promise<void> {
+    const wasUsed = isUsed
+    if (!wasUsed) {
+      const outcome = await commit(options.versionInMemory(), undefined)
+      if (!outcome.committed) await options.onVersion(outcome.version)
+    }
+    isUsed = false
+  }
+
+  const timer = setInterval(() => {
+    void writeCounted()
+    tryIdle().catch(() => {})
+  }, tickMilliseconds).unref()
   await commit(undefined, serviceRecord(clock, 'started', options.release))
 
   return {

@@ -27,7 +27,8 @@ export class WindowCounters {
     const now = this.#nowSeconds()
     const end = this.#windowEnds[bucket] ?? 0
     const count = end > now ? (this.#counts[bucket] ?? 0) : 0
-    if (count >= this.#options.eventsMax) return Math.max(1, Math.ceil(end - now))
+    if (count >= this.#options.eventsMax)
+      return Math.min(Math.max(1, Math.ceil(end - now)), this.#options.windowSeconds)
     this.#counts[bucket] = count + 1
     if (count === 0) this.#windowEnds[bucket] = Math.ceil(now + this.#options.windowSeconds)
     return undefined

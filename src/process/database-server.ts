@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
-import { parseDatabaseUrl } from '../database/address.ts'
 import { checkConnection } from '../database/check.ts'
 import { openEmbedded } from '../database/embedded.ts'
+import { DatabaseHosts } from '../database/hosts.ts'
 import { migrationStateOf } from '../database/migrate.ts'
 import { OperatorError } from '../errors.ts'
 
@@ -40,11 +40,11 @@ export async function openDatabaseServer(
 ): Promise<DatabaseServer> {
   const { databaseUrl, dataDirectory } = config
   if (databaseUrl !== undefined) {
-    const { place } = parseDatabaseUrl(databaseUrl)
+    const { place } = new DatabaseHosts(databaseUrl)
     const timer = setTimeout(() => report(`Waiting for the database at ${place} …`), silenceMilliseconds)
     try {
-      const { serverVersion, warnings } = await checkConnection(databaseUrl)
-      const description = `PostgreSQL ${serverVersion} at ${place}`
+      const { serverVersion, isPooled, warnings } = await checkConnection(databaseUrl)
+      const description = `PostgreSQL ${serverVersion} at ${place}${isPooled ? ', through a pooler' : ''}`
       return { url: databaseUrl, description, embedded: false, warnings, release: async () => {} }
     } finally {
       clearTimeout(timer)

@@ -1,5 +1,5 @@
 import type { DestinationStream } from 'pino'
-import type { Config } from '../config.ts'
+import { type Config, databaseUrlReader } from '../config.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import type { DatabaseServer } from './database-server.ts'
 import { findKeyEncryptionKeys } from './key-encryption-keys.ts'
@@ -36,6 +36,7 @@ export async function serveAlone(
   const service = await openService({
     config,
     databaseUrl: server.url,
+    rereadDatabaseUrl: databaseUrlReader(),
     keyEncryptionKeys,
     // "keys rewrap" replaces the key file beside the embedded database while this process runs.
     rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server, () => {}),

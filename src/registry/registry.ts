@@ -1,11 +1,12 @@
 import { LRUCache } from 'lru-cache'
-import type { Pool } from '../database/open.ts'
+import { BehindError, isBehind } from '../database/history.ts'
 import { OAuthError } from '../errors.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { Look, type LookOptions } from './look.ts'
 import { LookUp, type Presence } from './look-up.ts'
-import { type LoadedChanges, loadChanges, loadClients } from './store.ts'
+import { loadClients } from './store.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
@@ -21,17 +22,13 @@ export interface View {
   readonly resource: RegisteredResource | undefined
 }
 
-export interface RegistryOptions {
-  readonly pool: Pool
-  readonly monotonicMilliseconds: () => number
+export interface RegistryOptions extends LookOptions {
   /** Calls back after so many milliseconds. */
   readonly wait: (milliseconds: number, then: () => void) => void
   /** Clients held in memory at most. */
   readonly clientsMax: number
-  /** Awaited before the version moves on, when a signing key changed. */
-  readonly onKeysChanged: () => Promise<void>
-  /** Told the database's clock, in seconds since 1970, and the seconds that asking took, at every look. */
-  readonly onDatabaseTime: (databaseSeconds: number, elapsedSeconds: number) => void
+  /** Awaited before the version moves on to this one, when a signing key changed. */
+  readonly onKeysChanged: (version: number) => Promise<void>
   readonly onFault: (error: unknown) => void
   /** Told when the database answers again after a fault. */
   readonly onRecovered: () => void
@@ -55,18 +52,18 @@ export class Registry {
   readonly #unknown = new LRUCache<string, true>({ max: limits.registryUnknownClientsMax })
   readonly #resources = new LRUCache<string, RegisteredResource>({ max: limits.registryResourcesMax })
   readonly #lookUp: LookUp
+  readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
   #version = 0
   #loading: Promise<void> | undefined
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #healthy = true
-  /** When the last look that is over began, in milliseconds of the monotonic clock. */
-  #lookedAt = 0
 
   constructor(options: RegistryOptions) {
     this.#options = options
     this.#clients = new LRUCache({ max: options.clientsMax })
+    this.#look = new Look(options)
     this.#lookUp = new LookUp({
       ...options,
       onAnswer: () => this.#noteAnswer(),
@@ -81,14 +78,14 @@ export class Registry {
     return this.#version
   }
 
-  /** Whether the database answered the last read. */
+  /** Whether the database answered the last read, and is the one that takes changes. */
   get healthy(): boolean {
-    return this.#healthy
+    return this.#healthy && this.#look.isTrusted
   }
 
   /** Reads the version and keeps reading it, so that a process without traffic also hears of changes. */
   async open(): Promise<void> {
-    this.#version = (await this.#look(Number.MAX_SAFE_INTEGER)).version
+    this.#version = await this.#look.first()
     this.#timer = setInterval(() => {
       this.refresh().catch(this.#options.onFault)
     }, limits.registryPollMilliseconds).unref()
@@ -113,7 +110,7 @@ export class Registry {
     // A longer id cannot be registered. It waits like any other and asks for one that is not there either.
     const asked = clientId.length > limits.clientIdCharactersMax ? '' : clientId
     const presence = await this.#lookUp.ask([asked, secretId])
-    if (presence.hasSecret) await this.refresh(presence.version)
+    if (presence.hasSecret) await this.#refreshTo(presence.version, false)
     return presence
   }
 
@@ -196,8 +193,10 @@ export class Registry {
 
   /** Takes clients into memory, if what was read belongs to the version that memory is at. */
   async #adopt(clientIds: readonly string[]): Promise<void> {
+    const before = this.#version
     const loaded = await loadClients(this.#options.pool, clientIds)
-    if (loaded.version !== this.#version) await this.refresh(loaded.version)
+    if (isBehind(loaded.version, before)) this.#look.replaceReaders('behind')
+    if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
     // Moved on again meanwhile: whoever waits will ask again.
     if (loaded.version !== this.#version) return
     for (const resource of loaded.resources) this.#resources.set(resource.audience, resource)
@@ -217,60 +216,59 @@ export class Registry {
   async catchUp(): Promise<void> {
     // Twice: a look that was under way when the process was stopped saw what was true before.
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      if (this.#options.monotonicMilliseconds() - this.#lookedAt <= limits.registryLookOldMilliseconds) return
+      if (this.#options.monotonicMilliseconds() - this.#look.lookedAt <= limits.registryLookOldMilliseconds)
+        return
       await this.refresh().catch(() => {})
-    }
-  }
-
-  async #look(sinceVersion: number): Promise<LoadedChanges> {
-    const startedAt = this.#options.monotonicMilliseconds()
-    try {
-      const loaded = await loadChanges(this.#options.pool, sinceVersion)
-      this.#options.onDatabaseTime(
-        loaded.databaseSeconds,
-        (this.#options.monotonicMilliseconds() - startedAt) / 1_000,
-      )
-      return loaded
-    } finally {
-      this.#lookedAt = startedAt
     }
   }
 
   /**
    * Brings memory to the version the database is at. Concurrent calls share the work.
-   * @param version one that was heard of: if memory is there already, nothing is to do.
+   * @param version one that a commit has answered with: if memory is there already, nothing is to do.
    */
   async refresh(version?: number): Promise<void> {
+    await this.#refreshTo(version, true)
+  }
+
+  /** @param isCommitted whether a commit has answered with the version, and not a read. */
+  async #refreshTo(version: number | undefined, isCommitted: boolean): Promise<void> {
     // A refresh under way may have read before the version that was heard of.
     while (this.#refreshing !== undefined) {
       await this.#refreshing
       if (version === undefined || this.#version === version) return
     }
     if (this.#version === version) return
-    this.#refreshing = this.#refreshNow().finally(() => {
+    this.#refreshing = this.#refreshNow(isCommitted ? version : undefined).finally(() => {
       this.#refreshing = undefined
     })
     await this.#refreshing
   }
 
-  async #refreshNow(): Promise<void> {
+  async #refreshNow(committedVersion: number | undefined): Promise<void> {
     try {
-      const { version, changes } = await this.#look(this.#version)
+      const { version, changes } = await this.#look.since(this.#version, committedVersion)
       if (changes === undefined || changes.some(([subject]) => subject === 'signing_key')) {
         const tooLate = () => new Error('the signing keys could not be read in time')
-        await withDeadline(this.#options.onKeysChanged(), limits.databaseReadTimeoutMilliseconds, tooLate)
+        await withDeadline(
+          this.#options.onKeysChanged(version),
+          limits.databaseReadTimeoutMilliseconds,
+          tooLate,
+        )
       }
       if (changes === undefined) this.#forgetEverything()
       else for (const [subject, subjectId] of changes) this.#forget(subject, subjectId)
       this.#version = version
       this.#noteAnswer()
     } catch (error) {
+      if (error instanceof BehindError) this.#look.replaceReaders('behind')
       this.#healthy = false
       throw new OAuthError('registry_unavailable', { cause: error })
     }
   }
 
   #noteAnswer(): void {
+    // Somebody answers, and is not the one to ask.
+    if (!this.#look.isTrusted) return
     if (!this.#healthy) this.#options.onRecovered()
     this.#healthy = true
   }

@@ -20,6 +20,10 @@ export interface LoadedClients {
 
 export interface LoadedChanges {
   readonly version: number
+  /** Whether this database has been at the version that was heard of. If not, it is not the one that commits. */
+  readonly knowsHeard: boolean
+  /** Whether it is a standby, or takes no changes for another reason. */
+  readonly isReadOnly: boolean
   /** The database's clock, in seconds since 1970. */
   readonly databaseSeconds: number
   /** Subject and id, for example `['client', 'billing']`; undefined when there are too many to follow. */
@@ -83,6 +87,8 @@ const changesStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
     EXISTS (SELECT 1 FROM registry_change_set WHERE version = $1) AS known,
+    EXISTS (SELECT 1 FROM registry_change_set WHERE version = $3) AS knows_heard,
+    pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS read_only,
     extract(epoch FROM clock_timestamp())::text AS now,
     (SELECT jsonb_agg(DISTINCT jsonb_build_array(subject, subject_id)) FROM
       (SELECT subject, subject_id FROM registry_change JOIN registry_change_set USING (set_id)
@@ -103,17 +109,24 @@ export async function loadClients(pool: Pool, clientIds: readonly string[]): Pro
   }
 }
 
-export async function loadChanges(pool: Pool, sinceVersion: number): Promise<LoadedChanges> {
+/** @param heardVersion one that a commit has answered with. */
+export async function loadChanges(
+  pool: Pool,
+  sinceVersion: number,
+  heardVersion = sinceVersion,
+): Promise<LoadedChanges> {
   const most = limits.registryChangesPerRefreshMax + 1
   const { rows } = await pool.query<{
     version: string
     known: boolean
+    knows_heard: boolean
+    read_only: boolean
     now: string
     changes: [string, string][] | null
   }>({
     name: 'registry_changes',
     text: changesStatement,
-    values: [sinceVersion, most],
+    values: [sinceVersion, most, heardVersion],
   })
   const row = rows[0]
   if (row === undefined) throw new Error('the registry has no version row')
@@ -122,7 +135,14 @@ export async function loadChanges(pool: Pool, sinceVersion: number): Promise<Loa
   // A version that the log does not know is too old, or from a history that this database did not have: a
   // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
   const followable = version === sinceVersion || (row.known && changes.length < most)
-  return { version, databaseSeconds: Number(row.now), changes: followable ? changes : undefined }
+  return {
+    version,
+    // The version before the first change is in no log.
+    knowsHeard: row.knows_heard || heardVersion === version || heardVersion === 0,
+    isReadOnly: row.read_only,
+    databaseSeconds: Number(row.now),
+    changes: followable ? changes : undefined,
+  }
 }
 
 /** The algorithms that resources name. There must be keys for them, whatever else is configured. */

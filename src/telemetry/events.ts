@@ -100,3 +100,21 @@ export function settingsDiffer(log: Log, others: readonly OtherSettings[]): void
   }`
   log[isLater ? 'error' : 'warn']({ event: 'settings_differ', others }, message)
 }
+
+/** Reads came from another database than the commits, as after a failover. Their connections are replaced. */
+export function readersReplaced(log: Log, reason: string): void {
+  const message =
+    'the database that answered reads is not the one that commits, as after a failover; its connections are replaced'
+  log.warn({ event: 'database_readers_replaced', reason }, message)
+}
+
+/** @param error why DATABASE_URL_FILE could not be read; undefined if it has another URL now. */
+export function databaseUrlReread(log: Log, error?: unknown): void {
+  if (error === undefined) {
+    const message = 'the database refused the password; DATABASE_URL_FILE has another URL now, which is used'
+    log.info({ event: 'database_url_reread' }, message)
+    return
+  }
+  const fields = { event: 'database_url_unreadable', error: describeError(error) }
+  log.error(fields, 'the database refused the password, and DATABASE_URL_FILE could not be read again')
+}

@@ -7,6 +7,7 @@ import { createSecureContext, TLSSocket } from 'node:tls'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parseDatabaseUrl } from '../../src/database/address.ts'
 import { checkConnection } from '../../src/database/check.ts'
+import { DatabaseHosts } from '../../src/database/hosts.ts'
 import { certificate, privateKey } from '../support/certificate.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'mintmark-address-'))
@@ -16,7 +17,7 @@ writeFileSync(certificateFile, certificate)
 
 function mistake(url: string): string {
   try {
-    parseDatabaseUrl(url)
+    new DatabaseHosts(url)
   } catch (error) {
     expect(error).toMatchObject({ name: 'OperatorError' })
     const { message } = error as Error
@@ -71,6 +72,9 @@ test.each([
   'postgresql://app:Sales2026',
   'postgresql://app:Sales2026/db',
   'postgresql://app:Sales:2026@host:x/db',
+  // Among several hosts.
+  'postgresql://app:Winter/Sales2026@one,two/db',
+  'postgresql://app:Winter@one,two/db?target_session_attrs=Sales2026',
   // A % that is none.
   'postgresql://app:Sales2026%@host/db',
   'postgresql://app:Sales2026%zz@host/db',
@@ -107,8 +111,22 @@ test.each([
   ['sslmode=verify-full&sslcert=/no/such.crt', /sslcert: cannot read/],
   [`sslmode=verify-full&sslcert=${certificateFile}`, /belong together/],
   ['port=0', /the port must be/],
+  ['host=a,b,c&port=1,2', /"port" must have one number, or one for each host/],
+  ['host=a,b&target_session_attrs=standby', /must be read-write, primary or any/],
+  ['host=a,b&host=c', /"host" is given twice/],
+  ['host=a,', /names no host/],
 ])('?%s is refused', (query, said) => {
   expect(mistake(`postgresql://a:b@db/m?${query}`)).toMatch(said)
+})
+
+test('several hosts are all named, and share the rest', () => {
+  const hosts = new DatabaseHosts(
+    'postgresql://a:b@one:5433,[::1]/m?schema=tokens&target_session_attrs=primary',
+  )
+  expect(hosts.place).toBe('one:5433/m or ::1/m')
+  expect(hosts.first).toMatchObject({ host: 'one', port: 5433, password: 'b', schema: 'tokens' })
+  expect(hosts.isFixed).toBe(false)
+  expect(new DatabaseHosts('postgresql://a:b@one/m').isFixed).toBe(true)
 })
 
 /** What happens to a connection to a server with a certificate for another name that nobody trusts. */

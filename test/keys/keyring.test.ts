@@ -8,6 +8,7 @@ import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign,
 import fc from 'fast-check'
 import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, exportJWK, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
+import { BehindError } from '../../src/database/history.ts'
 import type { Statements } from '../../src/database/open.ts'
 import { rawSignature } from '../../src/keys/algorithms.ts'
 import { Keyring, toSigner } from '../../src/keys/keyring.ts'
@@ -266,6 +267,22 @@ test('a reading that began before a key was revoked never overwrites one that be
   expect(keyring.keys[0]?.revokedAt).toBe(500)
   expect(keyring.signer('ES256', 400)).toBeUndefined()
   expect(keyring.published(400).kids).toEqual([])
+})
+
+test('keys of an older version of the registry are not taken, whatever their manifest says', async () => {
+  const at = (version: number, lines: readonly object[]) =>
+    lines.map((line) => ({ ...line, registryVersion: String(version * 2 ** 20 + 7) }))
+  let stored = at(5, answer([row]))
+  const { keyring, told } = keyringOn(databaseWith(() => stored))
+  await keyring.load(5 * 2 ** 20 + 7)
+  expect(keyring.published(400).kids).toEqual([kid])
+  stored = at(4, answer([{ ...row, revokedAt: 500 }], [row], 2))
+  await expect(keyring.load(5 * 2 ** 20 + 7)).rejects.toThrow(BehindError)
+  expect(keyring.keys[0]?.revokedAt).toBeUndefined()
+  expect(told.unopened).toEqual([])
+  stored = at(6, answer([{ ...row, revokedAt: 500 }], [row], 2))
+  await keyring.load(5 * 2 ** 20 + 7)
+  expect(keyring.keys[0]?.revokedAt).toBe(500)
 })
 
 const secondKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey

@@ -28,6 +28,7 @@ afterAll(async () => {
 /** A ledger whose clock stands still until a test moves it. */
 async function open() {
   const clock = { milliseconds: 7_000 }
+  const memory = { version: 0 }
   const noted = { faults: [] as unknown[], recoveries: 0 }
   const ledger = await openLedger({
     database,
@@ -40,6 +41,10 @@ async function open() {
     versionNow: async () => {
       const [row] = await fresh.query<{ version: string }>('SELECT version FROM registry_version')
       return Number(row?.version)
+    },
+    versionInMemory: () => memory.version,
+    onVersion: async (version) => {
+      memory.version = version
     },
     onFault: (error) => noted.faults.push(error),
     onRecovered: () => {

@@ -38,7 +38,13 @@ afterAll(async () => {
 async function openRegistry({ clientsMax = 1_000 } = {}) {
   const reads: string[] = []
   const clock = { milliseconds: 50_000 }
-  const noted = { faults: [] as unknown[], recoveries: 0, keyChanges: 0, times: [] as [number, number][] }
+  const noted = {
+    faults: [] as unknown[],
+    recoveries: 0,
+    keyChanges: 0,
+    times: [] as [number, number][],
+    misled: [] as string[],
+  }
   const hooks = {
     /** Takes the place of a read. */
     before: undefined as ((name: string) => unknown) | undefined,
@@ -62,6 +68,7 @@ async function openRegistry({ clientsMax = 1_000 } = {}) {
       noted.keyChanges += 1
       await hooks.onKeysChanged()
     },
+    onMisled: (reason) => noted.misled.push(reason),
     onDatabaseTime: (seconds, elapsed) => noted.times.push([seconds, elapsed]),
     onFault: (error) => noted.faults.push(error),
     onRecovered: () => {
@@ -344,12 +351,28 @@ describe('a refresh', () => {
 
   test('that heard of a version does nothing where memory is there already', async () => {
     const { registry, looks } = await openRegistry()
-    await registry.refresh(registry.version)
+    const { version } = registry
+    await registry.refresh(version)
     expect(looks()).toBe(0)
-    await registry.refresh(registry.version - 1)
-    expect(looks()).toBe(1)
+    await registerClient()
     await registry.refresh()
+    expect(looks()).toBe(1)
+    await registry.refresh(version)
     expect(looks()).toBe(2)
+    await registry.refresh()
+    expect(looks()).toBe(3)
+  })
+
+  test('is not believed where the database does not know the version of a commit, and asked again over other connections', async () => {
+    const { registry, looks, noted } = await openRegistry()
+    await expect(registry.refresh(registry.version - 1)).rejects.toMatchObject({
+      reason: 'registry_unavailable',
+    })
+    expect(noted.misled).toEqual(['unknown_version'])
+    expect(looks()).toBe(2)
+    expect(registry.healthy).toBe(false)
+    await registry.refresh()
+    expect(registry.healthy).toBe(true)
   })
 
   test('shares the work of one under way', async () => {

@@ -135,7 +135,13 @@ describe('changes', () => {
     const before = Date.now() / 1_000
     const version = await currentVersion()
     const loaded = await loadChanges(pool, version)
-    expect(loaded).toEqual({ version, databaseSeconds: expect.any(Number), changes: [] })
+    expect(loaded).toEqual({
+      version,
+      knowsHeard: true,
+      isReadOnly: false,
+      databaseSeconds: expect.any(Number),
+      changes: [],
+    })
     // One machine, one clock.
     expect(loaded.databaseSeconds).toBeGreaterThan(before - 5)
     expect(loaded.databaseSeconds).toBeLessThan(Date.now() / 1_000 + 5)
@@ -164,6 +170,13 @@ describe('changes', () => {
   test('cannot be followed from a version that the database does not know', async () => {
     expect((await loadChanges(pool, 1)).changes).toBeUndefined()
     expect((await loadChanges(pool, Number.MAX_SAFE_INTEGER)).changes).toBeUndefined()
+  })
+
+  test('tell whether the database knows another version, as that of a commit', async () => {
+    const version = await currentVersion()
+    await database.query(`UPDATE client SET name = 'Known' WHERE client_id = 'bare'`)
+    expect((await loadChanges(pool, version, await currentVersion())).knowsHeard).toBe(true)
+    expect((await loadChanges(pool, version, Number.MAX_SAFE_INTEGER)).knowsHeard).toBe(false)
   })
 
   test('are followed up to so many', async () => {
