@@ -8,10 +8,9 @@ import { SecretTags } from './authentication/secret-tags.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
 import { type Config, sharedSettings } from './config.ts'
-import { errorCode } from './database/faults.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
-import { OperatorError } from './errors.ts'
+import { closeWithin } from './http/listen.ts'
 import { replaceCertificate, type TlsFiles } from './http/tls.ts'
 import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
@@ -271,38 +270,6 @@ async function openRegistryAndKeys(
     await registry.close()
     throw error
   }
-}
-
-/** Starts listening. @throws OperatorError with the reason in one line. */
-export async function listen(app: FastifyInstance, config: Config): Promise<void> {
-  try {
-    await app.listen({ host: config.host, port: config.port })
-  } catch (error) {
-    const problem = listenProblems[errorCode(error)] ?? (error as Error).message
-    throw new OperatorError(`PORT: cannot listen on ${config.host}:${config.port}: ${problem}`, {
-      cause: error,
-    })
-  }
-}
-
-const listenProblems: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the port is in use. Stop the process that uses it, or set PORT to another port.',
-  EACCES: 'this user may not use the port. Set PORT to a port above 1023.',
-  EADDRNOTAVAIL: 'this machine does not have the address. Correct HOST.',
-  ENOTFOUND: 'the host name does not exist. Correct HOST.',
-}
-
-/**
- * Closes the server and waits for the current requests. After the given time, open connections are closed
- * too.
- */
-async function closeWithin(app: FastifyInstance, milliseconds: number): Promise<void> {
-  const timer = setTimeout(() => app.server.closeAllConnections(), milliseconds).unref()
-  // A connection that was busy at the start may become idle without an answer with `connection: close`.
-  const sweep = setInterval(() => app.server.closeIdleConnections(), 250).unref()
-  await app.close()
-  clearTimeout(timer)
-  clearInterval(sweep)
 }
 
 /** Creates short unique ids: eight random characters for the process, and a number. */

@@ -32,7 +32,8 @@ export async function serveAlone(
 ): Promise<void> {
   const keyEncryptionKeys = await findKeyEncryptionKeys(config, server, report)
   // Loading Fastify takes a third of the start time. Commands that do not serve must not load it.
-  const { listen, openService } = await import('../server.ts')
+  const { listen } = await import('../http/listen.ts')
+  const { openService } = await import('../server.ts')
   const service = await openService({
     config,
     databaseUrl: server.url,

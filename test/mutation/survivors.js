@@ -70,13 +70,6 @@ export const survivors = [
   // ── The decision ───────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/token/decide.ts',
-    line: "if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'",
-    code: 'client.expiresAt !== undefined',
-    mutations: ['true'],
-    reason: 'undefined is not less than a number.',
-  },
-  {
-    file: 'src/token/decide.ts',
     line: 'if (client === undefined || client.access.size === 0)',
     code: 'client === undefined',
     mutations: ['false'],
@@ -92,28 +85,7 @@ export const survivors = [
   },
   {
     file: 'src/ledger/record.ts',
-    line: 'const plain = /^[\\x20-\\x7e]*$/',
-    code: '/^[\\x20-\\x7e]*$/',
-    mutations: ['/^[\\x20-\\x7e]$/'],
-    reason: 'What is not plain takes the long way to the same text.',
-  },
-  {
-    file: 'src/ledger/record.ts',
-    line: 'if (text.length <= charactersMax && plain.test(text)) return text',
-    code: 'text.length <= charactersMax && plain.test(text)',
-    mutations: ['false'],
-    reason: 'The long way leads to the same text. It is left out because that is faster.',
-  },
-  {
-    file: 'src/ledger/record.ts',
-    line: 'if (text.length <= charactersMax && plain.test(text)) return text',
-    code: 'text.length <= charactersMax',
-    mutations: ['text.length < charactersMax'],
-    reason: 'The long way leads to the same text.',
-  },
-  {
-    file: 'src/ledger/record.ts',
-    line: 'const bounded = text.length > charactersMax ? text.slice(0, charactersMax) : text',
+    line: 'const safe = plainText(text.length > charactersMax ? text.slice(0, charactersMax) : text)',
     code: 'text.length > charactersMax',
     mutations: ['true', 'text.length >= charactersMax'],
     reason: 'A text that fits is cut to itself.',
@@ -135,14 +107,14 @@ export const survivors = [
   // ── Keys ───────────────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/keys/schedule.ts',
-    line: 'const left = keys.filter((key) => key !== gone && key.revokedAt === undefined)',
+    line: 'const left = keys.filter((key) => key !== revoked && key.revokedAt === undefined)',
     code: 'key.revokedAt === undefined',
     mutations: ['true'],
     reason: 'Whatever looks at those that are left passes over revoked keys by itself.',
   },
   {
     file: 'src/keys/schedule.ts',
-    line: 'if (!hadPart || (!signed && until !== undefined && until >= horizon)) return undefined',
+    line: 'if (!wasNeeded || (!signed && until !== undefined && until >= horizon)) return undefined',
     code: 'until !== undefined',
     mutations: ['true'],
     reason: 'undefined is not more than a number. It is there for the types.',
@@ -253,13 +225,6 @@ export const survivors = [
     code: 'audience === undefined',
     mutations: ['false'],
     reason: 'Nobody has access to undefined. It is there for the types.',
-  },
-  {
-    file: 'src/registry/registry.ts',
-    line: 'if (loaded.version !== this.#version) await this.refresh(loaded.version)',
-    code: 'loaded.version !== this.#version',
-    mutations: ['true'],
-    reason: 'A refresh to the version that memory is at does nothing.',
   },
   {
     file: 'src/registry/registry.ts',
