@@ -10,7 +10,7 @@ import { Verification } from './authentication/verification.ts'
 import { type Config, sharedSettings } from './config.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
-import { closeWithin } from './http/listen.ts'
+import { closeWithin, listen } from './http/listen.ts'
 import { replaceCertificate, type TlsFiles } from './http/tls.ts'
 import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
@@ -60,6 +60,8 @@ export interface Service {
   readonly app: FastifyInstance
   readonly database: Database
   readonly keyring: Keyring
+  /** Starts to listen. @throws OperatorError with the reason in one line. */
+  listen(): Promise<void>
   /** New connections get another certificate. Open ones keep theirs. */
   replaceCertificate(files: TlsFiles): void
   /**
@@ -125,6 +127,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       app,
       database,
       keyring,
+      listen: () => listen(app, config),
       replaceCertificate: (files) => replaceCertificate(app.server, files),
       async close() {
         closing = true

@@ -1,15 +1,18 @@
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '../config.ts'
-import { errorCode } from '../database/faults.ts'
 import { OperatorError } from '../errors.ts'
 
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
 /** Starts listening. @throws OperatorError with the reason in one line. */
-export async function listen(app: FastifyInstance, config: Pick<Config, 'host' | 'port'>): Promise<void> {
+export async function listen(app: FastifyInstance, address: ListenAddress): Promise<void> {
   try {
-    await app.listen({ host: config.host, port: config.port })
+    await app.listen({ host: address.host, port: address.port })
   } catch (error) {
-    const problem = listenProblems[errorCode(error)] ?? (error as Error).message
-    throw new OperatorError(`PORT: cannot listen on ${config.host}:${config.port}: ${problem}`, {
+    const problem = listenProblems[(error as NodeJS.ErrnoException).code ?? ''] ?? (error as Error).message
+    throw new OperatorError(`PORT: cannot listen on ${address.host}:${address.port}: ${problem}`, {
       cause: error,
     })
   }

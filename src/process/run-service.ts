@@ -32,7 +32,6 @@ export async function serveAlone(
 ): Promise<void> {
   const keyEncryptionKeys = await findKeyEncryptionKeys(config, server, report)
   // Loading Fastify takes a third of the start time. Commands that do not serve must not load it.
-  const { listen } = await import('../http/listen.ts')
   const { openService } = await import('../server.ts')
   const service = await openService({
     config,
@@ -48,7 +47,7 @@ export async function serveAlone(
   lifetime.onReload(() => {
     current = reload(current, service.replaceCertificate, log)
   })
-  await listen(service.app, config)
+  await service.listen()
 }
 
 async function serveWithWorkers(
