@@ -78,8 +78,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { onFault } = faults
   const database = openServiceDatabase(options, onFault)
   try {
-    const keys = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = keys
+    const opened = await openRegistryAndKeys(options, database, clock, faults)
+    const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openLedger({
       database,
@@ -90,8 +90,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       onVersion: (version) => registry.refresh(version),
       ...faults,
     })
-    const secretUses = openSecretUses(database.statements, onFault)
-    const verifiers = openVerifiers(database.statements, onFault)
+    const [secretUses, verifiers] = openNotes(database, onFault)
     const callers = checksOfCallers(config, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -185,6 +184,11 @@ function compareSettings(
     onChange: (others) => settingsDiffer(log, others),
     onFault,
   })
+}
+
+/** What is noted beside the path of a request: when secrets were used, and who fetched which keys. */
+function openNotes(database: Database, onFault: (error: unknown) => void) {
+  return [openSecretUses(database.statements, onFault), openVerifiers(database.statements, onFault)] as const
 }
 
 /** What checks secrets, and counts those that are wrong. */

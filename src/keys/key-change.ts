@@ -30,8 +30,6 @@ export const overAt =
   (key: KeyDescription): boolean =>
     isOver(key, schedule, now)
 
-export const kidsOf = (changes: readonly KeyChange[]): string[] => changes.map(({ kid }) => kid)
-
 export async function databaseTime(context: RotationContext, transaction: Queryable) {
   const startedAt = context.clock.monotonicMilliseconds()
   const databaseSeconds = await databaseNow(transaction)
@@ -62,8 +60,10 @@ export async function addKey(
   algorithm: SigningAlgorithm,
   moments: KeyMoments,
 ): Promise<KeyChange | undefined> {
-  // Also those that nobody vouched for: a generation cannot be taken twice.
-  const generation = nextGeneration(ofAlgorithm(await listKeys(transaction), algorithm))
+  // A generation cannot be taken twice, not even by a row that nobody vouched for.
+  const taken = new Set(ofAlgorithm(await listKeys(transaction), algorithm).map((each) => each.generation))
+  let generation = nextGeneration(ofAlgorithm(keys, algorithm))
+  while (taken.has(generation)) generation += 1
   const key = sealingKey(keys, await context.keyEncryptionKeys())
   const kid = await createKey(transaction, key, algorithm, generation, moments)
   return kid === undefined ? undefined : { kid, algorithm, generation, moments }

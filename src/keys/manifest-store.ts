@@ -1,9 +1,26 @@
 import type { KeyObject } from 'node:crypto'
 import type { Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import { judgeRows, type KeyProblem, type Manifest, openManifest, sealManifest } from './manifest.ts'
+import {
+  judgeRows,
+  type KeyProblem,
+  type Manifest,
+  type ManifestEntry,
+  openManifest,
+  sealedKeyHash,
+  sealManifest,
+} from './manifest.ts'
 import { type KeyEncryptionKey, newestSealedWith } from './seal.ts'
-import { describe, entryOf, type KeyDescription, openKey, readStored, type StoredKeys } from './store.ts'
+import type { KeyMoments } from './state.ts'
+import {
+  describe,
+  entryOf,
+  type KeyDescription,
+  type KeyRow,
+  openKey,
+  readStored,
+  type StoredKeys,
+} from './store.ts'
 
 /** Signing keys as far as they may be believed: their rows beside the manifest. */
 
@@ -42,23 +59,42 @@ function vouchedRows(
   return { ...judgement, vouched, manifest, registryVersion }
 }
 
+/** A key that was created or changed in this transaction. */
+export interface TouchedKey {
+  readonly kid: string
+  /** What they were set to, if they were. */
+  readonly moments?: KeyMoments
+  /** Whether a new key need not open: it has ended, and the release before had no manifest. */
+  readonly mayBeClosed?: boolean
+}
+
 /**
- * Vouches for rows: for all that were vouched for, with the revocations that rows have got since, and for those that
+ * Vouches for keys: for all that were vouched for, with the revocations that rows have got since, and for those that
  * were created or changed in this transaction.
- * @param touched the `kid`s of the latter.
+ *
+ * Rows are not trusted here either: whoever can write the database can change them before this reads them, with a
+ * trigger for instance. A key that was vouched for keeps everything but what was changed on purpose, and stays revoked
+ * once it was. A new one has to open and to be the key that its row shows.
  * @returns the number of the manifest.
+ * @throws AdministrationError `signing_key_damaged` if a new key is not what its row shows.
  */
 export async function writeManifest(
   database: Statements,
   keys: readonly KeyEncryptionKey[],
-  touched: readonly string[],
+  touched: readonly TouchedKey[],
 ): Promise<number> {
   const stored = await readStored(database)
   const { manifest, vouched } = vouchedRows(stored, keys)
   // Entries without a good row stay: a key that was revoked must not come back as an unknown one.
   const entries = new Map((manifest?.entries ?? []).map((entry) => [entry.kid, entry]))
   for (const row of vouched) entries.set(row.kid, entryOf(row))
-  for (const row of stored.rows) if (touched.includes(row.kid)) entries.set(row.kid, entryOf(row))
+  for (const change of touched) {
+    const row = stored.rows.find(({ kid }) => kid === change.kid)
+    if (row === undefined) continue
+    const before = entries.get(row.kid)
+    const entry = before === undefined ? await newEntry(row, keys, change) : changedEntry(before, row, change)
+    entries.set(row.kid, entry)
+  }
   const id = newestSealedWith([...entries.values()])
   const key = keys.find((each) => each.id === id) ?? keys[0]
   if (key === undefined) throw new AdministrationError('key_encryption_key_unset', {})
@@ -77,6 +113,37 @@ export async function writeManifest(
     ON CONFLICT ("only") DO UPDATE SET number = excluded.number, key_encryption_key_id = excluded.key_encryption_key_id,
       content = excluded.content, mac = excluded.mac`
   return number
+}
+
+function changedEntry(before: ManifestEntry, row: KeyRow, { moments }: TouchedKey): ManifestEntry {
+  return {
+    ...before,
+    ...(moments === undefined ? {} : momentsOf(moments)),
+    revokedAt: before.revokedAt ?? moments?.revokedAt,
+    keyEncryptionKeyId: row.keyEncryptionKeyId,
+    sealedKeyHash: sealedKeyHash(row.sealedPrivateKey),
+  }
+}
+
+async function newEntry(
+  row: KeyRow,
+  keys: readonly KeyEncryptionKey[],
+  { moments, mayBeClosed = false }: TouchedKey,
+): Promise<ManifestEntry> {
+  const entry = { ...entryOf(row), ...(moments === undefined ? {} : momentsOf(moments)) }
+  // A key that is revoked from the beginning is never published.
+  if (entry.revokedAt === undefined && !mayBeClosed) await openKey(row, keys)
+  return entry
+}
+
+function momentsOf({
+  publishedAt,
+  signsFrom,
+  signsUntil,
+  publishedUntil,
+  revokedAt,
+}: KeyMoments): KeyMoments {
+  return { publishedAt, signsFrom, signsUntil, publishedUntil, revokedAt }
 }
 
 /**

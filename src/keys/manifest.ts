@@ -126,7 +126,9 @@ function macOf(key: KeyEncryptionKey, content: string): Buffer {
 }
 
 /** The hash of a public JWK, whatever order the database gives its members in. */
-export function publicKeyHash(jwk: object): string {
+export function publicKeyHash(jwk: unknown): string {
+  // Somebody may have written anything. It is not what was vouched for, whatever it is.
+  if (typeof jwk !== 'object' || jwk === null) return hash('sha256', JSON.stringify([jwk]), 'hex')
   const members = Object.entries(jwk).toSorted(([one], [other]) => (one < other ? -1 : 1))
   return hash('sha256', JSON.stringify(members), 'hex')
 }

@@ -55,7 +55,10 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
       takeover === undefined || atHand === undefined
         ? undefined
         : await promote(context, transaction, all, key.algorithm, takeover)
-    const touched = [kid, ...(successor === undefined ? [] : [successor.kid])]
+    const touched = [
+      { kid, moments: { ...key, revokedAt: now } },
+      ...(successor === undefined ? [] : [successor]),
+    ]
     const manifest = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
     note(
       records,
@@ -108,7 +111,7 @@ export async function replaceRevoked(
     const takeover = planTakeover(alike, before, context.schedule, now)
     if (takeover === undefined) continue
     const successor = await promote(context, transaction, keys, key.algorithm, takeover)
-    const manifest = await writeManifest(transaction, atHand, [successor.kid])
+    const manifest = await writeManifest(transaction, atHand, [successor])
     note(records, 'promoted', successor, { manifest })
   }
 }

@@ -3,10 +3,10 @@ import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
 import type { RotationContext } from './key-change.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
-import { loadKeys, writeManifest } from './manifest-store.ts'
+import { loadKeys, readVouchedKeys, writeManifest } from './manifest-store.ts'
 import type { KeyEncryptionKey } from './seal.ts'
-import { isOver } from './state.ts'
-import { type KeyDescription, listKeys, type ResealedKey, resealKeys } from './store.ts'
+import { isOver, type KeyMoments } from './state.ts'
+import { type KeyDescription, type ResealedKey, resealKeys } from './store.ts'
 import { vouchedKeys } from './vouching.ts'
 
 /**
@@ -59,7 +59,7 @@ export async function rewrapFile(
   })
   await changeRegistry(context, async (transaction) => {
     const current = requireKeyFile(path)
-    const keys = await listKeys(transaction)
+    const { keys } = await readVouchedKeys(transaction, [current])
     if (keys.filter(mustOpen(context)).every((key) => key.keyEncryptionKeyId === current.id)) {
       rmSync(previousPath, { force: true })
     }
@@ -74,7 +74,7 @@ function requireKeyFile(path: string, report?: (message: string) => void): KeyEn
 }
 
 /** A key that has ended for good is sealed anew where it opens; where it does not, nobody misses it. */
-function mustOpen({ schedule, clock }: RewrapContext): (key: KeyDescription) => boolean {
+function mustOpen({ schedule, clock }: RewrapContext): (key: KeyMoments) => boolean {
   const now = clock.nowSeconds()
   return (key) => !isOver(key, schedule, now)
 }
@@ -92,9 +92,16 @@ async function resealAll(
       await vouchedKeys(transaction, records, keys, isOver)
       await loadKeys(transaction, keys, wanted)
     })
-    const resealed = await resealKeys(transaction, to, atHand, wanted)
-    const kids = resealed.map(({ kid }) => kid)
-    const manifest = await writeManifest(transaction, [to, ...atHand], kids)
+    // Only what was vouched for: sealing a row anew must not make it one.
+    const { keys, problems, manifest: before } = await readVouchedKeys(transaction, atHand)
+    for (const { kid, problem } of problems) {
+      const entry = before?.entries.find((each) => each.kid === kid)
+      if (problem !== 'key_altered' || entry === undefined || !wanted(entry)) continue
+      throw new AdministrationError('signing_key_altered', { kid })
+    }
+    const vouched = new Set(keys.map(({ kid }) => kid))
+    const resealed = await resealKeys(transaction, to, atHand, vouched, wanted)
+    const manifest = await writeManifest(transaction, [to, ...atHand], resealed)
     for (const { kid, from } of resealed) {
       const changes = [{ field: 'key_encryption_key_id', from, to: to.id }]
       records.add('key', 'resealed', { kid }, changes, { manifest })

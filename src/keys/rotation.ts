@@ -4,7 +4,6 @@ import {
   addKey,
   agreedNow,
   type KeyChange,
-  kidsOf,
   nextGeneration,
   note,
   ofAlgorithm,
@@ -61,7 +60,7 @@ export async function makeDueKeys(
       if (change !== undefined) made.push(change)
     }
     if (made.length === 0) return made
-    const manifest = await writeManifest(transaction, atHand, kidsOf(made))
+    const manifest = await writeManifest(transaction, atHand, made)
     for (const change of made) note(records, 'created', change, { manifest })
     return made
   })
@@ -115,8 +114,8 @@ export async function rotate(
     if (waiting !== undefined) await updateMoments(transaction, waiting.kid, moments)
     const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
     if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
-    const rotation = { ...planned, kid: added.kid }
-    const manifest = await writeManifest(transaction, atHand, [added.kid])
+    const rotation = { ...planned, kid: added.kid, generation: added.generation }
+    const manifest = await writeManifest(transaction, atHand, [rotation])
     note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, { manifest })
     return rotation
   })

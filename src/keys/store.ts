@@ -161,6 +161,7 @@ export interface ResealedKey {
 
 /**
  * Seals with `to` every key that is sealed with another key-encryption key.
+ * @param vouched the `kid`s of the keys that are sealed anew. Other rows stay as they are.
  * @param wanted selects the keys that must open. Any other key that does not open stays as it is.
  * @returns the keys that were sealed again.
  * @throws OperatorError if a wanted key does not open.
@@ -169,12 +170,13 @@ export async function resealKeys(
   database: Queryable,
   to: KeyEncryptionKey,
   keys: readonly KeyEncryptionKey[],
+  vouched: ReadonlySet<string>,
   wanted: (key: KeyDescription) => boolean,
 ): Promise<ResealedKey[]> {
   const { rows } = await readStored(database)
   const resealed: ResealedKey[] = []
   for (const row of rows) {
-    if (row.keyEncryptionKeyId === to.id) continue
+    if (row.keyEncryptionKeyId === to.id || !vouched.has(row.kid)) continue
     const plain = wanted(describe(row)) ? open(row, keys) : openIfPossible(row, keys)
     if (plain === undefined) continue
     const sealed = seal(to, plain, sealContext(row.kid, row.algorithm))

@@ -6,6 +6,7 @@ import {
   findOpening,
   readVouchedKeys,
   recordedManifest,
+  type TouchedKey,
   type VouchedKeys,
   writeManifest,
 } from './manifest-store.ts'
@@ -38,7 +39,8 @@ export async function vouchedKeys(
     records.add('key', 'revoked', { kid }, [], { manifest, by_hand: true })
     onRevoked(kid)
   }
-  if (found.length > 0) records.add('key', 'vouched', {}, [], { manifest, kids: found })
+  const kids = found.map(({ kid }) => kid)
+  if (found.length > 0) records.add('key', 'vouched', {}, [], { manifest, kids })
   return (await readVouchedKeys(transaction, keys)).keys
 }
 
@@ -47,13 +49,15 @@ async function findUnvouched(
   { manifest, keys: vouched, problems }: VouchedKeys,
   keys: KeyEncryptionKeys,
   isOver: (key: KeyDescription) => boolean,
-): Promise<string[]> {
+): Promise<TouchedKey[]> {
   const rows = await listKeys(transaction)
   if (manifest === undefined) {
     const recorded = await recordedManifest(transaction, 0)
     if (recorded > 0) throw new AdministrationError('key_manifest_older', { number: 0, recorded })
     const opening = await findOpening(transaction, keys)
-    return rows.filter((key) => isOver(key) || opening.has(key.kid)).map(({ kid }) => kid)
+    return rows
+      .filter((key) => isOver(key) || opening.has(key.kid))
+      .map(({ kid }) => ({ kid, mayBeClosed: !opening.has(kid) }))
   }
   const unknown = new Set(problems.flatMap(({ kid, problem }) => (problem === 'key_unknown' ? [kid] : [])))
   if (unknown.size === 0) return []
@@ -63,5 +67,5 @@ async function findUnvouched(
   return rows
     .filter((key) => unknown.has(key.kid) && opening.has(key.kid) && key.revokedAt === undefined)
     .filter((key) => key.generation > newest(key.algorithm))
-    .map(({ kid }) => kid)
+    .map(({ kid }) => ({ kid }))
 }

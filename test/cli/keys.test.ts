@@ -401,7 +401,7 @@ describe('rewrap of the file', () => {
     async ([_where, completes, interrupt], { directory, opened, resolve, rewrapOnce }) => {
       const [key] = await resolveIn(directory, false)
       const kid = await createKey(opened.prisma, key, 'ES256', 1, moments)
-      await writeManifest(opened.prisma, [key], [kid ?? ''])
+      await writeManifest(opened.prisma, [key], [{ kid: kid ?? '' }])
       await interrupt({ directory, resolve, rewrapOnce })
       expect((await loadKeys(opened.prisma, await resolve(), () => true)).keys).toHaveLength(1)
       const result = await rewrapOnce()
@@ -421,7 +421,7 @@ describe('rewrap of the file', () => {
       const [key] = await resolveIn(directory, false)
       const stranger = { ...key, id: '0'.repeat(16) }
       const kid = await createKey(opened.prisma, stranger, 'ES256', 1, moments)
-      await writeManifest(opened.prisma, [key], [kid ?? ''])
+      await writeManifest(opened.prisma, [key], [{ kid: kid ?? '', mayBeClosed: true }])
       const before = readFileSync(path, 'utf8')
       await expect(rewrapOnce()).rejects.toThrow(/No key was created or deleted/)
       expect(readFileSync(path, 'utf8')).toBe(before)

@@ -286,7 +286,7 @@ test('readiness warns of what will be missing while tokens are still issued, and
   const moments = { ...first, publishedAt: first.publishedAt - 1, signsFrom: first.signsUntil - 1 }
   const kid = await createKey(prisma, foreign, 'ES256', 2, moments)
   const own = keyEncryptionKey(testKey)
-  await writeManifest(prisma, [own, { ...own, id: foreign.id }], [kid ?? ''])
+  await writeManifest(prisma, [own, { ...own, id: foreign.id }], [{ kid: kid ?? '', mayBeClosed: true }])
   await expect.poll(async () => (await health(url)).warnings).toContain('key_unopened')
   expect((await requestToken(url, client)).status).toBe(200)
   await database.query('DELETE FROM signing_key WHERE generation = 2')
@@ -298,7 +298,11 @@ test('readiness warns of what will be missing while tokens are still issued, and
       `UPDATE signing_key SET key_encryption_key_id = $1, signs_until = ${signsUntil} WHERE generation = 1`,
       [id],
     )
-    await writeManifest(prisma, [own, lost, { ...own, id: foreign.id }], [(first as KeyDescription).kid])
+    await writeManifest(
+      prisma,
+      [own, lost, { ...own, id: foreign.id }],
+      [(await listKeys(prisma))[0] as KeyDescription].map((key) => ({ kid: key.kid, moments: key })),
+    )
   }
   await sealWith(lost.id, `date_trunc('second', now()) + interval '2 seconds'`)
   await expect.poll(async () => (await health(url)).warnings).toContain('key_rotation_failed')

@@ -1,0 +1,111 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { expect } from 'vitest'
+import { readVouchedKeys } from '../../src/keys/manifest-store.ts'
+import { revokeKey } from '../../src/keys/revocation.ts'
+import { rewrap } from '../../src/keys/rewrap.ts'
+import { rotate } from '../../src/keys/rotation.ts'
+import { keyEncryptionKey } from '../../src/keys/seal.ts'
+import { jwks, kidIn, kidsOf, test, tokenOf } from '../support/rotation.ts'
+import { registerClient, testKey } from '../support/service.ts'
+import { until } from '../support/wait.ts'
+
+/** Somebody can write the database and has no key-encryption key: no key of theirs is ever published, and tokens go on. */
+
+/** The public part of a key that is not ours, as members for a JWK. */
+function foreignPoint(): string {
+  const { x, y } = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })
+  return JSON.stringify({ x, y })
+}
+
+const otherKeys = [keyEncryptionKey(Buffer.alloc(32, 9)), keyEncryptionKey(testKey)] as const
+
+test('an altered public key is not published, and a rewrap refuses instead of vouching for it', async ({
+  context,
+  database,
+  start,
+}) => {
+  const { url, log } = await start()
+  const client = await registerClient(database)
+  const old = String(kidIn(await tokenOf(url, client)))
+  await rotate(context(), 'ES256', 'now')
+  await until(async () => (await kidsOf(url)).length === 2)
+  const before = await jwks(url)
+  expect(before.keys.map(({ kid }) => kid)).toContain(old)
+  await database.query('UPDATE signing_key SET public_jwk = public_jwk || $1::jsonb WHERE kid = $2', [
+    foreignPoint(),
+    old,
+  ])
+  await until(() => log().includes(' key_altered'))
+  expect(await jwks(url), 'as this process read them').toEqual(before)
+  await expect(rewrap(context(), [...otherKeys])).rejects.toMatchObject({ code: 'signing_key_altered' })
+  expect(await jwks(url)).toEqual(before)
+  await tokenOf(url, client)
+})
+
+test('a revoked key stays revoked, whatever its row says and whoever seals it anew', async ({
+  context,
+  database,
+  start,
+}) => {
+  const { url } = await start()
+  const client = await registerClient(database)
+  const revoked = String(kidIn(await tokenOf(url, client)))
+  await revokeKey(context(), revoked)
+  await until(async () => !(await kidsOf(url)).includes(revoked))
+  await database.query('UPDATE signing_key SET revoked_at = NULL WHERE kid = $1', [revoked])
+  await rewrap(context(), [...otherKeys])
+  const { keys } = await readVouchedKeys(context().database.prisma, otherKeys)
+  expect(keys.find(({ kid }) => kid === revoked)?.revokedAt).toBeDefined()
+  expect(await kidsOf(url)).not.toContain(revoked)
+})
+
+test('moments that were altered are not taken over by a rewrap', async ({ context, database, start }) => {
+  const { url } = await start()
+  const [kid] = await kidsOf(url)
+  await database.query(
+    `UPDATE signing_key SET published_until = published_until + interval '9 years' WHERE kid = $1`,
+    [kid],
+  )
+  await expect(rewrap(context(), [...otherKeys])).rejects.toMatchObject({ code: 'signing_key_altered' })
+})
+
+test('a trigger that puts another public key into a new row ends the rotation, and publishes nothing', async ({
+  context,
+  database,
+  start,
+}) => {
+  const { url } = await start()
+  const client = await registerClient(database)
+  const before = await jwks(url)
+  await database.query(`CREATE FUNCTION foreign_point() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN NEW.public_jwk := NEW.public_jwk || '${foreignPoint()}'; RETURN NEW; END $$`)
+  await database.query(
+    'CREATE TRIGGER foreign_point BEFORE INSERT ON signing_key FOR EACH ROW EXECUTE FUNCTION foreign_point()',
+  )
+  await expect(rotate(context(), 'ES256', 'now')).rejects.toMatchObject({ code: 'signing_key_damaged' })
+  expect(await jwks(url)).toEqual(before)
+  await tokenOf(url, client)
+})
+
+test('rows that nobody vouched for hinder neither tokens nor a rotation nor a revocation', async ({
+  context,
+  database,
+  start,
+}) => {
+  const { url } = await start()
+  const client = await registerClient(database)
+  const signing = String(kidIn(await tokenOf(url, client)))
+  await database.query(
+    `INSERT INTO signing_key (kid, algorithm, generation, public_jwk, sealed_private_key, key_encryption_key_id,
+                              published_at, signs_from, signs_until, published_until)
+     SELECT 'foreign-' || n, 'ES256', n, CASE n WHEN 2 THEN 'null'::jsonb ELSE public_jwk END, sealed_private_key,
+            key_encryption_key_id, published_at, signs_from, signs_until, published_until
+       FROM signing_key, unnest('{2,2147483647}'::int[]) AS n WHERE generation = 1`,
+  )
+  await tokenOf(url, client)
+  const rotated = await rotate(context(), 'ES256', 'now')
+  expect(rotated.generation).toBe(3)
+  expect(kidIn(await tokenOf(url, client))).toBe(rotated.kid)
+  expect((await revokeKey(context(), signing)).revoked).toBe(true)
+  await expect.poll(() => kidsOf(url)).toEqual([rotated.kid])
+})
