@@ -29,16 +29,18 @@ test('an altered public key is not published, and a rewrap refuses instead of vo
   const old = String(kidIn(await tokenOf(url, client)))
   await rotate(context(), 'ES256', 'now')
   await until(async () => (await kidsOf(url)).length === 2)
-  const before = await jwks(url)
-  expect(before.keys.map(({ kid }) => kid)).toContain(old)
+  const published = async () =>
+    (await jwks(url)).keys.toSorted((one, other) => String(one.kid).localeCompare(String(other.kid)))
+  const before = await published()
+  expect(before.map(({ kid }) => kid)).toContain(old)
   await database.query('UPDATE signing_key SET public_jwk = public_jwk || $1::jsonb WHERE kid = $2', [
     foreignPoint(),
     old,
   ])
   await until(() => log().includes(' key_altered'))
-  expect(await jwks(url), 'as this process read them').toEqual(before)
+  expect(await published(), 'as this process read them').toEqual(before)
   await expect(rewrap(context(), [...otherKeys])).rejects.toMatchObject({ code: 'signing_key_altered' })
-  expect(await jwks(url)).toEqual(before)
+  expect(await published()).toEqual(before)
   await tokenOf(url, client)
 })
 
