@@ -1,3 +1,4 @@
+import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { nearest } from '../lib/suggest.ts'
@@ -80,6 +81,14 @@ export async function deleteResource(context: ChangeContext, audience: string): 
     await transaction.resource.deleteMany({ where: { audience } })
     records.add('resource', 'deleted', { audience })
   })
+}
+
+/** The scopes of a resource. @throws AdministrationError if there is no such resource. */
+export async function scopesOfResource(database: Queryable, audience: string): Promise<readonly string[]> {
+  const stored = await readResources(database)
+  const resource = stored.get(audience)
+  if (resource === undefined) throw noSuchResource(audience, stored.keys())
+  return resource.scopes
 }
 
 function noSuchResource(audience: string, audiences: Iterable<string>): AdministrationError {

@@ -99,6 +99,12 @@ describe('from nothing to a token, and back', () => {
     expect(stderr).toBe('billing has no access to any resource, so it gets no tokens.\n')
     expect(await scopesOf(orders)).toBe('unauthorized_client')
     expect(await recorded(1)).toMatchObject([{ type: 'access', outcome: 'deleted' }])
+    const mistyped = await run('clients', 'access', 'remove', 'billing', `${orders}x`)
+    expect(mistyped).toMatchObject({ code: 3, stderr: expect.stringContaining('Did you mean') })
+    const noScope = await run('clients', 'access', 'remove', 'billing', orders, 'orders:raed')
+    expect(noScope.stderr).toContain(
+      `${orders} has no scope "orders:raed". It has: orders:read orders:write.`,
+    )
     expect(await ran('clients', 'access', 'remove', 'billing', orders)).toMatch(
       /^billing already had no access/,
     )

@@ -1,7 +1,7 @@
 import { mistakesIn } from '../../administration/mistake.ts'
 import { OperatorError } from '../../errors.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
-import { withDatabase } from '../terminal/connect.ts'
+import { type Connection, withDatabase } from '../terminal/connect.ts'
 import { mistakeSentence } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 
@@ -50,6 +50,8 @@ async function change(how: 'grant' | 'remove', given: readonly string[], asJson:
   const { granting, removing, updateClient } = await import('../../administration/update.ts')
   const changed = how === 'grant' ? granting(audience, scopes) : removing(audience, scopes)
   await withDatabase(async (connection) => {
+    // Nothing to remove looks like success, so a name that is mistyped has to be told.
+    if (how === 'remove') await requireScopes(connection, audience, scopes)
     const step = await updateClient(connection, clientId, changed).catch(inWordsOfOptions)
     const access = step.definition.access.find((each) => each.audience === audience)
     if (asJson) {
@@ -66,6 +68,20 @@ async function change(how: 'grant' | 'remove', given: readonly string[], asJson:
     if (step.definition.access.length === 0)
       note(`${clientId} has no access to any resource, so it gets no tokens.`)
   })
+}
+
+async function requireScopes(
+  { database }: Connection,
+  audience: string,
+  scopes: readonly string[],
+): Promise<void> {
+  const { scopesOfResource } = await import('../../administration/resource-store.ts')
+  const known = await scopesOfResource(database.prisma, audience)
+  const unknown = scopes.find((scope) => !known.includes(scope))
+  if (unknown === undefined) return
+  throw new OperatorError(
+    `SCOPES: ${audience} has no scope ${JSON.stringify(unknown)}. It has: ${known.join(' ') || 'none'}.`,
+  )
 }
 
 function inWordsOfOptions(error: unknown): never {

@@ -1,5 +1,6 @@
 import { type KeyState, type ScheduleSettings, type SiblingKey, stateAmong } from '../../keys/state.ts'
 import { momentText } from '../../lib/moment.ts'
+import { plainText } from '../../lib/plain-text.ts'
 
 /** Draws the lives of the signing keys: a row for each key, time from left to right, and a mark for now. */
 
@@ -18,7 +19,7 @@ export function drawTimeline(
   const earliest = now - settings.keyLifetimeSeconds
   const shown = keys.filter((key) => (key.revokedAt ?? key.publishedUntil) > earliest)
   if (shown.length === 0) return ''
-  const labels = shown.map((key) => `${key.algorithm} ${key.generation} ${key.kid.slice(0, 8)}`)
+  const labels = shown.map((key) => plainText(`${key.algorithm} ${key.generation} ${key.kid.slice(0, 8)}`))
   const margin = Math.max(...labels.map(({ length }) => length)) + 2
   const span = Math.max(spanMin, width - margin)
   const start = Math.max(earliest, Math.min(now, ...shown.map(({ publishedAt }) => publishedAt)))
