@@ -1,6 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
@@ -10,6 +9,7 @@ import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './
 import type { ScheduleSettings } from './keys/state.ts'
 import { splitHosts } from './lib/database-hosts.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
+import { isServiceLink } from './lib/service-links.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
 
@@ -318,30 +318,6 @@ function refuseUnknownNames(environment: Environment): void {
       throw new OperatorError(`${name}: there is no such setting; .env.example lists them all.`)
   }
 }
-
-/**
- * Whether Kubernetes set the variable. For a Service "mintmark" it gives every container of the namespace
- * MINTMARK_SERVICE_HOST, MINTMARK_PORT=tcp://10.0.0.7:8080 and more. A Service "mintmark-db" gives
- * MINTMARK_DB_SERVICE_HOST. The value is compared too, so MINTMARK_PORT=9000 is still refused.
- */
-function isServiceLink(name: string, value: string): boolean {
-  return serviceLinks.some(([names, values]) => names.test(name) && values(value))
-}
-
-const isUrlOfPort = (text: string): boolean => /^(?:tcp|udp|sctp):\/\/\S+:\d{1,5}$/.test(text)
-const isPort = (text: string): boolean => /^\d{1,5}$/.test(text)
-const isTransport = (text: string): boolean => /^(?:tcp|udp|sctp)$/.test(text)
-const isAddress = (text: string): boolean => isIP(text) !== 0
-
-const serviceLinks: readonly (readonly [names: RegExp, values: (text: string) => boolean])[] = [
-  [/_SERVICE_HOST$/, isAddress],
-  [/_SERVICE_PORT(?:_[A-Z0-9_]+)?$/, isPort],
-  [/_PORT$/, isUrlOfPort],
-  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)$/, isUrlOfPort],
-  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)_PROTO$/, isTransport],
-  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)_PORT$/, isPort],
-  [/_PORT_\d{1,5}_(?:TCP|UDP|SCTP)_ADDR$/, isAddress],
-]
 
 function pairOfTls(certificate: string | undefined, privateKey: string | undefined): Config['tls'] {
   if (certificate === undefined && privateKey === undefined) return undefined

@@ -118,7 +118,9 @@ class Connection {
   /** Moves to another replica, now or after the answer that it waits for. */
   turn(): void {
     this.#turns = true
-    if (this.#number === undefined) this.#socket?.destroy()
+    if (this.#number !== undefined) return
+    this.#leaveIdle()
+    this.#socket?.destroy()
   }
 
   #openLater(): void {
@@ -148,10 +150,15 @@ class Connection {
     else giveWork(this)
   }
 
-  #closed(socket: Socket): void {
-    if (socket !== this.#socket) return
+  /** Before its socket is closed: until Node says that it is, another request would be sent on it and lost. */
+  #leaveIdle(): void {
     const index = idle.indexOf(this)
     if (index !== -1) idle.splice(index, 1)
+  }
+
+  #closed(socket: Socket): void {
+    if (socket !== this.#socket) return
+    this.#leaveIdle()
     if (this.#number !== undefined) {
       errors += 1
       settle(this.#number)

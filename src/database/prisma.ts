@@ -79,7 +79,7 @@ function momentTypes(types: pg.CustomTypesConfig): pg.CustomTypesConfig {
   return {
     getTypeParser: ((oid: number, format: 'text') =>
       oid === pg.types.builtins.TIMESTAMPTZ && format === 'text'
-        ? readMoment
+        ? toUtc
         : types.getTypeParser(oid, format)) as pg.CustomTypesConfig['getTypeParser'],
   }
 }
@@ -87,7 +87,7 @@ function momentTypes(types: pg.CustomTypesConfig): pg.CustomTypesConfig {
 const parseMoment = pg.types.getTypeParser(pg.types.builtins.TIMESTAMPTZ, 'text') as (text: string) => unknown
 
 /** To UTC, in the form in which Prisma takes it. */
-function readMoment(text: string): string {
+function toUtc(text: string): string {
   const moment = parseMoment(text)
   // Infinity, which only a hand can have written.
   if (typeof moment === 'number') return text

@@ -22,7 +22,6 @@ const database = {
 
 const isPure = process.env['MUTATION_TESTS'] === 'pure'
 
-// biome-ignore lint/style/noDefaultExport: vitest reads it.
 export default defineConfig({
   test: {
     projects: [

@@ -1,8 +1,8 @@
-import { mistakesIn } from '../../administration/mistake.ts'
+import type { Mistake } from '../../administration/mistake.ts'
 import { OperatorError } from '../../errors.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { type Connection, withDatabase } from '../terminal/connect.ts'
-import { mistakeSentence } from '../terminal/mistakes.ts'
+import { mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 
 const positionals = [
@@ -52,7 +52,7 @@ async function change(how: 'grant' | 'remove', given: readonly string[], asJson:
   await withDatabase(async (connection) => {
     // Nothing to remove looks like success, so a name that is mistyped has to be told.
     if (how === 'remove') await requireScopes(connection, audience, scopes)
-    const step = await updateClient(connection, clientId, changed).catch(inWordsOfOptions)
+    const step = await updateClient(connection, clientId, changed).catch(throwInWords(inWordsOf))
     const access = step.definition.access.find((each) => each.audience === audience)
     if (asJson) {
       print(
@@ -84,10 +84,6 @@ async function requireScopes(
   )
 }
 
-function inWordsOfOptions(error: unknown): never {
-  const [first] = mistakesIn(error)
-  if (first === undefined) throw error
-  throw new OperatorError(
-    `${first.path.includes('scopes') ? 'SCOPES' : 'AUDIENCE'}: ${mistakeSentence(first)}`,
-  )
+function inWordsOf(mistake: Mistake): string {
+  return `${mistake.path.includes('scopes') ? 'SCOPES' : 'AUDIENCE'}: ${mistakeSentence(mistake)}`
 }

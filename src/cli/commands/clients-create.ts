@@ -1,13 +1,12 @@
 import { createClient } from '../../administration/create-client.ts'
 import { type ClientDefinition, tokenEndpointAuthMethods } from '../../administration/definition.ts'
-import { type Mistake, mistakesIn } from '../../administration/mistake.ts'
-import { OperatorError } from '../../errors.ts'
+import type { Mistake } from '../../administration/mistake.ts'
 import { futureMoment } from '../terminal/arguments.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
-import { mistakeSentence } from '../terminal/mistakes.ts'
+import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
@@ -73,7 +72,7 @@ export const clientsCreate = defineCommand({
         const secret = await createClient(await secretContext(connection), client, {
           secretExpiresAt,
           deliver: (made) => output.deliverOne(made),
-        }).catch(inWordsOfOptions)
+        }).catch(throwInWords(inWordsOf))
         if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
           print(`${json({ client_id: clientId, ...shown, secret_id: secret.secretId, status: 'created' })}\n`)
@@ -146,11 +145,5 @@ const optionOfField: Readonly<Record<string, string>> = {
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */
 export function inWordsOf(mistake: Mistake): string {
-  const [field] = mistake.path[0] === 'clients' ? mistake.path.slice(2) : mistake.path
-  return `${optionOfField[String(field)] ?? 'CLIENT'}: ${mistakeSentence(mistake)}`
-}
-
-export function inWordsOfOptions(error: unknown): never {
-  const [first] = mistakesIn(error)
-  throw first === undefined ? error : new OperatorError(inWordsOf(first))
+  return `${optionOfField[fieldOf(mistake, 'clients')] ?? 'CLIENT'}: ${mistakeSentence(mistake)}`
 }

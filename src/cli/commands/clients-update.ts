@@ -1,8 +1,9 @@
 import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { throwInWords } from '../terminal/mistakes.ts'
 import { json, print } from '../terminal/output.ts'
-import { inWordsOf, inWordsOfOptions } from './clients-create.ts'
+import { inWordsOf } from './clients-create.ts'
 import { describeChanges } from './seed.ts'
 
 export const clientsUpdate = defineCommand({
@@ -71,7 +72,7 @@ export const clientsUpdate = defineCommand({
           ...(options['any-network'] ? { allowed_networks: [] } : {}),
           ...fields,
         }
-      }).catch(inWordsOfOptions)
+      }).catch(throwInWords(inWordsOf))
       const { status, changes } = step
       if (options.json) {
         const described = Object.fromEntries(changes.map(({ field, from, to }) => [field, { from, to }]))

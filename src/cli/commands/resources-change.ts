@@ -1,11 +1,11 @@
-import { type Mistake, mistakesIn } from '../../administration/mistake.ts'
+import type { Mistake } from '../../administration/mistake.ts'
 import type { ResourceStep } from '../../administration/plan.ts'
 import { OperatorError } from '../../errors.ts'
 import { signingAlgorithms } from '../../keys/signing-algorithm.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { mistakeSentence } from '../terminal/mistakes.ts'
+import { fieldOf, mistakeSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
 
@@ -50,7 +50,7 @@ export const resourcesCreate = defineCommand({
     if (mistake !== undefined) throw usageError(inWordsOf(mistake))
     const { createResource } = await import('../../administration/resource-store.ts')
     await withDatabase(async (connection) => {
-      const step = await createResource(connection, words).catch(inWordsOfOptions)
+      const step = await createResource(connection, words).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
     })
@@ -95,7 +95,7 @@ export const resourcesUpdate = defineCommand({
           throw new OperatorError(`--remove-scope: ${audience} has no scope ${JSON.stringify(absent)}.`)
         const scopes = new Set([...words.scopes.filter((scope) => !removed.includes(scope)), ...added])
         return { ...words, ...fields, scopes: [...scopes] }
-      }).catch(inWordsOfOptions)
+      }).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
     })
@@ -163,17 +163,10 @@ const optionOfField: Readonly<Record<string, string>> = {
 
 function inWordsOf(mistake: Mistake): string {
   if (mistake.code === 'scope_in_use') {
-    const holders = mistake.holders.slice(0, 3).join(', ')
     return (
-      `--remove-scope: ${JSON.stringify(mistake.scope)} may still be asked for by ${counted(mistake.holders.length, 'client')} (${holders}). ` +
+      `--remove-scope: ${JSON.stringify(mistake.scope)} may still be asked for by ${counted(mistake.holders.length, 'client')} (${someOf(mistake.holders)}). ` +
       'Take it away first: "bin/mintmark clients access remove".'
     )
   }
-  const [field] = mistake.path[0] === 'resources' ? mistake.path.slice(2) : mistake.path
-  return `${optionOfField[String(field)] ?? 'AUDIENCE'}: ${mistakeSentence(mistake)}`
-}
-
-function inWordsOfOptions(error: unknown): never {
-  const [first] = mistakesIn(error)
-  throw first === undefined ? error : new OperatorError(inWordsOf(first))
+  return `${optionOfField[fieldOf(mistake, 'resources')] ?? 'AUDIENCE'}: ${mistakeSentence(mistake)}`
 }

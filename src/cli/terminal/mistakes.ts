@@ -1,4 +1,11 @@
-import { type Mistake, type MistakeCode, type MistakeFields, pathText } from '../../administration/mistake.ts'
+import {
+  type Mistake,
+  type MistakeCode,
+  type MistakeFields,
+  mistakesIn,
+  pathText,
+} from '../../administration/mistake.ts'
+import { OperatorError } from '../../errors.ts'
 import { momentExample } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 
@@ -124,7 +131,25 @@ function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }
 
-function someOf(names: readonly string[]): string {
+/** The first three names, and how many more there are. */
+export function someOf(names: readonly string[]): string {
   if (names.length <= 3) return names.join(' and ')
   return `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
+}
+
+/** The field that a mistake is about, in one entry or in a list of them. */
+export function fieldOf({ path }: Mistake, list: 'clients' | 'resources'): string {
+  const [field] = path[0] === list ? path.slice(2) : path
+  return String(field)
+}
+
+/**
+ * For `catch`: ends the command with the first mistake, in the words of its options. Another error stays as it is.
+ * @throws OperatorError, or the error.
+ */
+export function throwInWords(inWords: (mistake: Mistake) => string): (error: unknown) => never {
+  return (error) => {
+    const [first] = mistakesIn(error)
+    throw first === undefined ? error : new OperatorError(inWords(first))
+  }
 }
