@@ -6,7 +6,13 @@ import pg from 'pg'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { migrate, migrationStateOf } from '../../src/database/migrate.ts'
 import { migrationsDirectory } from '../../src/database/migration-files.ts'
-import { administer, type FreshDatabase, freshDatabase, withDatabase } from '../support/database.ts'
+import {
+  administer,
+  advisoryLockIsAwaited,
+  type FreshDatabase,
+  freshDatabase,
+  withDatabase,
+} from '../support/database.ts'
 import { migrationList, noFilters, schemaScript, withPrismaEngine } from '../support/prisma-engine.ts'
 
 /**
@@ -417,12 +423,7 @@ test('a process that waits for its turn does not stop the one that migrates', as
     'CREATE INDEX CONCURRENTLY i ON a (n)',
   )
   const first = migrate(database.url, { directory })
-  await expect
-    .poll(
-      () => database.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`),
-      patiently,
-    )
-    .not.toEqual([])
+  await expect.poll(() => database.query(advisoryLockIsAwaited), patiently).not.toEqual([])
   const waiting = Promise.withResolvers<string>()
   const second = migrate(database.url, { directory, report: waiting.resolve })
   await waiting.promise

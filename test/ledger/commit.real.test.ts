@@ -11,7 +11,7 @@ import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { limits } from '../../src/limits.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { advisoryLockIsAwaited, type FreshDatabase, freshDatabase } from '../support/database.ts'
 
 let database: FreshDatabase
 /** One connection, as the service has. Without time limits of its own: the committer keeps the time. */
@@ -147,9 +147,7 @@ async function holdUp(): Promise<{ release(): Promise<void> }> {
 
 /** Until a commit of the ledger waits for what `holdUp` holds. */
 async function expectHeldUp(): Promise<void> {
-  await expect
-    .poll(async () => database.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`))
-    .toHaveLength(1)
+  await expect.poll(async () => database.query(advisoryLockIsAwaited)).toHaveLength(1)
 }
 
 /** The database does its work, and the answer is lost on the way back. */

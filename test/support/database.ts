@@ -59,3 +59,11 @@ export async function issuedSinceLatestChange(database: FreshDatabase, clientId:
   )
   return rows.length
 }
+
+/**
+ * Finds sessions that wait for an advisory lock of this database. `pg_locks` shows those of all databases, and other
+ * tests have locks with the same numbers in theirs.
+ */
+export const advisoryLockIsAwaited = `
+  SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
