@@ -22,6 +22,7 @@ const ordinary: Plan = {
   connections: 64,
   manyClients: 100_000,
   coldClients: 10_000,
+  guesses: 10_000,
   starts: 9,
 }
 
@@ -34,6 +35,7 @@ const quick: Plan = {
   warmUpSeconds: 1,
   manyClients: 20_000,
   coldClients: 50,
+  guesses: 200,
   starts: 2,
 }
 

@@ -4,6 +4,7 @@ import { cold } from './scenarios/cold.ts'
 import { connections } from './scenarios/connections.ts'
 import { deploy } from './scenarios/deploy.ts'
 import { flood } from './scenarios/flood.ts'
+import { guesses } from './scenarios/guesses.ts'
 import { jwks } from './scenarios/jwks.ts'
 import { latency } from './scenarios/latency.ts'
 import { registry } from './scenarios/registry.ts'
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   warm,
   latency,
   flood,
+  guesses,
   connections,
   tls,
   clients,

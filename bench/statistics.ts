@@ -24,3 +24,20 @@ export function quantile(sorted: Float64Array, share: number): number {
 export function ratios(upper: readonly number[], lower: readonly number[]): number[] {
   return upper.map((value, index) => value / (lower[index] ?? Number.NaN))
 }
+
+/**
+ * The chance that a random value of the second list is larger than one of the first (Mann and Whitney): a half if the
+ * lists cannot be told apart, 0 or 1 if every single value can. Ties count half.
+ * @param first in ascending order, like the second.
+ */
+export function chanceOfLonger(first: Float64Array, second: Float64Array): number {
+  let larger = 0
+  let below = 0
+  let upTo = 0
+  for (const value of second) {
+    while (below < first.length && (first[below] as number) < value) below += 1
+    while (upTo < first.length && (first[upTo] as number) <= value) upTo += 1
+    larger += (below + upTo) / 2
+  }
+  return larger / (first.length * second.length)
+}

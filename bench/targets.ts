@@ -20,6 +20,9 @@ export const targets = {
   /** The 99th percentile minus that of the wait for one commit, divided by that of the bare route. */
   latencyBesideBare: { text: '≤ 2 ×, plus one commit', most: 2 },
   latencyInFlood: { text: '≤ 1.1 ×', most: 1.1 },
+  /** How far the area under the curve of two lists of times is from a half. */
+  guessesTellApart: { text: 'within 0.02 of 0.5', most: 0.02 },
+  memoryAfterGuesses: { text: '≤ 1.1 ×', most: 1.1 },
   latencyBesideStrangers: { text: '≤ 1.2 ×', most: 1.2 },
   latencyInDeployment: { text: '≤ 2 ×', most: 2 },
   manyClients: { text: '≥ 0.9', least: 0.9 },

@@ -39,6 +39,8 @@ export interface Plan {
   readonly manyClients: number
   /** The number of clients that send their first request at the same time. */
   readonly coldClients: number
+  /** The number of guesses whose time is measured, at clients that exist and as many at names that do not. */
+  readonly guesses: number
   readonly starts: number
 }
 
