@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { useMemory } from './test/support/memory.ts'
 
 /** What needs a real PostgreSQL: one server for all of them, each test on a database of its own. */
 const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.ts']
@@ -15,6 +16,8 @@ const onPostgres = {
   expect: { poll: { timeout: 200_000 } },
   execArgv: ['--disable-warning=ExperimentalWarning'],
 }
+
+useMemory()
 
 /** What waits longest begins first, or the whole run waits for it at the end. */
 class LongestFirst extends BaseSequencer {

@@ -26,6 +26,7 @@ import { Interrupted } from './terminal/connect.ts'
 import { type CommandGroup, commandHelp, groupHelp } from './terminal/help.ts'
 import { note, OutputClosed, print } from './terminal/output.ts'
 import { messageOf } from './terminal/sentences.ts'
+import { atTerminal, processTerminal, type Terminal } from './terminal/terminal.ts'
 
 /** Every command, in the order of the help. A command that is not in this list cannot be called. */
 export const commands: readonly Command[] = [
@@ -69,9 +70,15 @@ const groups: readonly CommandGroup[] = [
   { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },
 ]
 
-/** @returns the exit code. */
-export async function main(given: readonly string[]): Promise<number> {
-  watchOutput()
+/**
+ * Runs a command at a terminal. Several may run at once in one process.
+ * @returns the exit code.
+ */
+export function main(given: readonly string[], terminal: Terminal): Promise<number> {
+  return atTerminal(terminal, () => run(given))
+}
+
+async function run(given: readonly string[]): Promise<number> {
   try {
     await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
     return exitCodes.ok
@@ -130,13 +137,14 @@ function startsWith(path: readonly string[], prefix: readonly string[]): boolean
 const signalledExitCode = 128
 
 /**
- * Runs a command. After it the process ends by itself, when everything that was printed is out.
+ * Runs a command as this process. After it the process ends by itself, when everything that was printed is out.
  *
  * A command that was interrupted is ended here: its statement may still wait in the database for a lock that
  * somebody else holds, and the connection would keep the process until then.
  */
 export async function runCommand(given: readonly string[]): Promise<void> {
-  process.exitCode = await main(given)
+  watchOutput()
+  process.exitCode = await main(given, processTerminal)
   if (process.exitCode <= signalledExitCode) return
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
   process.exit()

@@ -1,7 +1,8 @@
 /** A listing of any length is read in parts, and a follower goes on where it stopped: every record once. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
-import { command, type Outcome, startMintmark } from '../support/process.ts'
+import { type Outcome, startMintmark } from '../support/process.ts'
 
 let database: FreshDatabase
 

@@ -3,8 +3,9 @@
  * with its records, under the rules of a file.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
-import { command, type Outcome } from '../support/process.ts'
+import type { Outcome } from '../support/process.ts'
 import { basic, orders, startService, type TestService } from '../support/service.ts'
 
 let database: FreshDatabase

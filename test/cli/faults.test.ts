@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { expect } from 'vitest'
+import { command } from '../support/command.ts'
 import { administer, withDatabase } from '../support/database.ts'
 import { sharedTest } from '../support/fixtures.ts'
-import { command, program, start, startMintmark } from '../support/process.ts'
+import { program, start, startMintmark } from '../support/process.ts'
 
 const test = sharedTest.extend('role', { scope: 'file' }, async ({ database }, { onCleanup }) => {
   const role = 'without_rights'

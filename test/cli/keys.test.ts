@@ -17,8 +17,9 @@ import { rewrapFile } from '../../src/keys/rewrap.ts'
 import { assumedVerifierCacheSeconds, earlyLeadSeconds, leadSeconds } from '../../src/keys/schedule.ts'
 import { createKey } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { command } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
-import { command, type Outcome, startServiceProcess } from '../support/process.ts'
+import { type Outcome, startServiceProcess } from '../support/process.ts'
 import {
   drillSchedule,
   orders,

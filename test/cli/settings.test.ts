@@ -1,7 +1,8 @@
 /** Each command asks for the settings that it uses, and for no other. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
-import { command, root } from '../support/process.ts'
+import { commandProcess, root } from '../support/process.ts'
 import { scratch } from '../support/scratch.ts'
 import { registerClient } from '../support/service.ts'
 
@@ -67,7 +68,7 @@ describe('in an environment that is of no use to a listener', () => {
   test('serve refuses, and so does start', async () => {
     const { DATABASE_URL } = image()
     for (const name of ['serve', 'start']) {
-      const { code, stderr } = await command({ DATABASE_URL, HOST: '0.0.0.0' }, name)
+      const { code, stderr } = await commandProcess({ DATABASE_URL, HOST: '0.0.0.0' }, name)
       expect(code).toBe(1)
       expect(stderr).toMatch(/^mintmark: HOST: other machines can reach 0\.0\.0\.0/)
     }

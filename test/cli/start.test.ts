@@ -5,7 +5,7 @@
 import { readFileSync, rmSync, statSync } from 'node:fs'
 import { expect } from 'vitest'
 import { test as base } from '../support/fixtures.ts'
-import { command, start as startProgram, startServiceProcess } from '../support/process.ts'
+import { commandProcess, start as startProgram, startServiceProcess } from '../support/process.ts'
 
 const test = base
   /** A path that a careless shell line would not survive. */
@@ -49,7 +49,7 @@ test('a first start, a second one, and one whose secret was lost', async ({ dire
   const second = await start()
   expect(second.output()).not.toContain('example clients')
   expect(JSON.parse(await second.paste(/curl .*\/token$/))).toMatchObject({ token_type: 'Bearer' })
-  expect((await command(second.environment, 'token', 'billing', '--raw')).stdout).toMatch(/^ey/)
+  expect((await commandProcess(second.environment, 'token', 'billing', '--raw')).stdout).toMatch(/^ey/)
   expect(await second.end('SIGINT')).toBe(0)
 
   rmSync(`${directory}/billing.secret`)
@@ -67,7 +67,7 @@ test('a first start, a second one, and one whose secret was lost', async ({ dire
 })
 
 test('commands bring no empty database into being', async ({ files }) => {
-  const outcome = await command({ MINTMARK_DATA_DIR: files.path('nothing') }, 'clients', 'list')
+  const outcome = await commandProcess({ MINTMARK_DATA_DIR: files.path('nothing') }, 'clients', 'list')
   expect(outcome).toMatchObject({ code: 1, stdout: '' })
   expect(outcome.stderr).toMatch(/^mintmark: There is no database in .*nothing yet\. Run "npm start"/)
 })

@@ -11,7 +11,7 @@ import { expect, test, vi } from 'vitest'
 import { openEmbedded } from '../../src/database/embedded.ts'
 import { OperatorError } from '../../src/errors.ts'
 import { freshDatabase } from '../support/database.ts'
-import { command } from '../support/process.ts'
+import { commandProcess } from '../support/process.ts'
 
 /** The adapter. That the database itself keeps what it promises, its package tests. */
 
@@ -85,9 +85,9 @@ test('with DATABASE_URL the package is not loaded', async () => {
   const database = await freshDatabase()
   try {
     const given = { ...options, DATABASE_URL: database.url }
-    expect((await command(given, 'clients', 'list')).code).toBe(0)
+    expect((await commandProcess(given, 'clients', 'list')).code).toBe(0)
     const without = { ...options, MINTMARK_DATA_DIR: tmpdir() }
-    expect((await command(without, 'migrate')).stderr).toContain('postgres is loaded')
+    expect((await commandProcess(without, 'migrate')).stderr).toContain('postgres is loaded')
   } finally {
     await database.drop()
   }

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { checkConnection } from '../../src/database/check.ts'
+import { command } from '../support/command.ts'
 import { openPrimaryAndStandby, openSwitch, type PrimaryAndStandby } from '../support/primary-and-standby.ts'
 import {
-  command,
   endLeft,
   environmentOf,
   type ServiceProcess,

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
-import { command } from '../support/process.ts'
+import { command } from '../support/command.ts'
 import { registerClient, requestToken, startService, type TestService } from '../support/service.ts'
 
 /** Records say when they were committed, by the database's clock: a wrong clock elsewhere does not mix up their order. */

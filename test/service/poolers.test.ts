@@ -2,10 +2,10 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '../../src/database/open.ts'
+import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { openPgBouncer, type PgBouncer, pgBouncerVersion } from '../support/pgbouncer.ts'
 import {
-  command,
   endLeft,
   environmentOf,
   type ServiceProcess,

@@ -5,7 +5,7 @@ import { issuedSinceLatestChange } from '../support/database.ts'
 import { sharedTest, test } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import {
-  command,
+  commandProcess,
   environmentOf,
   launcher,
   start,
@@ -91,7 +91,7 @@ describe('two processes on one database', () => {
     'and ten more that force a rotation at once make one key per generation, without a gap',
     async ({ client, database, pair }) => {
       const environment = environmentOf(database.url)
-      const forced = Array.from({ length: 10 }, () => command(environment, 'keys', 'rotate', '--now'))
+      const forced = Array.from({ length: 10 }, () => commandProcess(environment, 'keys', 'rotate', '--now'))
       expect((await Promise.all(forced)).map(({ code }) => code)).toEqual(forced.map(() => 0))
       const keys = await database.query<{ generation: number }>(
         'SELECT generation FROM signing_key ORDER BY generation',

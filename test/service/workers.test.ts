@@ -13,7 +13,7 @@ import type { FreshDatabase } from '../support/database.ts'
 import { test as base } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import {
-  command,
+  commandProcess,
   environmentOf,
   isRunning,
   type ServiceProcess,
@@ -330,7 +330,7 @@ describe('the embedded database', () => {
       secret: readFileSync(`${directory}/billing.secret`, 'utf8').trim(),
     }
     expect((await requestToken(first.url, example)).status).toBe(200)
-    const keys = await command(environment, 'keys', 'list', '--json')
+    const keys = await commandProcess(environment, 'keys', 'list', '--json')
     expect(JSON.parse(keys.stdout).keys, keys.stdout).toHaveLength(1)
     expect(await first.end('SIGTERM')).toBe(0)
     expect(existsSync(serverFile)).toBe(false)
@@ -346,7 +346,7 @@ describe('the embedded database', () => {
 
 describe('a start that fails says why once, and ends as with one process', () => {
   const failure = (database: FreshDatabase, workers: number, more: Record<string, string>) =>
-    command(
+    commandProcess(
       environmentOf(database.url, { WORKERS: String(workers), MINTMARK_LOG_LEVEL: 'silent', ...more }),
       'serve',
     )

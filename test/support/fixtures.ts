@@ -6,9 +6,9 @@
  * one database to all tests of a file; the file adds the service that they share.
  */
 import { test as base, inject, type TestContext } from 'vitest'
+import { command } from './command.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
 import {
-  command,
   endLeft,
   environmentOf,
   type Outcome,
@@ -60,7 +60,7 @@ function ownService({ database, track }: { database: FreshDatabase; track: Track
   }
 }
 
-/** Runs a command of the command line on this database, from start to end. */
+/** Runs a command of the command line on this database, from start to end, in this process. */
 function ownCommand({ database }: { database: FreshDatabase }) {
   return (...commandArguments: readonly string[]): Promise<Outcome> =>
     command({ DATABASE_URL: database.url }, ...commandArguments)

@@ -128,8 +128,11 @@ export function startMintmark(
   return start(process.execPath, [quiet, program, ...commandArguments], options)
 }
 
-/** Runs one command of the command line, with nothing in its environment but what is given. */
-export function command(
+/**
+ * Runs one command of the command line as a process, with nothing in its environment but what is given. Where the process
+ * is not what is tested, use `command` (command.ts).
+ */
+export function commandProcess(
   environment: Readonly<Record<string, string>>,
   ...commandArguments: readonly string[]
 ): Promise<Outcome> {

@@ -8,6 +8,7 @@ import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
 import { renderFields, Table } from '../terminal/table.ts'
+import { terminal } from '../terminal/terminal.ts'
 import { secretFields, secretTable } from './secrets.ts'
 
 const clientArgument = { name: 'CLIENT', description: 'the client id' } as const
@@ -188,7 +189,7 @@ export const clientsDelete = defineCommand({
     await withDatabase(async (connection) => {
       await findClient(connection.database.prisma, clientId, connection.clock.nowMilliseconds())
       const question = `Delete ${clientId} for good? Type its id to go on: `
-      if (!options.yes && process.stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
+      if (!options.yes && terminal().stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
         throw new OperatorError('that is not its id, so nothing was changed.')
       }
       const { deleted, secretsRevoked, accessRemoved } = await deleteClient(connection, clientId)

@@ -6,6 +6,7 @@ import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
+import { terminal } from '../terminal/terminal.ts'
 import { drawTimeline } from '../terminal/timeline.ts'
 
 /** The width of the timeline, in characters, if the output is a file or a pipe. */
@@ -34,7 +35,7 @@ export const keysList = defineCommand({
       else {
         print(keyTable(shown))
         for (const line of overdue(keys, config.schedule, now)) note(line)
-        print(`\n${drawTimeline(keys, config.schedule, now, process.stdout.columns ?? plainWidth)}`)
+        print(`\n${drawTimeline(keys, config.schedule, now, terminal().stdout.columns ?? plainWidth)}`)
       }
     })
   },

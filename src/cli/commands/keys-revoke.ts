@@ -9,6 +9,7 @@ import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { keyContext } from '../terminal/key-context.ts'
 import { jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 export const keysRevoke = defineCommand({
   path: ['keys', 'revoke'],
@@ -34,7 +35,7 @@ export const keysRevoke = defineCommand({
       const context = keyContext(connection)
       const key = (await listKeys(database.prisma)).find((each) => each.kid === kid)
       const question = `Revoke ${kid} and all its tokens? You cannot undo this. Type the id to continue: `
-      const asks = !options.yes && key !== undefined && key.revokedAt === undefined && process.stdin.isTTY
+      const asks = !options.yes && key !== undefined && key.revokedAt === undefined && terminal().stdin.isTTY
       if (asks && !(await confirm(question, kid, signal))) {
         note('Nothing was changed.')
         return

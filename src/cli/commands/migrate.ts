@@ -3,6 +3,7 @@ import { migrate as applyMigrations, migrationStateOf } from '../../database/mig
 import { openDatabaseServer } from '../../process/database-server.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { json, note, print } from '../terminal/output.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 export const migrate = defineCommand({
   path: ['migrate'],
@@ -21,7 +22,11 @@ export const migrate = defineCommand({
     ['bin/mintmark migrate --status', 'see whether a migration is pending'],
   ],
   async run(options) {
-    const server = await openDatabaseServer(readCommandConfig(), options.status ? 'refuse' : 'create', note)
+    const server = await openDatabaseServer(
+      readCommandConfig(terminal().environment),
+      options.status ? 'refuse' : 'create',
+      note,
+    )
     try {
       if (options.status) {
         const { applied, pending } = await migrationStateOf(server.url)

@@ -7,6 +7,7 @@ import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { fieldOf, mistakeSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
 import { counted, json, print } from '../terminal/output.ts'
+import { terminal } from '../terminal/terminal.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
 
 const positionals = [{ name: 'AUDIENCE', description: 'what its tokens name as their audience' }] as const
@@ -119,7 +120,7 @@ export const resourcesDelete = defineCommand({
     const { deleteResource } = await import('../../administration/resource-store.ts')
     await withDatabase(async (connection) => {
       const question = `Delete ${audience}? Type "delete" to go on: `
-      if (!options.yes && process.stdin.isTTY && !(await confirm(question, 'delete', connection.signal)))
+      if (!options.yes && terminal().stdin.isTTY && !(await confirm(question, 'delete', connection.signal)))
         throw new OperatorError('that is not "delete", so nothing was changed.')
       await deleteResource(connection, audience)
       if (options.json) print(`${json({ audience, status: 'deleted' })}\n`)

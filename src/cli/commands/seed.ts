@@ -9,6 +9,7 @@ import { secretContext } from '../terminal/key-context.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 import { Table } from '../terminal/table.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 export const seed = defineCommand({
   path: ['seed'],
@@ -170,14 +171,14 @@ class Progress {
   show(made: number, total: number): void {
     const now = performance.now()
     if (now < this.#nextAt) return
-    const isTerminal = process.stderr.isTTY === true
+    const isTerminal = terminal().stderr.isTTY === true
     this.#nextAt = now + (isTerminal ? 200 : 5_000)
     const text = `${made} of ${total} new secrets made`
-    process.stderr.write(isTerminal ? `\r${text}` : `${text}\n`)
+    terminal().stderr.write(isTerminal ? `\r${text}` : `${text}\n`)
     this.#isOpen = isTerminal
   }
 
   end(): void {
-    if (this.#isOpen) process.stderr.write('\r\x1b[K')
+    if (this.#isOpen) terminal().stderr.write('\r\x1b[K')
   }
 }

@@ -9,6 +9,7 @@ import { baseUrlOf } from '../../process/run-service.ts'
 import { isResource } from '../../registry/grammar.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { json, note, print, shownMoment } from '../terminal/output.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 const requestTimeoutMilliseconds = 10_000
 
@@ -65,7 +66,7 @@ export const token = defineCommand({
     if (!tokenEndpointAuthMethods.includes(method)) {
       throw usageError(`--auth-method: there is no ${method}.${didYouMean(method, tokenEndpointAuthMethods)}`)
     }
-    const url = readUrl(options.url ?? baseUrlOf(readCommandConfig()))
+    const url = readUrl(options.url ?? baseUrlOf(readCommandConfig(terminal().environment)))
     const secret = await readSecret(clientId, options['secret-file'])
     const parameters = {
       ...(options.audience === undefined ? {} : target(options.audience)),
@@ -105,12 +106,15 @@ async function readSecret(clientId: string, path: string | undefined): Promise<s
       })
     }
   }
-  const startFile = join(readCommandConfig().dataDirectory, `${encodeURIComponent(clientId)}.secret`)
+  const startFile = join(
+    readCommandConfig(terminal().environment).dataDirectory,
+    `${encodeURIComponent(clientId)}.secret`,
+  )
   if (path === undefined && existsSync(startFile)) {
     note(`Using the secret in ${startFile}.`)
     return readFileSync(startFile, 'utf8').trim()
   }
-  const piped = process.stdin.isTTY ? '' : (await text(process.stdin)).trim()
+  const piped = terminal().stdin.isTTY ? '' : (await text(terminal().stdin)).trim()
   if (piped !== '') return piped
   throw usageError(
     `The secret of ${clientId} is missing. Name its file with --secret-file, or pipe it in with --secret-file -. ` +

@@ -1,11 +1,13 @@
 import { createInterface } from 'node:readline/promises'
+import { terminal } from './terminal.ts'
 
 /** Asks a person at a terminal to type a word before a change that cannot be undone. */
 export async function confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  const { stdin, stderr } = terminal()
+  const dialogue = createInterface({ input: stdin, output: stderr })
   try {
-    return (await terminal.question(question, { signal })).trim() === word
+    return (await dialogue.question(question, { signal })).trim() === word
   } finally {
-    terminal.close()
+    dialogue.close()
   }
 }

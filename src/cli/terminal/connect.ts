@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type DatabaseServer, openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { operatingSystemActor } from './actor.ts'
 import { note } from './output.ts'
+import { terminal } from './terminal.ts'
 
 export interface Connection {
   readonly config: Config
@@ -29,14 +30,10 @@ const interruptedGraceMilliseconds = 2_000
 export async function withDatabase<Result>(
   run: (connection: Connection) => Promise<Result>,
 ): Promise<Result> {
-  const config = readCommandConfig()
+  const { environment, onSignal } = terminal()
+  const config = readCommandConfig(environment)
   const interruption = new AbortController()
-  const interrupt = (signal: NodeJS.Signals): void => interruption.abort(new Interrupted(signal))
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt).once('SIGHUP', interrupt)
-  // The channel closes when the launcher is killed. Then nobody waits for the result.
-  const onLauncherGone = (): void => interrupt('SIGTERM')
-  if (process.channel) process.once('disconnect', onLauncherGone)
-  process.channel?.unref()
+  const ignoreSignals = onSignal((signal) => interruption.abort(new Interrupted(signal)))
   try {
     const server = await openDatabaseServer(config, 'refuse', note)
     try {
@@ -60,11 +57,7 @@ export async function withDatabase<Result>(
       await server.release()
     }
   } finally {
-    process
-      .off('SIGINT', interrupt)
-      .off('SIGTERM', interrupt)
-      .off('SIGHUP', interrupt)
-      .off('disconnect', onLauncherGone)
+    ignoreSignals()
   }
 }
 

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import { release } from '../../release.ts'
 import type { Command, OptionDefinition } from './command.ts'
+import { terminal } from './terminal.ts'
 
 /** Help for the program, for a group of commands and for one command, made from their definitions. */
 
@@ -11,7 +12,7 @@ export interface CommandGroup {
 }
 
 const program = 'bin/mintmark'
-const bold = (text: string): string => styleText('bold', text, { stream: process.stdout })
+const bold = (text: string): string => styleText('bold', text, { stream: terminal().stdout })
 
 export function usageLine(command: Command): string {
   const positionals = (command.positionals ?? [])

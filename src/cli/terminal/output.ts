@@ -1,6 +1,7 @@
 import { momentText } from '../../lib/moment.ts'
 import { plainText } from '../../lib/plain-text.ts'
 import { isOutputClosed } from '../../process/standard-output.ts'
+import { terminal } from './terminal.ts'
 
 /**
  * Thrown when the reader of the output has gone away (`| head`). It ends the command without an error
@@ -13,12 +14,12 @@ export class OutputClosed extends Error {
 /** Writes the result of a command to stdout. */
 export function print(text: string): void {
   if (isOutputClosed()) throw new OutputClosed()
-  process.stdout.write(text)
+  terminal().stdout.write(text)
 }
 
 /** Writes a remark for a person to stderr. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`)
+  terminal().stderr.write(`${text}\n`)
 }
 
 /** One JSON document. Characters that could disturb a terminal are escaped. */

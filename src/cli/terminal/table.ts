@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import stringWidth from 'string-width'
 import { plainText } from '../../lib/plain-text.ts'
+import { terminal } from './terminal.ts'
 
 export interface Column {
   readonly title: string
@@ -28,7 +29,7 @@ export class Table {
   /** @param terminalWidth in columns. A file or a pipe has no width, so nothing is cut. */
   constructor(
     columns: readonly Column[],
-    terminalWidth = process.stdout.columns ?? Number.POSITIVE_INFINITY,
+    terminalWidth = terminal().stdout.columns ?? Number.POSITIVE_INFINITY,
   ) {
     this.#columns = columns
     this.#terminalWidth = terminalWidth
@@ -41,7 +42,7 @@ export class Table {
     if (this.#widths === undefined) {
       this.#widths = this.#fit(shown)
       const titles = this.#line(this.#columns.map(({ title }) => title))
-      lines.push(styleText('bold', titles, { stream: process.stdout }))
+      lines.push(styleText('bold', titles, { stream: terminal().stdout }))
     }
     for (const row of shown) lines.push(this.#line(row))
     return lines.map((line) => `${line}\n`).join('')

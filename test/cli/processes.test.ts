@@ -1,0 +1,69 @@
+/**
+ * Every command once as a process: it ends by itself, with its exit code, its result on standard output, and remarks on
+ * standard error. Other tests run commands in their own process, which costs a tenth of that.
+ */
+import { expect } from 'vitest'
+import { commands } from '../../src/cli/main.ts'
+import { test } from '../support/fixtures.ts'
+import { commandProcess, environmentOf, type Outcome, root, sharedKey } from '../support/process.ts'
+
+const stock = 'urn:example:stock'
+
+/** In an order in which each finds what it needs. `$NAME` is what the test knows or an earlier command printed. */
+const calls: readonly (readonly [call: string, prints: RegExp])[] = [
+  ['migrate', /^PostgreSQL .* is up to date\.\n$/],
+  [`seed ${root}prisma/clients.example.yaml`, /\n5 created, 0 changed, 0 unchanged\.\n/],
+  ['resources list', /^AUDIENCE .*\n(?:.*\n)*https:\/\/orders\.example\.com /],
+  [`resources create ${stock} --scope read`, /^urn:example:stock is created\.\n$/],
+  [`resources update ${stock} --name Stock`, /^urn:example:stock is changed: name: /],
+  ['clients create shop --secret-out $FILE', /^shop is created\. /],
+  ['clients list', /^CLIENT .*\n(?:.*\n)*shop /],
+  ['clients show shop', /^client_id +shop$/m],
+  ['clients update shop --name Shop', /^shop is changed: name: shop → Shop\.\n$/],
+  ['clients disable shop', /^shop is disabled\.\n$/],
+  ['clients enable shop', /^shop is enabled\.\n$/],
+  [`clients access grant shop ${stock} read`, /^shop has access to urn:example:stock with read\.\n$/],
+  ['token shop --secret-file $FILE --url $URL --raw', /^ey[\w-]+\.[\w-]+\.[\w-]+\n$/],
+  ['clients secrets add shop --json', /"secret_id": "(?<SECRET>[^"]+)"/],
+  ['clients secrets revoke shop $SECRET', / is revoked\.\n$/],
+  ['clients secrets list shop', / revoked/],
+  [`clients access remove shop ${stock}`, /^shop has no access to urn:example:stock\.\n$/],
+  [`resources delete ${stock}`, /^urn:example:stock is deleted\.\n$/],
+  ['clients delete shop', /^shop is deleted: 1 secret revoked, /],
+  ['keys rotate --json', /"kid": "(?<KID>[^"]+)"/],
+  ['keys list', / published/],
+  ['keys revoke $KID', / is revoked\. /],
+  ['keys rewrap', /^Every signing key is sealed with key-encryption key \w+ already\.\n$/],
+  ['audit list --outcome issued', /^TIME .*\n.* shop /],
+]
+
+test('every command', async ({ database, files, startService }) => {
+  const { url } = await startService({ key: Buffer.from(sharedKey, 'base64') })
+  const known: Record<string, string> = { URL: url, FILE: files.path('shop.secret') }
+  const run = (call: string): Promise<Outcome> => {
+    const words = call.split(' ').map((word) => known[word.slice(1)] ?? word)
+    return commandProcess(environmentOf(database.url), ...words)
+  }
+  const called = calls.map(([call]) =>
+    commands.find(({ path }) => `${call} `.startsWith(`${path.join(' ')} `)),
+  )
+  // Those two serve until a signal ends them. Other tests start them.
+  expect(new Set(called)).toEqual(
+    new Set(commands.filter(({ path: [name] }) => name !== 'start' && name !== 'serve')),
+  )
+  for (const [call, prints] of calls) {
+    const { code, stdout, stderr } = await run(call)
+    expect({ call, code }, stderr).toEqual({ call, code: 0 })
+    expect(stdout).toMatch(prints)
+    expect(stderr).not.toContain('mintmark: ')
+    Object.assign(known, prints.exec(stdout)?.groups)
+  }
+  for (const [call, code] of [
+    ['clients create shop', 1],
+    ['clients show', 2],
+    ['clients show nobody', 3],
+  ] as const) {
+    const outcome = await run(call)
+    expect(outcome).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(/^mintmark: .*\n$/) })
+  }
+})

@@ -1,0 +1,43 @@
+import { Readable, Writable } from 'node:stream'
+import { main } from '../../src/cli/main.ts'
+import type { Terminal } from '../../src/cli/terminal/terminal.ts'
+import type { Outcome } from './process.ts'
+
+/** Commands that serve until a signal ends them. They need a process of their own: startMintmark. */
+const serving = ['start', 'serve']
+
+/**
+ * Runs one command of the command line in this process, with nothing in its environment but what is given. That costs
+ * a tenth of what a process of its own costs. `test/cli/processes.test.ts` runs every command as a process.
+ */
+export async function command(
+  environment: Readonly<Record<string, string>>,
+  ...commandArguments: readonly string[]
+): Promise<Outcome> {
+  if (serving.includes(commandArguments[0] ?? '')) {
+    throw new Error(`"${commandArguments[0]}" needs a process of its own: use commandProcess`)
+  }
+  const [stdout, stderr] = [collector(), collector()]
+  const terminal: Terminal = {
+    environment,
+    stdin: Readable.from([]),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    // The signals of this process are the test runner's.
+    onSignal: () => () => {},
+  }
+  const code = await main(commandArguments, terminal)
+  return { code, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+function collector(): { readonly stream: Writable; readonly text: () => string } {
+  let text = ''
+  const stream = new Writable({
+    decodeStrings: false,
+    write(chunk, _encoding, done) {
+      text += String(chunk)
+      done()
+    },
+  })
+  return { stream, text: () => text }
+}
