@@ -1,3 +1,5 @@
+// First, before anything else is loaded: it closes a door.
+import './inspector.ts'
 import cluster from 'node:cluster'
 import { readConfig } from '../config.ts'
 import { openDatabaseServer } from './database-server.ts'
