@@ -28,8 +28,7 @@ async function run(): Promise<never> {
     // primary dies and this worker still has requests to answer.
     const server = await openDatabaseServer(config, 'refuse', report)
     lifetime.onClose(() => server.release())
-    // The primary has reported the notices about the key-encryption key, so they are not reported again.
-    await serveAlone(config, server, log, lifetime, () => {})
+    await serveAlone(config, server, log, lifetime)
     await tell({ ready: true })
   })
 }

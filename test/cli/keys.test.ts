@@ -340,7 +340,6 @@ describe('rewrap of the file', () => {
       databaseIsEmbedded: true,
       dataDirectory,
       hasSigningKeys: async () => hasSigningKeys,
-      report: () => {},
     })
 
   /** A data directory with a file, and what is done to it. */
@@ -361,7 +360,6 @@ describe('rewrap of the file', () => {
       return rewrapFile(
         { database: opened, clock: systemClock, actor: { by: 'a test' }, schedule: drillSchedule },
         directory,
-        () => {},
       )
     })
 
@@ -393,7 +391,7 @@ describe('rewrap of the file', () => {
         const { path, previousPath } = keyFiles(directory)
         const old = readFileSync(path)
         await rewrapOnce()
-        writeFileSync(previousPath, old)
+        writeFileSync(previousPath, old, { mode: 0o600 })
       },
     ],
   ])(

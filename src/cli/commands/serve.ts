@@ -35,7 +35,7 @@ export const serve = defineCommand({
       for (const warning of server.warnings) report(warning)
       await requireMigrated(server.url)
       await requireRights(server.url)
-      const baseUrl = await runService(config, server, log, lifetime, report)
+      const baseUrl = await runService(config, server, log, lifetime)
       const fields = {
         event: 'listening',
         url: baseUrl,
