@@ -1,5 +1,7 @@
 // Opens the database that the settings name, creates the embedded one if there is none, and holds it until the
 // process that started this one closes its channel or ends. For develop.js; it needs the Node of the service.
+// First, before anything else is loaded: it closes a door.
+import '../src/process/inspector.ts'
 import process from 'node:process'
 import { messageOf } from '../src/cli/terminal/sentences.ts'
 import { readConfig } from '../src/config.ts'

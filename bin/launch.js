@@ -1,6 +1,7 @@
 // Runs Mintmark, or its tests, with the Node that this release is made for, whatever Node starts this file
 // (20.20 or newer). `start`, `dev`, `test` and `prepare` first install and generate what a fresh clone lacks.
 import { existsSync } from 'node:fs'
+import { url as inspectorUrl } from 'node:inspector'
 import { delimiter, dirname, join } from 'node:path'
 import process from 'node:process'
 import { develop } from './develop.js'
@@ -11,6 +12,11 @@ const root = join(import.meta.dirname, '..')
 
 // Node finds WebAssembly imports and type stripping experimental enough to say so at every start.
 const quiet = '--disable-warning=ExperimentalWarning'
+
+// On SIGUSR1 Node opens an inspector, with which anybody on the machine reads what a process has in memory. Below npm
+// this process stays, and has the environment of the service.
+process.on('SIGUSR1', () => {})
+const noInspector = '--disable-sigusr1'
 
 // Megabytes of a half of the space for young objects. V8 would take more on a large machine, which costs 100 MB under
 // load and gains nothing here; a quarter of this costs a third more CPU with two hundred connections. The Dockerfile
@@ -28,6 +34,10 @@ async function launch([command, ...rest]) {
       'npm kept --dry-run for itself. Write it behind "--": npm run seed -- FILE --dry-run',
     )
   }
+  if (command === 'serve' && inspectorUrl() !== undefined)
+    throw new LauncherError(
+      "Node's inspector is open, and shows who connects to it every secret. Remove --inspect from NODE_OPTIONS.",
+    )
   const preparing = command !== undefined && ['start', 'dev', 'test', 'prepare'].includes(command)
   await (preparing ? prepareCheckout() : requireCheckout())
   if (command === 'prepare') return { exitCode: 0 }
@@ -41,7 +51,7 @@ async function launch([command, ...rest]) {
 function nodeArguments() {
   const file = join(root, '.env')
   // Not --env-file-if-exists, which complains when it does not.
-  return [...(existsSync(file) ? [`--env-file=${file}`] : []), quiet, youngSpace]
+  return [...(existsSync(file) ? [`--env-file=${file}`] : []), quiet, noInspector, youngSpace]
 }
 
 /** Compiled code is kept between runs: a third of the time that a command takes. */

@@ -10,6 +10,7 @@ import type { Config } from './config.ts'
 import { OAuthError } from './errors.ts'
 import { authorizationEndpoint } from './http/authorization-endpoint.ts'
 import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
+import { callerAddress } from './http/caller-address.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
@@ -18,6 +19,7 @@ import { hasRepeatedSingleton } from './http/singleton-headers.ts'
 import { secureContext } from './http/tls.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifier-store.ts'
+import type { ClaimedText } from './lib/claimed-text.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { brokenRequests } from './telemetry/events.ts'
@@ -29,6 +31,7 @@ import { tokenRoute } from './token/route.ts'
 export interface AppEdges extends IssueEdges {
   readonly clockGuard: ClockGuard
   readonly log: Log
+  readonly claimedText: ClaimedText
   readonly verifiers: Verifiers
   /** From 0 up to 1. */
   readonly random: () => number
@@ -124,7 +127,7 @@ async function openRoutes(
       route: request.routeOptions.url ?? 'unknown',
       status: reply.statusCode,
       durationMilliseconds: Math.round(reply.elapsedTime * 100) / 100,
-      address: request.ip,
+      address: callerAddress(edges.claimedText, request.ip),
     })
   })
   await app.register(keysRoute, {
@@ -133,6 +136,7 @@ async function openRoutes(
     clockGuard: edges.clockGuard,
     catchUp: () => edges.registry.catchUp(),
     verifiers: edges.verifiers,
+    claimedText: edges.claimedText,
     schedule: config.schedule,
     random: edges.random,
     paths: each('/.well-known/jwks.json', `${issuerPath}/.well-known/jwks.json`),

@@ -9,6 +9,7 @@ import { isSigningAlgorithm, type SigningAlgorithm, signingAlgorithms } from './
 import type { ScheduleSettings } from './keys/state.ts'
 import { splitHosts } from './lib/database-hosts.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
+import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
 import { isServiceLink } from './lib/service-links.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
@@ -129,6 +130,7 @@ const settings = {
     secret: true,
   },
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_TRUSTED_PROXIES: {
     parse: listOf(isLimitedNetwork),
     must: 'a comma-separated list of addresses or networks, not all addresses, for example 10.0.0.0/8',
@@ -161,6 +163,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 // biome-ignore lint/style/noProcessEnv: only this file reads the environment.
 export function readConfig(environment: Environment = process.env): Config {
   const config = readCommandConfig(environment)
+  // Refused if it is wrong, also where no secret is in a file.
+  trustsSecretFiles(environment)
   if (config.tls === undefined && !plainHttpAllowed(environment) && !isLoopback(config.host)) {
     throw new OperatorError(
       `HOST: other machines can reach ${config.host}, and plain HTTP would show them every secret and token. ` +
@@ -288,7 +292,11 @@ function readSetting<Name extends SettingName>(
   if (direct !== '' && path !== '') throw new OperatorError(`${name}: set it or ${name}_FILE, not both.`)
   // An operator may set NAME_FILE to the secret itself by mistake, so the path of a secret is not shown.
   const text =
-    path === '' ? direct : readFileOf(name, path, setting.secret ? 'the file it names' : JSON.stringify(path))
+    path === ''
+      ? direct
+      : setting.secret === true
+        ? readFileOf(name, () => readSecret(environment, path), 'the file it names')
+        : readFileOf(name, () => readFileSync(path, 'utf8'), JSON.stringify(path))
   if (text === '') return undefined
   const value = setting.parse(text)
   if (value === undefined) {
@@ -298,11 +306,26 @@ function readSetting<Name extends SettingName>(
   return value as ReturnType<(typeof settings)[Name]['parse']>
 }
 
-function readFileOf(name: string, path: string, shown: string): string {
+/** Owner and mode count (lib/secret-file.ts), unless the operator says otherwise. */
+function readSecret(environment: Environment, path: string): string {
+  return readSecretFile(path, { trust: trustsSecretFiles(environment) })
+}
+
+function trustsSecretFiles(environment: Environment): boolean {
+  return readSetting(environment, 'MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES') === 'yes'
+}
+
+function readFileOf(name: string, read: () => string, shown: string): string {
   let text: string
   try {
-    text = readFileSync(path, 'utf8').trim()
+    text = read().trim()
   } catch (error) {
+    if (error instanceof OperatorError) throw error
+    if (error instanceof SecretFileProblem)
+      throw new OperatorError(
+        `${name}_FILE: ${shown} ${error.message}. MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES=yes switches this check off.`,
+        { cause: error },
+      )
     throw new OperatorError(`${name}_FILE: cannot read ${shown} (${(error as NodeJS.ErrnoException).code}).`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)

@@ -19,6 +19,7 @@ import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
 import { openLedger } from './ledger/ledger.ts'
+import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
@@ -91,7 +92,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ...faults,
     })
     const [secretUses, verifiers] = openNotes(database, onFault)
-    const callers = checksOfCallers(config, clock)
+    const callers = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {
@@ -191,9 +192,10 @@ function openNotes(database: Database, onFault: (error: unknown) => void) {
   return [openSecretUses(database.statements, onFault), openVerifiers(database.statements, onFault)] as const
 }
 
-/** What checks secrets, and counts those that are wrong. */
-function checksOfCallers(config: Config, clock: Clock) {
+/** What checks secrets, counts those that are wrong, and says what is kept of what callers claim. */
+function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: Clock) {
   return {
+    claimedText: new ClaimedText(keyEncryptionKeys[0].bytes),
     verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
     failureLimit: new FailureLimit({
       perClientMax: config.failuresPerClientMax,

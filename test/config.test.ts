@@ -3,7 +3,7 @@
  *
  * Long because it is a table of all settings with right and wrong values.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
@@ -197,6 +197,8 @@ describe('what is accepted', () => {
       { HOST: '0.0.0.0', ...loopbackName },
     ],
     ['MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP', 'no', { tls: undefined }],
+    ['MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES', 'yes', {}],
+    ['MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES', 'no', {}],
     ['MINTMARK_TRUSTED_PROXIES', '10.0.0.0/8', { trustedProxies: ['10.0.0.0/8'] }],
     [
       'MINTMARK_TRUSTED_PROXIES',
@@ -319,6 +321,7 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     rsaPrivateKey,
   ],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
+  MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_TRUSTED_PROXIES: [
     'yes',
     'true',
@@ -544,6 +547,29 @@ describe('a setting from a file', () => {
 
   test('the message of an ordinary setting names the path', () => {
     expect(refusalOf({ PORT_FILE: '/absent/port' })).toBe('PORT_FILE: cannot read "/absent/port" (ENOENT).')
+  })
+})
+
+describe('the file of a secret', () => {
+  const path = fileOf(key.toString('base64'))
+  const environment = { MINTMARK_KEY_ENCRYPTION_KEY_FILE: path }
+
+  test('that others can change is refused, and used if the operator says so', () => {
+    chmodSync(path, 0o666)
+    expect(refusalOf(environment)).toBe(
+      'MINTMARK_KEY_ENCRYPTION_KEY_FILE: the file it names can be changed by others (mode 0666). Give it the mode 0600. ' +
+        'MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES=yes switches this check off.',
+    )
+    const trusting = { ...environment, MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: 'yes' }
+    expect(readConfig(trusting).keyEncryptionKey).toEqual(key)
+    chmodSync(path, 0o600)
+    expect(readConfig(environment).keyEncryptionKey).toEqual(key)
+  })
+
+  test('a file with another setting may have any mode', () => {
+    const port = fileOf('8081')
+    chmodSync(port, 0o666)
+    expect(readConfig({ PORT_FILE: port }).port).toBe(8081)
   })
 })
 

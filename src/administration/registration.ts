@@ -4,7 +4,7 @@ import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
-import { audienceForm, scopeToken } from '../registry/grammar.ts'
+import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
 import { defaults, tokenEndpointAuthMethods } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
 
@@ -22,12 +22,6 @@ import type { MistakeCode } from './mistake.ts'
 const found = (code: MistakeCode): MistakeCode => code
 /** The same for a check after which no other one of that value makes sense. */
 const foundAndStop = (code: MistakeCode) => ({ error: code, abort: true })
-
-/**
- * Narrower than RFC 6749 Appendix A.1: without % and +, an id is the same before and after the encoding of
- * §2.3.1, so clients that leave the encoding out work as well.
- */
-const clientIdForm = /^[A-Za-z0-9][A-Za-z0-9._:/@~-]*$/
 
 /** Not one of the characters that forge a line or turn its text around. */
 const plainTextForm = new RegExp(`^(?:(?!${treacherous.source}).)*$`, 'u')

@@ -1,3 +1,5 @@
+// First, before anything else is loaded: it closes a door.
+import '../process/inspector.ts'
 import { exitCodes } from '../errors.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { explain } from '../process/explain.ts'

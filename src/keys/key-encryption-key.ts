@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { lstatSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { AdministrationError } from '../errors.ts'
 import { makeDirectory } from '../lib/directory.ts'
 import { createPrivateFile, replacePrivateFile } from '../lib/private-file.ts'
+import { readSecretFile, SecretFileProblem } from '../lib/secret-file.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
 
 /**
@@ -19,8 +20,6 @@ export interface KeyEncryptionKeyOptions {
   readonly databaseIsEmbedded: boolean
   readonly dataDirectory: string
   readonly hasSigningKeys: () => Promise<boolean>
-  /** Told what an operator should know, in whole sentences. */
-  readonly report: (message: string) => void
 }
 
 /** The one in use, and behind it the one before, while keys are sealed anew. */
@@ -42,8 +41,8 @@ export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions)
   }
   if (!options.databaseIsEmbedded) throw new AdministrationError('key_encryption_key_unset', {})
   const { path, previousPath } = keyFiles(options.dataDirectory)
-  const existing = readKeyFile(path, options.report)
-  const before = readKeyFile(previousPath, options.report)
+  const existing = readKeyFile(path)
+  const before = readKeyFile(previousPath)
   if (existing !== undefined) return [existing, ...(before === undefined ? previous : [before])]
   if (await options.hasSigningKeys()) throw new AdministrationError('key_file_lost', { path })
   return [createKeyFile(path, options)]
@@ -73,7 +72,7 @@ function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncry
       throw new AdministrationError('key_file_uncreatable', { path, problem }, { cause: error })
     }
   }
-  const created = readKeyFile(path, options.report)
+  const created = readKeyFile(path)
   if (created === undefined) throw new AdministrationError('key_file_vanished', { path })
   return created
 }
@@ -90,20 +89,16 @@ export function replaceKeyFile(dataDirectory: string, current: KeyEncryptionKey)
 }
 
 /** Undefined when there is no such file. */
-export function readKeyFile(
-  path: string,
-  report: (message: string) => void = () => {},
-): KeyEncryptionKey | undefined {
+export function readKeyFile(path: string): KeyEncryptionKey | undefined {
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
-    const mode = statSync(path).mode & 0o777
-    if ((mode & 0o077) !== 0) {
-      report(`${path} can be read by others (mode 0${mode.toString(8)}). Give it the mode 0600.`)
-    }
+    // Root works on the data of the user to whom the directory belongs.
+    const owner = process.geteuid?.() === 0 ? lstatSync(dirname(path)).uid : undefined
+    text = readSecretFile(path, { owner, ownerOnly: true })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    const problem = (error as Error).message
+    const { message } = error as Error
+    const problem = error instanceof SecretFileProblem ? `it ${message}.` : message
     throw new AdministrationError('key_file_unreadable', { path, problem }, { cause: error })
   }
   const bytes = Buffer.from(text.trim(), 'base64')

@@ -40,15 +40,11 @@ export interface FileRewrap extends Rewrap {
  * to a second file before anything else and removed after everything else, so wherever this is interrupted,
  * the two files open every signing key, and running it again completes it.
  */
-export async function rewrapFile(
-  context: RewrapContext,
-  dataDirectory: string,
-  report: (message: string) => void,
-): Promise<FileRewrap> {
+export async function rewrapFile(context: RewrapContext, dataDirectory: string): Promise<FileRewrap> {
   const { path, previousPath } = keyFiles(dataDirectory)
   let completed = false
   const result = await resealAll(context, async (open) => {
-    const current = requireKeyFile(path, report)
+    const current = requireKeyFile(path)
     const previous = readKeyFile(previousPath)
     const atHand: KeyEncryptionKeys = previous === undefined ? [current] : [current, previous]
     // Before anything is replaced: these must be the right ones.
@@ -67,8 +63,8 @@ export async function rewrapFile(
   return { ...result, completed }
 }
 
-function requireKeyFile(path: string, report?: (message: string) => void): KeyEncryptionKey {
-  const key = readKeyFile(path, report)
+function requireKeyFile(path: string): KeyEncryptionKey {
+  const key = readKeyFile(path)
   if (key !== undefined) return key
   throw new AdministrationError('key_file_missing', { path })
 }

@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
+import { callerAddress } from '../http/caller-address.ts'
 import { allowEveryOrigin } from '../http/cross-origin.ts'
 import { entityTag, noneMatchHolds } from '../http/etag.ts'
+import type { ClaimedText } from '../lib/claimed-text.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import type { Keyring, PublishedKeys } from './keyring.ts'
@@ -14,6 +16,7 @@ export interface KeysRouteOptions {
   /** Waits until the keys in memory are recent enough. */
   readonly catchUp: () => Promise<void>
   readonly verifiers: Verifiers
+  readonly claimedText: ClaimedText
   readonly schedule: ScheduleSettings
   /** From 0 up to 1. */
   readonly random: () => number
@@ -47,7 +50,7 @@ function cacheControl(schedule: ScheduleSettings, random: number): string {
  * time of the clock guard, because a jump of the clock must not empty the set.
  */
 export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done: () => void): void {
-  const { keyring, clock, clockGuard, catchUp, verifiers, schedule, random } = options
+  const { keyring, clock, clockGuard, catchUp, verifiers, claimedText, schedule, random } = options
   const tagOf = rememberedTag()
   allowEveryOrigin(app, options.paths)
   for (const path of options.paths) {
@@ -56,11 +59,11 @@ export function keysRoute(app: FastifyInstance, options: KeysRouteOptions, done:
       const published = keyring.published(clockGuard.trustedSeconds)
       const { body, kids } = published
       const etag = tagOf(published)
-      const name = request.headers['mintmark-verifier']
+      const { 'mintmark-verifier': name, 'user-agent': userAgent } = request.headers
       verifiers.note({
-        name: typeof name === 'string' ? name : undefined,
-        address: request.ip,
-        userAgent: request.headers['user-agent'],
+        name: typeof name === 'string' ? claimedText.keep(name, true) : undefined,
+        address: callerAddress(claimedText, request.ip),
+        userAgent: userAgent === undefined ? undefined : claimedText.keep(userAgent, true),
         kids,
         time: clock.nowMilliseconds(),
       })

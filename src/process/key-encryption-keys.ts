@@ -8,18 +8,15 @@ import {
 import { listKeys } from '../keys/store.ts'
 import type { DatabaseServer } from './database-server.ts'
 
-/** @param report called with messages for the operator, in whole sentences. */
 export async function findKeyEncryptionKeys(
   config: Config,
   server: DatabaseServer,
-  report: (message: string) => void,
 ): Promise<KeyEncryptionKeys> {
   return await resolveKeyEncryptionKeys({
     configured: config.keyEncryptionKey,
     previous: config.keyEncryptionKeyPrevious,
     databaseIsEmbedded: server.embedded,
     dataDirectory: config.dataDirectory,
-    report,
     async hasSigningKeys() {
       const database = openDatabase(server.url)
       try {

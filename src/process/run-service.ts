@@ -15,10 +15,9 @@ export async function runService(
   server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
-  report: (message: string) => void,
 ): Promise<string> {
-  if (config.workers === 1) await serveAlone(config, server, log, lifetime, report)
-  else await serveWithWorkers(config, server, log, lifetime, report)
+  if (config.workers === 1) await serveAlone(config, server, log, lifetime)
+  else await serveWithWorkers(config, server, log, lifetime)
   return baseUrlOf(config)
 }
 
@@ -28,9 +27,8 @@ export async function serveAlone(
   server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
-  report: (message: string) => void,
 ): Promise<void> {
-  const keyEncryptionKeys = await findKeyEncryptionKeys(config, server, report)
+  const keyEncryptionKeys = await findKeyEncryptionKeys(config, server)
   // Loading Fastify takes a third of the start time. Commands that do not serve must not load it.
   const { openService } = await import('../server.ts')
   const service = await openService({
@@ -39,7 +37,7 @@ export async function serveAlone(
     rereadDatabaseUrl: databaseUrlReader(),
     keyEncryptionKeys,
     // "keys rewrap" replaces the key file beside the embedded database while this process runs.
-    rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server, () => {}),
+    rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server),
     log,
   })
   lifetime.onClose(() => service.close())
@@ -55,10 +53,9 @@ async function serveWithWorkers(
   server: DatabaseServer,
   log: Log,
   lifetime: Lifetime,
-  report: (message: string) => void,
 ): Promise<void> {
   // The primary creates the key if necessary and reports problems, so that only one process does this.
-  await findKeyEncryptionKeys(config, server, report)
+  await findKeyEncryptionKeys(config, server)
   const workers = new Workers(log)
   lifetime.onClose(() => workers.close())
   lifetime.onReload(() => workers.reload())

@@ -1,3 +1,5 @@
+// First, before anything else is loaded: it closes a door.
+import './inspector.ts'
 import cluster from 'node:cluster'
 import { readConfig } from '../config.ts'
 import { openDatabaseServer } from './database-server.ts'
@@ -26,8 +28,7 @@ async function run(): Promise<never> {
     // primary dies and this worker still has requests to answer.
     const server = await openDatabaseServer(config, 'refuse', report)
     lifetime.onClose(() => server.release())
-    // The primary has reported the notices about the key-encryption key, so they are not reported again.
-    await serveAlone(config, server, log, lifetime, () => {})
+    await serveAlone(config, server, log, lifetime)
     await tell({ ready: true })
   })
 }

@@ -1,9 +1,15 @@
 import { limits } from '../limits.ts'
 
 /**
- * The two grammars that a request and the registry share. Both sides ask here, so that nothing can be
+ * The grammars that a request and the registry share. Both sides ask here, so that nothing can be
  * registered which could never be asked for.
  */
+
+/**
+ * What may name a client. Narrower than RFC 6749 Appendix A.1: without % and +, an id is the same before and after the
+ * encoding of §2.3.1, so clients that leave the encoding out work as well.
+ */
+export const clientIdForm = /^[A-Za-z0-9][A-Za-z0-9._:/@~-]*$/
 
 /** An absolute URI without a fragment (RFC 8707 §2, RFC 3986 §4.3), by its characters only. */
 const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
@@ -19,6 +25,10 @@ const plainName = /^[A-Za-z0-9][A-Za-z0-9._~/@-]*$/
 
 /** What a token may be for: what `aud` may be. Compared as text and never resolved. */
 export const audienceForm = new RegExp(`${absoluteUri.source}|${plainName.source}`)
+
+export function isClientId(text: string): boolean {
+  return text.length <= limits.clientIdCharactersMax && clientIdForm.test(text)
+}
 
 /** What the parameter `audience` may name. */
 export function isAudience(text: string): boolean {

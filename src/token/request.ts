@@ -11,8 +11,9 @@ import { claimedMethod, parseCredentials } from '../authentication/authenticate.
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import { OAuthError } from '../errors.ts'
+import type { ClaimedText } from '../lib/claimed-text.ts'
 import { limits } from '../limits.ts'
-import { isAudience, isResource, isScopeToken } from '../registry/grammar.ts'
+import { isAudience, isClientId, isResource, isScopeToken } from '../registry/grammar.ts'
 import {
   AUDIENCE,
   CLIENT_ASSERTION,
@@ -31,6 +32,10 @@ export interface RawTokenRequest {
   readonly rawHeaders: readonly string[]
   /** The raw bytes. route.ts checks the method, query, content type, encoding and size. */
   readonly body: Buffer
+  /** What of the claimed values is kept. */
+  readonly claimedText: ClaimedText
+  /** Whether memory has a client of this name: a registered id is shown, whatever it looks like. */
+  readonly isRegistered: (clientId: string) => boolean
 }
 
 export interface TokenRequest {
@@ -42,8 +47,8 @@ export interface TokenRequest {
 }
 
 /**
- * The values that a request claims, for the record of a refusal. They are not proven and not bounded. They
- * never contain a secret, password or assertion.
+ * The values that a request claims, for the record of a refusal. They are not proven. What cannot be registered, or
+ * looks like a credential in the wrong place, is replaced by its length and a hash (lib/claimed-text.ts).
  */
 export interface Claimed {
   clientId?: string
@@ -64,7 +69,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
   const presented = presentedCredentials(form, authorization)
-  fillClaimed(claimed, form, presented)
+  fillClaimed(claimed, raw, form, presented)
 
   const refusal = form.malformed ?? authorization?.refusal ?? form.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
@@ -95,23 +100,34 @@ function presentedCredentials(
   }
 }
 
-function fillClaimed(claimed: Claimed, form: Form, presented: PresentedCredentials): void {
+function fillClaimed(
+  claimed: Claimed,
+  { claimedText, isRegistered }: RawTokenRequest,
+  form: Form,
+  presented: PresentedCredentials,
+): void {
+  const keptId = (id: string) => {
+    const isPossible = isClientId(id)
+    const kept = claimedText.keep(id, isPossible)
+    return kept !== id && isPossible && isRegistered(id) ? id : kept
+  }
   const { values } = form
   const { authorization } = presented
   const bodyClientId = values[CLIENT_ID]
   const clientId = authorization?.clientId ?? bodyClientId
-  if (clientId !== undefined) claimed.clientId = withoutSecret(clientId)
+  if (clientId !== undefined) claimed.clientId = keptId(clientId)
   const otherClientId = bodyClientId === clientId ? form.otherClientId : bodyClientId
-  if (otherClientId !== undefined) claimed.otherClientId = withoutSecret(otherClientId)
+  if (otherClientId !== undefined) claimed.otherClientId = keptId(otherClientId)
   const method = claimedMethod(presented)
   if (method !== undefined) claimed.authenticationMethod = method
   const target = values[RESOURCE] ?? values[AUDIENCE]
-  if (target !== undefined) claimed.target = withoutSecret(target)
-  if (values[SCOPE] !== undefined) claimed.scope = withoutSecret(values[SCOPE])
+  if (target !== undefined) claimed.target = claimedText.keep(target, isAudience(target))
+  const scope = values[SCOPE]
+  if (scope !== undefined) claimed.scope = claimedText.keep(scope, isScope(scope))
   const grantType = values[GRANT_TYPE]
-  // The supported grant type is not recorded, and it needs no search for secrets.
+  // The supported grant type is not recorded.
   if (grantType !== undefined && grantType !== 'client_credentials') {
-    claimed.grantType = withoutSecret(grantType)
+    claimed.grantType = claimedText.keep(grantType, grantTypeForm.test(grantType))
   }
 }
 
@@ -124,23 +140,14 @@ export function authenticatesInBody({ authenticationMethod, clientId }: Claimed)
   return authenticationMethod === 'client_secret_post' || authenticationMethod === 'client_assertion'
 }
 
-/**
- * If a client uses wrong separators (a semicolon, a line break, an ampersand that is encoded twice), several
- * parameters arrive as one value, and this value may contain a secret.
- */
-const secretParameter = /(?:client_secret|client_assertion|password)["']?\s*(?:[=:]|%3d)/i
+/** A name, or a URI (RFC 6749 §4.5). */
+const grantTypeForm = /^[A-Za-z0-9:/._-]{1,128}$/
 
-/** A complete secret in the place of another value. Its id is kept, which is enough to identify it. */
-const wholeSecret = /mm_([0-9A-Za-z]{8})[0-9A-Za-z]{49}/g
+/** What the ledger can hold of a scope: its tokens have spaces between them, and no other character that is not shown. */
+const scopeForm = /^[\x20-\x7e]*$/
 
-/** The length of the shortest text that one of these expressions can match: `password=`. */
-const secretTextCharactersMin = 9
-
-/** Removes secrets from a value that is recorded or logged. */
-export function withoutSecret(value: string): string {
-  if (value.length < secretTextCharactersMin) return value
-  const at = value.search(secretParameter)
-  return (at === -1 ? value : value.slice(0, at)).replace(wholeSecret, 'mm_$1…')
+function isScope(text: string): boolean {
+  return text.length <= limits.recordLongFieldCharactersMax && scopeForm.test(text)
 }
 
 /**

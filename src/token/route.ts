@@ -1,15 +1,18 @@
 import { METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { OAuthError, type RefusalReason } from '../errors.ts'
+import { callerAddress } from '../http/caller-address.ts'
 import { hasRepeatedSingleton } from '../http/singleton-headers.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
+import type { ClaimedText } from '../lib/claimed-text.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
 import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
-import { authenticatesInBody, type Claimed, withoutSecret } from './request.ts'
+import { authenticatesInBody, type Claimed, type RawTokenRequest } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
+  readonly claimedText: ClaimedText
   readonly log: Log
   readonly logRequest: LogRequest
   /** The headers of every answer of this service. */
@@ -49,12 +52,19 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     closed()
   })
   app.decorateRequest('exchange')
+  const { claimedText, registry } = options
+  const isRegistered = (clientId: string) => registry.viewNow(clientId, '')?.client !== undefined
   // Counts only requests whose body has arrived, so that clients with a slow body do not block others.
   let underWay = 0
   // The origin is read in the first hook, because a socket that is reset later no longer has an address.
   app.addHook('onRequest', (request, _reply, next) => {
     const startedAt = options.clock.monotonicMilliseconds()
-    request.exchange = { origin: originOf(request), claimed: {}, startedAt, issuing: false }
+    request.exchange = {
+      origin: originOf(options.claimedText, request),
+      claimed: {},
+      startedAt,
+      issuing: false,
+    }
     next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
   })
   // All methods that Node can parse arrive here too, so that their refusal is recorded.
@@ -92,7 +102,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const { exchange } = request
       exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const raw = { rawHeaders: request.raw.rawHeaders, body }
+      const raw: RawTokenRequest = { rawHeaders: request.raw.rawHeaders, body, claimedText, isRegistered }
       underWay += 1
       const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
         underWay -= 1
@@ -187,19 +197,11 @@ function logRefusal(
   }
 }
 
-/**
- * Some proxies write the port into X-Forwarded-For. With ports, each connection would count as a new address.
- */
-function withoutPort(address: string): string {
-  if (!address.includes(':')) return address
-  return address.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[([\da-fA-F:.]+)\](?::\d+)?$/, '$1')
-}
-
-function originOf(request: FastifyRequest): Origin {
+function originOf(claimedText: ClaimedText, request: FastifyRequest): Origin {
   const userAgent = request.headers['user-agent']
   return {
-    address: withoutPort(request.ip ?? 'unknown'),
-    userAgent: userAgent === undefined ? undefined : withoutSecret(userAgent),
+    address: callerAddress(claimedText, request.ip),
+    userAgent: userAgent === undefined ? undefined : claimedText.keep(userAgent, true),
     requestId: request.id,
   }
 }

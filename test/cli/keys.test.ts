@@ -341,7 +341,6 @@ describe('rewrap of the file', () => {
       databaseIsEmbedded: true,
       dataDirectory,
       hasSigningKeys: async () => hasSigningKeys,
-      report: () => {},
     })
 
   /** A data directory with a file, and what is done to it. */
@@ -362,7 +361,6 @@ describe('rewrap of the file', () => {
       return rewrapFile(
         { database: opened, clock: systemClock, actor: { by: 'a test' }, schedule: drillSchedule },
         directory,
-        () => {},
       )
     })
 
@@ -394,7 +392,7 @@ describe('rewrap of the file', () => {
         const { path, previousPath } = keyFiles(directory)
         const old = readFileSync(path)
         await rewrapOnce()
-        writeFileSync(previousPath, old)
+        writeFileSync(previousPath, old, { mode: 0o600 })
       },
     ],
   ])(

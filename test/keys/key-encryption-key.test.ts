@@ -37,7 +37,6 @@ function resolve(options: Partial<KeyEncryptionKeyOptions> = {}, hasKeys = false
     databaseIsEmbedded: true,
     dataDirectory: directory,
     hasSigningKeys: async () => hasKeys,
-    report: () => {},
     ...options,
   })
 }
@@ -77,12 +76,14 @@ test('a damaged one is refused and left as it is, with keys or without', async (
   }
 })
 
-test('one that others can read is reported', async () => {
-  const reports: string[] = []
+test('one that others can read or change is refused, and never replaced', async () => {
   expect((await resolve())[0].source).toBe(path)
-  chmodSync(path, 0o640)
-  await resolve({ report: (message) => reports.push(message) })
-  expect(reports.join()).toContain('mode 0640')
+  for (const mode of [0o640, 0o604, 0o620, 0o666]) {
+    chmodSync(path, mode)
+    expect(await said(resolve({}, true))).toContain(`mode 0${mode.toString(8)}`)
+  }
+  chmodSync(path, 0o600)
+  expect((await resolve({}, true))[0].source).toBe(path)
 })
 
 test('a database of its own needs a key of its own', async () => {

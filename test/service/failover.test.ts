@@ -158,7 +158,9 @@ test('a password that changes while the service runs is read from its file again
   const file = join(directory, 'url')
   const setPassword = async (password: string): Promise<void> => {
     await pair.primary.query(`ALTER ROLE rotated PASSWORD '${password}'`)
-    writeFileSync(file, `postgresql://rotated:${password}@127.0.0.1:${pair.primary.port}/postgres\n`)
+    writeFileSync(file, `postgresql://rotated:${password}@127.0.0.1:${pair.primary.port}/postgres\n`, {
+      mode: 0o600,
+    })
   }
   await pair.primary.query('CREATE ROLE rotated SUPERUSER LOGIN')
   await setPassword('spring')

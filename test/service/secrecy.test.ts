@@ -94,6 +94,67 @@ test('a whole secret in the place of something else is cut down to its id, in le
   expect(text).toContain(`mm_${secretId}…`)
 })
 
+/** How a secret is written that somebody put into the wrong place, or copied badly. */
+const spellings: readonly ((secret: string) => string)[] = [
+  (secret) => secret.slice(0, -1),
+  (secret) => secret.slice(1),
+  (secret) => secret.slice('mm_'.length),
+  (secret) => secret.slice('mm_k3v9x2ab'.length),
+  (secret) => secret.slice(0, 40),
+  (secret) => secret.slice(-30),
+  (secret) => `${secret.slice(0, 30)}\n${secret.slice(30)}`,
+  (secret) => `${secret.slice(0, 30)} ${secret.slice(30)}`,
+  (secret) => `"${secret}"`,
+  (secret) => `billing:${secret}`,
+  (secret) => `billing-${secret.toLowerCase()}`,
+  (secret) => secret.toUpperCase(),
+  (secret) => [...secret].reverse().join(''),
+  (secret) => secret.replace(/[a-z]/g, (letter) => `%${letter.charCodeAt(0).toString(16)}`),
+  (secret) => encodeURIComponent(`${secret}\r\n`),
+  (secret) => Buffer.from(`billing:${secret}`).toString('base64'),
+  (secret) => Buffer.from(`billing:${secret}`).toString('base64url').slice(4, -4),
+  (secret) => Buffer.from(secret).toString('hex'),
+  (secret) => `https://billing:${secret}@orders.example.com/`,
+  (secret) => `https://orders.example.com/${secret.slice(5)}`,
+]
+
+test('no part of a secret is kept, however it is written and wherever it is sent', async ({
+  client,
+  running,
+}) => {
+  const { secret } = client
+  const answers: string[] = []
+  for (const spelling of spellings.map((write) => write(secret))) {
+    const value = encodeURIComponent(spelling)
+    const header = spelling.replaceAll('\n', ' ')
+    const sent = [
+      post(running, `grant_type=client_credentials&client_id=${value}&client_secret=x`),
+      post(running, 'grant_type=client_credentials', { authorization: basic(spelling, client.clientId) }),
+      post(running, `grant_type=client_credentials&client_id=a&client_secret=b&client_id=${value}`),
+      post(
+        running,
+        `grant_type=${value}&client_id=a&client_secret=b&scope=${value}&resource=${value}&audience=${value}`,
+        { 'user-agent': header },
+        `/token?${value}`,
+      ),
+      post(running, `grant_type=${value}&scope=${value}&audience=${value}`, {
+        'user-agent': `probe/1 ${header}`,
+      }),
+      fetch(`${running.url}/${value}`, { headers: { 'user-agent': header } }),
+      fetch(`${running.url}/.well-known/jwks.json`, {
+        headers: { 'mintmark-verifier': header, 'user-agent': header },
+      }),
+    ]
+    for (const answer of await Promise.all(sent)) answers.push(await answer.text())
+  }
+  const kept = `${running.log()}${await dump(running)}${answers.join('')}`
+  const body = secret.slice('mm_k3v9x2ab'.length, -6)
+  const written = [body, body.toLowerCase(), body.toUpperCase(), [...body].reverse().join('')]
+  for (const text of [...written, ...[body, secret].map((each) => Buffer.from(each).toString('hex'))])
+    for (let start = 0; start + 12 <= text.length; start += 1)
+      expect(kept.includes(text.slice(start, start + 12)), text.slice(start, start + 12)).toBe(false)
+})
+
 test('not in the log', ({ canaries, running }) => {
   const log = running.log()
   expect(log).toContain('"event":"request"')

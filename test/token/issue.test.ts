@@ -11,11 +11,12 @@ import { Verification } from '../../src/authentication/verification.ts'
 import { OAuthError } from '../../src/errors.ts'
 import type { CommitOutcome } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
+import { ClaimedText } from '../../src/lib/claimed-text.ts'
 import { limits } from '../../src/limits.ts'
 import type { RegisteredClient, RegisteredSecret } from '../../src/registry/client.ts'
 import type { View } from '../../src/registry/registry.ts'
 import { type IssueEdges, issueToken, recordRefusal } from '../../src/token/issue.ts'
-import type { Claimed } from '../../src/token/request.ts'
+import type { Claimed, RawTokenRequest } from '../../src/token/request.ts'
 
 const now = 1_800_000_000
 const orders = 'https://orders.example.com'
@@ -51,6 +52,14 @@ const view: View = {
 const nobody: View = { version: 6, client: undefined, resource: undefined }
 const stale: CommitOutcome = { committed: false, version: 8 }
 const committed: CommitOutcome = { committed: true }
+
+const claimedText = new ClaimedText(Buffer.alloc(32))
+const raw = (body: Buffer): RawTokenRequest => ({
+  rawHeaders: [],
+  body,
+  claimedText,
+  isRegistered: () => false,
+})
 
 /** Edges that note what they are asked, one line each, and answer as a test wants. */
 function openEdges(changes: Partial<IssueEdges> = {}) {
@@ -152,7 +161,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       ...parameters,
     }
     const body = Buffer.from(new URLSearchParams(form).toString())
-    return issueToken(edges, { rawHeaders: [], body }, origin, claimed)
+    return issueToken(edges, raw(body), origin, claimed)
   }
   const refused = async (parameters: Record<string, string> = {}): Promise<OAuthError> => {
     const error = await ask(parameters).catch((reason: unknown) => reason)
@@ -330,7 +339,7 @@ describe('a refusal', () => {
   test('names both of two identifiers', async () => {
     const { edges, records, claimed } = openEdges()
     const body = Buffer.from('grant_type=client_credentials&client_id=a&client_id=b&client_secret=x')
-    await expect(issueToken(edges, { rawHeaders: [], body }, origin, claimed)).rejects.toThrow()
+    await expect(issueToken(edges, raw(body), origin, claimed)).rejects.toThrow()
     expect(records[0]).toMatchObject({ clientId: 'a', detail: { other_client_id: 'b' } })
   })
 

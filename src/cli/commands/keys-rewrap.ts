@@ -28,8 +28,8 @@ export const keysRewrap = defineCommand({
       const context = keyContext(connection)
       const ownFile = server.embedded && config.keyEncryptionKey === undefined
       const done: FileRewrap = ownFile
-        ? await rewrapFile(context, config.dataDirectory, note)
-        : { ...(await rewrap(context, await findKeyEncryptionKeys(config, server, note))), completed: false }
+        ? await rewrapFile(context, config.dataDirectory)
+        : { ...(await rewrap(context, await findKeyEncryptionKeys(config, server))), completed: false }
       const { keyEncryptionKeyId: id, resealed, completed } = done
       const cold = await countTagsOfOtherKeys(connection.database.prisma, id)
       if (options.json) {

@@ -1,6 +1,7 @@
 import { readConfig } from '../../config.ts'
 import { requireRights } from '../../database/rights.ts'
 import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
+import { refuseInspector } from '../../process/inspector.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
 import { release } from '../../release.ts'
@@ -23,6 +24,7 @@ export const serve = defineCommand({
     ['WORKERS=4 bin/mintmark serve', 'four processes on one port, for a machine with several cores'],
   ],
   async run() {
+    refuseInspector()
     const config = readConfig()
     const log = createServiceLog(config)
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
@@ -33,7 +35,7 @@ export const serve = defineCommand({
       for (const warning of server.warnings) report(warning)
       await requireMigrated(server.url)
       await requireRights(server.url)
-      const baseUrl = await runService(config, server, log, lifetime, report)
+      const baseUrl = await runService(config, server, log, lifetime)
       const fields = {
         event: 'listening',
         url: baseUrl,

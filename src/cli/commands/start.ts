@@ -64,7 +64,7 @@ export const start = defineCommand({
         }
         const baseUrl = await step(
           'service',
-          () => runService(config, server, log, lifetime, report),
+          () => runService(config, server, log, lifetime),
           (url) => `listening on ${url}${config.workers === 1 ? '' : `, ${config.workers} workers`}`,
         )
         block = await firstSteps(config, database, baseUrl)

@@ -3,7 +3,6 @@ import { openTagMaker } from '../../authentication/secret-tag-store.ts'
 import type { RotationContext } from '../../keys/key-change.ts'
 import { availableKeyEncryptionKeys, findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import type { Connection } from './connect.ts'
-import { note } from './output.ts'
 
 /**
  * The context of a key command. The key-encryption key is read only to create a key, not to list or revoke
@@ -15,7 +14,7 @@ export function keyContext({ config, database, clock, actor, server }: Connectio
     clock,
     actor,
     schedule: config.schedule,
-    keyEncryptionKeys: () => findKeyEncryptionKeys(config, server, note),
+    keyEncryptionKeys: () => findKeyEncryptionKeys(config, server),
   }
 }
 
