@@ -164,9 +164,12 @@ function hostOf(place: string, parameters: ReadonlyMap<Parameter, string>): [hos
 /** One schema for everything. Not the first one of search_path, because that depends on the role. */
 function schemaOf(schema = 'public'): string {
   // Prisma writes it between quotes, and does not double one that it contains.
-  if (schema === '' || /["\0]/.test(schema) || Buffer.byteLength(schema) > 63 || /^pg_/i.test(schema)) {
+  // In a search_path, "$user" means the name of the role, also between quotes.
+  const isReserved = /^pg_/i.test(schema) || ['$user', 'information_schema'].includes(schema)
+  if (schema === '' || /["\0]/.test(schema) || Buffer.byteLength(schema) > 63 || isReserved) {
     throw new OperatorError(
-      'DATABASE_URL: schema must be a name of 1 to 63 bytes without quotes that does not begin with "pg_".',
+      'DATABASE_URL: schema must be a name of 1 to 63 bytes without quotes that does not begin with "pg_", and not ' +
+        '"$user" or "information_schema".',
     )
   }
   return schema

@@ -2,7 +2,7 @@ import { OperatorError } from '../errors.ts'
 import { DatabaseClient } from './client.ts'
 import { errorCode, firstLine, isDatabaseAway } from './faults.ts'
 import { DatabaseHosts } from './hosts.ts'
-import { isDirect, sessionSettings } from './session.ts'
+import { cautious, isDirect, sessionSettings } from './session.ts'
 
 /** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
 
@@ -70,13 +70,13 @@ interface ServerRow {
   readonly migrated: boolean
 }
 
-/** All that can be wrong, in one read. Whatever the session is set to changes nothing about it. */
+/** All that can be wrong, in one read. */
 const serverStatement = `
   SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
          current_setting('server_encoding') AS encoding, pg_catalog.pg_is_in_recovery() AS standby,
          current_setting('transaction_read_only') = 'on' AS read_only,
          current_setting('session_replication_role') AS replication_role, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
-         current_user AS role, current_schema() AS own_schema,
+         current_user AS role, $2::text AS own_schema,
          has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
          n.oid IS NOT NULL AS schema_exists, has_schema_privilege(n.oid, 'USAGE') AS may_use,
          has_schema_privilege(n.oid, 'CREATE') AS may_create,
@@ -98,11 +98,13 @@ async function judgeServer(client: DatabaseClient, schema: string): Promise<Chec
  * not be one, and it is refused.
  */
 async function readServer(client: DatabaseClient, schema: string): Promise<readonly ServerRow[]> {
-  const { rows } = await client.query<{ direct: boolean }>(`SELECT ${isDirect(client)} AS direct`)
+  const { rows } = await client.query<{ direct: boolean; own_schema: string | null }>(
+    `SELECT ${isDirect(client)} AS direct, pg_catalog.current_schema() AS own_schema`,
+  )
   const isPooled = rows[0]?.direct === false
   if (isPooled) await beginTransaction(client)
-  await client.query(`SET ${isPooled ? 'LOCAL ' : ''}statement_timeout = ${answerMillisecondsMax}`)
-  const server = await client.query<ServerRow>(serverStatement, [schema])
+  await client.query(cautious(isPooled ? 'SET LOCAL' : 'SET', answerMillisecondsMax))
+  const server = await client.query<ServerRow>(serverStatement, [schema, rows[0]?.own_schema])
   if (isPooled) await client.query('COMMIT')
   return server.rows
 }

@@ -154,12 +154,12 @@ async function tryHost(address: DatabaseAddress, attributes: string): Promise<vo
   try {
     await client.connect()
     if (attributes === 'any') return
-    const { rows } = await client.query<{ standby: boolean; read_only: boolean }>(
-      `SELECT pg_catalog.pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only`,
+    const { rows } = await client.query<{ standby: boolean; read_only: string }>(
+      `SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('transaction_read_only') AS read_only`,
     )
     const [row] = rows
     if (row?.standby) throw new UnsuitableHost('is a standby')
-    if (attributes === 'read-write' && row?.read_only) throw new UnsuitableHost('is read-only')
+    if (attributes === 'read-write' && row?.read_only === 'on') throw new UnsuitableHost('is read-only')
   } finally {
     // It may wait for a server that answers nothing any more. Nobody waits for that.
     void client.end().catch(() => {})

@@ -96,16 +96,19 @@ function migrationSession(schema: string): string {
 /** @throws OperatorError for a database that belongs to something else; Prisma refuses it, too. */
 async function ensureMigrationsTable(client: pg.Client, schema: string): Promise<void> {
   if (await hasMigrationsTable(client)) return
-  // These two belong to PostGIS, which some providers install in every database.
+  // What belongs to an extension, PostGIS for instance, may be there. Some providers install it in every database.
   const { rows } = await client.query<{ name: string }>(
-    `SELECT relname AS name FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-      WHERE relkind = 'r' AND nspname = $1
-        AND lower(relname) NOT IN ('spatial_ref_sys', 'geometry_columns') ORDER BY 1 LIMIT 1`,
+    `SELECT CASE WHEN relkind IN ('v', 'm') THEN 'view ' ELSE 'table ' END || relname AS name
+       FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+      WHERE relkind IN ('r', 'p', 'f', 'v', 'm') AND nspname = $1
+        AND NOT EXISTS (SELECT FROM pg_depend
+                         WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+      ORDER BY relname LIMIT 1`,
     [schema],
   )
   if (rows[0] !== undefined) {
     throw new OperatorError(
-      `The schema ${schema} of the database is not empty, and not Mintmark's: it has the table ${rows[0].name}, and ` +
+      `The schema ${schema} of the database is not empty, and not Mintmark's: it has the ${rows[0].name}, and ` +
         `no table _prisma_migrations. Name an empty database in DATABASE_URL, or another schema with ?schema=NAME.`,
     )
   }

@@ -55,7 +55,7 @@ export async function requireRights(url: string): Promise<void> {
       ],
     )
     const [first] = rows
-    if (first === undefined) return
+    if (first === undefined) return await requireAllRows(client, schema)
     throw new OperatorError(
       `The role ${first.role} lacks rights in the schema ${schema}: ` +
         `${rows.map(({ missing }) => missing).join(', ')}. Grant them, or use the role that owns the tables.`,
@@ -63,4 +63,22 @@ export async function requireRights(url: string): Promise<void> {
   } finally {
     await client.end()
   }
+}
+
+/**
+ * Row-level security would hide clients and keys from the role. Our sessions refuse to read such a table
+ * (session.ts), so it is said here.
+ */
+async function requireAllRows(client: DatabaseClient, schema: string): Promise<void> {
+  const { rows } = await client.query<{ role: string; tables: string | null }>(
+    `SELECT current_user AS role, string_agg(name, ', ' ORDER BY name) AS tables
+       FROM unnest($1::text[]) AS ours (name) WHERE row_security_active(to_regclass(name))`,
+    [Object.keys(needed)],
+  )
+  const [row] = rows
+  if (row === undefined || row.tables === null) return
+  throw new OperatorError(
+    `Row-level security would hide rows from the role ${row.role} in the schema ${schema}: ${row.tables}. Run ` +
+      `ALTER TABLE … DISABLE ROW LEVEL SECURITY for each of them, or ALTER ROLE ${row.role} BYPASSRLS.`,
+  )
 }

@@ -40,7 +40,8 @@ const settings: Settings = {
   // previous one waited for a lock.
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  row_security: 'on',
+  // A table with row-level security then refuses a role to which it would show less. With "on" it would hide clients.
+  row_security: 'off',
   default_table_access_method: 'heap',
   // Another value switches our triggers off. check.ts refuses it at the start.
   session_replication_role: 'origin',
@@ -79,23 +80,28 @@ const commitsUnsafely = `current_setting('synchronous_commit') NOT IN ('on', 're
  * The statement that sets a session of our own. A setting that this version of PostgreSQL does not have is passed
  * over, and so is one that has the right value, because some may only be set by a superuser.
  */
-export function settingsStatement({ search_path: path, ...others }: Settings): string {
+export function settingsStatement({
+  search_path: path,
+  statement_timeout: timeout = '0',
+  ...others
+}: Settings): string {
   const wanted = Object.entries(others)
     .map(([name, value]) => `(${quoted(name)}, ${quoted(value)})`)
     .join(', ')
   return (
-    `SET search_path = ${path}; ` +
+    // First, because the default may be shorter than the rest takes.
+    `SET statement_timeout = ${quoted(timeout)}; SET search_path = ${path}; ` +
     `SELECT set_config(name, value, false) FROM (VALUES ${wanted}) AS wanted (name, value) ` +
     `WHERE current_setting(name, true) <> value; ` +
     `SELECT set_config('synchronous_commit', 'on', false) WHERE ${commitsUnsafely}`
   )
 }
 
+/** What a session of a pooler is set to. */
 interface Found {
-  readonly is_direct: boolean
   readonly commits_unsafely: boolean
   readonly isolation: string
-  /** The settings that the server has and that this role may make. */
+  /** The settings that this version of PostgreSQL has. */
   readonly known: readonly string[]
 }
 
@@ -111,14 +117,18 @@ export async function startSession(
   wanted: Settings,
   queryMillisecondsMax: number | undefined,
 ): Promise<boolean> {
-  const ask = async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) =>
-    await client.query<Row>({ text, values, query_timeout: queryMillisecondsMax } as pg.QueryConfig)
-  const { rows } = await ask<Found>(foundStatement(client), [Object.keys(wanted)])
-  const [found] = rows
-  if (found?.is_direct !== false) {
+  const ask = async <Row extends pg.QueryResultRow>(text: string) =>
+    await client.query<Row>({ text, query_timeout: queryMillisecondsMax } as pg.QueryConfig)
+  const { rows } = await ask<{ direct: boolean }>(`SELECT ${isDirect(client)} AS direct`)
+  if (rows[0]?.direct !== false) {
     await ask(settingsStatement(wanted))
     return false
   }
+  // A text of several statements has a result for each of them.
+  const results = await ask<Found>(foundStatement(Object.keys(wanted)))
+  const found = (results as unknown as readonly pg.QueryResult<Found>[])
+    .flatMap((result) => result.rows)
+    .at(0) as Found
   const { default_transaction_isolation: isolation } = wanted
   // A transaction of one statement begins with that of the settings. Then it is too late for its isolation.
   if (isolation !== undefined && found.isolation !== isolation) {
@@ -129,19 +139,32 @@ export async function startSession(
     )
   }
   const scoped = Object.entries(wanted).filter(
-    ([name]) => found.known.includes(name) && !name.startsWith('default_transaction_'),
+    ([name]) =>
+      found.known.includes(name) &&
+      !name.startsWith('default_transaction_') &&
+      // Only a superuser may set it. check.ts refuses a wrong value.
+      name !== 'session_replication_role',
   )
   if (found.commits_unsafely) scoped.push(['synchronous_commit', 'on'])
   scopeQueries(client, Object.fromEntries(scoped))
   return true
 }
 
-/** Asked before there is a search_path of ours. check.ts refuses wrong values of what only a superuser may set. */
-function foundStatement(client: pg.ClientBase): string {
-  return `
-    SELECT ${isDirect(client)} AS is_direct, pg_catalog.${commitsUnsafely} AS commits_unsafely,
-           pg_catalog.current_setting('default_transaction_isolation') AS isolation,
-           ARRAY(SELECT name FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[]) AND context = 'user') AS known`
+/** One transaction, which leaves nothing behind. Not with pg_settings, which may need a temporary file. */
+function foundStatement(names: readonly string[]): string {
+  return `BEGIN; ${cautious('SET LOCAL', 0)};
+    SELECT ${commitsUnsafely} AS commits_unsafely, current_setting('default_transaction_isolation') AS isolation,
+           ARRAY(SELECT name FROM unnest(ARRAY[${names.map(quoted).join(', ')}]) AS name
+                  WHERE current_setting(name, true) IS NOT NULL) AS known;
+    COMMIT`
+}
+
+/**
+ * For the first statements of a connection. The search_path of the role may lead to functions, operators and types
+ * of others before those of PostgreSQL, and its statement_timeout may be too short.
+ */
+export function cautious(set: 'SET' | 'SET LOCAL', statementMillisecondsMax: number): string {
+  return `${set} statement_timeout = ${statementMillisecondsMax}; ${set} search_path = pg_catalog, pg_temp`
 }
 
 /**
@@ -150,7 +173,7 @@ function foundStatement(client: pg.ClientBase): string {
  */
 export function isDirect(client: pg.ClientBase): string {
   const { processID } = client as unknown as { readonly processID: number | null }
-  return `pg_catalog.pg_backend_pid() = ${processID ?? -1}`
+  return `pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ${processID ?? -1}`
 }
 
 /**

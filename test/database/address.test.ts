@@ -93,6 +93,7 @@ test.each([
   ['schema=a&schema=b', /"schema" is given twice/],
   ['schema=', /schema must be/],
   ['schema=pg_catalog', /schema must be/],
+  ['schema=%24user', /schema must be .* not "\$user"/],
   ['schema=a%22b', /schema must be/],
   ['target_session_attrs=standby', /must be read-write, primary or any/],
   ['channel_binding=require', /cannot be enforced/],

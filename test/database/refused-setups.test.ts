@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { checkConnection } from '../../src/database/check.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { openDatabase } from '../../src/database/open.ts'
 import { requireRights } from '../../src/database/rights.ts'
 import { administer } from '../support/database.ts'
 import { prepare, query, type Setup } from '../support/setup.ts'
@@ -66,6 +67,46 @@ test.concurrent.each(Object.entries(refused))(
     }
   },
 )
+
+test.each([
+  ['CREATE TABLE client (a int)', /: it has the table client, and no table _prisma_migrations\. /],
+  ['CREATE TABLE client (a int) PARTITION BY RANGE (a)', /: it has the table client, /],
+  ['CREATE VIEW audit_record AS SELECT 1 AS a', /: it has the view audit_record, /],
+  ['CREATE MATERIALIZED VIEW access AS SELECT 1 AS a', /: it has the view access, /],
+])('a schema that belongs to something else is left as it is: %s', async (before, said) => {
+  const prepared = await prepare({ before: [before] })
+  try {
+    await expect(migrate(prepared.url)).rejects.toThrow(said)
+    expect(
+      await query(prepared.administrator, `SELECT 1 FROM pg_class WHERE relname = '_prisma_migrations'`),
+    ).toEqual([])
+  } finally {
+    await prepared.drop()
+  }
+})
+
+test('row-level security that would hide clients is told before it serves, and never hides one silently', async () => {
+  const prepared = await prepare({ asRole: true, migratedByAdministrator: true })
+  try {
+    await migrate(prepared.migrationUrl)
+    for (const statement of [
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${prepared.role}`,
+      `GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${prepared.role}`,
+    ])
+      await administer(prepared.administrator, statement)
+    await requireRights(prepared.url)
+    await administer(prepared.administrator, 'ALTER TABLE client ENABLE ROW LEVEL SECURITY')
+    await expect(requireRights(prepared.url)).rejects.toThrow(
+      /^Row-level security would hide rows from the role role_\w+ in the schema public: client\. Run ALTER TABLE/,
+    )
+    // Switched on while the service runs.
+    const database = openDatabase(prepared.url)
+    await expect(database.readPool.query('SELECT 1 FROM client')).rejects.toThrow(/row-level security/)
+    await database.close()
+  } finally {
+    await prepared.drop()
+  }
+})
 
 test('a role that lacks rights on a table is told which, before it serves', async () => {
   const prepared = await prepare({ asRole: true, migratedByAdministrator: true })

@@ -22,7 +22,7 @@ import { findRecords } from '../../src/ledger/record-store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { administer } from '../support/database.ts'
 import { requestToken, startService, testKey } from '../support/service.ts'
-import { type Prepared, prepare, query, type Setup } from '../support/setup.ts'
+import { type Prepared, prepare, query, type Setup, serverVersion } from '../support/setup.ts'
 
 const quoted = pg.escapeIdentifier
 
@@ -37,6 +37,7 @@ clients:
 `
 
 async function wholePath(setup: Setup): Promise<void> {
+  if (setup.since !== undefined && (await serverVersion()) < setup.since) return
   const prepared = await prepare(setup)
   const { url } = prepared
   try {
@@ -150,7 +151,8 @@ async function expectOneSchema(url: string, schema: string): Promise<void> {
   expect(places).toEqual([{ place: schema, count: 5 }])
   // Each finds what it names whatever the session is set to, and temporary tables last.
   const unpinned = `SELECT proname FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
-    AND NOT coalesce(proconfig @> ARRAY[format('search_path=pg_catalog, %I, pg_temp', $1::text)], false)`
+    AND proname NOT IN ('no', 'now', 'clock_timestamp')
+    AND NOT coalesce(proconfig @> ARRAY[format('search_path=pg_catalog, %I, pg_temp', $1::pg_catalog.text)], false)`
   expect(await query(url, unpinned, [schema])).toEqual([])
 }
 
@@ -227,12 +229,52 @@ const setups: Readonly<Record<string, Setup>> = {
   },
   'other switches': {
     settings: {
-      row_security: 'off',
+      row_security: 'on',
+      log_statement: `'all'`,
+      debug_print_plan: 'on',
+      log_min_messages: 'fatal',
+      track_activities: 'off',
+      restrict_nonsystem_relation_kind: `'view, foreign-table'`,
+      client_connection_check_interval: '1',
+      deadlock_timeout: '1',
       exit_on_error: 'on',
       client_min_messages: 'debug5',
       default_tablespace: `'pg_default'`,
       default_toast_compression: 'pglz',
     },
+  },
+  // A read of pg_settings would need a temporary file.
+  'little memory, and no temporary files': {
+    settings: {
+      work_mem: `'64kB'`,
+      temp_file_limit: '0',
+      temp_buffers: `'800kB'`,
+      maintenance_work_mem: `'1MB'`,
+      max_stack_depth: `'100kB'`,
+    },
+  },
+  'Turkish letters': {
+    since: 15,
+    create: `LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LOCALE 'C' ENCODING 'UTF8'`,
+  },
+  'an order of letters that knows no case': {
+    since: 16,
+    create: `LOCALE_PROVIDER icu ICU_LOCALE 'und-u-ks-level1-kn-true-ka-shifted' ICU_RULES '&a < z < b' LOCALE 'C' ENCODING 'UTF8'`,
+  },
+  'functions, operators and types of others before those of PostgreSQL': {
+    before: [
+      `CREATE FUNCTION public.no(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false'`,
+      `CREATE FUNCTION public.no(int, int) RETURNS boolean LANGUAGE sql AS 'SELECT false'`,
+      `CREATE FUNCTION public.no(bigint, int) RETURNS boolean LANGUAGE sql AS 'SELECT false'`,
+      'CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.no)',
+      'CREATE OPERATOR public.= (LEFTARG = int, RIGHTARG = int, FUNCTION = public.no)',
+      'CREATE OPERATOR public.<> (LEFTARG = bigint, RIGHTARG = int, FUNCTION = public.no)',
+      `CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT timestamptz ''epoch'''`,
+      `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT timestamptz ''epoch'''`,
+      'CREATE DOMAIN public.uuid AS pg_catalog.uuid CHECK (false)',
+      'CREATE DOMAIN public.text AS pg_catalog.text CHECK (false)',
+    ],
+    settings: { search_path: 'public, pg_catalog' },
   },
   'a search_path that leads nowhere': { settings: { search_path: `''` } },
   'a search_path that leads to tables of the same names': {
@@ -248,6 +290,18 @@ const setups: Readonly<Record<string, Setup>> = {
   'a schema with a name to quote, in a database without public': {
     before: ['DROP SCHEMA public'],
     schema: 'Token service 1',
+  },
+  'a schema with a name of other characters': { schema: `Schlüssel, 鍵.🔑-c'd\\e%I {$1}` },
+  'a role that takes its rights by SET ROLE alone': {
+    before: [
+      'CREATE ROLE owner_of_$role',
+      'GRANT owner_of_$role TO $role',
+      'CREATE SCHEMA tokens AUTHORIZATION owner_of_$role',
+      'ALTER ROLE $role NOINHERIT',
+      'ALTER ROLE $role SET role = owner_of_$role',
+    ],
+    asRole: true,
+    schema: 'tokens',
   },
   'a role with a schema of its own name, and no right on public': {
     before: ['REVOKE ALL ON SCHEMA public FROM PUBLIC', 'CREATE SCHEMA app AUTHORIZATION $role'],
@@ -268,11 +322,16 @@ const setups: Readonly<Record<string, Setup>> = {
     asRole: true,
   },
   'a role that serves, and does not own the tables': {
+    before: [
+      'ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC',
+      'ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC',
+    ],
     migratedByAdministrator: true,
     asRole: true,
     schema: 'tokens',
     migrated: [
       'GRANT USAGE ON SCHEMA tokens TO $role',
+      'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tokens TO $role',
       'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokens TO $role',
       'GRANT USAGE ON ALL SEQUENCES IN SCHEMA tokens TO $role',
     ],

@@ -24,15 +24,25 @@ const settings = {
 
 /** One real PostgreSQL for all test files of a project, and in it one migrated database that every test copies. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const given = process.env['TEST_POSTGRES_URL']
+  if (given !== undefined) {
+    // A server of another version, from test/database/versions.ts.
+    await provide(project, given)
+    return async () => {}
+  }
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-test-'))
   // Root's database runs as another user, who must get in, or its files end up elsewhere and stay.
   chmodSync(directory, 0o711)
   const server = await openEmbedded(directory, { settings })
-  await administer(server.url, 'CREATE DATABASE template_mintmark')
-  await migrate(withDatabase(server.url, 'template_mintmark'))
-  project.provide('postgresUrl', server.url)
+  await provide(project, server.url)
   return async () => {
     await server.release()
     rmSync(directory, { recursive: true, force: true })
   }
+}
+
+async function provide(project: TestProject, url: string): Promise<void> {
+  await administer(url, 'CREATE DATABASE template_mintmark')
+  await migrate(withDatabase(url, 'template_mintmark'))
+  project.provide('postgresUrl', url)
 }

@@ -18,6 +18,8 @@ export interface Setup {
   /** Whether the migration is run by the administrator, and only the service by `$role`. */
   readonly migratedByAdministrator?: boolean
   readonly schema?: string
+  /** The major version of PostgreSQL that can be set up so; older ones are passed over. */
+  readonly since?: number
   readonly parameters?: string
 }
 
@@ -42,7 +44,10 @@ export async function prepare(setup: Setup): Promise<Prepared> {
     await administer(administrator, statement.replaceAll('$role', role).replaceAll('$database', name))
   }
   for (const [setting, value] of Object.entries(setup.settings ?? {})) {
-    await administer(server, `ALTER DATABASE ${name} SET ${setting} = ${value}`)
+    await administer(server, `ALTER DATABASE ${name} SET ${setting} = ${value}`).catch((error: unknown) => {
+      // An older PostgreSQL does not have it.
+      if ((error as { code?: string }).code !== '42704') throw error
+    })
   }
   const schema = setup.schema === undefined ? '' : `&schema=${encodeURIComponent(setup.schema)}`
   const changed = new URL(`${administrator}${schema}${setup.parameters ?? ''}`)
@@ -55,7 +60,10 @@ export async function prepare(setup: Setup): Promise<Prepared> {
     role,
     async drop() {
       await administer(server, `DROP DATABASE ${name} WITH (FORCE)`)
-      await administer(server, `DROP OWNED BY ${role}; DROP ROLE ${role}`)
+      await administer(
+        server,
+        `DROP OWNED BY ${role}; DROP ROLE IF EXISTS owner_of_${role}; DROP ROLE ${role}`,
+      )
     },
   }
 }
@@ -65,9 +73,17 @@ export async function query<Row>(url: string, text: string, values: unknown[] = 
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
-    await client.query('SET statement_timeout = 0; SET quote_all_identifiers = off')
+    await client.query(
+      'SET statement_timeout = 0; SET quote_all_identifiers = off; SET search_path = pg_catalog, public',
+    )
     return (await client.query(text, values)).rows
   } finally {
     await client.end()
   }
+}
+
+export async function serverVersion(): Promise<number> {
+  const text = `SELECT current_setting('server_version_num')::int / 10000 AS major`
+  const [row] = await query<{ major: number }>(inject('postgresUrl'), text)
+  return row?.major ?? 0
 }
