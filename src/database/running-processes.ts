@@ -66,13 +66,18 @@ export async function openRunningProcesses(options: RunningProcessesOptions): Pr
       await looking
       // The next process may start with other settings at once.
       await Promise.resolve(
-        database.$executeRaw`DELETE FROM running_process WHERE process_id = ${processId}::uuid`,
+        database.$executeRaw`
+          UPDATE running_process SET seen_at = clock_timestamp(), ended_at = clock_timestamp()
+           WHERE process_id = ${processId}::uuid`,
       ).catch(onFault)
     },
   }
 }
 
-/** One statement notes that this process runs, and one forgets those that were not seen for long. */
+/**
+ * One statement notes that this process runs, and one forgets those that were not seen for long. They stay for as long as
+ * caches may hold the keys that they served (keys/verifier-store.ts), with an hour to spare.
+ */
 async function note({ database, processId, described, settings }: RunningProcessesOptions): Promise<void> {
   await database.$executeRaw`
     INSERT INTO running_process (process_id, described, settings)
@@ -81,7 +86,9 @@ async function note({ database, processId, described, settings }: RunningProcess
   await database.$executeRaw`
     DELETE FROM running_process
      WHERE process_id IN (SELECT process_id FROM running_process
-       WHERE seen_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`
+       WHERE seen_at < clock_timestamp() - interval '1 hour'
+                       - COALESCE((settings ->> 'jwksMaxAgeSeconds')::float8, 0) * interval '1 second'
+         FOR UPDATE SKIP LOCKED)`
 }
 
 async function findOthers(options: RunningProcessesOptions): Promise<OtherSettings[]> {
@@ -90,7 +97,7 @@ async function findOthers(options: RunningProcessesOptions): Promise<OtherSettin
     SELECT o.described, o.settings,
            (o.started_at, o.process_id) < (own.started_at, own.process_id) AS earlier
       FROM running_process o, running_process own
-     WHERE own.process_id = ${processId}::uuid AND o.settings <> own.settings
+     WHERE own.process_id = ${processId}::uuid AND o.settings <> own.settings AND o.ended_at IS NULL
        AND o.seen_at > clock_timestamp() - ${limits.processSeenSeconds} * interval '1 second'
      ORDER BY o.started_at, o.process_id LIMIT 10`
   return rows.map((row) => ({

@@ -9,6 +9,7 @@ import type { KeyEncryptionKey } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { isOver, type KeyMoments, type ScheduleSettings } from './state.ts'
 import { createKey, databaseNow, type KeyDescription, listKeys } from './store.ts'
+import { longerCachesEndAt } from './verifier-store.ts'
 
 /** What every change of the signing keys has in common. */
 
@@ -44,6 +45,19 @@ export async function agreedNow(context: RotationContext, transaction: Queryable
   const tolerance = clockToleranceSeconds(context.schedule.clockSkewSeconds)
   if (Math.abs(off) > tolerance) throw clockDisagrees(off, tolerance)
   return context.clock.nowSeconds()
+}
+
+/**
+ * The schedule to plan with. Caches may hold sets that were served with a longer max-age than the one of now: for as long
+ * as they do, that counts.
+ */
+export async function plannedSchedule(
+  { schedule }: RotationContext,
+  transaction: Queryable,
+  now: number,
+): Promise<ScheduleSettings> {
+  const endAt = (await longerCachesEndAt(transaction, schedule.jwksMaxAgeSeconds)) ?? 0
+  return { ...schedule, jwksMaxAgeSeconds: Math.max(schedule.jwksMaxAgeSeconds, endAt - now) }
 }
 
 export function clockDisagrees(

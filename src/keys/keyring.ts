@@ -7,12 +7,14 @@ import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
 import type { KeyProblem } from './manifest.ts'
 import { type LoadedKey, type LoadedKeys, loadKeys, recordedManifest } from './manifest-store.ts'
 import { type SigningAlgorithm, type TokenTyp, tokenTyps } from './signing-algorithm.ts'
-import { isOver, isPublished, type ScheduleSettings, signingKeyAt } from './state.ts'
+import { isOver, isPublished, type ScheduleSettings, signingKeyAt, tokensEndBy } from './state.ts'
 import { type KeyDescription, listKeys } from './store.ts'
 
 /** A key ready to sign. */
 export interface Signer {
   readonly kid: string
+  /** The latest end of a token of this key, in seconds since 1970. */
+  readonly tokensEndBy: number
   /**
    * @param claims JSON text.
    * @param typ what the header says the token is.
@@ -86,7 +88,10 @@ export class Keyring {
     const stored = await this.#readStored(opened, knownVersion)
     this.#entries = stored.map((key) => ({
       ...key,
-      signer: key.privateKey === undefined ? undefined : toSigner({ ...key, privateKey: key.privateKey }),
+      signer:
+        key.privateKey === undefined
+          ? undefined
+          : toSigner({ ...key, privateKey: key.privateKey }, tokensEndBy(key, this.#options.schedule)),
     }))
     this.#byAlgorithm = Map.groupBy(this.#entries, ({ algorithm }) => algorithm)
   }
@@ -215,11 +220,14 @@ function publish(entries: readonly KeyDescription[]): PublishedKeys {
 }
 
 /** Creates the signer of a key. */
-export function toSigner({
-  algorithm,
-  kid,
-  privateKey,
-}: Pick<KeyDescription, 'algorithm' | 'kid'> & { readonly privateKey: KeyObject }): Signer {
+export function toSigner(
+  {
+    algorithm,
+    kid,
+    privateKey,
+  }: Pick<KeyDescription, 'algorithm' | 'kid'> & { readonly privateKey: KeyObject },
+  tokensEndBy: number,
+): Signer {
   // The JWS protected header (RFC 9068 §2.1). All tokens of a key have one of these two, made once.
   const headers = Object.fromEntries(
     tokenTyps.map((typ) => [
@@ -230,6 +238,7 @@ export function toSigner({
   const { sign } = algorithms[algorithm]
   return {
     kid,
+    tokensEndBy,
     sign(claims, typ) {
       const input = `${headers[typ]}.${Buffer.from(claims).toString('base64url')}`
       return `${input}.${sign(Buffer.from(input, 'latin1'), privateKey).toString('base64url')}`

@@ -9,6 +9,7 @@ import {
   note,
   ofAlgorithm,
   overAt,
+  plannedSchedule,
   type RotationContext,
 } from './key-change.ts'
 import type { KeyEncryptionKeys } from './key-encryption-key.ts'
@@ -45,12 +46,13 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
     // A row that nobody vouched for can be revoked too.
     const key = all.find((each) => each.kid === kid) ?? (await findRow(transaction, kid))
-    const refusedFrom = (key.revokedAt ?? now) + leadSeconds(context.schedule)
+    const schedule = await plannedSchedule(context, transaction, now)
+    const refusedFrom = (key.revokedAt ?? now) + leadSeconds(schedule)
     if (key.revokedAt !== undefined) {
       return { kid, revoked: false, successor: undefined, refusedFrom }
     }
     await updateMoments(transaction, kid, { ...key, revokedAt: now })
-    const takeover = planTakeover(ofAlgorithm(all, key.algorithm), key, context.schedule, now)
+    const takeover = planTakeover(ofAlgorithm(all, key.algorithm), key, schedule, now)
     const successor =
       takeover === undefined || atHand === undefined
         ? undefined
@@ -105,10 +107,11 @@ export async function replaceRevoked(
   revoked: readonly string[],
   now: number,
 ): Promise<void> {
+  const schedule = await plannedSchedule(context, transaction, now)
   for (const key of keys.filter(({ kid }) => revoked.includes(kid))) {
     const before = { ...key, revokedAt: undefined }
     const alike = ofAlgorithm(keys, key.algorithm).map((each) => (each === key ? before : each))
-    const takeover = planTakeover(alike, before, context.schedule, now)
+    const takeover = planTakeover(alike, before, schedule, now)
     if (takeover === undefined) continue
     const successor = await promote(context, transaction, keys, key.algorithm, takeover)
     const manifest = await writeManifest(transaction, atHand, [successor])

@@ -8,13 +8,28 @@ import {
   note,
   ofAlgorithm,
   overAt,
+  plannedSchedule,
   type RotationContext,
 } from './key-change.ts'
 import { writeManifest } from './manifest-store.ts'
 import { replaceRevoked } from './revocation.ts'
-import { assumedVerifierCacheSeconds, nextPublicationAt, planEarly, planKey } from './schedule.ts'
+import {
+  assumedVerifierCacheSeconds,
+  nextPublicationAt,
+  planEarly,
+  planExtension,
+  planKey,
+} from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
-import { latestKey, type ScheduleSettings, waitingKey } from './state.ts'
+import {
+  type KeyMoments,
+  latestKey,
+  type ScheduleSettings,
+  signingKeyAt,
+  signsLongestUntil,
+  tokensEndBy,
+  waitingKey,
+} from './state.ts'
 import { type KeyDescription, listKeys, updateMoments } from './store.ts'
 import { lastFetchAt } from './verifier-store.ts'
 import { vouchedKeys } from './vouching.ts'
@@ -25,7 +40,10 @@ import { vouchedKeys } from './vouching.ts'
  * record, under the registry's lock, and a unique generation decides if two ever met. That a key changed moves
  * the registry's version, so every replica has heard of it before it signs again.
  */
-/** The algorithms of which a key is due, judged by what is known: costs nothing, and is judged again inside. */
+/**
+ * The algorithms of which a key is due, or must be published for longer, judged by what is known: costs nothing, and is
+ * judged again inside.
+ */
 export function dueAlgorithms(
   keys: readonly KeyDescription[],
   algorithms: readonly SigningAlgorithm[],
@@ -33,15 +51,25 @@ export function dueAlgorithms(
   now: number,
 ): SigningAlgorithm[] {
   return algorithms.filter((algorithm) => {
-    const latest = latestKey(ofAlgorithm(keys, algorithm))
-    return latest === undefined || now >= nextPublicationAt(latest, schedule)
+    const alike = ofAlgorithm(keys, algorithm)
+    return isKeyDue(alike, schedule, now) || planExtension(alike, schedule, now) !== undefined
   })
 }
 
-/** Makes the keys that are due. @returns those made here, and not by a replica that was faster. */
+function isKeyDue(alike: readonly KeyDescription[], schedule: ScheduleSettings, now: number): boolean {
+  const latest = latestKey(alike)
+  return latest === undefined || now >= nextPublicationAt(latest, schedule)
+}
+
+/**
+ * Makes the keys that are due, and publishes a key for longer where nothing would sign before the next one.
+ * @param onExtended called with each key that is published for longer, before that is committed.
+ * @returns the keys made here, and not by a replica that was faster.
+ */
 export async function makeDueKeys(
   context: RotationContext,
   algorithms: readonly SigningAlgorithm[],
+  onExtended: (change: KeyChange) => void = () => {},
 ): Promise<KeyChange[]> {
   return await changeRegistry(context, async (transaction, records) => {
     const atHand = await context.keyEncryptionKeys()
@@ -51,19 +79,42 @@ export async function makeDueKeys(
       revoked.push(kid),
     )
     await replaceRevoked(context, transaction, records, atHand, keys, revoked, now)
+    const schedule = await plannedSchedule(context, transaction, now)
     const made: KeyChange[] = []
+    const extended: KeyChange[] = []
     const lastFetchedAt = await lastFetchAt(transaction)
-    for (const algorithm of dueAlgorithms(keys, algorithms, context.schedule, now)) {
-      const latest = latestKey(ofAlgorithm(keys, algorithm))
-      const moments = planKey(latest, keys, context.schedule, now, lastFetchedAt)
-      const change = await addKey(context, transaction, keys, algorithm, moments)
-      if (change !== undefined) made.push(change)
+    for (const algorithm of dueAlgorithms(keys, algorithms, schedule, now)) {
+      const alike = ofAlgorithm(keys, algorithm)
+      let next: KeyChange | undefined
+      if (isKeyDue(alike, schedule, now)) {
+        const moments = planKey(latestKey(alike), keys, schedule, now, lastFetchedAt)
+        next = await addKey(context, transaction, keys, algorithm, moments)
+      }
+      if (next !== undefined) made.push(next)
+      const extension = planExtension(withNext(alike, next), schedule, now)
+      if (extension === undefined) continue
+      const { kid, generation } = extension.key
+      await updateMoments(transaction, kid, extension.moments)
+      extended.push({ kid, algorithm, generation, moments: extension.moments })
     }
-    if (made.length === 0) return made
-    const manifest = await writeManifest(transaction, atHand, made)
+    if (made.length + extended.length === 0) return made
+    const manifest = await writeManifest(transaction, atHand, [...made, ...extended])
     for (const change of made) note(records, 'created', change, { manifest })
+    for (const change of extended) {
+      note(records, 'extended', change, { manifest })
+      onExtended(change)
+    }
     return made
   })
+}
+
+/** The keys of an algorithm, with the one that was made just now. */
+function withNext(
+  alike: readonly KeyDescription[],
+  next: KeyChange | undefined,
+): readonly (KeyMoments & Pick<KeyDescription, 'kid' | 'generation'>)[] {
+  if (next === undefined) return alike
+  return [...alike, { ...next.moments, kid: next.kid, generation: next.generation }]
 }
 
 export interface Rotation extends KeyChange {
@@ -71,6 +122,8 @@ export interface Rotation extends KeyChange {
   readonly made: boolean
   /** When it was to sign without this; undefined for a key that was not planned yet. */
   readonly plannedFrom: number | undefined
+  /** No token ends later until then, if that shortens tokens: the key that signs cannot carry the longest one. */
+  readonly tokensEndBy: number | undefined
   /** False when its turn is as near as it may be already: then nothing is written. */
   readonly changed: boolean
 }
@@ -99,7 +152,8 @@ export async function rotate(
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
     const alike = ofAlgorithm(keys, algorithm)
     const waiting = waitingKey(alike, now)
-    const moments = planEarly(waiting, context.schedule, now, at, verifierCacheSeconds, latestKey(alike))
+    const schedule = await plannedSchedule(context, transaction, now)
+    const moments = planEarly(waiting, schedule, now, at, verifierCacheSeconds, latestKey(alike))
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
     const planned = {
       kid: waiting?.kid ?? '',
@@ -108,6 +162,7 @@ export async function rotate(
       moments,
       made: waiting === undefined,
       plannedFrom: waiting?.signsFrom,
+      tokensEndBy: shortenedTo(alike, schedule, now),
       changed: moments.signsFrom !== waiting?.signsFrom,
     }
     if (atHand === undefined || !planned.changed) return planned
@@ -119,4 +174,15 @@ export async function rotate(
     note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, { manifest })
     return rotation
   })
+}
+
+function shortenedTo(
+  alike: readonly KeyDescription[],
+  schedule: ScheduleSettings,
+  now: number,
+): number | undefined {
+  const signer = signingKeyAt(alike, schedule, now)
+  return signer === undefined || now <= signsLongestUntil(signer, schedule)
+    ? undefined
+    : tokensEndBy(signer, schedule)
 }

@@ -1,10 +1,13 @@
 import { limits } from '../limits.ts'
 import {
+  isPublished,
   type KeyMoments,
+  latestKey,
   maySign,
   type ScheduleSettings,
   signingKeyAt,
   signsAtMostUntil,
+  signsLongestUntil,
   waitingKey,
 } from './state.ts'
 
@@ -113,19 +116,55 @@ function signsWithoutGapUntil(
 }
 
 /**
- * When a key's turn ends: at its planned end, or earlier if tokens live longer now than when it was planned.
+ * When a key's turn ends: at its planned end, or earlier if the settings have changed since it was planned. That is so
+ * if tokens live longer now than it can carry, or if keys live for a shorter time now. A turn that began at once may be
+ * longer by two skews (`momentsSoon`, `planTakeover`).
  */
 function turnEndsAt(key: KeyMoments, settings: ScheduleSettings): number {
-  return Math.min(key.signsUntil, signsAtMostUntil(key, settings))
+  const longestTurn = Math.floor(settings.keyLifetimeSeconds / 2) + 2 * settings.clockSkewSeconds
+  return Math.min(key.signsUntil, signsLongestUntil(key, settings), key.signsFrom + longestTurn)
 }
 
 /**
  * When the key after this one is published: early enough that every replica has published it for L/3 when the
- * turn of this one ends, even if the check for due keys is late. But not before this key signs.
+ * turn of this one ends, even if the check for due keys is late. But not before this key signs, unless it could never
+ * carry the longest token: then the settings have changed, and the next key does not wait for its turn.
  */
 export function nextPublicationAt(latest: KeyMoments, settings: ScheduleSettings): number {
   const ahead = Math.floor(settings.keyLifetimeSeconds / 3) + spreadSeconds + checkSeconds(settings)
-  return Math.max(latest.signsFrom, turnEndsAt(latest, settings) - ahead)
+  const due = turnEndsAt(latest, settings) - ahead
+  return signsLongestUntil(latest, settings) < latest.signsFrom ? due : Math.max(latest.signsFrom, due)
+}
+
+export interface Extension<Key extends KeyMoments> {
+  readonly key: Key
+  readonly moments: KeyMoments
+}
+
+/**
+ * Which key is published for longer, so that something signs until the next turn. This is needed when the settings were
+ * raised and the keys of the old ones end before a key of the new ones may sign. To publish a key for longer breaks
+ * nobody: caches have it.
+ * @param keys the keys of one algorithm, the next one among them.
+ * @returns undefined if something signs until the next turn anyway, or if no key is left that every replica publishes.
+ */
+export function planExtension<Key extends KeyMoments & { readonly generation: number }>(
+  keys: readonly Key[],
+  settings: ScheduleSettings,
+  now: number,
+): Extension<Key> | undefined {
+  const turns = keys.filter((key) => key.revokedAt === undefined && key.signsFrom > now)
+  if (turns.length === 0) return undefined
+  const nextTurn = Math.min(...turns.map(({ signsFrom }) => signsFrom))
+  const until = signsWithoutGapUntil(keys, settings, now)
+  if (until !== undefined && until + 1 >= nextTurn) return undefined
+  const key = latestKey(
+    keys.filter((each) => each.signsFrom <= now && isPublished(each, now + spreadSeconds)),
+  )
+  if (key === undefined) return undefined
+  const needed = nextTurn + settings.tokenLifetimeSecondsMax + settings.clockSkewSeconds
+  const { publishedAt, signsFrom, signsUntil, revokedAt } = key
+  return { key, moments: { publishedAt, signsFrom, signsUntil, publishedUntil: needed, revokedAt } }
 }
 
 /**

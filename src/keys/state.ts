@@ -66,22 +66,39 @@ export function isPublished(key: KeyMoments, now: number): boolean {
 }
 
 /**
- * Whether a key may sign: its turn has come, it is not revoked, and it stays published until even the longest
- * token has expired on the slowest clock.
+ * The shortest lifetime for which a key still signs, in seconds. A token that is shorter is over before it is of use.
+ */
+export const shortestTokenSeconds = 60
+
+/**
+ * The latest end of a token of this key: the key stays published until then on every clock. A token that was to live
+ * for longer ends here.
+ */
+export function tokensEndBy(key: KeyMoments, settings: ScheduleSettings): number {
+  return key.publishedUntil - settings.clockSkewSeconds
+}
+
+/**
+ * Whether a key may sign: its turn has come, it is not revoked, and its tokens are not too short to be of use.
  */
 export function maySign(key: KeyMoments, settings: ScheduleSettings, now: number): boolean {
   return isPublished(key, now) && now >= key.signsFrom && now <= signsAtMostUntil(key, settings)
 }
 
-/** The last second in which a token may still be signed. */
+/** The last second in which a token may still be signed, if only a short one. */
 export function signsAtMostUntil(key: KeyMoments, settings: ScheduleSettings): number {
-  return key.publishedUntil - settings.tokenLifetimeSecondsMax - settings.clockSkewSeconds
+  return tokensEndBy(key, settings) - Math.min(settings.tokenLifetimeSecondsMax, shortestTokenSeconds)
+}
+
+/** The last second in which even the longest token may be signed. */
+export function signsLongestUntil(key: KeyMoments, settings: ScheduleSettings): number {
+  return tokensEndBy(key, settings) - settings.tokenLifetimeSecondsMax
 }
 
 /**
  * The key that signs: the latest generation of the keys that may sign. A key whose successor is late
- * continues past its `signsUntil`, up to the last second in which it may sign. After that no key signs: a
- * refused token is safer than a token that cannot be verified.
+ * continues past its `signsUntil`, up to the last second in which it may sign. Its tokens get shorter then. After that
+ * no key signs: a refused token is safer than a token that cannot be verified.
  */
 export function signingKeyAt<Key extends KeyMoments & { readonly generation: number }>(
   keys: readonly Key[],

@@ -1,6 +1,6 @@
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import { algorithmsInUse } from '../registry/store.ts'
-import type { RotationContext } from './key-change.ts'
+import type { KeyChange, RotationContext } from './key-change.ts'
 import type { Keyring } from './keyring.ts'
 import { dueAlgorithms, makeDueKeys } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
@@ -24,14 +24,29 @@ export interface KeyUpkeepEvents {
   /** A key is due or could not be opened, and the check failed. */
   onFailed(error: unknown): void
   onRecovered(): void
+  /** Keys were created because they were due. */
+  onMade(keys: readonly KeyChange[]): void
+  /** A key is published for longer, because nothing would sign before the next one. */
+  onExtended(key: KeyChange): void
+  /** Keys that sign cannot carry the longest token, so tokens are shorter; none when all can again. */
+  onShortened(keys: readonly ShortenedTokens[]): void
   /** Resources use algorithms that are not configured. Keys are created for these algorithms anyway. */
   onUnlisted(algorithms: readonly SigningAlgorithm[]): void
+}
+
+/** The tokens of an algorithm, while the key that signs ends before the longest token would. */
+export interface ShortenedTokens {
+  readonly algorithm: SigningAlgorithm
+  readonly kid: string
+  /** Seconds since 1970. No token of the key ends later. */
+  readonly tokensEndBy: number
 }
 
 export class KeyUpkeep {
   readonly #options: KeyUpkeepOptions
   #algorithms: readonly SigningAlgorithm[]
   #failed = false
+  #shortened: readonly ShortenedTokens[] = []
   #checking: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -64,6 +79,7 @@ export class KeyUpkeep {
       ...(this.#failed ? ['key_rotation_failed'] : []),
       ...(this.#options.keyring.incomplete ? ['key_unopened'] : []),
       ...(this.#options.keyring.problems.length > 0 ? ['key_unvouched'] : []),
+      ...(this.#findShortened().length > 0 ? ['tokens_shortened'] : []),
       ...without.map((algorithm) => `no_signing_key_${algorithm}`),
     ]
   }
@@ -71,6 +87,24 @@ export class KeyUpkeep {
   get #due(): SigningAlgorithm[] {
     const { rotation, keyring } = this.#options
     return dueAlgorithms(keyring.keys, this.#algorithms, rotation.schedule, rotation.clock.nowSeconds())
+  }
+
+  #findShortened(): readonly ShortenedTokens[] {
+    const { keyring, rotation } = this.#options
+    const now = rotation.clock.nowSeconds()
+    return this.#algorithms.flatMap((algorithm) => {
+      const signer = keyring.signer(algorithm, now)
+      if (signer === undefined || signer.tokensEndBy - now >= rotation.schedule.tokenLifetimeSecondsMax)
+        return []
+      return [{ algorithm, kid: signer.kid, tokensEndBy: signer.tokensEndBy }]
+    })
+  }
+
+  #tellShortened(): void {
+    const found = this.#findShortened()
+    const isSame = JSON.stringify(found) === JSON.stringify(this.#shortened)
+    this.#shortened = found
+    if (!isSame) this.#options.events.onShortened(found)
   }
 
   #signs(algorithm: SigningAlgorithm): boolean {
@@ -105,7 +139,7 @@ export class KeyUpkeep {
   }
 
   async #check(): Promise<void> {
-    const { rotation, keyring } = this.#options
+    const { rotation, keyring, events } = this.#options
     if (keyring.incomplete) await keyring.load()
     if (keyring.needsVouching) {
       await makeDueKeys(rotation, [])
@@ -113,9 +147,14 @@ export class KeyUpkeep {
     }
     await this.#learnAlgorithms()
     const due = this.#due
-    if (due.length === 0) return
-    await makeDueKeys(rotation, due)
-    await keyring.load()
+    if (due.length > 0) {
+      const extended: KeyChange[] = []
+      const made = await makeDueKeys(rotation, due, (change) => extended.push(change))
+      await keyring.load()
+      if (made.length > 0) events.onMade(made)
+      for (const change of extended) events.onExtended(change)
+    }
+    this.#tellShortened()
   }
 
   /**

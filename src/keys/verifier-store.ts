@@ -109,3 +109,19 @@ export async function listVerifiers(database: Queryable): Promise<SeenVerifier[]
     lastFetchedAt: Math.floor(lastFetchedAt.getTime() / 1000),
   }))
 }
+
+/**
+ * Until when caches may hold a set that was served with a longer max-age than the given one, by a process that has ended
+ * since or has other settings.
+ * @returns seconds since 1970, by the database's clock; undefined if no such set is known.
+ */
+export async function longerCachesEndAt(
+  database: Statements,
+  maxAgeSeconds: number,
+): Promise<number | undefined> {
+  const [row] = await database.$queryRaw<{ at: number | null }[]>`
+    SELECT max(extract(epoch FROM seen_at) + (settings ->> 'jwksMaxAgeSeconds')::float8)::float8 AS at
+      FROM running_process WHERE (settings ->> 'jwksMaxAgeSeconds')::float8 > ${maxAgeSeconds}::float8`
+  // A process that was killed served sets after it was seen last.
+  return row?.at == null ? undefined : Math.ceil(row.at + limits.settingsCheckMilliseconds / 1_000)
+}

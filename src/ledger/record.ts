@@ -9,7 +9,17 @@ export const recordOutcomes = {
   secret: ['added', 'revoked'],
   resource: ['created', 'changed', 'deleted'],
   access: ['created', 'changed', 'deleted'],
-  key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed', 'vouched'],
+  key: [
+    'created',
+    'extended',
+    'rotated',
+    'rotated at once',
+    'promoted',
+    'revoked',
+    'abandoned',
+    'resealed',
+    'vouched',
+  ],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export type RecordType = keyof typeof recordOutcomes

@@ -1,5 +1,7 @@
+import type { KeyChange } from '../keys/key-change.ts'
 import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
+import { momentText } from '../lib/moment.ts'
 import { describeError, type Log } from './log.ts'
 
 /** The log messages about keys, the clock and connections. */
@@ -14,6 +16,26 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
     onRecovered() {
       log.info({ event: 'key_rotation_recovered' }, 'keys are created and opened again')
     },
+    onMade(keys) {
+      for (const key of keys)
+        log.info({ event: 'key_created', ...momentsOf(key) }, 'a signing key was created')
+    },
+    onExtended(key) {
+      const message =
+        'a key is published for longer than planned, because it has to sign until the next one may; the settings were ' +
+        'raised, or keys were created late'
+      log.warn({ event: 'key_extended', ...momentsOf(key) }, message)
+    },
+    onShortened(keys) {
+      if (keys.length === 0) {
+        log.info({ event: 'tokens_whole' }, 'the keys that sign carry the longest token again')
+        return
+      }
+      const message =
+        'tokens may be shorter than was asked for: the key that signs ends earlier; the next key carries them again'
+      const shown = keys.map((key) => ({ ...key, tokensEndBy: momentText(key.tokensEndBy) }))
+      log.warn({ event: 'tokens_shortened', keys: shown }, message)
+    },
     onUnlisted(algorithms) {
       const message =
         `the tokens of a resource are signed with ${algorithms.join(' and ')}, which is not in ` +
@@ -21,6 +43,16 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
       log.warn({ event: 'algorithm_unlisted', algorithms }, message)
     },
   }
+}
+
+function momentsOf({ kid, algorithm, generation, moments }: KeyChange) {
+  const { signsFrom, signsUntil, publishedUntil } = moments
+  const times = {
+    signsFrom: momentText(signsFrom),
+    signsUntil: momentText(signsUntil),
+    publishedUntil: momentText(publishedUntil),
+  }
+  return { kid, algorithm, generation, ...times }
 }
 
 export function keyUnopened(log: Log, error: Error): void {

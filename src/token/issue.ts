@@ -164,7 +164,12 @@ function prepare(
   if (!edges.clockGuard.reliable) throw new OAuthError('clock_unreliable')
   const signer = edges.keyring.signer(grant.signingAlgorithm, now)
   if (signer === undefined) throw new OAuthError('keys_unavailable')
-  const lifetimeSeconds = Math.min(grant.lifetimeSeconds, edges.tokenLifetimeSecondsMax)
+  // The key may end earlier than that, where the settings were raised or its successor is late.
+  const lifetimeSeconds = Math.min(
+    grant.lifetimeSeconds,
+    edges.tokenLifetimeSecondsMax,
+    signer.tokensEndBy - now,
+  )
   const time = edges.clock.nowMilliseconds()
   const jti = tokenId(time, edges.randomId())
   const claims = accessTokenClaims(edges.issuer, { ...grant, lifetimeSeconds }, now, jti)

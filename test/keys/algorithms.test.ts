@@ -28,7 +28,7 @@ describe.each(signingAlgorithms)('%s', (algorithm) => {
     const kid = await calculateJwkThumbprint(jwk)
     const published = { ...jwk, kid, use: 'sig', alg: algorithm }
     expect(Object.keys(published)).not.toContain('d')
-    const signer = toSigner({ algorithm, kid, privateKey: pair.privateKey })
+    const signer = toSigner({ algorithm, kid, privateKey: pair.privateKey }, 0)
     const set = createLocalJWKSet({ keys: [published] })
     for (let round = 0; round < 20; round += 1) {
       const token = signer.sign(JSON.stringify({ ...claims, round }), 'at+jwt')
@@ -52,7 +52,7 @@ describe.each(signingAlgorithms)('%s', (algorithm) => {
     const pair = await algorithms[algorithm].generate()
     const stored = pair.privateKey.export({ format: 'der', type: 'pkcs8' })
     const privateKey = createPrivateKey({ key: stored, format: 'der', type: 'pkcs8' })
-    const token = toSigner({ algorithm, kid: 'key-1', privateKey }).sign(JSON.stringify(claims), 'at+jwt')
+    const token = toSigner({ algorithm, kid: 'key-1', privateKey }, 0).sign(JSON.stringify(claims), 'at+jwt')
     await expect(jwtVerify(token, pair.publicKey, expected)).resolves.toBeDefined()
     expect(createPublicKey(privateKey).export({ format: 'jwk' })).toEqual(
       pair.publicKey.export({ format: 'jwk' }),

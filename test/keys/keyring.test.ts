@@ -77,7 +77,7 @@ describe('rawSignature (RFC 7518 §3.4)', () => {
 
 describe('a signer (RFC 7515 §7.1)', () => {
   const header = { alg: 'ES256', typ: 'at+jwt', kid: 'key-1' }
-  const signer = toSigner({ algorithm: 'ES256', kid: 'key-1', privateKey })
+  const signer = toSigner({ algorithm: 'ES256', kid: 'key-1', privateKey }, 0)
   const now = 1_800_000_000
   const claims = {
     iss: 'https://tokens.example.com',

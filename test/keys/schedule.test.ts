@@ -14,6 +14,7 @@ import {
   momentsFrom,
   nextPublicationAt,
   planEarly,
+  planExtension,
   planKey,
   planTakeover,
   scheduleProblem,
@@ -28,6 +29,7 @@ import {
   maySign,
   type ScheduleSettings,
   signingKeyAt,
+  tokensEndBy,
   waitingKey,
 } from '../../src/keys/state.ts'
 
@@ -238,8 +240,8 @@ describe('planning', () => {
 
   test('where nothing signs and nobody asked for the keys, nobody is waited for; where something signs, it goes on', () => {
     const first = momentsFrom(now, now, usual)
-    // The last day of its publication, in which it may not sign any more.
-    const idle = first.publishedUntil - 1_000
+    // The last minutes of its publication, in which it may not sign any more.
+    const idle = first.publishedUntil - 100
     const seen = idle - leadSeconds(usual) - 60
     expect(planKey(first, [first], usual, idle, undefined).signsFrom).toBe(idle)
     expect(planKey(first, [first], usual, idle, seen).signsFrom).toBe(idle)
@@ -262,6 +264,70 @@ describe('planning', () => {
     const turnEnd = first.publishedUntil - 105
     expect(nextPublicationAt(first, longer)).toBeLessThan(turnEnd - leadSeconds(longer))
     expect(planKey(first, [first], longer, now + 1, now + 1).signsFrom).toBe(turnEnd)
+  })
+
+  test('a key that waits and is too short for the longest token does not keep the next one waiting', () => {
+    const waiting = momentsFrom(now, now + 100, small)
+    expect(nextPublicationAt(waiting, small)).toBe(waiting.signsUntil - 100 - 3 - checkSeconds(small))
+    const longer = { ...usual, clockSkewSeconds: 5 }
+    expect(nextPublicationAt(waiting, longer)).toBeLessThan(now)
+    expect(planKey(waiting, [waiting], longer, now, now).signsFrom).toBe(now + leadSeconds(longer))
+  })
+
+  test('a key that was to sign for longer than keys live now is followed sooner, and stays published', () => {
+    const first = momentsFrom(now, now, usual)
+    const shorter = { ...usual, keyLifetimeSeconds: 7 * day }
+    const due = nextPublicationAt(first, shorter)
+    expect(first.signsFrom + 3.5 * day + 120 - due).toBe(
+      Math.floor((7 * day) / 3) + 3 + checkSeconds(shorter),
+    )
+    expect(planKey(first, [first], shorter, now + 10 * day, now).signsFrom).toBe(
+      now + 10 * day + leadSeconds(shorter),
+    )
+    expect(signingKeyAt([{ ...first, generation: 1 }], shorter, now + 59 * day)).toBeDefined()
+  })
+
+  test('a key signs for as long as a token of a minute fits, and its tokens end with its publication', () => {
+    const short = momentsFrom(now, now, { ...usual, keyLifetimeSeconds: 1_860 })
+    const generation = 1
+    expect(tokensEndBy(short, usual)).toBe(short.publishedUntil - 60)
+    expect(signingKeyAt([{ ...short, generation }], usual, short.publishedUntil - 120)).toBeDefined()
+    expect(signingKeyAt([{ ...short, generation }], usual, short.publishedUntil - 119)).toBeUndefined()
+    // Where all tokens are shorter than that, the longest has to fit.
+    expect(signingKeyAt([{ ...key, generation }], small, key.publishedUntil - 25)).toBeDefined()
+    expect(signingKeyAt([{ ...key, generation }], small, key.publishedUntil - 24)).toBeUndefined()
+  })
+
+  describe('is published for longer', () => {
+    const first = { ...momentsFrom(now, now, small), generation: 1 }
+    const at = (moment: number, signsFrom: number, keys = [first]) => {
+      const next = { ...momentsFrom(moment, signsFrom, usual), generation: 9 }
+      return planExtension([...keys, next], usual, moment)
+    }
+    const mayStill = first.publishedUntil - 60 - usual.clockSkewSeconds
+
+    test('only if it ends before the next one signs, and then so that the longest token fits', () => {
+      expect(at(now + 1, mayStill + 1)).toBeUndefined()
+      expect(at(now + 1, mayStill + 2)).toEqual({
+        key: first,
+        moments: { ...momentsFrom(now, now, small), publishedUntil: mayStill + 2 + day + 60 },
+      })
+      expect(planExtension([first], usual, now + 1)).toBeUndefined()
+    })
+
+    test('also if it may not sign any more, and not if some replica may have dropped it', () => {
+      expect(at(first.publishedUntil - 4, first.publishedUntil + 400)?.key).toBe(first)
+      expect(at(first.publishedUntil - 3, first.publishedUntil + 400)).toBeUndefined()
+    })
+
+    test('the latest one that is not revoked and whose turn has come', () => {
+      const second = { ...first, generation: 2 }
+      const late = first.publishedUntil + 400
+      expect(at(now + 1, late, [first, second])?.key).toBe(second)
+      expect(at(now + 1, late, [first, { ...second, revokedAt: now }])?.key).toBe(first)
+      const waits = { ...second, signsFrom: late - 1 }
+      expect(at(now + 1, late, [first, waits])?.moments.publishedUntil).toBe(late - 1 + day + 60)
+    })
   })
 
   test('where nobody asks, a key signs at once as soon as the one before it may not', () => {
@@ -398,15 +464,19 @@ describe('a key that is called back', () => {
 // ── The simulation ─────────────────────────────────────────────────────────────────────────────────────
 
 /** Settings that are not refused, down to seconds, and often at the very edge of what is not. */
-const settingsThatWork: fc.Arbitrary<ScheduleSettings> = fc
-  .record({
-    keyLifetimeSeconds: fc.integer({ min: 8, max: 260 }),
-    tokenLifetimeSecondsMax: fc.integer({ min: 1, max: 45 }),
-    jwksMaxAgeSeconds: fc.nat(60),
-    verifierCooldownSeconds: fc.nat(30),
-    clockSkewSeconds: fc.nat(15),
-  })
-  .map((settings) => ({ ...settings, keyLifetimeSeconds: leastLifetime(settings) }))
+const settingsWith = (tokenLifetimeSecondsMax: fc.Arbitrary<number>): fc.Arbitrary<ScheduleSettings> =>
+  fc
+    .record({
+      keyLifetimeSeconds: fc.integer({ min: 8, max: 260 }),
+      tokenLifetimeSecondsMax,
+      jwksMaxAgeSeconds: fc.nat(60),
+      verifierCooldownSeconds: fc.nat(30),
+      clockSkewSeconds: fc.nat(15),
+    })
+    .map((settings) => ({ ...settings, keyLifetimeSeconds: leastLifetime(settings) }))
+const settingsThatWork = settingsWith(fc.integer({ min: 1, max: 45 }))
+/** Among them tokens that live for longer than the shortest for which a key still signs. */
+const settingsAfterwards = fc.oneof(settingsThatWork, settingsWith(fc.integer({ min: 61, max: 150 })))
 
 function leastLifetime(settings: ScheduleSettings): number {
   const problem = scheduleProblem(settings)
@@ -427,6 +497,8 @@ interface Replica {
 
 interface World {
   readonly settings: ScheduleSettings
+  /** All processes start again with these settings, at shares of the run. */
+  readonly changes: readonly { readonly at: number; readonly settings: ScheduleSettings }[]
   readonly replicas: readonly Replica[]
   /** Operators that rotate early, at a share of the run, with a clock of their own. */
   readonly early: readonly {
@@ -444,12 +516,36 @@ const worldsTried = process.env['MUTATION_TESTS'] === undefined ? 2_000 : 100
 
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 
-const worlds: fc.Arbitrary<World> = settingsThatWork.chain((settings) => {
-  const ahead = fc.nat(settings.clockSkewSeconds)
+/** @param changesMax how often the settings change in a world, at most. */
+const worldsWith = (changesMax: number): fc.Arbitrary<World> =>
+  fc
+    .tuple(
+      settingsThatWork,
+      fc.array(fc.record({ at: share, settings: settingsAfterwards }), {
+        minLength: Math.min(1, changesMax),
+        maxLength: changesMax,
+      }),
+    )
+    .chain(([settings, changes]) => {
+      // How long verifiers wait is a fact about them.
+      const { verifierCooldownSeconds } = settings
+      const alike = changes.map(({ at, settings: others }) => {
+        const changed = { ...others, verifierCooldownSeconds }
+        return { at, settings: { ...changed, keyLifetimeSeconds: leastLifetime(changed) } }
+      })
+      return worldOf(settings, alike)
+    })
+
+function worldOf(settings: ScheduleSettings, changes: World['changes']): fc.Arbitrary<World> {
+  // Clocks do not change with the settings.
+  const ahead = fc.nat(
+    Math.min(settings.clockSkewSeconds, ...changes.map((each) => each.settings.clockSkewSeconds)),
+  )
   const replica = (sleeps: fc.Arbitrary<Replica['sleeps']>) =>
     fc.record<Replica>({ ahead, lag: fc.nat(2), phase: fc.nat(60), sleeps })
   return fc.record<World>({
     settings: fc.constant(settings),
+    changes: fc.constant(changes),
     // The first never sleeps: somebody checks in time.
     replicas: fc
       .tuple(
@@ -461,7 +557,7 @@ const worlds: fc.Arbitrary<World> = settingsThatWork.chain((settings) => {
     revocations: fc.array(fc.record({ at: share, ahead, back: fc.nat(2) }), { maxLength: 2 }),
     start: fc.integer({ min: 1_000, max: 5_000 }),
   })
-})
+}
 
 interface SimulatedKey extends KeyMoments {
   readonly generation: number
@@ -475,21 +571,29 @@ interface SimulatedKey extends KeyMoments {
  * A verifier is not simulated but every one there could be: whatever set some replica served, somebody may
  * hold for M + C seconds.
  */
-function livesThrough({ settings, replicas, early, revocations, start }: World): string[] {
-  const {
-    tokenLifetimeSecondsMax: token,
-    jwksMaxAgeSeconds: maxAge,
-    verifierCooldownSeconds: cooldown,
-  } = settings
-  const length = settings.keyLifetimeSeconds * 4
+function livesThrough({ settings: first, changes, replicas, early, revocations, start }: World): string[] {
+  const length = Math.max(...[first, ...changes.map((each) => each.settings)].map(lifetime)) * 4
   const problems: string[] = []
+  let settings = first
   let keys: SimulatedKey[] = []
-  /** The last second in which some replica served a set without the key. */
-  const lastMissing = new Map<number, number>()
+  /** The last second in which some cache may hold a set without the key, from a replica that served it. */
+  const cachedWithoutUntil = new Map<number, number>()
   const signed = new Map<number, number>()
   const lastExpiry = new Map<number, number>()
+  /** Until when caches may hold what was served with other settings. */
+  let otherSetsExpireAt = 0
+  /** As the service plans (key-change.ts): sets that were served with a longer max-age count while they may be cached. */
+  const planned = (now: number): ScheduleSettings => {
+    return { ...settings, jwksMaxAgeSeconds: Math.max(settings.jwksMaxAgeSeconds, otherSetsExpireAt - now) }
+  }
   const add = (moments: KeyMoments, now: number, emergency = false) => {
     keys = [...keys, { ...moments, generation: keys.length + 1, madeAt: now, emergency }]
+    // Just before, it was missing.
+    cachedWithoutUntil.set(keys.length, Math.max(now + settings.jwksMaxAgeSeconds, otherSetsExpireAt))
+  }
+  const noteMissing = (generation: number, at: number) => {
+    const before = cachedWithoutUntil.get(generation) ?? 0
+    cachedWithoutUntil.set(generation, Math.max(before, at + settings.jwksMaxAgeSeconds))
   }
   const replace = (one: SimulatedKey, change: Partial<SimulatedKey>) => {
     keys = keys.map((each) => (each.generation === one.generation ? { ...each, ...change } : each))
@@ -500,11 +604,16 @@ function livesThrough({ settings, replicas, early, revocations, start }: World):
     const awake = replicas.filter(({ sleeps }) =>
       sleeps.every(([from, until]) => second < from * length || second >= until * length),
     )
+    const change = changes.findLast(({ at }) => Math.floor(at * length) === second)
+    if (change !== undefined) {
+      otherSetsExpireAt = Math.max(otherSetsExpireAt, time + settings.jwksMaxAgeSeconds)
+      settings = change.settings
+    }
     for (const { at, ahead, verifierCacheSeconds } of early) {
       if (Math.floor(at * length) !== second || keys.length === 0) continue
       const now = time + ahead
       const waiting = waitingKey(keys, now)
-      const moments = planEarly(waiting, settings, now, 'lead', verifierCacheSeconds, latestKey(keys))
+      const moments = planEarly(waiting, planned(now), now, 'lead', verifierCacheSeconds, latestKey(keys))
       if (waiting === undefined) add(moments, time)
       else replace(waiting, moments)
     }
@@ -512,61 +621,98 @@ function livesThrough({ settings, replicas, early, revocations, start }: World):
       const gone = keys.at(-1 - back)
       if (Math.floor(at * length) !== second || gone === undefined || gone.revokedAt !== undefined) continue
       const now = time + ahead
-      const takeover = planTakeover(keys, gone, settings, now)
+      const takeover = planTakeover(keys, gone, planned(now), now)
       replace(gone, { revokedAt: now })
       if (takeover === undefined) continue
       if (takeover.next === undefined) add(takeover.moments, time, true)
       else replace(takeover.next, { ...takeover.moments, emergency: true })
     }
     for (const { ahead, phase } of awake) {
-      if (second > 0 && (second + phase) % checkSeconds(settings) !== 0) continue
+      const starts = second === 0 || change !== undefined
+      if (!starts && (second + phase) % checkSeconds(settings) !== 0) continue
       const now = time + ahead
       const latest = latestKey(keys)
       if (latest === undefined || now >= nextPublicationAt(latest, settings))
-        add(planKey(latest, keys, settings, now, now), time)
+        add(planKey(latest, keys, planned(now), now, now), time)
+      const extension = planExtension(keys, settings, now)
+      if (extension !== undefined) replace(extension.key, extension.moments)
     }
     for (const { ahead, lag } of awake) {
       for (const one of keys) {
-        if (one.madeAt > time - lag && one.generation > 1) lastMissing.set(one.generation, time)
+        if (one.madeAt > time - lag && one.generation > 1) noteMissing(one.generation, time)
         const unexpired = time < (lastExpiry.get(one.generation) ?? 0)
         if (unexpired && one.revokedAt === undefined && !isPublished(one, time + ahead))
           problems.push(`${time}: unexpired tokens of a removed key ${one.generation}`)
       }
     }
     for (const { ahead } of awake) {
+      const now = time + ahead
       // The commit sees to it that whoever signs knows every key there is.
-      const signer = signingKeyAt(keys, settings, time + ahead)
+      const signer = signingKeyAt(keys, settings, now)
       if (signer === undefined) {
-        if (second > settings.clockSkewSeconds) problems.push(`${time}: nothing signs`)
+        if (second > first.clockSkewSeconds) problems.push(`${time}: nothing signs`)
         continue
       }
-      if (!isPublished(signer, time + ahead)) problems.push(`${time}: signs while not published`)
+      if (!isPublished(signer, now)) problems.push(`${time}: signs while not published`)
       if (signer.generation > 1 && !signed.has(signer.generation) && signer.emergency !== true) {
-        const since = time - (lastMissing.get(signer.generation) ?? signer.madeAt)
-        if (since <= maxAge + cooldown)
-          problems.push(`${time}: key ${signer.generation} signs ${since} s after it was missing`)
-        if (signer.signsFrom - signer.publishedAt <= maxAge + cooldown + settings.clockSkewSeconds) {
+        const cached = time - (cachedWithoutUntil.get(signer.generation) ?? 0)
+        if (cached <= settings.verifierCooldownSeconds)
+          problems.push(`${time}: key ${signer.generation} signs ${cached} s after a cache may lack it`)
+        const caches =
+          settings.jwksMaxAgeSeconds + settings.verifierCooldownSeconds + settings.clockSkewSeconds
+        if (changes.length === 0 && signer.signsFrom - signer.publishedAt <= caches)
           problems.push(`${time}: key ${signer.generation} was not published for long enough`)
-        }
       }
       signed.set(signer.generation, signed.get(signer.generation) ?? time)
-      lastExpiry.set(
-        signer.generation,
-        Math.max(lastExpiry.get(signer.generation) ?? 0, time + ahead + token),
-      )
+      const expiry = Math.min(now + settings.tokenLifetimeSecondsMax, tokensEndBy(signer, settings))
+      if (expiry <= now) problems.push(`${time}: a token that is over at once`)
+      if (changes.length === 0 && expiry < now + settings.tokenLifetimeSecondsMax)
+        problems.push(`${time}: a short token, although nobody changed the settings`)
+      lastExpiry.set(signer.generation, Math.max(lastExpiry.get(signer.generation) ?? 0, expiry))
     }
   }
-  if (keys.length < 5) problems.push(`only ${keys.length} keys in ${length} s`)
+  const expected = changes.length === 0 ? 5 : 2
+  if (keys.length < expected) problems.push(`only ${keys.length} keys in ${length} s`)
   return problems
 }
+
+const lifetime = (settings: ScheduleSettings): number => settings.keyLifetimeSeconds
 
 describe('in every world of replicas whose clocks are apart, that sleep, hear late and rotate early', () => {
   test('a key is everywhere long before it signs, stays until its last token expired, and one always signs (P5)', () => {
     fc.assert(
-      fc.property(worlds, (world) => {
+      fc.property(worldsWith(0), (world) => {
         expect(livesThrough(world)).toEqual([])
       }),
       { numRuns: worldsTried },
+    )
+  })
+
+  test('also where a person whose clock is ahead rotates in the last seconds before the next key would be made', () => {
+    const settings = {
+      keyLifetimeSeconds: 171,
+      tokenLifetimeSecondsMax: 13,
+      jwksMaxAgeSeconds: 41,
+      verifierCooldownSeconds: 1,
+      clockSkewSeconds: 15,
+    }
+    const world: World = {
+      settings,
+      changes: [],
+      replicas: [{ ahead: 0, lag: 0, phase: 0, sleeps: [] }],
+      early: [{ at: 0.291, ahead: 14, verifierCacheSeconds: 0 }],
+      revocations: [],
+      start: 1_000,
+    }
+    expect(livesThrough(world)).toEqual([])
+  })
+
+  test('and so it stays when the settings change, up or down: something signs, and its tokens fit', () => {
+    fc.assert(
+      fc.property(worldsWith(3), (world) => {
+        expect(livesThrough(world)).toEqual([])
+      }),
+      { numRuns: worldsTried / 10 },
     )
   })
 

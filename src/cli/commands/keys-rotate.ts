@@ -117,6 +117,9 @@ function shownPlan(
     ['would sign from', whenShown(moments.signsFrom, now)],
     ['as planned from', shownMoment(rotation.plannedFrom, 'when the service creates it')],
     ['would sign until', shownMoment(moments.signsUntil)],
+    ...(rotation.tokensEndBy === undefined
+      ? []
+      : [['tokens until then', `end by ${shownMoment(rotation.tokensEndBy)} at the latest`] as const]),
   ])
   const listed = unseen.slice(0, verifiersShownMax)
   const rows = listed.map(({ name, address, lastFetchedAt }) => [name, address, shownMoment(lastFetchedAt)])
@@ -162,6 +165,7 @@ function rotationFields(
     planned_from: optionalMoment(rotation.plannedFrom),
     signs_until: optionalMoment(moments.signsUntil),
     published_until: optionalMoment(moments.publishedUntil),
+    tokens_end_by: optionalMoment(rotation.tokensEndBy),
     breaks_for_seconds: breaksForSeconds,
     verifiers: verifiers.map((verifier) => ({
       name: verifier.name,
