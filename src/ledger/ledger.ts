@@ -20,10 +20,11 @@ export interface Ledger {
    * Records a refusal. It gets its own record, or it is counted with others when there are too many. A
    * counted refusal can be stale too: its version is checked, so that no client is refused because of an old
    * registry.
+   * @param isProven whether the credentials were right. Such a refusal keeps its name in any flood.
    */
-  refuse(record: AuditRecord, version?: number): Promise<CommitOutcome>
+  refuse(record: AuditRecord, version?: number, isProven?: boolean): Promise<CommitOutcome>
   /** Counts a refusal whose own record could not be written. */
-  count(record: AuditRecord): void
+  count(record: AuditRecord, isProven?: boolean): void
   /** Whether the last commit reached the database. */
   readonly healthy: boolean
   close(): Promise<void>
@@ -118,13 +119,14 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
 
   return {
     commit,
-    async refuse(record, version) {
-      if (budget.spend(Math.floor(clock.monotonicMilliseconds() / 1000))) return await commit(version, record)
+    async refuse(record, version, isProven) {
+      const second = Math.floor(clock.monotonicMilliseconds() / 1000)
+      if (budget.spend(second, isProven)) return await commit(version, record)
       const outcome = version === undefined ? committed : await isCurrent(version)
-      if (outcome.committed) budget.count(record)
+      if (outcome.committed) budget.count(record, isProven)
       return outcome
     },
-    count: (record) => budget.count(record),
+    count: (record, isProven) => budget.count(record, isProven),
     get healthy() {
       return healthy
     },
