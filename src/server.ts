@@ -18,7 +18,7 @@ import { Keyring } from './keys/keyring.ts'
 import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
-import { openLedger } from './ledger/ledger.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
@@ -32,6 +32,7 @@ import {
   keyUnopened,
   keyUpkeepEvents,
   readersReplaced,
+  recordsLost,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -39,6 +40,8 @@ import type { Log } from './telemetry/log.ts'
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
+ *
+ * Long because everything that a service opens is opened here, in one order.
  */
 export interface ServiceOptions {
   readonly config: Config
@@ -81,15 +84,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
-    const ledger = await openLedger({
-      database,
-      clock: recordClock,
-      release,
-      versionNow: () => registry.versionNow(),
-      versionInMemory: () => registry.version,
-      onVersion: (version) => registry.refresh(version),
-      ...faults,
-    })
+    const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const [secretUses, verifiers] = openNotes(database, onFault)
     const callers = checksOfCallers(config, clock)
     let closing = false
@@ -119,7 +114,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           signing_key: () => upkeep.signs,
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => [...upkeep.warnings, ...(processes.contradictsLater ? ['settings_differ'] : [])],
+        warnings: () => warningsOf(upkeep, ledger, processes),
       },
     })
     return {
@@ -150,6 +145,33 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await database.close()
     throw error
   }
+}
+
+function openServiceLedger(
+  database: Database,
+  clock: Clock,
+  registry: Registry,
+  log: Log,
+  faults: DatabaseFaultLog,
+): Promise<Ledger> {
+  return openLedger({
+    database,
+    clock,
+    release,
+    versionNow: () => registry.versionNow(),
+    versionInMemory: () => registry.version,
+    onVersion: (version) => registry.refresh(version),
+    onLost: (loss) => recordsLost(log, loss),
+    ...faults,
+  })
+}
+
+function warningsOf(upkeep: KeyUpkeep, ledger: Ledger, processes: RunningProcesses): string[] {
+  return [
+    ...upkeep.warnings,
+    ...(ledger.hasLost === true ? ['ledger_records_lost'] : []),
+    ...(processes.contradictsLater ? ['settings_differ'] : []),
+  ]
 }
 
 function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) => void): Database {

@@ -4,7 +4,7 @@ import type { Database } from '../database/open.ts'
 import type { OAuthError, RefusalReason } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openChain } from './chain-store.ts'
-import { type CommitOutcome, Committer } from './commit.ts'
+import { type CommitOutcome, Committer, type LostRecords } from './commit.ts'
 import type { AuditRecord } from './record.ts'
 import { RefusalBudget } from './refusals.ts'
 
@@ -27,6 +27,8 @@ export interface Ledger {
   count(record: AuditRecord, isProven?: boolean): void
   /** Whether the last commit reached the database. */
   readonly healthy: boolean
+  /** Whether the database has lost records that it had acknowledged. */
+  readonly hasLost?: boolean
   close(): Promise<void>
 }
 
@@ -41,6 +43,8 @@ export interface LedgerOptions {
   /** Called when a commit without a request finds the database at another version. */
   readonly onVersion: (version: number) => Promise<void>
   readonly onFault: (error: unknown) => void
+  /** Called when the database does not have records any more that it had acknowledged. */
+  readonly onLost?: ((loss: LostRecords) => void) | undefined
   /** Called when a record is written again after a fault. */
   readonly onRecovered: () => void
 }
@@ -65,6 +69,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       healthy = false
       options.onFault(error)
     },
+    onLost: options.onLost,
   })
   const budget = new RefusalBudget()
 
@@ -104,10 +109,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
    */
   async function tryIdle(): Promise<void> {
     const wasUsed = isUsed
-    if (!wasUsed) {
-      const outcome = await commit(options.versionInMemory(), undefined)
-      if (!outcome.committed) await options.onVersion(outcome.version)
-    }
+    const outcome = wasUsed ? committed : await commit(options.versionInMemory(), undefined)
+    if (!outcome.committed) await options.onVersion(outcome.version)
     isUsed = false
   }
 
@@ -120,8 +123,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   return {
     commit,
     async refuse(record, version, isProven) {
-      const second = Math.floor(clock.monotonicMilliseconds() / 1000)
-      if (budget.spend(second, isProven)) return await commit(version, record)
+      if (budget.spend(secondOf(clock), isProven)) return await commit(version, record)
       const outcome = version === undefined ? committed : await isCurrent(version)
       if (outcome.committed) budget.count(record, isProven)
       return outcome
@@ -129,6 +131,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     count: (record, isProven) => budget.count(record, isProven),
     get healthy() {
       return healthy
+    },
+    get hasLost() {
+      return committer.hasLost
     },
     async close() {
       clearInterval(timer)
@@ -139,6 +144,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
   }
 }
+
+const secondOf = (clock: Clock): number => Math.floor(clock.monotonicMilliseconds() / 1000)
 
 function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: string): AuditRecord {
   return {

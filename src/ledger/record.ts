@@ -4,7 +4,7 @@ import { limits } from '../limits.ts'
 /** Every type of record, with its outcomes. */
 export const recordOutcomes = {
   token: ['issued', 'refused'],
-  service: ['started', 'stopped'],
+  service: ['started', 'stopped', 'records lost'],
   client: ['created', 'changed', 'disabled', 'enabled', 'deleted'],
   secret: ['added', 'revoked'],
   resource: ['created', 'changed', 'deleted'],
