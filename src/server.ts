@@ -18,6 +18,7 @@ import { Keyring } from './keys/keyring.ts'
 import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
+import { openHandChanges } from './ledger/hand-changes.ts'
 import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
@@ -85,7 +86,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
-    const [secretUses, verifiers] = openNotes(database, onFault)
+    const [secretUses, verifiers, handChanges] = openNotes(database, onFault)
     const callers = checksOfCallers(config, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -132,6 +133,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         // them.
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
+        await handChanges.close()
         await upkeep.close()
         await registry.close()
         await ledger.close()
@@ -208,9 +210,14 @@ function compareSettings(
   })
 }
 
-/** What is noted beside the path of a request: when secrets were used, and who fetched which keys. */
+/** What is noted beside the path of a request: when secrets were used, who fetched which keys, and what hands changed. */
 function openNotes(database: Database, onFault: (error: unknown) => void) {
-  return [openSecretUses(database.statements, onFault), openVerifiers(database.statements, onFault)] as const
+  const { statements } = database
+  return [
+    openSecretUses(statements, onFault),
+    openVerifiers(statements, onFault),
+    openHandChanges(statements, onFault),
+  ] as const
 }
 
 /** What checks secrets, and counts those that are wrong. */

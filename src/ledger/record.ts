@@ -5,11 +5,20 @@ import { limits } from '../limits.ts'
 export const recordOutcomes = {
   token: ['issued', 'refused'],
   service: ['started', 'stopped', 'records lost'],
-  client: ['created', 'changed', 'disabled', 'enabled', 'deleted'],
-  secret: ['added', 'revoked'],
-  resource: ['created', 'changed', 'deleted'],
-  access: ['created', 'changed', 'deleted'],
-  key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed', 'vouched'],
+  client: ['created', 'changed', 'disabled', 'enabled', 'deleted', 'changed by hand'],
+  secret: ['added', 'revoked', 'changed by hand'],
+  resource: ['created', 'changed', 'deleted', 'changed by hand'],
+  access: ['created', 'changed', 'deleted', 'changed by hand'],
+  key: [
+    'created',
+    'rotated',
+    'rotated at once',
+    'promoted',
+    'revoked',
+    'resealed',
+    'vouched',
+    'changed by hand',
+  ],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export type RecordType = keyof typeof recordOutcomes
