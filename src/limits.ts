@@ -159,10 +159,13 @@ export const limits = {
   recordLongFieldCharactersMax: 1_024,
   /**
    * Refusals that get a record of their own, per second and process. More are counted, and each group of them becomes
-   * one record a second (see ledger/refusals.ts).
+   * one record a second (see ledger/refusals.ts). Refusals of credentials that were right have as many for themselves.
    */
   refusalRecordsPerSecondMax: 200,
-  /** Groups (reason and address) in which refusals above that limit are counted. The rest share one group. */
+  /**
+   * Groups (reason and address) in which refusals above that limit are counted. The rest share one group. Refusals of
+   * right credentials have as many groups of their own, which also have a client and a credential.
+   */
   refusalGroupsMax: 100,
 
   // ── Processes on one database ────────────────────────────────────────────────────────────────────

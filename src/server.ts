@@ -1,3 +1,4 @@
+// Long because it puts everything together, and every part has its line here.
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
@@ -18,7 +19,8 @@ import { Keyring } from './keys/keyring.ts'
 import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
-import { openLedger } from './ledger/ledger.ts'
+import { openHandChanges } from './ledger/hand-changes.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
@@ -33,6 +35,7 @@ import {
   keyUnopened,
   keyUpkeepEvents,
   readersReplaced,
+  recordsLost,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -40,6 +43,8 @@ import type { Log } from './telemetry/log.ts'
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
+ *
+ * Long because everything that a service opens is opened here, in one order.
  */
 export interface ServiceOptions {
   readonly config: Config
@@ -82,16 +87,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
     const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
-    const ledger = await openLedger({
-      database,
-      clock: recordClock,
-      release,
-      versionNow: () => registry.versionNow(),
-      versionInMemory: () => registry.version,
-      onVersion: (version) => registry.refresh(version),
-      ...faults,
-    })
-    const [secretUses, verifiers] = openNotes(database, onFault)
+    const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
+    const [secretUses, verifiers, handChanges] = openNotes(database, onFault)
     const callers = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -120,7 +117,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           signing_key: () => upkeep.signs,
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => [...upkeep.warnings, ...(processes.contradictsLater ? ['settings_differ'] : [])],
+        warnings: () => warningsOf(upkeep, ledger, processes),
       },
     })
     return {
@@ -138,6 +135,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         // them.
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
+        await handChanges.close()
         await upkeep.close()
         await registry.close()
         await ledger.close()
@@ -151,6 +149,33 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await database.close()
     throw error
   }
+}
+
+function openServiceLedger(
+  database: Database,
+  clock: Clock,
+  registry: Registry,
+  log: Log,
+  faults: DatabaseFaultLog,
+): Promise<Ledger> {
+  return openLedger({
+    database,
+    clock,
+    release,
+    versionNow: () => registry.versionNow(),
+    versionInMemory: () => registry.version,
+    onVersion: (version) => registry.refresh(version),
+    onLost: (loss) => recordsLost(log, loss),
+    ...faults,
+  })
+}
+
+function warningsOf(upkeep: KeyUpkeep, ledger: Ledger, processes: RunningProcesses): string[] {
+  return [
+    ...upkeep.warnings,
+    ...(ledger.hasLost === true ? ['ledger_records_lost'] : []),
+    ...(processes.contradictsLater ? ['settings_differ'] : []),
+  ]
 }
 
 function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) => void): Database {
@@ -187,9 +212,14 @@ function compareSettings(
   })
 }
 
-/** What is noted beside the path of a request: when secrets were used, and who fetched which keys. */
+/** What is noted beside the path of a request: when secrets were used, who fetched which keys, and what hands changed. */
 function openNotes(database: Database, onFault: (error: unknown) => void) {
-  return [openSecretUses(database.statements, onFault), openVerifiers(database.statements, onFault)] as const
+  const { statements } = database
+  return [
+    openSecretUses(statements, onFault),
+    openVerifiers(statements, onFault),
+    openHandChanges(statements, onFault),
+  ] as const
 }
 
 /** What checks secrets, counts those that are wrong, and says what is kept of what callers claim. */

@@ -17,6 +17,25 @@ interface Wire {
   sync(): void
 }
 
+/** The statement returned no value. */
+export class NoValue extends Error {
+  override readonly name = 'NoValue'
+}
+
+/**
+ * Whether a notice says that nobody waits any more for a synchronous standby. PostgreSQL then reports success: the
+ * transaction is durable on this server, and no standby has confirmed it. The text may be in any language.
+ */
+export function isUnconfirmed({
+  routine,
+  message,
+}: {
+  routine?: string | undefined
+  message?: string | undefined
+}): boolean {
+  return routine === 'SyncRepWaitForLSN' || message?.includes('synchronous replication') === true
+}
+
 /**
  * One call of a prepared statement that returns one value, for `client.query`. A normal query of pg costs
  * more: it requests a description of the rows, creates an object for each row, and sets and clears a timer.
@@ -73,7 +92,7 @@ export class PreparedCall implements pg.Submittable {
   }
 
   handleReadyForQuery(): void {
-    if (this.#value === undefined) this.#settle.reject(new Error('the database answered without a value'))
+    if (this.#value === undefined) this.#settle.reject(new NoValue('the database answered without a value'))
     else this.#settle.resolve(this.#value)
     this.callback?.()
   }

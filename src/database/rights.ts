@@ -12,6 +12,7 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   audit_record: ['SELECT', 'INSERT'],
   registry_version: ['SELECT', 'UPDATE'],
   registry_change_set: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  registry_unrecorded_change: ['SELECT', 'DELETE'],
   registry_change: ['SELECT', 'INSERT', 'DELETE'],
   client: ['SELECT'],
   client_secret: ['SELECT'],
@@ -46,7 +47,7 @@ export async function requireRights(url: string): Promise<void> {
         UNION ALL
        SELECT current_user, 'EXECUTE on ' || p.oid::regprocedure
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = $3 AND p.proname IN ('ledger_commit', 'ledger_append')
+        WHERE n.nspname = $3 AND p.proname IN ('ledger_commit', 'ledger_append', 'ledger_record_changes')
           AND NOT has_function_privilege(p.oid, 'EXECUTE')`,
       [
         JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),

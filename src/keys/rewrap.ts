@@ -97,6 +97,8 @@ async function resealAll(
     }
     const vouched = new Set(keys.map(({ kid }) => kid))
     const resealed = await resealKeys(transaction, to, atHand, vouched, wanted)
+    // Nothing has changed then, and a manifest without a record would look like one that somebody else wrote.
+    if (resealed.length === 0) return { keyEncryptionKeyId: to.id, resealed }
     const manifest = await writeManifest(transaction, [to, ...atHand], resealed)
     for (const { kid, from } of resealed) {
       const changes = [{ field: 'key_encryption_key_id', from, to: to.id }]

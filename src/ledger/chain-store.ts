@@ -8,16 +8,30 @@ import type { AuditRecord } from './record.ts'
 /** Opens chains in the database, writes to them, and finds their last record. */
 
 /**
- * The statement of a commit. Parameters: the registry version to check, or NULL, and the records.
- * It returns the current version of the registry. The first migration creates the function.
+ * The statement of a commit. Parameters: the registry version to check, or NULL; the records; and where the chain
+ * ended before them: chain, number and hash in hex. It returns the current version of the registry. The first migration
+ * creates the function.
+ *
+ * If the chain does not end there in this database, nothing is written and no value is returned: after a failover the
+ * database may have lost records that were acknowledged.
  */
-export const ledgerCommit = { name: 'ledger_commit', text: 'SELECT ledger_commit($1::bigint, $2::jsonb)' }
+export const ledgerCommit = {
+  name: 'ledger_commit',
+  text: `SELECT ledger_commit($1::bigint, $2::jsonb)
+     WHERE EXISTS (SELECT 1 FROM audit_record
+                    WHERE chain = $3::int AND seq = $4::bigint AND hash = decode($5::text, 'hex'))
+        OR $4 = 0 AND EXISTS (SELECT 1 FROM audit_chain WHERE chain = $3 AND genesis = decode($5, 'hex'))`,
+}
 
 /**
  * @param genesis 32 random bytes. The first record is linked to them.
  * @returns the number of the new chain.
  */
-export async function openChain(database: Statements, genesis: Buffer, release: string): Promise<number> {
+export async function openChain(
+  database: Pick<Statements, '$queryRaw'>,
+  genesis: Buffer,
+  release: string,
+): Promise<number> {
   const openedBy = `${hostname()} ${process.pid} mintmark/${release}`
   const [opened] = await database.$queryRaw<{ chain: number }[]>`
     INSERT INTO audit_chain (genesis, opened_by) VALUES (${genesis}, ${openedBy}) RETURNING chain`
@@ -25,16 +39,49 @@ export async function openChain(database: Statements, genesis: Buffer, release: 
   return opened.chain
 }
 
-/** The last record of a chain in the database; undefined while the chain has no record. */
-export async function readHead(client: Connection, chain: number): Promise<ChainHead | undefined> {
+/** Like `openChain`, on the connection of the commits. */
+export async function openChainOn(client: Connection, genesis: Buffer, release: string): Promise<number> {
+  return await openChain(
+    {
+      $queryRaw: async <Rows>(text: TemplateStringsArray, ...values: unknown[]) =>
+        (
+          await client.query<object>({
+            text: text.reduce((before, after, index) => `${before}$${index}${after}`),
+            values,
+            ...{ query_timeout: limits.commitTimeoutMilliseconds },
+          })
+        ).rows as Rows,
+    },
+    genesis,
+    release,
+  )
+}
+
+export interface FoundChain {
+  /** Its last record; undefined if it has none. */
+  readonly last: ChainHead | undefined
+  /** Whether it has the record that was acknowledged last, or its genesis if none was. */
+  readonly holds: boolean
+}
+
+/** What the database has of a chain. */
+export async function findChain(client: Connection, acknowledged: ChainHead): Promise<FoundChain> {
+  const { chain, seq, hash } = acknowledged
   const query = {
-    text: 'SELECT seq, hash FROM audit_record WHERE chain = $1 ORDER BY seq DESC LIMIT 1',
-    values: [chain],
+    text: `SELECT seq, hash,
+             CASE WHEN $2 = 0 THEN EXISTS (SELECT 1 FROM audit_chain WHERE chain = $1 AND genesis = $3)
+             ELSE EXISTS (SELECT 1 FROM audit_record WHERE chain = $1 AND seq = $2 AND hash = $3) END AS holds
+        FROM (SELECT 1) AS one LEFT JOIN LATERAL
+             (SELECT seq, hash FROM audit_record WHERE chain = $1 ORDER BY seq DESC LIMIT 1) last ON true`,
+    values: [chain, seq, hash],
     query_timeout: limits.commitTimeoutMilliseconds,
   }
-  const { rows } = await client.query<{ seq: string; hash: Buffer }>(query)
-  const [last] = rows
-  return last && { chain, seq: Number(last.seq), hash: last.hash }
+  const { rows } = await client.query<{ holds: boolean; seq: string | null; hash: Buffer | null }>(query)
+  const [found] = rows
+  if (found === undefined) throw new Error('the database did not say where the chain ends')
+  const last =
+    found.seq === null || found.hash === null ? undefined : { seq: Number(found.seq), hash: found.hash }
+  return { last: last && { chain, ...last }, holds: found.holds }
 }
 
 /**

@@ -1,12 +1,15 @@
-import { PreparedCall } from '../database/call.ts'
+/** Long because the queue, a batch and what can become of it are one state. */
+import { randomBytes } from 'node:crypto'
+import { isUnconfirmed, NoValue, PreparedCall } from '../database/call.ts'
 import { errorCode } from '../database/faults.ts'
 import { isBehind } from '../database/history.ts'
 import type { Connection, Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
+import { release } from '../release.ts'
 import { type ChainHead, link } from './chain.ts'
-import { ledgerCommit, readHead } from './chain-store.ts'
+import { findChain, ledgerCommit, openChainOn } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
 
 /**
@@ -43,6 +46,20 @@ export interface CommitterOptions {
   readonly genesis: Buffer
   /** Called with the error of the database when a commit fails. */
   readonly onFault: (error: unknown) => void
+  /** Called when the database does not have a record any more that it had acknowledged. */
+  readonly onLost?: ((loss: LostRecords) => void) | undefined
+}
+
+/** Records that were acknowledged, and that the database does not have any more. */
+export interface LostRecords {
+  readonly chain: number
+  /** The number of the last record that was acknowledged, and its hash in hex. */
+  readonly acknowledged: number
+  readonly acknowledgedHash: string
+  /** The number of the last record that the chain has; 0 if it has none. It may be another record than ours. */
+  readonly found: number
+  /** The chain in which this process goes on. */
+  readonly newChain: number
 }
 
 const committed: CommitOutcome = { committed: true }
@@ -56,14 +73,23 @@ export class Committer {
    * first.
    */
   #head: ChainHead | undefined
+  /**
+   * The last record for which the database answered that it is durable. A failover may lose records without a gap: the
+   * process would take their numbers again, and the chain would verify from end to end.
+   */
+  #acknowledged: ChainHead
+  /** Says that records were lost. It is the first record of the chain that was opened for it. */
+  #loss: AuditRecord | undefined
+  #hasLost = false
   #running: Promise<void> | undefined
   /** The call that the database has not answered yet. */
-  #call: { readonly sent: PreparedCall; readonly deadline: number } | undefined
+  #sent: { readonly call: PreparedCall; readonly deadline: number } | undefined
   #sweep: NodeJS.Timeout | undefined
 
   constructor(options: CommitterOptions) {
     this.#options = options
-    this.#head = { chain: options.chain, seq: 0, hash: options.genesis }
+    this.#acknowledged = { chain: options.chain, seq: 0, hash: options.genesis }
+    this.#head = this.#acknowledged
   }
 
   /**
@@ -92,6 +118,11 @@ export class Committer {
 
   get waiting(): number {
     return this.#queue.length
+  }
+
+  /** Whether the database has lost records that it had acknowledged. */
+  get hasLost(): boolean {
+    return this.#hasLost
   }
 
   /** Resolves when the queue is empty and the last batch has been answered. */
@@ -133,20 +164,13 @@ export class Committer {
     let client: Connection | undefined
     try {
       client = await this.#options.pool.connect()
-      const { chain, genesis } = this.#options
-      const head = this.#head ?? (await readHead(client, chain)) ?? { chain, seq: 0, hash: genesis }
+      const head = this.#head ?? (await this.#findHead(client))
       // The head is unknown until the database has answered.
       this.#head = undefined
-      const linked = link(
-        head,
-        batch.flatMap((waiting) => waiting.record ?? []),
-      )
-      const call = new PreparedCall(ledgerCommit, [version?.toString() ?? null, linked.json])
-      this.#call = { sent: call, deadline: this.#deadline() }
-      client.query(call)
-      await runMeanwhile(batch)
-      const currentVersion = Number(await call.answer)
-      this.#call = undefined
+      const loss = this.#loss
+      const records = batch.flatMap((waiting) => waiting.record ?? [])
+      const linked = link(head, loss === undefined ? records : [loss, ...records])
+      const currentVersion = await this.#call(client, batch, version, head, linked.json)
       // The decisions used a later version than this database is at: the connection may have stayed with an old
       // primary. The next batch gets a new one.
       const isOld = version !== undefined && isBehind(currentVersion, version)
@@ -155,15 +179,83 @@ export class Committer {
         this.#answerStale(batch, currentVersion)
       } else {
         this.#head = linked.head
+        this.#acknowledged = linked.head
+        if (loss !== undefined) this.#loss = undefined
         for (const waiting of batch) settle(waiting, committed)
       }
       client.release(isOld)
     } catch (error) {
-      this.#call = undefined
+      this.#sent = undefined
       // The state of the connection is unknown, so the next batch gets a new one.
       client?.release(true)
       await this.#handleFault(batch, version, error, again)
     }
+  }
+
+  /**
+   * One call to the database, during which the batch is signed.
+   * @returns the version that the registry is at.
+   * @throws if nobody waited for the synchronous standby until the end. The records are in the database then, and a
+   * failover may lose them: they do not count as durable, and no token of theirs leaves.
+   */
+  async #call(
+    client: Connection,
+    batch: readonly Waiting[],
+    version: number | undefined,
+    { chain, seq, hash }: ChainHead,
+    json: string,
+  ): Promise<number> {
+    let isCancelled = false
+    const onNotice = (notice: { routine?: string | undefined; message?: string | undefined }): void => {
+      if (isUnconfirmed(notice)) isCancelled = true
+    }
+    client.on('notice', onNotice)
+    try {
+      const place = [String(chain), String(seq), hash.toString('hex')]
+      const call = new PreparedCall(ledgerCommit, [version?.toString() ?? null, json, ...place])
+      this.#sent = { call, deadline: this.#deadline() }
+      client.query(call)
+      await runMeanwhile(batch)
+      const currentVersion = Number(await call.answer)
+      this.#sent = undefined
+      if (isCancelled)
+        throw new Error('the wait for the synchronous standby was cancelled; it has not confirmed')
+      return currentVersion
+    } finally {
+      client.off('notice', onNotice)
+    }
+  }
+
+  /** Where the chain goes on: at its end in the database, or in a new chain if acknowledged records are missing. */
+  async #findHead(client: Connection): Promise<ChainHead> {
+    const acknowledged = this.#acknowledged
+    const { last, holds } = await findChain(client, acknowledged)
+    if (holds) return last ?? acknowledged
+    const genesis = randomBytes(32)
+    // A standby that lags takes no new chain, so nothing counts as lost there.
+    const chain = await openChainOn(client, genesis, release)
+    const lost = {
+      chain: acknowledged.chain,
+      acknowledged: acknowledged.seq,
+      acknowledgedHash: acknowledged.hash.toString('hex'),
+      found: last?.seq ?? 0,
+    }
+    this.#acknowledged = { chain, seq: 0, hash: genesis }
+    this.#loss ??= {
+      time: this.#options.clock.nowMilliseconds(),
+      type: 'service',
+      outcome: 'records lost',
+      detail: {
+        chain: lost.chain,
+        acknowledged: lost.acknowledged,
+        acknowledged_hash: lost.acknowledgedHash,
+        found: lost.found,
+        found_hash: last?.hash.toString('hex'),
+      },
+    }
+    this.#hasLost = true
+    this.#options.onLost?.({ ...lost, newChain: chain })
+    return this.#acknowledged
   }
 
   /**
@@ -181,13 +273,15 @@ export class Committer {
    * A record that the database refuses must not fail the other records in its batch. After an error about
    * data the batch is halved until the bad record is alone. Any other error fails the whole batch. After a
    * duplicate key (23505) the batch is tried once more with the head read again: a call whose answer was lost
-   * may have written its records in the meantime.
+   * may have written its records in the meantime. So it is after a call that wrote nothing because the chain does not
+   * end where it did.
    */
   async #handleFault(batch: readonly Waiting[], version: number | undefined, error: unknown, again: boolean) {
     this.#head = undefined
     const code = errorCode(error)
     const aboutData = /^(22|23|44|54|P0)/.test(code)
-    if (code === '23505' && again) return this.#commitBatch(batch, version, false)
+    if ((code === '23505' || error instanceof NoValue) && again)
+      return this.#commitBatch(batch, version, false)
     if (aboutData && batch.length > 1) {
       const middle = batch.length >> 1
       await this.#commitBatch(batch.slice(0, middle), version)
@@ -208,7 +302,7 @@ export class Committer {
     for (const waiting of [...this.#underWay, ...this.#queue]) {
       if (waiting.deadline <= now) fail(waiting, new OAuthError('ledger_unavailable'))
     }
-    if (this.#call !== undefined && this.#call.deadline <= now) this.#call.sent.giveUp()
+    if (this.#sent !== undefined && this.#sent.deadline <= now) this.#sent.call.giveUp()
   }
 
   #deadline(): number {

@@ -4,7 +4,7 @@ import type { Database } from '../database/open.ts'
 import type { OAuthError, RefusalReason } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openChain } from './chain-store.ts'
-import { type CommitOutcome, Committer } from './commit.ts'
+import { type CommitOutcome, Committer, type LostRecords } from './commit.ts'
 import type { AuditRecord } from './record.ts'
 import { RefusalBudget } from './refusals.ts'
 
@@ -20,12 +20,15 @@ export interface Ledger {
    * Records a refusal. It gets its own record, or it is counted with others when there are too many. A
    * counted refusal can be stale too: its version is checked, so that no client is refused because of an old
    * registry.
+   * @param isProven whether the credentials were right. Such a refusal keeps its name in any flood.
    */
-  refuse(record: AuditRecord, version?: number): Promise<CommitOutcome>
+  refuse(record: AuditRecord, version?: number, isProven?: boolean): Promise<CommitOutcome>
   /** Counts a refusal whose own record could not be written. */
-  count(record: AuditRecord): void
+  count(record: AuditRecord, isProven?: boolean): void
   /** Whether the last commit reached the database. */
   readonly healthy: boolean
+  /** Whether the database has lost records that it had acknowledged. */
+  readonly hasLost?: boolean
   close(): Promise<void>
 }
 
@@ -40,6 +43,8 @@ export interface LedgerOptions {
   /** Called when a commit without a request finds the database at another version. */
   readonly onVersion: (version: number) => Promise<void>
   readonly onFault: (error: unknown) => void
+  /** Called when the database does not have records any more that it had acknowledged. */
+  readonly onLost?: ((loss: LostRecords) => void) | undefined
   /** Called when a record is written again after a fault. */
   readonly onRecovered: () => void
 }
@@ -64,6 +69,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       healthy = false
       options.onFault(error)
     },
+    onLost: options.onLost,
   })
   const budget = new RefusalBudget()
 
@@ -103,10 +109,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
    */
   async function tryIdle(): Promise<void> {
     const wasUsed = isUsed
-    if (!wasUsed) {
-      const outcome = await commit(options.versionInMemory(), undefined)
-      if (!outcome.committed) await options.onVersion(outcome.version)
-    }
+    const outcome = wasUsed ? committed : await commit(options.versionInMemory(), undefined)
+    if (!outcome.committed) await options.onVersion(outcome.version)
     isUsed = false
   }
 
@@ -118,15 +122,18 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
 
   return {
     commit,
-    async refuse(record, version) {
-      if (budget.spend(Math.floor(clock.monotonicMilliseconds() / 1000))) return await commit(version, record)
+    async refuse(record, version, isProven) {
+      if (budget.spend(secondOf(clock), isProven)) return await commit(version, record)
       const outcome = version === undefined ? committed : await isCurrent(version)
-      if (outcome.committed) budget.count(record)
+      if (outcome.committed) budget.count(record, isProven)
       return outcome
     },
-    count: (record) => budget.count(record),
+    count: (record, isProven) => budget.count(record, isProven),
     get healthy() {
       return healthy
+    },
+    get hasLost() {
+      return committer.hasLost
     },
     async close() {
       clearInterval(timer)
@@ -137,6 +144,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
   }
 }
+
+const secondOf = (clock: Clock): number => Math.floor(clock.monotonicMilliseconds() / 1000)
 
 function serviceRecord(clock: Clock, outcome: 'started' | 'stopped', release: string): AuditRecord {
   return {

@@ -4,11 +4,11 @@ import { limits } from '../limits.ts'
 /** Every type of record, with its outcomes. */
 export const recordOutcomes = {
   token: ['issued', 'refused'],
-  service: ['started', 'stopped'],
-  client: ['created', 'changed', 'disabled', 'enabled', 'deleted'],
-  secret: ['added', 'revoked'],
-  resource: ['created', 'changed', 'deleted'],
-  access: ['created', 'changed', 'deleted'],
+  service: ['started', 'stopped', 'records lost'],
+  client: ['created', 'changed', 'disabled', 'enabled', 'deleted', 'changed by hand'],
+  secret: ['added', 'revoked', 'changed by hand'],
+  resource: ['created', 'changed', 'deleted', 'changed by hand'],
+  access: ['created', 'changed', 'deleted', 'changed by hand'],
   key: [
     'created',
     'extended',
@@ -19,6 +19,7 @@ export const recordOutcomes = {
     'abandoned',
     'resealed',
     'vouched',
+    'changed by hand',
   ],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 

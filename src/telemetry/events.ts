@@ -1,6 +1,7 @@
 import type { KeyChange } from '../keys/key-change.ts'
 import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
+import type { LostRecords } from '../ledger/commit.ts'
 import { momentText } from '../lib/moment.ts'
 import { describeError, type Log } from './log.ts'
 
@@ -131,6 +132,16 @@ export function settingsDiffer(log: Log, others: readonly OtherSettings[]): void
       : 'it started later, so it is not ready and this one goes on'
   }`
   log[isLater ? 'error' : 'warn']({ event: 'settings_differ', others }, message)
+}
+
+/** The database has less of a chain than it had acknowledged, as after a failover to a standby that was behind. */
+export function recordsLost(log: Log, loss: LostRecords): void {
+  const { chain, acknowledged, found, newChain } = loss
+  const message =
+    `the database acknowledged record ${acknowledged} of chain ${chain} and does not have it any more (the last one is ` +
+    `${found}): tokens may be in use that have no record; this process goes on in chain ${newChain}, which says so; ` +
+    'look for the lost records in the log, in a copy of the ledger and on the old primary'
+  log.error({ event: 'ledger_records_lost', ...loss }, message)
 }
 
 /** Reads came from another database than the commits, as after a failover. Their connections are replaced. */

@@ -104,7 +104,8 @@ async function decideAndCommit(
         }
         refusal = new OAuthError(decision.reason)
       }
-      const outcome = await ledger.refuse(refusalRecord(clock, origin, claimed, refusal, proof), view.version)
+      const record = refusalRecord(clock, origin, claimed, refusal, proof)
+      const outcome = await ledger.refuse(record, view.version, proof?.matched)
       if (outcome.committed) break
       await registry.refresh(outcome.version)
       refusal = undefined
@@ -221,14 +222,14 @@ export async function recordRefusal(
   const refusal = error instanceof OAuthError ? error : new OAuthError('internal_error', { cause: error })
   const record = refusalRecord(edges.clock, origin, claimed, refusal, proof)
   if (isOnlyCounted(refusal)) {
-    edges.ledger.count(record)
+    edges.ledger.count(record, proof?.matched)
     return refusal
   }
   try {
-    await edges.ledger.refuse(record)
+    await edges.ledger.refuse(record, undefined, proof?.matched)
     return refusal
   } catch (fault) {
-    edges.ledger.count(record)
+    edges.ledger.count(record, proof?.matched)
     return fault instanceof OAuthError ? fault : new OAuthError('ledger_unavailable', { cause: fault })
   }
 }

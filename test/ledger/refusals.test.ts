@@ -39,6 +39,39 @@ describe('records of their own', () => {
   })
 })
 
+describe('right credentials that are refused', () => {
+  const revoked = (changes: Partial<AuditRecord> = {}) =>
+    refusal({ reason: 'secret_revoked', credentialId: 'abcdefgh', authenticationMethod: 'basic', ...changes })
+
+  test('have records of their own, however many guesses there are', () => {
+    const budget = new RefusalBudget()
+    for (let index = 0; index < 2 * limits.refusalRecordsPerSecondMax; index += 1) budget.spend(7)
+    expect([budget.spend(7), budget.spend(7, true)]).toEqual([false, true])
+  })
+
+  test('are counted with their names, however many groups of guesses there are', () => {
+    const budget = new RefusalBudget()
+    for (let index = 0; index <= limits.refusalGroupsMax; index += 1) {
+      budget.count(refusal({ address: `10.1.0.${index}` }))
+    }
+    for (const credentialId of ['abcdefgh', 'abcdefgh', 'ijklmnop']) {
+      budget.count(revoked({ credentialId }), true)
+    }
+    const names = budget.drain().filter(({ reason }) => reason === 'secret_revoked')
+    expect(names.map(({ clientId, credentialId, count }) => [clientId, credentialId, count ?? 1])).toEqual([
+      ['billing', 'abcdefgh', 2],
+      ['billing', 'ijklmnop', 1],
+    ])
+    // Those that could not be written are counted again.
+    for (const record of names) budget.count(record)
+    budget.count(revoked(), true)
+    expect(budget.drain().map(({ credentialId, count }) => [credentialId, count ?? 1])).toEqual([
+      ['abcdefgh', 3],
+      ['ijklmnop', 1],
+    ])
+  })
+})
+
 describe('counted refusals', () => {
   test('of one reason and address become one record, from the first to the last', () => {
     const budget = new RefusalBudget()

@@ -39,7 +39,7 @@ const guess = async () => (await generateSecret()).secret
 
 async function reasons(running: TestService, clientId: string): Promise<(string | null)[]> {
   const rows = await running.database.query<{ reason: string | null }>(
-    'SELECT reason FROM audit_record WHERE client_id = $1 ORDER BY chain, seq',
+    `SELECT reason FROM audit_record WHERE type = 'token' AND client_id = $1 ORDER BY chain, seq`,
     [clientId],
   )
   return rows.map((row) => row.reason)

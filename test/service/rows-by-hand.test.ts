@@ -24,7 +24,7 @@ const status = async (client: TestClient): Promise<number> => (await requestToke
 
 async function lastReason(clientId: string): Promise<string | null | undefined> {
   const [row] = await running.database.query<{ reason: string | null }>(
-    'SELECT reason FROM audit_record WHERE client_id = $1 ORDER BY chain DESC, seq DESC LIMIT 1',
+    `SELECT reason FROM audit_record WHERE type = 'token' AND client_id = $1 ORDER BY chain DESC, seq DESC LIMIT 1`,
     [clientId],
   )
   return row?.reason

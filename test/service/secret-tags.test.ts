@@ -150,7 +150,7 @@ describe('a verified secret', () => {
       expect(await status(url, client)).toBe(401)
     })
     const [record] = await database.query(
-      'SELECT reason, credential_id FROM audit_record WHERE client_id = $1 ORDER BY time DESC, seq DESC LIMIT 1',
+      `SELECT reason, credential_id FROM audit_record WHERE type = 'token' AND client_id = $1 ORDER BY time DESC, seq DESC LIMIT 1`,
       [client.clientId],
     )
     expect(record).toEqual({ reason: 'secret_revoked', credential_id: client.secretId })
@@ -330,7 +330,7 @@ describe('a guess', () => {
         const response = await requestToken(fresh.url, { clientId, secret })
         answers.add(`${response.status} ${await response.text()}`)
         const [record] = await database.query(
-          'SELECT reason, credential_id FROM audit_record WHERE client_id = $1 ORDER BY time DESC LIMIT 1',
+          `SELECT reason, credential_id FROM audit_record WHERE type = 'token' AND client_id = $1 ORDER BY time DESC LIMIT 1`,
           [clientId.slice(0, 256)],
         )
         expect(record).toEqual({ reason, credential_id: secretId })

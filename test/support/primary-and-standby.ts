@@ -28,6 +28,10 @@ export interface PrimaryAndStandby {
   readonly standby: Server
   /** Makes the standby a primary. The old one stays as it is, and answers. */
   promote(): Promise<void>
+  /** Cuts the standby off: what the primary commits from now on does not reach it. */
+  disconnect(): Promise<void>
+  /** Makes the standby a primary although it does not have everything. */
+  promoteWithLoss(): Promise<void>
   close(): Promise<void>
 }
 
@@ -79,6 +83,15 @@ listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n`
       const [end] = await primary.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn')
       const follows = 'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS follows'
       while (!(await standby.query<{ follows: boolean }>(follows, [end?.lsn]))[0]?.follows) await sleep(20)
+      await standby.query('SELECT pg_promote()')
+    },
+    async disconnect() {
+      await standby.query(`ALTER SYSTEM SET primary_conninfo = ''`)
+      await standby.query('SELECT pg_reload_conf()')
+      const followers = 'SELECT 1 FROM pg_stat_replication'
+      while ((await primary.query(followers)).length > 0) await sleep(20)
+    },
+    async promoteWithLoss() {
       await standby.query('SELECT pg_promote()')
     },
     async close() {

@@ -9,6 +9,7 @@ import {
   tailCursor,
 } from '../../ledger/cursor.ts'
 import { LedgerTail } from '../../ledger/follow.ts'
+import { settleHandChanges } from '../../ledger/hand-changes.ts'
 import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
 import { type RecordOutcome, type RecordType, recordColumns, recordOutcomes } from '../../ledger/record.ts'
 import { findRecords } from '../../ledger/record-store.ts'
@@ -78,6 +79,7 @@ export const auditList = defineCommand({
       const now = connection.clock.nowMilliseconds()
       const filter = readFilter(options, now)
       const limit = readLimit(options.limit)
+      await showHandChanges(connection)
       if (options.follow) return await follow(connection, filter, limit, options)
       const found = await findRecords(connection.database.prisma, filter, limit + 1, now)
       // One more than asked for tells whether there is more. It is at the far end.
@@ -100,6 +102,17 @@ export const auditList = defineCommand({
     })
   },
 })
+
+/** Changes by hand become records here too, where no service runs that would do it. */
+async function showHandChanges({ database }: Connection): Promise<void> {
+  try {
+    await settleHandChanges(database.statements)
+  } catch (error) {
+    const fault = databaseFault(error)
+    if (fault === undefined || fault.isAbsence) throw error
+    note(`Changes that were made with SQL in the last second may be missing (${fault.message}).`)
+  }
+}
 
 async function follow(
   connection: Connection,
