@@ -50,14 +50,15 @@ export async function agreedNow(context: RotationContext, transaction: Queryable
 /**
  * The schedule to plan with. Caches may hold sets that were served with a longer max-age than the one of now: for as long
  * as they do, that counts.
+ * @param publishedAt when the key that waits was published; now, for a key that is created.
  */
 export async function plannedSchedule(
   { schedule }: RotationContext,
   transaction: Queryable,
-  now: number,
+  publishedAt: number,
 ): Promise<ScheduleSettings> {
   const endAt = (await longerCachesEndAt(transaction, schedule.jwksMaxAgeSeconds)) ?? 0
-  return { ...schedule, jwksMaxAgeSeconds: Math.max(schedule.jwksMaxAgeSeconds, endAt - now) }
+  return { ...schedule, jwksMaxAgeSeconds: Math.max(schedule.jwksMaxAgeSeconds, endAt - publishedAt) }
 }
 
 export function clockDisagrees(

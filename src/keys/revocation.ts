@@ -16,6 +16,7 @@ import type { KeyEncryptionKeys } from './key-encryption-key.ts'
 import { readVouchedKeys, writeManifest } from './manifest-store.ts'
 import { leadSeconds, planTakeover, type Takeover } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
+import { type ScheduleSettings, waitingKey } from './state.ts'
 import { type KeyDescription, listKeys, updateMoments } from './store.ts'
 import { vouchedKeys } from './vouching.ts'
 
@@ -52,7 +53,8 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
       return { kid, revoked: false, successor: undefined, refusedFrom }
     }
     await updateMoments(transaction, kid, { ...key, revokedAt: now })
-    const takeover = planTakeover(ofAlgorithm(all, key.algorithm), key, schedule, now)
+    const alike = ofAlgorithm(all, key.algorithm)
+    const takeover = planTakeover(alike, key, await scheduleFor(context, transaction, alike, now), now)
     const successor =
       takeover === undefined || atHand === undefined
         ? undefined
@@ -107,16 +109,25 @@ export async function replaceRevoked(
   revoked: readonly string[],
   now: number,
 ): Promise<void> {
-  const schedule = await plannedSchedule(context, transaction, now)
   for (const key of keys.filter(({ kid }) => revoked.includes(kid))) {
     const before = { ...key, revokedAt: undefined }
     const alike = ofAlgorithm(keys, key.algorithm).map((each) => (each === key ? before : each))
+    const schedule = await scheduleFor(context, transaction, alike, now)
     const takeover = planTakeover(alike, before, schedule, now)
     if (takeover === undefined) continue
     const successor = await promote(context, transaction, keys, key.algorithm, takeover)
     const manifest = await writeManifest(transaction, atHand, [successor])
     note(records, 'promoted', successor, { manifest })
   }
+}
+
+async function scheduleFor(
+  context: RotationContext,
+  transaction: Queryable,
+  alike: readonly KeyDescription[],
+  now: number,
+): Promise<ScheduleSettings> {
+  return await plannedSchedule(context, transaction, waitingKey(alike, now)?.publishedAt ?? now)
 }
 
 /** Brings the next key's turn forward: of the one that waits, or of one made on the spot. */

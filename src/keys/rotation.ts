@@ -152,7 +152,7 @@ export async function rotate(
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
     const alike = ofAlgorithm(keys, algorithm)
     const waiting = waitingKey(alike, now)
-    const schedule = await plannedSchedule(context, transaction, now)
+    const schedule = await plannedSchedule(context, transaction, waiting?.publishedAt ?? now)
     const moments = planEarly(waiting, schedule, now, at, verifierCacheSeconds, latestKey(alike))
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
     const planned = {

@@ -583,9 +583,11 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
   /** Until when caches may hold what was served with other settings. */
   let otherSetsExpireAt = 0
   /** As the service plans (key-change.ts): sets that were served with a longer max-age count while they may be cached. */
-  const planned = (now: number): ScheduleSettings => {
-    return { ...settings, jwksMaxAgeSeconds: Math.max(settings.jwksMaxAgeSeconds, otherSetsExpireAt - now) }
+  const planned = (now: number, waiting?: KeyMoments): ScheduleSettings => {
+    const longer = otherSetsExpireAt - (waiting?.publishedAt ?? now)
+    return { ...settings, jwksMaxAgeSeconds: Math.max(settings.jwksMaxAgeSeconds, longer) }
   }
+  let startedAt = start
   const add = (moments: KeyMoments, now: number, emergency = false) => {
     keys = [...keys, { ...moments, generation: keys.length + 1, madeAt: now, emergency }]
     // Just before, it was missing.
@@ -608,12 +610,13 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
     if (change !== undefined) {
       otherSetsExpireAt = Math.max(otherSetsExpireAt, time + settings.jwksMaxAgeSeconds)
       settings = change.settings
+      startedAt = time
     }
     for (const { at, ahead, verifierCacheSeconds } of early) {
       if (Math.floor(at * length) !== second || keys.length === 0) continue
       const now = time + ahead
       const waiting = waitingKey(keys, now)
-      const moments = planEarly(waiting, planned(now), now, 'lead', verifierCacheSeconds, latestKey(keys))
+      const moments = planEarly(waiting, planned(now, waiting), now, 'lead', verifierCacheSeconds, latestKey(keys))
       if (waiting === undefined) add(moments, time)
       else replace(waiting, moments)
     }
@@ -621,7 +624,7 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
       const gone = keys.at(-1 - back)
       if (Math.floor(at * length) !== second || gone === undefined || gone.revokedAt !== undefined) continue
       const now = time + ahead
-      const takeover = planTakeover(keys, gone, planned(now), now)
+      const takeover = planTakeover(keys, gone, planned(now, waitingKey(keys, now)), now)
       replace(gone, { revokedAt: now })
       if (takeover === undefined) continue
       if (takeover.next === undefined) add(takeover.moments, time, true)
@@ -639,7 +642,9 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
     }
     for (const { ahead, lag } of awake) {
       for (const one of keys) {
-        if (one.madeAt > time - lag && one.generation > 1) noteMissing(one.generation, time)
+        // A process that starts reads every key first.
+        const isUnheard = one.madeAt > time - lag && one.madeAt >= startedAt
+        if (isUnheard && one.generation > 1) noteMissing(one.generation, time)
         const unexpired = time < (lastExpiry.get(one.generation) ?? 0)
         if (unexpired && one.revokedAt === undefined && !isPublished(one, time + ahead))
           problems.push(`${time}: unexpired tokens of a removed key ${one.generation}`)

@@ -72,6 +72,8 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
     /** What becomes of commits and refusals; committed when there is nothing more. */
     outcomes: [] as (CommitOutcome | Error)[],
     signs: true,
+    /** How long the longest token of the key that signs may live. */
+    keySeconds: 1_000_000,
   }
   const given = <Answer>(answer: Answer | Error): Answer => {
     if (answer instanceof Error) throw answer
@@ -102,6 +104,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
     keyring: {
       signer: (algorithm: string, at: number) => ({
         kid: `${algorithm} key at ${at}`,
+        tokensEndBy: at + answers.keySeconds,
         sign(claims: string) {
           steps.push('sign')
           signed.push(claims)
@@ -227,6 +230,14 @@ describe('a token', () => {
     expect((await ask()).expiresInSeconds).toBe(60)
     expect(records[0]?.expiresAt).toBe(now + 60)
     expect(JSON.parse(signed[0] ?? '').exp).toBe(now + 60)
+  })
+
+  test('ends with the publication of the key that signs, and the answer says so', async () => {
+    const { ask, answers, records, signed } = openEdges()
+    answers.keySeconds = 90
+    expect((await ask()).expiresInSeconds).toBe(90)
+    expect(records[0]?.expiresAt).toBe(now + 90)
+    expect(JSON.parse(signed[0] ?? '').exp).toBe(now + 90)
   })
 
   test('that was not signed is not given out', async () => {
