@@ -14,8 +14,9 @@ const config: KnipConfig = {
         'bench/load/*.ts',
         'bench/peers/*.{ts,js}',
         'vitest.container.config.ts',
-        // Run by hand. It starts the programs beside it.
+        // Run by hand.
         'test/interop/run.ts',
+        'test/database/versions.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],

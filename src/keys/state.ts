@@ -68,7 +68,7 @@ export function isPublished(key: KeyMoments, now: number): boolean {
 /**
  * The shortest lifetime for which a key still signs, in seconds. A token that is shorter is over before it is of use.
  */
-export const shortestTokenSeconds = 60
+const shortestTokenSeconds = 60
 
 /**
  * The latest end of a token of this key: the key stays published until then on every clock. A token that was to live

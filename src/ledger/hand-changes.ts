@@ -70,7 +70,7 @@ const typeOfTable: Readonly<Record<string, RecordType>> = {
   signing_key_manifest: 'key',
 }
 
-export function toRecord(change: HandChange): AuditRecord {
+function toRecord(change: HandChange): AuditRecord {
   const { tableName, operation, databaseUser, role, application, address } = change
   const row = change.after ?? change.before ?? {}
   const text = (column: string): string | undefined => {
