@@ -2,7 +2,6 @@
 import { connect } from 'node:net'
 import pg from 'pg'
 import { describe, expect } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import type { FreshDatabase } from '../support/database.ts'
@@ -16,6 +15,7 @@ import {
   startService,
   type TestClient,
   type TestService,
+  unknownSecret,
 } from '../support/service.ts'
 
 /**
@@ -229,14 +229,14 @@ describe('closing', () => {
     startService,
   }) => {
     const open = await startService()
-    const good = await registerClient(database)
+    const good = await registerClient(database, { isCostly: true })
     const before = await refusals(database, 'gone')
-    const guesses = await Promise.all(Array.from({ length: 8 }, () => generateSecret()))
+    const guesses = Array.from({ length: 8 }, unknownSecret)
     const { port } = new URL(open.url)
     const sockets = guesses.map(() => connect(Number(port), '127.0.0.1').on('error', () => {}))
     for (const [index, socket] of sockets.entries()) {
       socket.write(
-        `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('gone', guesses[index]?.secret ?? '')}\r\n` +
+        `POST /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${basic('gone', guesses[index] ?? '')}\r\n` +
           'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 29\r\n\r\ngrant_type=client_credentials',
       )
     }

@@ -1,7 +1,6 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { describe, expect } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import { limits } from '../../src/limits.ts'
 import { test as ownTest, sharedTest } from '../support/fixtures.ts'
@@ -15,6 +14,7 @@ import {
   startService,
   type TestClient,
   type TestService,
+  unknownSecret,
 } from '../support/service.ts'
 
 /** What a stranger can take: failures before 429, guesses at once before 503, bytes and time of a connection. */
@@ -35,8 +35,6 @@ const generous = {
   environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '10000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '10000' },
 }
 
-const guess = async () => (await generateSecret()).secret
-
 async function reasons(running: TestService, clientId: string): Promise<(string | null)[]> {
   const rows = await running.database.query<{ reason: string | null }>(
     `SELECT reason FROM audit_record WHERE type = 'token' AND client_id = $1 ORDER BY chain, seq`,
@@ -52,7 +50,7 @@ describe('failed attempts', () => {
     const victim = await registerClient(running.database)
     const statuses: number[] = []
     for (let attempt = 0; attempt < 7; attempt += 1) {
-      const response = await requestToken(running.url, { ...victim, secret: await guess() })
+      const response = await requestToken(running.url, { ...victim, secret: unknownSecret() })
       statuses.push(response.status)
       if (response.status === 429) {
         expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
@@ -75,7 +73,7 @@ describe('failed attempts', () => {
   }) => {
     const statuses: number[] = []
     for (let attempt = 0; attempt < 6; attempt += 1) {
-      statuses.push((await requestToken(running.url, { clientId: 'ghost', secret: await guess() })).status)
+      statuses.push((await requestToken(running.url, { clientId: 'ghost', secret: unknownSecret() })).status)
     }
     expect(statuses).toEqual([401, 401, 401, 401, 401, 429])
   })
@@ -87,7 +85,7 @@ describe('failed attempts', () => {
     const statuses: number[] = []
     for (let attempt = 0; attempt < 20; attempt += 1) {
       statuses.push(
-        (await requestToken(running.url, { clientId: `name-${attempt}`, secret: await guess() })).status,
+        (await requestToken(running.url, { clientId: `name-${attempt}`, secret: unknownSecret() })).status,
       )
     }
     expect(statuses.at(-1)).toBe(429)
@@ -101,7 +99,7 @@ ownTest(
     const open = await startService(generous)
     const good = await registerClient(open.database)
     expect((await requestToken(open.url, good)).status).toBe(200)
-    const secret = await guess()
+    const secret = unknownSecret()
     const guesses = Array.from({ length: 500 }, (_, index) => ({ client: { clientId: `x${index}`, secret } }))
     const flooding = flood(open.url, guesses)
     const meanwhile = await Promise.all(Array.from({ length: 20 }, () => requestToken(open.url, good)))
@@ -219,7 +217,7 @@ function openFrom(url: string, localAddress: string): Promise<(client: TestClien
 test('a cold start of one client, sixty-four requests at once, costs one verification', async ({
   running,
 }) => {
-  const cold = await registerClient(running.database)
+  const cold = await registerClient(running.database, { isCostly: true })
   const responses = await Promise.all(Array.from({ length: 64 }, () => requestToken(running.url, cold)))
   expect(responses.map((response) => response.status)).toEqual(Array(64).fill(200))
 })
@@ -227,7 +225,7 @@ test('a cold start of one client, sixty-four requests at once, costs one verific
 test('an identifier too long to be registered is neither read from the database nor remembered', async ({
   running,
 }) => {
-  const response = await requestToken(running.url, { clientId: 'x'.repeat(2_000), secret: await guess() })
+  const response = await requestToken(running.url, { clientId: 'x'.repeat(2_000), secret: unknownSecret() })
   expect([401, 429]).toContain(response.status)
 })
 
@@ -235,8 +233,10 @@ ownTest(
   'cold clients with the right secret are served beside a flood of guesses',
   async ({ startService }) => {
     const open = await startService(generous)
-    const cold = await Promise.all(Array.from({ length: 10 }, () => registerClient(open.database)))
-    const secret = await guess()
+    const cold = await Promise.all(
+      Array.from({ length: 10 }, () => registerClient(open.database, { isCostly: true })),
+    )
+    const secret = unknownSecret()
     const guesses = Array.from({ length: 200 }, (_, index) => ({ client: { clientId: `y${index}`, secret } }))
     const flooding = flood(open.url, guesses)
     const answers = await Promise.all(cold.map((client) => requestToken(open.url, client)))

@@ -6,6 +6,7 @@ import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { openPgBouncer, type PgBouncer, pgBouncerVersion } from '../support/pgbouncer.ts'
 import {
+  commandProcess,
   endLeft,
   environmentOf,
   type ServiceProcess,
@@ -199,7 +200,7 @@ test.runIf(present)('each transaction has the settings of ours, and leaves none 
 
 test.runIf(present)('PgBouncer in statement mode is refused in one line', async () => {
   const pooler = await openPgBouncer(database.url, 'statement')
-  const { code, stderr } = await run(pooler.url, 'serve')
+  const { code, stderr } = await commandProcess(environmentOf(pooler.url), 'serve')
   await pooler.close()
   expect(code).toBe(1)
   expect(stderr.trim().split('\n')).toHaveLength(1)
@@ -211,7 +212,7 @@ test.runIf(present)('a default that cannot be changed through a pooler is refuse
   const name = new URL(own.url).pathname.slice(1)
   await own.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
   const pooler = await openPgBouncer(own.url, 'transaction')
-  const { code, stderr } = await run(pooler.url, 'serve')
+  const { code, stderr } = await commandProcess(environmentOf(pooler.url), 'serve')
   await pooler.close()
   await own.drop()
   expect(code).toBe(1)

@@ -3,10 +3,8 @@
  * slow or busy machine changes nothing.
  */
 
-import { randomBytes } from 'node:crypto'
 import { Agent, request as httpRequest } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeSecret } from '../../src/authentication/secret.ts'
 import {
   basic,
   registerClient,
@@ -14,6 +12,7 @@ import {
   startService,
   type TestClient,
   type TestService,
+  unknownSecret,
 } from '../support/service.ts'
 
 const tries = 400
@@ -86,15 +85,12 @@ async function compare(
   return chanceOfLonger(...times)
 }
 
-/** A well-formed secret that nobody has. */
-const guess = (): string => makeSecret(randomBytes).secret
-
 test('a guess at a client that exists takes as long as one at a name that does not', async () => {
-  const client = await registerClient(running.database)
+  const client = await registerClient(running.database, { isCostly: true })
   expect((await requestToken(running.url, client)).status).toBe(200)
   const chance = await compare(
-    () => ({ clientId: client.clientId, secret: guess() }),
-    () => ({ clientId: 'client-ffffffff', secret: guess() }),
+    () => ({ clientId: client.clientId, secret: unknownSecret() }),
+    () => ({ clientId: 'client-ffffffff', secret: unknownSecret() }),
   )
   // With hundreds of tries, chance alone stays within a twentieth.
   expect(chance).toBeGreaterThan(0.4)
@@ -102,14 +98,14 @@ test('a guess at a client that exists takes as long as one at a name that does n
 })
 
 test('and so does one at a client that is disabled, or that this process has never seen', async () => {
-  const disabled = await registerClient(running.database)
-  const unseen = await registerClient(running.database)
+  const disabled = await registerClient(running.database, { isCostly: true })
+  const unseen = await registerClient(running.database, { isCostly: true })
   await running.database.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [
     disabled.clientId,
   ])
   const chance = await compare(
-    () => ({ clientId: disabled.clientId, secret: guess() }),
-    () => ({ clientId: unseen.clientId, secret: guess() }),
+    () => ({ clientId: disabled.clientId, secret: unknownSecret() }),
+    () => ({ clientId: unseen.clientId, secret: unknownSecret() }),
   )
   expect(chance).toBeGreaterThan(0.4)
   expect(chance).toBeLessThan(0.6)
@@ -118,7 +114,7 @@ test('and so does one at a client that is disabled, or that this process has nev
 test('the comparison notices a difference: a malformed secret is refused faster, as SECURITY.md says', async () => {
   const chance = await compare(
     () => ({ clientId: 'client-ffffffff', secret: 'malformed' }),
-    () => ({ clientId: 'client-ffffffff', secret: guess() }),
+    () => ({ clientId: 'client-ffffffff', secret: unknownSecret() }),
   )
   expect(chance).toBeGreaterThan(0.6)
 })

@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
-import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { flood, statusOf } from '../support/load.ts'
 import {
@@ -14,6 +13,7 @@ import {
   startService,
   type TestClient,
   type TestService,
+  unknownSecret,
 } from '../support/service.ts'
 
 /**
@@ -199,8 +199,6 @@ interface Refused extends Attempt {
   readonly error: string
   readonly reason: string
 }
-
-const checksummed = async () => (await generateSecret()).secret
 
 describe('a refusal', () => {
   const rows: readonly Refused[] = [
@@ -545,7 +543,7 @@ describe('a refusal', () => {
     })
     expect(right.status).toBe(401)
     expect((await recordOf(running, right)).reason).toBe('authentication_method_not_registered')
-    const wrong = await requestToken(running.url, { clientId: 'reports', secret: await checksummed() })
+    const wrong = await requestToken(running.url, { clientId: 'reports', secret: unknownSecret() })
     expect(await wrong.json()).toEqual({
       error: 'invalid_client',
       error_description: 'Client authentication failed.',
@@ -577,7 +575,7 @@ describe('a refusal', () => {
   test('a wrong secret in the body has the same answer as in the header, without a challenge', async ({
     running,
   }) => {
-    const body = `${grant}&client_id=reports&client_secret=${await checksummed()}`
+    const body = `${grant}&client_id=reports&client_secret=${unknownSecret()}`
     const response = await send(running, { body })
     expect([response.status, response.headers.get('www-authenticate')]).toEqual([400, null])
     expect(await response.text()).toBe(
@@ -632,10 +630,10 @@ describe('a refusal', () => {
 describe('what does not tell', () => {
   /** Everything that is wrong with a credential, each from a client of its own (RFC 6749 §10.10). */
   const wrong: readonly (readonly [reason: string, make: (running: TestService) => Promise<TestClient>])[] = [
-    ['client_unknown', async () => ({ clientId: 'nobody', secretId: '', secret: await checksummed() })],
+    ['client_unknown', async () => ({ clientId: 'nobody', secretId: '', secret: unknownSecret() })],
     [
       'secret_wrong',
-      async (running) => ({ ...(await registerClient(running.database)), secret: await checksummed() }),
+      async (running) => ({ ...(await registerClient(running.database)), secret: unknownSecret() }),
     ],
     [
       'client_disabled',

@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import tls from 'node:tls'
 import { describe, expect } from 'vitest'
+import { readConfig } from '../../src/config.ts'
 import { certificate, privateKey } from '../support/certificate.ts'
 import type { FreshDatabase } from '../support/database.ts'
 import { test as base } from '../support/fixtures.ts'
@@ -50,9 +51,16 @@ type Line = Readonly<Record<string, unknown>>
 
 /** Of its log, what is about one event. Each line must be one JSON object, whichever process wrote it. */
 function linesOf(service: ServiceProcess, event: string): Line[] {
-  const complete = service.output().slice(0, service.output().lastIndexOf('\n'))
-  const lines = complete.split('\n').filter((line) => line.includes(`"event":"${event}"`))
-  return lines.map((line) => JSON.parse(line))
+  const output = service.output()
+  const mark = `"event":"${event}"`
+  const lines: Line[] = []
+  // It is asked again and again while the output grows, so it looks for the lines and reads no others.
+  for (let at = output.indexOf(mark); at !== -1; at = output.indexOf(mark, at + mark.length)) {
+    const end = output.indexOf('\n', at)
+    if (end === -1) break
+    lines.push(JSON.parse(output.slice(output.lastIndexOf('\n', at) + 1, end)))
+  }
+  return lines
 }
 
 /** The process ids of the workers that ever were ready, in that order. */
@@ -128,22 +136,21 @@ describe('two workers', () => {
     expect(await service.end('SIGTERM')).toBe(0)
   })
 
-  test.for(['TLSv1.2', 'TLSv1.3'] as const)(
-    'resume a session of %s that the other one began',
-    async (version, { serveWith }) => {
-      const service = await serveWith(2, {
-        MINTMARK_TLS_CERTIFICATE: certificate,
-        MINTMARK_TLS_PRIVATE_KEY: privateKey,
-      })
-      const port = Number(new URL(service.url).port)
+  test('resume a session that the other one began, of TLS 1.2 and of TLS 1.3', async ({ serveWith }) => {
+    const service = await serveWith(2, {
+      MINTMARK_TLS_CERTIFICATE: certificate,
+      MINTMARK_TLS_PRIVATE_KEY: privateKey,
+    })
+    const port = Number(new URL(service.url).port)
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const first = await greet(port, version)
-      expect(first.resumed).toBe(false)
+      expect(first.resumed, version).toBe(false)
       let other = await greet(port, version, first.session)
       while (other.worker === first.worker) other = await greet(port, version, first.session)
-      expect(other.resumed).toBe(true)
-      expect(await service.end('SIGTERM')).toBe(0)
-    },
-  )
+      expect(other.resumed, version).toBe(true)
+    }
+    expect(await service.end('SIGTERM')).toBe(0)
+  })
 })
 
 interface Greeting {
@@ -352,14 +359,13 @@ describe('a start that fails says why once, and ends as with one process', () =>
     )
 
   test('a number that makes no sense', async ({ database }) => {
-    const numbers = ['0', '65', '-1', '1.5', 'two']
-    const outcomes = await Promise.all(numbers.map((WORKERS) => failure(database, 1, { WORKERS })))
-    expect(outcomes.map(({ code, stderr }) => ({ code, stderr }))).toEqual(
-      numbers.map((number) => ({
-        code: 1,
-        stderr: `mintmark: WORKERS: must be a whole number from 1 to 64; it is "${number}".\n`,
-      })),
-    )
+    const says = (number: string) => `WORKERS: must be a whole number from 1 to 64; it is "${number}".`
+    for (const number of ['65', '-1', '1.5', 'two']) {
+      expect(() => readConfig({ WORKERS: number })).toThrow(
+        expect.objectContaining({ message: says(number), exitCode: 1 }),
+      )
+    }
+    expect(await failure(database, 1, { WORKERS: '0' })).toMatchObject({ code: 1, stderr: `mintmark: ${says('0')}\n` })
   })
 
   test('a port in use', async ({ database }) => {

@@ -20,7 +20,7 @@ export interface Load {
 export function startLoad(
   url: string,
   client: TestClient,
-  { callers = 16, restMilliseconds = 10 }: { callers?: number; restMilliseconds?: number } = {},
+  { callers = 16, restMilliseconds = 25 }: { callers?: number; restMilliseconds?: number } = {},
 ): Load {
   let stopped = false
   const load: Load = {

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
-import { generateSecret } from '../../src/authentication/secret-hash.ts'
+import argon2 from 'argon2'
+import { hintOf, makeSecret } from '../../src/authentication/secret.ts'
+import { generateSecret, type NewSecret } from '../../src/authentication/secret-hash.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { isDatabaseAway } from '../../src/database/faults.ts'
 import { OAuthError } from '../../src/errors.ts'
@@ -143,6 +145,18 @@ export interface TestClientOptions {
   readonly access?: Readonly<Record<string, readonly string[]>>
   readonly networks?: readonly string[]
   readonly expiresAt?: Date
+  /** Whether to check its secret costs what it costs outside of tests. Tests of load and of time need that. */
+  readonly isCostly?: boolean
+}
+
+/** A well-formed secret that nobody has. */
+export const unknownSecret = (): string => makeSecret(randomBytes).secret
+
+/** A secret whose hash costs little: most tests check no hash for the sake of the hash. */
+async function cheapSecret(): Promise<NewSecret> {
+  const { secretId, secret } = makeSecret(randomBytes)
+  const hash = await argon2.hash(secret, { memoryCost: 64, timeCost: 2, parallelism: 1 })
+  return { secretId, secret, hint: hintOf(secretId), hash }
 }
 
 /** Two resources that most tests need. */
@@ -161,7 +175,8 @@ export async function registerClient(
   options: TestClientOptions = {},
 ): Promise<TestClient> {
   const clientId = options.clientId ?? `client-${randomBytes(4).toString('hex')}`
-  const { secretId, secret, hash, hint } = await generateSecret()
+  const made = options.isCostly === true ? generateSecret() : cheapSecret()
+  const { secretId, secret, hash, hint } = await made
   await registerResources(database)
   await database.query(
     `INSERT INTO client (client_id, name, token_endpoint_auth_method, allowed_networks, expires_at)

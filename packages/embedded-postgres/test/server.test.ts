@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import {
   endAfterTest,
+  existingDatabase,
   expectFailure,
   isRunning,
   open,
@@ -46,7 +47,7 @@ test('a database is created, kept over a stop, and shared while it runs', async 
 })
 
 test('nothing is durable only by accident, and nothing listens on the network', async () => {
-  const database = await open(await temporaryDirectory())
+  const database = await open(await existingDatabase())
   for (const name of ['fsync', 'full_page_writes', 'synchronous_commit']) {
     expect(await query(database, `SHOW ${name}`)).toBe('on')
   }
@@ -56,7 +57,7 @@ test('nothing is durable only by accident, and nothing listens on the network', 
 })
 
 test('the server of a killed process is reused, and then stopped by its last user', async () => {
-  const directory = await temporaryDirectory()
+  const directory = await existingDatabase()
   const child = spawnUser(directory, `await open(); console.log('open')`)
   await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
   child.kill('SIGKILL')
@@ -70,7 +71,7 @@ test('the server of a killed process is reused, and then stopped by its last use
 })
 
 test('Ctrl-C in the terminal does not reach the server', async () => {
-  const database = await open(await temporaryDirectory())
+  const database = await open(await existingDatabase())
   const child = spawn('ps', ['-o', 'pgid=,sid=', '-p', String(serverProcessId(database))])
   const [output] = await once(child.stdout, 'data')
   const [group, session] = String(output).trim().split(/\s+/).map(Number)
@@ -81,7 +82,7 @@ test('Ctrl-C in the terminal does not reach the server', async () => {
 test.each(['a PostgreSQL elsewhere', 'another program'])(
   'a stale postmaster.pid does not block when its number belongs to %s',
   async (occupant) => {
-    const directory = await temporaryDirectory()
+    const directory = await existingDatabase()
     const before = await open(directory)
     const content = readFileSync(join(before.directory, 'postmaster.pid'), 'utf8')
     const { uid, gid } = statSync(before.directory)
@@ -105,7 +106,7 @@ test.each(['a PostgreSQL elsewhere', 'another program'])(
 )
 
 test('a crash leaves a postmaster.pid, and the next start recovers', async () => {
-  const directory = await temporaryDirectory()
+  const directory = await existingDatabase()
   const child = spawnUser(
     directory,
     `
@@ -129,7 +130,7 @@ test('a crash leaves a postmaster.pid, and the next start recovers', async () =>
 
 test('a server that is killed under its user is started again at the same address', async () => {
   const reports: string[] = []
-  const database = await open(await temporaryDirectory(), { report: (message) => reports.push(message) })
+  const database = await open(await existingDatabase(), { report: (message) => reports.push(message) })
   const killed = serverProcessId(database)
   process.kill(killed, 'SIGKILL')
   await until(() => reports.some((message) => message.includes('is back')))
@@ -149,7 +150,7 @@ test('two that open an empty directory at once share one database', async () => 
 })
 
 test('processes that come and go at random always get a server, and leave none behind', async () => {
-  const directory = await temporaryDirectory()
+  const directory = await existingDatabase()
   const code = `
     import { setTimeout as sleep } from 'node:timers/promises'
     for (let round = 0; round < 12; round += 1) {
@@ -174,12 +175,12 @@ test('role and database have the name that was asked for, and only a plain name 
 })
 
 test('settings reach the server', async () => {
-  const database = await open(await temporaryDirectory(), { settings: { max_connections: '23' } })
+  const database = await open(await existingDatabase(), { settings: { max_connections: '23' } })
   expect(await query(database, 'SHOW max_connections')).toBe('23')
 })
 
 test('a server that does not start says why, and where its log is', async () => {
-  const directory = await temporaryDirectory()
+  const directory = await existingDatabase()
   const settings = { shared_buffers: 'plenty' }
   const message = /postgres\.log.*invalid value for parameter "shared_buffers"/s
   await expectFailure(directory, 'cannot_start', message, { settings })
