@@ -96,6 +96,10 @@ test.each([
     /registry_deleted on resource is disabled\./,
   ],
   ['DROP TRIGGER registry_change_set_publish ON registry_change_set', /_publish on \w+ is missing\. /],
+  [
+    `INSERT INTO audit_chain (chain, genesis, opened_by) VALUES (7, '', 'test')`,
+    /^The sequence audit_chain_chain_seq is behind its table, .* setval\('audit_chain_chain_seq', /,
+  ],
   ['ALTER TABLE audit_record SET UNLOGGED', /the table audit_record is UNLOGGED, so a crash would empty it/],
 ])('what somebody has switched off is told before anything is done: %s', async (statement, said) => {
   const database = await freshDatabase()
