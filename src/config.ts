@@ -421,8 +421,10 @@ function namesDatabase(text: string): boolean {
 }
 
 function namesHost(url: string): boolean {
-  if (!URL.canParse(url)) return false
-  const { hostname, searchParams } = new URL(url)
+  // URL takes no user without a host. libpq does: //user@/database?host=/run/postgresql.
+  const withoutUser = url.replace(/^([^:]*:\/\/)[^/?#]*@/, '$1')
+  if (!URL.canParse(withoutUser)) return false
+  const { hostname, searchParams } = new URL(withoutUser)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 

@@ -166,6 +166,7 @@ describe('what is accepted', () => {
     ['WORKERS', '64', { workers: 64 }],
     ['DATABASE_URL', 'postgresql://a:b@db:5432/m', { databaseUrl: 'postgresql://a:b@db:5432/m' }],
     ['DATABASE_URL', 'postgres:///m?host=/run/p', { databaseUrl: 'postgres:///m?host=/run/p' }],
+    ['DATABASE_URL', 'postgres://a:b@/m?host=/run/p', { databaseUrl: 'postgres://a:b@/m?host=/run/p' }],
     ['DATABASE_URL', severalHosts, { databaseUrl: severalHosts }],
     ['MINTMARK_DATA_DIR', '/var/lib/mintmark', { dataDirectory: '/var/lib/mintmark' }],
     ['MINTMARK_DATA_DIR', 'here', { dataDirectory: resolve('here') }],

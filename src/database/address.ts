@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { ConnectionOptions } from 'node:tls'
+import { type ConnectionOptions, createSecureContext } from 'node:tls'
 import { OperatorError } from '../errors.ts'
 import { didYouMean } from '../lib/suggest.ts'
 
@@ -69,6 +69,14 @@ const pointless: Readonly<Record<string, string>> = {
   database: 'Write the database after the host, as in //host/database.',
   search_path: 'Write schema=NAME.',
   gssencmode: 'GSSAPI is not supported.',
+  krbsrvname: 'GSSAPI is not supported.',
+  pgbouncer: 'A pooler is found out without it.',
+  statement_cache_size: 'A pooler is found out without it.',
+  service: 'Service files are not read. Write what the file says.',
+  passfile: 'Set the environment variable PGPASSFILE.',
+  load_balance_hosts: 'The first host in the list that can be used is taken.',
+  replication: 'Mintmark replicates nothing.',
+  sslcrl: 'Lists of revoked certificates are not read.',
 }
 
 const unencoded =
@@ -262,12 +270,21 @@ function readFiles(parameters: ReadonlyMap<Parameter, string>): ConnectionOption
     throw new OperatorError('DATABASE_URL: sslcert and sslkey belong together. Set both or neither.')
   }
   const passphrase = parameters.get('sslpassword')
-  return {
+  const files = {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
     ...(passphrase === undefined ? {} : { passphrase }),
   }
+  try {
+    createSecureContext(files)
+  } catch (error) {
+    // In the words of OpenSSL, which repeat nothing of the files and the password.
+    throw new OperatorError(
+      `DATABASE_URL: sslrootcert, sslcert, sslkey and sslpassword cannot be used together (${(error as Error).message}).`,
+    )
+  }
+  return files
 }
 
 function readPem(name: Parameter, path: string | undefined, pem: RegExp): string | undefined {

@@ -190,7 +190,11 @@ function isTemporary(error: unknown): boolean {
 function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
   const reason = cause instanceof Error ? firstLine(cause.message) : String(cause)
-  const message = isSilence(cause) ? 'it closed the connection or did not answer within 3 seconds' : reason
+  let message = reason
+  if (isSilence(cause)) message = 'it closed the connection or did not answer within 3 seconds'
+  // The driver's words for it are about SASL.
+  if (/password must be a (?:non-empty )?string/.test(reason))
+    message = 'it asks for a password, and the URL has none. PGPASSWORD and PGPASSFILE can say it too'
   // The server refuses a connection without TLS as an unknown host.
   const hint =
     errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)

@@ -37,7 +37,9 @@ export class DatabaseClient extends pg.Client {
   /** Called by the driver. Its types do not describe it. */
   getStartupConf(): Record<string, string> {
     const parent = pg.Client.prototype as unknown as { getStartupConf(): Record<string, string> }
-    return { ...parent.getStartupConf.call(this), ...startParameters }
+    // PGREPLICATION would make it a connection that takes no statements.
+    const { replication: _, ...conf } = parent.getStartupConf.call(this)
+    return { ...conf, ...startParameters }
   }
 
   override connect(): Promise<Connected<this>>

@@ -13,6 +13,7 @@ import {
   migrationState,
   remainder,
 } from './migration-state.ts'
+import { requireObjects } from './objects.ts'
 import { requireOwnSession } from './own-session.ts'
 import { sessionSettings, settingsStatement } from './session.ts'
 
@@ -58,7 +59,10 @@ const stateMillisecondsMax = 10_000
 export async function migrationStateOf(url: string): Promise<MigrationState> {
   const read = async (client: DatabaseClient, schema: string): Promise<MigrationState> => {
     await client.start(sessionSettings(schema))
-    return await migrationState(client, readMigrations(migrationsDirectory))
+    const state = await migrationState(client, readMigrations(migrationsDirectory))
+    // What is still to be made would be missing.
+    if (state.pending.length === 0) await requireObjects(client)
+    return state
   }
   return await withSession(url, read, stateMillisecondsMax)
 }

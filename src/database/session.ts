@@ -90,7 +90,7 @@ export function settingsStatement({
     .join(', ')
   return (
     // First, because the default may be shorter than the rest takes.
-    `SET statement_timeout = ${quoted(timeout)}; SET search_path = ${path}; ` +
+    `SET statement_timeout = ${quoted(timeout)}; SET jit = off; SET search_path = ${path}; ` +
     `SELECT set_config(name, value, false) FROM (VALUES ${wanted}) AS wanted (name, value) ` +
     `WHERE current_setting(name, true) <> value; ` +
     `SELECT set_config('synchronous_commit', 'on', false) WHERE ${commitsUnsafely}`
@@ -161,10 +161,14 @@ function foundStatement(names: readonly string[]): string {
 
 /**
  * For the first statements of a connection. The search_path of the role may lead to functions, operators and types
- * of others before those of PostgreSQL, and its statement_timeout may be too short.
+ * of others before those of PostgreSQL, its statement_timeout may be too short, and to compile a statement may take
+ * longer than to run it.
  */
 export function cautious(set: 'SET' | 'SET LOCAL', statementMillisecondsMax: number): string {
-  return `${set} statement_timeout = ${statementMillisecondsMax}; ${set} search_path = pg_catalog, pg_temp`
+  return (
+    `${set} statement_timeout = ${statementMillisecondsMax}; ${set} jit = off; ` +
+    `${set} search_path = pg_catalog, pg_temp`
+  )
 }
 
 /**

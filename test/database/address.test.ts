@@ -1,4 +1,5 @@
 /** DATABASE_URL: everything in it has an effect or is refused, and no message repeats a part of the password. */
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -14,6 +15,9 @@ const directory = mkdtempSync(join(tmpdir(), 'mintmark-address-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 const certificateFile = join(directory, 'root.crt')
 writeFileSync(certificateFile, certificate)
+const otherKeyFile = join(directory, 'other.key')
+const { privateKey: otherKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+writeFileSync(otherKeyFile, otherKey.export({ type: 'pkcs8', format: 'pem' }))
 
 function mistake(url: string): string {
   try {
@@ -41,6 +45,7 @@ describe('what it says', () => {
       },
     ],
     ['postgres://db/m', { host: 'db', port: 5432, user: undefined, password: undefined, tls: false }],
+    ['postgres://a:b@/m?host=/run/p', { host: '/run/p', user: 'a', password: 'b', database: 'm' }],
     ['postgres:///m?host=/run/p', { host: '/run/p', database: 'm', place: '/run/p/m' }],
     ['postgres:///m?host=%2Frun%2Fa%20b&sslmode=require', { host: '/run/a b', tls: false }],
     ['postgresql://a@[::1]:5433/m', { host: '::1', port: 5433 }],
@@ -89,6 +94,12 @@ test.each([
   ['zzzzzz=1', /^DATABASE_URL: there is no parameter "zzzzzz"\.$/],
   ['connect_timeout=10', /remove the parameter "connect_timeout"\. Mintmark has time limits/],
   ['connection_limit=5', /follows from WORKERS/],
+  ['pgbouncer=true', /remove the parameter "pgbouncer"\. A pooler is found out/],
+  ['service=tokens', /Service files are not read/],
+  [
+    `sslmode=verify-full&sslcert=${certificateFile}&sslkey=${otherKeyFile}`,
+    /sslrootcert, sslcert, sslkey and sslpassword cannot be used together \(/,
+  ],
   ['ssl=true', /sslmode=verify-full/],
   ['schema=a&schema=b', /"schema" is given twice/],
   ['schema=', /schema must be/],

@@ -1,10 +1,10 @@
 /** What cannot be worked with is refused in one line, before anything is made. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { checkConnection } from '../../src/database/check.ts'
-import { migrate } from '../../src/database/migrate.ts'
+import { migrate, migrationStateOf } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { requireRights } from '../../src/database/rights.ts'
-import { administer } from '../support/database.ts'
+import { administer, freshDatabase } from '../support/database.ts'
 import { prepare, query, type Setup } from '../support/setup.ts'
 
 const refused: Readonly<Record<string, readonly [Setup, RegExp]>> = {
@@ -85,6 +85,33 @@ test.each([
   }
 })
 
+test.each([
+  ['ALTER TABLE client DISABLE TRIGGER USER', /the trigger registry_updated on client is disabled/],
+  [
+    'ALTER TABLE access DISABLE TRIGGER ALL',
+    /; the triggers of the foreign keys of access are disabled\. Run/,
+  ],
+  [
+    'ALTER TABLE resource ENABLE REPLICA TRIGGER registry_deleted',
+    /registry_deleted on resource is disabled\./,
+  ],
+  ['DROP TRIGGER registry_change_set_publish ON registry_change_set', /_publish on \w+ is missing\. /],
+  [
+    `INSERT INTO audit_chain (chain, genesis, opened_by) VALUES (7, '', 'test')`,
+    /^The sequence audit_chain_chain_seq is behind its table, .* setval\('audit_chain_chain_seq', /,
+  ],
+  ['ALTER TABLE audit_record SET UNLOGGED', /the table audit_record is UNLOGGED, so a crash would empty it/],
+])('what somebody has switched off is told before anything is done: %s', async (statement, said) => {
+  const database = await freshDatabase()
+  try {
+    expect((await migrationStateOf(database.url)).pending).toEqual([])
+    await database.query(statement)
+    await expect(migrationStateOf(database.url)).rejects.toThrow(said)
+  } finally {
+    await database.drop()
+  }
+})
+
 test('row-level security that would hide clients is told before it serves, and never hides one silently', async () => {
   const prepared = await prepare({ asRole: true, migratedByAdministrator: true })
   try {
@@ -104,6 +131,17 @@ test('row-level security that would hide clients is told before it serves, and n
     await expect(database.readPool.query('SELECT 1 FROM client')).rejects.toThrow(/row-level security/)
     await database.close()
   } finally {
+    await prepared.drop()
+  }
+})
+
+test('a variable of libpq that would change what a connection is for has no effect', async () => {
+  const prepared = await prepare({})
+  vi.stubEnv('PGREPLICATION', 'database')
+  try {
+    await expect(checkConnection(prepared.url)).resolves.toMatchObject({ isPooled: false })
+  } finally {
+    vi.unstubAllEnvs()
     await prepared.drop()
   }
 })

@@ -104,7 +104,7 @@ listen_addresses = ''\nunix_socket_directories = '${data}'\n`,
     const tests = spawn(join(root, 'bin/mintmark'), test, {
       cwd: root,
       stdio: 'inherit',
-      env: { ...process.env, TEST_POSTGRES_URL: url },
+      env: { ...process.env, TEST_POSTGRES_URL: url, TEST_POSTGRES_MAJOR: version.split('.')[0] },
     })
     const code = await new Promise((resolve) => tests.once('exit', resolve))
     return `PostgreSQL ${version} (${dirname(programs)}): ${code === 0 ? 'passed' : 'FAILED'}`

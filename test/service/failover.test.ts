@@ -164,6 +164,9 @@ test('a password that changes while the service runs is read from its file again
   }
   await pair.primary.query('CREATE ROLE rotated SUPERUSER LOGIN')
   await setPassword('spring')
+  await expect(
+    checkConnection(`postgresql://rotated@127.0.0.1:${pair.primary.port}/postgres`),
+  ).rejects.toThrow(/: it asks for a password, and the URL has none\./)
   const running = await serve({ ...environmentOf(''), DATABASE_URL_FILE: file })
   expect((await requestToken(running.url, client)).status).toBe(200)
   for (const password of ['summer', 'autumn']) {

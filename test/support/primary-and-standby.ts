@@ -54,7 +54,9 @@ export async function openPrimaryAndStandby(): Promise<PrimaryAndStandby> {
     join(first, 'pg_hba.conf'),
     'host all rotated 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n',
   )
-  const settings = `fsync = off\nshared_buffers = 32MB\nio_method = sync\nwal_keep_size = 256MB\nhot_standby_feedback = on
+  const { TEST_POSTGRES_MAJOR: major = '18' } = process.env
+  const ioMethod = Number(major) < 18 ? '' : 'io_method = sync'
+  const settings = `fsync = off\nshared_buffers = 32MB\n${ioMethod}\nwal_keep_size = 256MB\nhot_standby_feedback = on
 listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n`
   appendFileSync(join(first, 'postgresql.conf'), settings)
   run('cp', '-a', first, second)
