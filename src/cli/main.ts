@@ -8,6 +8,7 @@ import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow 
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
 import { clientsUpdate } from './commands/clients-update.ts'
+import { keysAbandon } from './commands/keys-abandon.ts'
 import { keysList } from './commands/keys-list.ts'
 import { keysRevoke } from './commands/keys-revoke.ts'
 import { keysRewrap } from './commands/keys-rewrap.ts'
@@ -53,6 +54,7 @@ export const commands: readonly Command[] = [
   keysRotate,
   keysRevoke,
   keysRewrap,
+  keysAbandon,
   auditList,
   token,
 ]

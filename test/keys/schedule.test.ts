@@ -616,7 +616,14 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
       if (Math.floor(at * length) !== second || keys.length === 0) continue
       const now = time + ahead
       const waiting = waitingKey(keys, now)
-      const moments = planEarly(waiting, planned(now, waiting), now, 'lead', verifierCacheSeconds, latestKey(keys))
+      const moments = planEarly(
+        waiting,
+        planned(now, waiting),
+        now,
+        'lead',
+        verifierCacheSeconds,
+        latestKey(keys),
+      )
       if (waiting === undefined) add(moments, time)
       else replace(waiting, moments)
     }
