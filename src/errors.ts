@@ -269,6 +269,7 @@ export interface AdministrationErrorFields {
     /** Where the first one at hand came from: `configuration`, or the path of a file. */
     readonly source: string
   }
+  key_encryption_key_not_lost: { readonly atHand: readonly string[] }
   signing_key_damaged: { readonly kid: string }
   signing_key_altered: { readonly kid: string }
   key_manifest_damaged: object
@@ -319,6 +320,10 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     key_encryption_key_differs: rule(
       'setup',
       'A signing key is sealed with another key-encryption key. No key was created or deleted.',
+    ),
+    key_encryption_key_not_lost: rule(
+      'conflict',
+      'Every signing key opens with the key-encryption keys at hand. Nothing was changed.',
     ),
     signing_key_damaged: rule(
       'setup',

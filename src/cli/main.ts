@@ -6,10 +6,12 @@ import { explain } from '../process/explain.ts'
 import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
 import { auditList } from './commands/audit.ts'
+import { auditCompare } from './commands/audit-compare.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
 import { clientsUpdate } from './commands/clients-update.ts'
+import { keysAbandon } from './commands/keys-abandon.ts'
 import { keysList } from './commands/keys-list.ts'
 import { keysRevoke } from './commands/keys-revoke.ts'
 import { keysRewrap } from './commands/keys-rewrap.ts'
@@ -56,7 +58,9 @@ export const commands: readonly Command[] = [
   keysRotate,
   keysRevoke,
   keysRewrap,
+  keysAbandon,
   auditList,
+  auditCompare,
   token,
 ]
 
@@ -82,8 +86,7 @@ export function main(given: readonly string[], terminal: Terminal): Promise<numb
 
 async function run(given: readonly string[]): Promise<number> {
   try {
-    await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
-    return exitCodes.ok
+    return await dispatch(given[0] === 'help' ? [...given.slice(1), '--help'] : given)
   } catch (error) {
     if (error instanceof OutputClosed) return exitCodes.ok
     if (error instanceof Interrupted) return error.exitCode
@@ -92,20 +95,26 @@ async function run(given: readonly string[]): Promise<number> {
   }
 }
 
-async function dispatch(given: readonly string[]): Promise<void> {
+async function dispatch(given: readonly string[]): Promise<number> {
   const words = wordsOf(given)
   const command = commands.find(({ path }) => path.every((word, index) => words[index] === word))
   if (command !== undefined) {
     const { help, options, positionals } = parseArguments(command, given.slice(command.path.length))
-    if (help) print(commandHelp(command))
-    else await command.run(options, positionals)
-    return
+    if (!help) return (await command.run(options, positionals)) ?? exitCodes.ok
+    print(commandHelp(command))
+    return exitCodes.ok
   }
   const [first] = given
-  if (first === '--version' || first === '-V') return print(`${release}\n`)
+  if (first === '--version' || first === '-V') {
+    print(`${release}\n`)
+    return exitCodes.ok
+  }
   const path = knownPrefix(words)
   const next = given[path.length]
-  if (next === '--help' || next === '-h') return print(groupHelp(path, commands, groups))
+  if (next === '--help' || next === '-h') {
+    print(groupHelp(path, commands, groups))
+    return exitCodes.ok
+  }
   const program = ['bin/mintmark', ...path].join(' ')
   if (next === undefined) throw usageError(`say what to do.\n\n${groupHelp(path, commands, groups)}`)
   if (next.startsWith('-'))

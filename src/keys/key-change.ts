@@ -90,10 +90,14 @@ export async function addKey(
  * rewrap, and nothing is sealed with the old one after it.
  */
 function sealingKey(
-  keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId'>[],
+  keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId' | 'revokedAt'>[],
   atHand: KeyEncryptionKeys,
 ): KeyEncryptionKey {
-  const [newest] = keys.toSorted((one, other) => other.publishedAt - one.publishedAt)
+  // A key that was abandoned is sealed with a key-encryption key that nobody has (abandonment.ts).
+  const isAtHand = (id: string): boolean => atHand.some((each) => each.id === id)
+  const [newest] = keys
+    .filter((key) => key.revokedAt === undefined || isAtHand(key.keyEncryptionKeyId))
+    .toSorted((one, other) => other.publishedAt - one.publishedAt)
   if (newest === undefined) return atHand[0]
   const key = atHand.find(({ id }) => id === newest.keyEncryptionKeyId)
   if (key !== undefined) return key

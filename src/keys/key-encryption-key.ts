@@ -10,7 +10,7 @@ import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
 /**
  * Where the key-encryption key comes from: the configuration, or, with the embedded database, a file beside
  * it. A file is made once, for a database that has no keys yet. Never again: a new key in the place of a lost
- * one would open nothing, and would hide that something was lost.
+ * one would open nothing, and would hide that something was lost. Only `keys abandon` does it, on purpose.
  */
 export interface KeyEncryptionKeyOptions {
   /** The one that the configuration names. */

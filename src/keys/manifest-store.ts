@@ -95,24 +95,48 @@ export async function writeManifest(
     const entry = before === undefined ? await newEntry(row, keys, change) : changedEntry(before, row, change)
     entries.set(row.kid, entry)
   }
-  const id = newestSealedWith([...entries.values()])
+  return await storeManifest(database, keys, (manifest?.number ?? 0) + 1, [...entries.values()])
+}
+
+async function storeManifest(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+  number: number,
+  entries: readonly ManifestEntry[],
+): Promise<number> {
+  const id = newestSealedWith(entries)
   const key = keys.find((each) => each.id === id) ?? keys[0]
   if (key === undefined) throw new AdministrationError('key_encryption_key_unset', {})
   const [last] = await database.$queryRaw<
     { chain: number | null }[]
   >`SELECT max(chain) AS chain FROM audit_chain`
-  const number = (manifest?.number ?? 0) + 1
-  const { content, mac } = sealManifest(key, {
-    number,
-    chainBefore: last?.chain ?? 0,
-    entries: [...entries.values()],
-  })
+  const { content, mac } = sealManifest(key, { number, chainBefore: last?.chain ?? 0, entries })
   await database.$executeRaw`
     INSERT INTO signing_key_manifest ("only", number, key_encryption_key_id, content, mac)
     VALUES (true, ${number}, ${key.id}, ${content}, ${new Uint8Array(mac)})
     ON CONFLICT ("only") DO UPDATE SET number = excluded.number, key_encryption_key_id = excluded.key_encryption_key_id,
       content = excluded.content, mac = excluded.mac`
   return number
+}
+
+/**
+ * A manifest in the place of one whose key-encryption key is lost. Nobody vouches for what the old one says, so only rows
+ * count: those that take away, and those that open. Its number goes on, so that no process takes it for an older one.
+ * @returns the number of the manifest.
+ */
+export async function replaceManifest(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+  isOver: (key: KeyDescription) => boolean,
+): Promise<number> {
+  const { rows, manifest } = await readStored(database)
+  const entries: ManifestEntry[] = []
+  for (const row of rows) {
+    if (!isOver(describe(row))) await openKey(row, keys)
+    entries.push(entryOf(row))
+  }
+  const number = Math.max(manifest?.number ?? 0, await recordedManifest(database, 0)) + 1
+  return await storeManifest(database, keys, number, entries)
 }
 
 function changedEntry(before: ManifestEntry, row: KeyRow, { moments }: TouchedKey): ManifestEntry {

@@ -94,6 +94,12 @@ const committedAt = Prisma.raw(
   `to_char(coalesce(c.committed_at, r.committed_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
 )
 
+const columns = Prisma.raw(
+  Object.entries({ chain: 'chain', seq: 'seq', ...recordColumns, hash: 'hash' })
+    .map(([field, column]) => `r.${column}${column === 'jti' ? '::text' : ''} AS "${field}"`)
+    .join(', '),
+)
+
 async function withCommitTimes(database: Queryable, entries: readonly AuditEntry[]): Promise<AuditEntry[]> {
   const places = JSON.stringify(entries.map(({ chain, seq }) => ({ chain, seq })))
   const rows = await database.$queryRaw<{ chain: number; seq: bigint; at: string | null }[]>`
@@ -120,6 +126,15 @@ function toEntry(row: Omit<AuditRow, 'committedAt'>): AuditEntry {
     ...(row.expiresAt === null ? {} : { expiresAt: Math.floor(row.expiresAt.getTime() / 1000) }),
     ...(row.detail === null ? {} : { detail: JSON.parse(row.detail) as Record<string, unknown> }),
   }
+}
+
+/** The changes of the registry and the keys that were committed at a moment or later, in any order. */
+export async function findChangesSince(database: Queryable, moment: string): Promise<AuditEntry[]> {
+  const rows = await database.$queryRaw<(Omit<AuditRow, 'committedAt'> & { at: string | null })[]>`
+    SELECT ${columns}, ${committedAt} AS at
+      FROM audit_chain c JOIN audit_record r ON r.chain = c.chain
+     WHERE c.committed_at >= ${moment}::timestamptz`
+  return rows.map((row) => ({ ...toEntry(row), committedAt: row.at ?? undefined }))
 }
 
 // ── Following the ledger (follow.ts) ───────────────────────────────────────────────────────────────────
@@ -171,12 +186,6 @@ export async function findChainsAfter(
     SELECT chain FROM audit_chain WHERE chain > ${highest}::int OR chain = ANY(${gaps}::int[]) ORDER BY chain`
   return rows.map(({ chain }) => chain)
 }
-
-const columns = Prisma.raw(
-  Object.entries({ chain: 'chain', seq: 'seq', ...recordColumns, hash: 'hash' })
-    .map(([field, column]) => `r.${column}${column === 'jti' ? '::text' : ''} AS "${field}"`)
-    .join(', '),
-)
 
 /** The records after the given place in each chain, ordered by chain and number. */
 export async function findRecordsAfter(

@@ -40,3 +40,19 @@ export function availableKeyEncryptionKeys(
     dataDirectory: config.dataDirectory,
   })
 }
+
+/** Like `findKeyEncryptionKeys`, for whoever has lost one: beside the embedded database a missing file is made anew. */
+export async function otherKeyEncryptionKeys(
+  config: Config,
+  server: DatabaseServer,
+  report: (message: string) => void,
+): Promise<KeyEncryptionKeys> {
+  return await resolveKeyEncryptionKeys({
+    configured: config.keyEncryptionKey,
+    previous: config.keyEncryptionKeyPrevious,
+    databaseIsEmbedded: server.embedded,
+    dataDirectory: config.dataDirectory,
+    report,
+    hasSigningKeys: async () => false,
+  })
+}

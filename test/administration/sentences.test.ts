@@ -44,6 +44,7 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
     source: 'configuration',
   },
   signing_key_damaged: { kid: 'kid-1' },
+  key_encryption_key_not_lost: { atHand: ['0011223344556677'] },
   signing_key_altered: { kid: 'kid-1' },
   key_manifest_damaged: {},
   key_manifest_older: { number: 6, recorded: 7 },

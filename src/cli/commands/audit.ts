@@ -11,12 +11,13 @@ import {
 import { LedgerTail } from '../../ledger/follow.ts'
 import { settleHandChanges } from '../../ledger/hand-changes.ts'
 import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
-import { type RecordOutcome, type RecordType, recordColumns, recordOutcomes } from '../../ledger/record.ts'
+import { type RecordOutcome, type RecordType, recordOutcomes } from '../../ledger/record.ts'
 import { findRecords } from '../../ledger/record-store.ts'
-import { millisecondsText, optionalMoment } from '../../lib/moment.ts'
+import { millisecondsText } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { isOutputClosed } from '../../process/standard-output.ts'
 import { pastMoment } from '../terminal/arguments.ts'
+import { entryFields } from '../terminal/audit-entry.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
 import { type Connection, Interrupted, withDatabase } from '../terminal/connect.ts'
 import { json, jsonLine, note, OutputClosed, print } from '../terminal/output.ts'
@@ -274,22 +275,4 @@ function describeDetail(detail: AuditEntry['detail']): string {
   const fields =
     typeof changes === 'object' && changes !== null ? ` (${Object.keys(changes).join(', ')})` : ''
   return `by ${detail['by']}${fields}`
-}
-
-/** A record for scripts: every column, with null for an absent value, and its place in the ledger. */
-function entryFields(entry: AuditEntry): Record<string, unknown> {
-  const shown = { ...entry, time: millisecondsText(entry.time), expiresAt: optionalMoment(entry.expiresAt) }
-  const fields = Object.entries(recordColumns).map(([field, column]) => [
-    column,
-    shown[field as keyof typeof shown] ?? null,
-  ])
-  const { chain, seq, hash, committedAt } = entry
-  return {
-    ...Object.fromEntries(fields),
-    chain,
-    seq,
-    hash,
-    committed_at: committedAt ?? null,
-    cursor: recordCursor(entry),
-  }
 }

@@ -39,12 +39,16 @@ export interface CommandDefinition<Options extends OptionDefinitions> {
   readonly options: Options
   /** Complete commands that work as they stand, and what each does. */
   readonly examples: readonly (readonly [command: string, does: string])[]
-  run(options: OptionValues<Options>, positionals: readonly string[]): Promise<void>
+  /** @returns the exit code, if it tells something and the command has not failed. */
+  run(options: OptionValues<Options>, positionals: readonly string[]): Promise<void> | Promise<number>
 }
 
 /** A command as the list of all commands holds it. Which options it has matters only inside. */
 export type Command = Omit<CommandDefinition<OptionDefinitions>, 'run'> & {
-  run(options: OptionValues<OptionDefinitions>, positionals: readonly string[]): Promise<void>
+  run(
+    options: OptionValues<OptionDefinitions>,
+    positionals: readonly string[],
+  ): Promise<void> | Promise<number>
 }
 
 /** Makes a command. `run` gets the types of the command's own options. */

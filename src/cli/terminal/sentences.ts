@@ -7,6 +7,10 @@ import {
 import { explain } from '../../process/explain.ts'
 import { mistakeList } from './mistakes.ts'
 
+/** For whoever cannot provide the key-encryption key any more. */
+const ifLost =
+  'If it is lost for good, "bin/mintmark keys abandon" says what that breaks and begins with another one.'
+
 /** What an operator at the command line is told of each code: what happened, and then what to do. */
 export const sentences: {
   readonly [Code in AdministrationErrorCode]: (fields: AdministrationErrorFields[Code]) => string
@@ -68,9 +72,12 @@ export const sentences: {
     const which = kid === undefined ? 'the newest signing key' : `the signing key ${kid}`
     return (
       `${where}: ${which} is sealed with key-encryption key ${keyEncryptionKeyId}, but you provided ` +
-      `${atHand.join(' and ')}. Provide the right key-encryption key. No key was created${kid === undefined ? '' : ' or deleted'}.`
+      `${atHand.join(' and ')}. Provide the right key-encryption key. ${ifLost} No key was created${kid === undefined ? '' : ' or deleted'}.`
     )
   },
+  key_encryption_key_not_lost: ({ atHand }) =>
+    `Every signing key opens with the key-encryption key at hand (${atHand.join(' and ')}), so nothing is lost. Nothing ` +
+    'was changed. "bin/mintmark keys revoke KID" ends one key.',
   signing_key_damaged: ({ kid }) =>
     `The signing key ${kid} does not open: its row in signing_key is damaged. Restore the row from a backup. No key ` +
     'was created or deleted.',
@@ -87,14 +94,15 @@ export const sentences: {
     'later one. No key was created or deleted.',
   key_file_lost: ({ path }) =>
     `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
-    'backup. Nothing was generated or deleted.',
-  key_file_missing: ({ path }) => `${path}: is missing. Restore it from a backup. Nothing was changed.`,
+    `backup. ${ifLost} Nothing was generated or deleted.`,
+  key_file_missing: ({ path }) =>
+    `${path}: is missing. Restore it from a backup. ${ifLost} Nothing was changed.`,
   key_file_vanished: ({ path }) => `${path}: was removed while this process started. Start again.`,
   key_file_uncreatable: ({ path, problem }) => `${path}: cannot create it: ${problem}`,
   key_file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}`,
   key_file_malformed: ({ path, isEmpty }) =>
     `${path}: holds ${isEmpty ? 'nothing' : 'something else than a key (32 bytes in base64)'}. Restore it from a ` +
-    'backup. Nothing was generated or deleted.',
+    `backup. If there is none, move the file away first. ${ifLost} Nothing was generated or deleted.`,
 }
 
 /** What the command line says of an error: the sentence of its code, or the reason that it brings itself. */

@@ -1,0 +1,258 @@
+import { readMoment } from '../lib/moment.ts'
+
+/**
+ * What came back with a restored registry: the changes of a ledger's export, carried out on paper and laid beside what
+ * is registered. Only what gives more than it should is told: what was disabled, revoked, removed or narrowed, and is
+ * not any more. Pure.
+ */
+
+/** A record of a change, as `audit list --json` prints it. Other members are of no matter. */
+export interface ChangeRecord {
+  readonly type: string
+  readonly outcome: string
+  readonly time: string
+  readonly committed_at?: string | null
+  readonly chain?: number
+  readonly seq?: number
+  readonly hash?: string
+  readonly client_id?: string | null
+  readonly credential_id?: string | null
+  readonly audience?: string | null
+  readonly scope?: string | null
+  readonly kid?: string | null
+  readonly detail?: {
+    readonly changes?: Readonly<Record<string, { readonly to?: unknown }>>
+    readonly cut?: Readonly<Record<string, unknown>>
+  } | null
+}
+
+/** What is registered, as far as the records name it. */
+export interface RegisteredState {
+  readonly clients: ReadonlyMap<string, RegisteredClientState>
+  /** The secrets that are not revoked. */
+  readonly liveSecrets: ReadonlySet<string>
+  /** By `accessKey`. */
+  readonly access: ReadonlyMap<string, readonly string[]>
+  readonly resources: ReadonlyMap<string, RegisteredResourceState>
+  /** The keys that are neither revoked nor removed. */
+  readonly liveKeys: ReadonlySet<string>
+}
+
+export interface RegisteredClientState {
+  readonly status: string
+  readonly method: string | undefined
+  readonly networks: readonly string[]
+  readonly expiresAt: number | undefined
+}
+
+export interface RegisteredResourceState {
+  readonly scopes: readonly string[]
+  readonly tokenLifetimeSeconds: number
+  readonly signingAlgorithm: string
+  readonly tokenTyp: string
+}
+
+export const accessKey = (clientId: string, audience: string): string => JSON.stringify([clientId, audience])
+
+export type CameBackKind =
+  | 'client_enabled'
+  | 'client_undeleted'
+  | 'client_networks_widened'
+  | 'client_expires_later'
+  | 'client_method_changed'
+  | 'secret_alive'
+  | 'access_back'
+  | 'access_widened'
+  | 'resource_undeleted'
+  | 'resource_scopes_back'
+  | 'resource_lifetime_longer'
+  | 'resource_changed'
+  | 'key_unrevoked'
+
+export interface CameBack {
+  readonly kind: CameBackKind
+  readonly clientId?: string
+  readonly audience?: string
+  readonly secretId?: string
+  readonly kid?: string
+  /** When it was taken away: the time of the record. */
+  readonly takenAt: string
+  /** The words of the command that takes it away again. */
+  readonly repair: readonly string[]
+}
+
+/** The last word of the records about one field of one thing. */
+interface Last {
+  readonly record: ChangeRecord
+  readonly value: unknown
+}
+
+/** The changes in the order in which they were in force, each once. */
+export function inOrder(records: readonly ChangeRecord[]): ChangeRecord[] {
+  const seen = new Set<string>()
+  return records
+    .filter(({ type, hash }) => {
+      const isNew = hash === undefined || !seen.has(hash)
+      if (hash !== undefined) seen.add(hash)
+      return isNew && type !== 'token' && type !== 'service'
+    })
+    .map((record) => ({ record, key: momentKey(record.committed_at ?? record.time) }))
+    .toSorted(
+      (one, other) =>
+        (one.key < other.key ? -1 : one.key > other.key ? 1 : 0) ||
+        (one.record.chain ?? 0) - (other.record.chain ?? 0) ||
+        (one.record.seq ?? 0) - (other.record.seq ?? 0),
+    )
+    .map(({ record }) => record)
+}
+
+/** Moments with and without fractions of a second, so that their texts can be compared. */
+function momentKey(text: string): string {
+  const [, whole = text, fraction = ''] = /^(.{19})(?:\.(\d+))?/.exec(text.replace(' ', 'T')) ?? []
+  return `${whole}.${fraction.padEnd(6, '0')}`
+}
+
+/** @param now seconds since 1970. */
+export function findCameBack(
+  records: readonly ChangeRecord[],
+  state: RegisteredState,
+  now: number,
+): CameBack[] {
+  const last = new Map<string, Last>()
+  for (const record of inOrder(records)) carryOut(record, last)
+  const found = [...last].flatMap(([key, { record, value }]) => {
+    const [about, ...names] = JSON.parse(key) as [keyof typeof judges, ...string[]]
+    return judges[about]({ names, record, value, state, now })
+  })
+  // Who deletes a client takes its secrets and its access with it.
+  const deleted = new Set(found.flatMap((each) => (each.kind === 'client_undeleted' ? [each.clientId] : [])))
+  return found.filter(({ kind, clientId }) => kind === 'client_undeleted' || !deleted.has(clientId))
+}
+
+function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
+  const { type, outcome, client_id: clientId, audience, kid, credential_id: secretId, detail } = record
+  const set = (value: unknown, ...key: (string | null | undefined)[]): void => {
+    if (key.every((name) => typeof name === 'string')) last.set(JSON.stringify(key), { record, value })
+  }
+  const changes = Object.entries(detail?.changes ?? {})
+  if (type === 'client') {
+    if (outcome === 'changed') for (const [field, { to }] of changes) set(to, 'client', clientId, field)
+    else set(outcome, 'status', clientId)
+  } else if (type === 'secret') {
+    set(outcome, 'secret', secretId, clientId)
+  } else if (type === 'access') {
+    const scopes = detail?.changes?.['scopes']?.to ?? record.scope?.split(' ') ?? []
+    // A list that was cut is not known.
+    const isCut = detail?.cut?.['scope'] !== undefined && detail.changes?.['scopes'] === undefined
+    set(outcome === 'deleted' ? undefined : isCut ? null : scopes, 'access', clientId, audience)
+  } else if (type === 'resource') {
+    set(outcome, 'existence', audience)
+    for (const [field, { to }] of changes) set(to, 'resource', audience, field)
+    // A new resource of the same name begins anew.
+    if (outcome === 'deleted' || outcome === 'created')
+      for (const field of resourceFields) last.delete(JSON.stringify(['resource', audience, field]))
+  } else if (type === 'key') {
+    if (outcome === 'revoked' || outcome === 'abandoned') set(outcome, 'key', kid)
+  }
+}
+
+const resourceFields = ['scopes', 'token_lifetime', 'signing_algorithm', 'token_typ']
+
+interface Question {
+  readonly names: readonly string[]
+  readonly record: ChangeRecord
+  readonly value: unknown
+  readonly state: RegisteredState
+  readonly now: number
+}
+
+/** What to say of each kind of last word. */
+const judges = {
+  status({ names: [clientId = ''], record, value, state }: Question): CameBack[] {
+    const client = state.clients.get(clientId)
+    const common = { clientId, takenAt: record.time }
+    if (value === 'deleted' && client !== undefined && client.status !== 'deleted')
+      return [{ ...common, kind: 'client_undeleted', repair: ['clients', 'delete', clientId] }]
+    if (value === 'disabled' && client?.status === 'active')
+      return [{ ...common, kind: 'client_enabled', repair: ['clients', 'disable', clientId] }]
+    return []
+  },
+
+  client({ names: [clientId = '', field = ''], record, value, state, now }: Question): CameBack[] {
+    const client = state.clients.get(clientId)
+    if (client === undefined || client.status === 'deleted') return []
+    const update = (kind: CameBackKind, ...options: string[]): CameBack[] => [
+      { kind, clientId, takenAt: record.time, repair: ['clients', 'update', clientId, ...options] },
+    ]
+    if (field === 'allowed_networks' && isTexts(value) && value.length > 0) {
+      const isWider = client.networks.length === 0 || client.networks.some((each) => !value.includes(each))
+      if (!isWider) return []
+      return update('client_networks_widened', ...value.flatMap((each) => ['--allow-network', each]))
+    }
+    if (field === 'expires_at' && typeof value === 'string') {
+      const end = readMoment(value)
+      if (end === undefined || (client.expiresAt ?? Number.POSITIVE_INFINITY) <= end) return []
+      // An end that has passed cannot be set any more.
+      if (end > now) return update('client_expires_later', '--expires-at', value)
+      const repair = ['clients', 'disable', clientId]
+      if (client.status !== 'active') return []
+      return [{ kind: 'client_expires_later', clientId, takenAt: record.time, repair }]
+    }
+    if (field === 'token_endpoint_auth_method' && typeof value === 'string' && client.method !== value)
+      return update('client_method_changed', '--auth-method', value)
+    return []
+  },
+
+  secret({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {
+    if (value !== 'revoked' || !state.liveSecrets.has(secretId)) return []
+    const repair = ['clients', 'secrets', 'revoke', clientId, secretId]
+    return [{ kind: 'secret_alive', clientId, secretId, takenAt: record.time, repair }]
+  },
+
+  access({ names: [clientId = '', audience = ''], record, value, state }: Question): CameBack[] {
+    const scopes = state.access.get(accessKey(clientId, audience))
+    if (scopes === undefined || value === null) return []
+    const common = { clientId, audience, takenAt: record.time }
+    const remove = ['clients', 'access', 'remove', clientId, audience]
+    if (value === undefined) return [{ ...common, kind: 'access_back', repair: remove }]
+    const more = isTexts(value) ? scopes.filter((scope) => !value.includes(scope)) : []
+    if (more.length === 0) return []
+    return [{ ...common, kind: 'access_widened', repair: [...remove, more.join(',')] }]
+  },
+
+  existence({ names: [audience = ''], record, value, state }: Question): CameBack[] {
+    if (value !== 'deleted' || !state.resources.has(audience)) return []
+    const repair = ['resources', 'delete', audience]
+    return [{ kind: 'resource_undeleted', audience, takenAt: record.time, repair }]
+  },
+
+  resource({ names: [audience = '', field = ''], record, value, state }: Question): CameBack[] {
+    const resource = state.resources.get(audience)
+    if (resource === undefined) return []
+    const update = (kind: CameBackKind, ...options: string[]): CameBack[] => [
+      { kind, audience, takenAt: record.time, repair: ['resources', 'update', audience, ...options] },
+    ]
+    if (field === 'scopes' && isTexts(value)) {
+      const more = resource.scopes.filter((scope) => !value.includes(scope))
+      return more.length === 0
+        ? []
+        : update('resource_scopes_back', ...more.flatMap((scope) => ['--remove-scope', scope]))
+    }
+    if (field === 'token_lifetime' && typeof value === 'number' && resource.tokenLifetimeSeconds > value)
+      return update('resource_lifetime_longer', '--token-lifetime', String(value))
+    if (field === 'signing_algorithm' && typeof value === 'string' && resource.signingAlgorithm !== value)
+      return update('resource_changed', '--signing-algorithm', value)
+    if (field === 'token_typ' && typeof value === 'string' && resource.tokenTyp !== value)
+      return update('resource_changed', '--token-typ', value)
+    return []
+  },
+
+  key({ names: [kid = ''], record, state }: Question): CameBack[] {
+    if (!state.liveKeys.has(kid)) return []
+    return [{ kind: 'key_unrevoked', kid, takenAt: record.time, repair: ['keys', 'revoke', kid] }]
+  },
+} as const
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string')
+}

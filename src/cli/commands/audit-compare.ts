@@ -1,0 +1,134 @@
+import { createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back.ts'
+import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
+import { findChangesSince } from '../../ledger/record-store.ts'
+import { entryFields } from '../terminal/audit-entry.ts'
+import { defineCommand, jsonOption } from '../terminal/command.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { counted, json, note, print } from '../terminal/output.ts'
+import { shellQuoted } from '../terminal/shell.ts'
+import { Table } from '../terminal/table.ts'
+
+export const auditCompare = defineCommand({
+  path: ['audit', 'compare'],
+  summary: 'after a restore: compare the registry with a copy of the ledger, and list what came back',
+  details:
+    'A restored backup revives what was disabled, revoked, removed or narrowed since it was made. FILE is what "audit\n' +
+    'list --json" or "audit list --follow --json" printed: a copy of the ledger that is newer than the backup. What the\n' +
+    'ledger here says since then counts too. For each thing that came back, the command that takes it away again is\n' +
+    'printed. Changes by hand in the database have no record, so they are not found. The exit code is 1 if something\n' +
+    'came back, and 0 if nothing did.',
+  positionals: [{ name: 'FILE', description: 'a copy of the ledger, as JSON' }],
+  options: { ...jsonOption },
+  examples: [['bin/mintmark audit compare ledger.json', 'what has to be taken away again']],
+  async run(options, [path = '']) {
+    const copied = await readRecords(path)
+    const { findCameBack, inOrder } = await import('../../administration/came-back.ts')
+    const { readNamed } = await import('../../administration/came-back-store.ts')
+    return await withDatabase(async ({ config, database, clock }) => {
+      const now = clock.nowSeconds()
+      const changes = inOrder(copied)
+      const [first] = changes
+      const here =
+        first === undefined ? [] : await findChangesSince(database.prisma, first.committed_at ?? first.time)
+      const records = [...changes, ...here.map((entry) => entryFields(entry) as unknown as ChangeRecord)]
+      const state = await readNamed(database.prisma, records, config.schedule, now)
+      const found = findCameBack(records, state, now)
+      if (options.json) print(`${json({ came_back: found.map(fieldsOf) })}\n`)
+      else if (found.length > 0) print(shown(found))
+      note(
+        `${counted(changes.length, 'change')} in ${path}, the latest of ${changes.at(-1)?.time ?? 'never'}: ` +
+          (found.length === 0 ? 'nothing came back.' : `${counted(found.length, 'thing')} came back.`),
+      )
+      return found.length > 0 ? exitCodes.failed : exitCodes.ok
+    })
+  },
+})
+
+/** A JSON array, or one object or array in each line. */
+async function readRecords(path: string): Promise<ChangeRecord[]> {
+  const records: ChangeRecord[] = []
+  let isArray: boolean | undefined
+  const lines: string[] = []
+  let number = 0
+  try {
+    for await (const line of createInterface({ input: createReadStream(path, 'utf8') })) {
+      number += 1
+      if (line.trim() === '') continue
+      isArray ??= line.trim() === '['
+      if (isArray) lines.push(line)
+      else take(JSON.parse(line), records)
+    }
+    if (isArray) take(JSON.parse(lines.join('\n')), records)
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) {
+      throw new AdministrationError('file_unreadable', { path, problem: (error as Error).message })
+    }
+    const where = isArray ? '' : ` in line ${number}`
+    throw new OperatorError(
+      `${path}: is not JSON${where}. Give what "bin/mintmark audit list --json" printed, with --follow or without.`,
+    )
+  }
+  if (records.length > 0) return records
+  throw new OperatorError(
+    `${path}: has no record of the ledger. Give what "bin/mintmark audit list --json" printed, with --follow or without.`,
+  )
+}
+
+/** Takes what looks like a record. Tokens and refusals, which are most of them, are told from changes by their type. */
+function take(value: unknown, records: ChangeRecord[]): void {
+  for (const each of Array.isArray(value) ? value : [value]) {
+    const record = each as Partial<ChangeRecord> | null
+    if (typeof record?.type !== 'string' || typeof record.outcome !== 'string') continue
+    if (typeof record.time === 'string' && !Number.isNaN(Date.parse(record.time)))
+      records.push(each as ChangeRecord)
+  }
+}
+
+const descriptions: Readonly<Record<CameBackKind, string>> = {
+  client_enabled: 'was disabled, and is active',
+  client_undeleted: 'was deleted, and is there',
+  client_networks_widened: 'may call from more networks',
+  client_expires_later: 'expires later, or not at all',
+  client_method_changed: 'may authenticate by another method',
+  secret_alive: 'was revoked, and is valid',
+  access_back: 'was removed, and is there',
+  access_widened: 'has scopes that were removed',
+  resource_undeleted: 'was deleted, and is there',
+  resource_scopes_back: 'has scopes that were removed',
+  resource_lifetime_longer: 'its tokens live longer',
+  resource_changed: 'its tokens are made as before',
+  key_unrevoked: 'was revoked, and is not any more',
+}
+
+function commandOf({ repair }: CameBack): string {
+  const words = repair.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellQuoted(word)))
+  return ['bin/mintmark', ...words].join(' ')
+}
+
+function nameOf({ kind, clientId, audience, secretId, kid }: CameBack): string {
+  if (kid !== undefined) return `key ${kid}`
+  if (secretId !== undefined) return `secret ${secretId} of ${clientId}`
+  if (clientId === undefined) return `resource ${audience}`
+  return kind.startsWith('access') ? `access of ${clientId} to ${audience}` : `client ${clientId}`
+}
+
+function shown(found: readonly CameBack[]): string {
+  const rows = found.map((each) => [nameOf(each), descriptions[each.kind], each.takenAt])
+  const table = new Table([{ title: 'CAME BACK' }, { title: 'HOW' }, { title: 'TAKEN AWAY' }]).render(rows)
+  // Apart from the table, so that they can be copied.
+  return `${table}\nTo take all of it away again:\n\n${found.map((each) => `  ${commandOf(each)}\n`).join('')}`
+}
+
+function fieldsOf(each: CameBack): Record<string, unknown> {
+  return {
+    kind: each.kind,
+    client_id: each.clientId ?? null,
+    audience: each.audience ?? null,
+    secret_id: each.secretId ?? null,
+    kid: each.kid ?? null,
+    taken_away_at: each.takenAt,
+    repair: commandOf(each),
+  }
+}

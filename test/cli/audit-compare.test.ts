@@ -1,0 +1,141 @@
+import { writeFileSync } from 'node:fs'
+import { expect } from 'vitest'
+import { sharedTest } from '../support/fixtures.ts'
+import { startService } from '../support/service.ts'
+
+/** A backup is restored, and what was taken away since comes back. */
+
+const test = sharedTest
+
+const tables = [
+  'access',
+  'client_secret_use',
+  'client_secret',
+  'client',
+  'resource',
+  'signing_key',
+  'signing_key_manifest',
+]
+
+test('every kind of thing that came back with a restored registry is listed, with the command that takes it away', async ({
+  database,
+  files,
+  run,
+}) => {
+  const ran = async (...given: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(...given)
+    expect(code, stderr).toBe(0)
+    return stdout
+  }
+  const service = await startService({ database })
+  const [orders, old, quoted] = ['https://orders.example.com', 'https://old.example.com', 'urn:x:it%27s']
+  await ran(
+    'resources',
+    'create',
+    orders,
+    '--scope',
+    'read',
+    '--scope',
+    'write',
+    '--scope',
+    'x',
+    '--token-lifetime',
+    '900',
+  )
+  await ran('resources', 'create', old, '--scope', 'read')
+  await ran('resources', 'create', quoted)
+  for (const id of ['a', 'b', 'c', 'd']) {
+    await ran('clients', 'create', id, '--access', `${orders}=read,write`, '--access', `${quoted}=`)
+  }
+  await ran('clients', 'secrets', 'add', 'c')
+  // What was so before the backup, and is so after it: nobody's concern.
+  await ran('clients', 'create', 'z')
+  await ran('clients', 'disable', 'z')
+
+  // The backup.
+  for (const table of tables) await database.query(`CREATE TABLE backup_${table} AS TABLE ${table}`)
+
+  await ran('clients', 'disable', 'a')
+  await ran('clients', 'delete', 'b', '--yes')
+  const { secrets } = JSON.parse(await ran('clients', 'secrets', 'list', 'c', '--json'))
+  const secretId = secrets[0].secret_id
+  await ran('clients', 'secrets', 'revoke', 'c', secretId)
+  await ran('clients', 'access', 'remove', 'c', orders, 'write')
+  await ran('clients', 'access', 'remove', 'c', quoted)
+  await ran('clients', 'update', 'd', '--allow-network', '10.0.0.0/8', '--auth-method', 'client_secret_post')
+  await ran('clients', 'update', 'd', '--expires-at', '2090-01-01T00:00:00Z')
+  await ran('resources', 'delete', old, '--yes')
+  await ran('resources', 'update', orders, '--token-lifetime', '300', '--signing-algorithm', 'EdDSA')
+  await ran('resources', 'update', orders, '--remove-scope', 'x')
+  const { keys } = JSON.parse(await ran('keys', 'list', '--json'))
+  await ran('keys', 'revoke', keys[0].kid, '--yes')
+  // Taken away and given back on purpose.
+  await ran('clients', 'disable', 'c')
+  await ran('clients', 'enable', 'c')
+  const file = files.path('ledger.json')
+  writeFileSync(file, await ran('audit', 'list', '--limit', '10000', '--json'))
+  const lines = files.path('ledger.jsonl')
+  const followed = (JSON.parse(await ran('audit', 'list', '--limit', '10000', '--json')) as unknown[]).map(
+    (each) => JSON.stringify({ ...(each as object), a_new_member: {} }),
+  )
+  writeFileSync(lines, [JSON.stringify({ chain_begins: 7 }), ...followed].join('\n'))
+  expect(await run('audit', 'compare', file)).toMatchObject({ code: 0, stdout: '' })
+
+  // The restore, and the ledger of that time.
+  await service.close()
+  await database.query(
+    `SET session_replication_role = replica; TRUNCATE ${tables.join(', ')} CASCADE;
+     ${tables.map((table) => `INSERT INTO ${table} SELECT * FROM backup_${table};`).join('\n')}
+     DELETE FROM audit_record r USING audit_record d
+      WHERE d.type = 'client' AND d.outcome = 'disabled' AND d.client_id = 'a' AND r.chain >= d.chain;
+     SET session_replication_role = origin`,
+  )
+  const { code, stdout } = await run('audit', 'compare', file, '--json')
+  expect(code).toBe(1)
+  const found = JSON.parse(stdout).came_back as { kind: string; repair: string }[]
+  expect(found.map(({ kind, repair }) => [kind, repair]).toSorted()).toEqual(
+    [
+      ['client_enabled', 'bin/mintmark clients disable a'],
+      ['client_undeleted', 'bin/mintmark clients delete b'],
+      ['secret_alive', `bin/mintmark clients secrets revoke c ${secretId}`],
+      ['access_widened', `bin/mintmark clients access remove c ${orders} write`],
+      ['access_back', `bin/mintmark clients access remove c ${quoted}`],
+      ['client_networks_widened', 'bin/mintmark clients update d --allow-network 10.0.0.0/8'],
+      ['client_method_changed', 'bin/mintmark clients update d --auth-method client_secret_post'],
+      ['client_expires_later', 'bin/mintmark clients update d --expires-at 2090-01-01T00:00:00Z'],
+      ['resource_undeleted', `bin/mintmark resources delete ${old}`],
+      ['resource_lifetime_longer', `bin/mintmark resources update ${orders} --token-lifetime 300`],
+      ['resource_scopes_back', `bin/mintmark resources update ${orders} --remove-scope x`],
+      ['resource_changed', `bin/mintmark resources update ${orders} --signing-algorithm EdDSA`],
+      ['key_unrevoked', `bin/mintmark keys revoke ${keys[0].kid}`],
+    ].toSorted(),
+  )
+  expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
+  const table = await run('audit', 'compare', file)
+  expect(table.stdout).toContain('client a')
+  expect(table.stderr).toContain('13 things came back.')
+
+  // The commands do what they say.
+  for (const { repair } of found) {
+    await ran(...repair.split(' ').slice(1))
+  }
+  expect(await run('audit', 'compare', file)).toMatchObject({ code: 0, stdout: '' })
+  // What is given back on purpose after the restore has not come back.
+  await ran('clients', 'enable', 'a')
+  expect(await run('audit', 'compare', file)).toMatchObject({ code: 0, stdout: '' })
+})
+
+test('a file that is no copy of a ledger is refused in words', async ({ files, run }) => {
+  const path = files.path('x.json')
+  for (const [text, words] of [
+    ['{"a"', 'is not JSON in line 1'],
+    ['[\n{"a"\n]', 'is not JSON.'],
+    ['{"a":1}\n', 'has no record of the ledger'],
+    ['', 'has no record of the ledger'],
+  ] as const) {
+    writeFileSync(path, text)
+    const { code, stderr } = await run('audit', 'compare', path)
+    expect([code, stderr]).toEqual([1, expect.stringContaining(words)])
+  }
+  expect((await run('audit', 'compare', files.path('none'))).stderr).toContain('cannot read it')
+})
