@@ -4,6 +4,8 @@ import { explain } from '../process/explain.ts'
 import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
 import { auditList } from './commands/audit.ts'
+import { auditExport } from './commands/audit-export.ts'
+import { auditVerify } from './commands/audit-verify.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
@@ -54,6 +56,8 @@ export const commands: readonly Command[] = [
   keysRevoke,
   keysRewrap,
   auditList,
+  auditExport,
+  auditVerify,
   token,
 ]
 

@@ -11,9 +11,10 @@ import {
 import { LedgerTail } from '../../ledger/follow.ts'
 import { settleHandChanges } from '../../ledger/hand-changes.ts'
 import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
-import { type RecordOutcome, type RecordType, recordColumns, recordOutcomes } from '../../ledger/record.ts'
-import { findRecords } from '../../ledger/record-store.ts'
-import { millisecondsText, optionalMoment } from '../../lib/moment.ts'
+import { type RecordOutcome, type RecordType, recordOutcomes } from '../../ledger/record.ts'
+import { recordFields } from '../../ledger/record-fields.ts'
+import { findRecords, withPreviousHashes } from '../../ledger/record-store.ts'
+import { millisecondsText } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { isOutputClosed } from '../../process/standard-output.ts'
 import { pastMoment } from '../terminal/arguments.ts'
@@ -85,8 +86,10 @@ export const auditList = defineCommand({
       // One more than asked for tells whether there is more. It is at the far end.
       const forward = filter.afterPlace !== undefined
       const entries = forward ? found.slice(0, limit) : found.slice(-limit)
-      if (options.json) print(`${json(entries.map(entryFields))}\n`)
-      else if (entries.length === 0) note('No records match.')
+      if (options.json) {
+        const linked = await withPreviousHashes(connection.database.prisma, entries)
+        print(`${json(linked.map(entryFields))}\n`)
+      } else if (entries.length === 0) note('No records match.')
       else print(entryTable().render(entries.map(entryRow)))
       const [first, last] = [entries[0], entries.at(-1)]
       if (found.length <= limit || first === undefined || last === undefined) return
@@ -135,8 +138,10 @@ async function follow(
     else print(table.render(entries.map(entryRow)))
   }
   let isUnreachable = false
-  if (after === undefined) show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
-  else await resume(tail, connection, after)
+  if (after === undefined) {
+    const latest = await tail.start(database, filter, limit, clock.nowMilliseconds())
+    show(await withPreviousHashes(database.prisma, latest))
+  } else await resume(tail, connection, after)
   signal.addEventListener('abort', () => {
     if (!isOutputClosed()) note(`To go on from here: --follow --after ${tailCursor(tail.place)}`)
   })
@@ -276,20 +281,8 @@ function describeDetail(detail: AuditEntry['detail']): string {
   return `by ${detail['by']}${fields}`
 }
 
-/** A record for scripts: every column, with null for an absent value, and its place in the ledger. */
-function entryFields(entry: AuditEntry): Record<string, unknown> {
-  const shown = { ...entry, time: millisecondsText(entry.time), expiresAt: optionalMoment(entry.expiresAt) }
-  const fields = Object.entries(recordColumns).map(([field, column]) => [
-    column,
-    shown[field as keyof typeof shown] ?? null,
-  ])
-  const { chain, seq, hash, committedAt } = entry
-  return {
-    ...Object.fromEntries(fields),
-    chain,
-    seq,
-    hash,
-    committed_at: committedAt ?? null,
-    cursor: recordCursor(entry),
-  }
-}
+/** A record for scripts, with its place in a listing. */
+const entryFields = (entry: AuditEntry): Record<string, unknown> => ({
+  ...recordFields(entry),
+  cursor: recordCursor(entry),
+})
