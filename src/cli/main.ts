@@ -7,6 +7,8 @@ import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
 import { auditList } from './commands/audit.ts'
 import { auditCompare } from './commands/audit-compare.ts'
+import { auditExport } from './commands/audit-export.ts'
+import { auditVerify } from './commands/audit-verify.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
@@ -61,6 +63,8 @@ export const commands: readonly Command[] = [
   keysAbandon,
   auditList,
   auditCompare,
+  auditExport,
+  auditVerify,
   token,
 ]
 

@@ -1,6 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 import { PrismaClient } from '../generated/client.ts'
+import { lastMilliseconds } from '../lib/moment.ts'
 import { DatabaseClient } from './client.ts'
 import type { Settings } from './pooled.ts'
 
@@ -89,8 +90,11 @@ const parseMoment = pg.types.getTypeParser(pg.types.builtins.TIMESTAMPTZ, 'text'
 /** To UTC, in the form in which Prisma takes it. */
 function toUtc(text: string): string {
   const moment = parseMoment(text)
-  // Infinity, which only a hand can have written.
-  if (typeof moment === 'number') return text
+  // Infinity, or a year that no Date has. Only a hand can have written it, and it must not fail the read of others.
+  const isLate = typeof moment === 'number' ? moment > 0 : !text.endsWith('BC')
+  const lies = new Date(isLate ? lastMilliseconds : -lastMilliseconds)
+  if (typeof moment === 'number') return lies.toISOString()
   if (moment instanceof Date && Number.isFinite(moment.getTime())) return moment.toISOString()
+  if (/^\d{5,}-\d\d-\d\d /.test(text)) return lies.toISOString()
   throw new Error(`the database wrote a moment as ${JSON.stringify(text)}, and not in ISO 8601`)
 }

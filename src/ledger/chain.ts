@@ -32,7 +32,11 @@ const fields = Object.keys(recordColumns) as (keyof AuditRecord)[]
 
 function canonicalValue(record: AuditRecord, field: keyof AuditRecord): unknown {
   if (field === 'count') return record.count ?? 1
-  if (field === 'detail') return record.detail === undefined ? null : JSON.stringify(record.detail)
+  if (field === 'detail') {
+    // Text that is no object is what stands in a record that somebody changed by hand (record-store.ts).
+    const { detail } = record
+    return detail === undefined ? null : typeof detail === 'string' ? detail : JSON.stringify(detail)
+  }
   return record[field]
 }
 

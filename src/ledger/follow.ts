@@ -8,6 +8,7 @@ import {
   findRecordsAfter,
   findUnfinishedChains,
   readTogether,
+  withPreviousHashes,
 } from './record-store.ts'
 
 /**
@@ -91,7 +92,10 @@ export class LedgerTail {
     await this.#findNewChains(database, nowMilliseconds)
     for (;;) {
       const places = [...this.#open].map(([chain, { seq }]) => ({ chain, seq }))
-      const entries = await findRecordsAfter(database, places, rowsPerRead)
+      const entries = await withPreviousHashes(
+        database,
+        await findRecordsAfter(database, places, rowsPerRead),
+      )
       this.#advance(entries, entries.length === rowsPerRead)
       const found = entries.filter((entry) => matches(entry, filter))
       found.sort(

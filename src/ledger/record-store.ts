@@ -110,6 +110,22 @@ async function withCommitTimes(database: Queryable, entries: readonly AuditEntry
   return entries.map((entry) => ({ ...entry, committedAt: times.get(`${entry.chain} ${entry.seq}`) }))
 }
 
+/** Adds the hashes that the records are linked to. Absent if the record before is missing. */
+export async function withPreviousHashes(
+  database: Queryable,
+  entries: readonly AuditEntry[],
+): Promise<AuditEntry[]> {
+  if (entries.length === 0) return []
+  const places = JSON.stringify(entries.map(({ chain, seq }) => ({ chain, seq })))
+  const rows = await database.$queryRaw<{ chain: number; seq: bigint; previous: string | null }[]>`
+    SELECT p.chain, p.seq, encode(coalesce(r.hash, c.genesis), 'hex') AS previous
+      FROM jsonb_to_recordset(${places}::jsonb) AS p (chain int, seq bigint)
+      LEFT JOIN audit_record r ON r.chain = p.chain AND r.seq = p.seq - 1
+      LEFT JOIN audit_chain c ON c.chain = p.chain AND p.seq = 1`
+  const hashes = new Map(rows.map(({ chain, seq, previous }) => [`${chain} ${seq}`, previous ?? undefined]))
+  return entries.map((entry) => ({ ...entry, previousHash: hashes.get(`${entry.chain} ${entry.seq}`) }))
+}
+
 /** Converts a row of `audit_record`. Prisma gives its columns the names of a record's fields. */
 function toEntry(row: Omit<AuditRow, 'committedAt'>): AuditEntry {
   const record: Record<string, unknown> = {}
@@ -124,7 +140,7 @@ function toEntry(row: Omit<AuditRow, 'committedAt'>): AuditEntry {
     hash: Buffer.from(row.hash).toString('hex'),
     time: row.time.getTime(),
     ...(row.expiresAt === null ? {} : { expiresAt: Math.floor(row.expiresAt.getTime() / 1000) }),
-    ...(row.detail === null ? {} : { detail: JSON.parse(row.detail) as Record<string, unknown> }),
+    ...(row.detail === null ? {} : { detail: readDetail(row.detail) }),
   }
 }
 
@@ -135,6 +151,38 @@ export async function findChangesSince(database: Queryable, moment: string): Pro
       FROM audit_chain c JOIN audit_record r ON r.chain = c.chain
      WHERE c.committed_at >= ${moment}::timestamptz`
   return rows.map((row) => ({ ...toEntry(row), committedAt: row.at ?? undefined }))
+}
+
+/** As an object if that has the same text as what was hashed. Other text, which only a hand can have written, as it is. */
+function readDetail(text: string): Record<string, unknown> {
+  try {
+    const detail = JSON.parse(text) as Record<string, unknown>
+    if (typeof detail === 'object' && detail !== null && JSON.stringify(detail) === text) return detail
+  } catch {}
+  return text as unknown as Record<string, unknown>
+}
+
+// ── Exporting the ledger (export.ts) ───────────────────────────────────────────────────────────────────
+
+/** How a chain begins. */
+export interface ChainBeginning {
+  readonly chain: number
+  /** Hex. */
+  readonly genesis: string
+  readonly openedAt: string
+  readonly openedBy: string
+}
+
+/** The beginnings of the first chains after one. */
+export async function findChainBeginnings(
+  database: Queryable,
+  afterChain: number,
+  limit: number,
+): Promise<ChainBeginning[]> {
+  return await database.$queryRaw<ChainBeginning[]>`
+    SELECT chain, encode(genesis, 'hex') AS genesis, opened_by AS "openedBy",
+           to_char(opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "openedAt"
+      FROM audit_chain WHERE chain > ${afterChain}::int ORDER BY chain LIMIT ${limit}::int`
 }
 
 // ── Following the ledger (follow.ts) ───────────────────────────────────────────────────────────────────

@@ -24,12 +24,21 @@ export const momentExample = '2027-01-31T23:59:59Z'
 
 /** For example `2027-01-31T23:59:59Z`. */
 export function momentText(seconds: number): string {
-  return `${new Date(seconds * 1000).toISOString().slice(0, -5)}Z`
+  const text = millisecondsText(seconds * 1000)
+  return text.endsWith('Z') ? `${text.slice(0, -5)}Z` : text
 }
 
-/** For example `2027-01-31T23:59:59.999Z`. */
+/** The last moment that a Date can hold. PostgreSQL knows later ones, and `infinity`. */
+export const lastMilliseconds = 8.64e15
+
+/**
+ * For example `2027-01-31T23:59:59.999Z`. A moment that somebody wrote by hand may have no date: such a one is
+ * `infinity` or `-infinity`, as in PostgreSQL, or `unreadable`.
+ */
 export function millisecondsText(milliseconds: number): string {
-  return new Date(milliseconds).toISOString()
+  if (milliseconds >= lastMilliseconds) return 'infinity'
+  if (milliseconds <= -lastMilliseconds) return '-infinity'
+  return Number.isNaN(milliseconds) ? 'unreadable' : new Date(milliseconds).toISOString()
 }
 
 /** A moment for JSON, in which an absent moment is null. */

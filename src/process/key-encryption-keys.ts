@@ -45,14 +45,12 @@ export function availableKeyEncryptionKeys(
 export async function otherKeyEncryptionKeys(
   config: Config,
   server: DatabaseServer,
-  report: (message: string) => void,
 ): Promise<KeyEncryptionKeys> {
   return await resolveKeyEncryptionKeys({
     configured: config.keyEncryptionKey,
     previous: config.keyEncryptionKeyPrevious,
     databaseIsEmbedded: server.embedded,
     dataDirectory: config.dataDirectory,
-    report,
     hasSigningKeys: async () => false,
   })
 }

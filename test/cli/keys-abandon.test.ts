@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { expect } from 'vitest'
-import { command, startServiceProcess } from '../support/process.ts'
+import { command } from '../support/command.ts'
+import { startServiceProcess } from '../support/process.ts'
 import { jwks, kidIn, kidsOf, test, tokenOf } from '../support/rotation.ts'
 import { orders, registerClient, startService } from '../support/service.ts'
 

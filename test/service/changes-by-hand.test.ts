@@ -158,6 +158,7 @@ describe('by hand', () => {
 
 test('a service records what is changed beside it, within a second', async ({ database, service }) => {
   await registerClient(database, { clientId: 'billing' })
+  await database.query(`UPDATE client SET name = 'Mine' WHERE client_id = 'billing'`)
   await expect
     .poll(() =>
       database.query(

@@ -365,7 +365,10 @@ describe('a start that fails says why once, and ends as with one process', () =>
         expect.objectContaining({ message: says(number), exitCode: 1 }),
       )
     }
-    expect(await failure(database, 1, { WORKERS: '0' })).toMatchObject({ code: 1, stderr: `mintmark: ${says('0')}\n` })
+    expect(await failure(database, 1, { WORKERS: '0' })).toMatchObject({
+      code: 1,
+      stderr: `mintmark: ${says('0')}\n`,
+    })
   })
 
   test('a port in use', async ({ database }) => {

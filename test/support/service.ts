@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
 import argon2 from 'argon2'
+import pg from 'pg'
 import { hintOf, makeSecret } from '../../src/authentication/secret.ts'
 import { generateSecret, type NewSecret } from '../../src/authentication/secret-hash.ts'
 import { type Config, readConfig } from '../../src/config.ts'
@@ -159,14 +160,43 @@ async function cheapSecret(): Promise<NewSecret> {
   return { secretId, secret, hint: hintOf(secretId), hash }
 }
 
+/**
+ * Writes rows as an administrator's command leaves them: without a note that a hand changed them, which would become a
+ * record of the ledger at any moment.
+ */
+async function writeRows(
+  database: FreshDatabase,
+  rows: readonly (readonly [text: string, ...values: unknown[]])[],
+): Promise<void> {
+  const statements = rows.map(([text, ...values]) =>
+    text.replace(/\$(\d+)/g, (_, number: string) => literal(values[Number(number) - 1])),
+  )
+  // Several statements in one query are one transaction.
+  await database.query(
+    [
+      ...statements,
+      'DELETE FROM registry_unrecorded_change WHERE transaction_id = pg_current_xact_id()::text::bigint',
+    ].join(';'),
+  )
+}
+
+function literal(value: unknown): string {
+  if (value === null) return 'NULL'
+  if (Array.isArray(value)) return `ARRAY[${value.map(literal).join(', ')}]::text[]`
+  return pg.escapeLiteral(value instanceof Date ? value.toISOString() : String(value))
+}
+
+const resourceRows = [
+  `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds) VALUES
+     ($1, 'Orders', '{orders:read,orders:write}', 300), ($2, 'Invoices', '{invoices:read}', 60)
+   ON CONFLICT DO NOTHING`,
+  orders,
+  invoices,
+] as const
+
 /** Two resources that most tests need. */
 export async function registerResources(database: FreshDatabase): Promise<void> {
-  await database.query(
-    `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds) VALUES
-       ($1, 'Orders', '{orders:read,orders:write}', 300), ($2, 'Invoices', '{invoices:read}', 60)
-     ON CONFLICT DO NOTHING`,
-    [orders, invoices],
-  )
+  await writeRows(database, [resourceRows])
 }
 
 /** A client as SQL writes it: what the service must understand, whoever made the row. */
@@ -177,30 +207,35 @@ export async function registerClient(
   const clientId = options.clientId ?? `client-${randomBytes(4).toString('hex')}`
   const made = options.isCostly === true ? generateSecret() : cheapSecret()
   const { secretId, secret, hash, hint } = await made
-  await registerResources(database)
-  await database.query(
-    `INSERT INTO client (client_id, name, token_endpoint_auth_method, allowed_networks, expires_at)
-     VALUES ($1, $1, $2, $3, $4)`,
+  const method = options.method === undefined ? 'client_secret_basic' : options.method
+  const access = Object.entries(options.access ?? { [orders]: ['orders:read', 'orders:write'] })
+  await writeRows(database, [
+    resourceRows,
     [
+      `INSERT INTO client (client_id, name, token_endpoint_auth_method, allowed_networks, expires_at)
+       VALUES ($1, $1, $2, $3, $4)`,
       clientId,
-      options.method === undefined ? 'client_secret_basic' : options.method,
+      method,
       options.networks ?? [],
       options.expiresAt ?? null,
     ],
-  )
-  await database.query(
-    'INSERT INTO client_secret (secret_id, client_id, hash, hint) VALUES ($1, $2, $3, $4)',
-    [secretId, clientId, hash, hint],
-  )
-  for (const [audience, scopes] of Object.entries(
-    options.access ?? { [orders]: ['orders:read', 'orders:write'] },
-  )) {
-    await database.query('INSERT INTO access (client_id, audience, scopes) VALUES ($1, $2, $3)', [
+    [
+      'INSERT INTO client_secret (secret_id, client_id, hash, hint) VALUES ($1, $2, $3, $4)',
+      secretId,
       clientId,
-      audience,
-      scopes,
-    ])
-  }
+      hash,
+      hint,
+    ],
+    ...access.map(
+      ([audience, scopes]) =>
+        [
+          'INSERT INTO access (client_id, audience, scopes) VALUES ($1, $2, $3)',
+          clientId,
+          audience,
+          scopes,
+        ] as const,
+    ),
+  ])
   return { clientId, secretId, secret }
 }
 

@@ -12,7 +12,7 @@ import { LedgerTail } from '../../ledger/follow.ts'
 import { settleHandChanges } from '../../ledger/hand-changes.ts'
 import type { AuditEntry, AuditFilter } from '../../ledger/query.ts'
 import { type RecordOutcome, type RecordType, recordOutcomes } from '../../ledger/record.ts'
-import { findRecords } from '../../ledger/record-store.ts'
+import { findRecords, withPreviousHashes } from '../../ledger/record-store.ts'
 import { millisecondsText } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { isOutputClosed } from '../../process/standard-output.ts'
@@ -86,8 +86,10 @@ export const auditList = defineCommand({
       // One more than asked for tells whether there is more. It is at the far end.
       const forward = filter.afterPlace !== undefined
       const entries = forward ? found.slice(0, limit) : found.slice(-limit)
-      if (options.json) print(`${json(entries.map(entryFields))}\n`)
-      else if (entries.length === 0) note('No records match.')
+      if (options.json) {
+        const linked = await withPreviousHashes(connection.database.prisma, entries)
+        print(`${json(linked.map(entryFields))}\n`)
+      } else if (entries.length === 0) note('No records match.')
       else print(entryTable().render(entries.map(entryRow)))
       const [first, last] = [entries[0], entries.at(-1)]
       if (found.length <= limit || first === undefined || last === undefined) return
@@ -136,8 +138,10 @@ async function follow(
     else print(table.render(entries.map(entryRow)))
   }
   let isUnreachable = false
-  if (after === undefined) show(await tail.start(database, filter, limit, clock.nowMilliseconds()))
-  else await resume(tail, connection, after)
+  if (after === undefined) {
+    const latest = await tail.start(database, filter, limit, clock.nowMilliseconds())
+    show(await withPreviousHashes(database.prisma, latest))
+  } else await resume(tail, connection, after)
   signal.addEventListener('abort', () => {
     if (!isOutputClosed()) note(`To go on from here: --follow --after ${tailCursor(tail.place)}`)
   })

@@ -7,6 +7,7 @@ import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { keyContext } from '../terminal/key-context.ts'
 import { counted, json, note, print, shownMoment } from '../terminal/output.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 export const keysAbandon = defineCommand({
   path: ['keys', 'abandon'],
@@ -32,12 +33,12 @@ export const keysAbandon = defineCommand({
       const { config, server, signal } = connection
       const isMade = availableKeyEncryptionKeys(config, server) === undefined
       // With DATABASE_URL there has to be one.
-      const source = () => otherKeyEncryptionKeys(config, server, note)
+      const source = () => otherKeyEncryptionKeys(config, server)
       const atHand = availableKeyEncryptionKeys(config, server) ?? (server.embedded ? [] : await source())
       const context = { ...keyContext(connection), keyEncryptionKeys: source }
       const plan = await planAbandonment(context, atHand)
       const word = `abandon ${plan.abandoned.length}`
-      if (!options.plan && !options.yes && !process.stdin.isTTY) {
+      if (!options.plan && !options.yes && !terminal().stdin.isTTY) {
         throw usageError(
           `this ends ${counted(plan.abandoned.length, 'signing key')} and all ${plan.abandoned.length === 1 ? 'its' : 'their'} ` +
             'tokens, and nobody is here to be asked. See what it breaks with --plan, then run it with --yes.',

@@ -1,0 +1,164 @@
+/** A copy of the ledger is verified by itself: whatever somebody does to it is found, wherever it is in the file. */
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
+import { exportForm, Heads } from '../../src/ledger/export.ts'
+import type { AuditRecord } from '../../src/ledger/record.ts'
+import { recordFields } from '../../src/ledger/record-fields.ts'
+import { LedgerVerifier, type VerifyOptions } from '../../src/ledger/verify.ts'
+
+type Line = Record<string, unknown>
+
+const record = (clientId: string): AuditRecord => ({
+  time: 1_800_000_000_123,
+  type: 'token',
+  outcome: 'issued',
+  clientId,
+  expiresAt: 1_800_000_300,
+  detail: { note: 'é"\\', more: [1, null] },
+})
+
+/** The lines of a chain with a record for each client. */
+function chainLines(chain: number, clients: readonly string[], heads: Heads): Line[] {
+  const genesis = createHash('sha256').update(`chain ${chain}`).digest()
+  let previous: Buffer = genesis
+  const lines = clients.map((client, index) => {
+    const canonical = canonicalForm(chain, index + 1, record(client))
+    const previousHash = previous.toString('hex')
+    previous = recordHash(previous, canonical)
+    return recordFields({
+      ...record(client),
+      chain,
+      seq: index + 1,
+      hash: previous.toString('hex'),
+      previousHash,
+      count: 1,
+    })
+  })
+  const end = { chain, records: clients.length, hash: previous.toString('hex') }
+  heads.add({ ...end, genesis: genesis.toString('hex') })
+  return [{ begin: { chain, genesis: genesis.toString('hex') } }, ...lines, { end }]
+}
+
+function exported(): Line[] {
+  const heads = new Heads()
+  const chains = [
+    ...chainLines(3, ['a', 'b', 'c'], heads),
+    ...chainLines(4, [], heads),
+    ...chainLines(7, ['d', 'e'], heads),
+  ]
+  return [
+    { ledger: { form: exportForm } },
+    ...chains,
+    { ledger_end: { chains: 3, records: 5, heads: heads.digest() } },
+  ]
+}
+
+function verify(lines: readonly unknown[], options: VerifyOptions = {}) {
+  const verifier = new LedgerVerifier(options)
+  // As from a file.
+  for (const line of lines) verifier.take(JSON.parse(JSON.stringify(line)))
+  return verifier.finish()
+}
+
+const codes = (lines: readonly unknown[], options: VerifyOptions = {}) =>
+  verify(lines, options).problems.map(({ code }) => code)
+
+const isRecord = (line: Line) => 'seq' in line
+const placesOf = (lines: readonly Line[]) => lines.flatMap((line, index) => (isRecord(line) ? [index] : []))
+
+describe('an export', () => {
+  test('verifies as it is, also with the heads that it had', () => {
+    const { problems, chains, records, heads } = verify(exported())
+    expect([problems, chains, records]).toEqual([[], 3, 5])
+    expect(codes(exported(), { heads: String(heads) })).toEqual([])
+    expect(codes(exported(), { heads: '0'.repeat(64) })).toEqual(['heads_differ'])
+  })
+
+  test.each(Object.keys(exported()[2] ?? {}).filter((field) => field !== 'committed_at'))(
+    'any record whose %s was edited is found',
+    (field) => {
+      for (const place of placesOf(exported())) {
+        const lines = exported()
+        const value = (lines[place] as Line)[field]
+        const edited =
+          typeof value === 'number' ? value + 1 : typeof value === 'string' ? `1${value.slice(1)}x` : 'set'
+        lines[place] = { ...lines[place], [field]: edited }
+        expect(codes(lines), `line ${place}`).not.toEqual([])
+      }
+    },
+  )
+
+  test('any line that was removed is found', () => {
+    for (const place of exported().keys()) {
+      expect(codes(exported().toSpliced(place, 1)), `line ${place}`).not.toEqual([])
+    }
+  })
+
+  test('any two lines that were exchanged are found', () => {
+    const { length } = exported()
+    for (let one = 0; one < length; one += 1) {
+      for (let other = one + 1; other < length; other += 1) {
+        const lines = exported()
+        ;[lines[one], lines[other]] = [lines[other] as Line, lines[one] as Line]
+        expect(codes(lines), `${one} and ${other}`).not.toEqual([])
+      }
+    }
+  })
+
+  test('cut off anywhere it is found', () => {
+    for (let kept = 1; kept < exported().length; kept += 1) {
+      expect(codes(exported().slice(0, kept)), `${kept} lines`).not.toEqual([])
+    }
+  })
+
+  test('any line that was put in, twice or from another chain, is found', () => {
+    const lines = exported()
+    for (let place = 0; place <= lines.length; place += 1) {
+      for (const inserted of [...lines, 'no object', {}, null]) {
+        expect(codes(lines.toSpliced(place, 0, inserted as Line)), `at ${place}`).not.toEqual([])
+      }
+    }
+  })
+
+  test('whoever computes all hashes anew is found by the heads alone', () => {
+    const heads = new Heads()
+    const forged = [
+      { ledger: { form: exportForm } },
+      ...chainLines(3, ['a', 'b'], heads),
+      ...chainLines(7, ['d', 'e'], heads),
+      { ledger_end: { chains: 2, records: 4, heads: heads.digest() } },
+    ]
+    expect(codes(forged)).toEqual([])
+    expect(codes(forged, { heads: String(verify(exported()).heads) })).toEqual(['heads_differ'])
+  })
+})
+
+describe('a list', () => {
+  const list = () => exported().filter(isRecord)
+
+  test('verifies in any order, with parts that were printed twice', () => {
+    expect(codes(list())).toEqual([])
+    expect(codes(list().toReversed())).toEqual([])
+    expect(codes([...list(), ...list().slice(2)])).toEqual([])
+  })
+
+  test('a record that is missing in the middle or at the beginning is found, unless it is partial', () => {
+    for (const place of [0, 1, 3]) {
+      expect(codes(list().toSpliced(place, 1))).toEqual(['records_missing'])
+      expect(codes(list().toSpliced(place, 1), { isPartial: true })).toEqual([])
+    }
+  })
+
+  test('a part of it is intact or not, whatever is missing', () => {
+    const [first, ...rest] = list()
+    expect(codes([{ ...first, client_id: 'b' }], { isPartial: true })).toEqual(['record_altered'])
+    const other = { ...rest[0], previous_hash: '0'.repeat(64) }
+    expect(codes([first, other], { isPartial: true })).toEqual(['record_altered', 'link_broken'])
+  })
+
+  test('of a release whose lists had no previous hashes cannot be verified', () => {
+    const [first] = list()
+    expect(codes([{ ...first, previous_hash: undefined }])).toEqual(['line_unreadable'])
+  })
+})
