@@ -20,6 +20,8 @@ beforeAll(async () => {
     [chainsAt],
   )
   await write(1, count)
+  // As the database does by itself a minute later. Without it, it compares every record with every other.
+  await database.query('ANALYZE')
 })
 afterAll(() => database.drop())
 
@@ -78,7 +80,9 @@ describe('a listing in parts', () => {
     expect(seen.map((record) => record.client_id).sort()).toEqual(everyone(count))
     // In the order of time, as in a listing that is not in parts.
     const whole = await listed('--limit', '10000')
-    expect(seen.slice(-10_000)).toEqual(whole.records)
+    // As texts: to compare thousands of objects takes seconds.
+    const texts = (records: readonly Listed[]) => records.map((record) => JSON.stringify(record))
+    expect(texts(seen.slice(-10_000))).toEqual(texts(whole.records))
   })
 
   test('with a filter, and where nothing is left', async () => {
