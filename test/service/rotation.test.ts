@@ -89,6 +89,7 @@ describe('revoking', () => {
         const response = await requestToken(url, client)
         await response.arrayBuffer()
         statuses.push(response.status)
+        await sleep(5)
       }
     })
     await until(() => statuses.length > 100)
