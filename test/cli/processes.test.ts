@@ -2,6 +2,7 @@
  * Every command once as a process: it ends by itself, with its exit code, its result on standard output, and remarks on
  * standard error. Other tests run commands in their own process, which costs a tenth of that.
  */
+import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { commands } from '../../src/cli/main.ts'
 import { test } from '../support/fixtures.ts'
@@ -35,16 +36,30 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['keys revoke $KID', / is revoked\. /],
   ['keys rewrap', /^Every signing key is sealed with key-encryption key \w+ already\.\n$/],
   ['audit list --outcome issued', /^TIME .*\n.* shop /],
+  ['audit list --type client --json', /^\[\n[\s\S]*\n\]\n$/],
+  ['audit compare $LEDGER', /^$/],
+]
+
+/** Calls that fail, and their exit codes. */
+const failing: readonly (readonly [call: string, code: number])[] = [
+  ['clients create shop', 1],
+  ['keys abandon --yes', 1],
+  ['clients show', 2],
+  ['clients show nobody', 3],
 ]
 
 test('every command', async ({ database, files, startService }) => {
   const { url } = await startService({ key: Buffer.from(sharedKey, 'base64') })
-  const known: Record<string, string> = { URL: url, FILE: files.path('shop.secret') }
+  const known: Record<string, string> = {
+    URL: url,
+    FILE: files.path('shop.secret'),
+    LEDGER: files.path('ledger.json'),
+  }
   const run = (call: string): Promise<Outcome> => {
     const words = call.split(' ').map((word) => known[word.slice(1)] ?? word)
     return commandProcess(environmentOf(database.url), ...words)
   }
-  const called = calls.map(([call]) =>
+  const called = [...calls, ...failing].map(([call]) =>
     commands.find(({ path }) => `${call} `.startsWith(`${path.join(' ')} `)),
   )
   // Those two serve until a signal ends them. Other tests start them.
@@ -57,12 +72,10 @@ test('every command', async ({ database, files, startService }) => {
     expect(stdout).toMatch(prints)
     expect(stderr).not.toContain('mintmark: ')
     Object.assign(known, prints.exec(stdout)?.groups)
+    // A later call gets what this one printed as a file.
+    if (call.startsWith('audit list')) writeFileSync(files.path('ledger.json'), stdout)
   }
-  for (const [call, code] of [
-    ['clients create shop', 1],
-    ['clients show', 2],
-    ['clients show nobody', 3],
-  ] as const) {
+  for (const [call, code] of failing) {
     const outcome = await run(call)
     expect(outcome).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(/^mintmark: .*\n$/) })
   }
