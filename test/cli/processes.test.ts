@@ -38,6 +38,8 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['audit list --outcome issued', /^TIME .*\n.* shop /],
   ['audit list --type client --json', /^\[\n[\s\S]*\n\]\n$/],
   ['audit compare $LEDGER', /^$/],
+  ['audit export', /^\{.*\}\n/],
+  ['audit verify $LEDGER', /^Verified: \d+ records in \d+ chains\./],
 ]
 
 /** Calls that fail, and their exit codes. */
@@ -59,13 +61,12 @@ test('every command', async ({ database, files, startService }) => {
     const words = call.split(' ').map((word) => known[word.slice(1)] ?? word)
     return commandProcess(environmentOf(database.url), ...words)
   }
+  const names = commands.map(({ path }) => path.join(' '))
   const called = [...calls, ...failing].map(([call]) =>
-    commands.find(({ path }) => `${call} `.startsWith(`${path.join(' ')} `)),
+    names.find((name) => `${call} `.startsWith(`${name} `)),
   )
   // Those two serve until a signal ends them. Other tests start them.
-  expect(new Set(called)).toEqual(
-    new Set(commands.filter(({ path: [name] }) => name !== 'start' && name !== 'serve')),
-  )
+  expect(new Set(['start', 'serve', ...called])).toEqual(new Set(names))
   for (const [call, prints] of calls) {
     const { code, stdout, stderr } = await run(call)
     expect({ call, code }, stderr).toEqual({ call, code: 0 })
@@ -73,7 +74,7 @@ test('every command', async ({ database, files, startService }) => {
     expect(stderr).not.toContain('mintmark: ')
     Object.assign(known, prints.exec(stdout)?.groups)
     // A later call gets what this one printed as a file.
-    if (call.startsWith('audit list')) writeFileSync(files.path('ledger.json'), stdout)
+    if (/^audit (list|export)/.test(call)) writeFileSync(files.path('ledger.json'), stdout)
   }
   for (const [call, code] of failing) {
     const outcome = await run(call)

@@ -3,6 +3,9 @@ import { main } from '../../src/cli/main.ts'
 import type { Terminal } from '../../src/cli/terminal/terminal.ts'
 import type { Outcome } from './process.ts'
 
+// Node reads it from the environment of the process, which a command here does not have.
+delete process.env['FORCE_COLOR']
+
 /** Commands that serve until a signal ends them. They need a process of their own: startMintmark. */
 const serving = ['start', 'serve']
 
