@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
 import { OperatorError } from '../errors.ts'
 import { didYouMean } from '../lib/suggest.ts'
+import { known, type Parameter, pointless } from './parameters.ts'
 
 /**
  * Reads DATABASE_URL for one host; hosts.ts reads it for several. The driver has a reader of its own, but that one ignores what it does not know, prints
@@ -28,55 +29,6 @@ export interface DatabaseAddress {
   readonly place: string
   /** What an operator should know about this address, in whole sentences. */
   readonly warnings: readonly string[]
-}
-
-const known = [
-  'host',
-  'port',
-  'user',
-  'password',
-  'dbname',
-  'schema',
-  'sslmode',
-  'sslrootcert',
-  'sslcert',
-  'sslkey',
-  'sslpassword',
-  'sslnegotiation',
-  'channel_binding',
-  'target_session_attrs',
-  'application_name',
-  'options',
-] as const
-type Parameter = (typeof known)[number]
-
-/** Parameters of libpq, of Prisma and of the driver that would have no effect, and why. */
-const pointless: Readonly<Record<string, string>> = {
-  connect_timeout: 'Mintmark has time limits of its own.',
-  pool_timeout: 'Mintmark has time limits of its own.',
-  socket_timeout: 'Mintmark has time limits of its own.',
-  query_timeout: 'Mintmark has time limits of its own.',
-  statement_timeout: 'Mintmark has time limits of its own.',
-  lock_timeout: 'Mintmark has time limits of its own.',
-  connection_limit: 'The number of connections follows from WORKERS.',
-  max: 'The number of connections follows from WORKERS.',
-  client_encoding: 'It is always UTF8.',
-  ssl: 'Write sslmode=verify-full for TLS, or sslmode=disable.',
-  sslaccept: 'Write sslmode=verify-full, or sslmode=require to check no certificate.',
-  uselibpqcompat: 'sslmode already means what it means in libpq.',
-  hostaddr: 'Write the address as the host.',
-  db: 'Write the database after the host, as in //host/database.',
-  database: 'Write the database after the host, as in //host/database.',
-  search_path: 'Write schema=NAME.',
-  gssencmode: 'GSSAPI is not supported.',
-  krbsrvname: 'GSSAPI is not supported.',
-  pgbouncer: 'A pooler is found out without it.',
-  statement_cache_size: 'A pooler is found out without it.',
-  service: 'Service files are not read. Write what the file says.',
-  passfile: 'Set the environment variable PGPASSFILE.',
-  load_balance_hosts: 'The first host in the list that can be used is taken.',
-  replication: 'Mintmark replicates nothing.',
-  sslcrl: 'Lists of revoked certificates are not read.',
 }
 
 const unencoded =

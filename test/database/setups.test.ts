@@ -197,11 +197,11 @@ const setups: Readonly<Record<string, Setup>> = {
   },
   'short limits': {
     settings: {
-      statement_timeout: `'50ms'`,
+      statement_timeout: `'500ms'`,
       lock_timeout: `'1ms'`,
       idle_in_transaction_session_timeout: `'1ms'`,
-      idle_session_timeout: `'200ms'`,
-      transaction_timeout: `'200ms'`,
+      idle_session_timeout: `'2s'`,
+      transaction_timeout: `'2s'`,
     },
   },
   serializable: {
@@ -351,6 +351,7 @@ test('every setting that may change a value has the value of ours in all session
       timezone: `'America/New_York'`,
       synchronous_commit: 'local',
       lock_timeout: '5',
+      idle_session_timeout: '60000',
       datestyle: 'German',
     },
     schema: 'tokens',
@@ -360,8 +361,16 @@ test('every setting that may change a value has the value of ours in all session
     const database = openDatabase(prepared.url)
     const text = `SELECT current_setting('TimeZone') AS zone, current_setting('DateStyle') AS style,
                          current_setting('synchronous_commit') AS commit, current_setting('lock_timeout') AS lock,
+                         current_setting('idle_session_timeout') AS idle,
                          current_setting('search_path') AS path`
-    const ours = { zone: 'UTC', style: 'ISO, YMD', commit: 'on', lock: '0', path: 'tokens, pg_temp' }
+    const ours = {
+      zone: 'UTC',
+      style: 'ISO, YMD',
+      commit: 'on',
+      lock: '0',
+      idle: '0',
+      path: 'tokens, pg_temp',
+    }
     try {
       expect((await database.readPool.query(text)).rows).toEqual([ours])
       expect((await database.commitPool.query(text)).rows).toEqual([ours])

@@ -40,6 +40,8 @@ export function withDatabase(url: string, name: string): string {
 
 export async function administer(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
+  // A set-up may end sessions that rest. Without a listener that would end the test run.
+  client.on('error', () => {})
   await client.connect()
   try {
     await client.query(statement)

@@ -71,6 +71,8 @@ export async function prepare(setup: Setup): Promise<Prepared> {
 /** As administrator, whatever the database is set to. */
 export async function query<Row>(url: string, text: string, values: unknown[] = []): Promise<Row[]> {
   const client = new pg.Client({ connectionString: url })
+  // A set-up may end sessions that rest. Without a listener that would end the test run.
+  client.on('error', () => {})
   await client.connect()
   try {
     await client.query(
