@@ -239,10 +239,11 @@ function toResource(input: ResourceInput): ResourceDefinition {
 
 function toClient(input: ClientInput): ClientDefinition {
   const { client_id: clientId, name = clientId, status, access, expires_at: expiresAt } = input
+  const method = input.token_endpoint_auth_method
   return {
     clientId,
     name,
-    tokenEndpointAuthMethod: input.token_endpoint_auth_method,
+    tokenEndpointAuthMethod: method === 'any' ? undefined : method,
     allowedNetworks: input.allowed_networks,
     expiresAt: expiresAt === undefined ? undefined : readMoment(expiresAt),
     status,

@@ -188,13 +188,25 @@ function isTemporary(error: unknown): boolean {
 function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
   const reason = cause instanceof Error ? firstLine(cause.message) : String(cause)
-  const message = isSilence(cause) ? 'it closed the connection or did not answer within 3 seconds' : reason
+  const message = isSilence(cause)
+    ? 'it closed the connection or did not answer within 3 seconds'
+    : lacksPassword(reason)
+      ? 'it asks for a password, and the URL has none. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or name a ' +
+        'file with the URL in DATABASE_URL_FILE'
+      : reason
   // The server refuses a connection without TLS as an unknown host.
   const hint =
     errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)
       ? '. If the server wants TLS, add sslmode=verify-full'
       : ''
   return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
+}
+
+/** The driver says this of each way to ask for a password: SASL, MD5, clear text. */
+function lacksPassword(reason: string): boolean {
+  return /client password must be a (?:non-empty )?string|password must be a string|no password supplied/i.test(
+    reason,
+  )
 }
 
 /** The driver gives the same message for a server that closes the connection and for one that does not answer. */

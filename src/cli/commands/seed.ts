@@ -66,6 +66,11 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
         for (const client of file.clients) {
           const word = colonNote(client)
           if (word !== undefined) note(word)
+          if (client.expiresAt !== undefined && client.expiresAt <= connection.clock.nowSeconds()) {
+            note(
+              `${client.clientId}: its expires_at is in the past, so it gets no tokens. Write a later time, or leave it out.`,
+            )
+          }
         }
         return await applyRegistration(await secretContext(connection), file, {
           dryRun,

@@ -1,4 +1,4 @@
-import { readConfig } from '../../config.ts'
+import { readServiceConfig } from '../../config.ts'
 import { requireRights } from '../../database/rights.ts'
 import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { Lifetime } from '../../process/lifetime.ts'
@@ -23,7 +23,7 @@ export const serve = defineCommand({
     ['WORKERS=4 bin/mintmark serve', 'four processes on one port, for a machine with several cores'],
   ],
   async run() {
-    const config = readConfig()
+    const config = readServiceConfig()
     const log = createServiceLog(config)
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
     const lifetime = new Lifetime(log)
