@@ -202,9 +202,9 @@ function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unkn
   return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
 }
 
-/** The driver says this of each way to ask for a password: SASL, MD5, clear text. */
+/** The driver says the first, the server the second where it asks for MD5 or clear text. */
 function lacksPassword(reason: string): boolean {
-  return /client password must be a (?:non-empty )?string|password must be a string|no password supplied/i.test(
+  return /client password must be a (?:non-empty )?string|empty password returned by client/i.test(
     reason,
   )
 }
