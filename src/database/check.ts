@@ -204,9 +204,7 @@ function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unkn
 
 /** The driver says the first, the server the second where it asks for MD5 or clear text. */
 function lacksPassword(reason: string): boolean {
-  return /client password must be a (?:non-empty )?string|empty password returned by client/i.test(
-    reason,
-  )
+  return /client password must be a (?:non-empty )?string|empty password returned by client/i.test(reason)
 }
 
 /** The driver gives the same message for a server that closes the connection and for one that does not answer. */
