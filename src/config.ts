@@ -158,21 +158,68 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * All settings, for a process that serves.
- * @throws OperatorError that names the first invalid variable.
+ * @throws OperatorError that names every invalid variable.
  */
 // biome-ignore lint/style/noProcessEnv: only this file reads the environment.
 export function readConfig(environment: Environment = process.env): Config {
-  const config = readCommandConfig(environment)
+  const problems = new Problems()
+  const config = lazyConfig(environment)
+  problems.collect(() => refuseUnknownNames(environment))
+  for (const name of Object.keys(config) as (keyof Config)[]) problems.collect(() => config[name])
   // Refused if it is wrong, also where no secret is in a file.
-  trustsSecretFiles(environment)
-  if (config.tls === undefined && !plainHttpAllowed(environment) && !isLoopback(config.host)) {
-    throw new OperatorError(
-      `HOST: other machines can reach ${config.host}, and plain HTTP would show them every secret and token. ` +
-        'Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE. If a proxy in front of this service ' +
-        'provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.',
-    )
-  }
+  problems.collect(() => trustsSecretFiles(environment))
+  problems.collect(() => requireTls(config, environment))
+  problems.throwAny()
   return Object.freeze({ ...config })
+}
+
+/**
+ * Like `readConfig`, for the process that finds the key-encryption key in these settings. It is asked for before the
+ * database, which may take long to answer.
+ */
+// biome-ignore lint/style/noProcessEnv: only this file reads the environment.
+export function readServiceConfig(environment: Environment = process.env): Config {
+  const problems = new Problems()
+  const config = problems.collect(() => readConfig(environment))
+  problems.collect(() => requireKeyEncryptionKey(environment))
+  problems.throwAny()
+  return config as Config
+}
+
+/** What is wrong with the settings, told at once. One mistake may be found on several ways. */
+class Problems {
+  readonly #messages = new Set<string>()
+
+  collect<Value>(read: () => Value): Value | undefined {
+    try {
+      return read()
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error
+      for (const line of error.message.split('\n')) this.#messages.add(line)
+      return undefined
+    }
+  }
+
+  throwAny(): void {
+    if (this.#messages.size > 0) throw new OperatorError([...this.#messages].join('\n'))
+  }
+}
+
+function requireTls(config: Config, environment: Environment): void {
+  if (config.tls !== undefined || plainHttpAllowed(environment) || isLoopback(config.host)) return
+  throw new OperatorError(
+    `HOST: other machines can reach ${config.host}, and plain HTTP would show them every secret and token. ` +
+      'Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE. If a proxy in front of this service ' +
+      'provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.',
+  )
+}
+
+function requireKeyEncryptionKey(environment: Environment): void {
+  if (!isSet(environment, 'DATABASE_URL') || isSet(environment, 'MINTMARK_KEY_ENCRYPTION_KEY')) return
+  throw new OperatorError(
+    'MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is. It seals the signing keys in the database: ' +
+      'make one with "openssl rand -base64 32" and keep it outside the database.',
+  )
 }
 
 /**
@@ -183,6 +230,10 @@ export function readConfig(environment: Environment = process.env): Config {
 // biome-ignore lint/style/noProcessEnv: only this file reads the environment.
 export function readCommandConfig(environment: Environment = process.env): Config {
   refuseUnknownNames(environment)
+  return lazyConfig(environment)
+}
+
+function lazyConfig(environment: Environment): Config {
   const read = <Name extends SettingName>(name: Name) => readSetting(environment, name)
   const config: Config = readWhenUsed({
     host: () => read('HOST') ?? '127.0.0.1',

@@ -8,7 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Config, readCommandConfig, readConfig, settingNames } from '../src/config.ts'
+import { type Config, readCommandConfig, readConfig, readServiceConfig, settingNames } from '../src/config.ts'
 import { OperatorError } from '../src/errors.ts'
 import { certificate, privateKey, rsaPrivateKey } from './support/certificate.ts'
 
@@ -523,6 +523,46 @@ describe('a command that does not serve', () => {
 
   test('refuses a mistyped name at once', () => {
     expect(() => readCommandConfig({ MINTMARK_PROT: '1' })).toThrow(/^MINTMARK_PROT: /)
+  })
+})
+
+describe('what is wrong with the settings', () => {
+  const messageOf = (environment: Environment): string => {
+    try {
+      readServiceConfig(environment)
+    } catch (error) {
+      expect(error).toBeInstanceOf(OperatorError)
+      return (error as OperatorError).message
+    }
+    return ''
+  }
+
+  test('is told at once, each once, and before the database is asked', () => {
+    const names = messageOf({
+      HOST: '0.0.0.0',
+      PORT: 'x',
+      DATABASE_URL: 'postgresql://db/mintmark',
+      MINTMARK_KEY_LIFETIME_SECONDS: '60',
+      MINTMARK_PROT: '1',
+      MINTMARK_LOG_LEVEL: 'loud',
+    })
+      .split('\n')
+      .map((line) => line.split(':')[0])
+    expect(names.toSorted()).toEqual([
+      'HOST',
+      'MINTMARK_KEY_ENCRYPTION_KEY',
+      'MINTMARK_KEY_LIFETIME_SECONDS',
+      'MINTMARK_LOG_LEVEL',
+      'MINTMARK_PROT',
+      'PORT',
+    ])
+  })
+
+  test('includes a key-encryption key that is missing, for the process that finds it', () => {
+    const environment = { DATABASE_URL: 'postgresql://db/mintmark' }
+    expect(messageOf(environment)).toMatch(/^MINTMARK_KEY_ENCRYPTION_KEY: must be set when DATABASE_URL is/)
+    expect(messageOf({ ...environment, MINTMARK_KEY_ENCRYPTION_KEY: key.toString('hex') })).toBe('')
+    expect(messageOf({})).toBe('')
   })
 })
 

@@ -4,6 +4,7 @@ import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
 import type { Registration } from './definition.ts'
 import { type Mistake, refusalOf } from './mistake.ts'
+import type { ReadablePart } from './parse.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
@@ -84,6 +85,22 @@ export async function applyRegistration(
       beforeCommit: () => options.deliver?.(secrets),
     },
   )
+}
+
+/** What is wrong with the readable part of a registration beside what is registered. */
+export async function mistakesBeside(
+  { database, clock }: Pick<SecretContext, 'database' | 'clock'>,
+  part: ReadablePart,
+): Promise<Mistake[]> {
+  const state = await readState(database.prisma, part, clock.nowMilliseconds())
+  const { mistakes } = makePlan(part, state)
+  return mistakes.flatMap((mistake) => {
+    // It may well be there, or have the scope, in an entry that could not be read.
+    if ('audience' in mistake && part.unreadAudiences.has(mistake.audience)) return []
+    const [list, index, ...rest] = mistake.path
+    const indexes = list === 'clients' ? part.clientIndexes : part.resourceIndexes
+    return [{ ...mistake, path: [list ?? '', indexes[Number(index)] ?? 0, ...rest] }]
+  })
 }
 
 function hasWork(plan: Plan): boolean {

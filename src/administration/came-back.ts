@@ -6,7 +6,7 @@ import { readMoment } from '../lib/moment.ts'
  * not any more. Pure.
  */
 
-/** A record of a change, as `audit list --json` prints it. Other members are of no matter. */
+/** A record of a change, in the form of an export. Other members are of no matter. */
 export interface ChangeRecord {
   readonly type: string
   readonly outcome: string
@@ -77,8 +77,12 @@ export interface CameBack {
   readonly kid?: string
   /** When it was taken away: the time of the record. */
   readonly takenAt: string
-  /** The words of the command that takes it away again. */
-  readonly repair: readonly string[]
+  /** What it was set to: networks, an end, a method, a lifetime, an algorithm or a typ. */
+  readonly setTo?: readonly string[]
+  /** What there is beyond that: scopes. */
+  readonly surplus?: readonly string[]
+  /** What of a resource was changed, or that the end of a client has passed. */
+  readonly detail?: 'signing_algorithm' | 'token_typ' | 'passed'
 }
 
 /** The last word of the records about one field of one thing. */
@@ -172,84 +176,74 @@ const judges = {
     const client = state.clients.get(clientId)
     const common = { clientId, takenAt: record.time }
     if (value === 'deleted' && client !== undefined && client.status !== 'deleted')
-      return [{ ...common, kind: 'client_undeleted', repair: ['clients', 'delete', clientId] }]
-    if (value === 'disabled' && client?.status === 'active')
-      return [{ ...common, kind: 'client_enabled', repair: ['clients', 'disable', clientId] }]
+      return [{ ...common, kind: 'client_undeleted' }]
+    if (value === 'disabled' && client?.status === 'active') return [{ ...common, kind: 'client_enabled' }]
     return []
   },
 
   client({ names: [clientId = '', field = ''], record, value, state, now }: Question): CameBack[] {
     const client = state.clients.get(clientId)
     if (client === undefined || client.status === 'deleted') return []
-    const update = (kind: CameBackKind, ...options: string[]): CameBack[] => [
-      { kind, clientId, takenAt: record.time, repair: ['clients', 'update', clientId, ...options] },
+    const told = (kind: CameBackKind, setTo: readonly string[]): CameBack[] => [
+      { kind, clientId, takenAt: record.time, setTo },
     ]
     if (field === 'allowed_networks' && isTexts(value) && value.length > 0) {
       const isWider = client.networks.length === 0 || client.networks.some((each) => !value.includes(each))
-      if (!isWider) return []
-      return update('client_networks_widened', ...value.flatMap((each) => ['--allow-network', each]))
+      return isWider ? told('client_networks_widened', value) : []
     }
     if (field === 'expires_at' && typeof value === 'string') {
       const end = readMoment(value)
       if (end === undefined || (client.expiresAt ?? Number.POSITIVE_INFINITY) <= end) return []
-      // An end that has passed cannot be set any more.
-      if (end > now) return update('client_expires_later', '--expires-at', value)
-      const repair = ['clients', 'disable', clientId]
-      if (client.status !== 'active') return []
-      return [{ kind: 'client_expires_later', clientId, takenAt: record.time, repair }]
+      const found = told('client_expires_later', [value])
+      // An end that has passed cannot be set any more. Who is disabled gets nothing either.
+      if (end > now) return found
+      return client.status === 'active' ? found.map((each) => ({ ...each, detail: 'passed' })) : []
     }
     if (field === 'token_endpoint_auth_method' && typeof value === 'string' && client.method !== value)
-      return update('client_method_changed', '--auth-method', value)
+      return told('client_method_changed', [value])
     return []
   },
 
   secret({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {
     if (value !== 'revoked' || !state.liveSecrets.has(secretId)) return []
-    const repair = ['clients', 'secrets', 'revoke', clientId, secretId]
-    return [{ kind: 'secret_alive', clientId, secretId, takenAt: record.time, repair }]
+    return [{ kind: 'secret_alive', clientId, secretId, takenAt: record.time }]
   },
 
   access({ names: [clientId = '', audience = ''], record, value, state }: Question): CameBack[] {
     const scopes = state.access.get(accessKey(clientId, audience))
     if (scopes === undefined || value === null) return []
     const common = { clientId, audience, takenAt: record.time }
-    const remove = ['clients', 'access', 'remove', clientId, audience]
-    if (value === undefined) return [{ ...common, kind: 'access_back', repair: remove }]
-    const more = isTexts(value) ? scopes.filter((scope) => !value.includes(scope)) : []
-    if (more.length === 0) return []
-    return [{ ...common, kind: 'access_widened', repair: [...remove, more.join(',')] }]
+    if (value === undefined) return [{ ...common, kind: 'access_back' }]
+    const surplus = isTexts(value) ? scopes.filter((scope) => !value.includes(scope)) : []
+    return surplus.length === 0 ? [] : [{ ...common, kind: 'access_widened', surplus }]
   },
 
   existence({ names: [audience = ''], record, value, state }: Question): CameBack[] {
     if (value !== 'deleted' || !state.resources.has(audience)) return []
-    const repair = ['resources', 'delete', audience]
-    return [{ kind: 'resource_undeleted', audience, takenAt: record.time, repair }]
+    return [{ kind: 'resource_undeleted', audience, takenAt: record.time }]
   },
 
   resource({ names: [audience = '', field = ''], record, value, state }: Question): CameBack[] {
     const resource = state.resources.get(audience)
     if (resource === undefined) return []
-    const update = (kind: CameBackKind, ...options: string[]): CameBack[] => [
-      { kind, audience, takenAt: record.time, repair: ['resources', 'update', audience, ...options] },
-    ]
+    const common = { audience, takenAt: record.time }
     if (field === 'scopes' && isTexts(value)) {
-      const more = resource.scopes.filter((scope) => !value.includes(scope))
-      return more.length === 0
-        ? []
-        : update('resource_scopes_back', ...more.flatMap((scope) => ['--remove-scope', scope]))
+      const surplus = resource.scopes.filter((scope) => !value.includes(scope))
+      return surplus.length === 0 ? [] : [{ ...common, kind: 'resource_scopes_back', surplus }]
     }
+    const setTo = [String(value)]
     if (field === 'token_lifetime' && typeof value === 'number' && resource.tokenLifetimeSeconds > value)
-      return update('resource_lifetime_longer', '--token-lifetime', String(value))
+      return [{ ...common, kind: 'resource_lifetime_longer', setTo }]
     if (field === 'signing_algorithm' && typeof value === 'string' && resource.signingAlgorithm !== value)
-      return update('resource_changed', '--signing-algorithm', value)
+      return [{ ...common, kind: 'resource_changed', setTo, detail: field }]
     if (field === 'token_typ' && typeof value === 'string' && resource.tokenTyp !== value)
-      return update('resource_changed', '--token-typ', value)
+      return [{ ...common, kind: 'resource_changed', setTo, detail: field }]
     return []
   },
 
   key({ names: [kid = ''], record, state }: Question): CameBack[] {
     if (!state.liveKeys.has(kid)) return []
-    return [{ kind: 'key_unrevoked', kid, takenAt: record.time, repair: ['keys', 'revoke', kid] }]
+    return [{ kind: 'key_unrevoked', kid, takenAt: record.time }]
   },
 } as const
 

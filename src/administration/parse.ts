@@ -25,7 +25,16 @@ const entries = schemas.registration.extend({
   clients: z.array(z.unknown()).default([]),
 })
 
-export function parseRegistration(root: unknown): Parsed<Registration> {
+/** What could be read of a registration with mistakes, so that the rest of it can be judged too. */
+export interface ReadablePart extends Registration {
+  /** Which entries of the registration these are. */
+  readonly resourceIndexes: readonly number[]
+  readonly clientIndexes: readonly number[]
+  /** What is named by resources that could not be read. */
+  readonly unreadAudiences: ReadonlySet<unknown>
+}
+
+export function parseRegistration(root: unknown): Parsed<Registration> & { readonly part: ReadablePart } {
   const outline = entries.safeParse(root)
   const mistakes: Mistake[] = outline.success ? [] : mistakesOf(outline.error, root, [])
   if (isMapping(root) && Object.keys(root).length === 0) {
@@ -34,9 +43,25 @@ export function parseRegistration(root: unknown): Parsed<Registration> {
   // Entries are also looked at when something else is wrong: all mistakes are told at once.
   const resources = parseEntries(root, 'resources', schemas.resource, 'audience', mistakes)
   const clients = parseEntries(root, 'clients', schemas.client, 'client_id', mistakes)
-  if (mistakes.length > 0) return { value: undefined, mistakes }
-  const value = { resources: resources.map(toResource), clients: clients.map(toClient) }
-  return { value, mistakes }
+  const value = {
+    resources: resources.map(({ entry }) => toResource(entry)),
+    clients: clients.map(({ entry }) => toClient(entry)),
+  }
+  const [resourceIndexes, clientIndexes] = [resources, clients].map((list) => list.map(({ index }) => index))
+  const part = {
+    ...value,
+    resourceIndexes: resourceIndexes ?? [],
+    clientIndexes: clientIndexes ?? [],
+    unreadAudiences: unreadOf(root, new Set(resourceIndexes)),
+  }
+  return { value: mistakes.length > 0 ? undefined : value, mistakes, part }
+}
+
+function unreadOf(root: unknown, read: ReadonlySet<number>): ReadonlySet<unknown> {
+  const list = isMapping(root) ? root['resources'] : undefined
+  if (!Array.isArray(list)) return new Set()
+  const unread = list.filter((_, index) => !read.has(index))
+  return new Set(unread.map((entry) => (isMapping(entry) ? entry['audience'] : undefined)))
 }
 
 /** One client by itself. Paths begin with its keys. */
@@ -61,15 +86,15 @@ function parseEntries<Entry>(
   schema: z.ZodType<Entry>,
   id: string,
   mistakes: Mistake[],
-): Entry[] {
+): { readonly entry: Entry; readonly index: number }[] {
   const list = isMapping(root) ? root[key] : undefined
   if (!Array.isArray(list)) return []
-  const parsed: Entry[] = []
+  const parsed: { entry: Entry; index: number }[] = []
   for (const [index, value] of list.entries()) {
     if (mistakes.length >= mistakesMax) return []
     const at = [key, index]
     const result = schema.safeParse(value)
-    if (result.success) parsed.push(result.data)
+    if (result.success) parsed.push({ entry: result.data, index })
     else mistakes.push(...mistakesOf(result.error, value, at, schema))
     if (key === 'clients') mistakes.push(...namedTwice(value, 'access', 'audience', at))
   }
@@ -239,10 +264,11 @@ function toResource(input: ResourceInput): ResourceDefinition {
 
 function toClient(input: ClientInput): ClientDefinition {
   const { client_id: clientId, name = clientId, status, access, expires_at: expiresAt } = input
+  const method = input.token_endpoint_auth_method
   return {
     clientId,
     name,
-    tokenEndpointAuthMethod: input.token_endpoint_auth_method,
+    tokenEndpointAuthMethod: method === 'any' ? undefined : method,
     allowedNetworks: input.allowed_networks,
     expiresAt: expiresAt === undefined ? undefined : readMoment(expiresAt),
     status,

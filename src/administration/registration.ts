@@ -104,9 +104,11 @@ const client = z
     client_id: clientId,
     name: name.optional(),
     token_endpoint_auth_method: z
-      .enum(tokenEndpointAuthMethods, found('method_unknown'))
+      .enum([...tokenEndpointAuthMethods, 'any'], found('method_unknown'))
       .optional()
-      .describe('The only way in which the client may authenticate (RFC 7591 section 2). Left out: any way.'),
+      .describe(
+        'The only way in which the client may authenticate (RFC 7591 section 2). any, or left out: any way.',
+      ),
     status: z
       .enum(['active', 'disabled'], found('status_unknown'))
       .optional()

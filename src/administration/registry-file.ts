@@ -15,7 +15,7 @@ import { AdministrationError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Registration } from './definition.ts'
 import { type Mistake, type Path, type Place, refusalOf } from './mistake.ts'
-import { parseRegistration } from './parse.ts'
+import { parseRegistration, type ReadablePart } from './parse.ts'
 
 /**
  * A file of resources, clients and access: YAML, and so JSON as well. It is read whole and judged whole; every
@@ -33,8 +33,21 @@ export interface RegistryFile extends Registration {
 const fileValuesMax = 10_000_000
 const entryValuesMax = 100_000
 
+/** A file that may have mistakes. */
+export interface JudgedFile {
+  readonly mistakes: readonly Mistake[]
+  /** What could be read of it: all of it, if there are no mistakes. */
+  readonly part: ReadablePart
+  refusal(mistakes: readonly Mistake[]): AdministrationError
+}
+
 /** @throws AdministrationError */
 export function readRegistryFile(path: string): RegistryFile {
+  return withoutMistakes(judgeRegistryFile(path))
+}
+
+/** @throws AdministrationError if nothing of it can be read. */
+export function judgeRegistryFile(path: string): JudgedFile {
   let bytes: Buffer
   try {
     const { size } = statSync(path)
@@ -53,11 +66,20 @@ export function readRegistryFile(path: string): RegistryFile {
   } catch (error) {
     throw new AdministrationError('file_not_text', { path }, { cause: error })
   }
-  return parseRegistryFile(text, path)
+  return judge(text, path)
 }
 
 /** @throws AdministrationError with every mistake that can be seen without looking at the registry. */
 export function parseRegistryFile(text: string, name: string): RegistryFile {
+  return withoutMistakes(judge(text, name))
+}
+
+function withoutMistakes({ mistakes, part, refusal }: JudgedFile): RegistryFile {
+  if (mistakes.length > 0) throw refusal(mistakes)
+  return { resources: part.resources, clients: part.clients, refusal }
+}
+
+function judge(text: string, name: string): JudgedFile {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })
   const placeOf = (offset: number): Place => {
@@ -83,9 +105,8 @@ export function parseRegistryFile(text: string, name: string): RegistryFile {
         }),
     )
   if (unread.length > 0) throw refuse(unread)
-  const { value, mistakes } = parseRegistration(root)
-  if (value === undefined) throw refusal(mistakes)
-  return { ...value, refusal }
+  const { mistakes, part } = parseRegistration(root)
+  return { mistakes, part, refusal }
 }
 
 function malformed(problem: string, place: Place): Mistake {

@@ -190,17 +190,23 @@ function isTemporary(error: unknown): boolean {
 function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
   const reason = cause instanceof Error ? firstLine(cause.message) : String(cause)
-  let message = reason
-  if (isSilence(cause)) message = 'it closed the connection or did not answer within 3 seconds'
-  // The driver's words for it are about SASL.
-  if (/password must be a (?:non-empty )?string/.test(reason))
-    message = 'it asks for a password, and the URL has none. PGPASSWORD and PGPASSFILE can say it too'
+  const message = isSilence(cause)
+    ? 'it closed the connection or did not answer within 3 seconds'
+    : lacksPassword(reason)
+      ? 'it asks for a password, and the URL has none. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, name a ' +
+        'file with the URL in DATABASE_URL_FILE, or set PGPASSWORD or PGPASSFILE'
+      : reason
   // The server refuses a connection without TLS as an unknown host.
   const hint =
     errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)
       ? '. If the server wants TLS, add sslmode=verify-full'
       : ''
   return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
+}
+
+/** The driver says the first, the server the second where it asks for MD5 or clear text. */
+function lacksPassword(reason: string): boolean {
+  return /client password must be a (?:non-empty )?string|empty password returned by client/i.test(reason)
 }
 
 /** The driver gives the same message for a server that closes the connection and for one that does not answer. */

@@ -4,17 +4,23 @@ export function didYouMean(word: string, known: Iterable<string>): string {
   return best === undefined ? '' : ` Did you mean "${best}"?`
 }
 
-/** The known word that a mistyped one is most like, if it is like one at all. */
+/** However long a word is: who mistypes an address gets most of it right. */
+const wrongLettersMax = 3
+
+/** The known word that a mistyped one is most like, if it is like one at all and not like several. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   // A third of the letters may be wrong. With more wrong letters another word is probably meant.
-  let bestDistance = Math.floor(Math.max(word.length, 3) / 3) + 1
+  let bestDistance = Math.min(Math.floor(Math.max(word.length, 3) / 3), wrongLettersMax) + 1
   for (const candidate of known) {
-    if (Math.abs(candidate.length - word.length) >= bestDistance) continue
+    if (Math.abs(candidate.length - word.length) > bestDistance) continue
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
     if (distance < bestDistance) {
       best = candidate
       bestDistance = distance
+    } else if (distance === bestDistance && best !== undefined && candidate !== best) {
+      // Each of them may be meant.
+      best = undefined
     }
   }
   return best

@@ -176,6 +176,12 @@ describe('what is refused, and where', () => {
     ['an audience with a fragment', 'resources: [{audience: "urn:a#b"}]', 'audience: ', 'fragment'],
     ['a relative audience', 'resources: [{audience: /orders}]', 'audience: ', 'neither an absolute URI'],
     ['a lifetime as text', resource('token_lifetime: "300"'), 'x.yaml:3:21: ', 'without quotes'],
+    [
+      'a lifetime that is no number',
+      resource('token_lifetime: abc'),
+      'x.yaml:3:21: ',
+      'must be a number; it is the text "abc"',
+    ],
     ['a lifetime past a day', resource('token_lifetime: 86401'), 'token_lifetime: ', '1 to 86400'],
     ['half a second', resource('token_lifetime: 0.5'), 'token_lifetime: ', 'whole number'],
     ['an alias of nothing', 'clients: *a', 'x.yaml:1:10: ', 'named &a'],

@@ -135,7 +135,9 @@ describe('from nothing to a token, and back', () => {
       'is changed',
     )
     expect(await ran('resources', 'update', orders, '--token-lifetime', '60')).toContain('was so already')
-    await database.query(`UPDATE resource SET token_typ = 'JWT'`)
+    expect(await ran('resources', 'update', orders, '--token-typ', 'JWT')).toContain(
+      'token_typ: at+jwt → JWT',
+    )
     await ran('resources', 'update', orders, '--name', 'Orders')
     expect(await database.query('SELECT token_typ FROM resource')).toEqual([{ token_typ: 'JWT' }])
   })
@@ -177,6 +179,10 @@ describe('from nothing to a token, and back', () => {
     expect(await ran('clients', 'update', 'billing', '--any-network')).toContain('Nothing was changed.')
     await ran('clients', 'update', 'billing', '--auth-method', 'client_secret_post')
     expect(await scopesOf(orders)).toBe('invalid_client')
+    expect(await ran('clients', 'update', 'billing', '--auth-method', 'any')).toContain(
+      'token_endpoint_auth_method: client_secret_post → not set',
+    )
+    expect(await scopesOf(orders)).toBe('orders:read')
   })
 
   test('a client that is disabled stays disabled', async () => {
@@ -219,6 +225,24 @@ test.each([
     /^mintmark: SCOPES: .*Did you mean "orders:read"/,
   ],
   [2, ['clients', 'access', 'grant', 'billing'], /needs AUDIENCE.*Usage: .*CLIENT AUDIENCE \[SCOPES\]/],
+  [
+    2,
+    ['clients', 'update', 'billing', '--expires-at', '2020-01-31T00:00:00Z'],
+    /--expires-at: .* is in the past/,
+  ],
+  [
+    2,
+    ['clients', 'create', 'late', '--expires-at', '2020-01-31T00:00:00Z'],
+    /--expires-at: .* is in the past/,
+  ],
+  [2, ['clients', 'secrets', 'add', 'billing', '--expires-at', '2020-01-31T00:00:00Z'], /is in the past/],
+  [
+    2,
+    ['resources', 'create', 'urn:y', '--token-typ', 'jwt'],
+    /^mintmark: --token-typ: "jwt".*Did you mean "JWT"/,
+  ],
+  [2, ['token', 'billing', '--raw', '--json'], /^mintmark: --raw: not with --json/],
+  [2, ['token', 'billing', '--url', 'http://127.0.0.1:99999'], /^mintmark: --url: there is no port 99999/],
   [2, ['resources', 'create', 'orders#1'], /^mintmark: AUDIENCE: /],
   [2, ['resources', 'create', 'urn:x', '--token-lifetime', '1h'], /^mintmark: --token-lifetime: /],
   [1, ['resources', 'update', orders, '--token-lifetime', '999999'], /^mintmark: --token-lifetime: /],

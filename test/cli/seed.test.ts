@@ -208,3 +208,34 @@ describe('a file that changed', () => {
     expect(await database.query('SELECT FROM client_secret')).toHaveLength(20)
   })
 })
+
+test('all mistakes are told at once: those of the file, and those beside what is registered', async ({
+  file,
+  ran,
+  run,
+}) => {
+  await ran('resources', 'create', 'urn:there', '--scope', 'read')
+  const path = file(
+    'mistakes.yaml',
+    [
+      'resources:',
+      '  - {audience: "urn:unread", token_lifetime: abc}',
+      'clients:',
+      '  - {client_id: "a b"}',
+      '  - {client_id: c, access: [{audience: "urn:there", scopes: [raed]}]}',
+      '  - {client_id: d, access: [{audience: "urn:unread", scopes: [any]}, {audience: "urn:nowhere", scopes: []}]}',
+    ].join('\n'),
+  )
+  const { code, stdout, stderr } = await run('seed', path)
+  expect([code, stdout]).toEqual([1, ''])
+  const places = [...stderr.matchAll(/mistakes\.yaml:(\d+):\d+: ([^:]+): /g)].map(([, line, where]) => [
+    line,
+    where,
+  ])
+  expect(places).toEqual([
+    ['2', 'resources[0].token_lifetime'],
+    ['4', 'clients[0].client_id'],
+    ['5', 'clients[1].access[0].scopes[0]'],
+    ['6', 'clients[2].access[1].audience'],
+  ])
+})

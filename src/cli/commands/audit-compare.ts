@@ -102,8 +102,60 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   key_unrevoked: 'was revoked, and is not any more',
 }
 
-function commandOf({ repair }: CameBack): string {
-  const words = repair.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellQuoted(word)))
+/** The words of the command that takes it away again. */
+function repairOf(each: CameBack): readonly string[] {
+  const { kind, clientId = '', audience = '', secretId = '', kid = '' } = each
+  const { setTo = [], surplus = [], detail } = each
+  const updateClient = (option: string) => [
+    'clients',
+    'update',
+    clientId,
+    ...setTo.flatMap((value) => [option, value]),
+  ]
+  const updateResource = (option: string, values: readonly string[]) => [
+    'resources',
+    'update',
+    audience,
+    ...values.flatMap((value) => [option, value]),
+  ]
+  switch (kind) {
+    case 'client_enabled':
+      return ['clients', 'disable', clientId]
+    case 'client_undeleted':
+      return ['clients', 'delete', clientId]
+    case 'client_networks_widened':
+      return updateClient('--allow-network')
+    case 'client_expires_later':
+      return detail === 'passed' ? ['clients', 'disable', clientId] : updateClient('--expires-at')
+    case 'client_method_changed':
+      return updateClient('--auth-method')
+    case 'secret_alive':
+      return ['clients', 'secrets', 'revoke', clientId, secretId]
+    case 'access_back':
+    case 'access_widened':
+      return [
+        'clients',
+        'access',
+        'remove',
+        clientId,
+        audience,
+        ...(surplus.length === 0 ? [] : [surplus.join(',')]),
+      ]
+    case 'resource_undeleted':
+      return ['resources', 'delete', audience]
+    case 'resource_scopes_back':
+      return updateResource('--remove-scope', surplus)
+    case 'resource_lifetime_longer':
+      return updateResource('--token-lifetime', setTo)
+    case 'resource_changed':
+      return updateResource(detail === 'token_typ' ? '--token-typ' : '--signing-algorithm', setTo)
+    case 'key_unrevoked':
+      return ['keys', 'revoke', kid]
+  }
+}
+
+function commandOf(each: CameBack): string {
+  const words = repairOf(each).map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellQuoted(word)))
   return ['bin/mintmark', ...words].join(' ')
 }
 

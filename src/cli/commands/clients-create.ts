@@ -1,7 +1,8 @@
 import { createClient } from '../../administration/create-client.ts'
 import { type ClientDefinition, tokenEndpointAuthMethods } from '../../administration/definition.ts'
 import type { Mistake } from '../../administration/mistake.ts'
-import { futureMoment } from '../terminal/arguments.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { futureMoment, requireFuture } from '../terminal/arguments.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -62,6 +63,7 @@ export const clientsCreate = defineCommand({
   ],
   async run(options, [clientId = '']) {
     const client = await readClient(clientId, options)
+    requireFuture('expires-at', options['expires-at'], systemClock.nowSeconds())
     const ends = options['secret-expires-in']
     const output = new SecretOutput('secret-out', options['secret-out'])
     output.reserve()

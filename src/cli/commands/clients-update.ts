@@ -1,4 +1,6 @@
 import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { requireFuture } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
@@ -18,7 +20,7 @@ export const clientsUpdate = defineCommand({
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `how it authenticates: ${tokenEndpointAuthMethods.join(', ')}`,
+      description: `the only way to authenticate: ${tokenEndpointAuthMethods.join(', ')}; any: either way`,
     },
     'allow-network': {
       type: 'string',
@@ -41,6 +43,7 @@ export const clientsUpdate = defineCommand({
       'bin/mintmark clients update billing --allow-network 10.0.0.0/8 --allow-network 192.0.2.7',
       'from there only',
     ],
+    ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     ['bin/mintmark clients update billing --any-network --never-expires', 'from anywhere and for good'],
   ],
   async run(options, [clientId = '']) {
@@ -61,6 +64,7 @@ export const clientsUpdate = defineCommand({
     const { parseClient } = await import('../../administration/parse.ts')
     const [mistake] = parseClient({ client_id: 'any', ...fields }).mistakes
     if (mistake !== undefined) throw usageError(inWordsOf(mistake))
+    requireFuture('expires-at', expiresAt, systemClock.nowSeconds())
     const { updateClient } = await import('../../administration/update.ts')
     await withDatabase(async (connection) => {
       const step = await updateClient(connection, clientId, (words) => {

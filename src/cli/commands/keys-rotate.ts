@@ -84,7 +84,7 @@ function readAlgorithm(name: string, rotating: readonly SigningAlgorithm[]): Sig
   if (isSigningAlgorithm(name) && known.includes(name)) return name
   throw usageError(
     `--algorithm: ${name} has no keys here; ${known.join(', ')} ${known.length === 1 ? 'has' : 'have'}. The service creates keys ` +
-      `of an algorithm when MINTMARK_SIGNING_ALGORITHMS or a resource names it.${didYouMean(name, known)}`,
+      `of an algorithm when MINTMARK_SIGNING_ALGORITHMS or a resource names it.${isSigningAlgorithm(name) ? '' : didYouMean(name, known)}`,
   )
 }
 

@@ -1,7 +1,7 @@
 import type { Mistake } from '../../administration/mistake.ts'
 import type { ResourceStep } from '../../administration/plan.ts'
 import { OperatorError } from '../../errors.ts'
-import { signingAlgorithms } from '../../keys/signing-algorithm.ts'
+import { signingAlgorithms, tokenTyps } from '../../keys/signing-algorithm.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -19,6 +19,11 @@ const fieldOptions = {
     type: 'string',
     value: 'ALGORITHM',
     description: `what signs its tokens: ${signingAlgorithms.join(', ')}`,
+  },
+  'token-typ': {
+    type: 'string',
+    value: 'TYP',
+    description: `the typ in the header of its tokens: ${tokenTyps.join(' or ')}`,
   },
 } as const
 
@@ -82,6 +87,10 @@ export const resourcesUpdate = defineCommand({
       'tokens of ten minutes',
     ],
     ['bin/mintmark resources update https://orders.example.com --add-scope orders:delete', 'one more scope'],
+    [
+      'bin/mintmark resources update https://orders.example.com --token-typ JWT',
+      'for a framework that refuses at+jwt',
+    ],
   ],
   async run(options, [audience = '']) {
     const fields = readFields(options)
@@ -133,16 +142,19 @@ interface FieldValues {
   readonly name: string | undefined
   readonly 'token-lifetime': string | undefined
   readonly 'signing-algorithm': string | undefined
+  readonly 'token-typ': string | undefined
 }
 
 /** The options as a file would say them, so that one schema judges both. */
-function readFields({ name, 'token-lifetime': lifetime, 'signing-algorithm': algorithm }: FieldValues) {
+function readFields(options: FieldValues) {
+  const { name, 'token-lifetime': lifetime, 'signing-algorithm': algorithm, 'token-typ': typ } = options
   if (lifetime !== undefined && !/^\d{1,9}$/.test(lifetime))
     throw usageError('--token-lifetime: must be a whole number of seconds, for example 300.')
   return {
     ...(name === undefined ? {} : { name }),
     ...(lifetime === undefined ? {} : { token_lifetime: Number(lifetime) }),
     ...(algorithm === undefined ? {} : { signing_algorithm: algorithm }),
+    ...(typ === undefined ? {} : { token_typ: typ }),
   }
 }
 
@@ -160,6 +172,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   scopes: '--scope',
   token_lifetime: '--token-lifetime',
   signing_algorithm: '--signing-algorithm',
+  token_typ: '--token-typ',
 }
 
 function inWordsOf(mistake: Mistake): string {

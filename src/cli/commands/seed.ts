@@ -1,10 +1,12 @@
-import { type Applied, applyRegistration } from '../../administration/apply.ts'
+import { type Applied, applyRegistration, mistakesBeside } from '../../administration/apply.ts'
 import type { Registration } from '../../administration/definition.ts'
+import type { Mistake } from '../../administration/mistake.ts'
+import type { ReadablePart } from '../../administration/parse.ts'
 import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
 import type { FieldChange } from '../../ledger/change-records.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand } from '../terminal/command.ts'
-import { withDatabase } from '../terminal/connect.ts'
+import { Interrupted, withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
@@ -55,9 +57,10 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
   ],
   async run(options, [path = '']) {
     // Loaded here, because a process that serves has no use for a reader of files.
-    const { readRegistryFile } = await import('../../administration/registry-file.ts')
+    const { judgeRegistryFile } = await import('../../administration/registry-file.ts')
     // Read before the database is opened: a mistake in the file needs none.
-    const file = readRegistryFile(path)
+    const { mistakes, part: file, refusal } = judgeRegistryFile(path)
+    if (mistakes.length > 0) throw refusal([...mistakes, ...(await mistakesInRegistry(file))])
     const dryRun = options['dry-run']
     const output = new SecretOutput('secrets-out', options['secrets-out'])
     await output.around(async () => {
@@ -67,10 +70,15 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
         for (const client of file.clients) {
           const word = colonNote(client)
           if (word !== undefined) note(word)
+          if (client.expiresAt !== undefined && client.expiresAt <= connection.clock.nowSeconds()) {
+            note(
+              `${client.clientId}: its expires_at is in the past, so it gets no tokens. Write a later time, or leave it out.`,
+            )
+          }
         }
         return await applyRegistration(await secretContext(connection), file, {
           dryRun,
-          refusal: file.refusal,
+          refusal,
           expectSecrets: () => output.reserve(),
           onProgress: (made, total) => progress.show(made, total),
           deliver(secrets) {
@@ -91,6 +99,17 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
     })
   },
 })
+
+/**
+ * What is also wrong with a file that has mistakes, so that they are told at once. The database may be away: then those
+ * of the file alone are told.
+ */
+async function mistakesInRegistry(part: ReadablePart): Promise<Mistake[]> {
+  return await withDatabase((connection) => mistakesBeside(connection, part)).catch((error: unknown) => {
+    if (error instanceof Interrupted) throw error
+    return []
+  })
+}
 
 /** The service makes the keys by itself, but only when it looks, and a new key waits for the lead time. */
 export function warnOfAlgorithms(

@@ -1,4 +1,4 @@
-import { readConfig } from '../../config.ts'
+import { readServiceConfig } from '../../config.ts'
 import { requireRights } from '../../database/rights.ts'
 import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { refuseInspector } from '../../process/inspector.ts'
@@ -25,7 +25,7 @@ export const serve = defineCommand({
   ],
   async run() {
     refuseInspector()
-    const config = readConfig()
+    const config = readServiceConfig()
     const log = createServiceLog(config)
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
     const lifetime = new Lifetime(log)

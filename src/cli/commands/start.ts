@@ -5,7 +5,7 @@ import { applyRegistration } from '../../administration/apply.ts'
 import { findClient } from '../../administration/client-store.ts'
 import { isRegistryEmpty } from '../../administration/plan-store.ts'
 import { secretIdOf } from '../../authentication/secret.ts'
-import { type Config, readConfig } from '../../config.ts'
+import { type Config, readServiceConfig } from '../../config.ts'
 import { migrate, migrationStateOf } from '../../database/migrate.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import { OperatorError } from '../../errors.ts'
@@ -39,7 +39,7 @@ export const start = defineCommand({
     ['PORT=9000 bin/mintmark start --no-seed', 'on another port, without example clients'],
   ],
   async run(options) {
-    const config = readConfig()
+    const config = readServiceConfig()
     const destination = new HeldOutput()
     const log = createServiceLog(config, destination)
     const lifetime = new Lifetime(log)

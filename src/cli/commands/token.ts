@@ -62,6 +62,7 @@ export const token = defineCommand({
     ],
   ],
   async run(options, [clientId = '']) {
+    if (options.raw && options.json) throw usageError('--raw: not with --json. Choose one of them.')
     const method = options['auth-method'] ?? 'client_secret_basic'
     if (!tokenEndpointAuthMethods.includes(method)) {
       throw usageError(`--auth-method: there is no ${method}.${didYouMean(method, tokenEndpointAuthMethods)}`)
@@ -86,6 +87,9 @@ function target(audience: string): Readonly<Record<string, string>> {
 }
 
 function readUrl(given: string): string {
+  const [, port] = /^https?:\/\/[^/?#]*:(\d+)(?:[/?#]|$)/.exec(given) ?? []
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))
+    throw usageError(`--url: there is no port ${port}. Write a port from 1 to 65535.`)
   if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) {
     throw usageError(`--url: "${given}" is not an http URL. Write a URL like http://127.0.0.1:8080`)
   }
@@ -150,6 +154,12 @@ async function requestToken(
   } catch (error) {
     const { cause } = error as Error
     const reason = cause instanceof AggregateError ? cause.errors[0] : (cause ?? error)
+    if (reason instanceof Error && reason.message === 'bad port') {
+      throw usageError(
+        `--url: no HTTP client connects to port ${new URL(url).port}, because it belongs to another protocol. ` +
+          'Write the port of the service.',
+      )
+    }
     throw new OperatorError(
       `${url}/token does not answer: ${reason instanceof Error ? reason.message : String(reason)}`,
       {

@@ -103,6 +103,18 @@ export function pastMoment(option: string, text: string, now: number): number {
   )
 }
 
+/**
+ * Refuses the end of a client that has passed: it would get no token, and nobody would see why.
+ * @param now seconds since 1970.
+ */
+export function requireFuture(option: string, text: string | undefined, now: number): void {
+  const moment = text === undefined ? undefined : readMoment(text)
+  if (moment === undefined || moment > now) return
+  throw usageError(
+    `--${option}: "${text}" is in the past. Write a later time. "bin/mintmark clients disable CLIENT" stops a client now.`,
+  )
+}
+
 /** A time in the future: `90d` from now, or a date and time. In seconds since 1970, as `now` is. */
 export function futureMoment(option: string, text: string, now: number): number {
   const ahead = readDuration(text)

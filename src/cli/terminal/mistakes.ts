@@ -112,8 +112,11 @@ export function mistakeList(mistakes: readonly Mistake[], file: string | undefin
   return `${file ?? 'What is to be registered'} has ${count}; nothing was applied.\n${shown.join('\n')}`
 }
 
-function wantedKind({ expected, known }: MistakeFields['kind_wrong']): string {
-  if (expected === 'number') return 'a number without quotes'
+function wantedKind({ expected, found, known, written }: MistakeFields['kind_wrong']): string {
+  if (expected === 'number') {
+    const isQuoted = found === 'text' && (written === undefined || /^\d+$/.test(written.trim()))
+    return isQuoted ? 'a number without quotes' : 'a number'
+  }
   if (expected === 'text') return 'text'
   return known === undefined ? `a ${expected}` : `a ${expected} with ${known.join(', ')}`
 }
@@ -121,7 +124,8 @@ function wantedKind({ expected, known }: MistakeFields['kind_wrong']): string {
 /** What was found instead, and what YAML made of it. */
 function foundKind({ expected, found, written }: MistakeFields['kind_wrong']): string {
   if (found === 'nothing') return 'it is empty'
-  if (found === 'text') return 'it is text'
+  if (found === 'text')
+    return written === undefined || expected !== 'number' ? 'it is text' : `it is the text ${quoted(written)}`
   const kind = found === 'boolean' ? 'truth value' : found
   if (expected !== 'text' || written === undefined) return `it is a ${kind}`
   return `YAML reads ${written} as a ${kind}: write "${written}" if text is meant`
