@@ -1,4 +1,5 @@
 import type { KeyChange } from '../keys/key-change.ts'
+import type { LockHolder } from '../database/lock-holders.ts'
 import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
 import type { LostRecords } from '../ledger/commit.ts'
@@ -142,6 +143,14 @@ export function recordsLost(log: Log, loss: LostRecords): void {
     `${found}): tokens may be in use that have no record; this process goes on in chain ${newChain}, which says so; ` +
     'look for the lost records in the log, in a copy of the ledger and on the old primary'
   log.error({ event: 'ledger_records_lost', ...loss }, message)
+}
+
+/** A session in the database keeps every token waiting. */
+export function commitsBlocked(log: Log, holder: LockHolder): void {
+  const message =
+    'a session in the database holds the lock of a change, so no token can be issued; let it end its transaction, or ' +
+    `run SELECT pg_terminate_backend(${holder.databaseProcess})`
+  log.error({ event: 'commits_blocked', ...holder }, message)
 }
 
 /** Reads came from another database than the commits, as after a failover. Their connections are replaced. */
