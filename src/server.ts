@@ -9,7 +9,7 @@ import { SecretTags } from './authentication/secret-tags.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
 import { type Config, sharedSettings } from './config.ts'
-import { lockHolderWatch } from './database/lock-holders.ts'
+import { namingLockHolders } from './database/lock-holders.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
 import { closeWithin, listen } from './http/listen.ts'
@@ -168,7 +168,7 @@ function openServiceLedger(
     versionInMemory: () => registry.version,
     onVersion: (version) => registry.refresh(version),
     onLost: (loss) => recordsLost(log, loss),
-    ...reportingBlockers(faults, database, clock, log),
+    ...faultsOfCommits(faults, database, log),
   })
 }
 
@@ -189,23 +189,10 @@ function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) 
   })
 }
 
-/** The faults of commits: whoever keeps them waiting is named. */
-function reportingBlockers(
-  faults: DatabaseFaultLog,
-  database: Database,
-  clock: Clock,
-  log: Log,
-): DatabaseFaultLog {
-  const look = lockHolderWatch(database.statements, clock.monotonicMilliseconds, (holder) =>
-    commitsBlocked(log, holder),
-  )
-  return {
-    ...faults,
-    onFault(error) {
-      faults.onFault(error)
-      look()
-    },
-  }
+/** Whoever keeps commits waiting is named. */
+function faultsOfCommits(faults: DatabaseFaultLog, database: Database, log: Log): DatabaseFaultLog {
+  const name = (holder: Parameters<typeof commitsBlocked>[1]) => commitsBlocked(log, holder)
+  return { ...faults, onFault: namingLockHolders(database.statements, faults.onFault, name) }
 }
 
 /** A clock that jumped must not put records into another time: they keep the time that the database agreed with. */

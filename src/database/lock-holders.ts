@@ -1,7 +1,7 @@
 import type { Statements } from './open.ts'
 
 /** A session of the database that keeps every commit of the ledger waiting. */
-export interface LockHolder {
+interface LockHolder {
   /** The process of the database server, for pg_terminate_backend. */
   readonly databaseProcess: number
   readonly role: string | null
@@ -15,13 +15,14 @@ const betweenLooksMilliseconds = 1_000
 
 /**
  * Says who holds the lock between commits and changes (the table registry_version), once for each session that holds it.
- * It is asked after a commit failed, because a commit that waits for somebody fails like one whose database is slow.
+ * It is asked when a commit fails, because a commit that waits for somebody fails like one whose database is slow.
+ * @returns what to call with a fault of a commit. It passes the fault on.
  */
-export function lockHolderWatch(
+export function namingLockHolders(
   database: Statements,
-  monotonicMilliseconds: () => number,
+  onFault: (error: unknown) => void,
   report: (holder: LockHolder) => void,
-): () => void {
+): (error: unknown) => void {
   let nextLookAt = Number.NEGATIVE_INFINITY
   const known = new Set<number>()
   async function look(): Promise<void> {
@@ -35,9 +36,10 @@ export function lockHolderWatch(
     known.clear()
     for (const { databaseProcess } of holders) known.add(databaseProcess)
   }
-  return () => {
-    if (monotonicMilliseconds() < nextLookAt) return
-    nextLookAt = monotonicMilliseconds() + betweenLooksMilliseconds
+  return (error) => {
+    onFault(error)
+    if (performance.now() < nextLookAt) return
+    nextLookAt = performance.now() + betweenLooksMilliseconds
     // The database may be away: that is reported already.
     look().catch(() => {})
   }

@@ -80,7 +80,7 @@ async function requireAllRows(client: DatabaseClient, schema: string): Promise<v
   const { rows } = await client.query<{ role: string; tables: string | null }>(
     `SELECT current_user AS role, string_agg(name, ', ' ORDER BY name) AS tables
        FROM unnest($1::text[]) AS ours (name) WHERE row_security_active(to_regclass(name))`,
-    [Object.keys(needed)],
+    [Object.keys(rightsOfService)],
   )
   const [row] = rows
   if (row === undefined || row.tables === null) return

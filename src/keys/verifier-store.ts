@@ -135,7 +135,7 @@ async function writeRows(
                                   ORDER BY last_fetched_at - first_fetched_at DESC, last_fetched_at DESC) AS place_in_network
           FROM verifier) AS ranked
        WHERE place > ${limits.verifiersNotedMax} OR place_in_network > ${limits.verifiersPerAddressMax}))
-      AND last_fetched_at < (SELECT max(last_fetched_at) FROM verifier)`
+      AND name <> (SELECT name FROM verifier ORDER BY last_fetched_at DESC LIMIT 1)`
   return removed > 0
 }
 

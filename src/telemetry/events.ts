@@ -1,5 +1,4 @@
 import type { KeyChange } from '../keys/key-change.ts'
-import type { LockHolder } from '../database/lock-holders.ts'
 import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
 import type { LostRecords } from '../ledger/commit.ts'
@@ -145,11 +144,19 @@ export function recordsLost(log: Log, loss: LostRecords): void {
   log.error({ event: 'ledger_records_lost', ...loss }, message)
 }
 
+/** A session of the database that holds the lock of a change, with as much of it as the role may see. */
+interface LockHolder {
+  readonly databaseProcess: number
+  readonly role: string | null
+  readonly application: string | null
+  readonly state: string | null
+}
+
 /** A session in the database keeps every token waiting. */
 export function commitsBlocked(log: Log, holder: LockHolder): void {
   const message =
     'a session in the database holds the lock of a change, so no token can be issued; let it end its transaction, or ' +
-    `run SELECT pg_terminate_backend(${holder.databaseProcess})`
+    `end it with pg_terminate_backend(${holder.databaseProcess})`
   log.error({ event: 'commits_blocked', ...holder }, message)
 }
 
