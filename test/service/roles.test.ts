@@ -5,9 +5,10 @@ import { expect } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
 import { requireRights } from '../../src/database/rights.ts'
 import { grantRoles } from '../../src/database/roles.ts'
+import { command } from '../support/command.ts'
 import { administer, type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { sharedTest } from '../support/fixtures.ts'
-import { command, environmentOf } from '../support/process.ts'
+import { environmentOf } from '../support/process.ts'
 import {
   orders,
   registerClient,

@@ -66,7 +66,7 @@ export async function findServerUser(database: string, report: Report): Promise<
 }
 
 /** Linux takes 32 characters. */
-export function serverUserName(database: string): string {
+function serverUserName(database: string): string {
   return `${database.slice(0, 23)}_postgres`
 }
 
