@@ -147,8 +147,14 @@ export const limits = {
   /** Seconds between two checks whether a key is due. It is a two-hundredth of the key lifetime if that is less. */
   rotationCheckSecondsMax: 60,
 
-  /** Verifiers remembered. A stranger can invent names, so only the latest are kept. */
+  /** Verifiers remembered. A stranger can invent names, so those are kept that came back over the longest time. */
   verifiersNotedMax: 10_000,
+  /** Verifiers remembered of one address. */
+  verifiersPerAddressMax: 1_000,
+  /** Names of verifiers that are new to this process, in ten seconds. */
+  verifiersNewMax: 1_000,
+  /** The same from one address. */
+  verifiersNewPerAddressMax: 100,
   /** Characters of a verifier's name. */
   verifierNameCharactersMax: 128,
 

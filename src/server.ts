@@ -9,6 +9,7 @@ import { SecretTags } from './authentication/secret-tags.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
 import { type Config, sharedSettings } from './config.ts'
+import { namingLockHolders } from './database/lock-holders.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
 import { closeWithin, listen } from './http/listen.ts'
@@ -30,6 +31,7 @@ import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
   clockChanged,
+  commitsBlocked,
   databaseUrlReread,
   keysUnvouched,
   keyUnopened,
@@ -166,7 +168,7 @@ function openServiceLedger(
     versionInMemory: () => registry.version,
     onVersion: (version) => registry.refresh(version),
     onLost: (loss) => recordsLost(log, loss),
-    ...faults,
+    ...faultsOfCommits(faults, database, log),
   })
 }
 
@@ -185,6 +187,12 @@ function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) 
     onReread: (error) => databaseUrlReread(options.log, error),
     statementMillisecondsMax: limits.statementMillisecondsMax,
   })
+}
+
+/** Whoever keeps commits waiting is named. */
+function faultsOfCommits(faults: DatabaseFaultLog, database: Database, log: Log): DatabaseFaultLog {
+  const name = (holder: Parameters<typeof commitsBlocked>[1]) => commitsBlocked(log, holder)
+  return { ...faults, onFault: namingLockHolders(database.statements, faults.onFault, name) }
 }
 
 /** A clock that jumped must not put records into another time: they keep the time that the database agreed with. */

@@ -1,11 +1,13 @@
 import type { Queryable, Statements } from '../database/open.ts'
+import { callerNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 
 /**
  * Remembers which verifier has fetched which keys. A verifier can name itself in the header
  * `Mintmark-Verifier`. Others are known by address and user agent. Before an early rotation, this list shows
  * which verifiers have not fetched the next key yet. Fetches are noted in memory and written in one statement
- * every few seconds. No request waits for this write.
+ * every few seconds. No request waits for this write. Anybody may fetch the set, so names are bounded: for each network,
+ * for each process, and in all. A name that came back for longer is not pushed out by new ones.
  */
 export interface Verifiers {
   note(fetch: Fetch): void
@@ -38,31 +40,22 @@ const writeEveryMilliseconds = 10_000
 const rememberedDays = 30
 
 export function openVerifiers(database: Statements, onFault: (error: unknown) => void): Verifiers {
-  let fetches = new Map<string, Fetch>()
+  let noted = new Noted()
+  /** Names that have a row. They are noted whatever strangers make up meanwhile. */
+  const known = new Set<string>()
 
   async function write(): Promise<void> {
+    const { fetches } = noted
     if (fetches.size === 0) return
-    const written = fetches
-    fetches = new Map()
-    const json = JSON.stringify(
-      // All replicas write in the same order, so that two of them cannot wait for each other's rows
-      // (deadlock).
-      [...written]
-        .sort(([left], [right]) => (left < right ? -1 : 1))
-        .map(([name, fetch]) => ({ ...fetch, name, named: fetch.name !== undefined })),
-    )
+    noted = new Noted()
+    // All replicas write in the same order, so that two of them cannot wait for each other's rows (deadlock).
+    const rows = [...fetches]
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, fetch]) => ({ ...fetch, name, named: fetch.name !== undefined }))
     try {
-      await database.$executeRaw`
-        INSERT INTO verifier (name, named, address, user_agent, last_fetched_at, kids)
-        SELECT v.name, v.named, v.address, v."userAgent", timestamptz 'epoch' + v.time * interval '1 millisecond', v.kids
-          FROM jsonb_to_recordset(${json}::jsonb)
-            AS v (name text, named bool, address text, "userAgent" text, time bigint, kids text[])
-        ON CONFLICT (name) DO UPDATE SET address = excluded.address, user_agent = excluded.user_agent,
-          last_fetched_at = excluded.last_fetched_at, kids = excluded.kids
-          WHERE verifier.last_fetched_at < excluded.last_fetched_at`
-      await database.$executeRaw`
-        DELETE FROM verifier WHERE last_fetched_at < now() - ${rememberedDays} * interval '1 day'
-          OR name IN (SELECT name FROM verifier ORDER BY last_fetched_at DESC OFFSET ${limits.verifiersNotedMax})`
+      const isFull = await writeRows(database, rows)
+      if (isFull || known.size + rows.length > limits.verifiersNotedMax) known.clear()
+      for (const { name } of rows) known.add(name)
     } catch (error) {
       onFault(error)
     }
@@ -72,15 +65,78 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
   return {
     note(fetch) {
       const userAgent = printable(fetch.userAgent)
-      const name = printable(fetch.name) ?? `${fetch.address} ${userAgent ?? ''}`.trim()
-      if (fetches.size >= limits.verifiersNotedMax && !fetches.has(name)) return
-      fetches.set(name, { ...fetch, name: printable(fetch.name), userAgent })
+      const name = printable(fetch.name)
+      const row = name ?? `${fetch.address} ${userAgent ?? ''}`.trim()
+      noted.add(row, { ...fetch, name, userAgent, network: callerNetwork(fetch.address) }, known)
     },
     async close() {
       clearInterval(timer)
       await write()
     },
   }
+}
+
+type NotedFetch = Fetch & { readonly network: string }
+
+/** Whoever is beyond the bounds is noted under this name: the moment of the latest fetch must not be lost. */
+const othersName = 'others'
+
+/** The fetches since the last write. */
+class Noted {
+  readonly fetches = new Map<string, NotedFetch>()
+  #new = 0
+  readonly #newOf = new Map<string, number>()
+
+  add(name: string, fetch: NotedFetch, known: ReadonlySet<string>): void {
+    if (known.has(name) || this.fetches.has(name) || this.#hasRoom(fetch.network))
+      this.fetches.set(name, fetch)
+    else
+      this.fetches.set(othersName, {
+        ...fetch,
+        name: undefined,
+        address: '',
+        userAgent: undefined,
+        network: '',
+      })
+  }
+
+  #hasRoom(network: string): boolean {
+    const ofNetwork = this.#newOf.get(network) ?? 0
+    if (this.#new >= limits.verifiersNewMax || ofNetwork >= limits.verifiersNewPerAddressMax) return false
+    this.#new += 1
+    this.#newOf.set(network, ofNetwork + 1)
+    return true
+  }
+}
+
+/** @returns whether there were more rows than are kept. */
+async function writeRows(
+  database: Statements,
+  rows: readonly (Omit<NotedFetch, 'name'> & { readonly name: string; readonly named: boolean })[],
+): Promise<boolean> {
+  const json = JSON.stringify(rows)
+  const written = await database.$queryRaw<{ isNew: boolean }[]>`
+    INSERT INTO verifier (name, named, address, network, user_agent, first_fetched_at, last_fetched_at, kids)
+    SELECT v.name, v.named, v.address, v.network, v."userAgent", moment, moment, v.kids
+      FROM jsonb_to_recordset(${json}::jsonb)
+        AS v (name text, named bool, address text, network text, "userAgent" text, time bigint, kids text[]),
+      LATERAL (SELECT timestamptz 'epoch' + v.time * interval '1 millisecond' AS moment) AS m
+    ON CONFLICT (name) DO UPDATE SET address = excluded.address, network = excluded.network,
+      user_agent = excluded.user_agent, last_fetched_at = excluded.last_fetched_at, kids = excluded.kids
+      WHERE verifier.last_fetched_at < excluded.last_fetched_at
+    RETURNING first_fetched_at = last_fetched_at AS "isNew"`
+  // Without a new name there is nothing to make room for. The latest fetch of all stays: keys wait for it (lastFetchAt).
+  if (!written.some(({ isNew }) => isNew)) return false
+  const removed = await database.$executeRaw`
+    DELETE FROM verifier WHERE (last_fetched_at < now() - ${rememberedDays} * interval '1 day' OR name IN (
+      SELECT name FROM (
+        SELECT name, row_number() OVER (ORDER BY last_fetched_at - first_fetched_at DESC, last_fetched_at DESC) AS place,
+               row_number() OVER (PARTITION BY network
+                                  ORDER BY last_fetched_at - first_fetched_at DESC, last_fetched_at DESC) AS place_in_network
+          FROM verifier) AS ranked
+       WHERE place > ${limits.verifiersNotedMax} OR place_in_network > ${limits.verifiersPerAddressMax}))
+      AND name <> (SELECT name FROM verifier ORDER BY last_fetched_at DESC LIMIT 1)`
+  return removed > 0
 }
 
 /**

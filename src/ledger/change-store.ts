@@ -28,9 +28,6 @@ export interface ChangeOptions {
   readonly beforeCommit?: () => void
 }
 
-/** With the registry's number 1 and the migrations' 2 (see the first migration), this is 3: its writers. */
-const writersLock = [1_296_649_043, 3] as const
-
 /** Milliseconds to wait for somebody else's change. A file of ten thousand clients takes some seconds. */
 const lockPatienceMilliseconds = 60_000
 
@@ -48,7 +45,9 @@ export async function changeRegistry<Result>(
     return await context.database.prisma.$transaction(
       async (transaction) => {
         await transaction.$queryRaw`SELECT set_config('lock_timeout', ${String(lockPatienceMilliseconds)}, true)`
-        await transaction.$executeRaw`SELECT pg_advisory_xact_lock(${writersLock[0]}::int, ${writersLock[1]}::int)`
+        // No advisory lock: every role that may connect could hold that. This mode excludes itself, and none of the
+        // statements that read or write the table.
+        await transaction.$executeRaw`LOCK TABLE registry_change_set IN SHARE UPDATE EXCLUSIVE MODE`
         const records = new ChangeRecords(context.clock.nowMilliseconds(), context.actor)
         const result = await work(transaction, records)
         for (let start = 0; start < records.all.length; start += recordsPerAppendMax) {

@@ -9,9 +9,14 @@ import { OperatorError } from '../errors.ts'
  */
 process.on('SIGUSR1', () => {})
 
+/** Whether this process was told to open the inspector, on its command line or by NODE_OPTIONS. */
+export function isInspectorOpen(): boolean {
+  return url() !== undefined
+}
+
 /** @throws OperatorError if this process was told to open the inspector, also by an inherited NODE_OPTIONS. */
 export function refuseInspector(): void {
-  if (url() === undefined) return
+  if (!isInspectorOpen()) return
   throw new OperatorError(
     "Node's inspector is open. Who connects to it can read every secret and key of this process. Remove --inspect " +
       'from NODE_OPTIONS and from the command line. To debug, use "bin/mintmark start" or "dev".',

@@ -144,6 +144,22 @@ export function recordsLost(log: Log, loss: LostRecords): void {
   log.error({ event: 'ledger_records_lost', ...loss }, message)
 }
 
+/** A session of the database that holds the lock of a change, with as much of it as the role may see. */
+interface LockHolder {
+  readonly databaseProcess: number
+  readonly role: string | null
+  readonly application: string | null
+  readonly state: string | null
+}
+
+/** A session in the database keeps every token waiting. */
+export function commitsBlocked(log: Log, holder: LockHolder): void {
+  const message =
+    'a session in the database holds the lock of a change, so no token can be issued; let it end its transaction, or ' +
+    `end it with pg_terminate_backend(${holder.databaseProcess})`
+  log.error({ event: 'commits_blocked', ...holder }, message)
+}
+
 /** Reads came from another database than the commits, as after a failover. Their connections are replaced. */
 export function readersReplaced(log: Log, reason: string): void {
   const message =

@@ -113,8 +113,8 @@ test('the lock is the one that all commands share, and is waited for as long as 
   await changeRegistry(context, async (transaction) => {
     const [row] = await transaction.$queryRaw<{ timeout: string; held: bigint }[]>`
       SELECT current_setting('lock_timeout') AS timeout,
-             (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
-                 AND classid = 1296649043 AND objid = 3 AND mode = 'ExclusiveLock' AND granted) AS held`
+             (SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND pid = pg_backend_pid()
+                 AND relation = 'registry_change_set'::regclass AND mode = 'ShareUpdateExclusiveLock' AND granted) AS held`
     expect(row).toEqual({ timeout: '1min', held: 1n })
   })
 })

@@ -11,7 +11,7 @@ import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { limits } from '../../src/limits.ts'
-import { advisoryLockIsAwaited, type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, registryLockIsAwaited } from '../support/database.ts'
 
 let database: FreshDatabase
 /** One connection, as the service has. Without time limits of its own: the committer keeps the time. */
@@ -141,13 +141,13 @@ async function withTrigger<Result>(code: string, work: () => Promise<Result>): P
 async function holdUp(): Promise<{ release(): Promise<void> }> {
   const client = new pg.Client({ connectionString: database.url })
   await client.connect()
-  await client.query('SELECT pg_advisory_lock(1296649043, 1)')
+  await client.query('BEGIN; LOCK TABLE registry_version IN EXCLUSIVE MODE')
   return { release: () => client.end() }
 }
 
 /** Until a commit of the ledger waits for what `holdUp` holds. */
 async function expectHeldUp(): Promise<void> {
-  await expect.poll(async () => database.query(advisoryLockIsAwaited)).toHaveLength(1)
+  await expect.poll(async () => database.query(registryLockIsAwaited)).toHaveLength(1)
 }
 
 /** The database does its work, and the answer is lost on the way back. */

@@ -72,3 +72,8 @@ export async function issuedSinceLatestChange(database: FreshDatabase, clientId:
 export const advisoryLockIsAwaited = `
   SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+/** Finds sessions that wait for the lock between a commit of the ledger and a change of the registry. */
+export const registryLockIsAwaited = `
+  SELECT 1 FROM pg_locks WHERE relation = 'registry_version'::regclass AND NOT granted
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`

@@ -14,6 +14,7 @@ import {
   type Report,
   type ServerUser,
   userOfOwner,
+  warnOfSharedUser,
 } from './server-user.ts'
 
 /** The files of the server: where they are, who owns them, and how they are created. */
@@ -43,7 +44,7 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   await createOpenDirectory(options.dataDirectory, 'no_data_directory')
   const dataDirectory = await realpath(options.dataDirectory)
   const entry = join(dataDirectory, 'postgres')
-  const user = await chooseUser(checkEntry(entry), report)
+  const user = await chooseUser(name, entry, report)
   const programs = await findPrograms(user, isRoot() ? systemDirectory : dataDirectory, report)
   const exists = existsSync(join(entry, 'PG_VERSION'))
   const created = exists ? false : await createCluster(entry, options, user, programs)
@@ -70,12 +71,12 @@ function checkEntry(entry: string): { uid: number; gid: number } | undefined {
   return { uid: found.uid, gid: found.gid }
 }
 
-async function chooseUser(
-  owner: { uid: number; gid: number } | undefined,
-  report: Report,
-): Promise<ServerUser | undefined> {
+async function chooseUser(name: string, entry: string, report: Report): Promise<ServerUser | undefined> {
+  const owner = checkEntry(entry)
   if (!isRoot()) return undefined
-  const user = owner && owner.uid !== 0 ? userOfOwner(owner.uid, owner.gid) : await findServerUser(report)
+  const user =
+    owner && owner.uid !== 0 ? userOfOwner(owner.uid, owner.gid) : await findServerUser(name, report)
+  warnOfSharedUser(user, name, entry, report)
   await assertUsable(user)
   return user
 }

@@ -34,38 +34,55 @@ export async function canEnter(directory: string, user: ServerUser | undefined):
   return (await run('/bin/sh', script, user, lookupTimeoutMilliseconds)).succeeded
 }
 
-/** The system user for a new database of root. Creates it when the machine has none. */
-export async function findServerUser(report: Report): Promise<ServerUser> {
-  const existing = readServerUser()
+/**
+ * The system user for a new database of root. Creates it when the machine has none. It is a user of this database alone:
+ * the user "postgres" may run another PostgreSQL on this machine, whose administrators would then read and change this
+ * database, and the other way round.
+ */
+export async function findServerUser(database: string, report: Report): Promise<ServerUser> {
+  const name = serverUserName(database)
+  const existing = readServerUser(name)
   if (existing) return existing
   const options = ['--system', '--no-create-home', '--shell', '/usr/sbin/nologin']
   const attempts: readonly (readonly [string, readonly string[]])[] = [
-    ['useradd', [...options, '--user-group', 'postgres']],
-    ['useradd', [...options, '--gid', 'postgres', 'postgres']], // The group exists already.
-    ['adduser', ['-S', '-D', '-H', '-s', '/sbin/nologin', 'postgres']], // busybox
+    ['useradd', [...options, '--user-group', name]],
+    ['useradd', [...options, '--gid', name, name]], // The group exists already.
+    ['adduser', ['-S', '-D', '-H', '-s', '/sbin/nologin', name]], // busybox
   ]
   const outputs: string[] = []
   for (const [program, programArguments] of attempts) {
     outputs.push((await run(program, programArguments, undefined, lookupTimeoutMilliseconds)).output)
     // Another process may have created the user at the same time. It only matters that the user exists.
-    const created = readServerUser()
+    const created = readServerUser(name)
     if (!created) continue
-    report('Created the system user "postgres", because PostgreSQL does not run as root.')
+    report(`Created the system user "${name}", because PostgreSQL does not run as root.`)
     return created
   }
   throw new EmbeddedPostgresError(
     'no_server_user',
-    'PostgreSQL does not run as root, and creating a system user "postgres" for it failed ' +
+    `PostgreSQL does not run as root, and creating a system user "${name}" for it failed ` +
       `(${outputs.join('; ')}).`,
   )
 }
 
-function readServerUser(): ServerUser | undefined {
-  for (const name of ['postgres', '_postgres']) {
-    const fields = readPasswordFile().find((line) => line[0] === name)
-    if (fields) return { name, uid: Number(fields[2]), gid: Number(fields[3]) }
-  }
-  return undefined
+/** Linux takes 32 characters. */
+function serverUserName(database: string): string {
+  return `${database.slice(0, 23)}_postgres`
+}
+
+function readServerUser(name: string): ServerUser | undefined {
+  const fields = readPasswordFile().find((line) => line[0] === name)
+  return fields && { name, uid: Number(fields[2]), gid: Number(fields[3]) }
+}
+
+/** A database of an earlier release, or of another installation, stays with its user. Somebody should know. */
+export function warnOfSharedUser(user: ServerUser, database: string, entry: string, report: Report): void {
+  if (!['postgres', '_postgres'].includes(user.name)) return
+  report(
+    `The database in ${entry} belongs to the system user "${user.name}", which may run another PostgreSQL on this ` +
+      `machine too. To give it a user of its own, stop all that use it and run: useradd --system --user-group ` +
+      `${serverUserName(database)}; chown -R ${serverUserName(database)}: ${entry}/.`,
+  )
 }
 
 /**

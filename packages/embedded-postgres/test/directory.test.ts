@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, lstatSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { expectFailure, open, query, serverProcessId, temporaryDirectory } from './support.ts'
 
@@ -56,6 +57,28 @@ test('a data directory that cannot be is named', async () => {
   const directory = join(await temporaryDirectory(), 'file')
   writeFileSync(directory, '')
   await expectFailure(directory, 'no_data_directory', directory)
+})
+
+test.runIf(isRoot)('root: the server runs as a user of its own, and says where it cannot', async () => {
+  const directory = await temporaryDirectory()
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const shared = users.find(([name]) => name === 'postgres')
+  const first = await open(directory)
+  const { uid } = statSync(first.directory)
+  const owner = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((line) => line.split(':')[2] === String(uid))
+  expect(owner).toMatch(/^example_postgres:/)
+  await first.release()
+  if (shared === undefined) return
+  // As an earlier release has left it.
+  await promisify(execFile)('chown', ['-R', `${shared[2]}:${shared[3]}`, first.directory])
+  const reports: string[] = []
+  const second = await open(directory, { report: (message) => reports.push(message) })
+  expect(await query(second, 'SELECT 1')).toBe(1)
+  expect(reports.join()).toMatch(/belongs to the system user "postgres".*chown -R example_postgres/)
 })
 
 test.runIf(isRoot)('root: a directory that the server cannot enter links to one that it can', async () => {

@@ -46,7 +46,7 @@ export const clientsCreate = defineCommand({
     'secret-out': {
       type: 'string',
       value: 'FILE',
-      description: 'write the secret to a new file (mode 0600) instead',
+      description: 'write the secret to a new file (mode 0600) instead; "-" is stdout',
     },
     ...jsonOption,
   },

@@ -13,6 +13,7 @@ import { systemClock } from '../../lib/clock.ts'
 import { makeDirectory } from '../../lib/directory.ts'
 import { replacePrivateFile } from '../../lib/private-file.ts'
 import { openDatabaseServer } from '../../process/database-server.ts'
+import { isInspectorOpen } from '../../process/inspector.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
 import { logOutput } from '../../telemetry/log.ts'
@@ -46,6 +47,8 @@ export const start = defineCommand({
     // During the steps, messages go to the terminal. After the start they go to the log.
     const report = (message: string): void =>
       destination.isHeld ? note(`    ${message}`) : log.warn({ event: 'notice' }, message)
+    if (isInspectorOpen())
+      report("Node's inspector is open: who connects to it can read every secret and key of this process.")
     await lifetime.run(async () => {
       const server = await step(
         'database',

@@ -3,6 +3,17 @@ import { OperatorError } from '../../errors.ts'
 import { ReservedFile } from '../../lib/private-file.ts'
 import { OutputClosed, print } from './output.ts'
 
+/** What stands for standard output where a file can be named. */
+const standardOutput = '-'
+
+/**
+ * Whether somebody else keeps what is printed: the engine of a container, or the service manager. They run a command as
+ * the first process or as its child, and without a terminal. A person, a script and a pipe read it themselves.
+ */
+function outputIsKept(): boolean {
+  return process.stdout.isTTY !== true && (process.pid === 1 || process.ppid === 1)
+}
+
 /**
  * Writes new secrets once, to stdout or to a file. The file is created before anything is changed, and its
  * content is on the disk before the change is committed. So no valid secret can be lost before anybody has
@@ -11,20 +22,27 @@ import { OutputClosed, print } from './output.ts'
 export class SecretOutput {
   readonly #option: string
   readonly path: string | undefined
+  readonly #mayPrint: boolean
   #file: ReservedFile | undefined
   #written = false
   #committing = false
 
-  constructor(option: string, path: string | undefined) {
+  constructor(option: string, path: string | undefined, isKept = outputIsKept()) {
     this.#option = option
-    this.path = path
+    this.path = path === standardOutput ? undefined : path
+    this.#mayPrint = path === standardOutput || !isKept
   }
 
   /**
    * Creates the file. Call it before anything is changed, when it is clear that there will be a new secret.
-   * @throws OperatorError if the file exists or cannot be created.
+   * @throws OperatorError if the file exists or cannot be created, or if no file is named and a log would keep the secret.
    */
   reserve(): void {
+    if (this.path === undefined && !this.#mayPrint)
+      throw new OperatorError(
+        `--${this.#option}: must be set here: the output of this command goes to the log of a container or a service, ` +
+          `and so would the secret. Name a new file, or "${standardOutput}" for the output all the same.`,
+      )
     if (this.path !== undefined) this.#file = reserve(this.#option, this.path)
   }
 
