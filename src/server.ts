@@ -23,6 +23,8 @@ import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { Registry } from './registry/registry.ts'
+import type { SealProblems } from './registry/seal-problems.ts'
+import { openSealedRegistry } from './registry/sealed-registry.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
@@ -32,6 +34,7 @@ import {
   keyUnopened,
   keyUpkeepEvents,
   readersReplaced,
+  registryUnsealed,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -39,6 +42,8 @@ import type { Log } from './telemetry/log.ts'
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
+ *
+ * Long because this is the one place where the parts of a service meet.
  */
 export interface ServiceOptions {
   readonly config: Config
@@ -79,7 +84,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = opened
+    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openLedger({
       database,
@@ -119,7 +124,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           signing_key: () => upkeep.signs,
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => [...upkeep.warnings, ...(processes.contradictsLater ? ['settings_differ'] : [])],
+        warnings: () => warningsOf(upkeep, seals.problems, processes),
       },
     })
     return {
@@ -137,7 +142,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         // them.
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
-        await upkeep.close()
+        await Promise.all([upkeep.close(), seals.close()])
         await registry.close()
         await ledger.close()
         await secretUses.close()
@@ -150,6 +155,15 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await database.close()
     throw error
   }
+}
+
+/** What is not wrong yet, or concerns some clients alone. */
+function warningsOf(upkeep: KeyUpkeep, problems: SealProblems, processes: RunningProcesses): string[] {
+  return [
+    ...upkeep.warnings,
+    ...(problems.all.length > 0 ? ['registry_unsealed'] : []),
+    ...(processes.contradictsLater ? ['settings_differ'] : []),
+  ]
 }
 
 function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) => void): Database {
@@ -241,8 +255,15 @@ async function openRegistryAndKeys(
     },
   })
   let upkeep: KeyUpkeep | undefined
+  const seals = await openSealedRegistry(options.config.sealedRegistry, {
+    database,
+    keyEncryptionKeys,
+    onFound: (problems) => registryUnsealed(log, problems),
+    onFault,
+  })
   const registry = new Registry({
     pool: database.readPool,
+    seals: seals.guard,
     monotonicMilliseconds: clock.monotonicMilliseconds,
     clientsMax: registryClientsMax,
     wait: (milliseconds, then) => setTimeout(then, milliseconds),
@@ -272,7 +293,15 @@ async function openRegistryAndKeys(
     upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
     await secretTags.load()
-    return { clockGuard, registry, keyring, upkeep, secretTags, tagWriter }
+    return {
+      clockGuard,
+      registry,
+      seals: seals.watch(registry),
+      keyring,
+      upkeep,
+      secretTags,
+      tagWriter,
+    }
   } catch (error) {
     await registry.close()
     throw error

@@ -9,6 +9,7 @@ export const recordOutcomes = {
   secret: ['added', 'revoked'],
   resource: ['created', 'changed', 'deleted'],
   access: ['created', 'changed', 'deleted'],
+  registry: ['sealed'],
   key: ['created', 'rotated', 'rotated at once', 'promoted', 'revoked', 'resealed', 'vouched'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
