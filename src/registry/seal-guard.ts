@@ -172,7 +172,7 @@ function isSame(one: SealedText, other: SealedText): boolean {
   return one.content === other.content && one.mac.equals(other.mac)
 }
 
-export function factsOf(row: ClientRow): ClientFacts {
+function factsOf(row: ClientRow): ClientFacts {
   return {
     status: row.status,
     tokenEndpointAuthMethod: row.method ?? undefined,

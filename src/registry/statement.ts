@@ -47,7 +47,7 @@ export interface ResourceFacts {
 export type Difference = string
 
 /** No statement has this row. */
-export const unregistered: Difference = 'unregistered'
+const unregistered: Difference = 'unregistered'
 
 /** What is in force of a row. */
 export interface Believed<Facts> {

@@ -95,7 +95,12 @@ const sourceOf = (...patterns: string[]): string =>
   globSync(patterns)
     .map((path) => readFileSync(path, 'utf8'))
     .join('\n')
-const inside = ['src/administration/*.ts', 'src/keys/*.ts', 'src/ledger/change-*.ts']
+const inside = [
+  'src/administration/*.ts',
+  'src/keys/*.ts',
+  'src/ledger/change-*.ts',
+  'src/registry/seal-*.ts',
+]
 
 /** What only means something at the command line: commands, options, settings. */
 const terminalWords = /bin\/mintmark|mintmark clients|npm |--[a-z]|MINTMARK_|DATABASE_URL/

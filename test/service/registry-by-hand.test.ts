@@ -27,6 +27,8 @@ import {
 /**
  * Somebody can write the database and has no key-encryption key. With a sealed registry nothing that they write makes a
  * token that there was not before, and everything that takes away counts at once.
+ *
+ * Long because every change that somebody can make by hand is tried.
  */
 
 let running: TestService

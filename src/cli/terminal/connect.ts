@@ -73,7 +73,7 @@ export async function withDatabase<Result>(
   }
 }
 
-export function sealingOf(config: Config, server: DatabaseServer): Sealing | undefined {
+function sealingOf(config: Config, server: DatabaseServer): Sealing | undefined {
   if (!config.sealedRegistry) return undefined
   return { keyEncryptionKeys: () => availableKeyEncryptionKeys(config, server) }
 }
