@@ -47,6 +47,8 @@ export interface Config {
   /** Per worker. */
   readonly failuresPerAddressMax: number
   readonly keyEncryptionKeyPrevious: Buffer | undefined
+  /** Whether rows of the registry count only as far as a holder of the key-encryption key registered them. */
+  readonly sealedRegistry: boolean
   readonly schedule: ScheduleSettings
   readonly signingAlgorithms: readonly SigningAlgorithm[]
   readonly logLevel: (typeof logLevels)[number]
@@ -96,6 +98,7 @@ const settings = {
     must: '32 bytes in base64 or hex: the previous key-encryption key, until "keys rewrap" is done',
     secret: true,
   },
+  MINTMARK_SEALED_REGISTRY: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_KEY_LIFETIME_SECONDS: {
     parse: wholeNumber(6, 999_999_999),
     must: 'a whole number of seconds, 6 or more',
@@ -258,6 +261,7 @@ function lazyConfig(environment: Environment): Config {
     failuresPerAddressMax: () =>
       Math.ceil((read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100) / config.workers),
     keyEncryptionKeyPrevious: () => read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
+    sealedRegistry: () => read('MINTMARK_SEALED_REGISTRY') === 'yes',
     schedule: () =>
       checkedSchedule({
         keyLifetimeSeconds: read('MINTMARK_KEY_LIFETIME_SECONDS') ?? 90 * 86_400,
@@ -299,7 +303,8 @@ function plainHttpAllowed(environment: Environment): boolean {
 }
 
 /** The settings that all processes on one database must share. */
-export function sharedSettings({ issuer, host, port, tls, schedule, signingAlgorithms }: Config) {
+export function sharedSettings(config: Config) {
+  const { issuer, host, port, tls, schedule, signingAlgorithms, sealedRegistry } = config
   // Without the setting the issuer is the address of the process, which no other machine can reach. Several processes
   // on one machine then have several, for a trial.
   const isOwnAddress = isLoopback(host) && issuer === defaultIssuer(host, port, tls !== undefined)
@@ -307,6 +312,7 @@ export function sharedSettings({ issuer, host, port, tls, schedule, signingAlgor
     issuer: isOwnAddress ? 'its own address' : issuer,
     ...schedule,
     signingAlgorithms: [...signingAlgorithms].sort(),
+    sealedRegistry: sealedRegistry ? 'yes' : 'no',
   }
 }
 

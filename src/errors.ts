@@ -103,6 +103,7 @@ export const refusals = {
   client_disabled: unauthenticated,
   client_expired: unauthenticated,
   registration_unreadable: unauthenticated,
+  registration_unsealed: unauthenticated,
   client_has_no_secret: unauthenticated,
   secret_wrong: unauthenticated,
   secret_revoked: unauthenticated,
@@ -257,6 +258,13 @@ export interface AdministrationErrorFields {
   /** Clients that have access to it: some of them, and how many there are. */
   resource_in_use: { readonly audience: string; readonly holders: readonly string[]; readonly count: number }
   registry_busy: { readonly waitedSeconds: number }
+  registration_unsealed: { readonly subject: 'client' | 'resource'; readonly id: string }
+  registry_seal_key_unset: object
+  registry_seal_key_differs: { readonly keyEncryptionKeyId: string; readonly atHand: readonly string[] }
+  registry_seal_missing: object
+  registry_seal_damaged: object
+  registry_seal_older: { readonly number: number; readonly recorded: number }
+  registry_changed_meanwhile: object
   key_not_found: { readonly kid: string }
   key_made_meanwhile: { readonly algorithm: string }
   clock_disagrees: { readonly offSeconds: number; readonly toleranceSeconds: number }
@@ -303,6 +311,30 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     resource_exists: rule('conflict', 'There is already a resource with this audience.'),
     resource_in_use: rule('conflict', 'Clients have access to the resource. Nothing was changed.'),
     registry_busy: rule('busy', 'Somebody else is changing the registry. Nothing was changed.'),
+
+    // The sealed registry.
+    registration_unsealed: rule(
+      'conflict',
+      'It was not registered by a holder of the key-encryption key. Nothing was changed.',
+    ),
+    registry_seal_key_unset: rule(
+      'setup',
+      'The registry is sealed, and there is no key-encryption key. Nothing was changed.',
+    ),
+    registry_seal_key_differs: rule(
+      'setup',
+      'The registry is sealed with another key-encryption key. Nothing was changed.',
+    ),
+    registry_seal_missing: rule('setup', 'The registry is to be sealed, and nobody sealed it.'),
+    registry_seal_damaged: rule(
+      'setup',
+      'The seal of the registry was not written by a holder of the key-encryption key. Nothing was changed.',
+    ),
+    registry_seal_older: rule('setup', 'The seal of the registry is an older one. Nothing was changed.'),
+    registry_changed_meanwhile: rule(
+      'conflict',
+      'The registry is not any more what was looked through. Nothing was changed.',
+    ),
 
     // Signing keys.
     key_not_found: rule('not_found', 'There is no such signing key.'),

@@ -27,6 +27,8 @@ import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
 import { Registry } from './registry/registry.ts'
+import type { SealProblems } from './registry/seal-problems.ts'
+import { openSealedRegistry } from './registry/sealed-registry.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
@@ -38,6 +40,7 @@ import {
   keyUpkeepEvents,
   readersReplaced,
   recordsLost,
+  registryUnsealed,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -87,7 +90,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, keyring, upkeep, secretTags, tagWriter } = opened
+    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const [secretUses, verifiers, handChanges] = openNotes(database, onFault)
@@ -119,7 +122,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           signing_key: () => upkeep.signs,
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => warningsOf(upkeep, ledger, processes),
+        warnings: () => warningsOf(upkeep, ledger, seals.problems, processes),
       },
     })
     return {
@@ -138,7 +141,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
         await handChanges.close()
-        await upkeep.close()
+        await Promise.all([upkeep.close(), seals.close()])
         await registry.close()
         await ledger.close()
         await secretUses.close()
@@ -172,10 +175,17 @@ function openServiceLedger(
   })
 }
 
-function warningsOf(upkeep: KeyUpkeep, ledger: Ledger, processes: RunningProcesses): string[] {
+/** What is not wrong yet, or concerns some clients alone. */
+function warningsOf(
+  upkeep: KeyUpkeep,
+  ledger: Ledger,
+  problems: SealProblems,
+  processes: RunningProcesses,
+): string[] {
   return [
     ...upkeep.warnings,
     ...(ledger.hasLost === true ? ['ledger_records_lost'] : []),
+    ...(problems.all.length > 0 ? ['registry_unsealed'] : []),
     ...(processes.contradictsLater ? ['settings_differ'] : []),
   ]
 }
@@ -281,8 +291,15 @@ async function openRegistryAndKeys(
     },
   })
   let upkeep: KeyUpkeep | undefined
+  const seals = await openSealedRegistry(options.config.sealedRegistry, {
+    database,
+    keyEncryptionKeys,
+    onFound: (problems) => registryUnsealed(log, problems),
+    onFault,
+  })
   const registry = new Registry({
     pool: database.readPool,
+    seals: seals.guard,
     monotonicMilliseconds: clock.monotonicMilliseconds,
     clientsMax: registryClientsMax,
     wait: (milliseconds, then) => setTimeout(then, milliseconds),
@@ -312,7 +329,15 @@ async function openRegistryAndKeys(
     upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
     await secretTags.load()
-    return { clockGuard, registry, keyring, upkeep, secretTags, tagWriter }
+    return {
+      clockGuard,
+      registry,
+      seals: seals.watch(registry),
+      keyring,
+      upkeep,
+      secretTags,
+      tagWriter,
+    }
   } catch (error) {
     await registry.close()
     throw error

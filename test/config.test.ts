@@ -66,6 +66,7 @@ describe('defaults', () => {
       failuresPerClientMax: 30,
       failuresPerAddressMax: 100,
       keyEncryptionKeyPrevious: undefined,
+      sealedRegistry: false,
       schedule: {
         keyLifetimeSeconds: 7_776_000,
         tokenLifetimeSecondsMax: 86_400,
@@ -321,6 +322,7 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     strangersKey,
     rsaPrivateKey,
   ],
+  MINTMARK_SEALED_REGISTRY: ['true', '1', 'YES', ' yes', 'yes\n'],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_TRUSTED_PROXIES: [

@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os'
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
-import { changeRegistry } from '../ledger/change-store.ts'
 import type { Registration } from './definition.ts'
 import { type Mistake, refusalOf } from './mistake.ts'
 import type { ReadablePart } from './parse.ts'
 import { makePlan, type Plan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
+import { changeSealed } from './sealing.ts'
 import type { SecretContext } from './secret-store.ts'
 
 /**
@@ -59,21 +59,28 @@ export async function applyRegistration(
   const before = await readState(database.prisma, registration, clock.nowMilliseconds())
   const { plan, mistakes } = makePlan(registration, before)
   if (mistakes.length > 0) throw refusal(mistakes)
-  if (options.dryRun === true || !hasWork(plan)) return { plan, secrets: [] }
+  // With a sealed registry, rows that need no change may still be rows that nobody registered.
+  const isDone = !hasWork(plan) && context.sealing === undefined
+  if (options.dryRun === true || isDone) return { plan, secrets: [] }
 
   const expected = newClients(plan)
   if (expected.length > 0) options.expectSecrets?.()
   const made = await makeSecrets(expected, options.onProgress)
   let secrets: readonly ClientSecretPair[] = []
-  return await changeRegistry(
+  return await changeSealed(
     context,
-    async (transaction, records) => {
+    async (transaction, records, seals) => {
       await lockRows(transaction, registration)
       const state = await readState(transaction, registration, clock.nowMilliseconds())
-      const { plan, mistakes } = makePlan(registration, state)
+      await seals.read(transaction, {
+        clientIds: registration.clients.map(({ clientId }) => clientId),
+        audiences: registration.resources.map(({ audience }) => audience),
+      })
+      const { plan, mistakes } = makePlan(seals.withStatuses(registration), state)
       if (mistakes.length > 0) throw refusal(mistakes)
       const used = new Map(newClients(plan).map((clientId) => [clientId, secretOf(made, clientId)]))
       await writePlan(transaction, plan, used)
+      seals.setPlan(plan, used)
       const tagged = [...used].map(([clientId, secret]) => ({ clientId, ...secret }))
       await context.tagMaker?.write(transaction, tagged)
       recordPlan(records, plan, new Map([...used].map(([clientId, { secretId }]) => [clientId, secretId])))

@@ -1,9 +1,9 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { Access, Client } from '../generated/client.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { nearest } from '../lib/suggest.ts'
 import type { StoredClient, StoredClientWithSecrets, StoredSecret } from './definition.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
 
 /** Clients read from the database, and changed one at a time. Many at once are changed by a plan. */
 
@@ -123,19 +123,25 @@ async function noSuchClient(database: Queryable, clientId: string): Promise<Admi
 
 /** @returns whether that changed anything: a client may be disabled twice. */
 export async function setClientStatus(
-  context: ChangeContext,
+  context: RegistryContext,
   clientId: string,
   status: 'active' | 'disabled',
 ): Promise<boolean> {
-  return await changeRegistry(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
     const from = status === 'active' ? 'disabled' : 'active'
     const { count } = await transaction.client.updateMany({
       where: { clientId, status: from },
       data: { status },
     })
-    if (count === 1) records.add('client', status === 'active' ? 'enabled' : 'disabled', { clientId })
-    else await requireClient(transaction, clientId)
-    return count === 1
+    if (count === 0) await requireClient(transaction, clientId)
+    await seals.read(transaction, { clientIds: [clientId] })
+    const isNew =
+      status === 'active'
+        ? seals.give(clientId, (client) => ({ ...client, status }))
+        : seals.take(clientId, (client) => ({ ...client, status }))
+    const isChanged = count === 1 || isNew
+    if (isChanged) records.add('client', status === 'active' ? 'enabled' : 'disabled', { clientId })
+    return isChanged
   })
 }
 
@@ -158,8 +164,10 @@ export interface Deletion {
  * Deletes a client for good. Its row stays, so that its id stays taken and the ledger's records keep their
  * meaning. Its secrets are revoked and its access is removed.
  */
-export async function deleteClient(context: ChangeContext, clientId: string): Promise<Deletion> {
-  return await changeRegistry(context, async (transaction, records) => {
+export async function deleteClient(context: RegistryContext, clientId: string): Promise<Deletion> {
+  return await changeSealed(context, async (transaction, records, seals) => {
+    await seals.read(transaction, { clientIds: [clientId] })
+    seals.take(clientId, (client) => ({ ...client, status: 'deleted', secrets: [], access: [] }))
     const { count } = await transaction.client.updateMany({
       where: { clientId, status: { not: 'deleted' } },
       data: { status: 'deleted' },

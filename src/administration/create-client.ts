@@ -1,11 +1,11 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
-import { changeRegistry } from '../ledger/change-store.ts'
 import type { ClientDefinition } from './definition.ts'
 import { refusalOf } from './mistake.ts'
 import { makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
+import { changeSealed } from './sealing.ts'
 import type { SecretContext } from './secret-store.ts'
 
 export interface CreateOptions {
@@ -28,9 +28,9 @@ export async function createClient(
   const { clientId } = client
   const registration = { resources: [], clients: [client] }
   const secret = await generateSecret()
-  return await changeRegistry(
+  return await changeSealed(
     context,
-    async (transaction, records) => {
+    async (transaction, records, seals) => {
       await lockRows(transaction, registration)
       const state = await readState(transaction, registration, context.clock.nowMilliseconds())
       const existing = state.clients.get(clientId)
@@ -41,6 +41,8 @@ export async function createClient(
       if (mistakes.length > 0) throw refusalOf(mistakes)
       const expiring = { ...secret, expiresAt: options.secretExpiresAt }
       await writePlan(transaction, plan, new Map([[clientId, expiring]]))
+      await seals.read(transaction, { clientIds: [clientId] })
+      seals.setPlan(plan, new Map([[clientId, expiring]]))
       await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
       recordPlan(records, plan, new Map([[clientId, secret.secretId]]))
       return secret

@@ -1,6 +1,5 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { nearest } from '../lib/suggest.ts'
 import type { ResourceDefinition } from './definition.ts'
 import { refusalOf } from './mistake.ts'
@@ -8,6 +7,7 @@ import { parseResource } from './parse.ts'
 import type { ResourceStep } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readResources } from './plan-store.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
 import { carriedOut } from './update.ts'
 
 /** One resource: created, changed and deleted, under the rules of a file. */
@@ -26,7 +26,7 @@ export interface ResourceWords {
 const holdersShownMax = 10
 
 /** @throws AdministrationError if there is one already, or if it would break a rule. */
-export async function createResource(context: ChangeContext, words: ResourceWords): Promise<ResourceStep> {
+export async function createResource(context: RegistryContext, words: ResourceWords): Promise<ResourceStep> {
   return await write(context, words.audience, (stored) => {
     if (stored !== undefined) throw new AdministrationError('resource_exists', { audience: words.audience })
     return words
@@ -35,7 +35,7 @@ export async function createResource(context: ChangeContext, words: ResourceWord
 
 /** @throws AdministrationError if there is no such resource, or if it would break a rule. */
 export async function updateResource(
-  context: ChangeContext,
+  context: RegistryContext,
   audience: string,
   change: (words: Required<ResourceWords>) => ResourceWords,
 ): Promise<ResourceStep> {
@@ -46,25 +46,28 @@ export async function updateResource(
 }
 
 async function write(
-  context: ChangeContext,
+  context: RegistryContext,
   audience: string,
   change: (stored: ResourceDefinition | undefined, audiences: Iterable<string>) => ResourceWords,
 ): Promise<ResourceStep> {
   const now = context.clock.nowMilliseconds()
-  return await changeRegistry(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
     await lockRows(transaction, { resources: [{ audience }], clients: [] })
     const stored = await readResources(transaction)
-    const { value, mistakes } = parseResource(change(stored.get(audience), stored.keys()))
+    await seals.read(transaction, { audiences: [audience] })
+    const before = stored.get(audience)
+    const believed = before === undefined ? undefined : seals.believedResource(before)
+    const { value, mistakes } = parseResource(change(believed, stored.keys()))
     if (value === undefined) throw refusalOf(mistakes)
-    const plan = await carriedOut(transaction, { resources: [value], clients: [] }, now)
+    const plan = await carriedOut(transaction, { resources: [value], clients: [] }, now, seals)
     recordPlan(records, plan, new Map())
     return plan.resources[0] as ResourceStep
   })
 }
 
 /** @throws AdministrationError if there is no such resource, or while a client has access to it. */
-export async function deleteResource(context: ChangeContext, audience: string): Promise<void> {
-  await changeRegistry(context, async (transaction, records) => {
+export async function deleteResource(context: RegistryContext, audience: string): Promise<void> {
+  await changeSealed(context, async (transaction, records, seals) => {
     await lockRows(transaction, { resources: [{ audience }], clients: [] })
     const stored = await readResources(transaction)
     if (!stored.has(audience)) throw noSuchResource(audience, stored.keys())
@@ -79,6 +82,8 @@ export async function deleteResource(context: ChangeContext, audience: string): 
       throw new AdministrationError('resource_in_use', { audience, holders, count })
     }
     await transaction.resource.deleteMany({ where: { audience } })
+    await seals.read(transaction, { audiences: [audience] })
+    seals.removeResource(audience)
     records.add('resource', 'deleted', { audience })
   })
 }

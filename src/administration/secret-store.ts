@@ -1,13 +1,13 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import type { TagMaker } from '../authentication/secret-tag-store.ts'
 import { AdministrationError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
 import { isValid, requireClient } from './client-store.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
 
 /** A change that creates secrets. */
-export interface SecretContext extends ChangeContext {
+export interface SecretContext extends RegistryContext {
   /** Makes their tags. Undefined where the key-encryption key is not at hand: their first use makes them. */
   readonly tagMaker: TagMaker | undefined
 }
@@ -26,9 +26,9 @@ export async function addSecret(
   options: AddOptions = {},
 ): Promise<{ secret: NewSecret; clientStatus: string }> {
   const secret = await generateSecret()
-  return await changeRegistry(
+  return await changeSealed(
     context,
-    async (transaction, records) => {
+    async (transaction, records, seals) => {
       const { status } = await requireClient(transaction, clientId)
       const now = context.clock.nowMilliseconds()
       const others = await transaction.clientSecret.findMany({ where: { clientId, revokedAt: null } })
@@ -40,6 +40,8 @@ export async function addSecret(
       const { secretId, hash, hint } = secret
       const expiresAt = options.expiresAt === undefined ? null : new Date(options.expiresAt * 1000)
       await transaction.clientSecret.create({ data: { secretId, clientId, hash, hint, expiresAt } })
+      await seals.read(transaction, { clientIds: [clientId] })
+      seals.addSecret(clientId, { secretId, hash, expiresAt: options.expiresAt })
       await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
       const changes = [{ field: 'expires_at', from: null, to: optionalMoment(options.expiresAt) }]
       records.add('secret', 'added', { clientId, credentialId: secretId }, expiresAt === null ? [] : changes)
@@ -58,11 +60,11 @@ export interface SecretRevocation {
 
 /** Revokes a secret, in force when this returns. Tokens that were issued with it live until they expire. */
 export async function revokeSecret(
-  context: ChangeContext,
+  context: RegistryContext,
   clientId: string,
   secretId: string,
 ): Promise<SecretRevocation> {
-  return await changeRegistry(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
     const now = context.clock.nowMilliseconds()
     const { count } = await transaction.clientSecret.updateMany({
       where: { clientId, secretId, revokedAt: null },
@@ -74,6 +76,11 @@ export async function revokeSecret(
       await requireClient(transaction, clientId)
       throw new AdministrationError('secret_not_found', { clientId, secretId })
     }
+    await seals.read(transaction, { clientIds: [clientId] })
+    seals.take(clientId, (client) => ({
+      ...client,
+      secrets: client.secrets.filter((secret) => secret.secretId !== secretId),
+    }))
     const validLeft = secrets.filter((row) => isValid(row, now)).length
     return { revoked: count === 1, validLeft }
   })

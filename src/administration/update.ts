@@ -1,6 +1,5 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import { type ChangeContext, changeRegistry } from '../ledger/change-store.ts'
 import { momentText } from '../lib/moment.ts'
 import { findClient } from './client-store.ts'
 import type { Registration, StoredClient } from './definition.ts'
@@ -9,6 +8,7 @@ import { parseClient } from './parse.ts'
 import { type ClientStep, makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
+import { changeSealed, type RegistryContext, type Seals } from './sealing.ts'
 
 /** Changes one client that exists, under the rules of a file. */
 
@@ -31,33 +31,39 @@ export interface ClientWords {
  * begin with a field of the client, or with `clients` and 0.
  */
 export async function updateClient(
-  context: ChangeContext,
+  context: RegistryContext,
   clientId: string,
   change: (words: ClientWords) => ClientWords,
 ): Promise<ClientStep> {
   const now = context.clock.nowMilliseconds()
-  return await changeRegistry(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
     await lockRows(transaction, { resources: [], clients: [{ clientId }] })
     const stored = await findClient(transaction, clientId, now)
     if (stored.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })
-    const { value, mistakes } = parseClient(change(wordsOf(stored)))
+    await seals.read(transaction, { clientIds: [clientId] })
+    const { value, mistakes } = parseClient(change(wordsOf(seals.believedClient(stored))))
     if (value === undefined) throw refusalOf(mistakes)
-    const plan = await carriedOut(transaction, { resources: [], clients: [value] }, now)
+    const plan = await carriedOut(transaction, { resources: [], clients: [value] }, now, seals)
     recordPlan(records, plan, new Map())
     return plan.clients[0] as ClientStep
   })
 }
 
-/** Plans a registration without new clients, and writes it. */
+/**
+ * Plans a registration without new clients, and writes it.
+ * @param seals have read what is registered about it.
+ */
 export async function carriedOut(
   transaction: Queryable,
   registration: Registration,
   nowMilliseconds: number,
+  seals: Seals,
 ) {
   const state = await readState(transaction, registration, nowMilliseconds)
-  const { plan, mistakes } = makePlan(registration, state)
+  const { plan, mistakes } = makePlan(seals.withStatuses(registration), state)
   if (mistakes.length > 0) throw refusalOf(mistakes)
   await writePlan(transaction, plan, new Map())
+  seals.setPlan(plan, new Map())
   return plan
 }
 

@@ -19,6 +19,7 @@ import { keysRevoke } from './commands/keys-revoke.ts'
 import { keysRewrap } from './commands/keys-rewrap.ts'
 import { keysRotate } from './commands/keys-rotate.ts'
 import { migrate } from './commands/migrate.ts'
+import { registrySeal } from './commands/registry-seal.ts'
 import { resourcesList } from './commands/resources.ts'
 import { resourcesCreate, resourcesDelete, resourcesUpdate } from './commands/resources-change.ts'
 import { secretsAdd, secretsList, secretsRevoke } from './commands/secrets.ts'
@@ -56,6 +57,7 @@ export const commands: readonly Command[] = [
   resourcesCreate,
   resourcesUpdate,
   resourcesDelete,
+  registrySeal,
   keysList,
   keysRotate,
   keysRevoke,
@@ -76,6 +78,7 @@ const groups: readonly CommandGroup[] = [
   },
   { path: ['clients', 'access'], summary: 'which resources a client may call, and with which scopes' },
   { path: ['resources'], summary: 'what tokens are for' },
+  { path: ['registry'], summary: 'all of it: clients, secrets, access and resources' },
   { path: ['keys'], summary: 'the keys that sign tokens' },
   { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },
 ]

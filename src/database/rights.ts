@@ -21,6 +21,8 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   client_secret_use: ['SELECT', 'INSERT', 'UPDATE'],
   access: ['SELECT'],
   resource: ['SELECT'],
+  sealed_registry_head: ['SELECT'],
+  sealed_registry_node: ['SELECT'],
   signing_key: ['SELECT', 'INSERT'],
   signing_key_manifest: ['SELECT', 'INSERT', 'UPDATE'],
   running_process: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],

@@ -22,6 +22,8 @@ const rightsOfOperator: Readonly<Record<string, readonly string[]>> = {
   client_secret: ['INSERT', 'UPDATE'],
   access: ['INSERT', 'UPDATE', 'DELETE'],
   resource: ['INSERT', 'UPDATE', 'DELETE'],
+  sealed_registry_head: ['INSERT', 'UPDATE'],
+  sealed_registry_node: ['INSERT', 'UPDATE', 'DELETE'],
   signing_key: ['UPDATE'],
 }
 

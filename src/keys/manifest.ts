@@ -1,6 +1,7 @@
-import { createHmac, hash, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from './seal.ts'
+import { isSealedWith, type SealedText, sealText } from './sealed-text.ts'
 import type { KeyMoments } from './state.ts'
 
 /**
@@ -32,16 +33,13 @@ export interface Manifest {
   readonly entries: readonly ManifestEntry[]
 }
 
-/** As it stands in the database. */
-export interface StoredManifest {
+/** As it stands in the database. Its content is JSON text. */
+export interface StoredManifest extends SealedText {
   readonly number: number
-  readonly keyEncryptionKeyId: string
-  /** JSON text: what the MAC is over. */
-  readonly content: string
-  readonly mac: Buffer
 }
 
 const form = 1
+const purpose = 'mintmark/key-manifest/v1'
 
 export function sealManifest(
   key: KeyEncryptionKey,
@@ -63,7 +61,7 @@ export function sealManifest(
       entry.revokedAt ?? null,
     ])
   const content = JSON.stringify([form, number, chainBefore, rows])
-  return { number, keyEncryptionKeyId: key.id, content, mac: macOf(key, content) }
+  return { number, ...sealText(key, purpose, content) }
 }
 
 /**
@@ -80,10 +78,7 @@ export function openManifest(stored: StoredManifest, keys: readonly KeyEncryptio
       source: keys[0]?.source ?? 'configuration',
     })
   }
-  const mac = macOf(key, stored.content)
-  if (mac.length !== stored.mac.length || !timingSafeEqual(mac, stored.mac)) {
-    throw new AdministrationError('key_manifest_damaged', {})
-  }
+  if (!isSealedWith(key, purpose, stored)) throw new AdministrationError('key_manifest_damaged', {})
   const [, number, chainBefore, rows] = JSON.parse(stored.content) as [number, number, number, EntryRow[]]
   return { number, chainBefore, entries: rows.map(toEntry) }
 }
@@ -118,11 +113,6 @@ function toEntry(row: EntryRow): ManifestEntry {
     publishedUntil,
     revokedAt: revokedAt ?? undefined,
   }
-}
-
-function macOf(key: KeyEncryptionKey, content: string): Buffer {
-  const derived = hkdfSync('sha256', key.bytes, Buffer.alloc(0), 'mintmark/key-manifest/v1', 32)
-  return createHmac('sha256', Buffer.from(derived)).update(content).digest()
 }
 
 /** The hash of a public JWK, whatever order the database gives its members in. */

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import { resealHead } from '../registry/seal-store.ts'
 import type { RotationContext } from './key-change.ts'
 import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from './key-encryption-key.ts'
 import { loadKeys, readVouchedKeys, writeManifest } from './manifest-store.ts'
@@ -100,6 +101,7 @@ async function resealAll(
     // Nothing has changed then, and a manifest without a record would look like one that somebody else wrote.
     if (resealed.length === 0) return { keyEncryptionKeyId: to.id, resealed }
     const manifest = await writeManifest(transaction, [to, ...atHand], resealed)
+    await resealHead(transaction, to, atHand)
     for (const { kid, from } of resealed) {
       const changes = [{ field: 'key_encryption_key_id', from, to: to.id }]
       records.add('key', 'resealed', { kid }, changes, { manifest })

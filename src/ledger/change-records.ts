@@ -45,4 +45,10 @@ export class ChangeRecords {
     const detail = { ...this.#actor, ...(changes.length === 0 ? {} : { changes: described }), ...more }
     this.#records.push({ time: this.#time, type, outcome, ...fields, detail })
   }
+
+  /** Adds to the detail of the first record what concerns all of the change. */
+  addToFirst(more: Readonly<Record<string, unknown>>): void {
+    const [first] = this.#records
+    if (first !== undefined) this.#records[0] = { ...first, detail: { ...first.detail, ...more } }
+  }
 }

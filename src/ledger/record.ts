@@ -9,6 +9,7 @@ export const recordOutcomes = {
   secret: ['added', 'revoked', 'changed by hand'],
   resource: ['created', 'changed', 'deleted', 'changed by hand'],
   access: ['created', 'changed', 'deleted', 'changed by hand'],
+  registry: ['sealed'],
   key: [
     'created',
     'extended',

@@ -51,6 +51,11 @@ export function networkContains(networks: readonly Network[], address: string): 
   return caller !== undefined && networks.some((network) => holds(network, caller))
 }
 
+/** Whether every address of a network is in another one. */
+export function networkWithin(inner: Network, outer: Network): boolean {
+  return inner.prefixLength >= outer.prefixLength && holds(outer, inner.address)
+}
+
 /**
  * Which addresses count as one caller. One household or host has a whole /64 of IPv6 addresses; it counts as one.
  * What is not an address counts by itself.

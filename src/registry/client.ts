@@ -5,8 +5,11 @@ import type { Network } from '../lib/network.ts'
 /** What a client is, as decisions need it. Times in seconds since 1970. */
 export interface RegisteredClient {
   readonly clientId: string
-  /** `unreadable` is in no row: a row of this client cannot be understood. */
-  readonly status: 'active' | 'disabled' | 'deleted' | 'unreadable'
+  /**
+   * The last two are in no row. `unreadable`: a row of this client cannot be understood. `unsealed`: it was not
+   * registered by a holder of the key-encryption key.
+   */
+  readonly status: 'active' | 'disabled' | 'deleted' | 'unreadable' | 'unsealed'
   /** The only method by which it may authenticate; undefined: any method that this service offers. */
   readonly tokenEndpointAuthMethod: string | undefined
   /** Empty: from anywhere. */
@@ -39,6 +42,7 @@ const statusRefusals = {
   disabled: 'client_disabled',
   deleted: 'client_deleted',
   unreadable: 'registration_unreadable',
+  unsealed: 'registration_unsealed',
 } as const satisfies Readonly<Record<string, RefusalReason>>
 
 /** Why a client gets nothing, whatever it proves; undefined when there is no such reason. `now` in seconds since 1970. */

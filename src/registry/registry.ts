@@ -6,13 +6,16 @@ import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
 import { Look, type LookOptions } from './look.ts'
 import { LookUp, type Presence } from './look-up.ts'
-import { loadClients } from './store.ts'
+import type { SealGuard } from './seal-guard.ts'
+import { type LoadedClients, loadClients } from './store.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
  * when it is asked for; whatever changed is forgotten when the version moves, at the cost of the change and
  * not of the registry. Nothing here is trusted for longer than a commit: the ledger's commit checks the
  * version, so a replica that has not heard of a change cannot issue on what it remembers.
+ *
+ * Long because what is remembered and when it is forgotten belong together.
  */
 export interface View {
   readonly version: number
@@ -29,6 +32,8 @@ export interface RegistryOptions extends LookOptions {
   readonly clientsMax: number
   /** Awaited before the version moves on to this one, when a signing key changed. */
   readonly onKeysChanged: (version: number) => Promise<void>
+  /** With a sealed registry: what of the rows may be believed. */
+  readonly seals?: SealGuard | undefined
   readonly onFault: (error: unknown) => void
   /** Told when the database answers again after a fault. */
   readonly onRecovered: () => void
@@ -41,6 +46,9 @@ export function onlyAudience(client: RegisteredClient): string | undefined {
   return undefined
 }
 
+/** Stands for a resource that was not registered by a holder of the key-encryption key. */
+const unsealed = 'unsealed'
+
 interface Waiting {
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
@@ -50,7 +58,9 @@ export class Registry {
   readonly #options: RegistryOptions
   readonly #clients: LRUCache<string, RegisteredClient>
   readonly #unknown = new LRUCache<string, true>({ max: limits.registryUnknownClientsMax })
-  readonly #resources = new LRUCache<string, RegisteredResource>({ max: limits.registryResourcesMax })
+  readonly #resources = new LRUCache<string, RegisteredResource | typeof unsealed>({
+    max: limits.registryResourcesMax,
+  })
   readonly #lookUp: LookUp
   readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
@@ -140,7 +150,8 @@ export class Registry {
       return { version: this.#version, client, resource: undefined }
     }
     const resource = this.#resources.get(audience)
-    return resource === undefined ? undefined : { version: this.#version, client, resource }
+    if (resource === undefined) return undefined
+    return { version: this.#version, client, resource: resource === unsealed ? undefined : resource }
   }
 
   /**
@@ -193,13 +204,11 @@ export class Registry {
 
   /** Takes clients into memory, if what was read belongs to the version that memory is at. */
   async #adopt(clientIds: readonly string[]): Promise<void> {
-    const before = this.#version
-    const loaded = await loadClients(this.#options.pool, clientIds)
-    if (isBehind(loaded.version, before)) this.#look.replaceReaders('behind')
-    if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
+    const loaded = await this.#read(clientIds)
     // Moved on again meanwhile: whoever waits will ask again.
-    if (loaded.version !== this.#version) return
+    if (loaded === undefined) return
     for (const resource of loaded.resources) this.#resources.set(resource.audience, resource)
+    for (const audience of loaded.unsealedResources ?? []) this.#resources.set(audience, unsealed)
     const found = new Set<string>()
     for (const client of loaded.clients) {
       found.add(client.clientId)
@@ -207,6 +216,37 @@ export class Registry {
       this.#clients.set(client.clientId, client)
     }
     for (const clientId of clientIds) if (!found.has(clientId)) this.#unknown.set(clientId, true)
+  }
+
+  /** Undefined when what was read does not belong to the version that memory is at. */
+  async #read(clientIds: readonly string[]): Promise<LoadedClients | undefined> {
+    const { pool, seals } = this.#options
+    const before = this.#version
+    const rows = seals === undefined ? await loadClients(pool, clientIds) : await seals.read(pool, clientIds)
+    if (isBehind(rows.version, before)) this.#look.replaceReaders('behind')
+    if (rows.version !== this.#version) await this.#refreshTo(rows.version, false)
+    if (rows.version !== this.#version) return undefined
+    if (!('believe' in rows)) return rows
+    const loaded = rows.believe()
+    // Somebody changed the registry and kept its version from moving.
+    if (loaded.isOtherHead) this.#forgetEverything()
+    return loaded
+  }
+
+  /**
+   * Reads clients so that whatever is wrong with their rows is noted, with a sealed registry. It keeps none of them, but
+   * those that were refused for it and are right now.
+   */
+  async inspect(clientIds: readonly string[]): Promise<void> {
+    const loaded = await this.#read(clientIds)
+    for (const client of loaded?.clients ?? []) {
+      if (this.#clients.peek(client.clientId)?.status === 'unsealed')
+        this.#clients.set(client.clientId, client)
+    }
+    for (const resource of loaded?.resources ?? []) {
+      if (this.#resources.peek(resource.audience) === unsealed)
+        this.#resources.set(resource.audience, resource)
+    }
   }
 
   /**

@@ -16,6 +16,8 @@ export interface LoadedClients {
   readonly clients: readonly RegisteredClient[]
   /** Every resource these clients have access to. */
   readonly resources: readonly RegisteredResource[]
+  /** The audiences of those that a sealed registry does not have. */
+  readonly unsealedResources?: readonly string[]
 }
 
 export interface LoadedChanges {
@@ -30,9 +32,9 @@ export interface LoadedChanges {
   readonly changes: readonly (readonly [subject: string, subjectId: string])[] | undefined
 }
 
-interface ClientRow {
+export interface ClientRow {
   client_id: string
-  status: RegisteredClient['status']
+  status: 'active' | 'disabled' | 'deleted'
   method: string | null
   networks: string[]
   expires_at: number | null
@@ -40,7 +42,7 @@ interface ClientRow {
   access: { audience: string; scopes: string[] }[] | null
 }
 
-interface SecretRow {
+export interface SecretRow {
   secret_id: string
   hash: string
   expires_at: number | null
@@ -49,7 +51,7 @@ interface SecretRow {
   tag: string | null
 }
 
-interface ResourceRow {
+export interface ResourceRow {
   audience: string
   scopes: string[]
   lifetime: number
@@ -64,7 +66,8 @@ interface ResourceRow {
 const seconds = (column: string): string =>
   `CASE WHEN isfinite(${column}) THEN floor(extract(epoch FROM ${column})) WHEN ${column} < now() THEN 0 END`
 
-const clientsStatement = `
+/** Also the beginning of the statement that reads what is sealed (seal-store.ts). */
+export const clientsStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
     (SELECT jsonb_agg(jsonb_build_object(
@@ -182,7 +185,7 @@ export async function readPresences(pool: Pool, pairs: readonly Pair[]): Promise
 }
 
 /** A client with a row that nobody can understand is refused for that reason. The others of the read are served. */
-function toClient(row: ClientRow): RegisteredClient {
+export function toClient(row: ClientRow): RegisteredClient {
   try {
     return readClient(row)
   } catch {
@@ -226,7 +229,7 @@ function toScopes(scopes: readonly unknown[]): string[] {
 }
 
 /** A resource is for several clients. A scope of it that cannot be understood is in no token, and the others are. */
-function toResource(row: ResourceRow): RegisteredResource {
+export function toResource(row: ResourceRow): RegisteredResource {
   return {
     audience: row.audience,
     scopes: new Set((row.scopes ?? []).filter((scope) => typeof scope === 'string' && isScopeToken(scope))),

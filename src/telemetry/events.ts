@@ -3,6 +3,7 @@ import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
 import type { LostRecords } from '../ledger/commit.ts'
 import { momentText } from '../lib/moment.ts'
+import type { SealProblem } from '../registry/seal-problems.ts'
 import { describeError, type Log } from './log.ts'
 
 /** The log messages about keys, the clock and connections. */
@@ -68,6 +69,20 @@ export function keysUnvouched(log: Log, problems: readonly KeyProblem[]): void {
     { event: 'key_unvouched', keys: problems.map(({ kid, problem }) => `${kid} ${problem}`) },
     message,
   )
+}
+
+/** Problems that one log line names. The others are counted. */
+const problemsLogged = 20
+
+/** Rows of the registry that would give more than a holder of the key-encryption key registered. */
+export function registryUnsealed(log: Log, problems: readonly SealProblem[]): void {
+  const message =
+    'rows of the registry were not written by a holder of the key-encryption key; what they would give counts for ' +
+    'nothing; find out who can write the database, and see what differs with "registry seal --dry-run"'
+  const differences = problems
+    .slice(0, problemsLogged)
+    .map(({ subject, id, differences }) => `${subject} ${id}: ${differences.join(', ')}`.trim())
+  log.error({ event: 'registry_unsealed', count: problems.length, differences }, message)
 }
 
 /** @param offSeconds seconds that the clock is ahead of the database's clock; negative if it is behind. */

@@ -33,6 +33,13 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   secret_not_found: { clientId: 'billing', secretId: 'k3v9x2ab' },
   secrets_too_many: { clientId: 'billing', count: 10, limit: 10 },
   registry_busy: { waitedSeconds: 60 },
+  registration_unsealed: { subject: 'client', id: 'billing' },
+  registry_seal_key_unset: {},
+  registry_seal_key_differs: { keyEncryptionKeyId: 'aa', atHand: ['bb', 'cc'] },
+  registry_seal_missing: {},
+  registry_seal_damaged: {},
+  registry_seal_older: { number: 6, recorded: 7 },
+  registry_changed_meanwhile: {},
   key_not_found: { kid: 'kid-1' },
   key_made_meanwhile: { algorithm: 'ES256' },
   clock_disagrees: { offSeconds: -3, toleranceSeconds: 1 },
@@ -89,7 +96,12 @@ const sourceOf = (...patterns: string[]): string =>
   globSync(patterns)
     .map((path) => readFileSync(path, 'utf8'))
     .join('\n')
-const inside = ['src/administration/*.ts', 'src/keys/*.ts', 'src/ledger/change-*.ts']
+const inside = [
+  'src/administration/*.ts',
+  'src/keys/*.ts',
+  'src/ledger/change-*.ts',
+  'src/registry/seal-*.ts',
+]
 
 /** What only means something at the command line: commands, options, settings. */
 const terminalWords = /bin\/mintmark|mintmark clients|npm |--[a-z]|MINTMARK_|DATABASE_URL/

@@ -7,6 +7,7 @@ import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+import { SealNotes } from '../terminal/seal-notes.ts'
 import { renderFields, Table } from '../terminal/table.ts'
 import { terminal } from '../terminal/terminal.ts'
 import { secretFields, secretTable } from './secrets.ts'
@@ -32,10 +33,13 @@ export const clientsList = defineCommand({
       throw usageError(`--status: must be one of ${statuses.join(', ')}.${didYouMean(status, statuses)}`)
     }
     const shown = status === 'all' ? statuses.slice(0, 3) : status === '' ? statuses.slice(0, 2) : [status]
-    await withDatabase(async ({ database, clock }) => {
-      const pages = clientPages(database.prisma, shown, clock.nowMilliseconds())
+    await withDatabase(async (connection) => {
+      const { database, clock } = connection
+      const notes = await SealNotes.open(connection)
+      const pages = notes.around(clientPages(database.prisma, shown, clock.nowMilliseconds()))
       if (options.json) await printClientsAsJson(pages)
       else await printClients(pages)
+      notes.print()
     })
   },
 })
@@ -99,9 +103,14 @@ export const clientsShow = defineCommand({
     ['bin/mintmark clients show billing', 'what billing may do, and when its secrets were last used'],
   ],
   async run(options, [clientId = '']) {
-    await withDatabase(async ({ database, clock }) => {
+    await withDatabase(async (connection) => {
+      const { database, clock } = connection
       const client = await findClient(database.prisma, clientId, clock.nowMilliseconds())
-      print(options.json ? `${json(clientFields(client))}\n` : shownClient(client, clock.nowSeconds()))
+      const notes = await SealNotes.open(connection)
+      const unsealed = await notes.differencesOf(clientId)
+      const fields = { ...clientFields(client), ...(unsealed === undefined ? {} : { unsealed }) }
+      print(options.json ? `${json(fields)}\n` : shownClient(client, clock.nowSeconds()))
+      notes.print()
     })
   },
 })

@@ -12,8 +12,9 @@ import { OperatorError } from '../../errors.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { makeDirectory } from '../../lib/directory.ts'
 import { replacePrivateFile } from '../../lib/private-file.ts'
-import { openDatabaseServer } from '../../process/database-server.ts'
+import { type DatabaseServer, openDatabaseServer } from '../../process/database-server.ts'
 import { isInspectorOpen } from '../../process/inspector.ts'
+import { findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
 import { logOutput } from '../../telemetry/log.ts'
@@ -63,7 +64,7 @@ export const start = defineCommand({
       let block: string
       try {
         if (!options['no-seed'] && (await isRegistryEmpty(database.prisma))) {
-          await step('example clients created', () => seedExamples(config, database))
+          await step('example clients created', () => seedExamples(config, server, database))
         }
         const baseUrl = await step(
           'service',
@@ -105,12 +106,19 @@ function secretPath(config: Config, clientId: string): string {
 }
 
 /** Writes each secret to its own file, so that every later start can show a command that works. */
-async function seedExamples(config: Config, database: Database): Promise<void> {
+async function seedExamples(config: Config, server: DatabaseServer, database: Database): Promise<void> {
   makeDirectory(config.dataDirectory)
   // Only here, because most starts find a registry that is not empty.
   const { readRegistryFile } = await import('../../administration/registry-file.ts')
   // The key-encryption key may not exist yet. The first use of each secret makes its tag.
-  const context = { database, clock: systemClock, actor: operatingSystemActor(), tagMaker: undefined }
+  const keyEncryptionKeys = () => findKeyEncryptionKeys(config, server)
+  const context = {
+    database,
+    clock: systemClock,
+    actor: operatingSystemActor(),
+    tagMaker: undefined,
+    sealing: config.sealedRegistry ? { keyEncryptionKeys } : undefined,
+  }
   await applyRegistration(context, readRegistryFile(exampleFile), {
     deliver(secrets) {
       for (const { clientId, secret } of secrets)

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sealing } from '../../administration/sealing.ts'
 import { type Config, readCommandConfig } from '../../config.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type DatabaseServer, openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
+import { availableKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { operatingSystemActor } from './actor.ts'
 import { note } from './output.ts'
 import { terminal } from './terminal.ts'
@@ -15,6 +17,8 @@ export interface Connection {
   readonly clock: Clock
   /** Who makes changes over this connection. */
   readonly actor: Actor
+  /** How changes of the registry are sealed; undefined where it is not sealed. */
+  readonly sealing: Sealing | undefined
   /** Aborted by SIGINT (Ctrl-C), SIGTERM, SIGHUP, or the end of the launcher. */
   readonly signal: AbortSignal
 }
@@ -45,7 +49,8 @@ export async function withDatabase<Result>(
       })
       try {
         const actor = operatingSystemActor()
-        const connection = { config, server, database, clock: systemClock, actor, signal }
+        const sealing = sealingOf(config, server)
+        const connection = { config, server, database, clock: systemClock, actor, sealing, signal }
         return await Promise.race([run(connection), closed])
       } finally {
         const grace = signal.aborted
@@ -59,6 +64,11 @@ export async function withDatabase<Result>(
   } finally {
     ignoreSignals()
   }
+}
+
+function sealingOf(config: Config, server: DatabaseServer): Sealing | undefined {
+  if (!config.sealedRegistry) return undefined
+  return { keyEncryptionKeys: () => availableKeyEncryptionKeys(config, server) }
 }
 
 /** Thrown when a signal ends a command. The exit code is 128 plus the number of the signal, as in a shell. */

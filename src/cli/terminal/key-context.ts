@@ -20,7 +20,7 @@ export function keyContext({ config, database, clock, actor, server }: Connectio
 
 /** The context of a command that creates secrets. Their tags need the key-encryption key; the secrets do not. */
 export async function secretContext(connection: Connection): Promise<SecretContext> {
-  const { config, database, clock, actor, server } = connection
+  const { config, database, clock, actor, server, sealing } = connection
   const keys = availableKeyEncryptionKeys(config, server)
-  return { database, clock, actor, tagMaker: await openTagMaker(database.prisma, keys) }
+  return { database, clock, actor, sealing, tagMaker: await openTagMaker(database.prisma, keys) }
 }

@@ -55,6 +55,29 @@ export const sentences: {
     `Another command has been changing the registry for ${waitedSeconds} seconds. Nothing was changed. Try again ` +
     'when it has finished.',
 
+  registration_unsealed: ({ subject, id }) =>
+    `The ${subject} ${JSON.stringify(id)} was not registered by a holder of the key-encryption key: somebody wrote its ` +
+    'row by hand. Nothing was changed. If it is right, "bin/mintmark registry seal" shows what differs and takes it over.',
+  registry_seal_key_unset: () =>
+    'MINTMARK_KEY_ENCRYPTION_KEY: must be set to change a sealed registry (MINTMARK_SEALED_REGISTRY=yes). What is ' +
+    'changed without it would count for nothing. Nothing was changed.',
+  registry_seal_key_differs: ({ keyEncryptionKeyId, atHand }) =>
+    `MINTMARK_KEY_ENCRYPTION_KEY: the registry is sealed with key-encryption key ${keyEncryptionKeyId}, but you provided ` +
+    `${atHand.join(' and ')}. Provide the right key-encryption key. Nothing was changed.`,
+  registry_seal_missing: () =>
+    'MINTMARK_SEALED_REGISTRY is "yes", and nobody has sealed the registry yet: every client would be refused. Run ' +
+    '"bin/mintmark registry seal" first. If it was sealed before, somebody removed the seal.',
+  registry_seal_damaged: () =>
+    'The seal of the registry (tables sealed_registry_head and sealed_registry_node) was not written by a holder of the ' +
+    'key-encryption key. Nothing was changed. Restore both tables from a backup, or look through the registry and seal ' +
+    'it anew: "bin/mintmark registry seal".',
+  registry_seal_older: ({ number, recorded }) =>
+    `The seal of the registry has number ${number}, and number ${recorded} was there before: somebody put back an older ` +
+    'registry. Nothing was changed. Restore the registry and the ledger from the same backup, or look through the ' +
+    'registry and seal it anew: "bin/mintmark registry seal".',
+  registry_changed_meanwhile: () =>
+    'Somebody changed the registry while you looked at it. Nothing was changed. Run the command again.',
+
   key_not_found: ({ kid }) => `There is no key ${kid}. "bin/mintmark keys list" shows them all.`,
   key_made_meanwhile: ({ algorithm }) =>
     `Another process created the next ${algorithm} key just now. Nothing was changed. Look at ` +

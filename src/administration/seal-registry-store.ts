@@ -1,0 +1,79 @@
+import type { Statements } from '../database/open.ts'
+import type { Nodes } from '../registry/seal-tree.ts'
+import type { ClientFacts, ResourceFacts, SecretFacts } from '../registry/statement.ts'
+
+/** Everything that is registered, as its rows stand, for whoever looks through all of it. */
+
+export interface RegisteredRow extends ClientFacts {
+  readonly clientId: string
+  readonly secrets: readonly (SecretFacts & { readonly revokedAt: number | undefined })[]
+}
+
+interface ClientLine {
+  client_id: string
+  status: ClientFacts['status']
+  method: string | null
+  networks: string[]
+  expires_at: number | null
+  secrets: { id: string; hash: string; expires_at: number | null; revoked: boolean }[] | null
+  access: { audience: string; scopes: string[] }[] | null
+}
+
+const clientsPerPage = 500
+
+/** A page of ids after one. */
+export async function clientIdsAfter(database: Statements, after: string): Promise<string[]> {
+  const lines = await database.$queryRaw<{ client_id: string }[]>`
+    SELECT client_id FROM client WHERE client_id > ${after} ORDER BY client_id LIMIT ${clientsPerPage}`
+  return lines.map((line) => line.client_id)
+}
+
+/** Moments are what a process that serves reads. */
+export async function registeredClients(
+  database: Statements,
+  clientIds: readonly string[],
+): Promise<RegisteredRow[]> {
+  const lines = await database.$queryRaw<ClientLine[]>`
+    SELECT c.client_id, c.status, c.token_endpoint_auth_method AS method, c.allowed_networks AS networks,
+           (CASE WHEN isfinite(c.expires_at) THEN floor(extract(epoch FROM c.expires_at))
+                 WHEN c.expires_at < now() THEN 0 END)::float8 AS expires_at,
+           (SELECT jsonb_agg(jsonb_build_object('id', s.secret_id, 'hash', s.hash, 'revoked', s.revoked_at IS NOT NULL,
+              'expires_at', CASE WHEN isfinite(s.expires_at) THEN floor(extract(epoch FROM s.expires_at))
+                                 WHEN s.expires_at < now() THEN 0 END))
+              FROM client_secret s WHERE s.client_id = c.client_id) AS secrets,
+           (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
+              FROM access a WHERE a.client_id = c.client_id) AS access
+      FROM client c WHERE c.client_id = ANY(${clientIds}::text[]) ORDER BY c.client_id`
+  return lines.map((line) => ({
+    clientId: line.client_id,
+    status: line.status,
+    tokenEndpointAuthMethod: line.method ?? undefined,
+    allowedNetworks: line.networks,
+    expiresAt: line.expires_at ?? undefined,
+    access: line.access ?? [],
+    secrets: (line.secrets ?? []).map(({ id, hash, expires_at: expiresAt, revoked }) => ({
+      secretId: id,
+      hash,
+      expiresAt: expiresAt ?? undefined,
+      revokedAt: revoked ? 0 : undefined,
+    })),
+  }))
+}
+
+export interface RegisteredResourceRow extends ResourceFacts {
+  readonly audience: string
+}
+
+export async function registeredResources(database: Statements): Promise<RegisteredResourceRow[]> {
+  return await database.$queryRaw<RegisteredResourceRow[]>`
+    SELECT audience, scopes, token_lifetime_seconds AS "tokenLifetimeSeconds", signing_algorithm AS "signingAlgorithm",
+           token_typ AS "tokenTyp"
+      FROM resource ORDER BY audience`
+}
+
+/** The whole tree. */
+export async function allNodes(database: Statements): Promise<Nodes> {
+  const rows = await database.$queryRaw<{ node: string; content: string }[]>`
+    SELECT node, content FROM sealed_registry_node`
+  return new Map(rows.map(({ node, content }) => [node, content]))
+}

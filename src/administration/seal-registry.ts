@@ -1,0 +1,272 @@
+import type { Statements } from '../database/open.ts'
+import { AdministrationError } from '../errors.ts'
+import type { KeyEncryptionKey } from '../keys/seal.ts'
+import { changeRegistry } from '../ledger/change-store.ts'
+import { openHead, reviewedNumber, type SealHead } from '../registry/seal-head.ts'
+import type { SealProblem } from '../registry/seal-problems.ts'
+import {
+  currentHead,
+  lastChain,
+  noteChanges,
+  readHead,
+  readNodes,
+  recordedSeal,
+  writeSeal,
+} from '../registry/seal-store.ts'
+import {
+  SealTree,
+  type Statement,
+  type Subject,
+  type TreeChange,
+  TreeDamaged,
+} from '../registry/seal-tree.ts'
+import {
+  believeClient,
+  believeResource,
+  believeSecrets,
+  clientStatement,
+  type Difference,
+  readClientStatement,
+  readResourceStatement,
+  resourceStatement,
+  secretHashOf,
+} from '../registry/statement.ts'
+import {
+  allNodes,
+  clientIdsAfter,
+  type RegisteredResourceRow,
+  type RegisteredRow,
+  registeredClients,
+  registeredResources,
+} from './seal-registry-store.ts'
+import { keyForHead, type RegistryContext, recordSeal, type Sealing, sealingKeys } from './sealing.ts'
+
+/**
+ * Looks through all that is registered, and seals it as it stands: once, to begin with, and whenever rows were changed by
+ * hand and are right. Nothing else makes rows good that nobody registered.
+ */
+export interface Review {
+  readonly counts: {
+    readonly clients: number
+    readonly resources: number
+    /** Those that are not revoked. */
+    readonly secrets: number
+    readonly access: number
+  }
+  /** What sealing would give. */
+  readonly problems: readonly SealProblem[]
+  /** How many clients and resources have less than was registered. */
+  readonly lessened: number
+  /** What is wrong with the head; undefined if it is there and right. */
+  readonly headProblem: 'registry_seal_missing' | 'registry_seal_damaged' | 'registry_seal_older' | undefined
+}
+
+export interface ReviewOptions {
+  /** Told how many clients have been looked at. */
+  readonly onProgress?: (clients: number) => void
+}
+
+interface WholeReview extends Review {
+  /** The tree that sealing would write. */
+  readonly change: TreeChange
+}
+
+/** Milliseconds for the transaction: a hundred thousand clients take half a minute. */
+const transactionTimeoutMilliseconds = 15 * 60_000
+
+/** Problems that the record of a seal names. */
+const problemsRecordedMax = 50
+
+/** @throws AdministrationError when the key-encryption key is not at hand, or not the right one. */
+export async function reviewRegistry(
+  context: RegistryContext & { readonly sealing: Sealing },
+  options: ReviewOptions = {},
+): Promise<Review> {
+  return await review(context.database.prisma, await sealingKeys(context.sealing), options)
+}
+
+/**
+ * Seals what an operator has looked at.
+ * @throws AdministrationError `registry_changed_meanwhile` if it is not what stands there now.
+ */
+export async function sealRegistry(
+  context: RegistryContext & { readonly sealing: Sealing },
+  reviewed: Review,
+  options: ReviewOptions = {},
+): Promise<Review> {
+  const keys = await sealingKeys(context.sealing)
+  return await changeRegistry(
+    context,
+    async (transaction, records) => {
+      const now = await review(transaction, keys, options)
+      if (now.change.root !== (reviewed as WholeReview).change.root)
+        throw new AdministrationError('registry_changed_meanwhile', {})
+      const number = reviewedNumber(await latestNumber(transaction, keys))
+      const chainBefore = await lastChain(transaction)
+      const head: SealHead = { number, chainBefore, reviewed: number, root: now.change.root }
+      await writeSeal(transaction, await keyForHead(transaction, keys), head, now.change, true)
+      await noteChanges(transaction, [['client', '*']])
+      const { clients, resources, secrets, access } = now.counts
+      const problems = now.problems.map(problemText)
+      records.add('registry', 'sealed', {}, [], {
+        clients,
+        resources,
+        secrets,
+        access,
+        differed: problems.length,
+        differences: problems.slice(0, problemsRecordedMax),
+      })
+      recordSeal(records, head)
+      return now
+    },
+    { timeoutMilliseconds: transactionTimeoutMilliseconds },
+  )
+}
+
+/** For example `client billing: status, access https://orders.example.com`. */
+export function problemText({ subject, id, differences }: SealProblem): string {
+  return `${subject} ${id}: ${differences.join(', ')}`
+}
+
+/** The highest number that the head or the ledger tells of. */
+async function latestNumber(database: Statements, keys: readonly KeyEncryptionKey[]): Promise<number> {
+  const head = await readableHead(database, keys)
+  const recorded = await recordedSeal(database, 0)
+  return Math.max(head?.number ?? 0, recorded?.number ?? 0)
+}
+
+async function readableHead(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+): Promise<SealHead | undefined> {
+  const stored = await readHead(database)
+  try {
+    return stored === undefined ? undefined : openHead(stored, keys)
+  } catch (error) {
+    if (error instanceof AdministrationError && error.code === 'registry_seal_damaged') return undefined
+    throw error
+  }
+}
+
+async function headProblemOf(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+): Promise<Review['headProblem']> {
+  try {
+    return (await currentHead(database, keys)) === undefined ? 'registry_seal_missing' : undefined
+  } catch (error) {
+    if (!(error instanceof AdministrationError)) throw error
+    if (error.code === 'registry_seal_damaged' || error.code === 'registry_seal_older') return error.code
+    throw error
+  }
+}
+
+async function review(
+  database: Statements,
+  keys: readonly KeyEncryptionKey[],
+  { onProgress }: ReviewOptions,
+): Promise<WholeReview> {
+  const headProblem = await headProblemOf(database, keys)
+  const before = new SealTree((await readableHead(database, keys))?.root, await allNodes(database))
+  const after = new SealTree(undefined, new Map())
+  const problems: SealProblem[] = []
+  const counts = { clients: 0, resources: 0, secrets: 0, access: 0 }
+  let lessened = 0
+  const compare = ({ statement, problem, isLess }: Comparison): void => {
+    after.set(statement[0], statement[1], statement)
+    if (problem !== undefined) problems.push(problem)
+    if (isLess) lessened += 1
+  }
+  for (const resource of await registeredResources(database)) {
+    counts.resources += 1
+    compare(compareResource(before, resource))
+  }
+  for (let ids = await clientIdsAfter(database, ''); ids.length > 0; ) {
+    for (const row of await registeredClients(database, ids)) {
+      counts.clients += 1
+      counts.secrets += row.secrets.filter(({ revokedAt }) => revokedAt === undefined).length
+      counts.access += row.access.length
+      compare(compareClient(before, row))
+    }
+    onProgress?.(counts.clients)
+    ids = await clientIdsAfter(database, ids.at(-1) ?? '')
+  }
+  return { counts, problems, lessened, headProblem, change: after.change() }
+}
+
+/** Some clients, for whoever looks at them. */
+export class SealCheck {
+  readonly #database: Statements
+  readonly #root: string | undefined
+
+  constructor(database: Statements, head: SealHead | undefined) {
+    this.#database = database
+    this.#root = head?.root
+  }
+
+  /** @throws AdministrationError when there is no key, or no head that may be believed. */
+  static async open(context: RegistryContext & { readonly sealing: Sealing }): Promise<SealCheck> {
+    const database = context.database.prisma
+    return new SealCheck(database, await currentHead(database, await sealingKeys(context.sealing)))
+  }
+
+  async problemsOf(clientIds: readonly string[]): Promise<SealProblem[]> {
+    const nodes = await readNodes(
+      this.#database,
+      clientIds.map((id) => ['client', id] as const),
+    )
+    const tree = new SealTree(this.#root, nodes)
+    const rows = await registeredClients(this.#database, clientIds)
+    return rows.flatMap((row) => compareClient(tree, row).problem ?? [])
+  }
+}
+
+interface Comparison {
+  /** What the rows say. */
+  readonly statement: Statement
+  readonly problem: SealProblem | undefined
+  /** The rows say less than was registered. */
+  readonly isLess: boolean
+}
+
+function compareResource(before: SealTree, row: RegisteredResourceRow): Comparison {
+  const { audience } = row
+  return compareWith(before, resourceStatement(audience, row), (known) => {
+    return believeResource(row, readResourceStatement(known)).differences
+  })
+}
+
+function compareClient(before: SealTree, row: RegisteredRow): Comparison {
+  const secrets = row.secrets
+    .filter(({ revokedAt }) => revokedAt === undefined)
+    .map(({ secretId, hash, expiresAt }) => ({ secretId, hash: secretHashOf(hash), expiresAt }))
+  return compareWith(before, clientStatement(row.clientId, { ...row, secrets }), (known) => {
+    const registered = readClientStatement(known)
+    const { differences } = believeClient(row, registered)
+    if (registered === undefined) return differences
+    return [...differences, ...believeSecrets(row.secrets, registered).differences]
+  })
+}
+
+function compareWith(
+  before: SealTree,
+  statement: Statement,
+  judge: (known: Statement | undefined) => readonly Difference[],
+): Comparison {
+  const [subject, id] = statement
+  const known = knownIn(before, subject, id)
+  const differences = known === 'damaged' ? ['tree_damaged'] : judge(known)
+  const problem = differences.length === 0 ? undefined : { subject, id, differences }
+  const isLess =
+    problem === undefined && known !== undefined && JSON.stringify(known) !== JSON.stringify(statement)
+  return { statement, problem, isLess }
+}
+
+function knownIn(tree: SealTree, subject: Subject, id: string): Statement | 'damaged' | undefined {
+  try {
+    return tree.statementOf(subject, id)
+  } catch (error) {
+    if (!(error instanceof TreeDamaged)) throw error
+    return 'damaged'
+  }
+}

@@ -1,0 +1,255 @@
+import type { Queryable } from '../database/open.ts'
+import { AdministrationError } from '../errors.ts'
+import type { KeyEncryptionKeys } from '../keys/key-encryption-key.ts'
+import { type KeyEncryptionKey, newestSealedWith } from '../keys/seal.ts'
+import { listKeys } from '../keys/store.ts'
+import type { ChangeRecords } from '../ledger/change-records.ts'
+import { type ChangeContext, type ChangeOptions, changeRegistry } from '../ledger/change-store.ts'
+import type { SealHead } from '../registry/seal-head.ts'
+import { currentHead, lastChain, noteChanges, readNodes, writeSeal } from '../registry/seal-store.ts'
+import { SealTree, type Statement, type Subject, TreeDamaged } from '../registry/seal-tree.ts'
+import {
+  believeClient,
+  believeResource,
+  type ClientStatement,
+  clientStatement,
+  readClientStatement,
+  readResourceStatement,
+  resourceStatement,
+  type SecretFacts,
+  secretHashOf,
+} from '../registry/statement.ts'
+import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
+import type { Plan } from './plan.ts'
+import type { SecretToWrite } from './plan-store.ts'
+
+/**
+ * Changes with a sealed registry: whoever changes rows says the same in the tree of what was registered, in the same
+ * transaction (registry/seal-tree.ts).
+ *
+ * Rows are not trusted here either. Whoever can write the database can change them before and after they are read, with a
+ * trigger for instance. So what is said in the tree comes from the tree and from what the caller wants, and never from a
+ * row alone.
+ */
+export interface Sealing {
+  /** Those at hand; undefined if there are none. */
+  readonly keyEncryptionKeys: () => KeyEncryptionKeys | undefined | Promise<KeyEncryptionKeys | undefined>
+}
+
+export interface RegistryContext extends ChangeContext {
+  /** Undefined: the registry is not sealed. */
+  readonly sealing?: Sealing | undefined
+}
+
+/** The one way in which administration changes clients, secrets, access and resources. */
+export async function changeSealed<Result>(
+  context: RegistryContext,
+  work: (transaction: Queryable, records: ChangeRecords, seals: Seals) => Promise<Result>,
+  options: ChangeOptions = {},
+): Promise<Result> {
+  return await changeRegistry(
+    context,
+    async (transaction, records) => {
+      const seals =
+        context.sealing === undefined ? new Seals() : await openSeals(transaction, context.sealing)
+      const result = await work(transaction, records, seals)
+      await seals.write(transaction, records)
+      return result
+    },
+    options,
+  )
+}
+
+/** @throws AdministrationError when there is no key, or no head that it opens. */
+export async function sealingKeys(sealing: Sealing): Promise<KeyEncryptionKeys> {
+  const keys = await sealing.keyEncryptionKeys()
+  if (keys === undefined) throw new AdministrationError('registry_seal_key_unset', {})
+  return keys
+}
+
+async function openSeals(transaction: Queryable, sealing: Sealing): Promise<Seals> {
+  const keys = await sealingKeys(sealing)
+  const head = await currentHead(transaction, keys)
+  return new Seals({ head, keys })
+}
+
+/** Under which key a head is written: every process that serves has the one that seals the newest signing key. */
+export async function keyForHead(transaction: Queryable, keys: KeyEncryptionKeys): Promise<KeyEncryptionKey> {
+  const id = newestSealedWith(await listKeys(transaction))
+  return keys.find((key) => key.id === id) ?? keys[0]
+}
+
+interface OpenSeals {
+  readonly head: SealHead | undefined
+  readonly keys: KeyEncryptionKeys
+}
+
+/** What is registered, for the length of a change. Where the registry is not sealed, it does nothing. */
+export class Seals {
+  readonly #open: OpenSeals | undefined
+  readonly #nodes = new Map<string, string>()
+  readonly #tree: SealTree
+  readonly #changed: (readonly [Subject, string])[] = []
+
+  constructor(open?: OpenSeals) {
+    this.#open = open
+    this.#tree = new SealTree(open?.head?.root, this.#nodes)
+  }
+
+  /** Reads what is registered about these. Before anything else is asked or said about them. */
+  async read(
+    transaction: Queryable,
+    subjects: { readonly clientIds?: readonly string[]; readonly audiences?: readonly string[] },
+  ): Promise<void> {
+    if (this.#open === undefined) return
+    const { clientIds = [], audiences = [] } = subjects
+    const wanted = [
+      ...clientIds.map((id) => ['client', id] as const),
+      ...audiences.map((id) => ['resource', id] as const),
+    ]
+    for (const [node, content] of await readNodes(transaction, wanted)) this.#nodes.set(node, content)
+  }
+
+  /**
+   * What of a client's row was registered.
+   * @throws AdministrationError when nothing was.
+   */
+  believedClient<Client extends StoredClient>(stored: Client): Client {
+    if (this.#open === undefined) return stored
+    const statement = this.#requireClient(stored.clientId)
+    const { tokenEndpointAuthMethod, allowedNetworks } = statement
+    const facts =
+      believeClient(stored, statement).facts ??
+      believeClient({ ...stored, tokenEndpointAuthMethod, allowedNetworks }, statement).facts
+    return { ...stored, ...facts }
+  }
+
+  /** The same for a resource. */
+  believedResource(stored: ResourceDefinition): ResourceDefinition {
+    if (this.#open === undefined) return stored
+    const statement = readResourceStatement(this.#statement('resource', stored.audience))
+    if (statement === undefined) {
+      throw new AdministrationError('registration_unsealed', { subject: 'resource', id: stored.audience })
+    }
+    const { signingAlgorithm, tokenTyp } = statement
+    const { facts } = believeResource({ ...stored, signingAlgorithm, tokenTyp }, statement)
+    return { ...stored, ...facts } as ResourceDefinition
+  }
+
+  /** A client whose status nobody states keeps it. That it is disabled is not for its row to undo. */
+  withStatuses(registration: Registration): Registration {
+    if (this.#open === undefined) return registration
+    const clients = registration.clients.map((client) => {
+      const isDisabled = this.#client(client.clientId)?.status === 'disabled'
+      return client.status === undefined && isDisabled ? { ...client, status: 'disabled' as const } : client
+    })
+    return { ...registration, clients }
+  }
+
+  /** Says what a plan comes to. @param secrets the new ones, by client id. */
+  setPlan(plan: Plan, secrets: ReadonlyMap<string, SecretToWrite>): void {
+    if (this.#open === undefined) return
+    for (const { definition } of plan.resources) {
+      const { audience } = definition
+      this.#set('resource', audience, resourceStatement(audience, definition))
+    }
+    for (const { definition, status, finalStatus } of plan.clients) {
+      const { clientId } = definition
+      const before = this.#client(clientId)
+      // Its row may say otherwise, or be gone.
+      if (before?.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })
+      const kept = status === 'created' ? [] : (before?.secrets ?? [])
+      const made = secrets.get(clientId)
+      const next = {
+        ...definition,
+        status: finalStatus,
+        secrets: made === undefined ? kept : [...kept, secretFacts(made)],
+      }
+      this.#set('client', clientId, clientStatement(clientId, next))
+    }
+  }
+
+  /**
+   * Says something that gives.
+   * @returns whether that is anything new.
+   * @throws AdministrationError if the client was not registered.
+   */
+  give(clientId: string, change: (client: ClientStatement) => ClientStatement): boolean {
+    if (this.#open === undefined) return false
+    const next = change(this.#requireClient(clientId))
+    return this.#set('client', clientId, clientStatement(clientId, next))
+  }
+
+  addSecret(clientId: string, secret: SecretFacts): void {
+    this.give(clientId, (client) => ({ ...client, secrets: [...client.secrets, secretFacts(secret)] }))
+  }
+
+  /** Says something that takes away. Where nothing was registered there is nothing to take. */
+  take(clientId: string, change: (client: ClientStatement) => ClientStatement): boolean {
+    const before = this.#open === undefined ? undefined : this.#client(clientId)
+    return before !== undefined && this.#set('client', clientId, clientStatement(clientId, change(before)))
+  }
+
+  removeResource(audience: string): void {
+    if (this.#open !== undefined) this.#set('resource', audience, undefined)
+  }
+
+  async write(transaction: Queryable, records: ChangeRecords): Promise<void> {
+    if (this.#open === undefined || !this.#tree.isChanged) return
+    const { head, keys } = this.#open
+    const change = this.#orDamaged(() => this.#tree.change())
+    const next: SealHead = {
+      number: (head?.number ?? 0) + 1,
+      chainBefore: await lastChain(transaction),
+      reviewed: head?.reviewed ?? 0,
+      root: change.root,
+    }
+    await writeSeal(transaction, await keyForHead(transaction, keys), next, change)
+    // Their rows may be what they were before, or somebody may have switched off the triggers.
+    await noteChanges(transaction, this.#changed)
+    if (records.all.length === 0) records.add('registry', 'sealed', {})
+    recordSeal(records, next)
+  }
+
+  #requireClient(clientId: string): ClientStatement {
+    const statement = this.#client(clientId)
+    if (statement === undefined)
+      throw new AdministrationError('registration_unsealed', { subject: 'client', id: clientId })
+    if (statement.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })
+    return statement
+  }
+
+  #client(clientId: string): ClientStatement | undefined {
+    return readClientStatement(this.#statement('client', clientId))
+  }
+
+  #statement(subject: Subject, id: string): Statement | undefined {
+    return this.#orDamaged(() => this.#tree.statementOf(subject, id))
+  }
+
+  /** @returns whether that is anything new. */
+  #set(subject: Subject, id: string, statement: Statement | undefined): boolean {
+    if (JSON.stringify(this.#statement(subject, id)) === JSON.stringify(statement)) return false
+    this.#tree.set(subject, id, statement)
+    this.#changed.push([subject, id])
+    return true
+  }
+
+  #orDamaged<Result>(read: () => Result): Result {
+    try {
+      return read()
+    } catch (error) {
+      if (!(error instanceof TreeDamaged)) throw error
+      throw new AdministrationError('registry_seal_damaged', {}, { cause: error })
+    }
+  }
+}
+
+/** What the ledger keeps of a head, in the first record of the change (`recordedSeal`). */
+export function recordSeal(records: ChangeRecords, { number, root }: SealHead): void {
+  records.addToFirst({ sealed: number, sealed_root: root ?? null })
+}
+
+function secretFacts({ secretId, hash, expiresAt }: SecretToWrite | SecretFacts): SecretFacts {
+  return { secretId, hash: secretHashOf(hash), expiresAt }
+}

@@ -1,0 +1,27 @@
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import type { KeyEncryptionKey } from './seal.ts'
+
+/** What a text under a MAC is. Each kind has a key of its own, so that none is ever taken for another. */
+export type Purpose = 'mintmark/key-manifest/v1' | 'mintmark/registry-seal/v1'
+
+/** A text under the MAC of somebody who has the key-encryption key, as it stands in the database. */
+export interface SealedText {
+  readonly keyEncryptionKeyId: string
+  readonly content: string
+  readonly mac: Buffer
+}
+
+export function sealText(key: KeyEncryptionKey, purpose: Purpose, content: string): SealedText {
+  return { keyEncryptionKeyId: key.id, content, mac: macOf(key, purpose, content) }
+}
+
+/** Whether a holder of this key wrote the text, for this purpose. */
+export function isSealedWith(key: KeyEncryptionKey, purpose: Purpose, sealed: SealedText): boolean {
+  const mac = macOf(key, purpose, sealed.content)
+  return mac.length === sealed.mac.length && timingSafeEqual(mac, sealed.mac)
+}
+
+function macOf(key: KeyEncryptionKey, purpose: Purpose, content: string): Buffer {
+  const derived = hkdfSync('sha256', key.bytes, Buffer.alloc(0), purpose, 32)
+  return createHmac('sha256', Buffer.from(derived)).update(content).digest()
+}

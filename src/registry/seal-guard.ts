@@ -1,0 +1,193 @@
+import type { Pool, Statements } from '../database/open.ts'
+import { AdministrationError } from '../errors.ts'
+import type { KeyEncryptionKeySource } from '../keys/key-encryption-key.ts'
+import type { KeyEncryptionKey } from '../keys/seal.ts'
+import type { SealedText } from '../keys/sealed-text.ts'
+import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { openHead, type SealHead, SealMemory } from './seal-head.ts'
+import type { SealProblems } from './seal-problems.ts'
+import { currentHead, hasClients, loadSealedRows, type SealedRows } from './seal-store.ts'
+import { SealTree, type Statement, type Subject, TreeDamaged } from './seal-tree.ts'
+import {
+  believeClient,
+  believeResource,
+  believeSecrets,
+  type ClientFacts,
+  type Difference,
+  readClientStatement,
+  readResourceStatement,
+} from './statement.ts'
+import { type ClientRow, type LoadedClients, type ResourceRow, toClient, toResource } from './store.ts'
+
+/**
+ * What a process that serves believes of rows, with a sealed registry. Everything that is needed to judge a client comes
+ * with the client's rows, from one moment. So nothing is believed first and checked later.
+ */
+export interface SealGuardOptions {
+  readonly database: Statements
+  readonly keyEncryptionKeys: KeyEncryptionKeySource
+  readonly problems: SealProblems
+}
+
+export interface ReadRows {
+  readonly version: number
+  /** Call it when the version is one to rely on: the number of the head is remembered. */
+  readonly believe: () => BelievedClients
+}
+
+export interface BelievedClients extends LoadedClients {
+  readonly unsealedResources: readonly string[]
+  /**
+   * The version is that of the last read, and the head is another one, or is believed again. What was read before may not
+   * be what it says.
+   */
+  readonly isOtherHead: boolean
+}
+
+export class SealGuard {
+  readonly #options: SealGuardOptions
+  readonly #memory = new SealMemory()
+  #keys: readonly KeyEncryptionKey[] = []
+  /** The text that was opened last, so that each is opened once. */
+  #opened: { readonly stored: SealedText; readonly head: SealHead } | undefined
+  /** What was read last. */
+  #seen: { readonly version: number; readonly number: number; readonly isBelieved: boolean } | undefined
+
+  constructor(options: SealGuardOptions) {
+    this.#options = options
+  }
+
+  /** @throws AdministrationError if nothing could be believed. */
+  async open(): Promise<void> {
+    const { database, keyEncryptionKeys } = this.#options
+    this.#keys = await keyEncryptionKeys()
+    const head = await currentHead(database, this.#keys)
+    if (head !== undefined) this.#memory.believe(head)
+    else if (await hasClients(database)) throw new AdministrationError('registry_seal_missing', {})
+  }
+
+  async read(pool: Pool, clientIds: readonly string[]): Promise<ReadRows> {
+    const rows = await loadSealedRows(pool, clientIds)
+    const id = rows.head?.keyEncryptionKeyId
+    // A rewrap may have put the head under a key that was not there before. Asked here, because from the look at the
+    // version to the memory of the head nothing may wait: another read could come first.
+    if (id !== undefined && !this.#keys.some((key) => key.id === id)) {
+      this.#keys = await this.#options.keyEncryptionKeys().catch(() => this.#keys)
+    }
+    return { version: rows.version, believe: () => this.#believe(rows) }
+  }
+
+  #believe(rows: SealedRows): BelievedClients {
+    const tree = this.#treeOf(rows)
+    const resources: RegisteredResource[] = []
+    const unsealedResources: string[] = []
+    for (const row of rows.resources) {
+      const resource = this.#resource(row, tree)
+      if (resource === undefined) unsealedResources.push(row.audience)
+      else resources.push(resource)
+    }
+    const clients = rows.clients.map((row) => this.#client(row, tree))
+    this.#options.problems.tell()
+    const number = this.#memory.latest?.number ?? 0
+    const seen = this.#seen
+    const isBelieved = tree !== undefined
+    const isOtherHead =
+      seen?.version === rows.version && (seen.number !== number || (isBelieved && !seen.isBelieved))
+    this.#seen = { version: rows.version, number, isBelieved }
+    return { version: rows.version, clients, resources, unsealedResources, isOtherHead }
+  }
+
+  /** Undefined when there is no head to believe: then no row is believed either. */
+  #treeOf({ head: stored, nodes }: SealedRows): SealTree | undefined {
+    const { problems } = this.#options
+    try {
+      const head = this.#headOf(stored)
+      problems.note('registry', '', [])
+      return new SealTree(head?.root, nodes)
+    } catch (error) {
+      if (!(error instanceof AdministrationError)) throw error
+      problems.note('registry', '', [error.code])
+      return undefined
+    }
+  }
+
+  #headOf(stored: SealedText | undefined): SealHead | undefined {
+    if (stored === undefined) {
+      this.#memory.missing()
+      return undefined
+    }
+    if (this.#opened === undefined || !isSame(this.#opened.stored, stored)) {
+      this.#opened = { stored, head: openHead(stored, this.#keys) }
+    }
+    return this.#memory.believe(this.#opened.head)
+  }
+
+  #client(row: ClientRow, tree: SealTree | undefined): RegisteredClient {
+    const client = toClient(row)
+    const { clientId } = client
+    if (client.status === 'unreadable') return client
+    const read = readFrom(tree, 'client', clientId)
+    const statement = readClientStatement(read.statement)
+    const { facts, differences } = believeClient(factsOf(row), statement)
+    const { secrets, differences: ofSecrets } = believeSecrets([...client.secrets.values()], statement)
+    this.#options.problems.note('client', clientId, read.problem ?? [...differences, ...ofSecrets])
+    const believed = new Map(secrets.map((secret) => [secret.secretId, secret]))
+    if (facts === undefined) {
+      // What takes away is the reason for a refusal, if there is one.
+      return { ...client, status: client.status === 'active' ? 'unsealed' : client.status, secrets: believed }
+    }
+    if (differences.length === 0) return ofSecrets.length === 0 ? client : { ...client, secrets: believed }
+    return { ...toClient({ ...row, ...columnsOf(facts) }), secrets: believed }
+  }
+
+  #resource(row: ResourceRow, tree: SealTree | undefined): RegisteredResource | undefined {
+    const resource = toResource(row)
+    const read = readFrom(tree, 'resource', row.audience)
+    const statement = readResourceStatement(read.statement)
+    const { facts, differences } = believeResource({ ...resource, scopes: [...resource.scopes] }, statement)
+    this.#options.problems.note('resource', row.audience, read.problem ?? differences)
+    if (facts === undefined) return undefined
+    const { scopes, tokenLifetimeSeconds } = facts
+    return { ...resource, scopes: new Set(scopes), tokenLifetimeSeconds }
+  }
+}
+
+interface ReadStatement {
+  readonly statement: Statement | undefined
+  readonly problem?: readonly Difference[]
+}
+
+function readFrom(tree: SealTree | undefined, subject: Subject, id: string): ReadStatement {
+  // What is wrong is wrong with the head, and told there.
+  if (tree === undefined) return { statement: undefined, problem: [] }
+  try {
+    return { statement: tree.statementOf(subject, id) }
+  } catch (error) {
+    if (!(error instanceof TreeDamaged)) throw error
+    return { statement: undefined, problem: ['tree_damaged'] }
+  }
+}
+
+function isSame(one: SealedText, other: SealedText): boolean {
+  return one.content === other.content && one.mac.equals(other.mac)
+}
+
+function factsOf(row: ClientRow): ClientFacts {
+  return {
+    status: row.status,
+    tokenEndpointAuthMethod: row.method ?? undefined,
+    allowedNetworks: row.networks,
+    expiresAt: row.expires_at ?? undefined,
+    access: row.access ?? [],
+  }
+}
+
+function columnsOf(facts: ClientFacts) {
+  return {
+    status: facts.status,
+    method: facts.tokenEndpointAuthMethod ?? null,
+    networks: [...facts.allowedNetworks],
+    expires_at: facts.expiresAt ?? null,
+    access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
+  }
+}

@@ -1,0 +1,51 @@
+import type { Pool } from '../database/open.ts'
+import type { Registry } from './registry.ts'
+import type { SealProblems } from './seal-problems.ts'
+import { nextClientIds } from './seal-store.ts'
+
+/**
+ * Looks through all clients, again and again and a few at a time, so that rows which nobody asks for are named too. No
+ * refusal depends on it: whatever is read for a request is judged then.
+ */
+export interface SealReviewOptions {
+  readonly pool: Pool
+  readonly registry: Registry
+  readonly problems: SealProblems
+  readonly onFault: (error: unknown) => void
+}
+
+/** Clients in one look, once a second: a hundred thousand take eight minutes and some milliseconds of each second. */
+const clientsPerLook = 200
+const lookMilliseconds = 1_000
+
+export class SealReview {
+  readonly #options: SealReviewOptions
+  readonly #timer: NodeJS.Timeout
+  #after = ''
+  #looking: Promise<void> | undefined
+
+  constructor(options: SealReviewOptions) {
+    this.#options = options
+    this.#timer = setInterval(() => {
+      this.#looking ??= this.#look()
+        .catch(options.onFault)
+        .finally(() => {
+          this.#looking = undefined
+        })
+    }, lookMilliseconds).unref()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#looking
+  }
+
+  async #look(): Promise<void> {
+    const { pool, registry, problems } = this.#options
+    const clientIds = await nextClientIds(pool, this.#after, clientsPerLook)
+    // Also without clients: the head is read with them.
+    await registry.inspect(clientIds)
+    this.#after = clientIds.length < clientsPerLook ? '' : (clientIds.at(-1) ?? '')
+    if (this.#after === '') problems.endRound()
+  }
+}

@@ -1,0 +1,43 @@
+import type { Database } from '../database/open.ts'
+import type { KeyEncryptionKeySource } from '../keys/key-encryption-key.ts'
+import type { Registry } from './registry.ts'
+import { SealGuard } from './seal-guard.ts'
+import { type SealProblem, SealProblems } from './seal-problems.ts'
+import { SealReview } from './seal-review.ts'
+
+export interface SealedRegistryOptions {
+  readonly database: Pick<Database, 'statements' | 'readPool'>
+  readonly keyEncryptionKeys: KeyEncryptionKeySource
+  /** Told of rows that give more than was registered, once. */
+  readonly onFound: (problems: readonly SealProblem[]) => void
+  readonly onFault: (error: unknown) => void
+}
+
+export interface SealedRegistry {
+  /** Judges rows when they are read. Undefined where the registry is not sealed. */
+  readonly guard: SealGuard | undefined
+  /** Starts to look through the rows that nobody asks for. */
+  readonly watch: (registry: Registry) => {
+    readonly problems: SealProblems
+    readonly close: () => Promise<void>
+  }
+}
+
+/** @throws AdministrationError if the registry is sealed and nothing of it could be believed. */
+export async function openSealedRegistry(
+  isSealed: boolean,
+  { database, keyEncryptionKeys, onFound, onFault }: SealedRegistryOptions,
+): Promise<SealedRegistry> {
+  const problems = new SealProblems(onFound)
+  const guard = isSealed
+    ? new SealGuard({ database: database.statements, keyEncryptionKeys, problems })
+    : undefined
+  await guard?.open()
+  return {
+    guard,
+    watch(registry) {
+      const review = guard && new SealReview({ pool: database.readPool, registry, problems, onFault })
+      return { problems, close: async () => await review?.close() }
+    },
+  }
+}

@@ -1,0 +1,231 @@
+import { hash } from 'node:crypto'
+import { networkWithin, parseNetwork } from '../lib/network.ts'
+import type { Statement, Subject } from './seal-tree.ts'
+
+/**
+ * What was registered about a client or a resource by a holder of the key-encryption key, and what a row may make of it.
+ *
+ * A row can take away and never give. What is in force is what row and statement both say: the fewer scopes, the earlier
+ * end, the shorter lifetime. Where they have nothing in common, nothing is in force. So a hand-written UPDATE that
+ * disables counts at once, and one that grants counts for nothing.
+ *
+ * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
+ * statement does not have opens nothing.
+ */
+
+/** Times in seconds since 1970; undefined: never. */
+export interface ClientFacts {
+  readonly status: 'active' | 'disabled' | 'deleted'
+  /** Undefined: any method. */
+  readonly tokenEndpointAuthMethod: string | undefined
+  /** Empty: from anywhere. */
+  readonly allowedNetworks: readonly string[]
+  readonly expiresAt: number | undefined
+  readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
+}
+
+export interface SecretFacts {
+  readonly secretId: string
+  /** argon2id in PHC form. */
+  readonly hash: string
+  readonly expiresAt: number | undefined
+}
+
+export interface ClientStatement extends ClientFacts {
+  /** With a SHA-256 in the place of the hash. */
+  readonly secrets: readonly SecretFacts[]
+}
+
+export interface ResourceFacts {
+  readonly scopes: readonly string[]
+  readonly tokenLifetimeSeconds: number
+  readonly signingAlgorithm: string
+  readonly tokenTyp: string
+}
+
+/** What a row says that was not registered like that: the name of a column, or `secret` or `access` and which. */
+export type Difference = string
+
+/** No statement has this row. */
+const unregistered: Difference = 'unregistered'
+
+/** What is in force of a row. */
+export interface Believed<Facts> {
+  /** Undefined where row and statement have nothing in common. */
+  readonly facts: Facts | undefined
+  /** What the row would give. What it takes away is no difference. */
+  readonly differences: readonly Difference[]
+}
+
+const ranks = { active: 0, disabled: 1, deleted: 2 } as const
+
+export function believeClient(
+  row: ClientFacts,
+  statement: ClientStatement | undefined,
+): Believed<ClientFacts> {
+  if (statement === undefined) {
+    // A row that gives nothing needs no statement.
+    return { facts: undefined, differences: row.status === 'deleted' ? [] : [unregistered] }
+  }
+  const differences: Difference[] = []
+  const note = (differs: boolean, difference: Difference): void => {
+    if (differs) differences.push(difference)
+  }
+  const { status, tokenEndpointAuthMethod: method, expiresAt } = statement
+  note(ranks[row.status] < ranks[status], 'status')
+  note(isLater(row.expiresAt, expiresAt), 'expires_at')
+  note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
+  const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
+  note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
+  const access = believedAccess(row.access, statement.access, differences)
+  const isContradicted =
+    (method ?? row.tokenEndpointAuthMethod) !== (row.tokenEndpointAuthMethod ?? method) ||
+    (networks.length === 0 && row.allowedNetworks.length > 0)
+  if (isContradicted) return { facts: undefined, differences }
+  const facts = {
+    status: ranks[row.status] < ranks[status] ? status : row.status,
+    tokenEndpointAuthMethod: method ?? row.tokenEndpointAuthMethod,
+    allowedNetworks: row.allowedNetworks.length === 0 ? statement.allowedNetworks : networks,
+    expiresAt: isLater(row.expiresAt, expiresAt) ? expiresAt : row.expiresAt,
+    access,
+  }
+  return { facts, differences }
+}
+
+const isWider = (row: ClientFacts, statement: ClientFacts): boolean =>
+  row.allowedNetworks.length === 0 && statement.allowedNetworks.length > 0
+
+function isLater(moment: number | undefined, than: number | undefined): boolean {
+  return than !== undefined && (moment === undefined || moment > than)
+}
+
+/** The networks that were registered, or that are in one that was. */
+function narrower(row: readonly string[], registered: readonly string[]): readonly string[] {
+  if (registered.length === 0) return row
+  return row.filter((text) => registered.includes(text) || registered.some((outer) => isWithin(text, outer)))
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  try {
+    return networkWithin(parseNetwork(inner), parseNetwork(outer))
+  } catch {
+    // What cannot be read admits nobody.
+    return true
+  }
+}
+
+function believedAccess(
+  row: ClientFacts['access'],
+  registered: ClientFacts['access'],
+  differences: Difference[],
+): ClientFacts['access'] {
+  const before = new Map(registered.map(({ audience, scopes }) => [audience, scopes]))
+  return row.flatMap(({ audience, scopes }) => {
+    const known = before.get(audience)
+    const both = scopes.filter((scope) => known?.includes(scope))
+    if (known === undefined || both.length < scopes.length) differences.push(`access ${audience}`)
+    // Access without scopes is another thing than access that has lost its scopes.
+    return known === undefined || (both.length === 0 && scopes.length > 0) ? [] : [{ audience, scopes: both }]
+  })
+}
+
+interface SecretRow extends SecretFacts {
+  readonly revokedAt: number | undefined
+}
+
+/** A secret that was revoked stays in, so that whoever sends it is refused for that reason. */
+export function believeSecrets<Row extends SecretRow>(
+  rows: readonly Row[],
+  statement: ClientStatement | undefined,
+): { readonly secrets: readonly Row[]; readonly differences: readonly Difference[] } {
+  const registered = new Map((statement?.secrets ?? []).map((secret) => [secret.secretId, secret]))
+  const differences: Difference[] = []
+  const secrets = rows.flatMap((row) => {
+    if (row.revokedAt !== undefined) return [row]
+    const known = registered.get(row.secretId)
+    const isOther = known === undefined || known.hash !== secretHashOf(row.hash)
+    if (isOther || isLater(row.expiresAt, known.expiresAt)) differences.push(`secret ${row.secretId}`)
+    if (isOther) return []
+    return [isLater(row.expiresAt, known.expiresAt) ? { ...row, expiresAt: known.expiresAt } : row]
+  })
+  return { secrets, differences }
+}
+
+export function believeResource(
+  row: ResourceFacts,
+  statement: ResourceFacts | undefined,
+): Believed<ResourceFacts> {
+  if (statement === undefined) return { facts: undefined, differences: [unregistered] }
+  const scopes = row.scopes.filter((scope) => statement.scopes.includes(scope))
+  const isOtherAlgorithm = row.signingAlgorithm !== statement.signingAlgorithm
+  const isOtherTyp = row.tokenTyp !== statement.tokenTyp
+  const differences = [
+    ...(scopes.length < row.scopes.length ? ['scopes'] : []),
+    ...(row.tokenLifetimeSeconds > statement.tokenLifetimeSeconds ? ['token_lifetime_seconds'] : []),
+    ...(isOtherAlgorithm ? ['signing_algorithm'] : []),
+    ...(isOtherTyp ? ['token_typ'] : []),
+  ]
+  if (isOtherAlgorithm || isOtherTyp) return { facts: undefined, differences }
+  const tokenLifetimeSeconds = Math.min(row.tokenLifetimeSeconds, statement.tokenLifetimeSeconds)
+  return { facts: { ...statement, scopes, tokenLifetimeSeconds }, differences }
+}
+
+// ── As it stands in the tree ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** Secrets are too long for a statement, and a hash of a hash says as much. */
+export const secretHashOf = (secretHash: string): string => hash('sha256', secretHash, 'base64url')
+
+/** Everything in one order, so that the same registration has the same text. */
+export function clientStatement(clientId: string, client: ClientStatement): Statement {
+  const byFirst = (one: readonly unknown[], other: readonly unknown[]): number =>
+    String(one[0]) < String(other[0]) ? -1 : 1
+  return [
+    'client',
+    clientId,
+    client.status,
+    client.tokenEndpointAuthMethod ?? null,
+    [...client.allowedNetworks],
+    client.expiresAt ?? null,
+    client.secrets
+      .map((secret) => [secret.secretId, secret.hash, secret.expiresAt ?? null])
+      .toSorted(byFirst),
+    client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
+  ]
+}
+
+type ClientText = [
+  subject: Subject,
+  clientId: string,
+  status: ClientFacts['status'],
+  method: string | null,
+  networks: string[],
+  expiresAt: number | null,
+  secrets: [secretId: string, hash: string, expiresAt: number | null][],
+  access: [audience: string, scopes: string[]][],
+]
+
+export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
+  if (statement === undefined) return undefined
+  const [, , status, method, allowedNetworks, expiresAt, secrets, access] = statement as unknown as ClientText
+  return {
+    status,
+    tokenEndpointAuthMethod: method ?? undefined,
+    allowedNetworks,
+    expiresAt: expiresAt ?? undefined,
+    secrets: secrets.map(([secretId, hash, ends]) => ({ secretId, hash, expiresAt: ends ?? undefined })),
+    access: access.map(([audience, scopes]) => ({ audience, scopes })),
+  }
+}
+
+export function resourceStatement(audience: string, resource: ResourceFacts): Statement {
+  const { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp } = resource
+  return ['resource', audience, [...scopes], tokenLifetimeSeconds, signingAlgorithm, tokenTyp]
+}
+
+type ResourceText = [Subject, string, string[], number, string, string]
+
+export function readResourceStatement(statement: Statement | undefined): ResourceFacts | undefined {
+  if (statement === undefined) return undefined
+  const [, , scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp] = statement as unknown as ResourceText
+  return { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }
+}

@@ -1,0 +1,157 @@
+import { describe, expect, test } from 'vitest'
+import type { Statement } from '../../src/registry/seal-tree.ts'
+import {
+  believeClient,
+  believeResource,
+  believeSecrets,
+  type ClientFacts,
+  type ClientStatement,
+  clientStatement,
+  readClientStatement,
+  readResourceStatement,
+  resourceStatement,
+  secretHashOf,
+} from '../../src/registry/statement.ts'
+
+const facts: ClientFacts = {
+  status: 'active',
+  tokenEndpointAuthMethod: 'client_secret_basic',
+  allowedNetworks: ['10.0.0.0/8', '192.0.2.7'],
+  expiresAt: 2_000,
+  access: [
+    { audience: 'urn:a', scopes: ['read', 'write'] },
+    { audience: 'urn:b', scopes: [] },
+  ],
+}
+const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
+const statement: ClientStatement = { ...facts, secrets: [{ ...secret, hash: secretHashOf('phc') }] }
+
+test('a statement is read as it was written', () => {
+  const text = JSON.stringify(clientStatement('billing', statement))
+  expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(statement)
+  const resource = {
+    scopes: ['a'],
+    tokenLifetimeSeconds: 300,
+    signingAlgorithm: 'ES256',
+    tokenTyp: 'at+jwt',
+  }
+  expect(readResourceStatement(resourceStatement('urn:a', resource))).toEqual(resource)
+})
+
+test('a row that says the same is believed', () => {
+  expect(believeClient(facts, statement)).toEqual({ facts, differences: [] })
+  const row = { ...secret, revokedAt: undefined }
+  expect(believeSecrets([row], statement)).toEqual({ secrets: [row], differences: [] })
+})
+
+describe('what takes away counts and is no difference', () => {
+  test.each<[string, Partial<ClientFacts>]>([
+    ['disabled', { status: 'disabled' }],
+    ['deleted', { status: 'deleted' }],
+    ['an earlier end', { expiresAt: 1 }],
+    ['fewer networks', { allowedNetworks: ['192.0.2.7'] }],
+    ['a part of a network', { allowedNetworks: ['10.1.0.0/16'] }],
+    ['a network that nobody can read', { allowedNetworks: ['10.0.0.0/8', '?'] }],
+    ['fewer scopes', { access: [{ audience: 'urn:a', scopes: ['read'] }] }],
+    ['no access', { access: [] }],
+  ])('%s', (_name, change) => {
+    const row = { ...facts, ...change }
+    expect(believeClient(row, statement)).toEqual({ facts: row, differences: [] })
+  })
+
+  test('a method and networks where any was registered', () => {
+    const any = { ...statement, tokenEndpointAuthMethod: undefined, allowedNetworks: [] }
+    expect(believeClient(facts, any)).toEqual({ facts, differences: [] })
+  })
+})
+
+describe('what gives counts for nothing, and the rest of the row stays', () => {
+  test.each<[string, Partial<ClientFacts>, string]>([
+    ['a later end', { expiresAt: 3_000 }, 'expires_at'],
+    ['no end', { expiresAt: undefined }, 'expires_at'],
+    ['any method', { tokenEndpointAuthMethod: undefined }, 'token_endpoint_auth_method'],
+    ['from anywhere', { allowedNetworks: [] }, 'allowed_networks'],
+    [
+      'one more network',
+      { allowedNetworks: [...facts.allowedNetworks, '2001:db8::/32'] },
+      'allowed_networks',
+    ],
+    [
+      'more scopes',
+      { access: [{ audience: 'urn:a', scopes: ['read', 'write', 'all'] }, ...facts.access.slice(1)] },
+      'access urn:a',
+    ],
+    [
+      'scopes where none were',
+      { access: [...facts.access.slice(0, 1), { audience: 'urn:b', scopes: ['all'] }] },
+      'access urn:b',
+    ],
+    ['more access', { access: [...facts.access, { audience: 'urn:c', scopes: [] }] }, 'access urn:c'],
+  ])('%s', (_name, change, difference) => {
+    const { facts: believed, differences } = believeClient({ ...facts, ...change }, statement)
+    expect(differences).toEqual([difference])
+    const access = facts.access.filter(
+      ({ audience }) => difference !== 'access urn:b' || audience !== 'urn:b',
+    )
+    expect(believed).toEqual({ ...facts, access })
+  })
+
+  test('a network around a registered one', () => {
+    const { facts: believed, differences } = believeClient(
+      { ...facts, allowedNetworks: ['0.0.0.0/0', '192.0.2.7'] },
+      statement,
+    )
+    expect([believed?.allowedNetworks, differences]).toEqual([['192.0.2.7'], ['allowed_networks']])
+  })
+
+  test.each(['disabled', 'deleted'] as const)('a client that was %s stays so', (status) => {
+    const { facts: believed, differences } = believeClient(facts, { ...statement, status })
+    expect([believed?.status, differences]).toEqual([status, ['status']])
+  })
+})
+
+test.each<[string, Partial<ClientFacts>]>([
+  ['another method', { tokenEndpointAuthMethod: 'client_secret_post' }],
+  ['other networks', { allowedNetworks: ['198.51.100.0/24'] }],
+])('nothing is in force where row and statement have nothing in common: %s', (_name, change) => {
+  const { facts: believed, differences } = believeClient({ ...facts, ...change }, statement)
+  expect([believed, differences.length]).toEqual([undefined, 1])
+})
+
+test('a row that nobody registered gives nothing', () => {
+  expect(believeClient(facts, undefined)).toEqual({ facts: undefined, differences: ['unregistered'] })
+  expect(believeClient({ ...facts, status: 'deleted' }, undefined).differences).toEqual([])
+})
+
+test('secrets: another hash, a later end, one that nobody registered, one that was revoked', () => {
+  const row = { ...secret, revokedAt: undefined }
+  const of = (rows: Parameters<typeof believeSecrets>[0]) => believeSecrets(rows, statement)
+  expect(of([{ ...row, hash: 'other' }])).toEqual({ secrets: [], differences: ['secret aaaaaaaa'] })
+  expect(of([{ ...row, expiresAt: undefined }])).toEqual({ secrets: [row], differences: ['secret aaaaaaaa'] })
+  expect(of([{ ...row, expiresAt: 5 }])).toEqual({ secrets: [{ ...row, expiresAt: 5 }], differences: [] })
+  expect(of([{ ...row, secretId: 'bbbbbbbb' }])).toEqual({ secrets: [], differences: ['secret bbbbbbbb'] })
+  const revoked = { ...row, secretId: 'bbbbbbbb', revokedAt: 1 }
+  expect(of([revoked])).toEqual({ secrets: [revoked], differences: [] })
+})
+
+test('resources: less counts, more does not, and another algorithm ends it', () => {
+  const registered = {
+    scopes: ['a', 'b'],
+    tokenLifetimeSeconds: 300,
+    signingAlgorithm: 'ES256',
+    tokenTyp: 'at+jwt',
+  }
+  const less = { ...registered, scopes: ['a'], tokenLifetimeSeconds: 60 }
+  expect(believeResource(less, registered)).toEqual({ facts: less, differences: [] })
+  const more = { ...registered, scopes: ['a', 'b', 'c'], tokenLifetimeSeconds: 900 }
+  expect(believeResource(more, registered)).toEqual({
+    facts: registered,
+    differences: ['scopes', 'token_lifetime_seconds'],
+  })
+  expect(believeResource({ ...registered, signingAlgorithm: 'RS256' }, registered)).toEqual({
+    facts: undefined,
+    differences: ['signing_algorithm'],
+  })
+  expect(believeResource({ ...registered, tokenTyp: 'JWT' }, registered).facts).toBeUndefined()
+  expect(believeResource(registered, undefined).facts).toBeUndefined()
+})
