@@ -46,6 +46,7 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
 const failing: readonly (readonly [call: string, code: number])[] = [
   ['clients create shop', 1],
   ['keys abandon --yes', 1],
+  ['registry seal', 1],
   ['clients show', 2],
   ['clients show nobody', 3],
 ]

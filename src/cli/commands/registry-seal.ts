@@ -5,6 +5,7 @@ import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, note, print } from '../terminal/output.ts'
 import { messageOf } from '../terminal/sentences.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 /** Differences that are shown. JSON has them all. */
 const shownMax = 100
@@ -59,7 +60,7 @@ export const registrySeal = defineCommand({
 })
 
 async function askOrRefuse(signal: AbortSignal): Promise<void> {
-  if (!process.stdin.isTTY) {
+  if (!terminal().stdin.isTTY) {
     throw new OperatorError(
       'nobody is there to answer. Nothing was sealed. If all of this is right, use --yes.',
     )

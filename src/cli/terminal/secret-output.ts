@@ -2,6 +2,7 @@ import type { NewSecret } from '../../authentication/secret-hash.ts'
 import { OperatorError } from '../../errors.ts'
 import { ReservedFile } from '../../lib/private-file.ts'
 import { OutputClosed, print } from './output.ts'
+import { terminal } from './terminal.ts'
 
 /** What stands for standard output where a file can be named. */
 const standardOutput = '-'
@@ -11,7 +12,7 @@ const standardOutput = '-'
  * the first process or as its child, and without a terminal. A person, a script and a pipe read it themselves.
  */
 function outputIsKept(): boolean {
-  return process.stdout.isTTY !== true && (process.pid === 1 || process.ppid === 1)
+  return terminal().stdout.isTTY !== true && (process.pid === 1 || process.ppid === 1)
 }
 
 /**
