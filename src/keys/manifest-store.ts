@@ -64,6 +64,8 @@ export interface TouchedKey {
   readonly kid: string
   /** What they were set to, if they were. */
   readonly moments?: KeyMoments
+  /** When it was revoked. The rest of it stays as it was vouched for. */
+  readonly revokedAt?: number
   /** Whether a new key need not open: it has ended, and the release before had no manifest. */
   readonly mayBeClosed?: boolean
 }
@@ -92,6 +94,8 @@ export async function writeManifest(
     const row = stored.rows.find(({ kid }) => kid === change.kid)
     if (row === undefined) continue
     const before = entries.get(row.kid)
+    // Moments that no date has cannot be vouched for. Such a row stays unknown, and takes nothing away.
+    if (before === undefined && !hasDates(row)) continue
     const entry = before === undefined ? await newEntry(row, keys, change) : changedEntry(before, row, change)
     entries.set(row.kid, entry)
   }
@@ -139,7 +143,12 @@ export async function replaceManifest(
   return await storeManifest(database, keys, number, entries)
 }
 
-function changedEntry(before: ManifestEntry, row: KeyRow, { moments }: TouchedKey): ManifestEntry {
+const hasDates = ({ publishedAt, signsFrom, signsUntil, publishedUntil }: KeyMoments): boolean =>
+  [publishedAt, signsFrom, signsUntil, publishedUntil].every(Number.isFinite)
+
+function changedEntry(before: ManifestEntry, row: KeyRow, { moments, revokedAt }: TouchedKey): ManifestEntry {
+  // That a key is revoked makes nothing else of its row true.
+  if (revokedAt !== undefined) return { ...before, revokedAt: before.revokedAt ?? revokedAt }
   return {
     ...before,
     ...(moments === undefined ? {} : momentsOf(moments)),
@@ -152,9 +161,10 @@ function changedEntry(before: ManifestEntry, row: KeyRow, { moments }: TouchedKe
 async function newEntry(
   row: KeyRow,
   keys: readonly KeyEncryptionKey[],
-  { moments, mayBeClosed = false }: TouchedKey,
+  { moments, revokedAt, mayBeClosed = false }: TouchedKey,
 ): Promise<ManifestEntry> {
-  const entry = { ...entryOf(row), ...(moments === undefined ? {} : momentsOf(moments)) }
+  const changed = moments === undefined ? {} : momentsOf(moments)
+  const entry = { ...entryOf(row), ...changed, ...(revokedAt === undefined ? {} : { revokedAt }) }
   // A key that is revoked from the beginning is never published.
   if (entry.revokedAt === undefined && !mayBeClosed) await openKey(row, keys)
   return entry
@@ -171,12 +181,13 @@ function momentsOf({
 }
 
 /**
- * The highest number of a manifest in the ledger's records of keys.
+ * The highest number of a manifest in the ledger's records of keys. The text is searched and not read as JSON, because a
+ * record that somebody wrote by hand may be no JSON, and must not fail a start.
  * @param afterChain only chains after this one are read: a manifest says which are older than itself.
  */
 export async function recordedManifest(database: Statements, afterChain: number): Promise<number> {
   const [row] = await database.$queryRaw<{ number: number | null }[]>`
-    SELECT max((r.detail::jsonb ->> 'manifest')::float8) AS number
+    SELECT max(substring(r.detail from '"manifest":([0-9]{1,15})')::float8) AS number
       FROM audit_chain c JOIN audit_record r ON r.chain = c.chain AND r.seq <= 20
      WHERE c.chain > ${afterChain}::int AND r.type = 'key'`
   return row?.number ?? 0

@@ -1,5 +1,6 @@
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import { believedKeys } from './believed.ts'
 import {
   addKey,
   agreedNow,
@@ -30,7 +31,7 @@ import {
   tokensEndBy,
   waitingKey,
 } from './state.ts'
-import { type KeyDescription, listKeys, updateMoments } from './store.ts'
+import { type KeyDescription, updateMoments } from './store.ts'
 import { lastFetchAt } from './verifier-store.ts'
 import { vouchedKeys } from './vouching.ts'
 
@@ -144,11 +145,11 @@ export async function rotate(
 ): Promise<Rotation> {
   return await changeRegistry(context, async (transaction, records) => {
     const now = await agreedNow(context, transaction)
-    // A plan changes nothing, so it needs no key-encryption key.
+    // A plan changes nothing, so it needs no key-encryption key. With one it believes only what is vouched for.
     const atHand = apply ? await context.keyEncryptionKeys() : undefined
     const keys =
       atHand === undefined
-        ? await listKeys(transaction)
+        ? (await believedKeys(transaction, context.keysAtHand?.())).keys
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
     const alike = ofAlgorithm(keys, algorithm)
     const waiting = waitingKey(alike, now)

@@ -1,5 +1,8 @@
 /** What a database acknowledged and lost in a failover, and what it acknowledged although no standby had it. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { setClientStatus } from '../../src/administration/client-store.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { openPrimaryAndStandby, openSwitch, type PrimaryAndStandby } from '../support/primary-and-standby.ts'
 import { registerClient, requestToken, startService, type TestClient } from '../support/service.ts'
 
@@ -108,6 +111,25 @@ test('a cancelled wait for a synchronous standby lets no token out, and the chai
     .toEqual([{ cancelled: true }])
   expect((await asked).status).toBe(503)
   expect(running.log()).toContain('wait for the synchronous standby was cancelled')
+  // A change is told about, because it is made.
+  const told: true[] = []
+  const database = openDatabase(pair.primary.url, { onUnconfirmed: () => void told.push(true) })
+  const other = await registerClient(pair.primary)
+  const context = { database, clock: systemClock, actor: { by: 'a test' } }
+  let isOver = false
+  const change = setClientStatus(context, other.clientId, 'disabled').finally(() => {
+    isOver = true
+  })
+  await expect
+    .poll(async () => {
+      await pair.primary.query(
+        `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
+      )
+      return isOver
+    }, within)
+    .toBe(true)
+  expect([await change, told]).toEqual([true, [true]])
+  await database.close()
   await set('')
   await expect.poll(token, within).toBe(200)
   const chain = (await records(pair.primary.query)).filter((each) => each.chain === before?.chain)
