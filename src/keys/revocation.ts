@@ -63,14 +63,9 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
         ? undefined
         : await promote(context, transaction, all, key.algorithm, takeover)
     const touched = [{ kid, revokedAt: now }, ...(successor === undefined ? [] : [successor])]
-    const manifest = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
-    note(
-      records,
-      'revoked',
-      { ...key, moments: key },
-      { manifest, relying_services_refuse_from: refusedFrom },
-    )
-    if (successor !== undefined) note(records, 'promoted', successor, { manifest })
+    const mark = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
+    note(records, 'revoked', { ...key, moments: key }, { ...mark, relying_services_refuse_from: refusedFrom })
+    if (successor !== undefined) note(records, 'promoted', successor, mark)
     return { kid, revoked: true, restored: false, successor, refusedFrom }
   })
 }
@@ -129,8 +124,8 @@ export async function replaceRevoked(
     const takeover = planTakeover(alike, before, schedule, now)
     if (takeover === undefined) continue
     const successor = await promote(context, transaction, keys, key.algorithm, takeover)
-    const manifest = await writeManifest(transaction, atHand, [successor])
-    note(records, 'promoted', successor, { manifest })
+    const mark = await writeManifest(transaction, atHand, [successor])
+    note(records, 'promoted', successor, mark)
   }
 }
 

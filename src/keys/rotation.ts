@@ -99,10 +99,10 @@ export async function makeDueKeys(
       extended.push({ kid, algorithm, generation, moments: extension.moments })
     }
     if (made.length + extended.length === 0) return made
-    const manifest = await writeManifest(transaction, atHand, [...made, ...extended])
-    for (const change of made) note(records, 'created', change, { manifest })
+    const mark = await writeManifest(transaction, atHand, [...made, ...extended])
+    for (const change of made) note(records, 'created', change, mark)
     for (const change of extended) {
-      note(records, 'extended', change, { manifest })
+      note(records, 'extended', change, mark)
       onExtended(change)
     }
     return made
@@ -171,8 +171,8 @@ export async function rotate(
     const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
     if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
     const rotation = { ...planned, kid: added.kid, generation: added.generation }
-    const manifest = await writeManifest(transaction, atHand, [rotation])
-    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, { manifest })
+    const mark = await writeManifest(transaction, atHand, [rotation])
+    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, mark)
     return rotation
   })
 }

@@ -34,13 +34,13 @@ export async function vouchedKeys(
   const found = await findUnvouched(transaction, before, keys, isOver)
   // Every manifest has a record, so none is written where there is nothing to vouch for.
   if (found.length === 0 && before.newlyRevoked.length === 0) return before.keys
-  const manifest = await writeManifest(transaction, keys, found)
+  const mark = await writeManifest(transaction, keys, found)
   for (const kid of before.newlyRevoked) {
-    records.add('key', 'revoked', { kid }, [], { manifest, by_hand: true })
+    records.add('key', 'revoked', { kid }, [], { ...mark, by_hand: true })
     onRevoked(kid)
   }
   const kids = found.map(({ kid }) => kid)
-  if (found.length > 0) records.add('key', 'vouched', {}, [], { manifest, kids })
+  if (found.length > 0) records.add('key', 'vouched', {}, [], { ...mark, kids })
   return (await readVouchedKeys(transaction, keys)).keys
 }
 
@@ -52,7 +52,7 @@ async function findUnvouched(
 ): Promise<TouchedKey[]> {
   const rows = await listKeys(transaction)
   if (manifest === undefined) {
-    const recorded = await recordedManifest(transaction, 0)
+    const { number: recorded } = await recordedManifest(transaction, 0)
     if (recorded > 0) throw new AdministrationError('key_manifest_older', { number: 0, recorded })
     const opening = await findOpening(transaction, keys)
     return rows

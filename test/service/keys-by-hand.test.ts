@@ -7,7 +7,7 @@ import { rotate } from '../../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import { command } from '../support/command.ts'
 import { jwks, kidIn, kidsOf, test, tokenOf } from '../support/rotation.ts'
-import { registerClient, testKey } from '../support/service.ts'
+import { registerClient, requestToken, testKey } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 /** Somebody can write the database and has no key-encryption key: no key of theirs is ever published, and tokens go on. */
@@ -178,4 +178,39 @@ test('a revocation that nobody confirms is none', async ({ database, run, start 
   expect(outcome).toMatchObject({ code: 2 })
   expect(outcome.stderr).toContain('--yes')
   expect(await database.query('SELECT 1 FROM signing_key WHERE revoked_at IS NOT NULL')).toEqual([])
+})
+
+test('a start refuses a manifest that the ledger has another record of; a record that is no JSON hinders none', async ({
+  context,
+  database,
+  start,
+}) => {
+  const service = await start()
+  await rotate(context(), 'ES256', 'now')
+  await service.close()
+  await database.query(
+    `INSERT INTO audit_record (chain, seq, time, type, outcome, detail, hash)
+     SELECT chain, 19, now(), 'key', 'created', '{"manifest"', sha256('') FROM audit_record WHERE type = 'key'`,
+  )
+  await (await start()).close()
+  await database.query(
+    `UPDATE audit_record SET detail = regexp_replace(detail, '"manifest_hash":"..', '"manifest_hash":"00')
+      WHERE type = 'key' AND detail LIKE '%"manifest_hash"%'`,
+  )
+  await expect(start()).rejects.toMatchObject({ code: 'key_manifest_differs' })
+})
+
+test('where the only key was deleted, a rotation at once brings tokens back', async ({
+  context,
+  database,
+  start,
+}) => {
+  const { url } = await start()
+  const client = await registerClient(database)
+  await tokenOf(url, client)
+  await database.query('DELETE FROM signing_key')
+  const status = async () => (await requestToken(url, client)).status
+  await expect.poll(status).toBe(503)
+  await rotate(context(), 'ES256', 'now')
+  await expect.poll(status).toBe(200)
 })
