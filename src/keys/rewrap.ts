@@ -86,7 +86,9 @@ async function resealAll(
     const wanted = mustOpen(context)
     const isOver = (key: KeyDescription) => !wanted(key)
     const { to, atHand } = await choose(async (keys) => {
-      await vouchedKeys(transaction, records, keys, isOver)
+      await vouchedKeys(transaction, records, keys, isOver, undefined, (mark) =>
+        records.add('key', 'vouched', {}, [], { ...mark, kids: [] }),
+      )
       await loadKeys(transaction, keys, wanted)
     })
     // Only what was vouched for: sealing a row anew must not make it one.

@@ -12,7 +12,7 @@ import {
   plannedSchedule,
   type RotationContext,
 } from './key-change.ts'
-import { writeManifest } from './manifest-store.ts'
+import { type ManifestMark, writeManifest } from './manifest-store.ts'
 import { replaceRevoked } from './revocation.ts'
 import {
   assumedVerifierCacheSeconds,
@@ -76,8 +76,16 @@ export async function makeDueKeys(
     const atHand = await context.keyEncryptionKeys()
     const now = await agreedNow(context, transaction)
     const revoked: string[] = []
-    const keys = await vouchedKeys(transaction, records, atHand, overAt(context, now), (kid) =>
-      revoked.push(kid),
+    let first: ManifestMark | undefined
+    const keys = await vouchedKeys(
+      transaction,
+      records,
+      atHand,
+      overAt(context, now),
+      (kid) => revoked.push(kid),
+      (mark) => {
+        first = mark
+      },
     )
     await replaceRevoked(context, transaction, records, atHand, keys, revoked, now)
     const schedule = await plannedSchedule(context, transaction, now)
@@ -98,7 +106,10 @@ export async function makeDueKeys(
       await updateMoments(transaction, kid, extension.moments)
       extended.push({ kid, algorithm, generation, moments: extension.moments })
     }
-    if (made.length + extended.length === 0) return made
+    if (made.length + extended.length === 0) {
+      if (first !== undefined) records.add('key', 'vouched', {}, [], { ...first, kids: [] })
+      return made
+    }
     const mark = await writeManifest(transaction, atHand, [...made, ...extended])
     for (const change of made) note(records, 'created', change, mark)
     for (const change of extended) {

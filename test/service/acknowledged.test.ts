@@ -98,18 +98,22 @@ test('a cancelled wait for a synchronous standby lets no token out, and the chai
   const [before] = await records(pair.primary.query)
   await pair.primary.query('SET synchronous_commit = local')
   await set('absent')
-  // The commit itself is over within the time of a request: what remains is to hear what it said.
-  const asked = requestToken(running.url, client)
+  // The first ones may be committed before the setting is in force.
   await expect
-    .poll(
-      () =>
-        pair.primary.query(
-          `SELECT pg_cancel_backend(pid) AS cancelled FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
-        ),
-      { timeout: 15_000, interval: 5 },
-    )
-    .toEqual([{ cancelled: true }])
-  expect((await asked).status).toBe(503)
+    .poll(async () => {
+      let status: number | undefined
+      void token().then((answered) => {
+        status = answered
+      })
+      while (status === undefined) {
+        await pair.primary.query(
+          `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+            WHERE wait_event = 'SyncRep' AND query LIKE 'SELECT ledger_commit%'`,
+        )
+      }
+      return status
+    }, within)
+    .toBe(503)
   expect(running.log()).toContain('wait for the synchronous standby was cancelled')
   // A change is told about, because it is made.
   const told: true[] = []
