@@ -322,8 +322,7 @@ async function openRegistryAndKeys(
     onRecovered,
   })
   try {
-    // The registry version is read before the keys. A change in between has a higher version, so it is not
-    // missed.
+    // Its version is read before the keys: a change in between has a higher one, so it is not missed.
     await registry.open()
     if (!clockGuard.reliable) {
       throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
