@@ -282,6 +282,7 @@ export interface AdministrationErrorFields {
   signing_key_altered: { readonly kid: string }
   key_manifest_damaged: object
   key_manifest_older: { readonly number: number; readonly recorded: number }
+  key_manifest_differs: { readonly number: number }
   key_file_lost: { readonly path: string }
   key_file_missing: { readonly path: string }
   key_file_vanished: { readonly path: string }
@@ -373,6 +374,10 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     key_manifest_older: rule(
       'setup',
       'The manifest of the signing keys is older than the ledger. No key was created or deleted.',
+    ),
+    key_manifest_differs: rule(
+      'setup',
+      'The manifest of the signing keys is not the one that the ledger has a record of. No key was created or deleted.',
     ),
     key_file_lost: rule(
       'setup',

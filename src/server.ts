@@ -32,6 +32,7 @@ import { openSealedRegistry } from './registry/sealed-registry.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
+  changeUnconfirmed,
   clockChanged,
   commitsBlocked,
   databaseUrlReread,
@@ -42,6 +43,7 @@ import {
   recordsLost,
   registryUnsealed,
   settingsDiffer,
+  tagSpoiled,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 
@@ -196,6 +198,7 @@ function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) 
     reread: options.rereadDatabaseUrl,
     onReread: (error) => databaseUrlReread(options.log, error),
     statementMillisecondsMax: limits.statementMillisecondsMax,
+    onUnconfirmed: () => changeUnconfirmed(options.log),
   })
 }
 
@@ -277,6 +280,7 @@ async function openRegistryAndKeys(
     sealingKeyId: () => newestSealedWith(keyring.keys),
     keep: tagWriter.note,
     onFault,
+    onSpoiled: (secretId) => tagSpoiled(log, secretId),
   })
   // Nobody asks for the keys that are due: whose account the service runs under is not who makes them.
   const actor = { by: 'mintmark', host: hostname() }
@@ -318,8 +322,7 @@ async function openRegistryAndKeys(
     onRecovered,
   })
   try {
-    // The registry version is read before the keys. A change in between has a higher version, so it is not
-    // missed.
+    // Its version is read before the keys: a change in between has a higher one, so it is not missed.
     await registry.open()
     if (!clockGuard.reliable) {
       throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))

@@ -1,7 +1,7 @@
 import type { Statements } from '../database/open.ts'
+import { believedKeys } from '../keys/believed.ts'
 import type { KeyEncryptionKeys } from '../keys/key-encryption-key.ts'
 import { newestSealedWith } from '../keys/seal.ts'
-import { listKeys } from '../keys/store.ts'
 import { makeTag, type SecretTag, type TaggedSecret, tagKey } from './secret-tag.ts'
 
 /** Tags of verified secrets on their way into the database: collected in memory, written many in one statement. */
@@ -93,7 +93,7 @@ export async function openTagMaker(
   keys: KeyEncryptionKeys | undefined,
 ): Promise<TagMaker | undefined> {
   if (keys === undefined) return undefined
-  const id = newestSealedWith(await listKeys(database)) ?? keys[0].id
+  const id = newestSealedWith((await believedKeys(database, keys)).keys) ?? keys[0].id
   const sealing = keys.find((key) => key.id === id)
   if (sealing === undefined) return undefined
   const key = tagKey(sealing)

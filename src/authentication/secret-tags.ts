@@ -17,13 +17,22 @@ export interface SecretTagsOptions {
   /** Takes a tag that is to be kept. */
   readonly keep: (tagged: TaggedSecret, tag: SecretTag) => void
   readonly onFault: (error: unknown) => void
+  /**
+   * Called once for each secret whose tag nobody with the key made for its row: the tag or the hash was changed. The secret
+   * is hashed, as without a tag.
+   */
+  readonly onSpoiled?: (secretId: string) => void
 }
+
+/** Secrets that are named. Whoever can write one tag can write all of them. */
+const spoiledMax = 100
 
 export class SecretTags {
   readonly #options: SecretTagsOptions
   /** Keys of tags, by the id of their key-encryption key. */
   #keys: ReadonlyMap<string, KeyObject> = new Map()
   #loading: Promise<void> | undefined
+  readonly #spoiled = new Set<string>()
 
   constructor(options: SecretTagsOptions) {
     this.#options = options
@@ -64,10 +73,17 @@ export class SecretTags {
     const key = tag && this.#keys.get(tag.keyEncryptionKeyId)
     if (tag === undefined || key === undefined) return undefined
     const said = tagSays(key, tag, { clientId, ...registered }, secret)
+    if (said === undefined) this.#noteSpoiled(registered.secretId)
     if (said === 'right' && tag.keyEncryptionKeyId !== this.#options.sealingKeyId()) {
       this.make(clientId, registered, secret)
     }
     return said
+  }
+
+  #noteSpoiled(secretId: string): void {
+    if (this.#spoiled.size >= spoiledMax || this.#spoiled.has(secretId)) return
+    this.#spoiled.add(secretId)
+    this.#options.onSpoiled?.(secretId)
   }
 
   /** Makes the tag of a secret that was found to be right, and has it kept. */

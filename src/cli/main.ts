@@ -79,7 +79,17 @@ const groups: readonly CommandGroup[] = [
   { path: ['clients', 'access'], summary: 'which resources a client may call, and with which scopes' },
   { path: ['resources'], summary: 'what tokens are for' },
   { path: ['registry'], summary: 'all of it: clients, secrets, access and resources' },
-  { path: ['keys'], summary: 'the keys that sign tokens' },
+  {
+    path: ['keys'],
+    summary: 'the keys that sign tokens',
+    examples: [
+      [
+        'bin/mintmark keys rotate --plan',
+        'when the next key could sign, and who has not fetched it; does nothing',
+      ],
+      ['bin/mintmark keys rotate --now', 'the next key signs at once; says what that breaks'],
+    ],
+  },
   { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },
 ]
 

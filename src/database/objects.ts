@@ -4,11 +4,15 @@ import { OperatorError } from '../errors.ts'
 /** Tables whose changes have to be told to every process that serves. */
 const watched = ['access', 'client', 'client_secret', 'resource', 'signing_key', 'signing_key_manifest']
 const events = ['inserted', 'updated', 'deleted', 'truncated']
+/** Those that note what hands change (ledger/hand-changes.ts). */
+const notes = ['insert', 'update', 'delete', 'truncate']
 
 const triggers = [
   ...watched.flatMap((table) => events.map((event) => ({ table, trigger: `registry_${event}` }))),
+  ...watched.flatMap((table) => notes.map((event) => ({ table, trigger: `registry_noted_${event}` }))),
   { table: 'registry_change_set', trigger: 'registry_change_set_publish' },
   { table: 'audit_chain', trigger: 'audit_chain_stamp_change' },
+  { table: 'audit_chain', trigger: 'audit_chain_settle_notes' },
 ]
 
 /**
@@ -35,7 +39,8 @@ export async function requireObjects(client: pg.ClientBase): Promise<void> {
      SELECT 'the table ' || relname || ' is UNLOGGED, so a crash would empty it' FROM ours CROSS JOIN pg_class
       WHERE relpersistence = 'u' AND relkind = 'r' AND relnamespace = ours.oid
         AND relname IN (SELECT "table" FROM jsonb_to_recordset($1::jsonb) AS wanted ("table" text)
-                        UNION ALL VALUES ('audit_record'), ('registry_version'), ('registry_change'))`,
+                        UNION ALL VALUES ('audit_record'), ('registry_version'), ('registry_change'),
+                                         ('registry_unrecorded_change'))`,
     [JSON.stringify(triggers), [...watched, 'client_secret_use']],
   )
   if (rows.length === 0) return await requireSequences(client)

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import type { PrismaClient } from '../generated/client.ts'
 import { limits } from '../limits.ts'
+import { isUnconfirmed } from './call.ts'
 import { DatabaseClient } from './client.ts'
 import { DatabaseHosts, type HostsOptions } from './hosts.ts'
 import { openPrisma, PrismaSessionClient } from './prisma.ts'
@@ -60,6 +61,11 @@ export interface DatabaseOptions extends HostsOptions {
   /** Called when an idle connection breaks. The pool replaces the connection. */
   readonly onIdleError?: (error: Error) => void
   /**
+   * Called when a commit was not confirmed by a synchronous standby, because somebody cancelled the wait. The commit of
+   * the ledger (commit.ts) judges that itself.
+   */
+  readonly onUnconfirmed?: () => void
+  /**
    * The time limit of a statement that no token request waits for. Absent for commands: a large change takes
    * long.
    */
@@ -110,6 +116,11 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     // error as an event, and without a listener this event would end the process.
     pool.on('connect', (client) => client.on('error', () => {}))
   }
+  adapterPool.on('connect', (client) =>
+    client.on('notice', (notice) => {
+      if (isUnconfirmed(notice)) options.onUnconfirmed?.()
+    }),
+  )
   const prisma = openPrisma(adapterPool, schema)
   return {
     prisma,

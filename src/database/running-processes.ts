@@ -103,7 +103,8 @@ async function findOthers(options: RunningProcessesOptions): Promise<OtherSettin
   return rows.map((row) => ({
     described: row.described,
     startedEarlier: row.earlier,
-    settings: differences(settings, row.settings),
+    // Somebody may have written anything. It differs from ours, whatever it is.
+    settings: differences(settings, Object(row.settings ?? {}) as SharedSettings),
   }))
 }
 

@@ -15,7 +15,7 @@ import { findOpening, replaceManifest } from './manifest-store.ts'
 import { leadSeconds, planTakeover } from './schedule.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import { signingKeyAt } from './state.ts'
-import { describe, type KeyDescription, readStored, updateMoments } from './store.ts'
+import { describe, type KeyDescription, readStored, updateRevocation } from './store.ts'
 
 /**
  * The key-encryption key is lost. The signing keys that it sealed never open again, and nobody can vouch for them: the
@@ -57,7 +57,7 @@ export async function abandonKeys(context: RotationContext): Promise<Abandonment
     const { abandoned } = plan
     const { rows } = await readStored(transaction)
     const lost = new Set(abandoned.map(({ kid }) => kid))
-    for (const key of abandoned) await updateMoments(transaction, key.kid, { ...key, revokedAt: now })
+    for (const { kid } of abandoned) await updateRevocation(transaction, kid, now)
     const left = rows.map(describe).map((key) => (lost.has(key.kid) ? { ...key, revokedAt: now } : key))
     const made: KeyChange[] = []
     for (const algorithm of new Set(abandoned.map((key) => key.algorithm))) {
@@ -71,9 +71,9 @@ export async function abandonKeys(context: RotationContext): Promise<Abandonment
       const added = await addKey(context, transaction, left, algorithm, takeover.moments)
       if (added !== undefined) made.push(added)
     }
-    const manifest = await replaceManifest(transaction, atHand, overAt(context, now))
+    const mark = await replaceManifest(transaction, atHand, overAt(context, now))
     for (const key of abandoned) {
-      const more = { manifest, key_encryption_key_id: key.keyEncryptionKeyId }
+      const more = { ...mark, key_encryption_key_id: key.keyEncryptionKeyId }
       note(
         records,
         'abandoned',
@@ -81,7 +81,7 @@ export async function abandonKeys(context: RotationContext): Promise<Abandonment
         { ...more, relying_services_refuse_from: plan.refusedFrom },
       )
     }
-    for (const change of made) note(records, 'promoted', change, { manifest })
+    for (const change of made) note(records, 'promoted', change, mark)
     return { ...plan, made }
   })
 }

@@ -17,6 +17,8 @@ export interface RotationContext extends ChangeContext {
   readonly schedule: ScheduleSettings
   /** Asked when a key is made or moved: what is written has to be vouched for. */
   readonly keyEncryptionKeys: KeyEncryptionKeySource
+  /** Those that are there already, for what only looks. Absent: nothing that is looked at is verified. */
+  readonly keysAtHand?: () => KeyEncryptionKeys | undefined
 }
 
 export interface KeyChange {

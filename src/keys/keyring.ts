@@ -123,9 +123,13 @@ export class Keyring {
   /** A process that starts remembers no number. The ledger does. */
   async #refuseOlder({ manifest }: LoadedKeys): Promise<void> {
     if (manifest === undefined) return
-    const { number, chainBefore } = manifest
+    const { number, chainBefore, contentHash } = manifest
     const recorded = await recordedManifest(this.#options.database, chainBefore)
-    if (recorded > number) throw new AdministrationError('key_manifest_older', { number, recorded })
+    if (recorded.number > number)
+      throw new AdministrationError('key_manifest_older', { number, recorded: recorded.number })
+    // Two manifests of one number: histories that parted, as in a failover that lost changes of keys.
+    if (recorded.number === number && recorded.hash !== undefined && recorded.hash !== contentHash)
+      throw new AdministrationError('key_manifest_differs', { number })
   }
 
   #believe({ keys, manifest, newlyRevoked, problems }: LoadedKeys): readonly LoadedKey[] {

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import {
+  contentHash,
   judgeRows,
   type KeyProblem,
   type Manifest,
@@ -64,6 +65,8 @@ export interface TouchedKey {
   readonly kid: string
   /** What they were set to, if they were. */
   readonly moments?: KeyMoments
+  /** When it was revoked. The rest of it stays as it was vouched for. */
+  readonly revokedAt?: number
   /** Whether a new key need not open: it has ended, and the release before had no manifest. */
   readonly mayBeClosed?: boolean
 }
@@ -75,14 +78,14 @@ export interface TouchedKey {
  * Rows are not trusted here either: whoever can write the database can change them before this reads them, with a
  * trigger for instance. A key that was vouched for keeps everything but what was changed on purpose, and stays revoked
  * once it was. A new one has to open and to be the key that its row shows.
- * @returns the number of the manifest.
+ * @returns what the records of this change say of the manifest.
  * @throws AdministrationError `signing_key_damaged` if a new key is not what its row shows.
  */
 export async function writeManifest(
   database: Statements,
   keys: readonly KeyEncryptionKey[],
   touched: readonly TouchedKey[],
-): Promise<number> {
+): Promise<ManifestMark> {
   const stored = await readStored(database)
   const { manifest, vouched } = vouchedRows(stored, keys)
   // Entries without a good row stay: a key that was revoked must not come back as an unknown one.
@@ -92,6 +95,8 @@ export async function writeManifest(
     const row = stored.rows.find(({ kid }) => kid === change.kid)
     if (row === undefined) continue
     const before = entries.get(row.kid)
+    // Moments that no date has cannot be vouched for. Such a row stays unknown, and takes nothing away.
+    if (before === undefined && !hasDates(row)) continue
     const entry = before === undefined ? await newEntry(row, keys, change) : changedEntry(before, row, change)
     entries.set(row.kid, entry)
   }
@@ -103,7 +108,7 @@ async function storeManifest(
   keys: readonly KeyEncryptionKey[],
   number: number,
   entries: readonly ManifestEntry[],
-): Promise<number> {
+): Promise<ManifestMark> {
   const id = newestSealedWith(entries)
   const key = keys.find((each) => each.id === id) ?? keys[0]
   if (key === undefined) throw new AdministrationError('key_encryption_key_unset', {})
@@ -116,30 +121,42 @@ async function storeManifest(
     VALUES (true, ${number}, ${key.id}, ${content}, ${new Uint8Array(mac)})
     ON CONFLICT ("only") DO UPDATE SET number = excluded.number, key_encryption_key_id = excluded.key_encryption_key_id,
       content = excluded.content, mac = excluded.mac`
-  return number
+  return { manifest: number, manifest_hash: contentHash(content) }
+}
+
+/** Names a manifest in a record of the ledger. A process that starts compares the newest one with the manifest it finds. */
+export type ManifestMark = {
+  readonly manifest: number
+  readonly manifest_hash: string
 }
 
 /**
  * A manifest in the place of one whose key-encryption key is lost. Nobody vouches for what the old one says, so only rows
  * count: those that take away, and those that open. Its number goes on, so that no process takes it for an older one.
- * @returns the number of the manifest.
+ * @returns what the records of this change say of the manifest.
  */
 export async function replaceManifest(
   database: Statements,
   keys: readonly KeyEncryptionKey[],
   isOver: (key: KeyDescription) => boolean,
-): Promise<number> {
+): Promise<ManifestMark> {
   const { rows, manifest } = await readStored(database)
   const entries: ManifestEntry[] = []
   for (const row of rows) {
+    if (!hasDates(row)) continue
     if (!isOver(describe(row))) await openKey(row, keys)
     entries.push(entryOf(row))
   }
-  const number = Math.max(manifest?.number ?? 0, await recordedManifest(database, 0)) + 1
+  const number = Math.max(manifest?.number ?? 0, (await recordedManifest(database, 0)).number) + 1
   return await storeManifest(database, keys, number, entries)
 }
 
-function changedEntry(before: ManifestEntry, row: KeyRow, { moments }: TouchedKey): ManifestEntry {
+const hasDates = ({ publishedAt, signsFrom, signsUntil, publishedUntil }: KeyMoments): boolean =>
+  [publishedAt, signsFrom, signsUntil, publishedUntil].every(Number.isFinite)
+
+function changedEntry(before: ManifestEntry, row: KeyRow, { moments, revokedAt }: TouchedKey): ManifestEntry {
+  // That a key is revoked makes nothing else of its row true.
+  if (revokedAt !== undefined) return { ...before, revokedAt: before.revokedAt ?? revokedAt }
   return {
     ...before,
     ...(moments === undefined ? {} : momentsOf(moments)),
@@ -152,9 +169,10 @@ function changedEntry(before: ManifestEntry, row: KeyRow, { moments }: TouchedKe
 async function newEntry(
   row: KeyRow,
   keys: readonly KeyEncryptionKey[],
-  { moments, mayBeClosed = false }: TouchedKey,
+  { moments, revokedAt, mayBeClosed = false }: TouchedKey,
 ): Promise<ManifestEntry> {
-  const entry = { ...entryOf(row), ...(moments === undefined ? {} : momentsOf(moments)) }
+  const changed = moments === undefined ? {} : momentsOf(moments)
+  const entry = { ...entryOf(row), ...changed, ...(revokedAt === undefined ? {} : { revokedAt }) }
   // A key that is revoked from the beginning is never published.
   if (entry.revokedAt === undefined && !mayBeClosed) await openKey(row, keys)
   return entry
@@ -171,15 +189,21 @@ function momentsOf({
 }
 
 /**
- * The highest number of a manifest in the ledger's records of keys.
+ * The highest number of a manifest in the ledger's records of keys. The text is searched and not read as JSON, because a
+ * record that somebody wrote by hand may be no JSON, and must not fail a start.
  * @param afterChain only chains after this one are read: a manifest says which are older than itself.
  */
-export async function recordedManifest(database: Statements, afterChain: number): Promise<number> {
-  const [row] = await database.$queryRaw<{ number: number | null }[]>`
-    SELECT max((r.detail::jsonb ->> 'manifest')::float8) AS number
+export async function recordedManifest(
+  database: Statements,
+  afterChain: number,
+): Promise<{ readonly number: number; readonly hash: string | undefined }> {
+  const [row] = await database.$queryRaw<{ number: number | null; hash?: string | null }[]>`
+    SELECT substring(r.detail from '"manifest":([0-9]{1,15})')::float8 AS number,
+           substring(r.detail from '"manifest_hash":"([0-9a-f]{64})"') AS hash
       FROM audit_chain c JOIN audit_record r ON r.chain = c.chain AND r.seq <= 20
-     WHERE c.chain > ${afterChain}::int AND r.type = 'key'`
-  return row?.number ?? 0
+     WHERE c.chain > ${afterChain}::int AND r.type = 'key' AND r.detail ~ '"manifest":[0-9]{1,15}[,}]'
+     ORDER BY 1 DESC, r.chain DESC, r.seq DESC LIMIT 1`
+  return { number: row?.number ?? 0, hash: row?.hash ?? undefined }
 }
 
 export interface LoadedKey extends KeyDescription {

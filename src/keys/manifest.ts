@@ -31,7 +31,11 @@ export interface Manifest {
   /** Every chain of the ledger up to this one is older than the manifest. */
   readonly chainBefore: number
   readonly entries: readonly ManifestEntry[]
+  /** SHA-256 of the content, of one that was read. */
+  readonly contentHash?: string
 }
+
+export const contentHash = (content: string): string => hash('sha256', content, 'hex')
 
 /** As it stands in the database. Its content is JSON text. */
 export interface StoredManifest extends SealedText {
@@ -80,7 +84,7 @@ export function openManifest(stored: StoredManifest, keys: readonly KeyEncryptio
   }
   if (!isSealedWith(key, purpose, stored)) throw new AdministrationError('key_manifest_damaged', {})
   const [, number, chainBefore, rows] = JSON.parse(stored.content) as [number, number, number, EntryRow[]]
-  return { number, chainBefore, entries: rows.map(toEntry) }
+  return { number, chainBefore, entries: rows.map(toEntry), contentHash: contentHash(stored.content) }
 }
 
 type EntryRow = [

@@ -17,7 +17,7 @@ import { readVouchedKeys, writeManifest } from './manifest-store.ts'
 import { leadSeconds, planTakeover, type Takeover } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { type ScheduleSettings, waitingKey } from './state.ts'
-import { type KeyDescription, listKeys, updateMoments } from './store.ts'
+import { type KeyDescription, listKeys, updateMoments, updateRevocation } from './store.ts'
 import { vouchedKeys } from './vouching.ts'
 
 /** Revocation: a key signs nothing any more, and the next one takes over without a gap. */
@@ -26,6 +26,8 @@ export interface Revocation {
   readonly kid: string
   /** False when it was revoked before. */
   readonly revoked: boolean
+  /** Whether somebody had removed the revocation from the row, and this wrote it back. */
+  readonly restored: boolean
   /** The key whose turn came early because of it; undefined if others sign without a gap as they were to. */
   readonly successor: KeyChange | undefined
   /** Seconds since 1970: from then on no relying service that keeps to the JWK Set's max-age accepts its tokens. */
@@ -50,29 +52,35 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
     const schedule = await plannedSchedule(context, transaction, now)
     const refusedFrom = (key.revokedAt ?? now) + leadSeconds(schedule)
     if (key.revokedAt !== undefined) {
-      return { kid, revoked: false, successor: undefined, refusedFrom }
+      const restored = await restoreRevocation(transaction, records, key)
+      return { kid, revoked: false, restored, successor: undefined, refusedFrom }
     }
-    await updateMoments(transaction, kid, { ...key, revokedAt: now })
+    await updateRevocation(transaction, kid, now)
     const alike = ofAlgorithm(all, key.algorithm)
     const takeover = planTakeover(alike, key, await scheduleFor(context, transaction, alike, now), now)
     const successor =
       takeover === undefined || atHand === undefined
         ? undefined
         : await promote(context, transaction, all, key.algorithm, takeover)
-    const touched = [
-      { kid, moments: { ...key, revokedAt: now } },
-      ...(successor === undefined ? [] : [successor]),
-    ]
-    const manifest = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
-    note(
-      records,
-      'revoked',
-      { ...key, moments: key },
-      { manifest, relying_services_refuse_from: refusedFrom },
-    )
-    if (successor !== undefined) note(records, 'promoted', successor, { manifest })
-    return { kid, revoked: true, successor, refusedFrom }
+    const touched = [{ kid, revokedAt: now }, ...(successor === undefined ? [] : [successor])]
+    const mark = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
+    note(records, 'revoked', { ...key, moments: key }, { ...mark, relying_services_refuse_from: refusedFrom })
+    if (successor !== undefined) note(records, 'promoted', successor, mark)
+    return { kid, revoked: true, restored: false, successor, refusedFrom }
   })
+}
+
+/** Writes a revocation back that was vouched for and that somebody removed from the row. The manifest has it already. */
+async function restoreRevocation(
+  transaction: Queryable,
+  records: ChangeRecords,
+  key: KeyDescription,
+): Promise<boolean> {
+  const row = (await listKeys(transaction)).find(({ kid }) => kid === key.kid)
+  if (row === undefined || row.revokedAt !== undefined) return false
+  await updateRevocation(transaction, key.kid, key.revokedAt as number)
+  note(records, 'revoked', { ...key, moments: key }, { restored: true })
+  return true
 }
 
 /**
@@ -116,8 +124,8 @@ export async function replaceRevoked(
     const takeover = planTakeover(alike, before, schedule, now)
     if (takeover === undefined) continue
     const successor = await promote(context, transaction, keys, key.algorithm, takeover)
-    const manifest = await writeManifest(transaction, atHand, [successor])
-    note(records, 'promoted', successor, { manifest })
+    const mark = await writeManifest(transaction, atHand, [successor])
+    note(records, 'promoted', successor, mark)
   }
 }
 

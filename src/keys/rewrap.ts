@@ -86,7 +86,9 @@ async function resealAll(
     const wanted = mustOpen(context)
     const isOver = (key: KeyDescription) => !wanted(key)
     const { to, atHand } = await choose(async (keys) => {
-      await vouchedKeys(transaction, records, keys, isOver)
+      await vouchedKeys(transaction, records, keys, isOver, undefined, (mark) =>
+        records.add('key', 'vouched', {}, [], { ...mark, kids: [] }),
+      )
       await loadKeys(transaction, keys, wanted)
     })
     // Only what was vouched for: sealing a row anew must not make it one.
@@ -100,11 +102,11 @@ async function resealAll(
     const resealed = await resealKeys(transaction, to, atHand, vouched, wanted)
     // Nothing has changed then, and a manifest without a record would look like one that somebody else wrote.
     if (resealed.length === 0) return { keyEncryptionKeyId: to.id, resealed }
-    const manifest = await writeManifest(transaction, [to, ...atHand], resealed)
+    const mark = await writeManifest(transaction, [to, ...atHand], resealed)
     await resealHead(transaction, to, atHand)
     for (const { kid, from } of resealed) {
       const changes = [{ field: 'key_encryption_key_id', from, to: to.id }]
-      records.add('key', 'resealed', { kid }, changes, { manifest })
+      records.add('key', 'resealed', { kid }, changes, mark)
     }
     return { keyEncryptionKeyId: to.id, resealed }
   })

@@ -1,5 +1,6 @@
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import { believedKeys } from './believed.ts'
 import {
   addKey,
   agreedNow,
@@ -11,7 +12,7 @@ import {
   plannedSchedule,
   type RotationContext,
 } from './key-change.ts'
-import { writeManifest } from './manifest-store.ts'
+import { type ManifestMark, writeManifest } from './manifest-store.ts'
 import { replaceRevoked } from './revocation.ts'
 import {
   assumedVerifierCacheSeconds,
@@ -30,7 +31,7 @@ import {
   tokensEndBy,
   waitingKey,
 } from './state.ts'
-import { type KeyDescription, listKeys, updateMoments } from './store.ts'
+import { type KeyDescription, updateMoments } from './store.ts'
 import { lastFetchAt } from './verifier-store.ts'
 import { vouchedKeys } from './vouching.ts'
 
@@ -75,8 +76,16 @@ export async function makeDueKeys(
     const atHand = await context.keyEncryptionKeys()
     const now = await agreedNow(context, transaction)
     const revoked: string[] = []
-    const keys = await vouchedKeys(transaction, records, atHand, overAt(context, now), (kid) =>
-      revoked.push(kid),
+    let first: ManifestMark | undefined
+    const keys = await vouchedKeys(
+      transaction,
+      records,
+      atHand,
+      overAt(context, now),
+      (kid) => revoked.push(kid),
+      (mark) => {
+        first = mark
+      },
     )
     await replaceRevoked(context, transaction, records, atHand, keys, revoked, now)
     const schedule = await plannedSchedule(context, transaction, now)
@@ -97,11 +106,14 @@ export async function makeDueKeys(
       await updateMoments(transaction, kid, extension.moments)
       extended.push({ kid, algorithm, generation, moments: extension.moments })
     }
-    if (made.length + extended.length === 0) return made
-    const manifest = await writeManifest(transaction, atHand, [...made, ...extended])
-    for (const change of made) note(records, 'created', change, { manifest })
+    if (made.length + extended.length === 0) {
+      if (first !== undefined) records.add('key', 'vouched', {}, [], { ...first, kids: [] })
+      return made
+    }
+    const mark = await writeManifest(transaction, atHand, [...made, ...extended])
+    for (const change of made) note(records, 'created', change, mark)
     for (const change of extended) {
-      note(records, 'extended', change, { manifest })
+      note(records, 'extended', change, mark)
       onExtended(change)
     }
     return made
@@ -144,11 +156,11 @@ export async function rotate(
 ): Promise<Rotation> {
   return await changeRegistry(context, async (transaction, records) => {
     const now = await agreedNow(context, transaction)
-    // A plan changes nothing, so it needs no key-encryption key.
+    // A plan changes nothing, so it needs no key-encryption key. With one it believes only what is vouched for.
     const atHand = apply ? await context.keyEncryptionKeys() : undefined
     const keys =
       atHand === undefined
-        ? await listKeys(transaction)
+        ? (await believedKeys(transaction, context.keysAtHand?.())).keys
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
     const alike = ofAlgorithm(keys, algorithm)
     const waiting = waitingKey(alike, now)
@@ -170,8 +182,8 @@ export async function rotate(
     const added = waiting ?? (await addKey(context, transaction, keys, algorithm, moments))
     if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
     const rotation = { ...planned, kid: added.kid, generation: added.generation }
-    const manifest = await writeManifest(transaction, atHand, [rotation])
-    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, { manifest })
+    const mark = await writeManifest(transaction, atHand, [rotation])
+    note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, mark)
     return rotation
   })
 }

@@ -153,6 +153,11 @@ export async function updateMoments(database: Queryable, kid: string, moments: K
   await database.signingKey.update({ where: { kid }, data: columns(moments) })
 }
 
+/** Revokes a key and leaves the rest of its row as it is, whatever stands there. */
+export async function updateRevocation(database: Queryable, kid: string, revokedAt: number): Promise<void> {
+  await database.signingKey.update({ where: { kid }, data: { revokedAt: date(revokedAt) } })
+}
+
 export interface ResealedKey {
   readonly kid: string
   /** The key-encryption key that sealed it before. */

@@ -4,6 +4,7 @@ import type { ChangeRecords } from '../ledger/change-records.ts'
 import type { KeyEncryptionKeys } from './key-encryption-key.ts'
 import {
   findOpening,
+  type ManifestMark,
   readVouchedKeys,
   recordedManifest,
   type TouchedKey,
@@ -21,6 +22,7 @@ import { type KeyDescription, listKeys } from './store.ts'
  * - a revocation that somebody wrote by hand.
  *
  * @param isOver whether a key has ended. Such a key only takes away, so it need not open.
+ * @param onFirst called with a manifest that has no record yet: the first one, of no keys. Every manifest gets one.
  * @param onRevoked called with each key that was revoked by hand, once: the next one may have to take over.
  */
 export async function vouchedKeys(
@@ -29,18 +31,20 @@ export async function vouchedKeys(
   keys: KeyEncryptionKeys,
   isOver: (key: KeyDescription) => boolean,
   onRevoked: (kid: string) => void = () => {},
+  onFirst: (mark: ManifestMark) => void = () => {},
 ): Promise<readonly KeyDescription[]> {
   const before = await readVouchedKeys(transaction, keys)
   const found = await findUnvouched(transaction, before, keys, isOver)
-  // Every manifest has a record, so none is written where there is nothing to vouch for.
-  if (found.length === 0 && before.newlyRevoked.length === 0) return before.keys
-  const manifest = await writeManifest(transaction, keys, found)
+  if (found.length === 0 && before.newlyRevoked.length === 0 && before.manifest !== undefined)
+    return before.keys
+  const mark = await writeManifest(transaction, keys, found)
   for (const kid of before.newlyRevoked) {
-    records.add('key', 'revoked', { kid }, [], { manifest, by_hand: true })
+    records.add('key', 'revoked', { kid }, [], { ...mark, by_hand: true })
     onRevoked(kid)
   }
   const kids = found.map(({ kid }) => kid)
-  if (found.length > 0) records.add('key', 'vouched', {}, [], { manifest, kids })
+  if (found.length > 0) records.add('key', 'vouched', {}, [], { ...mark, kids })
+  if (records.all.length === 0) onFirst(mark)
   return (await readVouchedKeys(transaction, keys)).keys
 }
 
@@ -52,7 +56,7 @@ async function findUnvouched(
 ): Promise<TouchedKey[]> {
   const rows = await listKeys(transaction)
   if (manifest === undefined) {
-    const recorded = await recordedManifest(transaction, 0)
+    const { number: recorded } = await recordedManifest(transaction, 0)
     if (recorded > 0) throw new AdministrationError('key_manifest_older', { number: 0, recorded })
     const opening = await findOpening(transaction, keys)
     return rows

@@ -85,6 +85,21 @@ export function registryUnsealed(log: Log, problems: readonly SealProblem[]): vo
   log.error({ event: 'registry_unsealed', count: problems.length, differences }, message)
 }
 
+/** A tag that nobody with the key-encryption key made for this secret and hash. It counts as none. */
+export function tagSpoiled(log: Log, secretId: string): void {
+  const message =
+    'the tag of a secret does not fit its row: somebody without the key-encryption key changed client_secret_tag or ' +
+    'client_secret; the secret is hashed instead; find out who can write the database'
+  log.error({ event: 'secret_tag_unvouched', secretId }, message)
+}
+
+/** A change was committed, and nobody waited until a synchronous standby had it. */
+export function changeUnconfirmed(log: Log): void {
+  const message =
+    'a wait for the synchronous standby was cancelled: what was committed is in this database, and a failover may lose it'
+  log.error({ event: 'commit_unconfirmed' }, message)
+}
+
 /** @param offSeconds seconds that the clock is ahead of the database's clock; negative if it is behind. */
 export function clockChanged(log: Log, reliable: boolean, offSeconds: number): void {
   if (reliable) {

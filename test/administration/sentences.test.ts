@@ -54,6 +54,7 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   key_encryption_key_not_lost: { atHand: ['0011223344556677'] },
   signing_key_altered: { kid: 'kid-1' },
   key_manifest_damaged: {},
+  key_manifest_differs: { number: 7 },
   key_manifest_older: { number: 6, recorded: 7 },
   key_file_lost: { path: 'data/key' },
   key_file_missing: { path: 'data/key' },

@@ -104,6 +104,27 @@ describe('tags in a process', () => {
     tag: made,
   })
 
+  test('that nobody with the key made for their row are named once, up to a number', async () => {
+    const named: string[] = []
+    const tags = new SecretTags({
+      keyEncryptionKeys: async () => [kek],
+      sealingKeyId: () => kek.id,
+      keep: () => {},
+      onFault: () => {},
+      onSpoiled: (secretId) => void named.push(secretId),
+    })
+    await tags.load()
+    const spoiled: SecretTag = { ...tag, bytes: flipped(tag.bytes, 40) }
+    for (let index = 0; index < 500; index += 1) {
+      const row = { ...registered(spoiled), secretId: `secret ${index}` }
+      for (let again = 0; again < 2; again += 1) expect(tags.check('billing', row, secret)).toBeUndefined()
+    }
+    expect(new Set(named).size).toBe(named.length)
+    expect(named).toHaveLength(100)
+    tags.check('billing', registered(), secret)
+    expect(named, 'no tag is no wrong one').toHaveLength(100)
+  })
+
   test('are made once a secret was found to be right, and known from then on', async () => {
     const { tags, kept } = await processWith([kek], kek)
     const row = registered()

@@ -143,11 +143,11 @@ describe('from nothing to a token, and back', () => {
   })
 
   test('resources delete, only when no client has access', async () => {
-    const held = await run('resources', 'delete', orders)
+    const held = await run('resources', 'delete', orders, '--yes')
     expect(held).toMatchObject({ code: 1 })
     expect(held.stderr).toContain('clients have access to it: billing. Nothing was changed.')
     await ran('clients', 'access', 'remove', 'billing', orders)
-    expect(await ran('resources', 'delete', orders)).toBe(`${orders} is deleted.\n`)
+    expect(await ran('resources', 'delete', orders, '--yes')).toBe(`${orders} is deleted.\n`)
     expect(await recorded(1)).toMatchObject([{ type: 'resource', outcome: 'deleted' }])
     expect(await run('resources', 'delete', orders)).toMatchObject({ code: 3 })
     expect(await run('resources', 'update', orders, '--name', 'x')).toMatchObject({ code: 3 })

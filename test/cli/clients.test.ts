@@ -116,7 +116,7 @@ describe('while the service runs', () => {
 describe('deletion', () => {
   test('revokes, removes, and keeps the id taken for ever', async ({ ran, run, status }) => {
     const secret = secretIn(await ran('clients', 'create', 'gone', '--access', `${orders}=orders:read`))
-    expect(await ran('clients', 'delete', 'gone')).toBe(
+    expect(await ran('clients', 'delete', 'gone', '--yes')).toBe(
       'gone is deleted: 1 secret revoked, 1 grant removed.\n',
     )
     expect(await status('gone', secret)).toBe(401)
@@ -183,7 +183,7 @@ describe('records', () => {
     await ran('clients', 'disable', 'told')
     await ran('clients', 'enable', 'told')
     await ran('clients', 'secrets', 'revoke', 'told', String(secretIdOf(secret)))
-    await ran('clients', 'delete', 'told')
+    await ran('clients', 'delete', 'told', '--yes')
     const records: Record<string, unknown>[] = JSON.parse(
       await ran('audit', 'list', '--client', 'told', '--json'),
     )

@@ -247,7 +247,7 @@ describe('revoke', () => {
       const client = await registerClient(database)
       const leaked = await kidOfToken(url, client)
       const next = JSON.parse(await ran('rotate', '--json')).kid
-      const outcome = await runKeys({}, 'revoke', leaked)
+      const outcome = await runKeys({}, 'revoke', leaked, '--yes')
       expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
       expect(outcome.stdout).toContain('No key signs now.')
       expect(outcome.stderr).toContain('A service that has the key-encryption key')

@@ -185,7 +185,7 @@ describe('a file that changed', () => {
   test('never brings back a client that was deleted', async ({ file, ran, run }) => {
     const plain = file('1.yaml', 'clients:\n  - client_id: x\n')
     await ran('seed', plain)
-    await ran('clients', 'delete', 'x')
+    await ran('clients', 'delete', 'x', '--yes')
     const outcome = await run('seed', plain)
     expect(outcome.code).toBe(1)
     expect(outcome.stderr).toContain(`${plain}:2:16: clients[0].client_id: "x" was deleted`)

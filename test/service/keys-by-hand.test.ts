@@ -5,8 +5,9 @@ import { revokeKey } from '../../src/keys/revocation.ts'
 import { rewrap } from '../../src/keys/rewrap.ts'
 import { rotate } from '../../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
+import { command } from '../support/command.ts'
 import { jwks, kidIn, kidsOf, test, tokenOf } from '../support/rotation.ts'
-import { registerClient, testKey } from '../support/service.ts'
+import { registerClient, requestToken, testKey } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 /** Somebody can write the database and has no key-encryption key: no key of theirs is ever published, and tokens go on. */
@@ -110,4 +111,106 @@ test('rows that nobody vouched for hinder neither tokens nor a rotation nor a re
   expect(kidIn(await tokenOf(url, client))).toBe(rotated.kid)
   expect((await revokeKey(context(), signing)).revoked).toBe(true)
   await expect.poll(() => kidsOf(url)).toEqual([rotated.kid])
+})
+
+test('commands show what may be believed, and say what is wrong with each row', async ({
+  context,
+  database,
+  run,
+  start,
+}) => {
+  await start()
+  const old = context()
+  const [first] = (await readVouchedKeys(old.database.prisma, otherKeys)).keys
+  const altered = await rotate(old, 'ES256', 'now')
+  const undone = await rotate(old, 'ES256', 'now')
+  const missing = await rotate(old, 'ES256', 'now')
+  await revokeKey(old, undone.kid)
+  await database.query(`UPDATE signing_key SET published_until = 'infinity' WHERE kid = $1`, [altered.kid])
+  await database.query('UPDATE signing_key SET revoked_at = NULL WHERE kid = $1', [undone.kid])
+  await database.query('DELETE FROM signing_key WHERE kid = $1', [missing.kid])
+  await database.query(
+    `INSERT INTO signing_key (kid, algorithm, generation, public_jwk, sealed_private_key, key_encryption_key_id,
+                              published_at, signs_from, signs_until, published_until)
+     VALUES ('foreign', 'ES256', 99, 'null', '', 'x', '-infinity', '-infinity', 'infinity', 'infinity')`,
+  )
+  const environment = { DATABASE_URL: database.url, MINTMARK_KEY_ENCRYPTION_KEY: testKey.toString('base64') }
+  const keys = (...given: string[]) => command(environment, 'keys', ...given)
+  const listed = async () => {
+    const { stdout } = await keys('list', '--json')
+    const all = JSON.parse(stdout) as { keys: { kid: string; state: string; vouched: boolean | null }[] }
+    return new Map(all.keys.map((key) => [key.kid, `${key.state} ${key.vouched}`]))
+  }
+  expect(await listed()).toEqual(
+    new Map([
+      [first?.kid, 'signing true'],
+      [undone.kid, 'revocation undone true'],
+      [altered.kid, 'altered false'],
+      ['foreign', 'unvouched false'],
+      [missing.kid, 'missing false'],
+    ]),
+  )
+  const { stdout, stderr, code } = await keys('list')
+  expect(code).toBe(0)
+  expect(stdout).not.toMatch(/ES256 99/)
+  for (const kid of [undone.kid, altered.kid, 'foreign', missing.kid]) expect(stderr).toContain(`${kid}: `)
+  // Without the key, rows are shown as they stand, and it is said.
+  const raw = await run('keys', 'list')
+  expect(raw).toMatchObject({ code: 0 })
+  expect(raw.stderr).toContain('unverified')
+  // Nothing is planned on a foreign row.
+  expect((await keys('rotate', '--plan')).stdout).toMatch(/generation 4/)
+
+  const again = JSON.parse((await keys('revoke', undone.kid, '--json')).stdout) as { changed: boolean }
+  expect(again.changed).toBe(true)
+  expect((await listed()).get(undone.kid)).toBe('revoked true')
+  const [row] = await database.query('SELECT revoked_at FROM signing_key WHERE kid = $1', [undone.kid])
+  expect(row).toEqual({ revoked_at: expect.any(Date) })
+  // A row with any values can be revoked, and nothing of it is taken over.
+  expect((await revokeKey(old, altered.kid)).revoked).toBe(true)
+  expect((await revokeKey(old, 'foreign')).revoked).toBe(true)
+})
+
+test('a revocation that nobody confirms is none', async ({ database, run, start }) => {
+  const { url } = await start()
+  const [kid = ''] = await kidsOf(url)
+  const outcome = await run('keys', 'revoke', kid)
+  expect(outcome).toMatchObject({ code: 2 })
+  expect(outcome.stderr).toContain('--yes')
+  expect(await database.query('SELECT 1 FROM signing_key WHERE revoked_at IS NOT NULL')).toEqual([])
+})
+
+test('a start refuses a manifest that the ledger has another record of; a record that is no JSON hinders none', async ({
+  context,
+  database,
+  start,
+}) => {
+  const service = await start()
+  await rotate(context(), 'ES256', 'now')
+  await service.close()
+  await database.query(
+    `INSERT INTO audit_record (chain, seq, time, type, outcome, detail, hash)
+     SELECT chain, 19, now(), 'key', 'created', '{"manifest"', sha256('') FROM audit_record WHERE type = 'key'`,
+  )
+  await (await start()).close()
+  await database.query(
+    `UPDATE audit_record SET detail = regexp_replace(detail, '"manifest_hash":"..', '"manifest_hash":"00')
+      WHERE type = 'key' AND detail LIKE '%"manifest_hash"%'`,
+  )
+  await expect(start()).rejects.toMatchObject({ code: 'key_manifest_differs' })
+})
+
+test('where the only key was deleted, a rotation at once brings tokens back', async ({
+  context,
+  database,
+  start,
+}) => {
+  const { url } = await start()
+  const client = await registerClient(database)
+  await tokenOf(url, client)
+  await database.query('DELETE FROM signing_key')
+  const status = async () => (await requestToken(url, client)).status
+  await expect.poll(status).toBe(503)
+  await rotate(context(), 'ES256', 'now')
+  await expect.poll(status).toBe(200)
 })

@@ -17,7 +17,7 @@ export const auditCompare = defineCommand({
     'A restored backup revives what was disabled, revoked, removed or narrowed since it was made. FILE is what "audit\n' +
     'list --json" or "audit list --follow --json" printed: a copy of the ledger that is newer than the backup. What the\n' +
     'ledger here says since then counts too. For each thing that came back, the command that takes it away again is\n' +
-    'printed. Changes by hand in the database have no record, so they are not found. The exit code is 1 if something\n' +
+    'printed. Changes by hand in the database are not compared (outcome "changed by hand"). The exit code is 1 if something\n' +
     'came back, and 0 if nothing did.',
   positionals: [{ name: 'FILE', description: 'a copy of the ledger, as JSON' }],
   options: { ...jsonOption },

@@ -9,7 +9,6 @@ import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
 import { SealNotes } from '../terminal/seal-notes.ts'
 import { renderFields, Table } from '../terminal/table.ts'
-import { terminal } from '../terminal/terminal.ts'
 import { secretFields, secretTable } from './secrets.ts'
 
 const clientArgument = { name: 'CLIENT', description: 'the client id' } as const
@@ -191,14 +190,19 @@ export const clientsDelete = defineCommand({
   positionals: [clientArgument],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
   examples: [
-    ['bin/mintmark clients delete billing', 'asks first when a person is there to answer'],
+    ['bin/mintmark clients delete billing', 'asks first; refuses if nobody is at a terminal'],
     ['bin/mintmark clients delete billing --yes', 'does not'],
   ],
   async run(options, [clientId = '']) {
     await withDatabase(async (connection) => {
-      await findClient(connection.database.prisma, clientId, connection.clock.nowMilliseconds())
+      const { status } = await findClient(
+        connection.database.prisma,
+        clientId,
+        connection.clock.nowMilliseconds(),
+      )
+      const asks = !options.yes && status !== 'deleted'
       const question = `Delete ${clientId} for good? Type its id to go on: `
-      if (!options.yes && terminal().stdin.isTTY && !(await confirm(question, clientId, connection.signal))) {
+      if (asks && !(await confirm(question, clientId, connection.signal))) {
         throw new OperatorError('that is not its id, so nothing was changed.')
       }
       const { deleted, secretsRevoked, accessRemoved } = await deleteClient(connection, clientId)

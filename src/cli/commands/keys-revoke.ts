@@ -1,15 +1,14 @@
-import type { Queryable } from '../../database/open.ts'
+import type { BelievedKeys } from '../../keys/believed.ts'
 import { revokeKey } from '../../keys/revocation.ts'
 import { leadSeconds } from '../../keys/schedule.ts'
 import { type ScheduleSettings, signingKeyAt } from '../../keys/state.ts'
-import { listKeys } from '../../keys/store.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { keyContext } from '../terminal/key-context.ts'
+import { keyContext, keysToShow } from '../terminal/key-context.ts'
+import { unverifiedLine } from '../terminal/key-problems.ts'
 import { jsonLine, note, print, shownMoment } from '../terminal/output.ts'
-import { terminal } from '../terminal/terminal.ts'
 
 export const keysRevoke = defineCommand({
   path: ['keys', 'revoke'],
@@ -25,31 +24,33 @@ export const keysRevoke = defineCommand({
   examples: [
     [
       'bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo',
-      'asks for confirmation in a terminal',
+      'asks for confirmation; refuses if nobody is at a terminal',
     ],
     ['bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo --yes', 'does not ask'],
   ],
   async run(options, [kid = '']) {
     await withDatabase(async (connection) => {
-      const { config, database, signal } = connection
+      const { config, signal } = connection
       const context = keyContext(connection)
-      const key = (await listKeys(database.prisma)).find((each) => each.kid === kid)
+      const known = await keysToShow(connection)
+      const key = [...known.keys, ...known.others].find((each) => each.kid === kid)
       const question = `Revoke ${kid} and all its tokens? You cannot undo this. Type the id to continue: `
-      const asks = !options.yes && key !== undefined && key.revokedAt === undefined && terminal().stdin.isTTY
+      const asks = !options.yes && key !== undefined && key.revokedAt === undefined
       if (asks && !(await confirm(question, kid, signal))) {
         note('Nothing was changed.')
         return
       }
       const now = context.clock.nowSeconds()
-      const before = await signingNow(database.prisma, config.schedule, now, key?.algorithm)
-      const { revoked, refusedFrom, successor } = await revokeKey(context, kid)
+      const before = signingNow(known, config.schedule, now, key?.algorithm)
+      const { revoked, restored, refusedFrom, successor } = await revokeKey(context, kid)
       const signed = revoked && before?.kid === kid
-      const signer = await signingNow(database.prisma, config.schedule, now, key?.algorithm)
+      const after = await keysToShow(connection)
+      const signer = signingNow(after, config.schedule, now, key?.algorithm)
       if (options.json) {
         const fields = {
           kid,
           status: 'revoked',
-          changed: revoked,
+          changed: revoked || restored,
           signing: signer?.kid ?? null,
           next: successor?.kid ?? null,
           next_signs_from: optionalMoment(successor?.moments.signsFrom),
@@ -60,7 +61,9 @@ export const keysRevoke = defineCommand({
       }
       const done = revoked
         ? 'is revoked. It no longer signs, and within three seconds it is removed from the JWKS.'
-        : 'was already revoked.'
+        : restored
+          ? 'was already revoked; the revocation was removed from its row and is written back.'
+          : 'was already revoked.'
       const signs = signer === undefined ? 'No key signs now.' : `${signer.kid} signs now.`
       const next =
         successor === undefined || successor.kid === signer?.kid
@@ -72,6 +75,8 @@ export const keysRevoke = defineCommand({
             'key-encryption key at hand, this command does it at once.',
         )
       }
+      const unverified = unverifiedLine(after)
+      if (unverified !== undefined && signer !== undefined) note(unverified)
       const lead = leadSeconds(config.schedule)
       print(
         `${kid} ${done} ${signs}${next}\n` +
@@ -89,12 +94,12 @@ export const keysRevoke = defineCommand({
   },
 })
 
-async function signingNow(
-  database: Queryable,
+function signingNow(
+  { keys }: BelievedKeys,
   schedule: ScheduleSettings,
   now: number,
   algorithm: string | undefined,
 ) {
-  const keys = (await listKeys(database)).filter((key) => key.algorithm === algorithm)
-  return signingKeyAt(keys, schedule, now)
+  const alike = keys.filter((key) => key.algorithm === algorithm)
+  return signingKeyAt(alike, schedule, now)
 }

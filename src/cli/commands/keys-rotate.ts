@@ -1,13 +1,13 @@
 import { type Rotation, rotate } from '../../keys/rotation.ts'
 import { assumedVerifierCacheSeconds, earlyLeadSeconds } from '../../keys/schedule.ts'
 import { isSigningAlgorithm, type SigningAlgorithm } from '../../keys/signing-algorithm.ts'
-import { listKeys } from '../../keys/store.ts'
 import { listVerifiers, type SeenVerifier } from '../../keys/verifier-store.ts'
 import { optionalMoment, readDuration } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { keyContext } from '../terminal/key-context.ts'
+import { keyContext, keysToShow } from '../terminal/key-context.ts'
+import { unverifiedLine } from '../terminal/key-problems.ts'
 import { counted, json, note, print, shownMoment } from '../terminal/output.ts'
 import { renderFields, Table } from '../terminal/table.ts'
 
@@ -48,7 +48,10 @@ export const keysRotate = defineCommand({
     const cache = readCache(options['verifier-cache'])
     await withDatabase(async (connection) => {
       const { config, database } = connection
-      const existing = (await listKeys(database.prisma)).map((key) => key.algorithm)
+      const known = await keysToShow(connection)
+      const unverified = options.plan ? unverifiedLine(known) : undefined
+      if (unverified !== undefined && known.keys.length > 0) note(unverified)
+      const existing = known.keys.map((key) => key.algorithm)
       const algorithm = readAlgorithm(name, [...new Set([...config.signingAlgorithms, ...existing])])
       const context = keyContext(connection)
       const at = options.now ? 'now' : 'lead'

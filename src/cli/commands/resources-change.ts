@@ -7,7 +7,6 @@ import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { fieldOf, mistakeSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
 import { counted, json, print } from '../terminal/output.ts'
-import { terminal } from '../terminal/terminal.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
 
 const positionals = [{ name: 'AUDIENCE', description: 'what its tokens name as their audience' }] as const
@@ -122,14 +121,15 @@ export const resourcesDelete = defineCommand({
   examples: [
     [
       'bin/mintmark resources delete https://orders.example.com',
-      'asks first when a person is there to answer',
+      'asks first; refuses if nobody is at a terminal',
     ],
   ],
   async run(options, [audience = '']) {
-    const { deleteResource } = await import('../../administration/resource-store.ts')
+    const { deleteResource, scopesOfResource } = await import('../../administration/resource-store.ts')
     await withDatabase(async (connection) => {
+      await scopesOfResource(connection.database.prisma, audience)
       const question = `Delete ${audience}? Type "delete" to go on: `
-      if (!options.yes && terminal().stdin.isTTY && !(await confirm(question, 'delete', connection.signal)))
+      if (!options.yes && !(await confirm(question, 'delete', connection.signal)))
         throw new OperatorError('that is not "delete", so nothing was changed.')
       await deleteResource(connection, audience)
       if (options.json) print(`${json({ audience, status: 'deleted' })}\n`)

@@ -1,12 +1,21 @@
 import { createInterface } from 'node:readline/promises'
+import { usageError } from './command.ts'
 import { terminal } from './terminal.ts'
 
-/** Asks a person at a terminal to type a word before a change that cannot be undone. */
+/**
+ * Asks a person at a terminal to type a word before a change that cannot be undone. The end of the input is no answer.
+ * @throws OperatorError where nobody can answer: a script says --yes.
+ */
 export async function confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
   const { stdin, stderr } = terminal()
+  if (!stdin.isTTY)
+    throw usageError('nobody is at a terminal to confirm this, so nothing was changed. Add --yes.')
   const dialogue = createInterface({ input: stdin, output: stderr })
   try {
-    return (await dialogue.question(question, { signal })).trim() === word
+    const closed = new Promise<string>((resolve) => {
+      dialogue.once('close', () => resolve(''))
+    })
+    return (await Promise.race([dialogue.question(question, { signal }), closed])).trim() === word
   } finally {
     dialogue.close()
   }

@@ -23,6 +23,10 @@ export interface Connection {
   readonly signal: AbortSignal
 }
 
+const unconfirmed =
+  'WARNING: The change is in force on this database, but somebody cancelled the wait for its synchronous standby. A ' +
+  'failover may lose the change. Look after it when the standby is back.'
+
 /** Milliseconds for current statements to finish after an interruption. */
 const interruptedGraceMilliseconds = 2_000
 
@@ -42,7 +46,7 @@ export async function withDatabase<Result>(
     const server = await openDatabaseServer(config, 'refuse', note)
     try {
       await requireMigrated(server.url)
-      const database = openDatabase(server.url)
+      const database = openDatabase(server.url, { onUnconfirmed: () => note(unconfirmed) })
       const { signal } = interruption
       const closed = new Promise<never>((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason))

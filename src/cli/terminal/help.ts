@@ -9,6 +9,8 @@ import { terminal } from './terminal.ts'
 export interface CommandGroup {
   readonly path: readonly string[]
   readonly summary: string
+  /** Calls that a list of commands would not show. */
+  readonly examples?: readonly (readonly [command: string, does: string])[]
 }
 
 const program = 'bin/mintmark'
@@ -65,6 +67,7 @@ export function groupHelp(
     `${bold('Usage:')} ${call} COMMAND [options]`,
     section('Commands', rows),
   ]
+  if (group?.examples !== undefined) sections.push(section('Examples', group.examples))
   if (path.length === 0) sections.push(...generalSections())
   sections.push(`"${call} COMMAND --help" explains a command and shows examples.`)
   return `${sections.join('\n\n')}\n`

@@ -1,6 +1,11 @@
 import type { SecretContext } from '../../administration/secret-store.ts'
 import { openTagMaker } from '../../authentication/secret-tag-store.ts'
+import type { Config } from '../../config.ts'
+import { AdministrationError } from '../../errors.ts'
+import { type BelievedKeys, believedKeys } from '../../keys/believed.ts'
 import type { RotationContext } from '../../keys/key-change.ts'
+import type { KeyEncryptionKeys } from '../../keys/key-encryption-key.ts'
+import type { DatabaseServer } from '../../process/database-server.ts'
 import { availableKeyEncryptionKeys, findKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import type { Connection } from './connect.ts'
 
@@ -15,6 +20,22 @@ export function keyContext({ config, database, clock, actor, server }: Connectio
     actor,
     schedule: config.schedule,
     keyEncryptionKeys: () => findKeyEncryptionKeys(config, server),
+    keysAtHand: () => keysAtHand(config, server),
+  }
+}
+
+/** The keys for a command that shows them. */
+export async function keysToShow({ config, database, server }: Connection): Promise<BelievedKeys> {
+  return await believedKeys(database.prisma, keysAtHand(config, server))
+}
+
+/** A file that cannot be read is as good as none where keys are only shown. */
+function keysAtHand(config: Config, server: DatabaseServer): KeyEncryptionKeys | undefined {
+  try {
+    return availableKeyEncryptionKeys(config, server)
+  } catch (error) {
+    if (error instanceof AdministrationError) return undefined
+    throw error
   }
 }
 

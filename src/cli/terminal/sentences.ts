@@ -115,6 +115,10 @@ export const sentences: {
     `The manifest of the signing keys has number ${number}, and the ledger has a record of number ${recorded}: the keys ` +
     'are older than the ledger. Restore signing_key and signing_key_manifest from the same backup as the ledger, or a ' +
     'later one. No key was created or deleted.',
+  key_manifest_differs: ({ number }) =>
+    `The manifest of the signing keys has number ${number}, and the ledger has a record of another manifest with this ` +
+    'number: keys and ledger are of two databases that have parted. Restore signing_key, signing_key_manifest and the ' +
+    'ledger from the same backup. No key was created or deleted.',
   key_file_lost: ({ path }) =>
     `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
     `backup. ${ifLost} Nothing was generated or deleted.`,
