@@ -59,7 +59,7 @@ export async function issueToken(
   origin: Origin,
   claimed: Claimed,
 ): Promise<IssuedToken> {
-  let request: TokenRequest
+  let request: TokenRequest | undefined
   let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
@@ -67,9 +67,24 @@ export async function issueToken(
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
   } catch (error) {
+    if (request !== undefined && saysRegistered(error)) claimed.clientId = request.credentials.clientId
     throw await recordRefusal(edges, origin, claimed, error)
   }
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
+}
+
+/** The refusals of `admit` from which follows that there is a client of that id. */
+const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
+  'client_disabled',
+  'client_deleted',
+  'client_expired',
+  'client_has_no_secret',
+  'secret_wrong',
+])
+
+/** What is registered is no credential in the wrong place, however random it looks: records must name it. */
+function saysRegistered(error: unknown): boolean {
+  return error instanceof OAuthError && refusalsOfRegistered.has(error.reason)
 }
 
 /** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
@@ -87,6 +102,7 @@ async function decideAndCommit(
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
       const { clientId } = credentials
       const view = registry.viewNow(clientId, target) ?? (await registry.view(clientId, target))
+      if (view.client !== undefined) claimed.clientId = clientId
       const proving = proveOrRefuse(edges, credentials, view, origin, proof)
       const proven = proving instanceof Promise ? await proving : proving
       if (proven instanceof OAuthError) {

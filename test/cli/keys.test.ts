@@ -461,7 +461,7 @@ test('a service on the embedded database goes on through a rewrap, and makes and
   const known = [kid, ...before.map((key: ListedKey) => key.kid)]
   await until(async () => (await kidsOf(service.url)).some((each) => !known.includes(String(each))))
   const keys: ListedKey[] = JSON.parse((await command(environment, 'keys', 'list', '--json')).stdout).keys
-  expect(keys.length).toBeGreaterThanOrEqual(before.length + 2)
+  expect(keys.filter((key) => !known.includes(key.kid))).not.toEqual([])
   expect(new Set(keys.map((key) => key.key_encryption_key_id)).size).toBe(1)
   expect(service.output()).not.toContain('database_fault')
   expect(await service.end('SIGTERM')).toBe(0)

@@ -70,7 +70,7 @@ describe('in an environment that is of no use to a listener', () => {
     for (const name of ['serve', 'start']) {
       const { code, stderr } = await commandProcess({ DATABASE_URL, HOST: '0.0.0.0' }, name)
       expect(code).toBe(1)
-      expect(stderr).toMatch(/^mintmark: HOST: other machines can reach 0\.0\.0\.0/)
+      expect(stderr).toMatch(/^(?:mintmark: )?HOST: other machines can reach 0\.0\.0\.0/m)
     }
   })
 
