@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { applyRegistration } from '../../src/administration/apply.ts'
@@ -5,7 +6,7 @@ import { deleteClient, findClient, setClientStatus } from '../../src/administrat
 import { deleteResource, updateResource } from '../../src/administration/resource-store.ts'
 import { reviewRegistry, sealRegistry } from '../../src/administration/seal-registry.ts'
 import { addSecret, revokeSecret } from '../../src/administration/secret-store.ts'
-import { granting, updateClient } from '../../src/administration/update.ts'
+import { granting, removing, updateClient } from '../../src/administration/update.ts'
 import { generateSecret } from '../../src/authentication/secret-hash.ts'
 import { rewrap } from '../../src/keys/rewrap.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
@@ -552,6 +553,61 @@ test('a registry that exists: nothing is believed until it is sealed once, and t
     `SELECT detail FROM audit_record WHERE type = 'registry' AND outcome = 'sealed'`,
   )
   expect(JSON.parse(record?.detail ?? '')).toMatchObject({ clients: 1, differed: 3, sealed: 1_000_000 })
+})
+
+test('whatever commands do in whatever order is sealed: nothing differs, and nothing has to be sealed again', async ({
+  database,
+  startService: start,
+}) => {
+  const service = await start({ environment: sealedSetting })
+  const own = sealedContext(service.service.database)
+  await createResources(own)
+  const definition = (clientId: string, scopes: readonly string[]) => ({
+    clientId,
+    name: clientId,
+    tokenEndpointAuthMethod: undefined,
+    allowedNetworks: randomInt(2) === 0 ? [] : ['10.0.0.0/8'],
+    expiresAt: undefined,
+    status: undefined,
+    access: [{ audience: orders, scopes }],
+  })
+  const ids = Array.from({ length: 12 }, (_, number) => `client-${number}`)
+  await applyRegistration(own, { resources: [], clients: ids.map((id) => definition(id, ['orders:read'])) })
+  const secrets = new Map<string, string>()
+  const steps: ((clientId: string) => Promise<unknown>)[] = [
+    (id) => setClientStatus(own, id, 'disabled'),
+    (id) => setClientStatus(own, id, 'active'),
+    (id) => updateClient(own, id, granting(invoices, ['invoices:read'])),
+    (id) => updateClient(own, id, removing(invoices, [])),
+    (id) => applyRegistration(own, { resources: [], clients: [definition(id, ['orders:write'])] }),
+    async (id) => {
+      const { secret } = await addSecret(own, id)
+      const before = secrets.get(id)
+      if (before !== undefined) await revokeSecret(own, id, before)
+      secrets.set(id, secret.secretId)
+    },
+    (id) => deleteClient(own, id),
+  ]
+  const deleted = new Set<string>()
+  for (let count = 0; count < 120; count += 1) {
+    const clientId = ids[randomInt(ids.length)] as string
+    const step = randomInt(40) === 0 ? steps.length - 1 : randomInt(steps.length - 1)
+    if (deleted.has(clientId)) continue
+    if (step === steps.length - 1) deleted.add(clientId)
+    await steps[step]?.(clientId)
+  }
+  expect(await reviewRegistry(own)).toMatchObject({ problems: [], lessened: 0, headProblem: undefined })
+  const [before] = await database.query<{ content: string }>('SELECT content FROM sealed_registry_head')
+  const nodes = 'SELECT node, content FROM sealed_registry_node ORDER BY node'
+  const nodesBefore = await database.query(nodes)
+  await sealRegistry(own, await reviewRegistry(own))
+  const [after] = await database.query<{ content: string }>('SELECT content FROM sealed_registry_head')
+  const rootOf = (text = '[]') => (JSON.parse(text) as unknown[]).at(-1)
+  expect(rootOf(after?.content), 'the tree that is made of all rows is the same').toBe(
+    rootOf(before?.content),
+  )
+  expect(await database.query(nodes)).toEqual(nodesBefore)
+  expect(service.log()).not.toContain('registry_unsealed')
 })
 
 test('a rewrap puts the seal under the new key', async ({ database, startService: start }) => {
