@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type ClientKey, readClientKey } from '../authentication/client-key.ts'
 import { readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
@@ -68,7 +69,7 @@ function unreadOf(root: unknown, read: ReadonlySet<number>): ReadonlySet<unknown
 export function parseClient(value: unknown): Parsed<ClientDefinition> {
   const result = schemas.client.safeParse(value)
   const mistakes = result.success ? [] : mistakesOf(result.error, value, [], schemas.client)
-  mistakes.push(...namedTwice(value, 'access', 'audience', []))
+  mistakes.push(...namedTwice(value, 'access', 'audience', []), ...keysNamedTwice(value, []))
   return { value: result.success && mistakes.length === 0 ? toClient(result.data) : undefined, mistakes }
 }
 
@@ -96,7 +97,9 @@ function parseEntries<Entry>(
     const result = schema.safeParse(value)
     if (result.success) parsed.push({ entry: result.data, index })
     else mistakes.push(...mistakesOf(result.error, value, at, schema))
-    if (key === 'clients') mistakes.push(...namedTwice(value, 'access', 'audience', at))
+    if (key === 'clients') {
+      mistakes.push(...namedTwice(value, 'access', 'audience', at), ...keysNamedTwice(value, at))
+    }
   }
   mistakes.push(...namedTwice(root, key, id, []))
   mistakes.splice(mistakesMax)
@@ -120,6 +123,24 @@ function namedTwice(holder: unknown, key: string, id: string, at: Path): Mistake
     }
   }
   return mistakes
+}
+
+/** Keys of one client with the same kid, or that are the same. */
+function keysNamedTwice(client: unknown, at: Path): Mistake[] {
+  const jwks = isMapping(client) ? client['jwks'] : undefined
+  const list = isMapping(jwks) ? jwks['keys'] : undefined
+  if (!Array.isArray(list)) return []
+  const named = { keys: list.map((jwk) => ({ kid: isMapping(jwk) ? jwk['kid'] : undefined })) }
+  const same = { keys: list.map((jwk) => ({ thumbprint: clientKey(jwk)?.thumbprint })) }
+  const path = [...at, 'jwks']
+  const twice = [...namedTwice(named, 'keys', 'kid', path), ...namedTwice(same, 'keys', 'thumbprint', path)]
+  // The thumbprint stands nowhere in a file.
+  return twice.map((mistake) => ({ ...mistake, path: mistake.path.slice(0, path.length + 2) }))
+}
+
+function clientKey(jwk: unknown): ClientKey | undefined {
+  const read = readClientKey(jwk)
+  return 'thumbprint' in read ? read : undefined
 }
 
 function mistakesOf(
@@ -177,6 +198,15 @@ const explained = {
   }),
   typ_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  assertion_audience_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  jwk_private: (value: unknown) => {
+    const read = readClientKey(value)
+    return { member: 'privateMember' in read ? read.privateMember : '' }
+  },
+  jwk_malformed: (value: unknown) => {
+    const read = readClientKey(value)
+    return { problem: 'problem' in read ? read.problem : '' }
+  },
 } satisfies {
   [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue) => MistakeFields[Code]
 }
@@ -202,6 +232,7 @@ const kinds: Readonly<Record<string, ValueKind>> = {
   string: 'text',
   array: 'list',
   object: 'mapping',
+  record: 'mapping',
   number: 'number',
   int: 'number',
 }
@@ -273,5 +304,7 @@ function toClient(input: ClientInput): ClientDefinition {
     expiresAt: expiresAt === undefined ? undefined : readMoment(expiresAt),
     status,
     access,
+    keys: input.jwks?.keys.flatMap((jwk) => clientKey(jwk) ?? []),
+    assertionAudience: input.assertion_audience,
   }
 }
