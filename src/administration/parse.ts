@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { type ClientKey, readClientKey } from '../authentication/client-key.ts'
+import { readClientKey } from '../authentication/client-key.ts'
 import { readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type { ClientDefinition, Registration, ResourceDefinition } from './definition.ts'
 import type { Mistake, MistakeCode, MistakeFields, Path, ValueKind } from './mistake.ts'
+import { clientKey, keysNamedTwice, namedTwice } from './named-twice.ts'
 import { type ClientInput, type ResourceInput, schemas } from './registration.ts'
 
 /**
@@ -104,43 +105,6 @@ function parseEntries<Entry>(
   mistakes.push(...namedTwice(root, key, id, []))
   mistakes.splice(mistakesMax)
   return parsed
-}
-
-/** The entries of a list that name what an earlier one names. No schema can say this. */
-function namedTwice(holder: unknown, key: string, id: string, at: Path): Mistake[] {
-  const list = isMapping(holder) ? holder[key] : undefined
-  if (!Array.isArray(list)) return []
-  const firsts = new Map<string, number>()
-  const mistakes: Mistake[] = []
-  for (const [index, entry] of list.entries()) {
-    const value = isMapping(entry) ? entry[id] : undefined
-    if (typeof value !== 'string') continue
-    const first = firsts.get(value)
-    if (first === undefined) firsts.set(value, index)
-    else {
-      const path = [...at, key, index, id]
-      mistakes.push({ code: 'already_named', path, value, first: [...at, key, first] })
-    }
-  }
-  return mistakes
-}
-
-/** Keys of one client with the same kid, or that are the same. */
-function keysNamedTwice(client: unknown, at: Path): Mistake[] {
-  const jwks = isMapping(client) ? client['jwks'] : undefined
-  const list = isMapping(jwks) ? jwks['keys'] : undefined
-  if (!Array.isArray(list)) return []
-  const named = { keys: list.map((jwk) => ({ kid: isMapping(jwk) ? jwk['kid'] : undefined })) }
-  const same = { keys: list.map((jwk) => ({ thumbprint: clientKey(jwk)?.thumbprint })) }
-  const path = [...at, 'jwks']
-  const twice = [...namedTwice(named, 'keys', 'kid', path), ...namedTwice(same, 'keys', 'thumbprint', path)]
-  // The thumbprint stands nowhere in a file.
-  return twice.map((mistake) => ({ ...mistake, path: mistake.path.slice(0, path.length + 2) }))
-}
-
-function clientKey(jwk: unknown): ClientKey | undefined {
-  const read = readClientKey(jwk)
-  return 'thumbprint' in read ? read : undefined
 }
 
 function mistakesOf(

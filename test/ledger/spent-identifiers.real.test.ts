@@ -19,8 +19,8 @@ beforeAll(async () => {
   pool.on('error', () => {})
   pool.on('connect', (client) => {
     const query = client.query.bind(client)
-    client.query = ((asked: { text?: string }, ...more: never[]) => {
-      if (asked.text?.includes('ledger_commit')) calls.push(asked.text)
+    client.query = ((asked: { name?: string }, ...more: never[]) => {
+      if (asked.name?.startsWith('ledger_commit')) calls.push(asked.name)
       return (query as (...given: unknown[]) => unknown)(asked, ...more)
     }) as typeof client.query
   })
@@ -94,7 +94,7 @@ describe('a batch', () => {
     expect(await outcomesOf([...commits, committer.commit(undefined, record('plain'))])).toEqual(
       Array.from({ length: 4 }, () => 'committed'),
     )
-    expect(calls).toEqual(['SELECT ledger_commit_once($1::bigint, $2::jsonb, $3::jsonb)'])
+    expect(calls).toEqual(['ledger_commit_once'])
     expect(await spent('a1', 'a2', 'a3')).toEqual([true, true, true])
     expect(await clientsOf(chain)).toEqual(['a1', 'a2', 'a3', 'plain'])
   })
@@ -102,7 +102,7 @@ describe('a batch', () => {
   test('without identifiers is committed as before', async () => {
     const { committer } = await openCommitter()
     await committer.commit(undefined, record('plain'))
-    expect(calls).toEqual(['SELECT ledger_commit($1::bigint, $2::jsonb)'])
+    expect(calls).toEqual(['ledger_commit'])
   })
 
   test('with one that another process used: only this request is refused, and each signs once', async () => {
