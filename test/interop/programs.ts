@@ -98,7 +98,7 @@ export const signers: readonly Program[] = [
     'Authlib (requests)',
     ['Authlib'],
     'authlib_jwt',
-    '`aud`, `exp` and `jti` in `claims`: it names the token endpoint, for an hour',
+    '`aud`, `exp` and `jti` in `claims`, because it names the token endpoint, for an hour; an `ECKey` of joserfc',
   ),
   java('Nimbus oauth2-oidc-sdk', ['oauth2-oidc-sdk'], 'NimbusAssertion.java', 'NimbusAssertion'),
 ]

@@ -20,7 +20,7 @@ export const clientsUpdate = defineCommand({
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `the only way to authenticate: ${tokenEndpointAuthMethods.join(', ')}; any: either way`,
+      description: `only ${tokenEndpointAuthMethods.join(', ')}; or any`,
     },
     'assertion-audience': {
       type: 'string',

@@ -24,7 +24,7 @@ public class NimbusAssertion {
     String kid = given.get("KEY_ID");
     ECKey key = JWK.parse(Files.readString(Path.of(given.get("PRIVATE_JWK_FILE")))).toECKey();
     // --- snippet
-    var claims = new JWTAuthenticationClaimsSet(new ClientID(clientId), new Audience(issuer).toSingleAudienceList());
+    var claims = new JWTAuthenticationClaimsSet(new ClientID(clientId), new Audience(issuer));
     var authentication = new PrivateKeyJWT(claims, JWSAlgorithm.ES256, key.toECPrivateKey(), kid, null);
     var request = new TokenRequest(
         new URI(issuer + "/token"), authentication, new ClientCredentialsGrant(), new Scope("orders:read"));
