@@ -10,6 +10,8 @@ export interface PreparedRequest {
 export interface Credentials {
   readonly clientId: string
   readonly secret: string
+  /** A public key that the client uses instead. */
+  readonly jwk?: Readonly<Record<string, unknown>>
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Scenario } from './scenario.ts'
+import { assertions } from './scenarios/assertions.ts'
 import { clients } from './scenarios/clients.ts'
 import { cold } from './scenarios/cold.ts'
 import { connections } from './scenarios/connections.ts'
@@ -16,6 +17,7 @@ import { workers } from './scenarios/workers.ts'
 /** All scenarios, in the order of the result. */
 export const scenarios: readonly Scenario[] = [
   warm,
+  assertions,
   latency,
   flood,
   guesses,

@@ -95,6 +95,15 @@ export const refusals = {
   client_id_mismatch: request('The client_id in the body differs from the one that authenticates.'),
   authentication_missing: unauthenticated,
   authentication_method_unsupported: unauthenticated,
+  assertion_incomplete: request('The parameters client_assertion and client_assertion_type belong together.'),
+  assertion_malformed: request(
+    'The client_assertion is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
+  ),
+  assertion_header_unsupported: unauthenticated,
+  assertion_type_wrong: unauthenticated,
+  assertion_algorithm_unsupported: unauthenticated,
+  assertion_claims_malformed: unauthenticated,
+  assertion_subject_mismatch: unauthenticated,
 
   // The client and its credentials (RFC 6749 §5.2), in the order in which they are checked.
   secret_malformed: unauthenticated,
@@ -109,6 +118,18 @@ export const refusals = {
   secret_revoked: unauthenticated,
   secret_expired: unauthenticated,
   secret_hash_unusable: unauthenticated,
+  client_has_no_key: unauthenticated,
+  assertion_key_unknown: unauthenticated,
+  client_key_unusable: unauthenticated,
+  assertion_signature_wrong: unauthenticated,
+  client_key_revoked: unauthenticated,
+  client_key_expired: unauthenticated,
+  assertion_audience_wrong: unauthenticated,
+  assertion_audience_token_endpoint: unauthenticated,
+  assertion_expired: unauthenticated,
+  assertion_not_yet_valid: unauthenticated,
+  assertion_lifetime_too_long: unauthenticated,
+  assertion_replayed: unauthenticated,
   network_not_allowed: unauthenticated,
   authentication_method_not_registered: {
     error: 'invalid_client',
@@ -252,6 +273,12 @@ export interface AdministrationErrorFields {
   client_deleted: { readonly clientId: string }
   client_vanished: { readonly clientId: string }
   secret_not_found: { readonly clientId: string; readonly secretId: string }
+  client_key_not_found: { readonly clientId: string; readonly key: string }
+  client_key_exists: { readonly clientId: string; readonly thumbprint: string; readonly isRevoked: boolean }
+  client_key_named_alike: { readonly clientId: string; readonly kid: string }
+  key_is_private: { readonly path: string }
+  key_unreadable: { readonly path: string }
+  client_keys_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
   secrets_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
   resource_not_found: { readonly audience: string; readonly nearest: string | undefined }
   resource_exists: { readonly audience: string }
@@ -308,6 +335,12 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_vanished: rule('conflict', 'A client vanished during the change. Nothing was changed.'),
     secret_not_found: rule('not_found', 'The client has no such secret.'),
     secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
+    client_key_not_found: rule('not_found', 'The client has no such key.'),
+    client_key_exists: rule('conflict', 'The client has, or had, this key already.'),
+    client_key_named_alike: rule('conflict', 'The client has another valid key with this kid.'),
+    key_is_private: rule('invalid', 'The file has a private key, and only its public half is registered.'),
+    key_unreadable: rule('invalid', 'The file has no public key that can be read.'),
+    client_keys_too_many: rule('conflict', 'The client has as many valid keys as there can be.'),
     resource_not_found: rule('not_found', 'There is no such resource.'),
     resource_exists: rule('conflict', 'There is already a resource with this audience.'),
     resource_in_use: rule('conflict', 'Clients have access to the resource. Nothing was changed.'),

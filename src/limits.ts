@@ -83,6 +83,14 @@ export const limits = {
   accessPerClientMax: 200,
   /** Valid secrets of one client. Two are enough to rotate; the others are for several deployments. */
   secretsPerClientMax: 10,
+  /** Valid keys of one client. Two are enough to rotate; the others are for several deployments. */
+  keysPerClientMax: 10,
+  /** Characters of a key's `kid`. */
+  keyIdCharactersMax: 256,
+  /** Bits of a client's RSA key. RFC 7518 §3.3 requires 2048 or more. */
+  clientKeyBitsMin: 2_048,
+  /** Bits of a client's RSA key at most. A signature of a larger one costs more to verify and protects no better. */
+  clientKeyBitsMax: 4_096,
   /** Networks that one client may call from. Every request is compared with each of them. */
   networksPerClientMax: 50,
   /** Longest lifetime of a token in seconds. A token cannot be revoked, so it must be short-lived. */
@@ -114,6 +122,20 @@ export const limits = {
   /** Seconds over which failures are counted. */
   failureWindowSeconds: 60,
 
+  /** Characters of a client's assertion. Libraries send 300 to 1,200. */
+  assertionCharactersMax: 8 * 1024,
+  /** Levels to which the JSON in an assertion may nest. */
+  assertionDepthMax: 8,
+  /** Characters of an assertion's `jti`. */
+  jtiCharactersMax: 256,
+  /**
+   * Seconds that an assertion may be valid for. Its identifier is kept for that long. Libraries make them for one to five
+   * minutes, and some for an hour unless they are told.
+   */
+  assertionLifetimeSecondsMax: 300,
+  /** Seconds that `iat` and `nbf` of an assertion may be in the future: the clock of its maker may be ahead. */
+  assertionLeewaySeconds: 30,
+
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */
   decisionsPerRequestMax: 10,
@@ -121,6 +143,14 @@ export const limits = {
   recordsPerCommitMax: 256,
   /** Requests of one process that may wait for a commit. More are refused with 503. */
   commitQueueMax: 2_000,
+  /** Used identifiers that a process remembers, so that replays of one of them delay no commit. Each takes about 200 bytes. */
+  spentIdentifiersMax: 10_000,
+  /** Seconds that a used identifier is kept after it has expired: clocks of replicas may differ. */
+  spentIdentifierKeptSeconds: 120,
+  /** Milliseconds between two deletions of identifiers that have expired. */
+  spentIdentifierDeletionMilliseconds: 5_000,
+  /** Identifiers that one statement deletes. It takes about 20 ms. */
+  spentIdentifiersPerDeletionMax: 5_000,
   /** Milliseconds that a request waits for its commit before it gets 503, in the queue and for the database together. */
   commitTimeoutMilliseconds: 900,
   /** Milliseconds until a connection to the database must be open. */

@@ -3,6 +3,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
+import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { openSecretTagWriter } from './authentication/secret-tag-store.ts'
 import { SecretTags } from './authentication/secret-tags.ts'
@@ -22,6 +23,7 @@ import { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
 import { openHandChanges } from './ledger/hand-changes.ts'
 import { type Ledger, openLedger } from './ledger/ledger.ts'
+import { openSpentIdentifierUpkeep } from './ledger/spent-identifier-store.ts'
 import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
@@ -95,7 +97,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
-    const [secretUses, verifiers, handChanges] = openNotes(database, onFault)
+    const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
     const callers = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -107,8 +109,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       registry,
       keyring,
       ledger,
-      secretUses,
-      verifiers,
+      ...notes,
       ...callers,
       secretTags,
       randomId: randomUUID,
@@ -146,9 +147,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await Promise.all([upkeep.close(), seals.close()])
         await registry.close()
         await ledger.close()
-        await secretUses.close()
         await tagWriter.close()
-        await verifiers.close()
+        await closeNotes()
         await database.close()
       },
     }
@@ -233,14 +233,17 @@ function compareSettings(
   })
 }
 
-/** What is noted beside the path of a request: when secrets were used, who fetched which keys, and what hands changed. */
-function openNotes(database: Database, onFault: (error: unknown) => void) {
-  const { statements } = database
-  return [
-    openSecretUses(statements, onFault),
-    openVerifiers(statements, onFault),
-    openHandChanges(statements, onFault),
-  ] as const
+/** What is noted and tidied beside the path of a request: what was used, who fetched which keys, what hands changed. */
+function openNotes({ statements }: Database, onFault: (error: unknown) => void) {
+  const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
+  const secretUses = openSecretUses(statements, onFault)
+  const keyUses = openClientKeyUses(statements, onFault)
+  const verifiers = openVerifiers(statements, onFault)
+  const handChanges = openHandChanges(statements, onFault)
+  async function closeNotes(): Promise<void> {
+    for (const note of [spentIdentifiers, secretUses, keyUses, verifiers]) await note.close()
+  }
+  return { secretUses, keyUses, verifiers, handChanges, closeNotes }
 }
 
 /** What checks secrets, counts those that are wrong, and says what is kept of what callers claim. */

@@ -12,10 +12,11 @@ const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const signingKey = { ...privateKey.export({ format: 'jwk' }), kid: 'peer', alg: 'ES256', use: 'sig' }
 
 const provider = new Provider(`http://127.0.0.1:${port}`, {
-  clients: JSON.parse(readFileSync(clientsFile, 'utf8')).map(({ clientId, secret }) => ({
+  clients: JSON.parse(readFileSync(clientsFile, 'utf8')).map(({ clientId, secret, jwk }) => ({
     client_id: clientId,
-    client_secret: secret,
-    token_endpoint_auth_method: 'client_secret_basic',
+    ...(jwk === undefined
+      ? { client_secret: secret, token_endpoint_auth_method: 'client_secret_basic' }
+      : { jwks: { keys: [jwk] }, token_endpoint_auth_method: 'private_key_jwt' }),
     grant_types: ['client_credentials'],
     response_types: [],
     redirect_uris: [],
@@ -24,6 +25,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   jwks: { keys: [signingKey] },
   cookies: { keys: [randomBytes(32).toString('base64url')] },
   scopes: ['read'],
+  clientAuthMethods: ['client_secret_basic', 'private_key_jwt'],
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },

@@ -114,8 +114,9 @@ function hasWork(plan: Plan): boolean {
   return [...plan.resources, ...plan.clients].some(({ status }) => status !== 'unchanged')
 }
 
+/** Those who get a secret: a client that authenticates by a key needs none. */
 function newClients(plan: Plan): string[] {
-  return plan.clients.flatMap(({ status, definition }) => (status === 'created' ? [definition.clientId] : []))
+  return plan.clients.flatMap(({ getsSecret, definition }) => (getsSecret ? [definition.clientId] : []))
 }
 
 function secretOf(made: ReadonlyMap<string, NewSecret>, clientId: string): NewSecret {

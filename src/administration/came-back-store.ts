@@ -27,6 +27,12 @@ export async function readNamed(
       select: { secretId: true, expiresAt: true },
     }),
   )
+  const clientKeys = await inParts(clientIds, (ids) =>
+    database.clientKey.findMany({
+      where: { clientId: { in: ids }, revokedAt: null },
+      select: { clientId: true, thumbprint: true, expiresAt: true },
+    }),
+  )
   const access = await inParts(clientIds, (ids) =>
     database.access.findMany({ where: { clientId: { in: ids } } }),
   )
@@ -43,6 +49,7 @@ export async function readNamed(
           method: row.tokenEndpointAuthMethod ?? undefined,
           networks: row.allowedNetworks,
           expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1_000),
+          assertionAudience: row.assertionAudience,
         },
       ]),
     ),
@@ -50,6 +57,11 @@ export async function readNamed(
       secrets
         .filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now * 1_000)
         .map(({ secretId }) => secretId),
+    ),
+    liveClientKeys: new Set(
+      clientKeys
+        .filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now * 1_000)
+        .map(({ clientId, thumbprint }) => accessKey(clientId, thumbprint)),
     ),
     access: new Map(access.map((row) => [accessKey(row.clientId, row.audience), row.scopes])),
     resources: new Map(resources.map((row) => [row.audience, row])),

@@ -31,6 +31,8 @@ export interface RegisteredState {
   readonly clients: ReadonlyMap<string, RegisteredClientState>
   /** The secrets that are not revoked. */
   readonly liveSecrets: ReadonlySet<string>
+  /** Keys of clients that are not revoked, by `accessKey` of client and thumbprint. */
+  readonly liveClientKeys: ReadonlySet<string>
   /** By `accessKey`. */
   readonly access: ReadonlyMap<string, readonly string[]>
   readonly resources: ReadonlyMap<string, RegisteredResourceState>
@@ -43,6 +45,7 @@ export interface RegisteredClientState {
   readonly method: string | undefined
   readonly networks: readonly string[]
   readonly expiresAt: number | undefined
+  readonly assertionAudience: string
 }
 
 export interface RegisteredResourceState {
@@ -60,7 +63,9 @@ export type CameBackKind =
   | 'client_networks_widened'
   | 'client_expires_later'
   | 'client_method_changed'
+  | 'client_audience_widened'
   | 'secret_alive'
+  | 'client_key_alive'
   | 'access_back'
   | 'access_widened'
   | 'resource_undeleted'
@@ -75,6 +80,7 @@ export interface CameBack {
   readonly audience?: string
   readonly secretId?: string
   readonly kid?: string
+  readonly thumbprint?: string
   /** When it was taken away: the time of the record. */
   readonly takenAt: string
   /** What it was set to: networks, an end, a method, a lifetime, an algorithm or a typ. */
@@ -144,6 +150,8 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
     else set(outcome, 'status', clientId)
   } else if (type === 'secret') {
     set(outcome, 'secret', secretId, clientId)
+  } else if (type === 'client_key') {
+    set(outcome, 'client_key', secretId, clientId)
   } else if (type === 'access') {
     const scopes = detail?.changes?.['scopes']?.to ?? record.scope?.split(' ') ?? []
     // A list that was cut is not known.
@@ -201,7 +209,14 @@ const judges = {
     }
     if (field === 'token_endpoint_auth_method' && typeof value === 'string' && client.method !== value)
       return told('client_method_changed', [value])
+    if (field === 'assertion_audience' && value === 'issuer' && client.assertionAudience !== value)
+      return told('client_audience_widened', [value])
     return []
+  },
+
+  client_key({ names: [thumbprint = '', clientId = ''], record, value, state }: Question): CameBack[] {
+    if (value !== 'revoked' || !state.liveClientKeys.has(accessKey(clientId, thumbprint))) return []
+    return [{ kind: 'client_key_alive', clientId, thumbprint, takenAt: record.time }]
   },
 
   secret({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {

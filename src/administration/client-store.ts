@@ -1,8 +1,9 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import type { Access, Client } from '../generated/client.ts'
+import type { Access, Client, ClientKey, ClientKeyUse } from '../generated/client.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { nearest } from '../lib/suggest.ts'
-import type { StoredClient, StoredClientWithSecrets, StoredSecret } from './definition.ts'
+import type { StoredClient, StoredClientWithSecrets, StoredKey, StoredSecret } from './definition.ts'
 import { changeSealed, type RegistryContext } from './sealing.ts'
 
 /** Clients read from the database, and changed one at a time. Many at once are changed by a plan. */
@@ -12,6 +13,8 @@ export const alsoRead = {
   access: { orderBy: { audience: 'asc' } },
   secrets: { where: { revokedAt: null }, select: { expiresAt: true } },
 } as const
+
+type KeyRow = ClientKey & { readonly use: ClientKeyUse | null }
 
 interface SecretRow {
   readonly secretId: string
@@ -41,6 +44,7 @@ export function toStored(
     readonly access: readonly Access[]
     readonly secrets: readonly { readonly expiresAt: Date | null; readonly revokedAt?: Date | null }[]
   },
+  keys: readonly StoredKey[],
   nowMilliseconds: number,
 ): StoredClient {
   return {
@@ -51,17 +55,60 @@ export function toStored(
     allowedNetworks: row.allowedNetworks,
     expiresAt: optionalSeconds(row.expiresAt),
     access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
+    keys,
+    assertionAudience: row.assertionAudience as StoredClient['assertionAudience'],
     validSecrets: row.secrets.filter((secret) => isValid(secret, nowMilliseconds)).length,
     createdAt: seconds(row.createdAt),
     updatedAt: seconds(row.updatedAt),
   }
 }
 
+function stateOf(row: { readonly expiresAt: Date | null; readonly revokedAt: Date | null }, now: number) {
+  if (isValid(row, now)) return 'valid'
+  return row.revokedAt === null ? 'expired' : 'revoked'
+}
+
+function toStoredKey(row: KeyRow, nowMilliseconds: number): StoredKey {
+  return {
+    thumbprint: row.thumbprint,
+    kid: row.kid ?? undefined,
+    algorithm: row.algorithm as SigningAlgorithm,
+    state: stateOf(row, nowMilliseconds),
+    createdAt: seconds(row.createdAt),
+    expiresAt: optionalSeconds(row.expiresAt),
+    revokedAt: optionalSeconds(row.revokedAt),
+    lastUsedAt: optionalSeconds(row.use?.lastUsedAt),
+    tokenEndpointAudienceCount: Number(row.use?.tokenEndpointAudienceCount ?? 0),
+    tokenEndpointAudienceAt: optionalSeconds(row.use?.tokenEndpointAudienceAt),
+  }
+}
+
+/**
+ * The keys of some clients, by client, the oldest first. A statement of its own, and not one that Prisma adds to another:
+ * a transaction runs one at a time.
+ */
+export async function readKeys(
+  database: Queryable,
+  clientIds: readonly string[],
+  nowMilliseconds: number,
+): Promise<ReadonlyMap<string, readonly StoredKey[]>> {
+  const rows = await database.clientKey.findMany({
+    where: { clientId: { in: [...clientIds] } },
+    orderBy: { createdAt: 'asc' },
+    include: { use: true },
+  })
+  const keys = new Map<string, StoredKey[]>()
+  for (const row of rows) {
+    keys.set(row.clientId, [...(keys.get(row.clientId) ?? []), toStoredKey(row, nowMilliseconds)])
+  }
+  return keys
+}
+
 function toStoredSecret(row: SecretRow, nowMilliseconds: number): StoredSecret {
   return {
     secretId: row.secretId,
     hint: row.hint,
-    state: isValid(row, nowMilliseconds) ? 'valid' : row.revokedAt === null ? 'expired' : 'revoked',
+    state: stateOf(row, nowMilliseconds),
     createdAt: seconds(row.createdAt),
     expiresAt: optionalSeconds(row.expiresAt),
     revokedAt: optionalSeconds(row.revokedAt),
@@ -86,7 +133,9 @@ export async function* clientPages(
     })
     const last = rows.at(-1)
     if (last === undefined) return
-    yield rows.map((row) => toStored(row, nowMilliseconds))
+    const ids = rows.map(({ clientId }) => clientId)
+    const keys = await readKeys(database, ids, nowMilliseconds)
+    yield rows.map((row) => toStored(row, keys.get(row.clientId) ?? [], nowMilliseconds))
     if (rows.length < clientsPerPage) return
     after = last.clientId
   }
@@ -107,7 +156,8 @@ export async function findClient(
   })
   if (row === null) throw await noSuchClient(database, clientId)
   const secrets = row.secrets.map((secret) => toStoredSecret(secret, nowMilliseconds))
-  return { ...toStored(row, nowMilliseconds), secrets }
+  const keys = await readKeys(database, [clientId], nowMilliseconds)
+  return { ...toStored(row, keys.get(clientId) ?? [], nowMilliseconds), secrets }
 }
 
 async function noSuchClient(database: Queryable, clientId: string): Promise<AdministrationError> {
@@ -157,17 +207,18 @@ export interface Deletion {
   /** False when it was deleted before. */
   readonly deleted: boolean
   readonly secretsRevoked: number
+  readonly keysRevoked: number
   readonly accessRemoved: number
 }
 
 /**
  * Deletes a client for good. Its row stays, so that its id stays taken and the ledger's records keep their
- * meaning. Its secrets are revoked and its access is removed.
+ * meaning. Its secrets and keys are revoked and its access is removed.
  */
 export async function deleteClient(context: RegistryContext, clientId: string): Promise<Deletion> {
   return await changeSealed(context, async (transaction, records, seals) => {
     await seals.read(transaction, { clientIds: [clientId] })
-    seals.take(clientId, (client) => ({ ...client, status: 'deleted', secrets: [], access: [] }))
+    seals.take(clientId, (client) => ({ ...client, status: 'deleted', secrets: [], keys: [], access: [] }))
     const { count } = await transaction.client.updateMany({
       where: { clientId, status: { not: 'deleted' } },
       data: { status: 'deleted' },
@@ -175,7 +226,7 @@ export async function deleteClient(context: RegistryContext, clientId: string): 
     if (count === 0) {
       const row = await transaction.client.findUnique({ where: { clientId }, select: { status: true } })
       if (row === null) throw await noSuchClient(transaction, clientId)
-      return { deleted: false, secretsRevoked: 0, accessRemoved: 0 }
+      return { deleted: false, secretsRevoked: 0, keysRevoked: 0, accessRemoved: 0 }
     }
     records.add('client', 'deleted', { clientId })
     const secrets = await transaction.clientSecret.findMany({ where: { clientId, revokedAt: null } })
@@ -184,11 +235,19 @@ export async function deleteClient(context: RegistryContext, clientId: string): 
       data: { revokedAt: new Date(context.clock.nowMilliseconds()) },
     })
     for (const { secretId } of secrets) records.add('secret', 'revoked', { clientId, credentialId: secretId })
+    const keys = await transaction.clientKey.findMany({ where: { clientId, revokedAt: null } })
+    await transaction.clientKey.updateMany({
+      where: { clientId, revokedAt: null },
+      data: { revokedAt: new Date(context.clock.nowMilliseconds()) },
+    })
+    for (const { thumbprint } of keys)
+      records.add('client_key', 'revoked', { clientId, credentialId: thumbprint })
     const access = await transaction.access.findMany({ where: { clientId } })
     await transaction.access.deleteMany({ where: { clientId } })
     for (const { audience, scopes } of access) {
       records.add('access', 'deleted', { clientId, audience, scope: scopes.join(' ') })
     }
-    return { deleted: true, secretsRevoked: secrets.length, accessRemoved: access.length }
+    const [secretsRevoked, keysRevoked] = [secrets.length, keys.length]
+    return { deleted: true, secretsRevoked, keysRevoked, accessRemoved: access.length }
   })
 }

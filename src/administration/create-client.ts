@@ -1,10 +1,10 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
-import type { ClientDefinition } from './definition.ts'
+import { type ClientDefinition, keyAuthMethod } from './definition.ts'
 import { refusalOf } from './mistake.ts'
 import { makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
-import { lockRows, readState, writePlan } from './plan-store.ts'
+import { lockRows, readState, type SecretToWrite, writePlan } from './plan-store.ts'
 import { changeSealed } from './sealing.ts'
 import type { SecretContext } from './secret-store.ts'
 
@@ -16,7 +16,7 @@ export interface CreateOptions {
 }
 
 /**
- * One new client with one secret, under the same rules as a registration of many.
+ * One new client with one secret, or with none if it authenticates by a key, under the same rules as a registration of many.
  * @throws AdministrationError when there is, or was, one of that id, or it asks for what no resource has. The paths
  * of its mistakes begin with `clients` and 0.
  */
@@ -24,10 +24,10 @@ export async function createClient(
   context: SecretContext,
   client: ClientDefinition,
   options: CreateOptions = {},
-): Promise<NewSecret> {
+): Promise<NewSecret | undefined> {
   const { clientId } = client
   const registration = { resources: [], clients: [client] }
-  const secret = await generateSecret()
+  const secret = client.tokenEndpointAuthMethod === keyAuthMethod ? undefined : await generateSecret()
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
@@ -39,14 +39,15 @@ export async function createClient(
       }
       const { plan, mistakes } = makePlan(registration, state)
       if (mistakes.length > 0) throw refusalOf(mistakes)
-      const expiring = { ...secret, expiresAt: options.secretExpiresAt }
-      await writePlan(transaction, plan, new Map([[clientId, expiring]]))
+      const made = new Map<string, SecretToWrite>()
+      if (secret !== undefined) made.set(clientId, { ...secret, expiresAt: options.secretExpiresAt })
+      await writePlan(transaction, plan, made)
       await seals.read(transaction, { clientIds: [clientId] })
-      seals.setPlan(plan, new Map([[clientId, expiring]]))
-      await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
-      recordPlan(records, plan, new Map([[clientId, secret.secretId]]))
+      seals.setPlan(plan, made)
+      if (secret !== undefined) await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
+      recordPlan(records, plan, new Map([...made].map(([id, { secretId }]) => [id, secretId])))
       return secret
     },
-    { beforeCommit: () => options.deliver?.(secret) },
+    { beforeCommit: () => secret && options.deliver?.(secret) },
   )
 }

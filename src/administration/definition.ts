@@ -1,3 +1,4 @@
+import type { ClientKey } from '../authentication/client-key.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 
 /**
@@ -37,11 +38,17 @@ export interface ClientDefinition {
   /** Undefined: leave it as it is, so that applying a file again does not enable a client that was disabled. */
   readonly status: 'active' | 'disabled' | undefined
   readonly access: readonly AccessDefinition[]
+  /** The public keys that verify its assertions. Undefined: leave them as they are. */
+  readonly keys: readonly ClientKey[] | undefined
+  /** What its assertions may name as audience: the issuer only, or its token endpoint as well. */
+  readonly assertionAudience: AssertionAudience
 }
 
 /** A client as the database holds it. */
-export interface StoredClient extends Omit<ClientDefinition, 'status'> {
+export interface StoredClient extends Omit<ClientDefinition, 'status' | 'keys'> {
   readonly status: 'active' | 'disabled' | 'deleted'
+  /** All of its keys, also those that are revoked or expired. */
+  readonly keys: readonly StoredKey[]
   /** How many of its secrets are neither revoked nor expired. */
   readonly validSecrets: number
   readonly createdAt: number
@@ -65,17 +72,40 @@ export interface StoredSecret {
   readonly lastUsedAt: number | undefined
 }
 
+/** What is known of a client's key. */
+export interface StoredKey extends Omit<ClientKey, 'publicJwk'> {
+  readonly state: 'valid' | 'expired' | 'revoked'
+  readonly createdAt: number
+  readonly expiresAt: number | undefined
+  readonly revokedAt: number | undefined
+  /** True to about a minute. */
+  readonly lastUsedAt: number | undefined
+  /** How many tokens it got with assertions that named the token endpoint as audience, and the last time. */
+  readonly tokenEndpointAudienceCount: number
+  readonly tokenEndpointAudienceAt: number | undefined
+}
+
 /** Several definitions that are applied together. */
 export interface Registration {
   readonly resources: readonly ResourceDefinition[]
   readonly clients: readonly ClientDefinition[]
 }
 
-/** Ways to authenticate that a client can be registered for (RFC 7591 §2). */
-export const tokenEndpointAuthMethods: readonly string[] = ['client_secret_basic', 'client_secret_post']
+/** Ways to authenticate with a secret (RFC 7591 §2). */
+export const secretAuthMethods: readonly string[] = ['client_secret_basic', 'client_secret_post']
+
+/** The method of clients that have keys and no secret. */
+export const keyAuthMethod = 'private_key_jwt'
+
+/** Ways to authenticate that a client can be registered for. */
+export const tokenEndpointAuthMethods: readonly string[] = [...secretAuthMethods, keyAuthMethod]
+
+export const assertionAudiences = ['issuer', 'token_endpoint'] as const
+export type AssertionAudience = (typeof assertionAudiences)[number]
 
 /** What a field means that is left out. */
 export const defaults = {
+  assertionAudience: 'issuer',
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
   tokenTyp: 'at+jwt',

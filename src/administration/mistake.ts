@@ -52,9 +52,14 @@ export interface MistakeFields {
   token_lifetime_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
   typ_unknown: { readonly value: string; readonly known: readonly string[] }
   algorithm_unknown: { readonly value: string; readonly known: readonly string[] }
+  assertion_audience_unknown: { readonly value: string; readonly known: readonly string[] }
+  /** Neither of the two has a value of the key. */
+  jwk_private: { readonly member: string }
+  jwk_malformed: { readonly problem: string }
 
   // What does not fit to what is registered already.
   client_id_taken: { readonly clientId: string }
+  key_was_revoked: { readonly thumbprint: string }
   resource_unknown: { readonly audience: string; readonly nearest: string | undefined }
   scope_unknown: { readonly scope: string; readonly audience: string; readonly known: readonly string[] }
   /** Clients that are not named in the same registration hold the scope, which the resource would lose. */

@@ -1,9 +1,11 @@
 import { z } from 'zod'
+import { readClientKey } from '../authentication/client-key.ts'
 import { readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type { ClientDefinition, Registration, ResourceDefinition } from './definition.ts'
 import type { Mistake, MistakeCode, MistakeFields, Path, ValueKind } from './mistake.ts'
+import { clientKey, keysNamedTwice, namedTwice } from './named-twice.ts'
 import { type ClientInput, type ResourceInput, schemas } from './registration.ts'
 
 /**
@@ -68,7 +70,7 @@ function unreadOf(root: unknown, read: ReadonlySet<number>): ReadonlySet<unknown
 export function parseClient(value: unknown): Parsed<ClientDefinition> {
   const result = schemas.client.safeParse(value)
   const mistakes = result.success ? [] : mistakesOf(result.error, value, [], schemas.client)
-  mistakes.push(...namedTwice(value, 'access', 'audience', []))
+  mistakes.push(...namedTwice(value, 'access', 'audience', []), ...keysNamedTwice(value, []))
   return { value: result.success && mistakes.length === 0 ? toClient(result.data) : undefined, mistakes }
 }
 
@@ -96,30 +98,13 @@ function parseEntries<Entry>(
     const result = schema.safeParse(value)
     if (result.success) parsed.push({ entry: result.data, index })
     else mistakes.push(...mistakesOf(result.error, value, at, schema))
-    if (key === 'clients') mistakes.push(...namedTwice(value, 'access', 'audience', at))
+    if (key === 'clients') {
+      mistakes.push(...namedTwice(value, 'access', 'audience', at), ...keysNamedTwice(value, at))
+    }
   }
   mistakes.push(...namedTwice(root, key, id, []))
   mistakes.splice(mistakesMax)
   return parsed
-}
-
-/** The entries of a list that name what an earlier one names. No schema can say this. */
-function namedTwice(holder: unknown, key: string, id: string, at: Path): Mistake[] {
-  const list = isMapping(holder) ? holder[key] : undefined
-  if (!Array.isArray(list)) return []
-  const firsts = new Map<string, number>()
-  const mistakes: Mistake[] = []
-  for (const [index, entry] of list.entries()) {
-    const value = isMapping(entry) ? entry[id] : undefined
-    if (typeof value !== 'string') continue
-    const first = firsts.get(value)
-    if (first === undefined) firsts.set(value, index)
-    else {
-      const path = [...at, key, index, id]
-      mistakes.push({ code: 'already_named', path, value, first: [...at, key, first] })
-    }
-  }
-  return mistakes
 }
 
 function mistakesOf(
@@ -177,6 +162,15 @@ const explained = {
   }),
   typ_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  assertion_audience_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  jwk_private: (value: unknown) => {
+    const read = readClientKey(value)
+    return { member: 'privateMember' in read ? read.privateMember : '' }
+  },
+  jwk_malformed: (value: unknown) => {
+    const read = readClientKey(value)
+    return { problem: 'problem' in read ? read.problem : '' }
+  },
 } satisfies {
   [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue) => MistakeFields[Code]
 }
@@ -202,6 +196,7 @@ const kinds: Readonly<Record<string, ValueKind>> = {
   string: 'text',
   array: 'list',
   object: 'mapping',
+  record: 'mapping',
   number: 'number',
   int: 'number',
 }
@@ -273,5 +268,7 @@ function toClient(input: ClientInput): ClientDefinition {
     expiresAt: expiresAt === undefined ? undefined : readMoment(expiresAt),
     status,
     access,
+    keys: input.jwks?.keys.flatMap((jwk) => clientKey(jwk) ?? []),
+    assertionAudience: input.assertion_audience,
   }
 }

@@ -13,7 +13,8 @@ export function recordPlan(records: ChangeRecords, plan: Plan, secretIds: Readon
     const { clientId } = step.definition
     if (step.status === 'created') {
       records.add('client', 'created', { clientId })
-      records.add('secret', 'added', { clientId, credentialId: secretIds.get(clientId) })
+      const credentialId = secretIds.get(clientId)
+      if (credentialId !== undefined) records.add('secret', 'added', { clientId, credentialId })
     }
     const fields = step.changes.filter(({ field }) => field !== 'status')
     if (fields.length > 0) records.add('client', 'changed', { clientId }, fields)
@@ -22,6 +23,9 @@ export function recordPlan(records: ChangeRecords, plan: Plan, secretIds: Readon
       (step.status === 'created' && step.finalStatus === 'disabled')
     ) {
       records.add('client', step.finalStatus === 'disabled' ? 'disabled' : 'enabled', { clientId })
+    }
+    for (const { key, outcome, changes } of step.keys) {
+      records.add('client_key', outcome, { clientId, credentialId: key.thumbprint }, changes)
     }
     for (const { access, outcome, changes } of step.access) {
       const { audience, scopes } = access

@@ -1,7 +1,7 @@
 import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
-import { alsoRead, toStored } from './client-store.ts'
+import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
 
@@ -66,7 +66,8 @@ async function readClients(
     where: { clientId: { in: [...clientIds] } },
     include: alsoRead,
   })
-  return rows.map((row) => toStored(row, nowMilliseconds))
+  const keys = await readKeys(database, clientIds, nowMilliseconds)
+  return rows.map((row) => toStored(row, keys.get(row.clientId) ?? [], nowMilliseconds))
 }
 
 /**
@@ -112,16 +113,19 @@ export async function writePlan(
       chunk.map(({ definition, finalStatus }) => ({ ...definition, status: finalStatus })),
     )
     await transaction.$executeRaw`
-      INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at)
+      INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
+                          assertion_audience)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
-             to_timestamp(c."expiresAt")
+             to_timestamp(c."expiresAt"), c."assertionAudience"
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
-                "allowedNetworks" text[], "expiresAt" bigint)
+                "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
-        allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at, updated_at = now()`
+        allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
+        assertion_audience = excluded.assertion_audience, updated_at = now()`
   }
+  await writeKeys(transaction, plan)
   await writeSecrets(transaction, secrets)
   await writeAccess(transaction, plan)
 }
@@ -141,6 +145,26 @@ async function writeSecrets(
       SELECT s."secretId", s."clientId", s.hash, s.hint, to_timestamp(s."expiresAt")
         FROM jsonb_to_recordset(${json}::jsonb)
           AS s ("secretId" text, "clientId" text, hash text, hint text, "expiresAt" bigint)`
+  }
+}
+
+async function writeKeys(transaction: Queryable, plan: Plan): Promise<void> {
+  const steps = plan.clients.flatMap(({ definition: { clientId }, keys }) =>
+    keys.map(({ key, outcome }) => ({ clientId, outcome, ...key })),
+  )
+  for (const chunk of chunks(steps.filter(({ outcome }) => outcome === 'revoked'))) {
+    await transaction.$executeRaw`
+      UPDATE client_key SET revoked_at = now()
+        FROM jsonb_to_recordset(${JSON.stringify(chunk)}::jsonb) AS k ("clientId" text, thumbprint text)
+       WHERE client_key.client_id = k."clientId" AND client_key.thumbprint = k.thumbprint`
+  }
+  for (const chunk of chunks(steps.filter(({ outcome }) => outcome !== 'revoked'))) {
+    await transaction.$executeRaw`
+      INSERT INTO client_key (client_id, thumbprint, kid, algorithm, public_jwk)
+      SELECT k."clientId", k.thumbprint, k.kid, k.algorithm, k."publicJwk"
+        FROM jsonb_to_recordset(${JSON.stringify(chunk)}::jsonb)
+          AS k ("clientId" text, thumbprint text, kid text, algorithm text, "publicJwk" jsonb)
+      ON CONFLICT (client_id, thumbprint) DO UPDATE SET kid = excluded.kid, algorithm = excluded.algorithm`
   }
 }
 

@@ -1,12 +1,15 @@
+import type { ClientKey } from '../authentication/client-key.ts'
 import type { FieldChange } from '../ledger/change-records.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { nearest } from '../lib/suggest.ts'
-import type {
-  AccessDefinition,
-  ClientDefinition,
-  Registration,
-  ResourceDefinition,
-  StoredClient,
+import {
+  type AccessDefinition,
+  type ClientDefinition,
+  keyAuthMethod,
+  type Registration,
+  type ResourceDefinition,
+  type StoredClient,
+  type StoredKey,
 } from './definition.ts'
 import type { Mistake } from './mistake.ts'
 
@@ -42,6 +45,12 @@ export interface AccessStep {
   readonly changes: readonly FieldChange[]
 }
 
+export interface KeyStep {
+  readonly key: Omit<ClientKey, 'publicJwk'> & { readonly publicJwk?: ClientKey['publicJwk'] }
+  readonly outcome: 'added' | 'changed' | 'revoked'
+  readonly changes: readonly FieldChange[]
+}
+
 export interface ClientStep {
   readonly definition: ClientDefinition
   readonly status: Status
@@ -49,8 +58,13 @@ export interface ClientStep {
   /** Of the client itself; its access is apart. */
   readonly changes: readonly FieldChange[]
   readonly access: readonly AccessStep[]
-  /** It exists and has no valid secret. It gets none by itself. */
+  readonly keys: readonly KeyStep[]
+  /** It is new and gets a secret. */
+  readonly getsSecret: boolean
+  /** It exists, and has no valid secret and no valid key. It gets none by itself. */
   readonly lacksSecret: boolean
+  /** It authenticates by a key and has no valid one. */
+  readonly lacksKey: boolean
 }
 
 export interface Plan {
@@ -80,7 +94,7 @@ export function makePlan(
       const path = ['clients', index, 'client_id']
       mistakes.push({ code: 'client_id_taken', path, clientId: definition.clientId })
     }
-    mistakes.push(...accessMistakes(definition, index, merged))
+    mistakes.push(...accessMistakes(definition, index, merged), ...keyMistakes(definition, index, stored))
     return planClient(definition, stored)
   })
   return { plan: { resources, clients }, mistakes }
@@ -116,6 +130,19 @@ function accessMistakes(
   })
 }
 
+/** What was revoked stays so, or a file that is applied again would undo it. */
+function keyMistakes(
+  { keys = [] }: ClientDefinition,
+  index: number,
+  stored: StoredClient | undefined,
+): Mistake[] {
+  return keys.flatMap(({ thumbprint }, at): Mistake[] => {
+    const before = stored?.keys.find((key) => key.thumbprint === thumbprint)
+    if (before?.state !== 'revoked') return []
+    return [{ code: 'key_was_revoked', path: ['clients', index, 'jwks', 'keys', at], thumbprint }]
+  })
+}
+
 function planResource(definition: ResourceDefinition, stored: ResourceDefinition | undefined): ResourceStep {
   if (stored === undefined) return { definition, status: 'created', changes: [] }
   const changes = fieldChanges(
@@ -132,8 +159,12 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
   const before = stored?.status === 'disabled' ? 'disabled' : 'active'
   const finalStatus = definition.status ?? before
   const access = planAccess(definition.access, stored?.access ?? [])
+  const keys = planKeys(definition.keys, stored?.keys ?? [])
+  const usesKey = definition.tokenEndpointAuthMethod === keyAuthMethod
+  const hasKey = hasValidKey(definition.keys ?? stored?.keys ?? [])
+  const wants = { access, keys, getsSecret: stored === undefined && !usesKey, lacksKey: usesKey && !hasKey }
   if (stored === undefined) {
-    return { definition, status: 'created', finalStatus, changes: [], access, lacksSecret: false }
+    return { definition, status: 'created', finalStatus, changes: [], ...wants, lacksSecret: false }
   }
   const changes = fieldChanges(
     ['name', stored.name, definition.name],
@@ -145,9 +176,36 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['status', stored.status, finalStatus],
     ['allowed_networks', stored.allowedNetworks, definition.allowedNetworks],
     ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],
+    ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
   )
-  const status = changes.length + access.length === 0 ? 'unchanged' : 'changed'
-  return { definition, status, finalStatus, changes, access, lacksSecret: stored.validSecrets === 0 }
+  const status = changes.length + access.length + keys.length === 0 ? 'unchanged' : 'changed'
+  const lacksSecret = stored.validSecrets === 0 && !usesKey && !hasKey
+  return { definition, status, finalStatus, changes, ...wants, lacksSecret }
+}
+
+const hasValidKey = (keys: readonly (ClientKey | StoredKey)[]): boolean =>
+  keys.some((key) => !('state' in key) || key.state === 'valid')
+
+/** A list of keys is the whole truth about them; without one they stay as they are. */
+function planKeys(wanted: readonly ClientKey[] | undefined, stored: readonly StoredKey[]): KeyStep[] {
+  if (wanted === undefined) return []
+  const steps: KeyStep[] = []
+  for (const key of wanted) {
+    const before = stored.find(({ thumbprint }) => thumbprint === key.thumbprint)
+    if (before === undefined) steps.push({ key, outcome: 'added', changes: [] })
+    else if (before.state !== 'revoked') {
+      const changes = fieldChanges(
+        ['kid', before.kid ?? null, key.kid ?? null],
+        ['alg', before.algorithm, key.algorithm],
+      )
+      if (changes.length > 0) steps.push({ key, outcome: 'changed', changes })
+    }
+  }
+  const isWanted = ({ thumbprint }: StoredKey) => wanted.some((key) => key.thumbprint === thumbprint)
+  for (const key of stored) {
+    if (key.state !== 'revoked' && !isWanted(key)) steps.push({ key, outcome: 'revoked', changes: [] })
+  }
+  return steps
 }
 
 function planAccess(wanted: readonly AccessDefinition[], stored: readonly AccessDefinition[]): AccessStep[] {

@@ -1,11 +1,12 @@
 import { z } from 'zod'
+import { readClientKey } from '../authentication/client-key.ts'
 import { signingAlgorithms, tokenTyps } from '../keys/signing-algorithm.ts'
 import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
-import { defaults, tokenEndpointAuthMethods } from './definition.ts'
+import { assertionAudiences, defaults, tokenEndpointAuthMethods } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
 
 /**
@@ -99,6 +100,25 @@ const resource = z
   })
   .describe('What tokens are for.')
 
+const jwk = z
+  .record(z.string(), z.unknown())
+  .check(({ value, issues }) => {
+    const read = readClientKey(value)
+    if ('thumbprint' in read) return
+    const message = found('privateMember' in read ? 'jwk_private' : 'jwk_malformed')
+    issues.push({ code: 'custom', message, input: value })
+  })
+  .describe(
+    'A public key (RFC 7517): P-256, Ed25519 or RSA. RSA keys are for PS256 unless their alg is RS256.',
+  )
+
+const jwks = z
+  .strictObject({ keys: z.array(jwk).max(limits.keysPerClientMax, found('list_too_long')) })
+  .describe(
+    'The public keys that verify the assertions of the client (RFC 7591 section 2), each once. Keys that are not listed ' +
+      'are revoked. Left out: the keys stay as they are.',
+  )
+
 const client = z
   .strictObject({
     client_id: clientId,
@@ -113,6 +133,14 @@ const client = z
       .enum(['active', 'disabled'], found('status_unknown'))
       .optional()
       .describe('Left as it is if it is left out; a new client is active.'),
+    jwks: jwks.optional(),
+    assertion_audience: z
+      .enum(assertionAudiences, found('assertion_audience_unknown'))
+      .default(defaults.assertionAudience)
+      .describe(
+        'What its assertions name as aud: the issuer (RFC 10070). token_endpoint accepts the URL of the token endpoint ' +
+          'as well, for callers that cannot be changed yet.',
+      ),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),

@@ -1,12 +1,13 @@
 import type { Statements } from '../database/open.ts'
 import type { Nodes } from '../registry/seal-tree.ts'
-import type { ClientFacts, ResourceFacts, SecretFacts } from '../registry/statement.ts'
+import type { ClientFacts, KeyFacts, ResourceFacts, SecretFacts } from '../registry/statement.ts'
 
 /** Everything that is registered, as its rows stand, for whoever looks through all of it. */
 
 export interface RegisteredRow extends ClientFacts {
   readonly clientId: string
   readonly secrets: readonly (SecretFacts & { readonly revokedAt: number | undefined })[]
+  readonly keys: readonly (KeyFacts & { readonly revokedAt: number | undefined })[]
 }
 
 interface ClientLine {
@@ -17,6 +18,8 @@ interface ClientLine {
   expires_at: number | null
   secrets: { id: string; hash: string; expires_at: number | null; revoked: boolean }[] | null
   access: { audience: string; scopes: string[] }[] | null
+  assertion_audience: 'issuer' | 'token_endpoint'
+  keys: { thumbprint: string; algorithm: string; expires_at: number | null; revoked: boolean }[] | null
 }
 
 const clientsPerPage = 500
@@ -41,6 +44,12 @@ export async function registeredClients(
               'expires_at', CASE WHEN isfinite(s.expires_at) THEN floor(extract(epoch FROM s.expires_at))
                                  WHEN s.expires_at < now() THEN 0 END))
               FROM client_secret s WHERE s.client_id = c.client_id) AS secrets,
+           c.assertion_audience,
+           (SELECT jsonb_agg(jsonb_build_object('thumbprint', k.thumbprint, 'algorithm', k.algorithm,
+              'revoked', k.revoked_at IS NOT NULL,
+              'expires_at', CASE WHEN isfinite(k.expires_at) THEN floor(extract(epoch FROM k.expires_at))
+                                 WHEN k.expires_at < now() THEN 0 END))
+              FROM client_key k WHERE k.client_id = c.client_id) AS keys,
            (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
               FROM access a WHERE a.client_id = c.client_id) AS access
       FROM client c WHERE c.client_id = ANY(${clientIds}::text[]) ORDER BY c.client_id`
@@ -51,6 +60,13 @@ export async function registeredClients(
     allowedNetworks: line.networks,
     expiresAt: line.expires_at ?? undefined,
     access: line.access ?? [],
+    assertionAudience: line.assertion_audience,
+    keys: (line.keys ?? []).map(({ thumbprint, algorithm, expires_at: expiresAt, revoked }) => ({
+      thumbprint,
+      algorithm,
+      expiresAt: expiresAt ?? undefined,
+      revokedAt: revoked ? 0 : undefined,
+    })),
     secrets: (line.secrets ?? []).map(({ id, hash, expires_at: expiresAt, revoked }) => ({
       secretId: id,
       hash,

@@ -22,6 +22,7 @@ import {
 } from '../registry/seal-tree.ts'
 import {
   believeClient,
+  believeKeys,
   believeResource,
   believeSecrets,
   clientStatement,
@@ -240,11 +241,13 @@ function compareClient(before: SealTree, row: RegisteredRow): Comparison {
   const secrets = row.secrets
     .filter(({ revokedAt }) => revokedAt === undefined)
     .map(({ secretId, hash, expiresAt }) => ({ secretId, hash: secretHashOf(hash), expiresAt }))
-  return compareWith(before, clientStatement(row.clientId, { ...row, secrets }), (known) => {
+  const keys = row.keys.filter(({ revokedAt }) => revokedAt === undefined)
+  return compareWith(before, clientStatement(row.clientId, { ...row, secrets, keys }), (known) => {
     const registered = readClientStatement(known)
     const { differences } = believeClient(row, registered)
     if (registered === undefined) return differences
-    return [...differences, ...believeSecrets(row.secrets, registered).differences]
+    const ofSecrets = believeSecrets(row.secrets, registered).differences
+    return [...differences, ...ofSecrets, ...believeKeys(row.keys, registered).differences]
   })
 }
 

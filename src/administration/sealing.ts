@@ -13,13 +13,14 @@ import {
   believeResource,
   type ClientStatement,
   clientStatement,
+  type KeyFacts,
   readClientStatement,
   readResourceStatement,
   resourceStatement,
   type SecretFacts,
   secretHashOf,
 } from '../registry/statement.ts'
-import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
+import type { ClientDefinition, Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { Plan } from './plan.ts'
 import type { SecretToWrite } from './plan-store.ts'
 
@@ -164,6 +165,7 @@ export class Seals {
         ...definition,
         status: finalStatus,
         secrets: made === undefined ? kept : [...kept, secretFacts(made)],
+        keys: plannedKeys(definition, status === 'created' ? [] : (before?.keys ?? [])),
       }
       this.#set('client', clientId, clientStatement(clientId, next))
     }
@@ -182,6 +184,10 @@ export class Seals {
 
   addSecret(clientId: string, secret: SecretFacts): void {
     this.give(clientId, (client) => ({ ...client, secrets: [...client.secrets, secretFacts(secret)] }))
+  }
+
+  addKeys(clientId: string, keys: readonly KeyFacts[]): void {
+    this.give(clientId, (client) => ({ ...client, keys: [...(client.keys ?? []), ...keys.map(keyFacts)] }))
   }
 
   /** Says something that takes away. Where nothing was registered there is nothing to take. */
@@ -252,4 +258,19 @@ export function recordSeal(records: ChangeRecords, { number, root }: SealHead): 
 
 function secretFacts({ secretId, hash, expiresAt }: SecretToWrite | SecretFacts): SecretFacts {
   return { secretId, hash: secretHashOf(hash), expiresAt }
+}
+
+const keyFacts = ({ thumbprint, algorithm, expiresAt }: KeyFacts): KeyFacts => ({
+  thumbprint,
+  algorithm,
+  expiresAt,
+})
+
+/** What is listed, each with the end that it had; or what there was, where nothing is listed. */
+function plannedKeys({ keys }: ClientDefinition, before: readonly KeyFacts[]): readonly KeyFacts[] {
+  if (keys === undefined) return before
+  return keys.map(({ thumbprint, algorithm }) => {
+    const expiresAt = before.find((key) => key.thumbprint === thumbprint)?.expiresAt
+    return { thumbprint, algorithm, expiresAt }
+  })
 }

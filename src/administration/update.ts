@@ -20,6 +20,7 @@ export interface ClientWords {
   readonly token_endpoint_auth_method?: unknown
   readonly allowed_networks: readonly string[]
   readonly expires_at?: string
+  readonly assertion_audience: string
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
 }
 
@@ -75,6 +76,7 @@ function wordsOf(client: StoredClient): ClientWords {
     ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
     allowed_networks: client.allowedNetworks,
     ...(client.expiresAt === undefined ? {} : { expires_at: momentText(client.expiresAt) }),
+    assertion_audience: client.assertionAudience,
     access: client.access,
   }
 }

@@ -9,24 +9,21 @@ import type {
   CredentialsReader,
   PresentedCredentials,
   Proof,
+  UseEdges,
 } from './method.ts'
+import { jwtBearer, privateKeyJwt } from './private-key-jwt.ts'
 
 /** How a caller proves who it is: the methods that there are, and the choice of the one that a request uses. */
 const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
   client_secret_basic: clientSecretBasic,
   client_secret_post: clientSecretPost,
+  private_key_jwt: privateKeyJwt,
 }
 
-/** Assertions (RFC 7523) are not offered. They are read so that a request with one is refused for the right reason. */
-const clientAssertion: CredentialsReader = {
-  isPresented: ({ clientAssertion, clientAssertionType }) =>
-    clientAssertion !== undefined || clientAssertionType !== undefined,
-  parse() {
-    throw new OAuthError('authentication_method_unsupported')
-  },
-}
+/** Their names (RFC 7591 §2). */
+export const authenticationMethods: readonly string[] = Object.keys(methods)
 
-const readers: readonly CredentialsReader[] = [clientSecretBasic, clientSecretPost, clientAssertion]
+const readers: readonly CredentialsReader[] = Object.values(methods)
 
 /**
  * Exactly one method, and nobody named beside the one who authenticates (RFC 6749 §2.3). Pure.
@@ -48,7 +45,9 @@ export function claimedMethod(presented: PresentedCredentials): string | undefin
   const { authorization } = presented
   if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
   if (clientSecretPost.isPresented(presented)) return 'client_secret_post'
-  return clientAssertion.isPresented(presented) ? 'client_assertion' : undefined
+  if (!privateKeyJwt.isPresented(presented)) return undefined
+  const { clientAssertionType: type } = presented
+  return type === undefined || type === jwtBearer ? 'private_key_jwt' : 'client_assertion'
 }
 
 /** @see AuthenticationMethod.admit */
@@ -79,4 +78,14 @@ export function judge(
   now: number,
 ): RefusalReason | undefined {
   return methods[method].judge(proof, client, now)
+}
+
+/** @see AuthenticationMethod.noteUse */
+export function noteUse(
+  edges: UseEdges,
+  { method, clientId }: Credentials,
+  proof: Proof,
+  time: number,
+): void {
+  methods[method].noteUse(edges, clientId, proof, time)
 }

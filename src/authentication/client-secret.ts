@@ -1,20 +1,21 @@
 import { OAuthError, type RefusalReason } from '../errors.ts'
 import { clientRefusal, type RegisteredClient, type RegisteredSecret } from '../registry/client.ts'
 import type {
-  AdmittedCredentials,
+  AdmittedSecret,
   AuthenticationEdges,
   AuthenticationMethod,
-  Credentials,
   PresentedCredentials,
   Proof,
+  SecretCredentials,
+  UseEdges,
 } from './method.ts'
 import { secretIdOf, UnusableHash } from './secret.ts'
 
 /** A client's secret, in the header or in the body (RFC 6749 §2.3.1). The two differ only in where it stands. */
 
-export const clientSecretBasic: AuthenticationMethod = {
+export const clientSecretBasic: AuthenticationMethod<SecretCredentials, AdmittedSecret> = {
   isPresented: ({ authorization }) => authorization !== undefined,
-  parse({ authorization, clientId: bodyClientId }: PresentedCredentials): Credentials {
+  parse({ authorization, clientId: bodyClientId }: PresentedCredentials): SecretCredentials {
     const { clientId, secret } = authorization ?? {}
     // Another scheme than Basic.
     if (clientId === undefined || secret === undefined) {
@@ -27,24 +28,26 @@ export const clientSecretBasic: AuthenticationMethod = {
   admit,
   prove,
   judge,
+  noteUse,
 }
 
-export const clientSecretPost: AuthenticationMethod = {
+export const clientSecretPost: AuthenticationMethod<SecretCredentials, AdmittedSecret> = {
   isPresented: ({ clientSecret }) => clientSecret !== undefined,
-  parse({ clientId, clientSecret }: PresentedCredentials): Credentials {
+  parse({ clientId, clientSecret }: PresentedCredentials): SecretCredentials {
     if (clientId === undefined || clientSecret === undefined) throw new OAuthError('authentication_missing')
     return { method: 'client_secret_post', clientId, secret: clientSecret }
   },
   admit,
   prove,
   judge,
+  noteUse,
 }
 
 function admit(
   edges: AuthenticationEdges,
-  credentials: Credentials,
+  credentials: SecretCredentials,
   address: string,
-): AdmittedCredentials | Promise<AdmittedCredentials> {
+): AdmittedSecret | Promise<AdmittedSecret> {
   const secretId = secretIdOf(credentials.secret)
   if (secretId === undefined) {
     edges.failureLimit.fail(credentials.clientId, address)
@@ -64,9 +67,9 @@ function admit(
  */
 async function admitIfThere(
   { registry, failureLimit, clock }: AuthenticationEdges,
-  credentials: AdmittedCredentials,
+  credentials: AdmittedSecret,
   address: string,
-): Promise<AdmittedCredentials> {
+): Promise<AdmittedSecret> {
   const { clientId, secretId } = credentials
   const { client, hasSecret } = await registry.lookUp(clientId, secretId)
   if (hasSecret) return credentials
@@ -81,7 +84,7 @@ async function admitIfThere(
  */
 function prove(
   edges: AuthenticationEdges,
-  credentials: AdmittedCredentials,
+  credentials: AdmittedSecret,
   client: RegisteredClient | undefined,
   address: string,
   earlier?: Proof,
@@ -109,7 +112,7 @@ function prove(
 
 async function compareHash(
   { verification, secretTags, failureLimit, clock }: AuthenticationEdges,
-  { clientId, secret, secretId }: AdmittedCredentials,
+  { clientId, secret, secretId }: AdmittedSecret,
   client: RegisteredClient,
   registered: RegisteredSecret,
   key: string,
@@ -136,6 +139,10 @@ function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReas
   const secret = client.secrets.get(proof.credentialId)
   if (secret === undefined || !proof.matched || proof.checkedHash !== secret.hash) return 'secret_wrong'
   return secretRefusal(secret, now)
+}
+
+function noteUse({ secretUses }: UseEdges, _clientId: string, { credentialId }: Proof, time: number): void {
+  secretUses.note(credentialId, time)
 }
 
 /** Why a secret opens nothing any more; undefined while it does. */

@@ -3,8 +3,11 @@ import type { Clock } from '../lib/clock.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
+import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
+import type { ClientKeyUses } from './client-key-use-store.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
+import type { SecretUses } from './secret-use-store.ts'
 import type { Verification } from './verification.ts'
 
 /** What a request brings to say who sends it, before anything of it is believed. */
@@ -14,26 +17,44 @@ export interface PresentedCredentials {
   /** Parameters of the form, by their names (RFC 6749 §2.3.1, RFC 7521 §4.2). */
   readonly clientId: string | undefined
   readonly clientSecret: string | undefined
-  readonly clientAssertion: string | undefined
+  readonly clientAssertion: ReadAssertion | undefined
   readonly clientAssertionType: string | undefined
 }
 
-/** Credentials that are complete. Nothing in them is proven. */
-export interface Credentials {
-  /** A value of `token_endpoint_auth_method` (RFC 7591 §2). */
+/**
+ * Credentials that are complete. Nothing in them is proven. `method` is a value of `token_endpoint_auth_method`
+ * (RFC 7591 §2).
+ */
+export type Credentials = SecretCredentials | AssertionCredentials
+
+export interface SecretCredentials {
   readonly method: 'client_secret_basic' | 'client_secret_post'
   readonly clientId: string
   readonly secret: string
 }
 
+export interface AssertionCredentials {
+  readonly method: 'private_key_jwt'
+  readonly clientId: string
+  readonly assertion: ParsedAssertion
+}
+
+export type AdmittedCredentials = AdmittedSecret | AdmittedAssertion
+
 /** Credentials whose secret may be one of ours: its form and its checksum are right. */
-export interface AdmittedCredentials extends Credentials {
+export interface AdmittedSecret extends SecretCredentials {
   readonly secretId: string
+}
+
+/** Credentials whose signature is right for a key of their client. */
+export interface AdmittedAssertion extends AssertionCredentials {
+  /** The thumbprint of the key. */
+  readonly keyId: string
 }
 
 /** What a client could prove when it was asked to. */
 export interface Proof {
-  /** Names the credential in the record: the id in the secret. */
+  /** Names the credential in the record: the id in the secret, or the thumbprint of the key. */
   readonly credentialId: string
   /** The stored hash that the secret was checked against; undefined when there was none. */
   readonly checkedHash: string | undefined
@@ -41,39 +62,57 @@ export interface Proof {
   readonly matched: boolean
   /** Set when the check itself failed. */
   readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
+  /** The assertion whose signature was right. */
+  readonly assertion?: ProvenAssertion
+  /**
+   * An identifier that counts once, and why it is refused the second time. It is used up in the commit of the token
+   * (ledger/commit.ts).
+   */
+  readonly once?: { readonly digest: string; readonly expiresAt: number; readonly reason: RefusalReason }
+}
+
+export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'notBefore' | 'issuedAt'> {
+  /** Whom it names as its audience: this issuer, only its token endpoint, or somebody else. */
+  readonly audience: 'issuer' | 'token_endpoint' | 'other'
 }
 
 export interface AuthenticationEdges {
-  readonly registry: Pick<Registry, 'knows' | 'lookUp'>
+  readonly issuer: string
+  readonly registry: Pick<Registry, 'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys'>
   readonly verification: Verification
   readonly secretTags: SecretTags
   readonly failureLimit: FailureLimit
   readonly clock: Pick<Clock, 'nowSeconds'>
 }
 
+/** Where it is noted when credentials were used. */
+export interface UseEdges {
+  readonly secretUses: SecretUses
+  readonly keyUses: ClientKeyUses
+}
+
 /** How the credentials of one method are read. Pure. */
-export interface CredentialsReader {
+export interface CredentialsReader<Given extends Credentials = Credentials> {
   /** Whether the request brings something of this method, complete or not. */
   isPresented(presented: PresentedCredentials): boolean
   /** @throws OAuthError when they are not complete or contradict the rest of the request. */
-  parse(presented: PresentedCredentials): Credentials
+  parse(presented: PresentedCredentials): Given
 }
 
 /**
  * One method of client authentication (RFC 6749 §2.3). Each is a file of this shape and a row in authenticate.ts.
  * `parse` and `judge` are pure. `admit` and `prove` may wait, count and refuse.
  */
-export interface AuthenticationMethod extends CredentialsReader {
+export interface AuthenticationMethod<
+  Given extends Credentials = Credentials,
+  Admitted extends AdmittedCredentials = AdmittedCredentials,
+> extends CredentialsReader<Given> {
   /**
    * Refuses what cannot be right: credentials that are malformed, or that nobody has by what the database says now.
    * The time this takes says nothing about which clients exist.
    * @throws OAuthError when they cannot be right, or when there were too many failures.
    */
-  admit(
-    edges: AuthenticationEdges,
-    credentials: Credentials,
-    address: string,
-  ): AdmittedCredentials | Promise<AdmittedCredentials>
+  admit(edges: AuthenticationEdges, credentials: Given, address: string): Admitted | Promise<Admitted>
   /**
    * Finds out what the client can prove. It does not say whether that is enough: `judge` does.
    * @param earlier a proof from before the registry changed. It is kept if it is about the same stored hash.
@@ -81,11 +120,13 @@ export interface AuthenticationMethod extends CredentialsReader {
    */
   prove(
     edges: AuthenticationEdges,
-    credentials: AdmittedCredentials,
+    credentials: Admitted,
     client: RegisteredClient | undefined,
     address: string,
     earlier?: Proof,
   ): Proof | Promise<Proof>
   /** Why the proof is not enough for this client now; undefined when it is. `now` in seconds since 1970. */
   judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined
+  /** Notes that a token was issued for the proof. `time` in milliseconds since 1970. */
+  noteUse(edges: UseEdges, clientId: string, proof: Proof, time: number): void
 }

@@ -12,6 +12,7 @@ import { auditVerify } from './commands/audit-verify.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
+import { clientsKeysAdd, clientsKeysList, clientsKeysRevoke } from './commands/clients-keys.ts'
 import { clientsUpdate } from './commands/clients-update.ts'
 import { keysAbandon } from './commands/keys-abandon.ts'
 import { keysList } from './commands/keys-list.ts'
@@ -53,6 +54,9 @@ export const commands: readonly Command[] = [
   secretsAdd,
   secretsList,
   secretsRevoke,
+  clientsKeysAdd,
+  clientsKeysList,
+  clientsKeysRevoke,
   resourcesList,
   resourcesCreate,
   resourcesUpdate,
@@ -75,6 +79,10 @@ const groups: readonly CommandGroup[] = [
   {
     path: ['clients', 'secrets'],
     summary: "clients' secrets: several are valid at once, so that one can be replaced without a gap",
+  },
+  {
+    path: ['clients', 'keys'],
+    summary: "clients' public keys, which verify their assertions: several are valid at once",
   },
   { path: ['clients', 'access'], summary: 'which resources a client may call, and with which scopes' },
   { path: ['resources'], summary: 'what tokens are for' },

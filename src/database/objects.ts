@@ -2,7 +2,15 @@ import type pg from 'pg'
 import { OperatorError } from '../errors.ts'
 
 /** Tables whose changes have to be told to every process that serves. */
-const watched = ['access', 'client', 'client_secret', 'resource', 'signing_key', 'signing_key_manifest']
+const watched = [
+  'access',
+  'client',
+  'client_key',
+  'client_secret',
+  'resource',
+  'signing_key',
+  'signing_key_manifest',
+]
 const events = ['inserted', 'updated', 'deleted', 'truncated']
 /** Those that note what hands change (ledger/hand-changes.ts). */
 const notes = ['insert', 'update', 'delete', 'truncate']
@@ -40,8 +48,8 @@ export async function requireObjects(client: pg.ClientBase): Promise<void> {
       WHERE relpersistence = 'u' AND relkind = 'r' AND relnamespace = ours.oid
         AND relname IN (SELECT "table" FROM jsonb_to_recordset($1::jsonb) AS wanted ("table" text)
                         UNION ALL VALUES ('audit_record'), ('registry_version'), ('registry_change'),
-                                         ('registry_unrecorded_change'))`,
-    [JSON.stringify(triggers), [...watched, 'client_secret_use']],
+                                         ('registry_unrecorded_change'), ('spent_identifier'))`,
+    [JSON.stringify(triggers), [...watched, 'client_key_use', 'client_secret_use']],
   )
   if (rows.length === 0) return await requireSequences(client)
   throw new OperatorError(

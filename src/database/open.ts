@@ -24,6 +24,7 @@ export type Queryable = Pick<
   PrismaClient,
   | 'resource'
   | 'client'
+  | 'clientKey'
   | 'clientSecret'
   | 'clientSecretUse'
   | 'access'

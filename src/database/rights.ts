@@ -16,6 +16,8 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   registry_unrecorded_change: ['SELECT', 'DELETE'],
   registry_change: ['SELECT', 'INSERT', 'DELETE'],
   client: ['SELECT'],
+  client_key: ['SELECT'],
+  client_key_use: ['SELECT', 'INSERT', 'UPDATE'],
   client_secret: ['SELECT'],
   client_secret_tag: ['SELECT', 'INSERT', 'UPDATE'],
   client_secret_use: ['SELECT', 'INSERT', 'UPDATE'],
@@ -25,6 +27,7 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   sealed_registry_node: ['SELECT'],
   signing_key: ['SELECT', 'INSERT'],
   signing_key_manifest: ['SELECT', 'INSERT', 'UPDATE'],
+  spent_identifier: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   running_process: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   verifier: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
 }
@@ -55,7 +58,8 @@ export async function requireRights(url: string): Promise<void> {
         UNION ALL
        SELECT current_user, 'EXECUTE on ' || p.oid::regprocedure
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = $3 AND p.proname IN ('ledger_commit', 'ledger_append', 'ledger_record_changes')
+        WHERE n.nspname = $3
+          AND p.proname IN ('ledger_commit', 'ledger_commit_once', 'ledger_append', 'ledger_record_changes')
           AND NOT has_function_privilege(p.oid, 'EXECUTE')`,
       [
         JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),

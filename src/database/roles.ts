@@ -19,6 +19,7 @@ export interface Roles {
 /** What commands need, beside what the service needs. */
 const rightsOfOperator: Readonly<Record<string, readonly string[]>> = {
   client: ['INSERT', 'UPDATE'],
+  client_key: ['INSERT', 'UPDATE'],
   client_secret: ['INSERT', 'UPDATE'],
   access: ['INSERT', 'UPDATE', 'DELETE'],
   resource: ['INSERT', 'UPDATE', 'DELETE'],

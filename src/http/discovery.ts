@@ -1,9 +1,16 @@
 import type { FastifyInstance } from 'fastify'
+import { authenticationMethods } from '../authentication/authenticate.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isPublished } from '../keys/state.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
 import { allowEveryOrigin } from './cross-origin.ts'
 import { entityTag, noneMatchHolds } from './etag.ts'
+
+/**
+ * What signs assertions. RS256 is accepted from a client whose key is registered for it, and offered to nobody. EdDSA has
+ * two names (RFC 9864).
+ */
+const assertionAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 
 /**
  * The metadata of the authorization server (RFC 8414 §2).
@@ -20,7 +27,8 @@ function serverMetadata(
     authorization_endpoint: `${issuer}/authorize`,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     grant_types_supported: ['client_credentials'],
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    token_endpoint_auth_methods_supported: authenticationMethods,
+    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
     // features.
     response_types_supported: [],

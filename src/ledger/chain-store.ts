@@ -24,6 +24,18 @@ export const ledgerCommit = {
 }
 
 /**
+ * The same for records that use identifiers once, which are the last parameter. Behind the version stand the places of
+ * the identifiers that were used before; then nothing was written.
+ */
+export const ledgerCommitOnce = {
+  name: 'ledger_commit_once',
+  text: ledgerCommit.text.replace(
+    'ledger_commit($1::bigint, $2::jsonb)',
+    'ledger_commit_once($1, $2, $6::jsonb)',
+  ),
+}
+
+/**
  * @param genesis 32 random bytes. The first record is linked to them.
  * @returns the number of the new chain.
  */

@@ -9,8 +9,9 @@ import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { release } from '../release.ts'
 import { type ChainHead, link } from './chain.ts'
-import { findChain, ledgerCommit, openChainOn } from './chain-store.ts'
+import { findChain, ledgerCommit, ledgerCommitOnce, openChainOn } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
+import { identifiersJson, type OnceOnly, SpentIdentifiers } from './spent-identifiers.ts'
 
 /**
  * The group commit. Every decided request waits here. One call to the database makes a whole batch durable,
@@ -30,8 +31,9 @@ interface Waiting {
   readonly version: number | undefined
   /** Undefined: only the version is checked. */
   readonly record: AuditRecord | undefined
-  /** Work that runs while the database writes: signing. */
-  readonly meanwhile: (() => void) | undefined
+  /** Work that runs while the database writes: signing. Undefined after it. */
+  meanwhile: (() => void) | undefined
+  readonly once: OnceOnly | undefined
   /** Milliseconds on the monotonic clock. */
   readonly deadline: number
   readonly resolve: (outcome: CommitOutcome) => void
@@ -85,6 +87,7 @@ export class Committer {
   /** The call that the database has not answered yet. */
   #sent: { readonly call: PreparedCall; readonly deadline: number } | undefined
   #sweep: NodeJS.Timeout | undefined
+  readonly #spent = new SpentIdentifiers()
 
   constructor(options: CommitterOptions) {
     this.#options = options
@@ -96,18 +99,20 @@ export class Committer {
    * Waits until the record is durable. Without a record, waits until the database confirms the version.
    * `meanwhile` is called at most once, and only while the caller still waits.
    * @throws OAuthError `commit_queue_full`, or `ledger_unavailable` when the database fails or takes longer
-   * than `commitTimeoutMilliseconds`. The record may exist then, but no token may be returned.
+   * than `commitTimeoutMilliseconds`. The record may exist then, but no token may be returned. The reason in `once`
+   * when its identifier was used before: then there is no record.
    */
   commit(
     version: number | undefined,
     record: AuditRecord | undefined,
     meanwhile?: () => void,
+    once?: OnceOnly,
   ): Promise<CommitOutcome> {
     if (this.#queue.length >= limits.commitQueueMax)
       return Promise.reject(new OAuthError('commit_queue_full'))
     return new Promise((resolve, reject) => {
       const deadline = this.#deadline()
-      this.#queue.push({ version, record, meanwhile, deadline, resolve, reject, settled: false })
+      this.#queue.push({ version, record, meanwhile, once, deadline, resolve, reject, settled: false })
       this.#sweep ??= setInterval(() => this.#expire(), 100).unref()
       // The first batch starts after this turn of the event loop, so all requests of this turn are in it.
       this.#running ??= new Promise<void>((done) => {
@@ -134,12 +139,32 @@ export class Committer {
 
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, limits.recordsPerCommitMax).filter((waiting) => !waiting.settled)
+      const batch = this.#withoutRepeats(
+        this.#queue.splice(0, limits.recordsPerCommitMax).filter((waiting) => !waiting.settled),
+      )
       this.#underWay = batch
       if (batch.length > 0) await this.#commitDecided(batch)
     }
     this.#underWay = []
     this.#running = undefined
+  }
+
+  /**
+   * Refuses what is known to be a repeat. Of two requests with one identifier in a batch, the second one waits until it is
+   * known whether the first one got its token.
+   */
+  #withoutRepeats(waiting: readonly Waiting[]): readonly Waiting[] {
+    if (waiting.every(({ once }) => once === undefined)) return waiting
+    const { first, later, repeats } = this.#spent.sort(waiting)
+    for (const repeat of repeats) this.#refuseRepeat(repeat)
+    this.#queue.unshift(...later)
+    return first
+  }
+
+  #refuseRepeat(waiting: Waiting): void {
+    if (waiting.once === undefined) return
+    this.#spent.add(waiting.once)
+    fail(waiting, new OAuthError(waiting.once.reason))
   }
 
   /**
@@ -162,6 +187,7 @@ export class Committer {
 
   async #commitBatch(batch: readonly Waiting[], version: number | undefined, again = true): Promise<void> {
     let client: Connection | undefined
+    let repeats: ReadonlySet<Waiting> | undefined
     try {
       client = await this.#options.pool.connect()
       const head = this.#head ?? (await this.#findHead(client))
@@ -170,17 +196,24 @@ export class Committer {
       const loss = this.#loss
       const records = batch.flatMap((waiting) => waiting.record ?? [])
       const linked = link(head, loss === undefined ? records : [loss, ...records])
-      const currentVersion = await this.#call(client, batch, version, head, linked.json)
+      const spending = batch.filter(({ once }) => once !== undefined)
+      const answer = await this.#call(client, batch, version, head, linked.json, spending)
+      const { currentVersion, places } = answer
       // The decisions used a later version than this database is at: the connection may have stayed with an old
       // primary. The next batch gets a new one.
       const isOld = version !== undefined && isBehind(currentVersion, version)
       if (version !== undefined && currentVersion !== version) {
         if (!isOld) this.#head = head
         this.#answerStale(batch, currentVersion)
+      } else if (places !== undefined) {
+        // Nothing was written. The others are sent again without those that are refused.
+        this.#head = head
+        repeats = new Set(places.split(',').map((place) => spending[Number(place)] as Waiting))
       } else {
         this.#head = linked.head
         this.#acknowledged = linked.head
         if (loss !== undefined) this.#loss = undefined
+        for (const { once } of spending) if (once !== undefined) this.#spent.add(once)
         for (const waiting of batch) settle(waiting, committed)
       }
       client.release(isOld)
@@ -190,11 +223,15 @@ export class Committer {
       client?.release(true)
       await this.#handleFault(batch, version, error, again)
     }
+    if (repeats === undefined) return
+    for (const repeat of repeats) this.#refuseRepeat(repeat)
+    const others = batch.filter((waiting) => !repeats.has(waiting) && !waiting.settled)
+    if (others.length > 0) await this.#commitBatch(others, version)
   }
 
   /**
    * One call to the database, during which the batch is signed.
-   * @returns the version that the registry is at.
+   * @returns the version that the registry is at, and the places of identifiers that were used before.
    * @throws if nobody waited for the synchronous standby until the end. The records are in the database then, and a
    * failover may lose them: they do not count as durable, and no token of theirs leaves.
    */
@@ -204,7 +241,8 @@ export class Committer {
     version: number | undefined,
     { chain, seq, hash }: ChainHead,
     json: string,
-  ): Promise<number> {
+    spending: readonly Waiting[],
+  ): Promise<{ currentVersion: number; places: string | undefined }> {
     let isCancelled = false
     const onNotice = (notice: { routine?: string | undefined; message?: string | undefined }): void => {
       if (isUnconfirmed(notice)) isCancelled = true
@@ -212,15 +250,19 @@ export class Committer {
     client.on('notice', onNotice)
     try {
       const place = [String(chain), String(seq), hash.toString('hex')]
-      const call = new PreparedCall(ledgerCommit, [version?.toString() ?? null, json, ...place])
+      const values = [version?.toString() ?? null, json, ...place]
+      const call =
+        spending.length === 0
+          ? new PreparedCall(ledgerCommit, values)
+          : new PreparedCall(ledgerCommitOnce, [...values, identifiersJson(spending)])
       this.#sent = { call, deadline: this.#deadline() }
       client.query(call)
       await runMeanwhile(batch)
-      const currentVersion = Number(await call.answer)
+      const [currentVersion, places] = (await call.answer).split(' ')
       this.#sent = undefined
       if (isCancelled)
         throw new Error('the wait for the synchronous standby was cancelled; it has not confirmed')
-      return currentVersion
+      return { currentVersion: Number(currentVersion), places }
     } finally {
       client.off('notice', onNotice)
     }
@@ -329,9 +371,11 @@ function fail(waiting: Waiting, error: unknown): void {
 async function runMeanwhile(batch: readonly Waiting[]): Promise<void> {
   let inThisTurn = 0
   for (const waiting of batch) {
-    if (waiting.meanwhile === undefined || waiting.settled) continue
+    const { meanwhile } = waiting
+    if (meanwhile === undefined || waiting.settled) continue
+    waiting.meanwhile = undefined
     try {
-      waiting.meanwhile()
+      meanwhile()
     } catch (error) {
       fail(waiting, error)
     }

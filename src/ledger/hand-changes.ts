@@ -64,6 +64,7 @@ export async function settleHandChanges(database: Statements): Promise<number> {
 const typeOfTable: Readonly<Record<string, RecordType>> = {
   client: 'client',
   client_secret: 'secret',
+  client_key: 'client_key',
   access: 'access',
   resource: 'resource',
   signing_key: 'key',
@@ -82,9 +83,10 @@ function toRecord(change: HandChange): AuditRecord {
     type: typeOfTable[tableName] ?? 'client',
     outcome: 'changed by hand',
     clientId: text('client_id'),
-    credentialId: text('secret_id'),
+    credentialId: text('secret_id') ?? text('thumbprint'),
     audience: text('audience'),
-    kid: text('kid'),
+    // The kid of a client's key names no key of ours.
+    kid: tableName === 'client_key' ? undefined : text('kid'),
     address: address ?? undefined,
     detail: {
       by: databaseUser,

@@ -7,6 +7,7 @@ import { openChain } from './chain-store.ts'
 import { type CommitOutcome, Committer, type LostRecords } from './commit.ts'
 import type { AuditRecord } from './record.ts'
 import { RefusalBudget } from './refusals.ts'
+import type { OnceOnly } from './spent-identifiers.ts'
 
 /**
  * The ledger of a running service: it makes records durable. The chain of this process starts with a
@@ -15,7 +16,12 @@ import { RefusalBudget } from './refusals.ts'
  */
 export interface Ledger {
   /** Waits for the group commit. `Committer.commit` describes parameters and errors. */
-  commit(version: number | undefined, record: AuditRecord, meanwhile?: () => void): Promise<CommitOutcome>
+  commit(
+    version: number | undefined,
+    record: AuditRecord,
+    meanwhile?: () => void,
+    once?: OnceOnly,
+  ): Promise<CommitOutcome>
   /**
    * Records a refusal. It gets its own record, or it is counted with others when there are too many. A
    * counted refusal can be stale too: its version is checked, so that no client is refused because of an old
@@ -73,13 +79,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   })
   const budget = new RefusalBudget()
 
-  async function commit(
-    version: number | undefined,
-    record: AuditRecord | undefined,
-    meanwhile?: () => void,
-  ): Promise<CommitOutcome> {
+  async function commit(...given: Parameters<Committer['commit']>): Promise<CommitOutcome> {
     isUsed = true
-    const outcome = await committer.commit(version, record, meanwhile)
+    const outcome = await committer.commit(...given)
     if (!healthy) options.onRecovered()
     healthy = true
     return outcome

@@ -16,6 +16,9 @@ export interface RegisteredClient {
   readonly allowedNetworks: readonly Network[]
   readonly expiresAt: number | undefined
   readonly secrets: ReadonlyMap<string, RegisteredSecret>
+  readonly keys: readonly RegisteredKey[]
+  /** What its assertions may name as audience: the issuer only, or its token endpoint as well. */
+  readonly assertionAudience: 'issuer' | 'token_endpoint'
   /** Scopes granted, by audience. */
   readonly access: ReadonlyMap<string, readonly string[]>
 }
@@ -28,6 +31,17 @@ export interface RegisteredSecret {
   readonly revokedAt: number | undefined
   /** That it was verified before (authentication/secret-tag.ts). Filled in when that happens here. */
   tag: { readonly keyEncryptionKeyId: string; readonly bytes: string } | undefined
+}
+
+/** A public key that verifies assertions of its client (authentication/client-key.ts). */
+export interface RegisteredKey {
+  /** RFC 7638. */
+  readonly thumbprint: string
+  readonly kid: string | undefined
+  readonly algorithm: SigningAlgorithm
+  readonly publicJwk: Readonly<Record<string, string>>
+  readonly expiresAt: number | undefined
+  readonly revokedAt: number | undefined
 }
 
 export interface RegisteredResource {
@@ -53,5 +67,12 @@ export function clientRefusal(
   if (client === undefined) return 'client_unknown'
   if (client.status !== 'active') return statusRefusals[client.status]
   if (client.expiresAt !== undefined && client.expiresAt <= now) return 'client_expired'
+  return undefined
+}
+
+/** The audience of a client that has exactly one: what a request that names none means. */
+export function onlyAudience(client: RegisteredClient): string | undefined {
+  if (client.access.size !== 1) return undefined
+  for (const audience of client.access.keys()) return audience
   return undefined
 }

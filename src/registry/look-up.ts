@@ -1,7 +1,7 @@
 import type { Pool } from '../database/open.ts'
 import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { readPresences } from './store.ts'
+import type { RegisteredKey } from './client.ts'
 
 /** What the registry in the database says, read after it was asked. */
 export interface Presence {
@@ -19,42 +19,55 @@ export interface ClientPresence {
   readonly hasSecrets: boolean
 }
 
-/** A client and a secret id that is said to be its own. */
-export type Pair = readonly [clientId: string, secretId: string]
+/** The same for keys. */
+export interface KeyPresence {
+  readonly version: number
+  readonly client: (Omit<ClientPresence, 'hasSecrets'> & { readonly hasKeys: boolean }) | undefined
+  /** Those of the name that was asked for; all of them if none was. */
+  readonly keys: readonly RegisteredKey[]
+}
 
-export interface LookUpOptions {
+/** A client, and a secret id or the name of a key that is said to be its own. */
+export type Pair = readonly [clientId: string, credentialId: string]
+
+export interface LookUpOptions<Answer> {
   readonly pool: Pool
+  /** Reads the answers in the order of the pairs. */
+  readonly read: (pool: Pool, pairs: readonly Pair[]) => Promise<Answer[]>
   /** Calls back after so many milliseconds. */
   readonly wait: (milliseconds: number, then: () => void) => void
   readonly onAnswer: () => void
   readonly onFault: (error: unknown) => void
 }
 
-interface Waiting {
+interface Waiting<Answer> {
   readonly pair: Pair
-  readonly resolve: (presence: Presence) => void
+  readonly resolve: (presence: Answer) => void
   readonly reject: (error: unknown) => void
 }
 
 /**
- * Looks in the database, many questions with one read. Guesses end here: a secret whose id is not in memory.
+ * Looks in the database, many questions with one read. Guesses end here: a secret whose id is not in memory, and a
+ * signature that no key in memory verifies.
  *
  * All who ask within a few milliseconds share one read and get their answers in the same moment. So a guess costs a
  * share of a read and no hash, a flood of them causes no more reads than a trickle, and the time tells nothing about
  * which clients and secrets exist. The queue needs no limit of its own: a process lets in `requestsUnderWayMax`.
  */
-export class LookUp {
-  readonly #options: LookUpOptions
-  #waiting: Waiting[] = []
+export class LookUp<Answer> {
+  readonly #options: LookUpOptions<Answer>
+  #waiting: Waiting<Answer>[] = []
   #isDue = false
   #reading: Promise<void> | undefined
 
-  constructor(options: LookUpOptions) {
+  constructor(options: LookUpOptions<Answer>) {
     this.#options = options
   }
 
   /** @throws OAuthError `registry_unavailable` when the database does not answer. */
-  ask(pair: Pair): Promise<Presence> {
+  ask([clientId, credentialId]: Pair): Promise<Answer> {
+    // A longer id cannot be registered. It waits like any other and asks for one that is not there either.
+    const pair: Pair = [clientId.length > limits.clientIdCharactersMax ? '' : clientId, credentialId]
     return new Promise((resolve, reject) => {
       this.#waiting.push({ pair, resolve, reject })
       if (this.#isDue) return
@@ -77,12 +90,12 @@ export class LookUp {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, limits.lookUpsPerReadMax)
       try {
-        const presences = await readPresences(
+        const presences = await this.#options.read(
           this.#options.pool,
           batch.map(({ pair }) => pair),
         )
         this.#options.onAnswer()
-        for (const [index, { resolve }] of batch.entries()) resolve(presences[index] as Presence)
+        for (const [index, { resolve }] of batch.entries()) resolve(presences[index] as Answer)
       } catch (error) {
         this.#options.onFault(error)
         const refusal = new OAuthError('registry_unavailable', { cause: error })

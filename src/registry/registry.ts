@@ -3,11 +3,12 @@ import { BehindError, isBehind } from '../database/history.ts'
 import { OAuthError } from '../errors.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
-import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { onlyAudience, type RegisteredClient, type RegisteredKey, type RegisteredResource } from './client.ts'
+import { readKeyPresences } from './key-store.ts'
 import { Look, type LookOptions } from './look.ts'
-import { LookUp, type Presence } from './look-up.ts'
+import { type KeyPresence, LookUp, type Presence } from './look-up.ts'
 import type { SealGuard } from './seal-guard.ts'
-import { type LoadedClients, loadClients } from './store.ts'
+import { type LoadedClients, loadClients, readPresences } from './store.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
@@ -39,13 +40,6 @@ export interface RegistryOptions extends LookOptions {
   readonly onRecovered: () => void
 }
 
-/** The audience of a client that has exactly one: what a request that names none means. */
-export function onlyAudience(client: RegisteredClient): string | undefined {
-  if (client.access.size !== 1) return undefined
-  for (const audience of client.access.keys()) return audience
-  return undefined
-}
-
 /** Stands for a resource that was not registered by a holder of the key-encryption key. */
 const unsealed = 'unsealed'
 
@@ -61,7 +55,8 @@ export class Registry {
   readonly #resources = new LRUCache<string, RegisteredResource | typeof unsealed>({
     max: limits.registryResourcesMax,
   })
-  readonly #lookUp: LookUp
+  readonly #lookUp: LookUp<Presence>
+  readonly #keyLookUp: LookUp<KeyPresence>
   readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
   #version = 0
@@ -74,14 +69,16 @@ export class Registry {
     this.#options = options
     this.#clients = new LRUCache({ max: options.clientsMax })
     this.#look = new Look(options)
-    this.#lookUp = new LookUp({
+    const watched = {
       ...options,
       onAnswer: () => this.#noteAnswer(),
-      onFault: (error) => {
+      onFault: (error: unknown) => {
         this.#healthy = false
         options.onFault(error)
       },
-    })
+    }
+    this.#lookUp = new LookUp({ ...watched, read: readPresences })
+    this.#keyLookUp = new LookUp({ ...watched, read: readKeyPresences })
   }
 
   get version(): number {
@@ -103,7 +100,7 @@ export class Registry {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await Promise.allSettled([this.#refreshing, this.#loading, this.#lookUp.idle()])
+    await Promise.allSettled([this.#refreshing, this.#loading, this.#lookUp.idle(), this.#keyLookUp.idle()])
   }
 
   /** Whether memory has this client with a secret of this id. */
@@ -117,10 +114,20 @@ export class Registry {
    * @throws OAuthError `registry_unavailable` when the database does not answer.
    */
   async lookUp(clientId: string, secretId: string): Promise<Presence> {
-    // A longer id cannot be registered. It waits like any other and asks for one that is not there either.
-    const asked = clientId.length > limits.clientIdCharactersMax ? '' : clientId
-    const presence = await this.#lookUp.ask([asked, secretId])
+    const presence = await this.#lookUp.ask([clientId, secretId])
     if (presence.hasSecret) await this.#refreshTo(presence.version, false)
+    return presence
+  }
+
+  /** The keys of a client in memory. */
+  keysNow(clientId: string): readonly RegisteredKey[] | undefined {
+    return this.#clients.get(clientId)?.keys
+  }
+
+  /** As `lookUp`, for the keys of a client. @param kid the name of one of them; undefined: all. */
+  async lookUpKeys(clientId: string, kid: string | undefined): Promise<KeyPresence> {
+    const presence = await this.#keyLookUp.ask([clientId, kid ?? ''])
+    if (presence.keys.length > 0) await this.#refreshTo(presence.version, false)
     return presence
   }
 

@@ -10,6 +10,7 @@ import { currentHead, hasClients, loadSealedRows, type SealedRows } from './seal
 import { SealTree, type Statement, type Subject, TreeDamaged } from './seal-tree.ts'
 import {
   believeClient,
+  believeKeys,
   believeResource,
   believeSecrets,
   type ClientFacts,
@@ -130,14 +131,21 @@ export class SealGuard {
     const statement = readClientStatement(read.statement)
     const { facts, differences } = believeClient(factsOf(row), statement)
     const { secrets, differences: ofSecrets } = believeSecrets([...client.secrets.values()], statement)
-    this.#options.problems.note('client', clientId, read.problem ?? [...differences, ...ofSecrets])
+    const { keys, differences: ofKeys } = believeKeys(client.keys, statement)
+    this.#options.problems.note('client', clientId, read.problem ?? [...differences, ...ofSecrets, ...ofKeys])
     const believed = new Map(secrets.map((secret) => [secret.secretId, secret]))
     if (facts === undefined) {
       // What takes away is the reason for a refusal, if there is one.
-      return { ...client, status: client.status === 'active' ? 'unsealed' : client.status, secrets: believed }
+      return {
+        ...client,
+        status: client.status === 'active' ? 'unsealed' : client.status,
+        secrets: believed,
+        keys,
+      }
     }
-    if (differences.length === 0) return ofSecrets.length === 0 ? client : { ...client, secrets: believed }
-    return { ...toClient({ ...row, ...columnsOf(facts) }), secrets: believed }
+    if (differences.length + ofSecrets.length + ofKeys.length === 0) return client
+    const narrowed = differences.length === 0 ? client : toClient({ ...row, ...columnsOf(facts) })
+    return { ...narrowed, secrets: believed, keys }
   }
 
   #resource(row: ResourceRow, tree: SealTree | undefined): RegisteredResource | undefined {
@@ -179,6 +187,7 @@ function factsOf(row: ClientRow): ClientFacts {
     allowedNetworks: row.networks,
     expiresAt: row.expires_at ?? undefined,
     access: row.access ?? [],
+    assertionAudience: row.assertion_audience,
   }
 }
 
@@ -189,5 +198,6 @@ function columnsOf(facts: ClientFacts) {
     networks: [...facts.allowedNetworks],
     expires_at: facts.expiresAt ?? null,
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
+    assertion_audience: facts.assertionAudience ?? ('issuer' as const),
   }
 }

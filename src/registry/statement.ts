@@ -22,6 +22,8 @@ export interface ClientFacts {
   readonly allowedNetworks: readonly string[]
   readonly expiresAt: number | undefined
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
+  /** What its assertions may name as audience. Undefined: the issuer only. */
+  readonly assertionAudience?: 'issuer' | 'token_endpoint'
 }
 
 export interface SecretFacts {
@@ -31,9 +33,18 @@ export interface SecretFacts {
   readonly expiresAt: number | undefined
 }
 
+/** A public key of a client. Its thumbprint says which key it is; its `kid` is a name, and gives nothing. */
+export interface KeyFacts {
+  readonly thumbprint: string
+  readonly algorithm: string
+  readonly expiresAt: number | undefined
+}
+
 export interface ClientStatement extends ClientFacts {
   /** With a SHA-256 in the place of the hash. */
   readonly secrets: readonly SecretFacts[]
+  /** Undefined: none. */
+  readonly keys?: readonly KeyFacts[]
 }
 
 export interface ResourceFacts {
@@ -74,6 +85,9 @@ export function believeClient(
   const { status, tokenEndpointAuthMethod: method, expiresAt } = statement
   note(ranks[row.status] < ranks[status], 'status')
   note(isLater(row.expiresAt, expiresAt), 'expires_at')
+  const isAudienceWider =
+    row.assertionAudience === 'token_endpoint' && statement.assertionAudience !== 'token_endpoint'
+  note(isAudienceWider, 'assertion_audience')
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
@@ -88,6 +102,7 @@ export function believeClient(
     allowedNetworks: row.allowedNetworks.length === 0 ? statement.allowedNetworks : networks,
     expiresAt: isLater(row.expiresAt, expiresAt) ? expiresAt : row.expiresAt,
     access,
+    assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
   }
   return { facts, differences }
 }
@@ -151,6 +166,28 @@ export function believeSecrets<Row extends SecretRow>(
   return { secrets, differences }
 }
 
+interface KeyRow extends KeyFacts {
+  readonly revokedAt: number | undefined
+}
+
+/** A key that was revoked stays in, as a secret does. */
+export function believeKeys<Row extends KeyRow>(
+  rows: readonly Row[],
+  statement: ClientStatement | undefined,
+): { readonly keys: readonly Row[]; readonly differences: readonly Difference[] } {
+  const registered = new Map((statement?.keys ?? []).map((key) => [key.thumbprint, key]))
+  const differences: Difference[] = []
+  const keys = rows.flatMap((row) => {
+    if (row.revokedAt !== undefined) return [row]
+    const known = registered.get(row.thumbprint)
+    const isOther = known === undefined || known.algorithm !== row.algorithm
+    if (isOther || isLater(row.expiresAt, known.expiresAt)) differences.push(`client_key ${row.thumbprint}`)
+    if (isOther) return []
+    return [isLater(row.expiresAt, known.expiresAt) ? { ...row, expiresAt: known.expiresAt } : row]
+  })
+  return { keys, differences }
+}
+
 export function believeResource(
   row: ResourceFacts,
   statement: ResourceFacts | undefined,
@@ -190,7 +227,15 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .map((secret) => [secret.secretId, secret.hash, secret.expiresAt ?? null])
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
+    ...keyStatement(client),
   ]
+}
+
+/** Nothing for a client that has no keys: its text stays what it was before there were any. */
+function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
+  if (keys.length === 0 && assertionAudience === 'issuer') return []
+  const texts = keys.map((key) => [key.thumbprint, key.algorithm, key.expiresAt ?? null])
+  return [texts.toSorted((one, other) => (String(one[0]) < String(other[0]) ? -1 : 1)), assertionAudience]
 }
 
 type ClientText = [
@@ -202,11 +247,15 @@ type ClientText = [
   expiresAt: number | null,
   secrets: [secretId: string, hash: string, expiresAt: number | null][],
   access: [audience: string, scopes: string[]][],
+  keys?: [thumbprint: string, algorithm: string, expiresAt: number | null][],
+  assertionAudience?: 'issuer' | 'token_endpoint',
 ]
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
-  const [, , status, method, allowedNetworks, expiresAt, secrets, access] = statement as unknown as ClientText
+  const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
+    statement as unknown as ClientText
+  const [keys = [], assertionAudience = 'issuer'] = more
   return {
     status,
     tokenEndpointAuthMethod: method ?? undefined,
@@ -214,6 +263,12 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     expiresAt: expiresAt ?? undefined,
     secrets: secrets.map(([secretId, hash, ends]) => ({ secretId, hash, expiresAt: ends ?? undefined })),
     access: access.map(([audience, scopes]) => ({ audience, scopes })),
+    keys: keys.map(([thumbprint, algorithm, ends]) => ({
+      thumbprint,
+      algorithm,
+      expiresAt: ends ?? undefined,
+    })),
+    assertionAudience,
   }
 }
 

@@ -4,6 +4,7 @@ import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type { RegisteredClient, RegisteredResource, RegisteredSecret } from './client.ts'
 import { isScopeToken } from './grammar.ts'
+import { type KeyRow, keyObject, seconds, secondsOfRevocation, toKey } from './key-store.ts'
 import type { ClientPresence, Pair, Presence } from './look-up.ts'
 
 /**
@@ -39,6 +40,8 @@ export interface ClientRow {
   networks: string[]
   expires_at: number | null
   secrets: SecretRow[] | null
+  keys: KeyRow[] | null
+  assertion_audience: RegisteredClient['assertionAudience']
   access: { audience: string; scopes: string[] }[] | null
 }
 
@@ -59,13 +62,6 @@ export interface ResourceRow {
   typ: TokenTyp
 }
 
-/**
- * A moment in whole seconds since 1970. JSON has no infinite numbers: one row with such a moment would fail the read for
- * all clients in it. `infinity` is never, and `-infinity` long ago.
- */
-const seconds = (column: string): string =>
-  `CASE WHEN isfinite(${column}) THEN floor(extract(epoch FROM ${column})) WHEN ${column} < now() THEN 0 END`
-
 /** Also the beginning of the statement that reads what is sealed (seal-store.ts). */
 export const clientsStatement = `
   SELECT
@@ -75,10 +71,11 @@ export const clientsStatement = `
        'networks', c.allowed_networks, 'expires_at', ${seconds('c.expires_at')},
        'secrets', (SELECT jsonb_agg(jsonb_build_object('secret_id', s.secret_id, 'hash', s.hash,
             'expires_at', ${seconds('s.expires_at')},
-            'revoked_at', CASE WHEN isfinite(s.revoked_at) THEN floor(extract(epoch FROM s.revoked_at))
-              WHEN s.revoked_at IS NOT NULL THEN 0 END,
+            'revoked_at', ${secondsOfRevocation('s.revoked_at')},
             'tag_key', t.key_encryption_key_id, 'tag', encode(t.tag || t.seal, 'hex')))
           FROM client_secret s LEFT JOIN client_secret_tag t USING (secret_id) WHERE s.client_id = c.client_id),
+       'assertion_audience', c.assertion_audience,
+       'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
      FROM client c WHERE c.client_id = ANY($1)) AS clients,
@@ -189,9 +186,16 @@ export function toClient(row: ClientRow): RegisteredClient {
   try {
     return readClient(row)
   } catch {
-    const nothing = { allowedNetworks: [], expiresAt: undefined, secrets: new Map(), access: new Map() }
-    const { client_id: clientId, method } = row
-    return { clientId, tokenEndpointAuthMethod: method ?? undefined, status: 'unreadable', ...nothing }
+    const nothing = {
+      allowedNetworks: [],
+      expiresAt: undefined,
+      secrets: new Map(),
+      keys: [],
+      access: new Map(),
+    }
+    const { client_id: clientId, method, assertion_audience: assertionAudience } = row
+    const told = { clientId, tokenEndpointAuthMethod: method ?? undefined, assertionAudience }
+    return { ...told, status: 'unreadable', ...nothing }
   }
 }
 
@@ -204,6 +208,8 @@ function readClient(row: ClientRow): RegisteredClient {
     allowedNetworks: toNetworks(row.networks),
     expiresAt: row.expires_at ?? undefined,
     secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
+    keys: (row.keys ?? []).map(toKey),
+    assertionAudience: row.assertion_audience,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
 }

@@ -3,8 +3,8 @@ import type { Proof } from '../authentication/method.ts'
 import type { RefusalReason } from '../errors.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
-import { clientRefusal, type RegisteredClient } from '../registry/client.ts'
-import { onlyAudience, type View } from '../registry/registry.ts'
+import { clientRefusal, onlyAudience, type RegisteredClient } from '../registry/client.ts'
+import type { View } from '../registry/registry.ts'
 import type { TokenRequest } from './request.ts'
 
 export interface Grant {

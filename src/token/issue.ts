@@ -1,6 +1,5 @@
-import { admit, authenticate } from '../authentication/authenticate.ts'
-import type { AdmittedCredentials, AuthenticationEdges, Proof } from '../authentication/method.ts'
-import type { SecretUses } from '../authentication/secret-use-store.ts'
+import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import { OAuthError, type RefusalReason } from '../errors.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
@@ -17,8 +16,7 @@ import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenReques
  * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
  * Every outcome has a record, and the record is durable before the answer is sent.
  */
-export interface IssueEdges extends AuthenticationEdges {
-  readonly issuer: string
+export interface IssueEdges extends AuthenticationEdges, UseEdges {
   /**
    * The longest lifetime of a token. It limits the lifetime that a resource asks for, because a token must
    * expire before its key is removed.
@@ -29,7 +27,6 @@ export interface IssueEdges extends AuthenticationEdges {
   readonly registry: Registry
   readonly keyring: Keyring
   readonly ledger: Ledger
-  readonly secretUses: SecretUses
   /** Returns a new random UUID (version 4). */
   readonly randomId: () => string
 }
@@ -112,8 +109,8 @@ async function decideAndCommit(
         const now = clock.nowSeconds()
         const decision = decide(request, proof, view, origin.address, now)
         if (decision.granted) {
-          const issuance = prepare(edges, decision, proof, origin, claimed, now)
-          const outcome = await ledger.commit(view.version, issuance.record, issuance.sign)
+          const issuance = prepare(edges, decision, credentials, proof, origin, claimed, now)
+          const outcome = await ledger.commit(view.version, issuance.record, issuance.sign, proof.once)
           if (outcome.committed) return issuance.release()
           await registry.refresh(outcome.version)
           continue
@@ -173,6 +170,7 @@ interface Issuance {
 function prepare(
   edges: IssueEdges,
   grant: Grant,
+  credentials: AdmittedCredentials,
   proof: Proof,
   origin: Origin,
   claimed: Claimed,
@@ -207,6 +205,9 @@ function prepare(
     address: origin.address,
     userAgent: origin.userAgent,
     requestId: origin.requestId,
+    // Callers that name the token endpoint can be found (RFC 10070).
+    detail:
+      proof.assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : undefined,
   }
   return {
     record,
@@ -215,7 +216,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      edges.secretUses.note(proof.credentialId, record.time)
+      noteUse(edges, credentials, proof, record.time)
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }

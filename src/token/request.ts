@@ -9,6 +9,7 @@
 
 import { claimedMethod, parseCredentials } from '../authentication/authenticate.ts'
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
+import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import { OAuthError } from '../errors.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
@@ -95,9 +96,13 @@ function presentedCredentials(
     authorization,
     clientId: values[CLIENT_ID],
     clientSecret: values[CLIENT_SECRET],
-    clientAssertion: values[CLIENT_ASSERTION],
+    clientAssertion: assertionIn(values[CLIENT_ASSERTION]),
     clientAssertionType: values[CLIENT_ASSERTION_TYPE],
   }
+}
+
+function assertionIn(text: string | undefined): ReadAssertion | undefined {
+  return text === undefined ? undefined : readAssertion(text)
 }
 
 function fillClaimed(
@@ -112,9 +117,9 @@ function fillClaimed(
     return kept !== id && isPossible && isRegistered(id) ? id : kept
   }
   const { values } = form
-  const { authorization } = presented
+  const { authorization, clientAssertion } = presented
   const bodyClientId = values[CLIENT_ID]
-  const clientId = authorization?.clientId ?? bodyClientId
+  const clientId = authorization?.clientId ?? clientAssertion?.clientId ?? bodyClientId
   if (clientId !== undefined) claimed.clientId = keptId(clientId)
   const otherClientId = bodyClientId === clientId ? form.otherClientId : bodyClientId
   if (otherClientId !== undefined) claimed.otherClientId = keptId(otherClientId)
@@ -137,8 +142,14 @@ function fillClaimed(
  */
 export function authenticatesInBody({ authenticationMethod, clientId }: Claimed): boolean {
   if (authenticationMethod === undefined) return clientId !== undefined
-  return authenticationMethod === 'client_secret_post' || authenticationMethod === 'client_assertion'
+  return bodyMethods.has(authenticationMethod)
 }
+
+const bodyMethods: ReadonlySet<string> = new Set([
+  'client_secret_post',
+  'private_key_jwt',
+  'client_assertion',
+])
 
 /** A name, or a URI (RFC 6749 §4.5). */
 const grantTypeForm = /^[A-Za-z0-9:/._-]{1,128}$/

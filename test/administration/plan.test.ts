@@ -23,8 +23,17 @@ const billing: ClientDefinition = {
   expiresAt: undefined,
   status: undefined,
   access: [{ audience: 'urn:orders', scopes: ['r'] }],
+  keys: undefined,
+  assertionAudience: 'issuer',
 }
-const stored: StoredClient = { ...billing, status: 'active', validSecrets: 1, createdAt: 0, updatedAt: 0 }
+const stored: StoredClient = {
+  ...billing,
+  keys: [],
+  status: 'active',
+  validSecrets: 1,
+  createdAt: 0,
+  updatedAt: 0,
+}
 
 function state(
   clients: readonly StoredClient[] = [],

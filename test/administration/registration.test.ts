@@ -103,7 +103,7 @@ describe('both refuse', () => {
     ['a name that turns text around', ...client({ name: 'a\u202eb' })],
     ['half a surrogate pair', ...client({ name: 'a\ud800b' })],
     ['a name that is too long', ...client({ name: 'n'.repeat(limits.nameCharactersMax + 1) })],
-    ['an unknown method', ...client({ token_endpoint_auth_method: 'private_key_jwt' })],
+    ['an unknown method', ...client({ token_endpoint_auth_method: 'client_secret_jwt' })],
     ['a deletion', ...client({ status: 'deleted' })],
     ['null for never', ...client({ expires_at: null })],
     ['a day without a time', ...client({ expires_at: '2027-01-31' })],

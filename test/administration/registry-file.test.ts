@@ -51,6 +51,8 @@ clients:
         expiresAt: undefined,
         status: undefined,
         access: [{ audience: 'https://orders.example.com', scopes: [] }],
+        keys: undefined,
+        assertionAudience: 'issuer',
       },
     ])
   })

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
+import { makeKey } from '../support/assertion.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { startService } from '../support/service.ts'
 
@@ -9,6 +10,8 @@ const test = sharedTest
 
 const tables = [
   'access',
+  'client_key_use',
+  'client_key',
   'client_secret_use',
   'client_secret',
   'client',
@@ -48,6 +51,10 @@ test('every kind of thing that came back with a restored registry is listed, wit
     await ran('clients', 'create', id, '--access', `${orders}=read,write`, '--access', `${quoted}=`)
   }
   await ran('clients', 'secrets', 'add', 'c')
+  const key = makeKey('ES256', 'k')
+  writeFileSync(files.path('key.json'), JSON.stringify({ ...key.publicJwk, kid: 'k' }))
+  await ran('clients', 'keys', 'add', 'c', files.path('key.json'))
+  await ran('clients', 'update', 'd', '--assertion-audience', 'token_endpoint')
   // What was so before the backup, and is so after it: nobody's concern.
   await ran('clients', 'create', 'z')
   await ran('clients', 'disable', 'z')
@@ -60,6 +67,8 @@ test('every kind of thing that came back with a restored registry is listed, wit
   const { secrets } = JSON.parse(await ran('clients', 'secrets', 'list', 'c', '--json'))
   const secretId = secrets[0].secret_id
   await ran('clients', 'secrets', 'revoke', 'c', secretId)
+  await ran('clients', 'keys', 'revoke', 'c', 'k')
+  await ran('clients', 'update', 'd', '--assertion-audience', 'issuer')
   await ran('clients', 'access', 'remove', 'c', orders, 'write')
   await ran('clients', 'access', 'remove', 'c', quoted)
   await ran('clients', 'update', 'd', '--allow-network', '10.0.0.0/8', '--auth-method', 'client_secret_post')
@@ -98,6 +107,8 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['client_enabled', 'bin/mintmark clients disable a'],
       ['client_undeleted', 'bin/mintmark clients delete b'],
       ['secret_alive', `bin/mintmark clients secrets revoke c ${secretId}`],
+      ['client_key_alive', `bin/mintmark clients keys revoke c ${key.thumbprint}`],
+      ['client_audience_widened', 'bin/mintmark clients update d --assertion-audience issuer'],
       ['access_widened', `bin/mintmark clients access remove c ${orders} write`],
       ['access_back', `bin/mintmark clients access remove c ${quoted}`],
       ['client_networks_widened', 'bin/mintmark clients update d --allow-network 10.0.0.0/8'],
@@ -113,7 +124,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
   const table = await run('audit', 'compare', file)
   expect(table.stdout).toContain('client a')
-  expect(table.stderr).toContain('13 things came back.')
+  expect(table.stderr).toContain('15 things came back.')
 
   // The commands do what they say.
   for (const { repair } of found) {

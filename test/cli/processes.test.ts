@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { commands } from '../../src/cli/main.ts'
+import { makeKey } from '../support/assertion.ts'
 import { test } from '../support/fixtures.ts'
 import { commandProcess, environmentOf, type Outcome, root, sharedKey } from '../support/process.ts'
 
@@ -28,6 +29,9 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['clients secrets add shop --json', /"secret_id": "(?<SECRET>[^"]+)"/],
   ['clients secrets revoke shop $SECRET', / is revoked\.\n$/],
   ['clients secrets list shop', / revoked/],
+  ['clients keys add shop $KEY --kid 2027-01', /^shop has 1 new key, valid until revoked:\n/],
+  ['clients keys revoke shop 2027-01', / is revoked\.\n$/],
+  ['clients keys list shop', / 2027-01 .* revoked/],
   [`clients access remove shop ${stock}`, /^shop has no access to urn:example:stock\.\n$/],
   [`resources delete ${stock} --yes`, /^urn:example:stock is deleted\.\n$/],
   ['clients delete shop --yes', /^shop is deleted: 1 secret revoked, /],
@@ -57,7 +61,9 @@ test('every command', async ({ database, files, startService }) => {
     URL: url,
     FILE: files.path('shop.secret'),
     LEDGER: files.path('ledger.json'),
+    KEY: files.path('key.json'),
   }
+  writeFileSync(files.path('key.json'), JSON.stringify(makeKey().publicJwk))
   const run = (call: string): Promise<Outcome> => {
     const words = call.split(' ').map((word) => known[word.slice(1)] ?? word)
     return commandProcess(environmentOf(database.url), ...words)

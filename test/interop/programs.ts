@@ -82,6 +82,27 @@ export const callers: readonly Program[] = [
   rust('oauth2', ['oauth2'], 'oauth2_client.rs', 'oauth2'),
 ]
 
+/** A caller that signs an assertion and has no secret (private_key_jwt). */
+export const signers: readonly Program[] = [
+  {
+    toolchain: 'curl',
+    name: 'curl + openssl',
+    packages: [],
+    file: 'curl/assertion.sh',
+    needs: 'an RSA key with `alg: RS256`',
+  },
+  node('openid-client', ['openid-client'], 'openid-client-jwt'),
+  node('Model Context Protocol SDK', ['@modelcontextprotocol/sdk'], 'mcp-jwt'),
+  python('PyJWT', ['PyJWT[crypto]', 'requests'], 'pyjwt_assertion'),
+  python(
+    'Authlib (requests)',
+    ['Authlib'],
+    'authlib_jwt',
+    '`aud`, `exp` and `jti` in `claims`, because it names the token endpoint, for an hour; an `ECKey` of joserfc',
+  ),
+  java('Nimbus oauth2-oidc-sdk', ['oauth2-oidc-sdk'], 'NimbusAssertion.java', 'NimbusAssertion'),
+]
+
 const typed = 'the header’s `typ` is checked by hand'
 
 export const verifiers: readonly Verifier[] = [

@@ -14,7 +14,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { rowsIn, withSnippets, withTable } from './guides.ts'
-import { callers, type Program, type Toolchain, type Verifier, verifiers, versionsOf } from './programs.ts'
+import {
+  callers,
+  type Program,
+  signers,
+  type Toolchain,
+  type Verifier,
+  verifiers,
+  versionsOf,
+} from './programs.ts'
 import { audiences, type InteropService, startInteropService } from './service.ts'
 import { prepare, type Ready } from './toolchains.ts'
 
@@ -81,17 +89,41 @@ async function tryCaller(
       environmentOf(service, { CLIENT_ID: clientId, CLIENT_SECRET: secret, AUDIENCE: audience }),
     )
   const outcome = await as(service.secrets[clientId] ?? '')
-  const token = /"access_token":"([^"]+)"/.exec(outcome.output)?.[1] ?? lastLine(outcome)
-  const keys = createRemoteJWKSet(new URL(`${service.issuer}/.well-known/jwks.json`))
-  const expected = { issuer: service.issuer, audience, typ: 'at+jwt', subject: clientId }
-  const works = await jwtVerify(token, keys, expected).then(
-    () => true,
-    () => false,
-  )
+  const works = await isRightToken(service, outcome, audience, clientId)
   if (!works) report(program, outcome)
   const wrong = await as(`mm_${'x'.repeat(57)}`)
   const shows = wrong.output.includes('Client authentication failed.')
   return row(program, works, [shows ? 'yes' : 'no'])
+}
+
+async function trySigner(
+  service: InteropService,
+  ready: Ready,
+  program: Program,
+): Promise<readonly string[]> {
+  const isMcp = /\/mcp-/.test(program.file)
+  const clientId = isMcp ? 'signing-agent' : 'payroll'
+  const audience = isMcp ? service.mcpUrl : audiences.orders
+  const as = (keys: Readonly<Record<string, string>>) => {
+    const more = program.toolchain === 'curl' ? { ...keys, KEY_ID: 'rsa' } : keys
+    return run(ready, program, environmentOf(service, { CLIENT_ID: clientId, AUDIENCE: audience, ...more }))
+  }
+  const outcome = await as(service.keys)
+  const works = await isRightToken(service, outcome, audience, clientId)
+  if (!works) report(program, outcome)
+  const wrong = await as(service.wrongKeys)
+  const shows = wrong.output.includes('Client authentication failed.')
+  return row(program, works, [shows ? 'yes' : 'no'])
+}
+
+async function isRightToken(service: InteropService, outcome: Outcome, audience: string, subject: string) {
+  const token = /"access_token":"([^"]+)"/.exec(outcome.output)?.[1] ?? lastLine(outcome)
+  const keys = createRemoteJWKSet(new URL(`${service.issuer}/.well-known/jwks.json`))
+  const expected = { issuer: service.issuer, audience, typ: 'at+jwt', subject }
+  return await jwtVerify(token, keys, expected).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function tryVerifier(
@@ -160,6 +192,7 @@ const data = mkdtempSync(join(tmpdir(), 'mintmark-interop-service-'))
 chmodSync(data, 0o755)
 const service = await startInteropService(data)
 const callerRows: (readonly string[])[] = []
+const signerRows: (readonly string[])[] = []
 const verifierRows: (readonly string[])[] = []
 try {
   for (const toolchain of chosen.length === 0 ? all : chosen) {
@@ -170,6 +203,9 @@ try {
     }
     for (const program of callers.filter((each) => each.toolchain === toolchain)) {
       callerRows.push(await tryCaller(service, ready, program))
+    }
+    for (const program of signers.filter((each) => each.toolchain === toolchain)) {
+      signerRows.push(await trySigner(service, ready, program))
     }
     for (const program of verifiers.filter((each) => each.toolchain === toolchain)) {
       verifierRows.push(await tryVerifier(service, ready, program))
@@ -183,6 +219,7 @@ const callerTitles = ['', 'library', 'gets a token', 'beyond its first example',
 const verifierTitles = ['', 'library', 'verifies', 'beyond its first example', 'checks `typ`']
 for (const [file, name, titles, rows] of [
   ['callers.md', 'callers', callerTitles, callerRows],
+  ['assertions.md', 'signers', callerTitles, signerRows],
   ['relying-services.md', 'verifiers', verifierTitles, verifierRows],
 ] as const) {
   process.stdout.write(`\n${tableOf(titles, rows)}\n`)

@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setDefaultCACertificates } from 'node:tls'
@@ -13,6 +14,9 @@ export interface InteropService {
   readonly certificateFile: string
   /** By client id. */
   readonly secrets: Readonly<Record<string, string>>
+  /** What clients that sign have in their environment: their keys, or keys that are wrong. */
+  readonly keys: Readonly<Record<string, string>>
+  readonly wrongKeys: Readonly<Record<string, string>>
   close(): Promise<void>
 }
 
@@ -60,7 +64,8 @@ export async function startInteropService(directory: string): Promise<InteropSer
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   const file = join(directory, 'clients.yaml')
-  writeFileSync(file, registration(mcpUrl))
+  const [keys, wrongKeys] = [makeKeys(directory, 'right'), makeKeys(directory, 'wrong')]
+  writeFileSync(file, registration(mcpUrl, keys.jwks))
   const seeded = execFileSync(process.execPath, [launcher, 'seed', file, '--json'], {
     env: environment,
     encoding: 'utf8',
@@ -70,6 +75,8 @@ export async function startInteropService(directory: string): Promise<InteropSer
     issuer,
     mcpUrl,
     certificateFile: authority,
+    keys: keys.environment,
+    wrongKeys: wrongKeys.environment,
     secrets: Object.fromEntries(clients.map((client) => [client.client_id, client.client_secret])),
     async close() {
       child.kill('SIGTERM')
@@ -111,7 +118,33 @@ function makeCertificate(directory: string) {
   return { authority: file('authority.crt'), certificate: file('localhost.crt'), key: file('localhost.key') }
 }
 
-function registration(mcpUrl: string): string {
+/** A key of each kind that the programs use, in files; and the public halves. */
+function makeKeys(directory: string, name: string) {
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const written = (kind: string, text: string | Buffer): string => {
+    const path = join(directory, `${name}.${kind}`)
+    writeFileSync(path, text, { mode: 0o600 })
+    return path
+  }
+  const publicJwk = ({ publicKey }: { publicKey: KeyObject }) => publicKey.export({ format: 'jwk' })
+  return {
+    environment: {
+      KEY_ID: 'ec',
+      PRIVATE_KEY_FILE: written('ec.pem', ec.privateKey.export({ format: 'pem', type: 'pkcs8' })),
+      PRIVATE_JWK_FILE: written('ec.json', JSON.stringify(ec.privateKey.export({ format: 'jwk' }))),
+      RSA_PRIVATE_KEY_FILE: written('rsa.pem', rsa.privateKey.export({ format: 'pem', type: 'pkcs8' })),
+    },
+    jwks: {
+      keys: [
+        { ...publicJwk(ec), kid: 'ec' },
+        { ...publicJwk(rsa), kid: 'rsa', alg: 'RS256' },
+      ],
+    },
+  }
+}
+
+function registration(mcpUrl: string, jwks: object): string {
   const { orders, legacy, rsa, other } = audiences
   const access = (audience: string) => ({ audience, scopes: ['orders:read'] })
   const resource = (audience: string, more = {}) => ({ audience, scopes: ['orders:read'], ...more })
@@ -127,6 +160,13 @@ function registration(mcpUrl: string): string {
     clients: [
       { client_id: 'billing', access: [access(orders)] },
       { client_id: 'agent', access: [access(mcpUrl)] },
+      { client_id: 'payroll', token_endpoint_auth_method: 'private_key_jwt', jwks, access: [access(orders)] },
+      {
+        client_id: 'signing-agent',
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks,
+        access: [access(mcpUrl)],
+      },
       { client_id: 'everywhere', access: [orders, legacy, rsa, other].map(access) },
     ],
   })

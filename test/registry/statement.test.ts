@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Statement } from '../../src/registry/seal-tree.ts'
 import {
   believeClient,
+  believeKeys,
   believeResource,
   believeSecrets,
   type ClientFacts,
@@ -22,9 +23,15 @@ const facts: ClientFacts = {
     { audience: 'urn:a', scopes: ['read', 'write'] },
     { audience: 'urn:b', scopes: [] },
   ],
+  assertionAudience: 'token_endpoint',
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
-const statement: ClientStatement = { ...facts, secrets: [{ ...secret, hash: secretHashOf('phc') }] }
+const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
+const statement: ClientStatement = {
+  ...facts,
+  secrets: [{ ...secret, hash: secretHashOf('phc') }],
+  keys: [key],
+}
 
 test('a statement is read as it was written', () => {
   const text = JSON.stringify(clientStatement('billing', statement))
@@ -36,6 +43,30 @@ test('a statement is read as it was written', () => {
     tokenTyp: 'at+jwt',
   }
   expect(readResourceStatement(resourceStatement('urn:a', resource))).toEqual(resource)
+})
+
+test('a client without keys has the text that it had before there were any', () => {
+  const without = { ...statement, keys: [], assertionAudience: 'issuer' as const }
+  const text = clientStatement('billing', without)
+  expect(text).toHaveLength(8)
+  expect(readClientStatement(text)).toEqual(without)
+})
+
+describe('keys', () => {
+  const row = { ...key, kid: 'any', revokedAt: undefined }
+  test.each([
+    ['as registered', row, [row], 0],
+    ['with another name', { ...row, kid: 'other' }, [{ ...row, kid: 'other' }], 0],
+    ['revoked', { ...row, revokedAt: 1 }, [{ ...row, revokedAt: 1 }], 0],
+    ['with an earlier end', { ...row, expiresAt: 1 }, [{ ...row, expiresAt: 1 }], 0],
+    ['with a later end', { ...row, expiresAt: undefined }, [row], 1],
+    ['for another algorithm', { ...row, algorithm: 'RS256' }, [], 1],
+    ['that nobody registered', { ...row, thumbprint: 'other' }, [], 1],
+  ])('%s', (_title, given, keys, differences) => {
+    const believed = believeKeys([given], statement)
+    expect(believed.keys).toEqual(keys)
+    expect(believed.differences).toHaveLength(differences)
+  })
 })
 
 test('a row that says the same is believed', () => {
@@ -54,6 +85,7 @@ describe('what takes away counts and is no difference', () => {
     ['a network that nobody can read', { allowedNetworks: ['10.0.0.0/8', '?'] }],
     ['fewer scopes', { access: [{ audience: 'urn:a', scopes: ['read'] }] }],
     ['no access', { access: [] }],
+    ['the issuer only', { assertionAudience: 'issuer' }],
   ])('%s', (_name, change) => {
     const row = { ...facts, ...change }
     expect(believeClient(row, statement)).toEqual({ facts: row, differences: [] })

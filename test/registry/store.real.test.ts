@@ -66,6 +66,8 @@ describe('clients', () => {
             { secretId: 'secret02', hash: 'hash 2', expiresAt: 1_800_000_000, revokedAt: 1_800_003_600 },
           ],
         ]),
+        keys: [],
+        assertionAudience: 'issuer',
         access: new Map([
           [orders, ['orders:read']],
           [invoices, []],
@@ -106,6 +108,8 @@ describe('clients', () => {
         allowedNetworks: [],
         expiresAt: undefined,
         secrets: new Map(),
+        keys: [],
+        assertionAudience: 'issuer',
         access: new Map(),
       },
     ])

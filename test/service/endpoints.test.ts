@@ -110,7 +110,11 @@ describe('the metadata (RFC 8414)', () => {
         authorization_endpoint: `${running.url}/authorize`,
         jwks_uri: `${running.url}/.well-known/jwks.json`,
         grant_types_supported: ['client_credentials'],
-        token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+        token_endpoint_auth_methods_supported: [
+          'client_secret_basic',
+          'client_secret_post',
+          'private_key_jwt',
+        ],
         response_types_supported: [],
       })
       expect((await fetch(metadata['jwks_uri'] as string)).status).toBe(200)

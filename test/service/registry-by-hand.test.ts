@@ -391,6 +391,8 @@ test('a command never makes good what it finds, and puts right what it changes',
         expiresAt: undefined,
         status: undefined,
         access: [{ audience: orders, scopes: ['orders:read'] }],
+        keys: undefined,
+        assertionAudience: 'issuer' as const,
       },
     ],
   }

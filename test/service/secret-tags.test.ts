@@ -11,7 +11,7 @@ import { createClient } from '../../src/administration/create-client.ts'
 import type { ClientDefinition } from '../../src/administration/definition.ts'
 import { addSecret } from '../../src/administration/secret-store.ts'
 import { secretIdOf } from '../../src/authentication/secret.ts'
-import { generateSecret } from '../../src/authentication/secret-hash.ts'
+import { generateSecret, type NewSecret } from '../../src/authentication/secret-hash.ts'
 import { makeTag, tagKey } from '../../src/authentication/secret-tag.ts'
 import { countTagsOfOtherKeys, openTagMaker } from '../../src/authentication/secret-tag-store.ts'
 import { openDatabase } from '../../src/database/open.ts'
@@ -172,6 +172,8 @@ describe('a secret that is created where the key-encryption key is at hand', () 
     expiresAt: undefined,
     status: 'active',
     access: [{ audience: orders, scopes: ['orders:read'] }],
+    keys: undefined,
+    assertionAudience: 'issuer',
   })
 
   test('has its tag before its first use: with a client, and with one more secret', async () => {
@@ -180,7 +182,7 @@ describe('a secret that is created where the key-encryption key is at hand', () 
     try {
       const tagMaker = await openTagMaker(opened.prisma, [kek])
       const context = { database: opened, clock: systemClock, actor, tagMaker }
-      const first = await createClient(context, client('tagged'))
+      const first = (await createClient(context, client('tagged'))) as NewSecret
       const { secret: second } = await addSecret(context, 'tagged')
       for (const { secretId, secret } of [first, second]) {
         expect((await tagOf(secretId)).key_encryption_key_id).toBe(kek.id)
@@ -206,7 +208,7 @@ describe('a secret that is created where the key-encryption key is at hand', () 
       expect(await openTagMaker(opened.prisma, undefined)).toBeUndefined()
       expect(await openTagMaker(opened.prisma, [keyEncryptionKey(randomBytes(32))])).toBeUndefined()
       const context = { database: opened, clock: systemClock, actor, tagMaker: undefined }
-      const { secretId, secret } = await createClient(context, client('untagged'))
+      const { secretId, secret } = (await createClient(context, client('untagged'))) as NewSecret
       expect(
         await database.query('SELECT 1 FROM client_secret_tag WHERE secret_id = $1', [secretId]),
       ).toEqual([])

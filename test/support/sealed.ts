@@ -43,7 +43,7 @@ export async function createTestClient(
   clientId: string,
   more: Partial<Parameters<typeof createClient>[1]> = {},
 ): Promise<TestClient> {
-  const { secretId, secret } = await createClient(context, {
+  const made = await createClient(context, {
     clientId,
     name: clientId,
     tokenEndpointAuthMethod: 'client_secret_basic',
@@ -51,7 +51,9 @@ export async function createTestClient(
     expiresAt: undefined,
     status: undefined,
     access: [{ audience: orders, scopes: ['orders:read'] }],
+    keys: undefined,
+    assertionAudience: 'issuer',
     ...more,
   })
-  return { clientId, secretId, secret }
+  return { clientId, secretId: made?.secretId ?? '', secret: made?.secret ?? '' }
 }

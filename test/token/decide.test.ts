@@ -5,10 +5,17 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Proof } from '../../src/authentication/method.ts'
+import type { ParsedAssertion } from '../../src/authentication/client-assertion.ts'
+import type { Proof, ProvenAssertion } from '../../src/authentication/method.ts'
 import type { RefusalReason } from '../../src/errors.ts'
 import { parseNetwork } from '../../src/lib/network.ts'
-import type { RegisteredClient, RegisteredResource, RegisteredSecret } from '../../src/registry/client.ts'
+import { limits } from '../../src/limits.ts'
+import type {
+  RegisteredClient,
+  RegisteredKey,
+  RegisteredResource,
+  RegisteredSecret,
+} from '../../src/registry/client.ts'
 import type { View } from '../../src/registry/registry.ts'
 import { decide } from '../../src/token/decide.ts'
 import type { TokenRequest } from '../../src/token/request.ts'
@@ -32,6 +39,8 @@ const client: RegisteredClient = {
   allowedNetworks: [],
   expiresAt: undefined,
   secrets: new Map([[secret.secretId, secret]]),
+  keys: [],
+  assertionAudience: 'issuer',
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const resource: RegisteredResource = {
@@ -116,9 +125,90 @@ describe('every refusal', () => {
   })
 })
 
+describe('an assertion', () => {
+  const key: RegisteredKey = {
+    thumbprint: 'thumbprint',
+    kid: 'k',
+    algorithm: 'ES256',
+    publicJwk: {},
+    expiresAt: undefined,
+    revokedAt: undefined,
+  }
+  const credentials = {
+    method: 'private_key_jwt',
+    clientId: 'billing',
+    assertion: {} as ParsedAssertion,
+  } as const
+  interface AssertionCase {
+    readonly assertion?: Partial<ProvenAssertion>
+    readonly key?: Partial<RegisteredKey>
+    readonly client?: Partial<RegisteredClient>
+  }
+  function asserted({ assertion, key: changedKey, client: changed }: AssertionCase) {
+    const good: ProvenAssertion = {
+      audience: 'issuer',
+      expiresAt: now + 60,
+      notBefore: undefined,
+      issuedAt: now,
+    }
+    return decided({
+      request: { credentials },
+      proof: { credentialId: 'thumbprint', checkedHash: undefined, assertion: { ...good, ...assertion } },
+      client: { tokenEndpointAuthMethod: 'private_key_jwt', keys: [{ ...key, ...changedKey }], ...changed },
+    })
+  }
+  const { assertionLeewaySeconds: leeway, assertionLifetimeSecondsMax: longest } = limits
+
+  test.each<[string, AssertionCase]>([
+    ['as it should be', {}],
+    ['in its last second', { assertion: { expiresAt: now + 1 } }],
+    ['in a part of a second', { assertion: { expiresAt: now + 0.5 } }],
+    [
+      'from a clock that is ahead as far as may be',
+      { assertion: { issuedAt: now + leeway, notBefore: now + leeway } },
+    ],
+    ['as long as may be', { assertion: { expiresAt: now + longest, issuedAt: now } }],
+    [
+      'as long as may be, without iat',
+      { assertion: { expiresAt: now + longest + leeway, issuedAt: undefined } },
+    ],
+    [
+      'for the token endpoint, where it may',
+      { assertion: { audience: 'token_endpoint' }, client: { assertionAudience: 'token_endpoint' } },
+    ],
+    ['with a key that expires later', { key: { expiresAt: now + 1 } }],
+  ])('is granted: %s', (_title, changes) => {
+    expect(asserted(changes)).toMatchObject({ granted: true })
+  })
+
+  test.each<[RefusalReason, AssertionCase]>([
+    ['client_has_no_key', { client: { keys: [] } }],
+    ['assertion_key_unknown', { key: { thumbprint: 'another' } }],
+    ['client_key_revoked', { key: { revokedAt: now + 1_000 } }],
+    ['client_key_expired', { key: { expiresAt: now } }],
+    [
+      'assertion_audience_wrong',
+      { assertion: { audience: 'other' }, client: { assertionAudience: 'token_endpoint' } },
+    ],
+    ['assertion_audience_token_endpoint', { assertion: { audience: 'token_endpoint' } }],
+    ['assertion_expired', { assertion: { expiresAt: now, issuedAt: now - 60 } }],
+    ['assertion_not_yet_valid', { assertion: { notBefore: now + leeway + 1 } }],
+    ['assertion_not_yet_valid', { assertion: { issuedAt: now + leeway + 1 } }],
+    ['assertion_lifetime_too_long', { assertion: { expiresAt: now + longest + 1 } }],
+    [
+      'assertion_lifetime_too_long',
+      { assertion: { expiresAt: now + longest + leeway + 1, issuedAt: undefined } },
+    ],
+    ['assertion_lifetime_too_long', { assertion: { expiresAt: now + 10, issuedAt: now - longest } }],
+    ['authentication_method_not_registered', { client: { tokenEndpointAuthMethod: 'client_secret_basic' } }],
+  ])('is refused: %s', (reason, changes) => {
+    expect(asserted(changes)).toEqual({ granted: false, reason })
+  })
+})
+
 describe('a client for which no method is named', () => {
   test.each(['client_secret_basic', 'client_secret_post'] as const)('may use %s', (method) => {
-    const credentials = { ...request.credentials, method }
+    const credentials = { method, clientId: 'billing', secret: 'mm_…' }
     const changes = { request: { credentials }, client: { tokenEndpointAuthMethod: undefined } }
     expect(decided(changes)).toMatchObject({ granted: true })
   })

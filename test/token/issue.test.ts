@@ -36,6 +36,8 @@ const client: RegisteredClient = {
       { secretId, hash: `hash of ${secret}`, expiresAt: undefined, revokedAt: undefined, tag: undefined },
     ],
   ]),
+  keys: [],
+  assertionAudience: 'issuer',
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const view: View = {
@@ -136,6 +138,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       note: (id, time) => void steps.push(`note ${id === secretId} ${time}`),
       close: async () => {},
     },
+    keyUses: { note: () => {}, close: async () => {} },
     randomId: () => randomId,
     verification: new Verification(
       {

@@ -92,7 +92,9 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_networks_widened: 'may call from more networks',
   client_expires_later: 'expires later, or not at all',
   client_method_changed: 'may authenticate by another method',
+  client_audience_widened: 'its assertions may name the token endpoint',
   secret_alive: 'was revoked, and is valid',
+  client_key_alive: 'was revoked, and is valid',
   access_back: 'was removed, and is there',
   access_widened: 'has scopes that were removed',
   resource_undeleted: 'was deleted, and is there',
@@ -104,7 +106,7 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
 
 /** The words of the command that takes it away again. */
 function repairOf(each: CameBack): readonly string[] {
-  const { kind, clientId = '', audience = '', secretId = '', kid = '' } = each
+  const { kind, clientId = '', audience = '', secretId = '', kid = '', thumbprint = '' } = each
   const { setTo = [], surplus = [], detail } = each
   const updateClient = (option: string) => [
     'clients',
@@ -129,6 +131,10 @@ function repairOf(each: CameBack): readonly string[] {
       return detail === 'passed' ? ['clients', 'disable', clientId] : updateClient('--expires-at')
     case 'client_method_changed':
       return updateClient('--auth-method')
+    case 'client_audience_widened':
+      return updateClient('--assertion-audience')
+    case 'client_key_alive':
+      return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':
       return ['clients', 'secrets', 'revoke', clientId, secretId]
     case 'access_back':
@@ -180,6 +186,7 @@ function fieldsOf(each: CameBack): Record<string, unknown> {
     audience: each.audience ?? null,
     secret_id: each.secretId ?? null,
     kid: each.kid ?? null,
+    thumbprint: each.thumbprint ?? null,
     taken_away_at: each.takenAt,
     repair: commandOf(each),
   }

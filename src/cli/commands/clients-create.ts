@@ -1,5 +1,11 @@
 import { createClient } from '../../administration/create-client.ts'
-import { type ClientDefinition, tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import {
+  assertionAudiences,
+  type ClientDefinition,
+  keyAuthMethod,
+  tokenEndpointAuthMethods,
+} from '../../administration/definition.ts'
+import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { futureMoment, requireFuture } from '../terminal/arguments.ts'
@@ -16,14 +22,26 @@ export const clientsCreate = defineCommand({
   summary: 'create a client and print its secret, once',
   details:
     'A client can only be given scopes that the resource has ("resources list" shows them). A client with access to\n' +
-    'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".',
+    'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".\n' +
+    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret.',
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
     name: { type: 'string', value: 'NAME', description: 'a name for people; otherwise the id' },
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `the only way to authenticate: ${tokenEndpointAuthMethods.join(', ')}; otherwise any`,
+      description: `only ${tokenEndpointAuthMethods.join(', ')}; otherwise any`,
+    },
+    key: {
+      type: 'string',
+      value: 'FILE',
+      multiple: true,
+      description: 'public keys that verify its assertions: JWK, JWKS or PEM',
+    },
+    'assertion-audience': {
+      type: 'string',
+      value: 'WHAT',
+      description: `what its assertions may name as aud: ${assertionAudiences.join(' (default) or ')}`,
     },
     access: {
       type: 'string',
@@ -60,13 +78,23 @@ export const clientsCreate = defineCommand({
         '    --allow-network 10.0.0.0/8 --secret-expires-in 90d --secret-out audit.secret',
       'from one network only, with a secret that expires and is written to a file',
     ],
+    [
+      'bin/mintmark clients create payroll --access https://orders.example.com=orders:read \\\n' +
+        '    --auth-method private_key_jwt --key payroll.public.pem',
+      'without a secret: it signs an assertion for each token',
+    ],
   ],
   async run(options, [clientId = '']) {
     const client = await readClient(clientId, options)
     requireFuture('expires-at', options['expires-at'], systemClock.nowSeconds())
     const ends = options['secret-expires-in']
     const output = new SecretOutput('secret-out', options['secret-out'])
-    output.reserve()
+    if (client.tokenEndpointAuthMethod !== keyAuthMethod) output.reserve()
+    else if (ends !== undefined || options['secret-out'] !== undefined) {
+      throw usageError(
+        '--auth-method private_key_jwt: such a client gets no secret, so no option may say more of one.',
+      )
+    }
     await output.around(() =>
       withDatabase(async (connection) => {
         const now = connection.clock.nowSeconds()
@@ -75,7 +103,12 @@ export const clientsCreate = defineCommand({
           secretExpiresAt,
           deliver: (made) => output.deliverOne(made),
         }).catch(throwInWords(inWordsOf))
-        if (options.json) {
+        if (secret === undefined) {
+          if (options.json) print(`${json({ client_id: clientId, status: 'created' })}\n`)
+          else print(`${clientId} is created. It authenticates with its keys.\n`)
+          if (client.keys === undefined)
+            note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
+        } else if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
           print(`${json({ client_id: clientId, ...shown, secret_id: secret.secretId, status: 'created' })}\n`)
         } else {
@@ -94,6 +127,8 @@ export const clientsCreate = defineCommand({
 interface CreateOptions {
   readonly name: string | undefined
   readonly 'auth-method': string | undefined
+  readonly key: readonly string[]
+  readonly 'assertion-audience': string | undefined
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
@@ -102,6 +137,7 @@ interface CreateOptions {
 /** The options as a file would say them, so that one schema judges both. */
 async function readClient(clientId: string, options: CreateOptions): Promise<ClientDefinition> {
   const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
+  const { 'assertion-audience': assertionAudience } = options
   const access = options.access.map(readAccess)
   const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
@@ -115,6 +151,8 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(name === undefined ? {} : { name }),
     ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
     ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+    ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
+    ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
     allowed_networks: [...new Set(networks)],
     access,
   })
@@ -142,6 +180,8 @@ const optionOfField: Readonly<Record<string, string>> = {
   token_endpoint_auth_method: '--auth-method',
   allowed_networks: '--allow-network',
   expires_at: '--expires-at',
+  jwks: 'the key',
+  assertion_audience: '--assertion-audience',
   access: '--access',
 }
 

@@ -1,4 +1,4 @@
-import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import { assertionAudiences, tokenEndpointAuthMethods } from '../../administration/definition.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { requireFuture } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
@@ -20,7 +20,12 @@ export const clientsUpdate = defineCommand({
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `the only way to authenticate: ${tokenEndpointAuthMethods.join(', ')}; any: either way`,
+      description: `only ${tokenEndpointAuthMethods.join(', ')}; or any`,
+    },
+    'assertion-audience': {
+      type: 'string',
+      value: 'WHAT',
+      description: `what its assertions may name as aud: ${assertionAudiences.join(' or ')}`,
     },
     'allow-network': {
       type: 'string',
@@ -48,6 +53,7 @@ export const clientsUpdate = defineCommand({
   ],
   async run(options, [clientId = '']) {
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
+    const { 'assertion-audience': assertionAudience } = options
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
@@ -55,6 +61,7 @@ export const clientsUpdate = defineCommand({
     const fields = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
+      ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     }

@@ -9,6 +9,7 @@ import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
 import { SealNotes } from '../terminal/seal-notes.ts'
 import { renderFields, Table } from '../terminal/table.ts'
+import { keyFields, keyTable } from './clients-keys.ts'
 import { secretFields, secretTable } from './secrets.ts'
 
 const clientArgument = { name: 'CLIENT', description: 'the client id' } as const
@@ -85,6 +86,9 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         created_at: optionalMoment(client.createdAt),
         resources: client.access.length,
         valid_secrets: client.validSecrets,
+        valid_keys: client.keys.filter(({ state }) => state === 'valid').length,
+        assertion_audience: client.assertionAudience,
+        token_endpoint_audience_count: tokenEndpointAudienceCount(client),
       }),
     )
     print(separator + objects.join(',\n'))
@@ -93,9 +97,14 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
   print('\n]}\n')
 }
 
+/** How many tokens were issued for assertions of the old kind: who still has to change (RFC 10070). */
+function tokenEndpointAudienceCount({ keys }: StoredClient): number {
+  return keys.reduce((sum, key) => sum + key.tokenEndpointAudienceCount, 0)
+}
+
 export const clientsShow = defineCommand({
   path: ['clients', 'show'],
-  summary: 'show one client with its access, networks and secrets',
+  summary: 'show one client with its access, networks, secrets and keys',
   positionals: [clientArgument],
   options: { ...jsonOption },
   examples: [
@@ -126,6 +135,8 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     updated_at: optionalMoment(client.updatedAt),
     access: client.access,
     secrets: client.secrets.map(secretFields),
+    assertion_audience: client.assertionAudience,
+    keys: client.keys.map(keyFields),
   }
 }
 
@@ -138,6 +149,7 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ['token_endpoint_auth_method', client.tokenEndpointAuthMethod ?? 'any'],
     ['allowed_networks', client.allowedNetworks.join(', ') || 'from anywhere'],
     ['expires_at', shownMoment(client.expiresAt, 'never')],
+    ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
   ])
@@ -145,7 +157,8 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     client.access.map(({ audience, scopes }) => [audience, scopes.join(' ') || '(none)']),
   )
   const accessPart = client.access.length === 0 ? 'No access to any resource: it gets no tokens.\n' : access
-  return `${fields}\n${accessPart}\n${secretTable(client.secrets)}`
+  const keys = client.keys.length === 0 ? '' : `\n${keyTable(client.keys)}`
+  return `${fields}\n${accessPart}\n${secretTable(client.secrets)}${keys}`
 }
 
 const statusJson = (clientId: string, status: string, changed: boolean): string =>
@@ -185,7 +198,7 @@ export const clientsDelete = defineCommand({
   path: ['clients', 'delete'],
   summary: 'delete a client for good; its id is never used again',
   details:
-    'Its secrets are revoked and its access is removed. This cannot be undone; "clients disable" can. The ledger\n' +
+    'Its secrets and keys are revoked and its access is removed. This cannot be undone; "clients disable" can. The ledger\n' +
     'keeps what it says of the client, which is why the id stays taken.',
   positionals: [clientArgument],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
@@ -205,11 +218,12 @@ export const clientsDelete = defineCommand({
       if (asks && !(await confirm(question, clientId, connection.signal))) {
         throw new OperatorError('that is not its id, so nothing was changed.')
       }
-      const { deleted, secretsRevoked, accessRemoved } = await deleteClient(connection, clientId)
+      const { deleted, secretsRevoked, keysRevoked, accessRemoved } = await deleteClient(connection, clientId)
       if (options.json) print(statusJson(clientId, 'deleted', deleted))
       else if (!deleted) print(`${clientId} was already deleted.\n`)
       else {
-        const done = `${counted(secretsRevoked, 'secret')} revoked, ${counted(accessRemoved, 'grant')} removed`
+        const keys = keysRevoked === 0 ? '' : ` and ${counted(keysRevoked, 'key')}`
+        const done = `${counted(secretsRevoked, 'secret')}${keys} revoked, ${counted(accessRemoved, 'grant')} removed`
         print(`${clientId} is deleted: ${done}.\n`)
       }
     })

@@ -2,6 +2,7 @@ import { type Applied, applyRegistration, mistakesBeside } from '../../administr
 import type { Registration } from '../../administration/definition.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import type { ReadablePart } from '../../administration/parse.ts'
+import type { ClientStep } from '../../administration/plan.ts'
 import type { SigningAlgorithm } from '../../keys/signing-algorithm.ts'
 import type { FieldChange } from '../../ledger/change-records.ts'
 import { colonNote } from '../terminal/colon-note.ts'
@@ -154,11 +155,10 @@ function printResult(result: Applied, secrets: Applied['secrets'], dryRun: boole
     }),
     ...clients.map((step) => {
       const access = step.access.map(({ access, outcome }) => `access to ${access.audience} ${outcome}`)
-      const lack = step.lacksSecret
-        ? [`has no secret: bin/mintmark clients secrets add ${step.definition.clientId}`]
-        : []
+      const lack = lackOf(step)
+      const keys = step.keys.map(({ key, outcome }) => `key ${key.kid ?? key.thumbprint} ${outcome}`)
       const changes = describeChanges(step.changes)
-      const details = [...(changes === '' ? [] : [changes]), ...access, ...lack].join('; ')
+      const details = [...(changes === '' ? [] : [changes]), ...keys, ...access, ...lack].join('; ')
       return ['client', step.definition.clientId, step.status, details]
     }),
   ]
@@ -171,6 +171,11 @@ function printResult(result: Applied, secrets: Applied['secrets'], dryRun: boole
   print('\nNew secrets. This is the only time they are shown; only their hashes are kept.\n\n')
   const shown = secrets.map(({ clientId, secret }) => [clientId, secret])
   print(new Table([{ title: 'CLIENT' }, { title: 'SECRET' }]).render(shown))
+}
+
+function lackOf({ definition: { clientId }, lacksSecret, lacksKey }: ClientStep): readonly string[] {
+  if (lacksKey) return [`has no key: bin/mintmark clients keys add ${clientId} FILE`]
+  return lacksSecret ? [`has no secret: bin/mintmark clients secrets add ${clientId}`] : []
 }
 
 export function describeChanges(changes: readonly FieldChange[]): string {

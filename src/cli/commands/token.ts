@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import { secretAuthMethods } from '../../administration/definition.ts'
 import { readCommandConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { didYouMean } from '../../lib/suggest.ts'
@@ -36,7 +36,7 @@ export const token = defineCommand({
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `${tokenEndpointAuthMethods.join(' (default) or ')}`,
+      description: `${secretAuthMethods.join(' (default) or ')}`,
     },
     url: {
       type: 'string',
@@ -64,8 +64,8 @@ export const token = defineCommand({
   async run(options, [clientId = '']) {
     if (options.raw && options.json) throw usageError('--raw: not with --json. Choose one of them.')
     const method = options['auth-method'] ?? 'client_secret_basic'
-    if (!tokenEndpointAuthMethods.includes(method)) {
-      throw usageError(`--auth-method: there is no ${method}.${didYouMean(method, tokenEndpointAuthMethods)}`)
+    if (!secretAuthMethods.includes(method)) {
+      throw usageError(`--auth-method: there is no ${method}.${didYouMean(method, secretAuthMethods)}`)
     }
     const url = readUrl(options.url ?? baseUrlOf(readCommandConfig(terminal().environment)))
     const secret = await readSecret(clientId, options['secret-file'])
@@ -181,7 +181,7 @@ async function requestToken(
 function hintFor(error: unknown, description: unknown, method: string): string {
   if (error === 'invalid_target') return 'Name the resource with --audience. '
   if (/token_endpoint_auth_method/.test(String(description))) {
-    const other = tokenEndpointAuthMethods.find((known) => known !== method)
+    const other = secretAuthMethods.find((known) => known !== method)
     return `Use --auth-method ${other}. `
   }
   return ''

@@ -65,8 +65,16 @@ export const mistakeSentences: {
   algorithm_unknown: ({ value, known }) =>
     `${quoted(value)} is no algorithm of this service: ${known.join(', ')}.${didYouMean(value, known)}`,
 
+  assertion_audience_unknown: ({ value, known }) =>
+    `${quoted(value)} is no audience of assertions: ${known.join(' or ')}.${didYouMean(value, known)}`,
+  jwk_private: ({ member }) =>
+    `is a private key: it has ${quoted(member)}. Register its public half only. If this copy was ever shared, make a new key`,
+  jwk_malformed: ({ problem }) => problem,
+
   client_id_taken: ({ clientId }) =>
     `${quoted(clientId)} was deleted, and an id is never used again; choose another`,
+  key_was_revoked: ({ thumbprint }) =>
+    `the key ${thumbprint} was revoked, which cannot be undone; make a new key, or leave this one out`,
   resource_unknown({ audience, nearest }) {
     const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
     return (

@@ -38,6 +38,25 @@ export const sentences: {
   secrets_too_many: ({ clientId, count }) =>
     `The client ${clientId} has ${count} valid secrets, which is the most there can be. Revoke one first: ` +
     `"bin/mintmark clients secrets list ${clientId}" shows when each was last used.`,
+  client_key_not_found: ({ clientId, key }) =>
+    `The client ${clientId} has no key ${JSON.stringify(key)}. ` +
+    `"bin/mintmark clients keys list ${clientId}" shows those it has.`,
+  client_key_exists: ({ clientId, thumbprint, isRevoked }) =>
+    isRevoked
+      ? `The key ${thumbprint} of the client ${clientId} was revoked, which cannot be undone. Make a new key.`
+      : `The client ${clientId} has the key ${thumbprint} already. ` +
+        `"bin/mintmark clients keys list ${clientId}" shows it.`,
+  client_key_named_alike: ({ clientId, kid }) =>
+    `The client ${clientId} has another valid key with the kid ${JSON.stringify(kid)}. Give the new one another kid.`,
+  key_is_private: ({ path }) =>
+    `${path}: has a private key. Register its public half only: "openssl pkey -in ${path} -pubout". The private key ` +
+    'stays with the client. If this copy was ever shared, make a new key.',
+  key_unreadable: ({ path }) =>
+    `${path}: has no public key that can be read. It must be a JSON Web Key, a set of them under "keys", or PEM that ` +
+    'begins with "-----BEGIN PUBLIC KEY-----".',
+  client_keys_too_many: ({ clientId, count, limit }) =>
+    `The client ${clientId} has ${count} valid keys, and ${limit} are the most there can be. Revoke one first: ` +
+    `"bin/mintmark clients keys list ${clientId}" shows when each was last used.`,
   resource_not_found({ audience, nearest }) {
     const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
     return `There is no resource ${JSON.stringify(audience)}.${hint} "bin/mintmark resources list" shows them all.`

@@ -1,0 +1,63 @@
+import { createPublicKey } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { AdministrationError } from '../errors.ts'
+
+/** Far more than ten of the largest keys take. */
+const keyFileBytesMax = 256 * 1024
+
+/**
+ * The keys in a file, as a registration would list them: a JSON Web Key, a set of them, or public keys in PEM. What may be
+ * registered is not judged here (registration.ts), except for a private key in PEM, which never becomes anything else.
+ * @throws AdministrationError when it cannot be read. No message repeats what is in the file.
+ */
+export function readKeyFile(path: string): readonly unknown[] {
+  let text: string
+  try {
+    const { size } = statSync(path)
+    if (size > keyFileBytesMax) {
+      throw new AdministrationError('file_too_large', { path, bytes: size, limit: keyFileBytesMax })
+    }
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof AdministrationError) throw error
+    throw new AdministrationError(
+      'file_unreadable',
+      { path, problem: (error as Error).message },
+      { cause: error },
+    )
+  }
+  return text.includes('-----BEGIN') ? keysInPem(text, path) : keysInJson(text, path)
+}
+
+const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
+
+function keysInPem(text: string, path: string): readonly unknown[] {
+  const blocks = [...text.matchAll(pemBlock)]
+  // Parameters of a curve stand before the key in files that OpenSSL writes.
+  const keys = blocks.filter(([, label]) => label !== 'EC PARAMETERS')
+  if (keys.some(([, label]) => label?.endsWith('PRIVATE KEY')))
+    throw new AdministrationError('key_is_private', { path })
+  if (keys.length === 0 || keys.some(([, label]) => label !== 'PUBLIC KEY')) {
+    throw new AdministrationError('key_unreadable', { path })
+  }
+  return keys.map(([block]) => {
+    try {
+      return createPublicKey(block).export({ format: 'jwk' })
+    } catch {
+      // Without the cause: it may repeat a part of the file.
+      throw new AdministrationError('key_unreadable', { path })
+    }
+  })
+}
+
+function keysInJson(text: string, path: string): readonly unknown[] {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new AdministrationError('key_unreadable', { path })
+  }
+  const keys = typeof value === 'object' && value !== null && 'keys' in value ? value.keys : [value]
+  if (!Array.isArray(keys) || keys.length === 0) throw new AdministrationError('key_unreadable', { path })
+  return keys
+}

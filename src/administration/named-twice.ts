@@ -1,0 +1,45 @@
+import { type ClientKey, readClientKey } from '../authentication/client-key.ts'
+import type { Mistake, Path } from './mistake.ts'
+
+/** What is named twice in one list. No schema can say this. */
+
+/** The entries of a list that name what an earlier one names. */
+export function namedTwice(holder: unknown, key: string, id: string, at: Path): Mistake[] {
+  const list = isMapping(holder) ? holder[key] : undefined
+  if (!Array.isArray(list)) return []
+  const firsts = new Map<string, number>()
+  const mistakes: Mistake[] = []
+  for (const [index, entry] of list.entries()) {
+    const value = isMapping(entry) ? entry[id] : undefined
+    if (typeof value !== 'string') continue
+    const first = firsts.get(value)
+    if (first === undefined) firsts.set(value, index)
+    else {
+      const path = [...at, key, index, id]
+      mistakes.push({ code: 'already_named', path, value, first: [...at, key, first] })
+    }
+  }
+  return mistakes
+}
+
+/** Keys of one client with the same kid, or that are the same. */
+export function keysNamedTwice(client: unknown, at: Path): Mistake[] {
+  const jwks = isMapping(client) ? client['jwks'] : undefined
+  const list = isMapping(jwks) ? jwks['keys'] : undefined
+  if (!Array.isArray(list)) return []
+  const named = { keys: list.map((jwk) => ({ kid: isMapping(jwk) ? jwk['kid'] : undefined })) }
+  const same = { keys: list.map((jwk) => ({ thumbprint: clientKey(jwk)?.thumbprint })) }
+  const path = [...at, 'jwks']
+  const twice = [...namedTwice(named, 'keys', 'kid', path), ...namedTwice(same, 'keys', 'thumbprint', path)]
+  // The thumbprint stands nowhere in a file.
+  return twice.map((mistake) => ({ ...mistake, path: mistake.path.slice(0, path.length + 2) }))
+}
+
+export function clientKey(jwk: unknown): ClientKey | undefined {
+  const read = readClientKey(jwk)
+  return 'thumbprint' in read ? read : undefined
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,166 @@
+import { hash } from 'node:crypto'
+import { OAuthError, type RefusalReason } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { clientRefusal, type RegisteredClient, type RegisteredKey } from '../registry/client.ts'
+import { isSignedBy } from './assertion-signature.ts'
+import type { ParsedAssertion } from './client-assertion.ts'
+import { publicKeyOf } from './client-key.ts'
+import type {
+  AdmittedAssertion,
+  AssertionCredentials,
+  AuthenticationEdges,
+  AuthenticationMethod,
+  PresentedCredentials,
+  Proof,
+  UseEdges,
+} from './method.ts'
+
+/** An assertion that the client signs with a key of its own (RFC 7523 §2.2, as updated by RFC 10070). */
+
+/** RFC 7523 §2.2. */
+export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
+export const privateKeyJwt: AuthenticationMethod<AssertionCredentials, AdmittedAssertion> = {
+  isPresented: ({ clientAssertion, clientAssertionType }) =>
+    clientAssertion !== undefined || clientAssertionType !== undefined,
+  parse({ clientAssertion, clientAssertionType, clientId: bodyClientId }: PresentedCredentials) {
+    if (clientAssertionType !== undefined && clientAssertionType !== jwtBearer) {
+      throw new OAuthError('authentication_method_unsupported')
+    }
+    if (clientAssertion === undefined || clientAssertionType === undefined) {
+      throw new OAuthError('assertion_incomplete')
+    }
+    const { clientId, parsed, refusal } = clientAssertion
+    // The assertion says who it is. The same identifier in the body is a hint (RFC 7521 §4.2).
+    if (bodyClientId !== undefined && clientId !== undefined && bodyClientId !== clientId) {
+      throw new OAuthError('client_id_mismatch')
+    }
+    if (parsed === undefined) throw new OAuthError(refusal ?? 'assertion_malformed')
+    return { method: 'private_key_jwt', clientId: parsed.clientId, assertion: parsed }
+  },
+  admit,
+  prove,
+  judge,
+  noteUse({ keyUses }: UseEdges, clientId: string, { credentialId, assertion }: Proof, time: number) {
+    keyUses.note({ clientId, thumbprint: credentialId, time, audience: assertion?.audience ?? 'issuer' })
+  },
+}
+
+/** A right signature under a key in memory waits for nothing, and nothing is counted. */
+function admit(
+  edges: AuthenticationEdges,
+  credentials: AssertionCredentials,
+  address: string,
+): AdmittedAssertion | Promise<AdmittedAssertion> {
+  const { registry, clock } = edges
+  const { clientId, assertion } = credentials
+  const key = chooseKey(registry.keysNow(clientId), assertion, clock.nowSeconds())
+  return isSignedBy(assertion, key) && key !== undefined
+    ? { ...credentials, keyId: key.thumbprint }
+    : admitIfThere(edges, credentials, address)
+}
+
+/**
+ * Everything else is looked up in the database: the key may be new, or this process may be. A wrong signature costs two
+ * verifications and a share of a read, for clients that exist and for those that do not, so that time tells nothing
+ * (RFC 6749 §10.10). It is looked up before failures are counted: nobody can lock out who has the key.
+ */
+async function admitIfThere(
+  { registry, failureLimit, clock }: AuthenticationEdges,
+  credentials: AssertionCredentials,
+  address: string,
+): Promise<AdmittedAssertion> {
+  const { clientId, assertion } = credentials
+  const { client, keys } = await registry.lookUpKeys(clientId, assertion.kid)
+  const now = clock.nowSeconds()
+  const key = chooseKey(keys, assertion, now)
+  const isRight = isSignedBy(assertion, key)
+  if (isRight && key !== undefined) return { ...credentials, keyId: key.thumbprint }
+  failureLimit.fail(clientId, address)
+  const reason = clientRefusal(client, now) ?? wrongSignature(client?.hasKeys === true, key)
+  throw new OAuthError(reason, key === undefined ? {} : { credentialId: key.thumbprint })
+}
+
+function wrongSignature(hasKeys: boolean, key: RegisteredKey | undefined): RefusalReason {
+  if (!hasKeys) return 'client_has_no_key'
+  if (key === undefined) return 'assertion_key_unknown'
+  return publicKeyOf(key) === undefined ? 'client_key_unusable' : 'assertion_signature_wrong'
+}
+
+/**
+ * The key that an assertion names, by its kid or its thumbprint. An assertion that names none is from a client with one
+ * valid key of that algorithm. A key that is not valid any more is only chosen where no valid one is: then the record can
+ * say so.
+ */
+function chooseKey(
+  keys: readonly RegisteredKey[] | undefined,
+  { algorithm, kid }: ParsedAssertion,
+  now: number,
+): RegisteredKey | undefined {
+  const named = (keys ?? []).filter((key) => {
+    return key.algorithm === algorithm && (kid === undefined || key.kid === kid || key.thumbprint === kid)
+  })
+  const valid = named.filter((key) => keyRefusal(key, now) === undefined)
+  if (kid !== undefined) return valid[0] ?? named[0]
+  const candidates = valid.length === 0 ? named : valid
+  return candidates.length === 1 ? candidates[0] : undefined
+}
+
+/** The signature was right for the key of this thumbprint. Whether the client still has this key is for `judge`. */
+function prove(
+  { issuer }: AuthenticationEdges,
+  { clientId, assertion, keyId }: AdmittedAssertion,
+  _client: RegisteredClient | undefined,
+  _address: string,
+  earlier?: Proof,
+): Proof {
+  if (earlier !== undefined) return earlier
+  const { expiresAt, notBefore, issuedAt, jti } = assertion
+  const audience = audienceOf(assertion.audience, issuer)
+  // The length stands in front, so that no two pairs give the same bytes.
+  const digest = hash('sha256', `assertion ${clientId.length}:${clientId}${jti}`, 'hex')
+  return {
+    credentialId: keyId,
+    checkedHash: undefined,
+    matched: true,
+    assertion: { expiresAt, notBefore, issuedAt, audience },
+    once: { digest, expiresAt: Math.ceil(expiresAt), reason: 'assertion_replayed' },
+  }
+}
+
+/**
+ * Compared character by character (RFC 7523 §3). The issuer must stand alone and as text (RFC 10070 §4). A caller from
+ * before names the token endpoint instead, or a list; all of it must mean this service.
+ */
+function audienceOf(audience: unknown, issuer: string): 'issuer' | 'token_endpoint' | 'other' {
+  if (audience === issuer) return 'issuer'
+  const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
+  const areOurs = named.every((each) => each === issuer || each === `${issuer}/token`)
+  return areOurs && named.length > 0 ? 'token_endpoint' : 'other'
+}
+
+function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined {
+  if (client.keys.length === 0) return 'client_has_no_key'
+  const key = client.keys.find(({ thumbprint }) => thumbprint === proof.credentialId)
+  if (key === undefined || proof.assertion === undefined) return 'assertion_key_unknown'
+  const { audience, expiresAt, notBefore = 0, issuedAt = 0 } = proof.assertion
+  const refusal = keyRefusal(key, now)
+  if (refusal !== undefined) return refusal
+  if (audience === 'other') return 'assertion_audience_wrong'
+  if (audience === 'token_endpoint' && client.assertionAudience !== 'token_endpoint') {
+    return 'assertion_audience_token_endpoint'
+  }
+  const { assertionLeewaySeconds: leeway, assertionLifetimeSecondsMax: most } = limits
+  // No leeway: an assertion is made for one request, a moment ago.
+  if (expiresAt <= now) return 'assertion_expired'
+  if (notBefore > now + leeway || issuedAt > now + leeway) return 'assertion_not_yet_valid'
+  const isLongLived = expiresAt > now + most + leeway || (issuedAt > 0 && expiresAt - issuedAt > most)
+  return isLongLived ? 'assertion_lifetime_too_long' : undefined
+}
+
+/** Why a key proves nothing any more; undefined while it does. */
+function keyRefusal({ revokedAt, expiresAt }: RegisteredKey, now: number): RefusalReason | undefined {
+  // Whatever the clock says: a replica whose clock is behind must not accept what was revoked.
+  if (revokedAt !== undefined) return 'client_key_revoked'
+  return expiresAt !== undefined && expiresAt <= now ? 'client_key_expired' : undefined
+}

@@ -1,0 +1,179 @@
+/** Identifiers that count once, in the group commit on a real PostgreSQL. */
+import { createHash, randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { OAuthError } from '../../src/errors.ts'
+import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
+import type { AuditRecord } from '../../src/ledger/record.ts'
+import type { OnceOnly } from '../../src/ledger/spent-identifiers.ts'
+import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+
+let database: FreshDatabase
+let pool: pg.Pool
+/** Every statement that commits. */
+let calls: string[] = []
+
+beforeAll(async () => {
+  database = await freshDatabase()
+  pool = new pg.Pool({ connectionString: database.url, max: 4 })
+  pool.on('error', () => {})
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client)
+    client.query = ((asked: { name?: string }, ...more: never[]) => {
+      if (asked.name?.startsWith('ledger_commit')) calls.push(asked.name)
+      return (query as (...given: unknown[]) => unknown)(asked, ...more)
+    }) as typeof client.query
+  })
+})
+afterAll(async () => {
+  await pool.end()
+  await database.drop()
+})
+
+async function openCommitter() {
+  const genesis = randomBytes(32)
+  const [opened] = await database.query<{ chain: number }>(
+    `INSERT INTO audit_chain (genesis, opened_by) VALUES ($1, 'a test') RETURNING chain`,
+    [genesis],
+  )
+  const chain = opened?.chain ?? 0
+  const clock = { nowSeconds: () => 0, nowMilliseconds: () => 0, monotonicMilliseconds: () => 5_000 }
+  calls = []
+  return { committer: new Committer({ pool, clock, chain, genesis, onFault: () => {} }), chain }
+}
+
+const record = (clientId: string, changes: Partial<AuditRecord> = {}): AuditRecord => ({
+  time: 1_800_000_000_000,
+  type: 'token',
+  outcome: 'issued',
+  clientId,
+  ...changes,
+})
+
+const once = (name: string): OnceOnly => ({
+  digest: createHash('sha256').update(name).digest('hex'),
+  expiresAt: 1_800_000_060,
+  reason: 'assertion_replayed',
+})
+
+async function outcomesOf(commits: readonly Promise<CommitOutcome>[]): Promise<string[]> {
+  const settled = await Promise.allSettled(commits)
+  return settled.map((one) => {
+    if (one.status === 'fulfilled') return one.value.committed ? 'committed' : 'stale'
+    return one.reason instanceof OAuthError ? one.reason.reason : String(one.reason)
+  })
+}
+
+const clientsOf = async (chain: number): Promise<string[]> =>
+  (
+    await database.query<{ client: string }>(
+      'SELECT client_id AS client FROM audit_record WHERE chain = $1 ORDER BY seq',
+      [chain],
+    )
+  ).map(({ client }) => client)
+
+async function spent(...names: readonly string[]): Promise<boolean[]> {
+  const rows = await database.query<{ digest: string }>(
+    `SELECT encode(digest, 'hex') AS digest FROM spent_identifier`,
+  )
+  const digests = new Set(rows.map(({ digest }) => digest))
+  return names.map((name) => digests.has(once(name).digest))
+}
+
+async function currentVersion(): Promise<number> {
+  const [row] = await database.query<{ version: string }>('SELECT version FROM registry_version')
+  return Number(row?.version)
+}
+
+describe('a batch', () => {
+  test('uses up its identifiers with its records, in one call', async () => {
+    const { committer, chain } = await openCommitter()
+    const commits = ['a1', 'a2', 'a3'].map((name) =>
+      committer.commit(undefined, record(name), undefined, once(name)),
+    )
+    expect(await outcomesOf([...commits, committer.commit(undefined, record('plain'))])).toEqual(
+      Array.from({ length: 4 }, () => 'committed'),
+    )
+    expect(calls).toEqual(['ledger_commit_once'])
+    expect(await spent('a1', 'a2', 'a3')).toEqual([true, true, true])
+    expect(await clientsOf(chain)).toEqual(['a1', 'a2', 'a3', 'plain'])
+  })
+
+  test('without identifiers is committed as before', async () => {
+    const { committer } = await openCommitter()
+    await committer.commit(undefined, record('plain'))
+    expect(calls).toEqual(['ledger_commit'])
+  })
+
+  test('with one that another process used: only this request is refused, and each signs once', async () => {
+    const [first, second] = [await openCommitter(), await openCommitter()]
+    await first.committer.commit(undefined, record('b1'), undefined, once('b'))
+    const signed: string[] = []
+    const commits = [
+      second.committer.commit(undefined, record('before'), () => signed.push('before'), once('b-before')),
+      second.committer.commit(undefined, record('replay'), () => signed.push('replay'), once('b')),
+      second.committer.commit(undefined, record('after'), () => signed.push('after'), once('b-after')),
+      second.committer.commit(undefined, record('plain')),
+    ]
+    expect(await outcomesOf(commits)).toEqual(['committed', 'assertion_replayed', 'committed', 'committed'])
+    expect(await clientsOf(second.chain)).toEqual(['before', 'after', 'plain'])
+    expect(signed.toSorted()).toEqual(['after', 'before', 'replay'])
+    // What was known by then costs no call.
+    calls = []
+    expect(
+      await outcomesOf([second.committer.commit(undefined, record('again'), undefined, once('b'))]),
+    ).toEqual(['assertion_replayed'])
+    expect(calls).toEqual([])
+  })
+
+  test('with the same one many times: the first gets it, in one call', async () => {
+    const { committer, chain } = await openCommitter()
+    const commits = Array.from({ length: 30 }, (_, index) =>
+      committer.commit(undefined, record(`c${index}`), undefined, once('c')),
+    )
+    const outcomes = await outcomesOf(commits)
+    expect(outcomes[0]).toBe('committed')
+    expect(new Set(outcomes.slice(1))).toEqual(new Set(['assertion_replayed']))
+    expect(await clientsOf(chain)).toEqual(['c0'])
+    expect(calls).toHaveLength(1)
+  })
+
+  test('of a stale version uses up nothing', async () => {
+    const { committer } = await openCommitter()
+    const version = await currentVersion()
+    const commits = [committer.commit(version + 1, record('d'), undefined, once('d'))]
+    expect(await outcomesOf(commits)).toEqual(['stale'])
+    expect(await spent('d')).toEqual([false])
+    expect(await outcomesOf([committer.commit(version, record('d'), undefined, once('d'))])).toEqual([
+      'committed',
+    ])
+  })
+
+  test('with a record that cannot be written: its identifier is not used up, and those beside it are', async () => {
+    const { committer, chain } = await openCommitter()
+    const commits = [
+      committer.commit(undefined, record('e1'), undefined, once('e1')),
+      committer.commit(undefined, record('e2', { jti: 'no UUID' }), undefined, once('e2')),
+      committer.commit(undefined, record('e3'), undefined, once('e3')),
+    ]
+    expect(await outcomesOf(commits)).toEqual(['committed', 'ledger_unavailable', 'committed'])
+    expect(await spent('e1', 'e2', 'e3')).toEqual([true, false, true])
+    expect(await clientsOf(chain)).toEqual(['e1', 'e3'])
+    expect(await outcomesOf([committer.commit(undefined, record('e2'), undefined, once('e2'))])).toEqual([
+      'committed',
+    ])
+  })
+
+  test('and another one with the same identifiers the other way round: nobody waits for ever', async () => {
+    const [first, second] = [await openCommitter(), await openCommitter()]
+    const names = Array.from({ length: 50 }, (_, index) => `f${index}`)
+    const outcomes = await outcomesOf([
+      ...names.map((name) => first.committer.commit(undefined, record(name), undefined, once(name))),
+      ...names
+        .toReversed()
+        .map((name) => second.committer.commit(undefined, record(name), undefined, once(name))),
+    ])
+    expect(outcomes.filter((outcome) => outcome === 'committed')).toHaveLength(50)
+    expect(outcomes.filter((outcome) => outcome === 'assertion_replayed')).toHaveLength(50)
+  })
+})

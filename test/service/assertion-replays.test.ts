@@ -1,0 +1,89 @@
+/** One assertion gets one token: on two replicas at once, and after a restart. */
+import { describe, expect } from 'vitest'
+import { openDatabase } from '../../src/database/open.ts'
+import { deleteExpiredIdentifiers } from '../../src/ledger/spent-identifier-store.ts'
+import { assertionOf, makeKey, registerKeyClient, requestTokenWith } from '../support/assertion.ts'
+import { test } from '../support/fixtures.ts'
+
+const key = makeKey('ES256', 'k')
+
+const statusesOf = async (responses: readonly Promise<Response>[]): Promise<number[]> =>
+  (await Promise.all(responses)).map(({ status }) => status)
+
+test('fifty at once on two replicas: one token; and none after a restart', async ({
+  startService,
+  database,
+}) => {
+  // One issuer for both, as replicas have it.
+  const environment = { MINTMARK_ISSUER: 'https://tokens.example.com' }
+  const first = await startService({ environment })
+  const second = await startService({ environment })
+  const { clientId } = await registerKeyClient(database, [key])
+  const issuer = 'https://tokens.example.com'
+  for (const service of [first, second]) {
+    expect((await requestTokenWith(service.url, assertionOf(key, clientId, issuer))).status).toBe(200)
+  }
+  const assertion = assertionOf(key, clientId, issuer)
+  const replays = Array.from({ length: 50 }, (_, index) =>
+    requestTokenWith((index % 2 === 0 ? first : second).url, assertion),
+  )
+  // Beside them, others come with assertions of their own.
+  const others = Array.from({ length: 20 }, (_, index) =>
+    requestTokenWith((index % 2 === 0 ? first : second).url, assertionOf(key, clientId, issuer)),
+  )
+  const statuses = await statusesOf(replays)
+  expect(statuses.filter((status) => status === 200)).toHaveLength(1)
+  expect(statuses.filter((status) => status === 400)).toHaveLength(49)
+  expect(await statusesOf(others)).toEqual(Array.from({ length: 20 }, () => 200))
+
+  await first.close()
+  const again = await startService({ environment })
+  expect(
+    await statusesOf([requestTokenWith(again.url, assertion), requestTokenWith(second.url, assertion)]),
+  ).toEqual([400, 400])
+  const rows = await database.query<{ reason: string; count: number }>(
+    `SELECT coalesce(reason, outcome) AS reason, count(*)::int AS count FROM audit_record
+      WHERE client_id = $1 GROUP BY 1 ORDER BY 1`,
+    [clientId],
+  )
+  expect(rows).toEqual([
+    { reason: 'assertion_replayed', count: 51 },
+    { reason: 'issued', count: 23 },
+  ])
+  const [spent] = await database.query<{ count: number }>(
+    'SELECT count(*)::int AS count FROM spent_identifier',
+  )
+  expect(spent?.count).toBe(23)
+})
+
+describe('identifiers that were used', () => {
+  test('are deleted some time after they have expired, and not before', async ({ database }) => {
+    await database.query(
+      `INSERT INTO spent_identifier (digest, expires_at)
+       SELECT sha256(n::text::bytea), now() + (n || ' seconds')::interval
+         FROM unnest(ARRAY[-100000, -3600, -121, -119, -1, 60]) AS n`,
+    )
+    const opened = openDatabase(database.url)
+    try {
+      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(3)
+      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(0)
+    } finally {
+      await opened.close()
+    }
+    expect(await database.query('SELECT 1 FROM spent_identifier')).toHaveLength(3)
+  })
+
+  test('are deleted some thousands at a time', async ({ database }) => {
+    await database.query(
+      `INSERT INTO spent_identifier (digest, expires_at)
+       SELECT sha256(n::text::bytea), now() - interval '1 hour' FROM generate_series(1, 5001) AS n`,
+    )
+    const opened = openDatabase(database.url)
+    try {
+      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(5_000)
+      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(1)
+    } finally {
+      await opened.close()
+    }
+  })
+})

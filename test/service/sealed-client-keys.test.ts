@@ -1,0 +1,77 @@
+/** With a sealed registry, a key that somebody writes into the database proves nothing, and one that is revoked is. */
+import { expect } from 'vitest'
+import { addClientKeys, revokeClientKey } from '../../src/administration/client-key-store.ts'
+import { reviewRegistry, sealRegistry } from '../../src/administration/seal-registry.ts'
+import type { ClientKey } from '../../src/authentication/client-key.ts'
+import { assertionOf, makeKey, registerKey, requestTokenWith, type TestKey } from '../support/assertion.ts'
+import { test } from '../support/fixtures.ts'
+import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
+
+test('a key counts as far as a holder of the key-encryption key registered it', async ({
+  startService,
+  database,
+}) => {
+  const running = await startService({ environment: sealedSetting })
+  const context = sealedContext(running.service.database)
+  await createResources(context)
+  const [first, second, stranger, rsa] = [
+    makeKey('ES256', 'first'),
+    makeKey('EdDSA', 'second'),
+    makeKey('ES256', 'stranger'),
+    makeKey('PS256', 'rsa'),
+  ]
+  const asClientKey = ({ thumbprint, kid, algorithm, publicJwk }: TestKey): ClientKey => {
+    return { thumbprint, kid, algorithm, publicJwk }
+  }
+  const clientId = 'sealed'
+  const keys = [asClientKey(first)]
+  await createTestClient(context, clientId, { tokenEndpointAuthMethod: 'private_key_jwt', keys })
+  /** `issued`, or why it was refused. */
+  async function answer(key: TestKey, audience = running.url): Promise<string> {
+    const response = await requestTokenWith(running.url, assertionOf(key, clientId, audience))
+    const [row] = await database.query<{ answer: string }>(
+      'SELECT coalesce(reason, outcome) AS answer FROM audit_record WHERE request_id = $1',
+      [response.headers.get('x-request-id')],
+    )
+    return row?.answer ?? `${response.status}`
+  }
+  const sql = (text: string) => database.query(text, [clientId])
+  expect(await answer(first)).toBe('issued')
+  await addClientKeys(context, clientId, [asClientKey(second), asClientKey(rsa)], undefined)
+  expect([await answer(first), await answer(second), await answer(rsa)]).toEqual([
+    'issued',
+    'issued',
+    'issued',
+  ])
+
+  await registerKey(database, clientId, stranger)
+  expect(await answer(stranger)).toBe('assertion_key_unknown')
+  await sql(`UPDATE client_key SET algorithm = 'RS256' WHERE client_id = $1 AND kid = 'rsa'`)
+  expect(await answer({ ...rsa, algorithm: 'RS256' })).toBe('assertion_key_unknown')
+  await sql(`UPDATE client SET assertion_audience = 'token_endpoint' WHERE client_id = $1`)
+  expect(await answer(first, `${running.url}/token`)).toBe('assertion_audience_token_endpoint')
+  await revokeClientKey(context, clientId, 'second')
+  expect(await answer(second)).toBe('client_key_revoked')
+  await sql(`UPDATE client_key SET revoked_at = NULL WHERE client_id = $1 AND kid = 'second'`)
+  expect(await answer(second)).toBe('assertion_key_unknown')
+  // What takes away counts at once, and the others go on.
+  await sql(`UPDATE client_key SET revoked_at = now() WHERE client_id = $1 AND kid = 'rsa'`)
+  expect([await answer(rsa), await answer(first)]).toEqual(['assertion_key_unknown', 'issued'])
+
+  const review = await reviewRegistry(context)
+  expect(review.problems).toEqual([
+    {
+      subject: 'client',
+      id: clientId,
+      differences: expect.arrayContaining([
+        'assertion_audience',
+        `client_key ${stranger.thumbprint}`,
+        `client_key ${second.thumbprint}`,
+      ]),
+    },
+  ])
+  // An operator who has looked at all of it makes it good.
+  await sealRegistry(context, review)
+  expect(await answer(stranger)).toBe('issued')
+  expect(await answer(first, `${running.url}/token`)).toBe('issued')
+})
