@@ -1,12 +1,9 @@
-// Long because it puts everything together, and every part has its line here.
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
-import { openSecretTagWriter } from './authentication/secret-tag-store.ts'
-import { SecretTags } from './authentication/secret-tags.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
 import { type Config, sharedSettings } from './config.ts'
@@ -15,59 +12,38 @@ import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
 import { closeWithin, listen } from './http/listen.ts'
 import { replaceCertificate, type TlsFiles } from './http/tls.ts'
-import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
-import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
-import { Keyring } from './keys/keyring.ts'
-import { newestSealedWith } from './keys/seal.ts'
-import { KeyUpkeep } from './keys/upkeep.ts'
+import type { Keyring } from './keys/keyring.ts'
+import type { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
 import { openHandChanges } from './ledger/hand-changes.ts'
 import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { openSpentIdentifierUpkeep } from './ledger/spent-identifier-store.ts'
 import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
-import { type ClockGuard, clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
+import type { ClockGuard } from './lib/clock-guard.ts'
 import { limits } from './limits.ts'
-import { Registry } from './registry/registry.ts'
+import type { Registry } from './registry/registry.ts'
 import type { SealProblems } from './registry/seal-problems.ts'
-import { openSealedRegistry } from './registry/sealed-registry.ts'
+import { type MemoryOptions, openRegistryAndKeys } from './registry-and-keys.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
   changeUnconfirmed,
-  clockChanged,
   commitsBlocked,
   databaseUrlReread,
-  keysUnvouched,
-  keyUnopened,
-  keyUpkeepEvents,
-  readersReplaced,
   recordsLost,
-  registryUnsealed,
   settingsDiffer,
-  tagSpoiled,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
 
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
- *
- * Long because everything that a service opens is opened here, in one order.
  */
-export interface ServiceOptions {
-  readonly config: Config
+export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string
   /** Called when the password is refused, if the URL comes from a file. */
   readonly rereadDatabaseUrl?: (() => string | undefined) | undefined
-  /** The current key-encryption key and, during a rewrap, the previous one. */
-  readonly keyEncryptionKeys: KeyEncryptionKeys
-  /**
-   * Called whenever a signing key is created or opened, if the key-encryption keys can be replaced while the
-   * service runs.
-   */
-  readonly rereadKeyEncryptionKeys?: KeyEncryptionKeySource
-  readonly log: Log
   readonly clock?: Clock
 }
 
@@ -256,97 +232,6 @@ function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: C
       perAddressMax: config.failuresPerAddressMax,
       monotonicMilliseconds: clock.monotonicMilliseconds,
     }),
-  }
-}
-
-/** Loads the registry and the keys into memory, and starts the work that keeps them current. */
-async function openRegistryAndKeys(
-  options: ServiceOptions,
-  database: Database,
-  clock: Clock,
-  { onFault, onRecovered }: DatabaseFaultLog,
-) {
-  const { log } = options
-  const { schedule, signingAlgorithms, registryClientsMax } = options.config
-  const keyEncryptionKeys = options.rereadKeyEncryptionKeys ?? (async () => options.keyEncryptionKeys)
-  const keyring = new Keyring({
-    database: database.statements,
-    keyEncryptionKeys,
-    schedule,
-    now: clock.nowSeconds,
-    onUnopened: (error) => keyUnopened(log, error),
-    onUnvouched: (problems) => keysUnvouched(log, problems),
-  })
-  const tagWriter = openSecretTagWriter(database.statements, onFault)
-  const secretTags = new SecretTags({
-    keyEncryptionKeys,
-    sealingKeyId: () => newestSealedWith(keyring.keys),
-    keep: tagWriter.note,
-    onFault,
-    onSpoiled: (secretId) => tagSpoiled(log, secretId),
-  })
-  // Nobody asks for the keys that are due: whose account the service runs under is not who makes them.
-  const actor = { by: 'mintmark', host: hostname() }
-  const rotation: RotationContext = { database, clock, actor, schedule, keyEncryptionKeys }
-  let clockOffSeconds = 0
-  const clockGuard = createClockGuard({
-    clock,
-    clockSkewSeconds: schedule.clockSkewSeconds,
-    onChange(reliable, offSeconds) {
-      clockOffSeconds = offSeconds
-      clockChanged(log, reliable, offSeconds)
-    },
-  })
-  let upkeep: KeyUpkeep | undefined
-  const seals = await openSealedRegistry(options.config.sealedRegistry, {
-    database,
-    keyEncryptionKeys,
-    onFound: (problems) => registryUnsealed(log, problems),
-    onFault,
-  })
-  const registry = new Registry({
-    pool: database.readPool,
-    seals: seals.guard,
-    monotonicMilliseconds: clock.monotonicMilliseconds,
-    clientsMax: registryClientsMax,
-    wait: (milliseconds, then) => setTimeout(then, milliseconds),
-    onMisled(reason) {
-      readersReplaced(log, reason)
-      database.renewReaders()
-    },
-    async onKeysChanged(version) {
-      await keyring.load(version)
-      // The keys may be sealed with another key-encryption key now. Nobody waits for it.
-      void secretTags.follow()
-      upkeep?.checkSoon()
-    },
-    onDatabaseTime: clockGuard.check,
-    onFault,
-    onRecovered,
-  })
-  try {
-    // Its version is read before the keys: a change in between has a higher one, so it is not missed.
-    await registry.open()
-    if (!clockGuard.reliable) {
-      throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
-    }
-    await keyring.load()
-    const events = keyUpkeepEvents(log)
-    upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
-    await upkeep.open()
-    await secretTags.load()
-    return {
-      clockGuard,
-      registry,
-      seals: seals.watch(registry),
-      keyring,
-      upkeep,
-      secretTags,
-      tagWriter,
-    }
-  } catch (error) {
-    await registry.close()
-    throw error
   }
 }
 

@@ -8,8 +8,9 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Config, readCommandConfig, readConfig, readServiceConfig, settingNames } from '../src/config.ts'
+import { type Config, readCommandConfig, readConfig, readServiceConfig } from '../src/config.ts'
 import { OperatorError } from '../src/errors.ts'
+import { settingNames } from '../src/settings.ts'
 import { certificate, privateKey, rsaPrivateKey } from './support/certificate.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))

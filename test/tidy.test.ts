@@ -9,9 +9,10 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, normalize, relative } from 'node:path'
 import { parseEnv } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { type Config, readConfig, settingNames } from '../src/config.ts'
+import { type Config, readConfig } from '../src/config.ts'
 import { type RefusalDefinition, refusals } from '../src/errors.ts'
 import { limits } from '../src/limits.ts'
+import { settingNames } from '../src/settings.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')

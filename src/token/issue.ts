@@ -77,6 +77,10 @@ const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
   'client_expired',
   'client_has_no_secret',
   'secret_wrong',
+  'client_has_no_key',
+  'client_key_unusable',
+  'assertion_key_unknown',
+  'assertion_signature_wrong',
 ])
 
 /** What is registered is no credential in the wrong place, however random it looks: records must name it. */

@@ -571,6 +571,8 @@ test('whatever commands do in whatever order is sealed: nothing differs, and not
     allowedNetworks: randomInt(2) === 0 ? [] : ['10.0.0.0/8'],
     expiresAt: undefined,
     status: undefined,
+    keys: undefined,
+    assertionAudience: 'issuer' as const,
     access: [{ audience: orders, scopes }],
   })
   const ids = Array.from({ length: 12 }, (_, number) => `client-${number}`)

@@ -1,0 +1,129 @@
+import { hostname } from 'node:os'
+import { openSecretTagWriter } from './authentication/secret-tag-store.ts'
+import { SecretTags } from './authentication/secret-tags.ts'
+import type { Config } from './config.ts'
+import type { Database } from './database/open.ts'
+import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
+import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
+import { Keyring } from './keys/keyring.ts'
+import { newestSealedWith } from './keys/seal.ts'
+import { KeyUpkeep } from './keys/upkeep.ts'
+import type { Clock } from './lib/clock.ts'
+import { clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
+import { Registry } from './registry/registry.ts'
+import { openSealedRegistry } from './registry/sealed-registry.ts'
+import type { DatabaseFaultLog } from './telemetry/database-faults.ts'
+import {
+  clockChanged,
+  keysUnvouched,
+  keyUnopened,
+  keyUpkeepEvents,
+  readersReplaced,
+  registryUnsealed,
+  tagSpoiled,
+} from './telemetry/events.ts'
+import type { Log } from './telemetry/log.ts'
+
+/** What the service keeps in memory: who is registered, and the keys. */
+export interface MemoryOptions {
+  readonly config: Config
+  /** The current key-encryption key and, during a rewrap, the previous one. */
+  readonly keyEncryptionKeys: KeyEncryptionKeys
+  /**
+   * Called whenever a signing key is created or opened, if the key-encryption keys can be replaced while the
+   * service runs.
+   */
+  readonly rereadKeyEncryptionKeys?: KeyEncryptionKeySource
+  readonly log: Log
+}
+
+/** Loads the registry and the keys into memory, and starts the work that keeps them current. */
+export async function openRegistryAndKeys(
+  options: MemoryOptions,
+  database: Database,
+  clock: Clock,
+  { onFault, onRecovered }: DatabaseFaultLog,
+) {
+  const { log } = options
+  const { schedule, signingAlgorithms, registryClientsMax } = options.config
+  const keyEncryptionKeys = options.rereadKeyEncryptionKeys ?? (async () => options.keyEncryptionKeys)
+  const keyring = new Keyring({
+    database: database.statements,
+    keyEncryptionKeys,
+    schedule,
+    now: clock.nowSeconds,
+    onUnopened: (error) => keyUnopened(log, error),
+    onUnvouched: (problems) => keysUnvouched(log, problems),
+  })
+  const tagWriter = openSecretTagWriter(database.statements, onFault)
+  const secretTags = new SecretTags({
+    keyEncryptionKeys,
+    sealingKeyId: () => newestSealedWith(keyring.keys),
+    keep: tagWriter.note,
+    onFault,
+    onSpoiled: (secretId) => tagSpoiled(log, secretId),
+  })
+  // Nobody asks for the keys that are due: whose account the service runs under is not who makes them.
+  const actor = { by: 'mintmark', host: hostname() }
+  const rotation: RotationContext = { database, clock, actor, schedule, keyEncryptionKeys }
+  let clockOffSeconds = 0
+  const clockGuard = createClockGuard({
+    clock,
+    clockSkewSeconds: schedule.clockSkewSeconds,
+    onChange(reliable, offSeconds) {
+      clockOffSeconds = offSeconds
+      clockChanged(log, reliable, offSeconds)
+    },
+  })
+  let upkeep: KeyUpkeep | undefined
+  const seals = await openSealedRegistry(options.config.sealedRegistry, {
+    database,
+    keyEncryptionKeys,
+    onFound: (problems) => registryUnsealed(log, problems),
+    onFault,
+  })
+  const registry = new Registry({
+    pool: database.readPool,
+    seals: seals.guard,
+    monotonicMilliseconds: clock.monotonicMilliseconds,
+    clientsMax: registryClientsMax,
+    wait: (milliseconds, then) => setTimeout(then, milliseconds),
+    onMisled(reason) {
+      readersReplaced(log, reason)
+      database.renewReaders()
+    },
+    async onKeysChanged(version) {
+      await keyring.load(version)
+      // The keys may be sealed with another key-encryption key now. Nobody waits for it.
+      void secretTags.follow()
+      upkeep?.checkSoon()
+    },
+    onDatabaseTime: clockGuard.check,
+    onFault,
+    onRecovered,
+  })
+  try {
+    // Its version is read before the keys: a change in between has a higher one, so it is not missed.
+    await registry.open()
+    if (!clockGuard.reliable) {
+      throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
+    }
+    await keyring.load()
+    const events = keyUpkeepEvents(log)
+    upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
+    await upkeep.open()
+    await secretTags.load()
+    return {
+      clockGuard,
+      registry,
+      seals: seals.watch(registry),
+      keyring,
+      upkeep,
+      secretTags,
+      tagWriter,
+    }
+  } catch (error) {
+    await registry.close()
+    throw error
+  }
+}
