@@ -1,6 +1,7 @@
 /** Times in arguments are read in several forms, and one that cannot be right is answered with one that is. */
 import { describe, expect, test } from 'vitest'
-import { futureMoment, pastMoment } from '../../src/cli/terminal/arguments.ts'
+import { keysRevoke } from '../../src/cli/commands/keys-revoke.ts'
+import { futureMoment, parseArguments, pastMoment } from '../../src/cli/terminal/arguments.ts'
 import { exitCodes } from '../../src/errors.ts'
 
 /** 2027-01-31T12:00:00Z, in seconds since 1970. */
@@ -46,5 +47,20 @@ describe('a time in the future', () => {
         exitCode: exitCodes.usage,
       }),
     )
+  })
+})
+
+describe('a key whose thumbprint begins with a dash', () => {
+  const kid = '-iD4dq4Tzm2X_907uEOEeTBxVeUnLV88L9hXRPZc_ph'
+
+  test.each([[[kid, '--yes']], [['--yes', kid]], [['--yes', '--', kid]]])(
+    'is a name, and no option: %j',
+    (given) => {
+      expect(parseArguments(keysRevoke, given)).toMatchObject({ positionals: [kid], options: { yes: true } })
+    },
+  )
+
+  test('anything shorter is an option that there is not', () => {
+    expect(() => parseArguments(keysRevoke, ['-iD4dq4'])).toThrow(/has no option -i/)
   })
 })

@@ -57,7 +57,7 @@ test('an existing registry is sealed, and what somebody writes by hand is named 
   expect(refused.code).toBe(1)
   expect(refused.stdout).toContain('1 row less than was registered')
   expect(refused.stderr).toMatch(/^DANGER: 1 differ.*\n {2}client stranger: unregistered$/m)
-  expect(await runSealed('clients', 'delete', 'stranger')).toMatchObject({ code: 0 })
+  expect(await runSealed('clients', 'delete', 'stranger', '--yes')).toMatchObject({ code: 0 })
   expect((await runSealed('registry', 'seal')).stdout).toContain('Nothing gives more than was registered.')
 })
 

@@ -88,7 +88,7 @@ describe('raised lifetimes', () => {
     const outcomes = await database.query(
       `SELECT outcome FROM audit_record WHERE type = 'key' ORDER BY chain, seq`,
     )
-    expect(outcomes).toEqual(['created', 'created', 'extended'].map((outcome) => ({ outcome })))
+    expect(outcomes).toEqual(['vouched', 'created', 'created', 'extended'].map((outcome) => ({ outcome })))
   })
 })
 
