@@ -18,7 +18,7 @@ export interface ParsedArguments {
 export function parseArguments(command: Command, given: readonly string[]): ParsedArguments {
   const definitions = Object.entries(command.options)
   const { tokens } = parseArgs({
-    args: given.map((each) => (thumbprint.test(each) ? `${escape}${each}` : each)),
+    args: given.map((each) => (thumbprint.test(each) ? `${nameMark}${each}` : each)),
     options: {
       help: { type: 'boolean', short: 'h' },
       ...Object.fromEntries(definitions.map(([option, { type }]) => [option, { type }])),
@@ -36,7 +36,7 @@ export function parseArguments(command: Command, given: readonly string[]): Pars
   const positionals: string[] = []
   let help = false
   for (const token of tokens) {
-    if (token.kind === 'positional') positionals.push(withoutEscape(token.value))
+    if (token.kind === 'positional') positionals.push(withoutMark(token.value))
     if (token.kind !== 'option') continue
     if (token.name === 'help') help = true
     else takeOption(command, token, values)
@@ -48,8 +48,8 @@ export function parseArguments(command: Command, given: readonly string[]): Pars
 /** A key is named by its thumbprint (RFC 7638) in base64url. One of 64 begins with a dash, and is no option. */
 const thumbprint = /^-[A-Za-z0-9_-]{42}$/
 /** No argument of a process can contain this character. */
-const escape = '\0'
-const withoutEscape = (text: string): string => (text.startsWith(escape) ? text.slice(1) : text)
+const nameMark = '\0'
+const withoutMark = (text: string): string => (text.startsWith(nameMark) ? text.slice(1) : text)
 
 interface OptionToken {
   readonly name: string
@@ -60,7 +60,7 @@ interface OptionToken {
 
 function takeOption(command: Command, token: OptionToken, values: Record<string, unknown>): void {
   const { rawName } = token
-  const value = token.value === undefined ? undefined : withoutEscape(token.value)
+  const value = token.value === undefined ? undefined : withoutMark(token.value)
   const definition = Object.hasOwn(command.options, token.name) ? command.options[token.name] : undefined
   if (definition === undefined) {
     const hint = didYouMean(
