@@ -82,10 +82,11 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'disable', 'c')
   await ran('clients', 'enable', 'c')
   const file = files.path('ledger.json')
-  writeFileSync(file, await ran('audit', 'list', '--limit', '10000', '--json'))
+  const listed = await ran('audit', 'list', '--limit', '10000', '--json')
+  writeFileSync(file, listed)
   const lines = files.path('ledger.jsonl')
-  const followed = (JSON.parse(await ran('audit', 'list', '--limit', '10000', '--json')) as unknown[]).map(
-    (each) => JSON.stringify({ ...(each as object), a_new_member: {} }),
+  const followed = (JSON.parse(listed) as object[]).map((each) =>
+    JSON.stringify({ ...each, a_new_member: {} }),
   )
   writeFileSync(lines, [JSON.stringify({ chain_begins: 7 }), ...followed].join('\n'))
   expect(await run('audit', 'compare', file)).toMatchObject({ code: 0, stdout: '' })
