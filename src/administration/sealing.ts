@@ -6,7 +6,14 @@ import { listKeys } from '../keys/store.ts'
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import { type ChangeContext, type ChangeOptions, changeRegistry } from '../ledger/change-store.ts'
 import type { SealHead } from '../registry/seal-head.ts'
-import { currentHead, lastChain, noteChanges, readNodes, writeSeal } from '../registry/seal-store.ts'
+import {
+  currentHead,
+  lastChain,
+  noteChanges,
+  readHead,
+  readNodes,
+  writeSeal,
+} from '../registry/seal-store.ts'
 import { SealTree, type Statement, type Subject, TreeDamaged } from '../registry/seal-tree.ts'
 import {
   believeClient,
@@ -40,6 +47,8 @@ export interface Sealing {
 export interface RegistryContext extends ChangeContext {
   /** Undefined: the registry is not sealed. */
   readonly sealing?: Sealing | undefined
+  /** Called when a registry that was sealed is changed without `sealing`: processes that seal believe no such change. */
+  readonly onUnsealed?: (() => void) | undefined
 }
 
 /** The one way in which administration changes clients, secrets, access and resources. */
@@ -51,8 +60,10 @@ export async function changeSealed<Result>(
   return await changeRegistry(
     context,
     async (transaction, records) => {
-      const seals =
-        context.sealing === undefined ? new Seals() : await openSeals(transaction, context.sealing)
+      const { sealing, onUnsealed } = context
+      const seals = sealing === undefined ? new Seals() : await openSeals(transaction, sealing)
+      if (sealing === undefined && onUnsealed !== undefined && (await readHead(transaction)) !== undefined)
+        onUnsealed()
       const result = await work(transaction, records, seals)
       await seals.write(transaction, records)
       return result

@@ -80,3 +80,13 @@ test('commands seal what they change, and change nothing without the key', async
   expect(withoutKey.stderr).toContain('MINTMARK_KEY_ENCRYPTION_KEY')
   expect(await database.query('SELECT status FROM client')).toEqual([{ status: 'active' }])
 })
+
+test('a command without the setting says that its change counts for nothing', async ({ run, runSealed }) => {
+  expect(await runSealed('resources', 'create', orders, '--scope', 'orders:read')).toMatchObject({ code: 0 })
+  const { code, stderr } = await run('resources', 'update', orders, '--add-scope', 'orders:write')
+  expect(code).toBe(0)
+  expect(stderr).toMatch(/^WARNING: This registry was sealed, and this change is not/m)
+  expect(
+    (await runSealed('resources', 'update', orders, '--add-scope', 'orders:write')).stderr,
+  ).not.toContain('WARNING')
+})

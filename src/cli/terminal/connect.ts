@@ -19,6 +19,7 @@ export interface Connection {
   readonly actor: Actor
   /** How changes of the registry are sealed; undefined where it is not sealed. */
   readonly sealing: Sealing | undefined
+  readonly onUnsealed: () => void
   /** Aborted by SIGINT (Ctrl-C), SIGTERM, SIGHUP, or the end of the launcher. */
   readonly signal: AbortSignal
 }
@@ -26,6 +27,10 @@ export interface Connection {
 const unconfirmed =
   'WARNING: The change is in force on this database, but somebody cancelled the wait for its synchronous standby. A ' +
   'failover may lose the change. Look after it when the standby is back.'
+
+const unsealed =
+  'WARNING: This registry was sealed, and this change is not: MINTMARK_SEALED_REGISTRY is not "yes" here. Processes ' +
+  'that have it give nothing for this change. Set it, and run the command again or "bin/mintmark registry seal".'
 
 /** Milliseconds for current statements to finish after an interruption. */
 const interruptedGraceMilliseconds = 2_000
@@ -54,7 +59,17 @@ export async function withDatabase<Result>(
       try {
         const actor = operatingSystemActor()
         const sealing = sealingOf(config, server)
-        const connection = { config, server, database, clock: systemClock, actor, sealing, signal }
+        const onUnsealed = () => note(unsealed)
+        const connection = {
+          config,
+          server,
+          database,
+          clock: systemClock,
+          actor,
+          sealing,
+          onUnsealed,
+          signal,
+        }
         return await Promise.race([run(connection), closed])
       } finally {
         const grace = signal.aborted

@@ -41,7 +41,8 @@ function keysAtHand(config: Config, server: DatabaseServer): KeyEncryptionKeys |
 
 /** The context of a command that creates secrets. Their tags need the key-encryption key; the secrets do not. */
 export async function secretContext(connection: Connection): Promise<SecretContext> {
-  const { config, database, clock, actor, server, sealing } = connection
+  const { config, database, clock, actor, server, sealing, onUnsealed } = connection
   const keys = availableKeyEncryptionKeys(config, server)
-  return { database, clock, actor, sealing, tagMaker: await openTagMaker(database.prisma, keys) }
+  const tagMaker = await openTagMaker(database.prisma, keys)
+  return { database, clock, actor, sealing, onUnsealed, tagMaker }
 }
