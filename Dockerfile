@@ -36,5 +36,5 @@ USER node
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=2s --start-period=15s --retries=3 CMD ["node", "bin/healthy.js"]
 # Write a command of bin/mintmark after the name of the image: serve, migrate, seed FILE, clients list …
-ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "--disable-sigusr1", "--max-semi-space-size=16", "src/cli/main.ts"]
+ENTRYPOINT ["node", "--disable-warning=ExperimentalWarning", "--disable-sigusr1", "--max-semi-space-size=12", "--heap-growing-percent=50", "src/cli/main.ts"]
 CMD ["serve"]

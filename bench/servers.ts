@@ -105,7 +105,11 @@ const originOf = (port: number, certificate: Certificate | undefined): string =>
   `${certificate === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
 
 /** The arguments that bin/mintmark passes to Node, and its directory for compiled code. */
-const nodeArguments = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16']
+const nodeArguments = [
+  '--disable-warning=ExperimentalWarning',
+  '--max-semi-space-size=12',
+  '--heap-growing-percent=50',
+]
 const compileCache = fileURLToPath(new URL('../node_modules/.cache/node', import.meta.url))
 
 /** Peers that use only the packages of the service. */
