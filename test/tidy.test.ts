@@ -142,7 +142,7 @@ describe('docs/reference/limits.md', () => {
 
   const introduction =
     'Every limit of the service that is not a setting. The limits are in `src/limits.ts`, and a test keeps this page equal\n' +
-    'to it. After a change there, `npm test -- --project pure tidy -u` writes this page again.'
+    'to it. After a change there, `bin/mintmark test --project pure tidy -u` writes this page again.'
 
   test('shows every limit with its value and its reason', async () => {
     const { text, names, withoutReason } = page()

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose'
 
-/** `npm run drill` runs the drills for longer than `npm test` does. */
+/** `npm run drill` runs the drills for longer than CI does. */
 export const isLong = process.env['DRILL'] === 'long'
 
 /** What stands for a relying service: says of a token whether it accepts it, and if not, why. */
