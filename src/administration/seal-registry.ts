@@ -2,17 +2,9 @@ import type { Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
-import { openHead, reviewedNumber, type SealHead } from '../registry/seal-head.ts'
+import { reviewedNumber, type SealHead } from '../registry/seal-head.ts'
 import type { SealProblem } from '../registry/seal-problems.ts'
-import {
-  currentHead,
-  lastChain,
-  noteChanges,
-  readHead,
-  readNodes,
-  recordedSeal,
-  writeSeal,
-} from '../registry/seal-store.ts'
+import { currentHead, lastChain, noteChanges, readNodes, writeSeal } from '../registry/seal-store.ts'
 import {
   SealTree,
   type Statement,
@@ -32,6 +24,7 @@ import {
   resourceStatement,
   secretHashOf,
 } from '../registry/statement.ts'
+import { type HeadProblem, headProblemOf, latestNumber, readableHead } from './head-problem.ts'
 import {
   allNodes,
   clientIdsAfter,
@@ -59,7 +52,7 @@ export interface Review {
   /** How many clients and resources have less than was registered. */
   readonly lessened: number
   /** What is wrong with the head; undefined if it is there and right. */
-  readonly headProblem: 'registry_seal_missing' | 'registry_seal_damaged' | 'registry_seal_older' | undefined
+  readonly headProblem: HeadProblem | undefined
 }
 
 export interface ReviewOptions {
@@ -127,39 +120,6 @@ export async function sealRegistry(
 /** For example `client billing: status, access https://orders.example.com`. */
 export function problemText({ subject, id, differences }: SealProblem): string {
   return `${subject} ${id}: ${differences.join(', ')}`
-}
-
-/** The highest number that the head or the ledger tells of. */
-async function latestNumber(database: Statements, keys: readonly KeyEncryptionKey[]): Promise<number> {
-  const head = await readableHead(database, keys)
-  const recorded = await recordedSeal(database, 0)
-  return Math.max(head?.number ?? 0, recorded?.number ?? 0)
-}
-
-async function readableHead(
-  database: Statements,
-  keys: readonly KeyEncryptionKey[],
-): Promise<SealHead | undefined> {
-  const stored = await readHead(database)
-  try {
-    return stored === undefined ? undefined : openHead(stored, keys)
-  } catch (error) {
-    if (error instanceof AdministrationError && error.code === 'registry_seal_damaged') return undefined
-    throw error
-  }
-}
-
-async function headProblemOf(
-  database: Statements,
-  keys: readonly KeyEncryptionKey[],
-): Promise<Review['headProblem']> {
-  try {
-    return (await currentHead(database, keys)) === undefined ? 'registry_seal_missing' : undefined
-  } catch (error) {
-    if (!(error instanceof AdministrationError)) throw error
-    if (error.code === 'registry_seal_damaged' || error.code === 'registry_seal_older') return error.code
-    throw error
-  }
 }
 
 async function review(

@@ -100,10 +100,11 @@ async function resealAll(
     }
     const vouched = new Set(keys.map(({ kid }) => kid))
     const resealed = await resealKeys(transaction, to, atHand, vouched, wanted)
+    // In any case: the registry may have been sealed with the old key when no signing key was.
+    await resealHead(transaction, to, atHand)
     // Nothing has changed then, and a manifest without a record would look like one that somebody else wrote.
     if (resealed.length === 0) return { keyEncryptionKeyId: to.id, resealed }
     const mark = await writeManifest(transaction, [to, ...atHand], resealed)
-    await resealHead(transaction, to, atHand)
     for (const { kid, from } of resealed) {
       const changes = [{ field: 'key_encryption_key_id', from, to: to.id }]
       records.add('key', 'resealed', { kid }, changes, mark)

@@ -86,3 +86,64 @@ test('what somebody wrote beside the lost keys is not believed afterwards, and w
   expect(kids).not.toContain('foreign')
   await after.close()
 })
+
+test('a sealed registry is sealed anew after its key was lost, and not with any other key', async ({
+  database,
+}) => {
+  const client = await registerClient(database)
+  const environmentOf = (key: Buffer) => ({
+    DATABASE_URL: database.url,
+    MINTMARK_KEY_ENCRYPTION_KEY: key.toString('base64'),
+    MINTMARK_SEALED_REGISTRY: 'yes',
+  })
+  const sealed = { MINTMARK_SEALED_REGISTRY: 'yes' }
+  expect(await command(environmentOf(lost), 'registry', 'seal', '--yes')).toMatchObject({ code: 0 })
+  const before = await startService({ database, key: lost, environment: sealed })
+  await tokenOf(before.url, client)
+  await before.close()
+
+  const environment = environmentOf(next)
+  // Somebody who took the wrong key must not seal with it.
+  const wrong = await command(environment, 'registry', 'seal', '--yes')
+  expect(wrong).toMatchObject({ code: 1 })
+  expect(wrong.stderr).toContain('"bin/mintmark keys abandon"')
+  const done = await command(environment, 'keys', 'abandon', '--yes')
+  expect(done, done.stderr).toMatchObject({ code: 0 })
+  expect(done.stderr).toContain('"bin/mintmark registry seal"')
+  const unsealed = startService({ database, key: next, environment: sealed })
+  await expect(unsealed).rejects.toMatchObject({ code: 'registry_seal_key_differs' })
+
+  // Nobody vouches for any of it, so somebody has to look.
+  const unasked = await command(environment, 'registry', 'seal')
+  expect(unasked).toMatchObject({ code: 1 })
+  expect(unasked.stderr).toContain('given up')
+  expect(unasked.stderr).toContain(`client ${client.clientId}: unregistered`)
+  const again = await command(environment, 'registry', 'seal', '--yes')
+  expect(again, again.stderr).toMatchObject({ code: 0 })
+  const after = await startService({ database, key: next, environment: sealed })
+  await tokenOf(after.url, client)
+  await after.close()
+})
+
+test('keys rewrap seals the registry anew where no signing key needs it', async ({ database }) => {
+  const client = await registerClient(database)
+  const sealed = { MINTMARK_SEALED_REGISTRY: 'yes' }
+  const environment = {
+    ...sealed,
+    DATABASE_URL: database.url,
+    MINTMARK_KEY_ENCRYPTION_KEY: lost.toString('base64'),
+  }
+  // The signing keys are under the new one already, and a machine that has only the old one seals the registry.
+  await (await startService({ database, key: next })).close()
+  expect(await command(environment, 'registry', 'seal', '--yes')).toMatchObject({ code: 0 })
+  const both = {
+    ...environment,
+    MINTMARK_KEY_ENCRYPTION_KEY: next.toString('base64'),
+    MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS: lost.toString('base64'),
+  }
+  const rewrapped = await command(both, 'keys', 'rewrap')
+  expect(rewrapped, rewrapped.stderr).toMatchObject({ code: 0 })
+  const after = await startService({ database, key: next, environment: sealed })
+  await tokenOf(after.url, client)
+  await after.close()
+})

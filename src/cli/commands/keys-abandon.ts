@@ -56,6 +56,10 @@ export const keysAbandon = defineCommand({
       }
       const done = await abandonKeys(context)
       print(options.json ? `${json(fieldsOf(done))}\n` : shown(done))
+      // The seal is under the lost key too, and only a person can say what was registered.
+      if (connection.sealing !== undefined) {
+        note('The registry has to be sealed anew before processes start: run "bin/mintmark registry seal".')
+      }
     })
   },
 })

@@ -78,6 +78,11 @@ function printReview({ counts, problems, lessened, headProblem }: Review): void 
   if (headProblem === 'registry_seal_missing') print('The registry was not sealed before.\n')
   else if (headProblem === 'registry_seal_older') {
     note('DANGER: the seal is older than one that was there before. Somebody put back an older registry.')
+  } else if (headProblem === 'registry_seal_key_differs') {
+    note(
+      'DANGER: the seal is under a key-encryption key that was given up. Nobody can tell any more what was registered: ' +
+        'compare everything with your seed file.',
+    )
   } else if (headProblem !== undefined) {
     note(`DANGER: ${messageOf(new AdministrationError(headProblem, {}))}`)
   }

@@ -82,7 +82,8 @@ export const sentences: {
     'changed without it would count for nothing. Nothing was changed.',
   registry_seal_key_differs: ({ keyEncryptionKeyId, atHand }) =>
     `MINTMARK_KEY_ENCRYPTION_KEY: the registry is sealed with key-encryption key ${keyEncryptionKeyId}, but you provided ` +
-    `${atHand.join(' and ')}. Provide the right key-encryption key. Nothing was changed.`,
+    `${atHand.join(' and ')}. Provide the right key-encryption key. Nothing was changed. If it is lost for good, ` +
+    'run "bin/mintmark keys abandon" and then "bin/mintmark registry seal".',
   registry_seal_missing: () =>
     'MINTMARK_SEALED_REGISTRY is "yes", and nobody has sealed the registry yet: every client would be refused. Run ' +
     '"bin/mintmark registry seal" first. If it was sealed before, somebody removed the seal.',
