@@ -57,6 +57,29 @@ test('fifty at once on two replicas: one token; and none after a restart', async
   if (!isSlow) expect(count?.issued).toBe(23)
 })
 
+test('who can delete identifiers can have one used again, each time with a record, until its assertion expires', async ({
+  startService,
+  database,
+}) => {
+  const first = await startService()
+  const second = await startService({ environment: { MINTMARK_ISSUER: first.url } })
+  const { clientId } = await registerKeyClient(database, [key])
+  const assertion = assertionOf(key, clientId, first.url)
+  expect((await requestTokenWith(first.url, assertion)).status).toBe(200)
+  await database.query('DELETE FROM spent_identifier')
+  // The process that saw it remembers it.
+  expect((await requestTokenWith(first.url, assertion)).status).toBe(400)
+  expect((await requestTokenWith(second.url, assertion)).status).toBe(200)
+  const records = await database.query(
+    `SELECT 1 FROM audit_record WHERE type = 'token' AND outcome = 'issued' AND client_id = $1`,
+    [clientId],
+  )
+  expect(records).toHaveLength(2)
+  await database.query('DELETE FROM spent_identifier')
+  const over = assertionOf(key, clientId, first.url, { claims: { iat: 1, exp: 2 } })
+  expect((await requestTokenWith(second.url, over)).status).toBe(400)
+})
+
 describe('identifiers that were used', () => {
   test('are deleted some time after they have expired, and not before', async ({ database }) => {
     await database.query(

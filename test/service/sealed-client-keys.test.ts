@@ -1,9 +1,14 @@
 /** With a sealed registry, a key that somebody writes into the database proves nothing, and one that is revoked is. */
+import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
 import { addClientKeys, revokeClientKey } from '../../src/administration/client-key-store.ts'
 import { reviewRegistry, sealRegistry } from '../../src/administration/seal-registry.ts'
 import type { ClientKey } from '../../src/authentication/client-key.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import { requireRights } from '../../src/database/rights.ts'
+import { grantRoles } from '../../src/database/roles.ts'
 import { assertionOf, makeKey, registerKey, requestTokenWith, type TestKey } from '../support/assertion.ts'
+import { administer } from '../support/database.ts'
 import { test } from '../support/fixtures.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
 
@@ -74,4 +79,46 @@ test('a key counts as far as a holder of the key-encryption key registered it', 
   await sealRegistry(context, review)
   expect(await answer(stranger)).toBe('issued')
   expect(await answer(first, `${running.url}/token`)).toBe('issued')
+})
+
+test('the roles of the service and of operators are enough for a sealed registry and for assertions', async ({
+  startService,
+  database,
+  serverUrl,
+}) => {
+  const id = randomBytes(4).toString('hex')
+  const roles = { service: `service_${id}`, operator: `operator_${id}` }
+  for (const role of Object.values(roles)) await administer(serverUrl, `CREATE ROLE ${role} LOGIN`)
+  await grantRoles(database.url, roles)
+  const as = (role: string): string => {
+    const url = new URL(database.url)
+    url.username = role
+    return url.href
+  }
+  await requireRights(as(roles.service))
+  const running = await startService({
+    database: { ...database, url: as(roles.service) },
+    environment: sealedSetting,
+  })
+  const operators = openDatabase(as(roles.operator))
+  const context = sealedContext(operators)
+  await createResources(context)
+  const { algorithm, kid, publicJwk, thumbprint, ...key } = makeKey('ES256', 'k')
+  await createTestClient(context, 'sealed', {
+    tokenEndpointAuthMethod: 'private_key_jwt',
+    keys: [{ algorithm, kid, publicJwk, thumbprint }],
+  })
+  const assertion = assertionOf({ ...key, algorithm, kid, publicJwk, thumbprint }, 'sealed', running.url)
+  expect((await requestTokenWith(running.url, assertion)).status).toBe(200)
+  expect((await requestTokenWith(running.url, assertion)).status).toBe(400)
+  await revokeClientKey(context, 'sealed', 'k')
+  const late = assertionOf({ ...key, algorithm, kid, publicJwk, thumbprint }, 'sealed', running.url)
+  expect((await requestTokenWith(running.url, late)).status).toBe(400)
+  await sealRegistry(context, await reviewRegistry(context))
+  await operators.close()
+  await running.close()
+  for (const role of Object.values(roles)) {
+    await database.query(`DROP OWNED BY ${role}`)
+    await administer(serverUrl, `DROP ROLE ${role}`)
+  }
 })
