@@ -115,6 +115,12 @@ test('the roles of the service and of operators are enough for a sealed registry
   const late = assertionOf({ ...key, algorithm, kid, publicJwk, thumbprint }, 'sealed', running.url)
   expect((await requestTokenWith(running.url, late)).status).toBe(400)
   await sealRegistry(context, await reviewRegistry(context))
+  // Whoever may change the registry may delete the notes of such changes as well.
+  await operators.prisma.$transaction([
+    operators.prisma.$executeRaw`UPDATE client SET name = 'other'`,
+    operators.prisma.$executeRaw`DELETE FROM registry_unrecorded_change`,
+  ])
+  expect(await database.query('SELECT 1 FROM registry_unrecorded_change')).toEqual([])
   await operators.close()
   await running.close()
   for (const role of Object.values(roles)) {
