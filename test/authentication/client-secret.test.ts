@@ -1,6 +1,8 @@
 /**
  * A client's secret from the request to the judgement: what each way to know it costs, and what counts as a failure.
  * Hashes are stood in for, so nothing here costs what argon2 does.
+ *
+ * Long because every way through one method is here, in the order in which a request takes it.
  */
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
