@@ -10,8 +10,8 @@ import { dirname, join, normalize, relative } from 'node:path'
 import { parseEnv } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { type Config, readConfig } from '../src/config.ts'
-import { type RefusalDefinition, refusals } from '../src/errors.ts'
 import { limits } from '../src/limits.ts'
+import { type RefusalDefinition, refusals } from '../src/refusals.ts'
 import { settingNames } from '../src/settings.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -102,7 +102,7 @@ describe('docs/reference/errors.md', () => {
 
   test('every refusal is given somewhere', () => {
     const source = code
-      .filter((path) => path.startsWith('src/') && path !== 'src/errors.ts')
+      .filter((path) => path.startsWith('src/') && path !== 'src/refusals.ts')
       .map(read)
       .join('\n')
     expect(Object.keys(refusals).filter((reason) => !source.includes(`'${reason}'`))).toEqual([])
