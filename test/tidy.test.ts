@@ -117,6 +117,19 @@ describe('docs/reference/errors.md', () => {
   })
 })
 
+test('docs/reference/events.md lists every event of the log once, and none that is not', () => {
+  const source = code
+    .filter((path) => path.startsWith('src/'))
+    .map(read)
+    .join('\n')
+  const events = new Set([...source.matchAll(/\bevent: '(\w+)'/g)].map(([, name = '']) => name))
+  const listed = [...read('docs/reference/events.md').matchAll(/^\| `(\w+)` \|/gm)].map(
+    ([, name = '']) => name,
+  )
+  expect(events).toContain('listening')
+  expect(listed.sort()).toEqual([...events].sort())
+})
+
 describe('docs/reference/limits.md', () => {
   /** The page as it must be: names, values and reasons from limits.ts, in its order. */
   function page(): { text: string; names: string[]; withoutReason: string[] } {
