@@ -1,13 +1,13 @@
 /** What callers are told is constant, permitted by the RFCs, and the same for all who prove nothing. */
 import { describe, expect, test } from 'vitest'
+import { OperatorError } from '../src/errors.ts'
 import {
   OAuthError,
   type OAuthErrorCode,
-  OperatorError,
   type RefusalDefinition,
   type RefusalReason,
   refusals,
-} from '../src/errors.ts'
+} from '../src/refusals.ts'
 
 const rows = Object.entries(refusals) as [RefusalReason, RefusalDefinition][]
 

@@ -10,8 +10,8 @@ import { dirname, join, normalize, relative } from 'node:path'
 import { parseEnv } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { type Config, readConfig } from '../src/config.ts'
-import { type RefusalDefinition, refusals } from '../src/errors.ts'
 import { limits } from '../src/limits.ts'
+import { type RefusalDefinition, refusals } from '../src/refusals.ts'
 import { settingNames } from '../src/settings.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -102,7 +102,7 @@ describe('docs/reference/errors.md', () => {
 
   test('every refusal is given somewhere', () => {
     const source = code
-      .filter((path) => path.startsWith('src/') && path !== 'src/errors.ts')
+      .filter((path) => path.startsWith('src/') && path !== 'src/refusals.ts')
       .map(read)
       .join('\n')
     expect(Object.keys(refusals).filter((reason) => !source.includes(`'${reason}'`))).toEqual([])
@@ -115,6 +115,19 @@ describe('docs/reference/errors.md', () => {
     expect(parameter_too_long.description).toContain(` ${limits.parameterCharactersMax} `)
     expect(scopes_too_many.description).toContain(` ${limits.scopesPerRequestMax} `)
   })
+})
+
+test('docs/reference/events.md lists every event of the log once, and none that is not', () => {
+  const source = code
+    .filter((path) => path.startsWith('src/'))
+    .map(read)
+    .join('\n')
+  const events = new Set([...source.matchAll(/\bevent: '(\w+)'/g)].map(([, name = '']) => name))
+  const listed = [...read('docs/reference/events.md').matchAll(/^\| `(\w+)` \|/gm)].map(
+    ([, name = '']) => name,
+  )
+  expect(events).toContain('listening')
+  expect(listed.sort()).toEqual([...events].sort())
 })
 
 describe('docs/reference/limits.md', () => {

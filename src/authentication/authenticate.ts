@@ -1,4 +1,4 @@
-import { OAuthError, type RefusalReason } from '../errors.ts'
+import { OAuthError, type RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import { clientSecretBasic, clientSecretPost } from './client-secret.ts'
 import type {

@@ -1,5 +1,5 @@
-import type { RefusalReason } from '../errors.ts'
 import { formDecoded, hasControlCharacter } from '../lib/form-encoding.ts'
+import type { RefusalReason } from '../refusals.ts'
 
 /** The Authorization header of a token request (RFC 6749 §2.3.1, RFC 7617, RFC 9110 §11.6.2). */
 export interface Authorization {

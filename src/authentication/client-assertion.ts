@@ -1,8 +1,8 @@
-import type { RefusalReason } from '../errors.ts'
 import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { base64urlDecoded } from '../lib/base64url.ts'
 import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
+import type { RefusalReason } from '../refusals.ts'
 
 /**
  * Reads a client assertion (RFC 7521 §4.2, RFC 7523 §2.2 and §3 as updated by RFC 10070). Nothing in it is proven here.

@@ -1,4 +1,4 @@
-import { OAuthError, type RefusalReason } from '../errors.ts'
+import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { clientRefusal, type RegisteredClient, type RegisteredSecret } from '../registry/client.ts'
 import type {
   AdmittedSecret,

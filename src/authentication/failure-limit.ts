@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { OAuthError } from '../errors.ts'
 import { callerNetwork } from '../lib/network.ts'
 import { WindowCounters } from '../lib/window-counters.ts'
 import { limits } from '../limits.ts'
+import { OAuthError } from '../refusals.ts'
 
 /**
  * Failed attempts, counted per client and per address. A right secret is recognised before anything is counted, so

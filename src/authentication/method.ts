@@ -1,5 +1,5 @@
-import type { RefusalReason } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'

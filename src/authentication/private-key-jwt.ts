@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import { OAuthError, type RefusalReason } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { clientRefusal, type RegisteredClient, type RegisteredKey } from '../registry/client.ts'
 import { isSignedBy } from './assertion-signature.ts'
 import type { ParsedAssertion } from './client-assertion.ts'

@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { OAuthError } from '../refusals.ts'
 import type { Attempt } from './failure-limit.ts'
 import { secretMatches } from './secret-hash.ts'
 

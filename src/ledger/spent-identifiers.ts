@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import type { RefusalReason } from '../errors.ts'
 import { limits } from '../limits.ts'
+import type { RefusalReason } from '../refusals.ts'
 
 /** An identifier that counts once, on all processes together. It is used up in the transaction of the record. */
 export interface OnceOnly {

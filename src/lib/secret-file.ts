@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path'
  * Reads a file with a secret, and refuses one that is a secret of more than its owner. The rule:
  *
  *   - It belongs to the user of this process or to root, and so do all directories above it. Anybody else could put
- *     another file in its place: a key of his own, or a database of his own.
+ *     another file in its place: another key, or another database.
  *   - Nobody but its owner can write it: not its group, not others. The same for the directories, except those in which
  *     nobody can replace what belongs to another (the sticky bit, as /tmp has it). A group may write to a directory: on
  *     many systems every user has a group of its own.

@@ -1,6 +1,6 @@
-import type { RefusalReason } from '../errors.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import type { Network } from '../lib/network.ts'
+import type { RefusalReason } from '../refusals.ts'
 
 /** What a client is, as decisions need it. Times in seconds since 1970. */
 export interface RegisteredClient {

@@ -1,6 +1,6 @@
 import type { Pool } from '../database/open.ts'
-import { OAuthError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { OAuthError } from '../refusals.ts'
 import type { RegisteredKey } from './client.ts'
 
 /** What the registry in the database says, read after it was asked. */

@@ -1,6 +1,6 @@
-import type { RefusalReason } from '../errors.ts'
 import { formDecoded, hasControlCharacter } from '../lib/form-encoding.ts'
 import { limits } from '../limits.ts'
+import type { RefusalReason } from '../refusals.ts'
 
 /**
  * The form of a token request (RFC 6749 §3.2 and §4.4.2). It is read to its end before anything is refused.

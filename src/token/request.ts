@@ -11,9 +11,9 @@ import { claimedMethod, parseCredentials } from '../authentication/authenticate.
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
 import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
-import { OAuthError } from '../errors.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
 import { limits } from '../limits.ts'
+import { OAuthError } from '../refusals.ts'
 import { isAudience, isClientId, isResource, isScopeToken } from '../registry/grammar.ts'
 import {
   AUDIENCE,

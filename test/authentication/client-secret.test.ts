@@ -2,7 +2,7 @@
  * A client's secret from the request to the judgement: what each way to know it costs, and what counts as a failure.
  * Hashes are stood in for, so nothing here costs what argon2 does.
  *
- * Long because every way through one method is here, in the order in which a request takes it.
+ * Long because it follows a secret from the request to the judgement, with every way to refuse it.
  */
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
@@ -17,7 +17,7 @@ import type {
 } from '../../src/authentication/method.ts'
 import { makeSecret, UnusableHash } from '../../src/authentication/secret.ts'
 import { Verification } from '../../src/authentication/verification.ts'
-import { OAuthError } from '../../src/errors.ts'
+import { OAuthError } from '../../src/refusals.ts'
 import type { RegisteredClient, RegisteredSecret } from '../../src/registry/client.ts'
 
 const now = 1_800_000_000

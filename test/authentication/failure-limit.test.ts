@@ -1,8 +1,8 @@
 /** Whoever guesses runs out of attempts; a right secret gets its point back, and names cost no memory. */
 import { describe, expect, test } from 'vitest'
 import { FailureLimit } from '../../src/authentication/failure-limit.ts'
-import { OAuthError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
+import { OAuthError } from '../../src/refusals.ts'
 
 /** A limit whose clock stands still unless the test moves it. */
 function limitOf(perClientMax: number, perAddressMax: number) {

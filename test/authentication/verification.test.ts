@@ -8,8 +8,8 @@ import { describe, expect, test } from 'vitest'
 import type { Attempt } from '../../src/authentication/failure-limit.ts'
 import { UnusableHash } from '../../src/authentication/secret.ts'
 import { Verification } from '../../src/authentication/verification.ts'
-import { OAuthError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
+import { OAuthError } from '../../src/refusals.ts'
 
 /** A verification whose clock and whose argon2 are in the test's hands. */
 function controlled({ parallelMax = 1, now = 1_000 } = {}) {

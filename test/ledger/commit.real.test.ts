@@ -6,11 +6,11 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { PreparedCall } from '../../src/database/call.ts'
-import { OAuthError } from '../../src/errors.ts'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
 import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { limits } from '../../src/limits.ts'
+import { OAuthError } from '../../src/refusals.ts'
 import { type FreshDatabase, freshDatabase, registryLockIsAwaited } from '../support/database.ts'
 
 let database: FreshDatabase

@@ -2,10 +2,10 @@
 import { hostname } from 'node:os'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Database, openDatabase } from '../../src/database/open.ts'
-import { OAuthError, refusals } from '../../src/errors.ts'
 import { isOnlyCounted, openLedger } from '../../src/ledger/ledger.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { limits } from '../../src/limits.ts'
+import { OAuthError, refusals } from '../../src/refusals.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 
 const now = 1_800_000_000_000

@@ -2,10 +2,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { OAuthError } from '../../src/errors.ts'
 import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import type { OnceOnly } from '../../src/ledger/spent-identifiers.ts'
+import { OAuthError } from '../../src/refusals.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 
 let database: FreshDatabase

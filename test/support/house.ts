@@ -13,7 +13,7 @@ import { dirname, join, normalize } from 'node:path'
 const nouns = ['token', 'authentication', 'registry', 'administration', 'keys', 'ledger'] as const
 const edges = ['http', 'database', 'process', 'telemetry', 'cli'] as const
 
-/** What each part may import besides itself, `lib`, and the root's `errors`, `limits` and `release`. */
+/** What each part may import besides itself, `lib`, and the root's `errors`, `limits`, `refusals` and `release`. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   // The grant, downstream.
@@ -38,11 +38,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'registry-and-keys': [...nouns, 'database', 'telemetry', 'config'],
   errors: [],
   limits: [],
+  refusals: [],
   release: [],
 }
 /** What a noun's `route.ts` may import as well. */
 const routeMayImport = ['http', 'telemetry']
-const everybodyMayImport = ['lib', 'errors', 'limits', 'release']
+const everybodyMayImport = ['lib', 'errors', 'limits', 'refusals', 'release']
 
 interface Ban {
   /** What is found in a line of code, comments aside. */

@@ -1,8 +1,8 @@
 /** A secret that somebody hands to the log by mistake does not come out, and errors give away what they must. */
 import { Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { OAuthError } from '../../src/errors.ts'
 import { plainText } from '../../src/lib/plain-text.ts'
+import { OAuthError } from '../../src/refusals.ts'
 import { createLog, describeError, type RequestEvent, requestLog } from '../../src/telemetry/log.ts'
 
 function capture(level = 'trace') {

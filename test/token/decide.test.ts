@@ -7,9 +7,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ParsedAssertion } from '../../src/authentication/client-assertion.ts'
 import type { Proof, ProvenAssertion } from '../../src/authentication/method.ts'
-import type { RefusalReason } from '../../src/errors.ts'
 import { parseNetwork } from '../../src/lib/network.ts'
 import { limits } from '../../src/limits.ts'
+import type { RefusalReason } from '../../src/refusals.ts'
 import type {
   RegisteredClient,
   RegisteredKey,

@@ -8,9 +8,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { OAuthError, type RefusalReason } from '../../src/errors.ts'
 import { ClaimedText } from '../../src/lib/claimed-text.ts'
 import { limits } from '../../src/limits.ts'
+import { OAuthError, type RefusalReason } from '../../src/refusals.ts'
 import { isClientId } from '../../src/registry/grammar.ts'
 import {
   authenticatesInBody,

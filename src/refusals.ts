@@ -1,0 +1,219 @@
+/**
+ * Every reason to refuse a request, and the one error that refuses it.
+ *
+ * `OAuthError` has a precise *reason* for the ledger and the log. The caller gets only the OAuth error code, the status
+ * and the description. Any other error becomes `server_error` without details, and its cause is logged. A test compares
+ * docs/reference/errors.md with this table. What ends a command or a start is in errors.ts.
+ */
+
+/** The error codes of RFC 6749 §5.2 and RFC 8707 §2. The last two are from RFC 6749 §4.1.2.1. */
+export type OAuthErrorCode =
+  | 'invalid_request'
+  | 'invalid_client'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'temporarily_unavailable'
+  | 'server_error'
+
+export interface RefusalDefinition {
+  readonly error: OAuthErrorCode
+  readonly status: number
+  /** The text for the caller. Only %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2). It never repeats input. */
+  readonly description: string
+}
+
+const request = (description: string, status = 400): RefusalDefinition => ({
+  error: 'invalid_request',
+  status,
+  description,
+})
+const target = (description: string): RefusalDefinition => ({
+  error: 'invalid_target',
+  status: 400,
+  description,
+})
+const scope = (description: string): RefusalDefinition => ({
+  error: 'invalid_scope',
+  status: 400,
+  description,
+})
+
+/**
+ * The one answer to every problem with a credential. A caller that has not authenticated must not learn which
+ * clients exist, which are disabled, or why a secret is refused.
+ */
+const unauthenticated: RefusalDefinition = {
+  error: 'invalid_client',
+  status: 401,
+  description: 'Client authentication failed.',
+}
+
+const unavailable = (description: string, status = 503): RefusalDefinition => ({
+  error: 'temporarily_unavailable',
+  status,
+  description,
+})
+
+const capacity = unavailable('The service is at capacity. Try again after the time in Retry-After.')
+const storage = unavailable('The service cannot reach its database. Try again after the time in Retry-After.')
+
+export const refusals = {
+  // The message itself (RFC 9110, RFC 6749 §3.2).
+  method_not_allowed: request('The token endpoint takes POST only.', 405),
+  header_repeated: request('A header that may be given once is given more than once.'),
+  query_string_present: request('Parameters belong in the body; the token endpoint takes no query string.'),
+  content_type_unsupported: request('The body must be application/x-www-form-urlencoded, in UTF-8.', 415),
+  content_encoding_unsupported: request('The body must not be compressed.', 415),
+  body_too_large: request('The body is larger than 64 KiB.', 413),
+  body_incomplete: request('The body ended before its announced length.'),
+  body_malformed: request(
+    'The body is not a well-formed form: only ASCII, and every % followed by two hex digits.',
+  ),
+  space_not_encoded: request(
+    'The body contains a space that is not encoded: write + or %20 for it (with curl, --data-urlencode).',
+  ),
+  character_forbidden: request('A parameter contains a control character.'),
+  parameters_too_many: request('The form has more than 64 parameters.'),
+  parameter_repeated: request('A parameter is given more than once.'),
+  parameter_too_long: request('A parameter is longer than 16384 characters.'),
+  grant_type_missing: request('The parameter grant_type is missing.'),
+  grant_type_unsupported: {
+    error: 'unsupported_grant_type',
+    status: 400,
+    description: 'The grant_type must be client_credentials.',
+  },
+
+  // How the client authenticates (RFC 6749 §2.3).
+  authorization_repeated: request('There is more than one Authorization header.'),
+  authorization_malformed: request('The Authorization header is not well-formed Basic authentication.'),
+  authentication_methods_multiple: request('The client authenticates in more than one way. Use one.'),
+  client_id_mismatch: request('The client_id in the body differs from the one that authenticates.'),
+  authentication_missing: unauthenticated,
+  authentication_method_unsupported: unauthenticated,
+  assertion_incomplete: request('The parameters client_assertion and client_assertion_type belong together.'),
+  assertion_malformed: request(
+    'The client_assertion is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
+  ),
+  assertion_header_unsupported: unauthenticated,
+  assertion_type_wrong: unauthenticated,
+  assertion_algorithm_unsupported: unauthenticated,
+  assertion_claims_malformed: unauthenticated,
+  assertion_subject_mismatch: unauthenticated,
+
+  // The client and its credentials (RFC 6749 §5.2), in the order in which they are checked.
+  secret_malformed: unauthenticated,
+  client_unknown: unauthenticated,
+  client_deleted: unauthenticated,
+  client_disabled: unauthenticated,
+  client_expired: unauthenticated,
+  registration_unreadable: unauthenticated,
+  registration_unsealed: unauthenticated,
+  client_has_no_secret: unauthenticated,
+  secret_wrong: unauthenticated,
+  secret_revoked: unauthenticated,
+  secret_expired: unauthenticated,
+  secret_hash_unusable: unauthenticated,
+  client_has_no_key: unauthenticated,
+  assertion_key_unknown: unauthenticated,
+  client_key_unusable: unauthenticated,
+  assertion_signature_wrong: unauthenticated,
+  client_key_revoked: unauthenticated,
+  client_key_expired: unauthenticated,
+  assertion_audience_wrong: unauthenticated,
+  assertion_audience_token_endpoint: unauthenticated,
+  assertion_expired: unauthenticated,
+  assertion_not_yet_valid: unauthenticated,
+  assertion_lifetime_too_long: unauthenticated,
+  assertion_replayed: unauthenticated,
+  network_not_allowed: unauthenticated,
+  authentication_method_not_registered: {
+    error: 'invalid_client',
+    status: 401,
+    description: 'This client is registered for another token_endpoint_auth_method.',
+  },
+
+  // The access of the client (RFC 6749 §3.3, RFC 8707 §2).
+  client_without_access: {
+    error: 'unauthorized_client',
+    status: 400,
+    description: 'This client has no access to any resource.',
+  },
+  target_malformed: target(
+    'The parameter resource must be an absolute URI without a fragment. A plain name goes into audience.',
+  ),
+  target_repeated: target('A token has one audience: name one resource.'),
+  target_conflict: target('The parameters resource and audience name different targets.'),
+  target_missing: target(
+    'This client has access to several resources: name one with the parameter resource or audience.',
+  ),
+  target_not_granted: target('This client has no access to that resource.'),
+  scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),
+  scopes_too_many: scope('More than 100 scopes are requested.'),
+  scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),
+
+  // The state of the service (RFC 6585 §4, RFC 9110 §15.6.4).
+  failures_of_client: unavailable(
+    'Too many failed attempts for this client. Try again after Retry-After.',
+    429,
+  ),
+  failures_of_address: unavailable(
+    'Too many failed attempts from this address. Try again after Retry-After.',
+    429,
+  ),
+  overloaded: capacity,
+  verification_queue_full: capacity,
+  commit_queue_full: capacity,
+  registry_unsettled: unavailable('The registry keeps changing. Try again after the time in Retry-After.'),
+  clock_unreliable: unavailable(
+    'The clock of this service is not reliable. It issues no tokens until it is.',
+  ),
+  keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
+  registry_unavailable: storage,
+  ledger_unavailable: storage,
+  internal_error: {
+    error: 'server_error',
+    status: 500,
+    description: 'The service failed. Report the request id to its operator.',
+  },
+} as const satisfies Record<string, RefusalDefinition>
+
+export type RefusalReason = keyof typeof refusals
+
+export interface OAuthErrorOptions {
+  /** Seconds for the Retry-After header. By default one second for 503 and 429, and no header otherwise. */
+  readonly retryAfterSeconds?: number
+  /** The id of the credential that was presented, for the record only. */
+  readonly credentialId?: string
+  /** The underlying error, only for the log. */
+  readonly cause?: unknown
+}
+
+/** Refuses a request. It can be thrown anywhere, and one place records and answers it. */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError'
+  readonly reason: RefusalReason
+  readonly error: OAuthErrorCode
+  readonly status: number
+  readonly description: string
+  readonly retryAfterSeconds: number | undefined
+  readonly credentialId: string | undefined
+
+  constructor(reason: RefusalReason, options: OAuthErrorOptions = {}) {
+    super(reason, options.cause === undefined ? undefined : { cause: options.cause })
+    const definition: RefusalDefinition = refusals[reason]
+    this.reason = reason
+    this.error = definition.error
+    this.status = definition.status
+    this.description = definition.description
+    this.credentialId = options.credentialId
+    this.retryAfterSeconds =
+      options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
+  }
+
+  /** The JSON body (RFC 6749 §5.2). All of its text is constant, so nothing needs escaping. */
+  body(): string {
+    return `{"error":"${this.error}","error_description":"${this.description}"}`
+  }
+}
