@@ -100,17 +100,24 @@ const columns = Prisma.raw(
     .join(', '),
 )
 
+/**
+ * Each place is looked up by itself, in the primary key. LIMIT keeps the database from making joins of the lookups: in
+ * a ledger without statistics it would choose one that reads a whole chain for each place.
+ */
 async function withCommitTimes(database: Queryable, entries: readonly AuditEntry[]): Promise<AuditEntry[]> {
+  if (entries.length === 0) return []
   const places = JSON.stringify(entries.map(({ chain, seq }) => ({ chain, seq })))
   const rows = await database.$queryRaw<{ chain: number; seq: bigint; at: string | null }[]>`
-    SELECT r.chain, r.seq, ${committedAt} AS at
+    SELECT p.chain, p.seq, ${committedAt} AS at
       FROM jsonb_to_recordset(${places}::jsonb) AS p (chain int, seq bigint)
-      JOIN audit_record r USING (chain, seq) JOIN audit_chain c USING (chain)`
+     CROSS JOIN LATERAL (SELECT committed_at FROM audit_record a
+           WHERE a.chain = p.chain AND a.seq = p.seq LIMIT 1) AS r
+     CROSS JOIN LATERAL (SELECT committed_at FROM audit_chain a WHERE a.chain = p.chain LIMIT 1) AS c`
   const times = new Map(rows.map(({ chain, seq, at }) => [`${chain} ${seq}`, at ?? undefined]))
   return entries.map((entry) => ({ ...entry, committedAt: times.get(`${entry.chain} ${entry.seq}`) }))
 }
 
-/** Adds the hashes that the records are linked to. Absent if the record before is missing. */
+/** Adds the hashes that the records are linked to. Absent if the record before is missing. LIMIT: as above. */
 export async function withPreviousHashes(
   database: Queryable,
   entries: readonly AuditEntry[],
@@ -120,8 +127,10 @@ export async function withPreviousHashes(
   const rows = await database.$queryRaw<{ chain: number; seq: bigint; previous: string | null }[]>`
     SELECT p.chain, p.seq, encode(coalesce(r.hash, c.genesis), 'hex') AS previous
       FROM jsonb_to_recordset(${places}::jsonb) AS p (chain int, seq bigint)
-      LEFT JOIN audit_record r ON r.chain = p.chain AND r.seq = p.seq - 1
-      LEFT JOIN audit_chain c ON c.chain = p.chain AND p.seq = 1`
+      LEFT JOIN LATERAL (SELECT hash FROM audit_record a
+            WHERE a.chain = p.chain AND a.seq = p.seq - 1 LIMIT 1) AS r ON true
+      LEFT JOIN LATERAL (SELECT genesis FROM audit_chain a
+            WHERE a.chain = p.chain AND p.seq = 1 LIMIT 1) AS c ON true`
   const hashes = new Map(rows.map(({ chain, seq, previous }) => [`${chain} ${seq}`, previous ?? undefined]))
   return entries.map((entry) => ({ ...entry, previousHash: hashes.get(`${entry.chain} ${entry.seq}`) }))
 }

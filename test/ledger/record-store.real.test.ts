@@ -11,6 +11,7 @@ import {
   findRecordsAfter,
   findUnfinishedChains,
   readTogether,
+  withPreviousHashes,
 } from '../../src/ledger/record-store.ts'
 import { tokenId } from '../../src/ledger/token-id.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
@@ -48,6 +49,23 @@ const write = (...records: AuditRecord[]) => appendRecords(database.statements, 
 const clients = (entries: readonly AuditEntry[]) => entries.map(({ clientId }) => clientId)
 
 describe('records that are found', () => {
+  test('are each looked up once, also in a ledger without statistics', async () => {
+    // TRUNCATE removed the statistics. Nothing may make new ones while this runs.
+    await fresh.query('ALTER TABLE audit_record SET (autovacuum_enabled = off)')
+    await write(...Array.from({ length: 12_000 }, (_, index) => record('a', now + index)))
+    const afterPlace = { time: now + 9_999, chain: 1, seq: 10_000 }
+    const read = await database.prisma.$transaction(async (transaction) => {
+      const found = await findRecords(transaction, { afterPlace }, 5_000, now + minute)
+      expect(await withPreviousHashes(transaction, found)).toHaveLength(2_000)
+      const [row] = await transaction.$queryRaw<{ read: number }[]>`
+        SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables
+         WHERE relid = 'audit_record'::regclass`
+      return row?.read
+    })
+    // Each of five searches may read the whole table. A join of the places with a chain reads millions.
+    expect(read).toBeLessThan(12_000 * 10)
+  })
+
   test('are as they were written', async () => {
     const full: AuditRecord = {
       time: now + 123,

@@ -199,12 +199,20 @@ export async function registerResources(database: FreshDatabase): Promise<void> 
   await writeRows(database, [resourceRows])
 }
 
+let clientsMade = 0
+
+/** No random one: of a name that looks like a credential, and is not in memory, records keep a hash. */
+function newClientId(): string {
+  clientsMade += 1
+  return `client-${process.pid}-${clientsMade}`
+}
+
 /** A client as SQL writes it: what the service must understand, whoever made the row. */
 export async function registerClient(
   database: FreshDatabase,
   options: TestClientOptions = {},
 ): Promise<TestClient> {
-  const clientId = options.clientId ?? `client-${randomBytes(4).toString('hex')}`
+  const clientId = options.clientId ?? newClientId()
   const made = options.isCostly === true ? generateSecret() : cheapSecret()
   const { secretId, secret, hash, hint } = await made
   const method = options.method === undefined ? 'client_secret_basic' : options.method

@@ -45,7 +45,7 @@ export const sentences: {
     isRevoked
       ? `The key ${thumbprint} of the client ${clientId} was revoked, which cannot be undone. Make a new key.`
       : `The client ${clientId} has the key ${thumbprint} already. ` +
-        `"bin/mintmark clients keys list ${clientId}" shows it.`,
+        `"bin/mintmark clients keys list ${clientId}" shows it with its alg and kid. To change these, make a new key.`,
   client_key_named_alike: ({ clientId, kid }) =>
     `The client ${clientId} has another valid key with the kid ${JSON.stringify(kid)}. Give the new one another kid.`,
   key_is_private: ({ path }) =>
