@@ -8,6 +8,7 @@ import { type ChangeContext, type ChangeOptions, changeRegistry } from '../ledge
 import type { SealHead } from '../registry/seal-head.ts'
 import {
   currentHead,
+  hasRegistrations,
   lastChain,
   noteChanges,
   readHead,
@@ -82,6 +83,10 @@ export async function sealingKeys(sealing: Sealing): Promise<KeyEncryptionKeys> 
 async function openSeals(transaction: Queryable, sealing: Sealing): Promise<Seals> {
   const keys = await sealingKeys(sealing)
   const head = await currentHead(transaction, keys)
+  // A seal over this change alone would make everything else that is registered count for nothing.
+  if (head === undefined && (await hasRegistrations(transaction))) {
+    throw new AdministrationError('registry_seal_missing', {})
+  }
   return new Seals({ head, keys })
 }
 

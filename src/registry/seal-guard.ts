@@ -6,7 +6,7 @@ import type { SealedText } from '../keys/sealed-text.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
 import { openHead, type SealHead, SealMemory } from './seal-head.ts'
 import type { SealProblems } from './seal-problems.ts'
-import { currentHead, hasClients, loadSealedRows, type SealedRows } from './seal-store.ts'
+import { currentHead, hasRegistrations, loadSealedRows, type SealedRows } from './seal-store.ts'
 import { SealTree, type Statement, type Subject, TreeDamaged } from './seal-tree.ts'
 import {
   believeClient,
@@ -64,7 +64,7 @@ export class SealGuard {
     this.#keys = await keyEncryptionKeys()
     const head = await currentHead(database, this.#keys)
     if (head !== undefined) this.#memory.believe(head)
-    else if (await hasClients(database)) throw new AdministrationError('registry_seal_missing', {})
+    else if (await hasRegistrations(database)) throw new AdministrationError('registry_seal_missing', {})
   }
 
   async read(pool: Pool, clientIds: readonly string[]): Promise<ReadRows> {

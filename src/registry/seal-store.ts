@@ -74,8 +74,10 @@ export async function nextClientIds(pool: Pool, after: string, count: number): P
   return rows.map((row) => row.client_id)
 }
 
-export async function hasClients(database: Statements): Promise<boolean> {
-  const rows = await database.$queryRaw<{ found: number }[]>`SELECT 1 AS found FROM client LIMIT 1`
+/** Whether anything is registered that a seal would have to speak of. */
+export async function hasRegistrations(database: Statements): Promise<boolean> {
+  const rows = await database.$queryRaw<{ found: number }[]>`
+    SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM client) OR EXISTS (SELECT 1 FROM resource)`
   return rows.length > 0
 }
 

@@ -90,3 +90,14 @@ test('a command without the setting says that its change counts for nothing', as
     (await runSealed('resources', 'update', orders, '--add-scope', 'orders:write')).stderr,
   ).not.toContain('WARNING')
 })
+
+test('a registry that was never sealed is not sealed in part by the first command', async ({
+  database,
+  runSealed,
+}) => {
+  await registerClient(database)
+  const { code, stderr } = await runSealed('resources', 'create', 'urn:example:new', '--scope', 'read')
+  expect(code).toBe(1)
+  expect(stderr).toContain('registry seal')
+  expect(await database.query('SELECT 1 FROM sealed_registry_head')).toEqual([])
+})
