@@ -1,15 +1,13 @@
 /** Long because the queue, a batch and what can become of it are one state. */
-import { randomBytes } from 'node:crypto'
 import { isUnconfirmed, NoValue, PreparedCall } from '../database/call.ts'
 import { errorCode } from '../database/faults.ts'
 import { isBehind } from '../database/history.ts'
 import type { Connection, Pool } from '../database/open.ts'
-import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
-import { release } from '../release.ts'
 import { type ChainHead, link } from './chain.ts'
-import { findChain, ledgerCommit, ledgerCommitOnce, openChainOn } from './chain-store.ts'
+import { ChainEnd, type ChainEndOptions } from './chain-end.ts'
+import { ledgerCommit, ledgerCommitOnce } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
 import { identifiersJson, type OnceOnly, SpentIdentifiers } from './spent-identifiers.ts'
 
@@ -41,27 +39,10 @@ interface Waiting {
   settled: boolean
 }
 
-export interface CommitterOptions {
+export interface CommitterOptions extends ChainEndOptions {
   readonly pool: Pool
-  readonly clock: Clock
-  readonly chain: number
-  readonly genesis: Buffer
   /** Called with the error of the database when a commit fails. */
   readonly onFault: (error: unknown) => void
-  /** Called when the database does not have a record any more that it had acknowledged. */
-  readonly onLost?: ((loss: LostRecords) => void) | undefined
-}
-
-/** Records that were acknowledged, and that the database does not have any more. */
-export interface LostRecords {
-  readonly chain: number
-  /** The number of the last record that was acknowledged, and its hash in hex. */
-  readonly acknowledged: number
-  readonly acknowledgedHash: string
-  /** The number of the last record that the chain has; 0 if it has none. It may be another record than ours. */
-  readonly found: number
-  /** The chain in which this process goes on. */
-  readonly newChain: number
 }
 
 const committed: CommitOutcome = { committed: true }
@@ -70,19 +51,7 @@ export class Committer {
   readonly #options: CommitterOptions
   readonly #queue: Waiting[] = []
   #underWay: readonly Waiting[] = []
-  /**
-   * Undefined after an answer was lost. The next batch then reads the end of the chain from the database
-   * first.
-   */
-  #head: ChainHead | undefined
-  /**
-   * The last record for which the database answered that it is durable. A failover may lose records without a gap: the
-   * process would take their numbers again, and the chain would verify from end to end.
-   */
-  #acknowledged: ChainHead
-  /** Says that records were lost. It is the first record of the chain that was opened for it. */
-  #loss: AuditRecord | undefined
-  #hasLost = false
+  readonly #end: ChainEnd
   #running: Promise<void> | undefined
   /** The call that the database has not answered yet. */
   #sent: { readonly call: PreparedCall; readonly deadline: number } | undefined
@@ -91,8 +60,7 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options
-    this.#acknowledged = { chain: options.chain, seq: 0, hash: options.genesis }
-    this.#head = this.#acknowledged
+    this.#end = new ChainEnd(options)
   }
 
   /**
@@ -127,7 +95,7 @@ export class Committer {
 
   /** Whether the database has lost records that it had acknowledged. */
   get hasLost(): boolean {
-    return this.#hasLost
+    return this.#end.hasLost
   }
 
   /** Resolves when the queue is empty and the last batch has been answered. */
@@ -190,10 +158,8 @@ export class Committer {
     let repeats: ReadonlySet<Waiting> | undefined
     try {
       client = await this.#options.pool.connect()
-      const head = this.#head ?? (await this.#findHead(client))
-      // The head is unknown until the database has answered.
-      this.#head = undefined
-      const loss = this.#loss
+      const head = await this.#end.take(client)
+      const { loss } = this.#end
       const records = batch.flatMap((waiting) => waiting.record ?? [])
       const linked = link(head, loss === undefined ? records : [loss, ...records])
       const spending = batch.filter(({ once }) => once !== undefined)
@@ -203,16 +169,14 @@ export class Committer {
       // primary. The next batch gets a new one.
       const isOld = version !== undefined && isBehind(currentVersion, version)
       if (version !== undefined && currentVersion !== version) {
-        if (!isOld) this.#head = head
+        if (!isOld) this.#end.putBack(head)
         this.#answerStale(batch, currentVersion)
       } else if (places !== undefined) {
         // Nothing was written. The others are sent again without those that are refused.
-        this.#head = head
+        this.#end.putBack(head)
         repeats = new Set(places.split(',').map((place) => spending[Number(place)] as Waiting))
       } else {
-        this.#head = linked.head
-        this.#acknowledged = linked.head
-        if (loss !== undefined) this.#loss = undefined
+        this.#end.acknowledge(linked.head)
         for (const { once } of spending) if (once !== undefined) this.#spent.add(once)
         for (const waiting of batch) settle(waiting, committed)
       }
@@ -268,38 +232,6 @@ export class Committer {
     }
   }
 
-  /** Where the chain goes on: at its end in the database, or in a new chain if acknowledged records are missing. */
-  async #findHead(client: Connection): Promise<ChainHead> {
-    const acknowledged = this.#acknowledged
-    const { last, holds } = await findChain(client, acknowledged)
-    if (holds) return last ?? acknowledged
-    const genesis = randomBytes(32)
-    // A standby that lags takes no new chain, so nothing counts as lost there.
-    const chain = await openChainOn(client, genesis, release)
-    const lost = {
-      chain: acknowledged.chain,
-      acknowledged: acknowledged.seq,
-      acknowledgedHash: acknowledged.hash.toString('hex'),
-      found: last?.seq ?? 0,
-    }
-    this.#acknowledged = { chain, seq: 0, hash: genesis }
-    this.#loss ??= {
-      time: this.#options.clock.nowMilliseconds(),
-      type: 'service',
-      outcome: 'records lost',
-      detail: {
-        chain: lost.chain,
-        acknowledged: lost.acknowledged,
-        acknowledged_hash: lost.acknowledgedHash,
-        found: lost.found,
-        found_hash: last?.hash.toString('hex'),
-      },
-    }
-    this.#hasLost = true
-    this.#options.onLost?.({ ...lost, newChain: chain })
-    return this.#acknowledged
-  }
-
   /**
    * Requests that decided on the old version decide again. Records without a version are not affected: they
    * go back to the front of the queue.
@@ -319,7 +251,6 @@ export class Committer {
    * end where it did.
    */
   async #handleFault(batch: readonly Waiting[], version: number | undefined, error: unknown, again: boolean) {
-    this.#head = undefined
     const code = errorCode(error)
     const aboutData = /^(22|23|44|54|P0)/.test(code)
     if ((code === '23505' || error instanceof NoValue) && again)

@@ -1,7 +1,7 @@
 import type { KeyChange } from '../keys/key-change.ts'
 import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
-import type { LostRecords } from '../ledger/commit.ts'
+import type { LostRecords } from '../ledger/chain-end.ts'
 import { momentText } from '../lib/moment.ts'
 import type { SealProblem } from '../registry/seal-problems.ts'
 import { describeError, type Log } from './log.ts'

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { makeKey } from '../support/assertion.ts'
+import { succeeding } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { startService } from '../support/service.ts'
 
@@ -25,11 +26,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   files,
   run,
 }) => {
-  const ran = async (...given: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await run(...given)
-    expect(code, stderr).toBe(0)
-    return stdout
-  }
+  const ran = succeeding(run)
   const service = await startService({ database })
   const [orders, old, quoted] = ['https://orders.example.com', 'https://old.example.com', 'urn:x:it%27s']
   await ran(

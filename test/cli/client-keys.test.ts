@@ -3,6 +3,7 @@ import { createPublicKey } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { assertionOf, makeKey, requestTokenWith, type TestKey } from '../support/assertion.ts'
+import { succeeding } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import type { Scratch } from '../support/scratch.ts'
 import { orders, registerResources, startService } from '../support/service.ts'
@@ -14,13 +15,7 @@ const test = sharedTest
     onCleanup(() => service.close())
     return service
   })
-  .extend('ran', { scope: 'file' }, ({ run, service: _running }) => {
-    return async (...given: string[]): Promise<string> => {
-      const outcome = await run(...given)
-      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-      return outcome.stdout
-    }
-  })
+  .extend('ran', { scope: 'file' }, ({ run, service: _running }) => succeeding(run))
   .extend('status', { scope: 'file' }, ({ service }) => {
     return async (key: TestKey, clientId: string, audience = service.url): Promise<number> =>
       (await requestTokenWith(service.url, assertionOf(key, clientId, audience))).status

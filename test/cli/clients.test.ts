@@ -5,6 +5,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { secretIdOf } from '../../src/authentication/secret.ts'
+import { succeeding } from '../support/command.ts'
 import { test as ownTest, sharedTest } from '../support/fixtures.ts'
 import { orders, registerResources, requestToken, startService } from '../support/service.ts'
 
@@ -16,13 +17,7 @@ const test = sharedTest
     return service
   })
   /** Runs a command that must succeed. */
-  .extend('ran', { scope: 'file' }, ({ run, service: _running }) => {
-    return async (...given: string[]): Promise<string> => {
-      const outcome = await run(...given)
-      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-      return outcome.stdout
-    }
-  })
+  .extend('ran', { scope: 'file' }, ({ run, service: _running }) => succeeding(run))
   .extend('status', { scope: 'file' }, ({ service }) => {
     return async (clientId: string, secret: string): Promise<number> =>
       (await requestToken(service.url, { clientId, secret })).status

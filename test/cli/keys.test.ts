@@ -17,7 +17,7 @@ import { rewrapFile } from '../../src/keys/rewrap.ts'
 import { assumedVerifierCacheSeconds, earlyLeadSeconds, leadSeconds } from '../../src/keys/schedule.ts'
 import { createKey } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import { command } from '../support/command.ts'
+import { command, succeeding } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
 import { type Outcome, startServiceProcess } from '../support/process.ts'
 import { kidsOf } from '../support/rotation.ts'
@@ -43,13 +43,9 @@ const test = base
       command({ DATABASE_URL: database.url, ...environment }, 'keys', ...given)
   })
   /** Runs a command about keys that must succeed. */
-  .extend('ran', ({ runKeys }) => {
-    return async (...given: string[]): Promise<string> => {
-      const outcome = await runKeys({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, ...given)
-      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-      return outcome.stdout
-    }
-  })
+  .extend('ran', ({ runKeys }) =>
+    succeeding((...given) => runKeys({ MINTMARK_KEY_ENCRYPTION_KEY: oldKey.toString('base64') }, ...given)),
+  )
   .extend('listed', ({ runKeys }) => {
     return async (...given: string[]): Promise<ListedKey[]> =>
       JSON.parse((await runKeys({}, 'list', '--json', ...given)).stdout).keys

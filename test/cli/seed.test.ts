@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { secretIdOf } from '../../src/authentication/secret.ts'
+import { succeeding } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
 import { root } from '../support/process.ts'
 
@@ -12,13 +13,7 @@ const exampleFile = `${root}prisma/clients.example.yaml`
 
 const test = base
   /** Runs a command that must succeed. */
-  .extend('ran', ({ run }) => {
-    return async (...given: string[]): Promise<string> => {
-      const outcome = await run(...given)
-      expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-      return outcome.stdout
-    }
-  })
+  .extend('ran', ({ run }) => succeeding(run))
   /** Writes a file, and returns its path. */
   .extend('file', ({ files }) => {
     return (name: string, text: string): string => {

@@ -27,7 +27,7 @@ const pure = [
 
 /** What takes a database as well: half a second or more for each mutation. */
 const database = [
-  'src/ledger/{chain-store,change-store,commit,follow,ledger,record-store}.ts',
+  'src/ledger/{chain-end,chain-store,change-store,commit,follow,ledger,record-store}.ts',
   'src/registry/{registry,store}.ts',
 ]
 

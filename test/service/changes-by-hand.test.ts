@@ -5,6 +5,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { revokeKey } from '../../src/keys/revocation.ts'
 import { rotate } from '../../src/keys/rotation.ts'
 import { settleHandChanges } from '../../src/ledger/hand-changes.ts'
+import { succeeding } from '../support/command.ts'
 import type { FreshDatabase } from '../support/database.ts'
 import { test } from '../support/rotation.ts'
 import { orders, registerClient, registerResources } from '../support/service.ts'
@@ -179,11 +180,7 @@ test('what commands and the service change is recorded once, by them', async ({
   await forget(database)
   const { url } = await start()
   await fetch(`${url}/readyz`)
-  const ran = async (...given: string[]): Promise<string> => {
-    const outcome = await run(...given)
-    expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
-    return outcome.stdout
-  }
+  const ran = succeeding(run)
   const id = 'billing'
   await ran('clients', 'create', id, '--access', `${orders}=orders:read`)
   await ran('clients', 'update', id, '--name', 'Billing')

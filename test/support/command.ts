@@ -1,4 +1,5 @@
 import { Readable, Writable } from 'node:stream'
+import { expect } from 'vitest'
 import { main } from '../../src/cli/main.ts'
 import type { Terminal } from '../../src/cli/terminal/terminal.ts'
 import type { Outcome } from './process.ts'
@@ -31,6 +32,17 @@ export async function command(
   }
   const code = await main(commandArguments, terminal)
   return { code, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+/** Like `run`, for commands that must succeed. @returns what they print. */
+export function succeeding(
+  run: (...given: readonly string[]) => Promise<Outcome>,
+): (...given: readonly string[]) => Promise<string> {
+  return async (...given) => {
+    const outcome = await run(...given)
+    expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
+    return outcome.stdout
+  }
 }
 
 function collector(): { readonly stream: Writable; readonly text: () => string } {
