@@ -169,7 +169,7 @@ export class Committer {
       // primary. The next batch gets a new one.
       const isOld = version !== undefined && isBehind(currentVersion, version)
       if (version !== undefined && currentVersion !== version) {
-        if (!isOld) this.#end.putBack(head)
+        this.#end.putBack(head)
         this.#answerStale(batch, currentVersion)
       } else if (places !== undefined) {
         // Nothing was written. The others are sent again without those that are refused.

@@ -10,7 +10,7 @@ import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 
 let database: FreshDatabase
 let pool: pg.Pool
-/** Every statement that commits. */
+/** Every statement that commits, or reads where a chain ends. */
 let calls: string[] = []
 
 beforeAll(async () => {
@@ -19,8 +19,9 @@ beforeAll(async () => {
   pool.on('error', () => {})
   pool.on('connect', (client) => {
     const query = client.query.bind(client)
-    client.query = ((asked: { name?: string }, ...more: never[]) => {
+    client.query = ((asked: { name?: string; text?: string }, ...more: never[]) => {
       if (asked.name?.startsWith('ledger_commit')) calls.push(asked.name)
+      if (asked.text?.includes(' AS holds')) calls.push('where the chain ends')
       return (query as (...given: unknown[]) => unknown)(asked, ...more)
     }) as typeof client.query
   })
@@ -118,6 +119,8 @@ describe('a batch', () => {
     expect(await outcomesOf(commits)).toEqual(['committed', 'assertion_replayed', 'committed', 'committed'])
     expect(await clientsOf(second.chain)).toEqual(['before', 'after', 'plain'])
     expect(signed.toSorted()).toEqual(['after', 'before', 'replay'])
+    // The rest is sent again at once: the chain ends where it did.
+    expect(calls.slice(1)).toEqual(['ledger_commit_once', 'ledger_commit_once'])
     // What was known by then costs no call.
     calls = []
     expect(
