@@ -14,9 +14,6 @@ const config: KnipConfig = {
         'bench/load/*.ts',
         'bench/peers/*.{ts,js}',
         'vitest.container.config.ts',
-        // Run by hand.
-        'test/interop/run.ts',
-        'test/database/versions.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],

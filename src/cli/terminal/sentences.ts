@@ -71,8 +71,8 @@ export const sentences: {
     )
   },
   registry_busy: ({ waitedSeconds }) =>
-    `Another command has been changing the registry for ${waitedSeconds} seconds. Nothing was changed. Try again ` +
-    'when it has finished.',
+    `Another command, or another session of the database, has kept this change waiting for ${waitedSeconds} seconds. ` +
+    'Nothing was changed. Try again when it has finished.',
 
   registration_unsealed: ({ subject, id }) =>
     `The ${subject} ${JSON.stringify(id)} was not registered by a holder of the key-encryption key: somebody wrote its ` +
