@@ -1,4 +1,8 @@
-/** The ledger read back from a real PostgreSQL: the newest records that match, and those that come after a place. */
+/**
+ * The ledger read back from a real PostgreSQL: the newest records that match, and those that come after a place.
+ *
+ * Long because one ledger, which each test fills, is asked in all the ways there are.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Database, openDatabase } from '../../src/database/open.ts'
 import { appendRecords } from '../../src/ledger/chain-store.ts'
