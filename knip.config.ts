@@ -31,6 +31,7 @@ const config: KnipConfig = {
       ],
     },
     'packages/embedded-postgres': { project: ['src/**/*.ts', 'test/**/*.ts'] },
+    'packages/verifier': { project: ['src/**/*.ts', 'test/**/*.ts'] },
   },
   ignoreDependencies: [
     // The files that Prisma writes import it.
