@@ -13,4 +13,10 @@ export {
   tokenOf,
 } from './require-token.ts'
 export type { ResourceMetadata } from './resource-metadata.ts'
+export {
+  createRequestVerifier,
+  type RequestVerifier,
+  type RequestVerifierOptions,
+  type SignedRequest,
+} from './signed-request.ts'
 export { createVerifier, type Verifier, type VerifyContext } from './verifier.ts'

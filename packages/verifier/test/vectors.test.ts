@@ -1,13 +1,22 @@
 /** The verifier agrees with the vectors of the project, which other verifiers run as well. */
 import { describe, expect, test } from 'vitest'
 import {
+  createRequestVerifier,
   createVerifier,
   readAuthorization,
   type Verifier,
   VerifyError,
   verifyErrorCodes,
 } from '../src/index.ts'
-import { authorization, codes, proofs, type TokenCase, tokens, wholeToken } from './vectors.ts'
+import {
+  authorization,
+  codes,
+  proofs,
+  signedRequests,
+  type TokenCase,
+  tokens,
+  wholeToken,
+} from './vectors.ts'
 
 const outcomeOf = (verified: Promise<unknown>): Promise<string> =>
   verified.then(
@@ -78,6 +87,22 @@ describe('dpop.json', () => {
     now = one.now
     const context = { dpop: { proof: one.proofs, method, url }, certificate: one.certificate ?? undefined }
     expect(await outcomeOf(verifier.verify(one.token, context))).toBe(one.expected.code ?? 'accepted')
+  })
+})
+
+describe('signed-requests.json', () => {
+  const { keys, tag, cases: requestCases } = signedRequests()
+  test.each(requestCases)('$name', async (one) => {
+    let now = one.now
+    const verifier = createRequestVerifier({ keys, tag, nowSeconds: () => now })
+    for (const before of one.before) {
+      now = before.now
+      expect(await outcomeOf(verifier.verify(before.request))).toBe('accepted')
+    }
+    now = one.now
+    const verified = verifier.verify(one.request, { boundTo: one.boundTo ?? undefined })
+    expect(await outcomeOf(verified)).toBe(one.expected.code ?? 'accepted')
+    if (one.expected.result === 'accepted') expect(await verified).toEqual({ keyid: one.expected.keyid })
   })
 })
 

@@ -44,6 +44,26 @@ interface ProofFile {
   readonly cases: readonly ProofCase[]
 }
 
+interface RequestOfCase {
+  readonly method: string
+  readonly url: string
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly body: string
+}
+
+interface RequestFile {
+  readonly tag: string
+  readonly keys: { readonly keys: readonly unknown[] }
+  readonly cases: readonly {
+    readonly name: string
+    readonly request: RequestOfCase
+    readonly before: readonly { readonly request: RequestOfCase; readonly now: number }[]
+    readonly boundTo: string | null
+    readonly now: number
+    readonly expected: Expected
+  }[]
+}
+
 interface AuthorizationCase {
   readonly name: string
   readonly authorization: readonly string[]
@@ -57,6 +77,7 @@ function read<T>(file: string): T {
 export const tokens = () =>
   read<{ readonly keySets: Record<string, unknown>; readonly cases: readonly TokenCase[] }>('tokens.json')
 export const proofs = () => read<ProofFile>('dpop.json')
+export const signedRequests = () => read<RequestFile>('signed-requests.json')
 export const authorization = () =>
   read<{ readonly cases: readonly AuthorizationCase[] }>('authorization.json')
 interface Code {
