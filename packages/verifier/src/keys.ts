@@ -88,7 +88,27 @@ function isSoundRsa({ n = '', e = '' }: Record<string, string>): boolean {
   const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24
   const isOdd = ((exponent.at(-1) ?? 0) & 1) === 1
   const isAboveOne = exponent.length > 1 || (exponent[0] ?? 0) > 1
-  return bits >= rsaBits.min && bits <= rsaBits.max && exponent.length <= 8 && isOdd && isAboveOne
+  const isLong = bits >= rsaBits.min && bits <= rsaBits.max
+  return isLong && exponent.length <= 8 && isOdd && isAboveOne && !isGuessable(modulus)
+}
+
+const smallPrimes = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157]
+
+/**
+ * Keys that a widespread chip made can be factored (CVE-2017-15361, "ROCA"). Their primes are powers of 65537 modulo all small
+ * primes together, so the modulus is one too. Of other keys one in a hundred million is.
+ */
+function isGuessable(modulus: Buffer): boolean {
+  const n = BigInt(`0x${modulus.toString('hex')}`)
+  return smallPrimes.every((prime) => {
+    const rest = Number(n % BigInt(prime))
+    let power = 1
+    do {
+      if (power === rest) return true
+      power = (power * 65_537) % prime
+    } while (power !== 1)
+    return false
+  })
 }
 
 /**

@@ -38,15 +38,13 @@ export function createTokenReader(
   /** Headers of tokens that were proven. All tokens of one key have the same. */
   const headers = new BoundedMap<JsonObject>(headersRememberedMax)
 
+  const isType = (typ: unknown): boolean => typeof typ === 'string' && settings.types.has(typ.toLowerCase())
+
   async function prove(token: string): Promise<ProvenToken> {
-    const { headerText, header, signed, payload, signature } = readCompact(token, 'token_malformed', headers)
-    const algorithm = readHeader(header, settings)
-    const key = await keys.find(header['kid'])
-    if (key.algorithm !== algorithm) throw new VerifyError('algorithm_not_allowed')
-    if (!isSignedBy(key, signed, signature)) throw new VerifyError('signature_wrong')
-    headers.set(headerText, header)
+    const { algorithms } = settings
+    const { payload, kid, key } = await verifySignature(token, { algorithms, isType, keys, headers })
     const claims = readClaims(readJsonObject(payload, 'token_malformed'), settings)
-    return { claims: deepFrozen(claims), kid: header['kid'] as string, key }
+    return { claims: deepFrozen(claims), kid, key }
   }
 
   /** A token that was proven before is believed while its key is the one that the issuer publishes. */
@@ -73,14 +71,29 @@ export function createTokenReader(
   }
 }
 
-/** What the header says, before anything is proven. Keys in it (`jwk`, `jku`, `x5c`, `x5u`) are not looked at. */
-function readHeader(header: JsonObject, { algorithms, types }: TokenSettings): Algorithm {
+export interface SignatureSettings {
+  readonly algorithms: readonly Algorithm[]
+  /** Whether the `typ` of a header is one that is meant. */
+  readonly isType: (typ: unknown) => boolean
+  readonly keys: Pick<KeySource, 'find'>
+  readonly headers: BoundedMap<JsonObject>
+}
+
+/** What was signed with a key of the issuer. Keys in the header (`jwk`, `jku`, `x5c`, `x5u`) are not looked at. */
+export async function verifySignature(
+  token: string,
+  { algorithms, isType, keys, headers }: SignatureSettings,
+) {
+  const { headerText, header, signed, payload, signature } = readCompact(token, 'token_malformed', headers)
+  const { alg, typ, kid } = header
   if ('crit' in header || 'b64' in header) throw new VerifyError('header_unsupported')
-  const algorithm = algorithms.find((one) => one === header['alg'])
-  if (algorithm === undefined) throw new VerifyError('algorithm_not_allowed')
-  const typ = header['typ']
-  if (typeof typ !== 'string' || !types.has(typ.toLowerCase())) throw new VerifyError('type_wrong')
-  return algorithm
+  if (!algorithms.some((algorithm) => algorithm === alg)) throw new VerifyError('algorithm_not_allowed')
+  if (!isType(typ)) throw new VerifyError('type_wrong')
+  const key = await keys.find(kid)
+  if (key.algorithm !== alg) throw new VerifyError('algorithm_not_allowed')
+  if (!isSignedBy(key, signed, signature)) throw new VerifyError('signature_wrong')
+  headers.set(headerText, header)
+  return { payload, kid: kid as string, key }
 }
 
 /** Claims are remembered, so nobody may change them. */
