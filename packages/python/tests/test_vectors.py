@@ -10,10 +10,12 @@ from support import Answers, Clock, vectors
 
 from mintmark import REFUSALS, Dpop, ProofRules, Verifier, VerifyError
 from mintmark.authorization import read_authorization
+from mintmark.signatures import RequestVerifier, SignatureKey
 
 TOKENS = vectors("tokens")
 PROOFS = vectors("dpop")
 AUTHORIZATION = vectors("authorization")
+REQUESTS = vectors("signed-requests")
 
 
 def of(cases: dict[str, Any]) -> Any:
@@ -93,3 +95,30 @@ def verify(verifier: Verifier, token: str, **shown: Any) -> dict[str, Any]:
     except VerifyError as error:
         return {"result": "refused", "code": error.code}
     return {"result": "accepted", "claims": plain(claims.all)}
+
+
+@of(REQUESTS)
+def test_signed_requests(case: dict[str, Any]) -> None:
+    clock = Clock()
+    verifier = RequestVerifier(
+        [SignatureKey.from_jwk(jwk) for jwk in REQUESTS["keys"]["keys"]],
+        tag=REQUESTS["tag"],
+        age_seconds_max=REQUESTS["maxAgeSeconds"],
+        leeway_seconds=REQUESTS["leewaySeconds"],
+        now=clock.now,
+        elapsed=clock.elapsed,
+    )
+    for before in case["before"]:
+        clock.pass_seconds(before["now"] - clock.wall)
+        verifier.verify(**parts(before["request"]))
+    clock.pass_seconds(case["now"] - clock.wall)
+    try:
+        keyid = verifier.verify(**parts(case["request"]), bound_to=case["boundTo"])
+        outcome = {"result": "accepted", "keyid": keyid}
+    except VerifyError as error:
+        outcome = {"result": "refused", "code": error.code}
+    assert outcome == case["expected"]
+
+
+def parts(request: dict[str, Any]) -> dict[str, Any]:
+    return {**request, "body": request["body"].encode()}
