@@ -17,6 +17,7 @@ const config: KnipConfig = {
         // Run by hand.
         'test/interop/run.ts',
         'test/database/versions.ts',
+        'test/vectors/make.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],

@@ -259,7 +259,12 @@ describe('imports', () => {
   test('no helper of the tests is left that no test uses', () => {
     // Programs that a person starts, and what starts the tests.
     const isStarted = (path: string): boolean =>
-      ['test/interop/run.ts', 'test/database/versions.ts', 'vitest.config.ts'].includes(path)
+      [
+        'test/interop/run.ts',
+        'test/database/versions.ts',
+        'test/vectors/make.ts',
+        'vitest.config.ts',
+      ].includes(path)
     const used = reachableFrom(code.filter((path) => isTest(path) || isStarted(path)))
     // Programs, each run by test/interop/run.ts.
     const isProgram = (path: string): boolean => path.startsWith('test/interop/node/')
