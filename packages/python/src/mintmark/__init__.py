@@ -2,20 +2,33 @@
 
 from .certificates import certificate_thumbprint
 from .claims import Claims
+from .credentials import AssertionFile, ClientCertificate, ClientSecret, PrivateKey
 from .dpop import Dpop, DpopKey, ProofRules
 from .errors import REFUSALS, VerifyError
+from .grant import TokenError
 from .replay import ReplayMemory, Replays
+from .source import AsyncTokenSource, TokenSource
+from .tls import ClientTls, ServerTls
 from .verifier import Outcome, Verifier
 
 __all__ = [
     "REFUSALS",
+    "AssertionFile",
+    "AsyncTokenSource",
     "Claims",
+    "ClientCertificate",
+    "ClientSecret",
+    "ClientTls",
     "Dpop",
     "DpopKey",
     "Outcome",
+    "PrivateKey",
     "ProofRules",
     "ReplayMemory",
     "Replays",
+    "ServerTls",
+    "TokenError",
+    "TokenSource",
     "Verifier",
     "VerifyError",
     "certificate_thumbprint",

@@ -75,7 +75,7 @@ def sha256_base64url(data: bytes) -> str:
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object with one meaning (RFC 8259, RFC 7493)."""
-    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX and _depth(data) > JSON_DEPTH_MAX:
+    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX and _is_deep(data):
         raise VerifyError("token_malformed", "JSON nests too deep")
     try:
         parsed = _decoder.decode(data.decode())
@@ -89,8 +89,8 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
+def _is_deep(data: bytes) -> bool:
+    depth = 0
     in_text = escaped = False
     for byte in data:
         if in_text:
@@ -100,10 +100,11 @@ def _depth(data: bytes) -> int:
             in_text = True
         elif byte in b"{[":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > JSON_DEPTH_MAX:
+                return True
         elif byte in b"}]":
             depth -= 1
-    return deepest
+    return False
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

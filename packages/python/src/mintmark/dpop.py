@@ -46,7 +46,7 @@ class ProofRules:
     leeway_seconds: float = 10
 
 
-def verify_proof(dpop: Dpop, token: str, bound_to: str | None, rules: ProofRules, replays: Replays, now: float) -> str:
+def verify_proof(dpop: Dpop, token: str, bound_to: str, rules: ProofRules, replays: Replays, now: float) -> str:
     """Verify a proof for a token (RFC 9449 section 4.3), and return the thumbprint of its key."""
     proofs = [dpop.proof] if isinstance(dpop.proof, str) else list(dpop.proof)
     if not proofs:
@@ -54,11 +54,9 @@ def verify_proof(dpop: Dpop, token: str, bound_to: str | None, rules: ProofRules
     if len(proofs) != 1:
         raise VerifyError("proof_malformed", "more than one DPoP header")
     key, claims = _read(proofs[0], rules)
-    if bound_to is None:
-        raise VerifyError("token_not_bound", "a proof with a token that is bound to no key")
+    _check_claims(claims, dpop, token, rules, now)
     if not hmac.compare_digest(key.thumbprint, bound_to):
         raise VerifyError("proof_key_wrong")
-    _check_claims(claims, dpop, token, rules, now)
     # Last, so that only whoever has the key can use an identifier up; and for each key apart.
     seconds = rules.age_seconds_max + rules.leeway_seconds + 1
     if not replays.claim("dpop", key.thumbprint, claims["jti"], seconds=seconds):

@@ -23,8 +23,7 @@ _KINDS: Final = {
     "RS256": {"kty": "RSA"},
 }
 ALGORITHMS: Final = tuple(_KINDS)
-_RSA_BITS: Final = range(2_048, 4_097)
-_RSA_EXPONENT: Final = 65_537
+_RSA_BITS: Final = range(2_048, 8_193)
 #: The members of a thumbprint (RFC 7638 section 3.2).
 _REQUIRED: Final = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("e", "n")}
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -71,8 +70,9 @@ def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
         raise ValueError("not a valid key") from error
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
-        if numbers.n.bit_length() not in _RSA_BITS or numbers.e != _RSA_EXPONENT:
-            raise ValueError("an RSA key of another size or exponent")
+        # With the exponent 1 everybody can sign.
+        if numbers.n.bit_length() not in _RSA_BITS or numbers.e < 3 or numbers.e % 2 == 0:
+            raise ValueError("an RSA key of a wrong size or exponent")
     kid = jwk.get("kid", "")
     if not isinstance(kid, str):
         raise ValueError("a kid that is no text")

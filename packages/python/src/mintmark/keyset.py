@@ -48,6 +48,7 @@ class KeySet:
     """One good answer. Moments are of the clock that only grows."""
 
     keys: dict[str, PublicKey]
+    fresh_seconds: float
     renew_at: float
     fresh_until: float
     usable_until: float
@@ -154,9 +155,9 @@ class KeySource:
                 return False, self._in_flight
             now = self._elapsed()
             cooldown = self._cooldown_seconds
-            if self._set is not None:
+            if self._set is not None and not self._failing:
                 # A set that is fresh for less than the cooldown would be old before it may be fetched again.
-                cooldown = min(cooldown, max(1, self._set.fresh_until - self._attempted_at))
+                cooldown = min(cooldown, self._set.fresh_seconds)
             # Failures count too: a service that is away must not get a request for every token.
             if now < self._attempted_at + cooldown:
                 return False, None
@@ -225,7 +226,7 @@ class KeySource:
         max_age = min(_seconds(control, r"max-age=(\d+)", MAX_AGE_SECONDS), MAX_AGE_SECONDS_MAX)
         fresh = max(1.0, max_age - age)
         stale = min(_seconds(control, r"stale-if-error=(\d+)", STALE_SECONDS_MAX), self._stale_seconds_max)
-        return KeySet(keys, now + fresh * _RENEW_AFTER, now + fresh, now + fresh + stale)
+        return KeySet(keys, fresh, now + fresh * _RENEW_AFTER, now + fresh, now + fresh + stale)
 
     def _read(self, body: bytes) -> dict[str, PublicKey]:
         listed: Any = parse_object(body).get("keys")

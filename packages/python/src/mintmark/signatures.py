@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Final
 
-import httpx
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -29,11 +26,11 @@ from .replay import ReplayMemory, Replays
 
 try:
     import http_sf
-    from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, MappingKeyResolver, algorithms
+    from http_message_signatures import HTTPMessageVerifier, MappingKeyResolver, algorithms
 except ImportError as error:
     raise ImportError("Signed requests need an extra: pip install 'mintmark[signatures]'") from error
 
-_ALGORITHMS: Final[Mapping[str, Any]] = {
+ALGORITHMS: Final[Mapping[str, Any]] = {
     "ES256": algorithms.ECDSA_P256_SHA256,
     "EdDSA": algorithms.ED25519,
     "Ed25519": algorithms.ED25519,
@@ -67,14 +64,14 @@ class SignatureKey:
                 raise ValueError("a shared secret is for HS256")
             return SignatureKey.shared_secret(str(jwk["kid"]), decode_base64url(str(jwk["k"])))
         key = read_public_key(dict(jwk))
-        return SignatureKey(key.kid or key.thumbprint, _ALGORITHMS[key.algorithm], key.key)
+        return SignatureKey(key.kid or key.thumbprint, ALGORITHMS[key.algorithm], key.key)
 
     @staticmethod
     def from_certificate(certificate: Certificate) -> SignatureKey:
         """The key of a client certificate, named by its thumbprint (RFC 7638)."""
         public = x509.load_der_x509_certificate(certificate_der(certificate)).public_key()
-        algorithm, jwk = _public_jwk(public)
-        return SignatureKey(thumbprint(jwk), _ALGORITHMS[algorithm], public)
+        algorithm, jwk = public_jwk(public)
+        return SignatureKey(thumbprint(jwk), ALGORITHMS[algorithm], public)
 
     @staticmethod
     def shared_secret(keyid: str, secret: bytes) -> SignatureKey:
@@ -88,7 +85,7 @@ class RequestVerifier:
 
     def __init__(
         self,
-        keys: Iterable[SignatureKey] | Callable[[str], SignatureKey | None],
+        keys: Iterable[SignatureKey] | Callable[[str], SignatureKey | None] = (),
         *,
         tag: str = TAG,
         age_seconds_max: float = 60,
@@ -107,20 +104,30 @@ class RequestVerifier:
         self._replays = replays or ReplayMemory(elapsed=elapsed)
         self._now = now
 
-    def verify(self, method: str, url: str, headers: Headers, body: bytes, *, bound_to: str | None = None) -> str:
+    def verify(
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: bytes,
+        *,
+        bound_to: str | None = None,
+        bound_key: SignatureKey | None = None,
+    ) -> str:
         """Verify a request, and return the keyid of its key or raise VerifyError.
 
         `url` is the whole URL as the caller sees it. `headers` has every header that came. `bound_to` is the
-        thumbprint of the key that the caller's token is bound to: then no other key will do.
+        thumbprint of the key that the caller's token is bound to, `bound_key` that key itself, where the connection or
+        a proof has shown it: then no other key will do.
         """
-        message = _Message(method, url, _Headers(headers))
+        message = Message(method, url, RequestHeaders(headers))
         components, parameters = self._signature_input(message)
         self._check_parameters(parameters)
         _check_components(components, message, body)
-        key = self._find(parameters["keyid"])
+        key = bound_key or self._find(parameters["keyid"])
         if key is None:
             raise VerifyError("request_key_unknown")
-        if bound_to is not None and not hmac.compare_digest(key.keyid.encode(), bound_to.encode()):
+        if parameters["keyid"] != key.keyid or bound_to not in (None, key.keyid):
             raise VerifyError("request_key_wrong")
         if parameters.get("alg", key.algorithm.algorithm_id) != key.algorithm.algorithm_id:
             raise VerifyError("request_algorithm_not_allowed")
@@ -134,7 +141,7 @@ class RequestVerifier:
             raise VerifyError("request_replayed")
         return key.keyid
 
-    def _signature_input(self, message: _Message) -> tuple[list[str], dict[str, Any]]:
+    def _signature_input(self, message: Message) -> tuple[list[str], dict[str, Any]]:
         """The components and parameters of the one signature with our tag."""
         inputs, signatures = (message.headers.joined(name) for name in ("signature-input", "signature"))
         if inputs == "" or signatures == "":
@@ -177,7 +184,7 @@ class RequestVerifier:
         if "expires" in parameters and now >= parameters["expires"] + self._leeway:
             raise VerifyError("request_time_wrong", "expires")
 
-    def _check_signature(self, message: _Message, key: SignatureKey) -> None:
+    def _check_signature(self, message: Message, key: SignatureKey) -> None:
         resolver = MappingKeyResolver(public_keys={key.keyid: key.key}, private_keys={})
         verifier = _TimelessVerifier(signature_algorithm=key.algorithm, key_resolver=resolver)
         try:
@@ -207,7 +214,7 @@ def _dictionary(value: str) -> dict[str, Any]:
     return dict(parsed)
 
 
-def _check_components(components: list[str], message: _Message, body: bytes) -> None:
+def _check_components(components: list[str], message: Message, body: bytes) -> None:
     for name in components:
         if not name.startswith("@") and name not in message.headers:
             raise VerifyError("request_component_missing", f"{name} is not in the request")
@@ -232,93 +239,7 @@ def _check_digest(value: str, body: bytes) -> None:
         raise VerifyError("request_digest_wrong")
 
 
-def content_digest(body: bytes) -> str:
-    return str(http_sf.ser({"sha-256": hashlib.sha256(body).digest()}))
-
-
-class RequestSigner:
-    """Signs requests with a private key, or under a shared secret."""
-
-    def __init__(
-        self,
-        key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | bytes,
-        *,
-        keyid: str | None = None,
-        tag: str = TAG,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        if isinstance(key, bytes):
-            if keyid is None:
-                raise ValueError("keyid: both sides have to call the shared secret by the same name")
-            algorithm = SignatureKey.shared_secret(keyid, key).algorithm
-        else:
-            name, jwk = _public_jwk(key.public_key())
-            algorithm, keyid = _ALGORITHMS[name], keyid or thumbprint(jwk)
-        self.keyid = keyid
-        self._tag = tag
-        self._now = now
-        resolver = MappingKeyResolver(public_keys={}, private_keys={keyid: key})
-        self._signer = HTTPMessageSigner(signature_algorithm=algorithm, key_resolver=resolver)
-
-    def headers(self, method: str, url: str, headers: Headers, body: bytes) -> dict[str, str]:
-        """The headers to add to a request."""
-        digest = {"Content-Digest": content_digest(body)} if body else {}
-        present = [(name, value) for name, value in headers if name.lower() not in _OURS]
-        message = _Message(method, url, _Headers([*present, *digest.items()]))
-        covered = ["@method", "@target-uri"]
-        covered += [name for name in ("authorization", "content-type", "content-digest") if name in message.headers]
-        self._signer.sign(
-            message,
-            key_id=self.keyid,
-            created=datetime.fromtimestamp(int(self._now()), tz=timezone.utc),
-            nonce=secrets.token_urlsafe(16),
-            label="sig1",
-            tag=self._tag,
-            covered_component_ids=covered,
-        )
-        return {**digest, **{name: message.headers.joined(name) for name in ("Signature-Input", "Signature")}}
-
-
-_OURS: Final = frozenset(("content-digest", "signature-input", "signature"))
-
-
-class SignedRequests(httpx.Auth):
-    """Signs what httpx sends. `auth` comes first, so that the signature covers the token that it attaches."""
-
-    requires_request_body = True
-
-    def __init__(self, signer: RequestSigner, auth: httpx.Auth | None = None) -> None:
-        self._signer = signer
-        self._auth = auth or httpx.Auth()
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.read()
-        flow = self._auth.sync_auth_flow(request)
-        try:
-            each = next(flow)
-            while True:
-                each = flow.send((yield self._signed(each)))
-        except StopIteration:
-            return
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        await request.aread()
-        flow = self._auth.async_auth_flow(request)
-        try:
-            each = await flow.__anext__()
-            while True:
-                each = await flow.asend((yield self._signed(each)))
-        except StopAsyncIteration:
-            return
-
-    def _signed(self, request: httpx.Request) -> httpx.Request:
-        request.headers.update(
-            self._signer.headers(request.method, str(request.url), request.headers.multi_items(), request.content)
-        )
-        return request
-
-
-def _public_jwk(key: Any) -> tuple[str, dict[str, Any]]:
+def public_jwk(key: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return "ES256", jwt.algorithms.ECAlgorithm.to_jwk(key, as_dict=True)
     if isinstance(key, ed25519.Ed25519PublicKey):
@@ -329,15 +250,15 @@ def _public_jwk(key: Any) -> tuple[str, dict[str, Any]]:
 
 
 @dataclass
-class _Message:
+class Message:
     """A request as http-message-signatures reads it."""
 
     method: str
     url: str
-    headers: _Headers
+    headers: RequestHeaders
 
 
-class _Headers:
+class RequestHeaders:
     """Every header that came, in its order."""
 
     def __init__(self, fields: Headers) -> None:

@@ -143,7 +143,7 @@ class Verifier:
         path: str = "",
     ) -> Claims:
         """The same for a loop of events: it is not held up by a fetch of keys, which happens in a thread."""
-        if not self._has_key(token):
+        if self._recalled(_digest(token)) is None and not self._has_key(token):
             await asyncio.to_thread(self._prepare, token)
         return self.verify(token, certificate=certificate, dpop=dpop, scope=scope, path=path)
 
@@ -158,15 +158,18 @@ class Verifier:
         self._report(code, path, None, detail)
         return error
 
+    def _recalled(self, digest: bytes) -> Claims | None:
+        """The claims of a token that was verified before, if its key is still one of the issuer's."""
+        entry = self._remembered.get(digest)
+        return entry[0] if entry is not None and self.keys.is_current(entry[1]) else None
+
     def _claims(self, token: str) -> Claims:
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest() if isinstance(token, str) else b""
-        remembered = self._remembered.get(digest)
-        if remembered is not None:
-            claims, key = remembered
-            # Neither the clock nor the keys may have moved past it.
-            if self.keys.is_current(key):
-                check_times(claims, self._now(), self._leeway)
-                return claims
+        digest = _digest(token)
+        recalled = self._recalled(digest)
+        if recalled is not None:
+            # The clock may have moved past it, or back.
+            check_times(recalled, self._now(), self._leeway)
+            return recalled
         compact = parse_compact(token)
         key = self.keys.find(self._kid(compact))
         if key.algorithm != compact.header["alg"]:
@@ -181,10 +184,10 @@ class Verifier:
 
     def _kid(self, compact: Compact) -> str:
         header = compact.header
-        if header.get("alg") not in self.algorithms or not isinstance(header["alg"], str):
-            raise VerifyError("algorithm_not_allowed")
         if "crit" in header or "b64" in header:
             raise VerifyError("header_unsupported")
+        if header.get("alg") not in self.algorithms or not isinstance(header["alg"], str):
+            raise VerifyError("algorithm_not_allowed")
         kind = header.get("typ")
         if not isinstance(kind, str) or kind.lower() not in self._types:
             raise VerifyError("type_wrong")
@@ -271,6 +274,10 @@ class _Remembered:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _digest(token: object) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest() if isinstance(token, str) else b""
 
 
 def _text(name: str, value: object) -> str:
