@@ -74,4 +74,10 @@ export const codes: Readonly<Record<string, Code>> = {
   request_signature_wrong: request('Its signature is not that of its key.'),
   request_digest_wrong: request('Its body has another digest.'),
   request_replayed: request('It was sent before.'),
+
+  replay_memory_full: {
+    status: 503,
+    error: null,
+    means: 'So many proofs or requests are remembered that no other one can be.',
+  },
 }

@@ -92,11 +92,13 @@ const refuseProof = (code: string, name: string, why: string, ...proofs: string[
   refuse(code, name, why, { proofs })
 
 accept('ES256', 'The usual proof.')
-for (const key of [edwards, pss])
+for (const key of [edwards, pss]) {
+  const bound = boundTo(key)
   accept(key.alg, 'A proof may have another algorithm than the token.', {
-    token: boundTo(key),
-    proofs: [proof({ ath: sha256(boundTo(key)) }, {}, key)],
+    token: bound,
+    proofs: [proof({ ath: sha256(bound) }, {}, key)],
   })
+}
 
 // ── Which header, which form ───────────────────────────────────────────────────────────────────────────────────────
 const malformed = (name: string, why: string, ...proofs: string[]): void =>
@@ -210,11 +212,15 @@ refuseProof(
 refuse('proof_key_wrong', 'a good proof by a key that the token is not bound to', 'RFC 9449 §7.1.', {
   proofs: [proof({}, {}, other)],
 })
+const unbound = tokenWith()
 refuse(
   'token_not_bound',
   'a token that is bound to nothing',
   'RFC 9449 §7.1: the scheme DPoP is for bound tokens.',
-  { token: tokenWith(), proofs: [proof({ ath: sha256(tokenWith()) })] },
+  {
+    token: unbound,
+    proofs: [proof({ ath: sha256(unbound) })],
+  },
 )
 refuse('signature_wrong', 'a token that is not right', 'The token is looked at first.', {
   token: `${token.slice(0, token.lastIndexOf('.'))}.${'A'.repeat(86)}`,
