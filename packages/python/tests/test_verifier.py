@@ -160,7 +160,7 @@ def test_the_memory_of_identifiers_is_bounded_and_does_not_forget_early() -> Non
     clock = Clock()
     memory = ReplayMemory(entries_max=100, seconds=60, elapsed=clock.elapsed)
     assert all(memory.claim("jti", str(number), seconds=60) for number in range(100))
-    with pytest.raises(VerifyError, match="busy"):
+    with pytest.raises(VerifyError, match="replay_memory_full"):
         memory.claim("jti", "one more", seconds=60)
     clock.pass_seconds(59)
     assert not memory.claim("jti", "7", seconds=60)

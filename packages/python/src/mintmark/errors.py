@@ -80,7 +80,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "request_replayed": _request("The signed request was sent before."),
     # Not the caller's fault.
     "keys_unavailable": Refusal(503, "", "The keys of the issuer cannot be had. Try again later."),
-    "busy": Refusal(503, "", "Too many requests. Try again later."),
+    "replay_memory_full": Refusal(503, "", "Too many requests. Try again later."),
 }
 
 

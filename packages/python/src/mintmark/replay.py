@@ -51,7 +51,7 @@ class ReplayMemory:
             if key in self._young or key in self._old:
                 return False
             if len(self) >= self._entries_max:
-                raise VerifyError("busy", "the memory of used identifiers is full")
+                raise VerifyError("replay_memory_full", "the memory of used identifiers is full")
             self._young.add(key)
             return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -16,16 +15,11 @@ from .jwk import thumbprint
 from .signatures import ALGORITHMS, TAG, Headers, Message, RequestHeaders, SignatureKey, public_jwk
 
 try:
-    import http_sf
     from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
 except ImportError as error:
     raise ImportError("Signed requests need an extra: pip install 'mintmark[signatures]'") from error
 
 _OURS: Final = frozenset(("content-digest", "signature-input", "signature"))
-
-
-def content_digest(body: bytes) -> str:
-    return str(http_sf.ser({"sha-256": hashlib.sha256(body).digest()}))
 
 
 class RequestSigner:
@@ -54,11 +48,11 @@ class RequestSigner:
 
     def headers(self, method: str, url: str, headers: Headers, body: bytes) -> dict[str, str]:
         """The headers to add to a request."""
-        digest = {"Content-Digest": content_digest(body)} if body else {}
+        # Signed again, for a second attempt: what the first one added goes.
         present = [(name, value) for name, value in headers if name.lower() not in _OURS]
-        message = Message(method, url, RequestHeaders([*present, *digest.items()]))
+        message = Message(method, url, RequestHeaders(present))
         covered = ["@method", "@target-uri"]
-        covered += [name for name in ("authorization", "content-type", "content-digest") if name in message.headers]
+        covered += [name for name in ("authorization", "content-type") if name in message.headers]
         self._signer.sign(
             message,
             key_id=self.keyid,
@@ -67,8 +61,10 @@ class RequestSigner:
             label="sig1",
             tag=self._tag,
             covered_component_ids=covered,
+            # Adds Content-Digest, and covers it.
+            body=body or None,
         )
-        return {**digest, **{name: message.headers.joined(name) for name in ("Signature-Input", "Signature")}}
+        return {name: value for name, value in message.headers.items() if name.lower() in _OURS}
 
 
 class SignedRequests(httpx.Auth):
