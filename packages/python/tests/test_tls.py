@@ -54,7 +54,7 @@ def test_a_token_and_its_certificate_come_together(tmp_path: Path) -> None:
     app = FastAPI()
 
     @app.get("/orders")
-    async def orders(claims: Claims = Depends(guard("orders:read"))) -> str:  # noqa: B008
+    async def orders(claims: Claims = Depends(guard("orders:read"))) -> str:
         return claims.subject
 
     bound = key.token(time.time(), cnf={"x5t#S256": certificate_thumbprint(billing[0].read_text())})
