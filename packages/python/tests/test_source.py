@@ -26,6 +26,7 @@ from mintmark import (
     PrivateKey,
     TokenError,
     TokenSource,
+    read_credential,
 )
 
 ORDERS = "https://orders.example"
@@ -310,6 +311,19 @@ def test_a_federated_statement_is_read_from_its_file_each_time(tmp_path: Path) -
     service = Service()
     source(service, None, AssertionFile(file)).token(ORDERS)
     assert service.forms[0]["client_assertion"] == "a.b.c"
+
+
+def test_a_credential_is_found_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.json"
+    file.write_text('{"resources": [], "clients": [{"client_id": "a", "client_secret": "1"}, {"client_id": "b"}]}')
+    assert read_credential(file, "a") == ClientSecret("a", "1")
+    for nobody in (None, "c"):
+        with pytest.raises(ValueError, match=r"secrets\.json: [02] clients"):
+            read_credential(file, nobody)
+    file.write_text('{"client_id": "a", "private_key_file": "a.key", "kid": "1"}')
+    assert read_credential(file) == PrivateKey("a", key_file=tmp_path / "a.key", kid="1")
+    file.write_text('{"client_id": "a", "certificate": true}')
+    assert read_credential(file) == ClientCertificate("a")
 
 
 def test_the_metadata_is_of_this_issuer() -> None:

@@ -2,7 +2,7 @@
 
 from .certificates import certificate_thumbprint
 from .claims import Claims
-from .credentials import AssertionFile, ClientCertificate, ClientSecret, PrivateKey
+from .credentials import AssertionFile, ClientCertificate, ClientSecret, PrivateKey, read_credential
 from .dpop import Dpop, DpopKey, ProofRules
 from .errors import REFUSALS, VerifyError
 from .grant import TokenError
@@ -32,5 +32,6 @@ __all__ = [
     "Verifier",
     "VerifyError",
     "certificate_thumbprint",
+    "read_credential",
 ]
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from base64 import b64encode
@@ -22,7 +23,8 @@ _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 class Credential(Protocol):
     """One way to prove oneself. The parameters and headers are made anew for each request."""
 
-    client_id: str | None
+    @property
+    def client_id(self) -> str | None: ...
 
     def prove(self, issuer: str) -> tuple[dict[str, str], dict[str, str]]:
         """The parameters and headers that prove it."""
@@ -100,6 +102,30 @@ class AssertionFile:
     def prove(self, issuer: str) -> tuple[dict[str, str], dict[str, str]]:
         parameters = {"client_assertion_type": _JWT_BEARER, "client_assertion": _read(self.file)}
         return (parameters if self.client_id is None else {**parameters, "client_id": self.client_id}), {}
+
+
+def read_credential(file: str | Path, client_id: str | None = None) -> Credential:
+    """The credential in a JSON file: what `seed --secrets-out` writes, or one object with
+
+    - `client_id` and `client_secret`,
+    - `client_id` and `private_key_file`, and perhaps `kid`,
+    - `client_id` and `"certificate": true`.
+
+    Paths are relative to the file. `client_id` chooses where there are several.
+    """
+    path = Path(file)
+    given = json.loads(path.read_text(encoding="utf-8"))
+    clients = given.get("clients", [given])
+    found = [each for each in clients if client_id in (None, each["client_id"])]
+    if len(found) != 1:
+        raise ValueError(f"{path.name}: {len(found)} clients" + (f" named {client_id}" if client_id else ""))
+    (client,) = found
+    name = client["client_id"]
+    if "private_key_file" in client:
+        return PrivateKey(name, key_file=path.parent / client["private_key_file"], kid=client.get("kid"))
+    if client.get("certificate") is True:
+        return ClientCertificate(name)
+    return ClientSecret(name, client["client_secret"])
 
 
 def _one_of(name: str, value: str | None, file: str | Path | None) -> None:
