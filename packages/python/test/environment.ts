@@ -99,7 +99,10 @@ function install(python: string, directory: string): string | undefined {
   return undefined
 }
 
-function outcomeOf([program = '', ...words]: readonly string[], environment: NodeJS.ProcessEnv = {}): Outcome {
+function outcomeOf(
+  [program = '', ...words]: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Outcome {
   const { status, stdout, stderr } = spawnSync(program, words, {
     cwd: packageDirectory,
     encoding: 'utf8',
