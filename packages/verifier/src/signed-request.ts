@@ -11,8 +11,8 @@ export interface SignedRequest {
   readonly method: string
   /** The URL as callers write it, with the query. Take its origin from your settings, never from the `Host` header. */
   readonly url: string | URL
-  /** All header fields in their order, as `rawHeaders` of Node has them in pairs. */
-  readonly headers: Iterable<readonly [name: string, value: string]>
+  /** All header fields in their order: in pairs, or as `rawHeaders` of Node has them. */
+  readonly headers: Iterable<readonly [name: string, value: string]> | readonly string[]
   /** Before anything has parsed it. */
   readonly body?: Uint8Array | string | undefined
 }
@@ -65,7 +65,7 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
   const replays = createReplayMemory(noncesRememberedMax)
   return {
     async verify(request, { boundTo } = {}) {
-      const headers = [...request.headers].map(([name, value]): Header => [name.toLowerCase(), value])
+      const headers = pairsOf(request.headers)
       const { input, signature } = findSignature(headers, tag)
       const parameters = readParameters(input)
       const base = signatureBase(request, headers, input)
@@ -87,6 +87,21 @@ export function createRequestVerifier(options: RequestVerifierOptions): RequestV
       return { keyid }
     },
   }
+}
+
+/** The header fields with their names in lower case. */
+function pairsOf(given: SignedRequest['headers']): Header[] {
+  const pairs: Header[] = []
+  let name: string | undefined
+  for (const field of given) {
+    if (typeof field !== 'string') pairs.push([field[0].toLowerCase(), field[1]])
+    else if (name === undefined) name = field.toLowerCase()
+    else {
+      pairs.push([name, field])
+      name = undefined
+    }
+  }
+  return pairs
 }
 
 /** The one signature with the tag. A proxy may have added others (RFC 9421 §7.2.5). */
