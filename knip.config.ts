@@ -38,6 +38,7 @@ const config: KnipConfig = {
     'oidc-provider',
     '@fastify/formbody',
     '@fastify/rate-limit',
+    'fast-jwt',
     // Named in the arguments of a command.
     '@stryker-mutator/core',
     '@stryker-mutator/vitest-runner',
