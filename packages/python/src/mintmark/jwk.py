@@ -60,7 +60,8 @@ def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
         raise ValueError("a key for another algorithm, or for none")
     if any(jwk.get(name) != value for name, value in _KINDS[named].items()):
         raise ValueError("a key of another kind than its algorithm")
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise ValueError("a key for another use")
     try:
         thumb = thumbprint(jwk)
