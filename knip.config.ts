@@ -15,8 +15,6 @@ const config: KnipConfig = {
         'bench/peers/*.{ts,js}',
         'vitest.container.config.ts',
         // Run by hand.
-        'test/interop/run.ts',
-        'test/database/versions.ts',
         'test/vectors/make.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
@@ -31,6 +29,7 @@ const config: KnipConfig = {
       ],
     },
     'packages/embedded-postgres': { project: ['src/**/*.ts', 'test/**/*.ts'] },
+    'packages/verifier': { project: ['src/**/*.ts', 'test/**/*.ts'] },
   },
   ignoreDependencies: [
     // The files that Prisma writes import it.

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { OperatorError } from './errors.ts'
 import { isSigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
+import { fileProblem, readBounded, settingFileBytesMax } from './lib/bounded-file.ts'
 import { splitHosts } from './lib/database-hosts.ts'
 import { parseNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
@@ -137,7 +137,11 @@ export function readSetting<Name extends SettingName>(
       ? direct
       : setting.secret === true
         ? readFileOf(name, () => readSecret(environment, path), 'the file it names')
-        : readFileOf(name, () => readFileSync(path, 'utf8'), JSON.stringify(path))
+        : readFileOf(
+            name,
+            () => readBounded(path, settingFileBytesMax).toString('utf8'),
+            JSON.stringify(path),
+          )
   if (text === '') return undefined
   const value = setting.parse(text)
   if (value === undefined) {
@@ -167,7 +171,7 @@ function readFileOf(name: string, read: () => string, shown: string): string {
         `${name}_FILE: ${shown} ${error.message}. MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES=yes switches this check off.`,
         { cause: error },
       )
-    throw new OperatorError(`${name}_FILE: cannot read ${shown} (${(error as NodeJS.ErrnoException).code}).`)
+    throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
   return text

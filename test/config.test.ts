@@ -579,7 +579,9 @@ describe('a setting from a file', () => {
   test.each(settingNames)('%s: its file that is not there, cannot be read, or is empty', (name) => {
     const file = `${name}_FILE`
     for (const path of [join(directory, 'absent'), directory, 'a\0b', 'line\nbreak']) {
-      expect(refusalOf({ [file]: path })).toMatch(new RegExp(`^${file}: cannot read .* \\([A-Z_]+\\)\\.$`))
+      expect(refusalOf({ [file]: path })).toMatch(
+        new RegExp(`^${file}: cannot read .*: (?:there is no|it is a|its name has) .*\\.$`),
+      )
     }
     expect(refusalOf({ [file]: fileOf('') })).toMatch(new RegExp(`^${file}: .* is empty\\.$`))
     expect(refusalOf({ [file]: fileOf(' \n\n') })).toMatch(new RegExp(`^${file}: .* is empty\\.$`))
@@ -590,7 +592,9 @@ describe('a setting from a file', () => {
   })
 
   test('the message of an ordinary setting names the path', () => {
-    expect(refusalOf({ PORT_FILE: '/absent/port' })).toBe('PORT_FILE: cannot read "/absent/port" (ENOENT).')
+    expect(refusalOf({ PORT_FILE: '/absent/port' })).toBe(
+      'PORT_FILE: cannot read "/absent/port": there is no such file.',
+    )
   })
 })
 

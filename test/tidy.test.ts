@@ -212,13 +212,16 @@ describe('imports', () => {
   const specifier = /(?:\bfrom\s+|\bimport\s*\(?\s*|\brequire(?:\.resolve)?\(\s*)['"]([^'"\s]+)['"]/g
   const importsOf = (path: string): string[] =>
     [...read(path).matchAll(specifier)].map(([, name = '']) => name)
+  /** A package that others install is built for them. Here its source is used. */
+  type Exports = string | { readonly '.': { readonly '@mintmark/source': string } }
   /** The packages of this repository: the file that each name stands for. */
   const workspaces = new Map(
     files
       .filter((path) => /^packages\/[^/]+\/package\.json$/.test(path))
       .map((path) => {
-        const { name, exports } = JSON.parse(read(path)) as { name: string; exports: string }
-        return [name, normalize(join(dirname(path), exports))]
+        const { name, exports } = JSON.parse(read(path)) as { name: string; exports: Exports }
+        const entry = typeof exports === 'string' ? exports : exports['.']['@mintmark/source']
+        return [name, normalize(join(dirname(path), entry))]
       }),
   )
   const localImportsOf = (path: string): string[] =>
@@ -246,7 +249,7 @@ describe('imports', () => {
       'bin/mintmark',
       'bin/keep-database.js',
       'bin/healthy.js',
-    ].includes(path) || /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
+    ].includes(path) || /^(bench\/.+|[^/]+\.config\.ts|packages\/[^/]+\/src\/index\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean =>
     /\.test\.ts$|^test\/(support\/postgres\.ts$|mutation\/)/.test(path)

@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
 import { AdministrationError } from '../errors.ts'
+import { readBounded } from '../lib/bounded-file.ts'
+import { unreadable } from './mistake.ts'
 
 /** Far more than ten of the largest keys take. */
 const keyFileBytesMax = 256 * 1024
@@ -13,18 +14,9 @@ const keyFileBytesMax = 256 * 1024
 export function readKeyFile(path: string): readonly unknown[] {
   let text: string
   try {
-    const { size } = statSync(path)
-    if (size > keyFileBytesMax) {
-      throw new AdministrationError('file_too_large', { path, bytes: size, limit: keyFileBytesMax })
-    }
-    text = readFileSync(path, 'utf8')
+    text = readBounded(path, keyFileBytesMax).toString('utf8')
   } catch (error) {
-    if (error instanceof AdministrationError) throw error
-    throw new AdministrationError(
-      'file_unreadable',
-      { path, problem: (error as Error).message },
-      { cause: error },
-    )
+    throw unreadable(path, error, keyFileBytesMax)
   }
   return text.includes('-----BEGIN') ? keysInPem(text, path) : keysInJson(text, path)
 }

@@ -1,4 +1,5 @@
 import { AdministrationError } from '../errors.ts'
+import { FileTooLarge, fileProblem } from '../lib/bounded-file.ts'
 
 /**
  * What can be wrong with something that is to be registered. A mistake is data: a code, where it is, and what
@@ -101,4 +102,11 @@ export function pathText(path: Path): string {
     else text += text === '' ? step : `.${step}`
   }
   return text
+}
+
+/** A file of which nothing was read. @param limit bytes. */
+export function unreadable(path: string, error: unknown, limit: number): AdministrationError {
+  return error instanceof FileTooLarge
+    ? new AdministrationError('file_too_large', { path, limit }, { cause: error })
+    : new AdministrationError('file_unreadable', { path, problem: fileProblem(error) }, { cause: error })
 }

@@ -21,7 +21,7 @@ const codes = Object.keys(administrationErrors) as AdministrationErrorCode[]
 const samples: { readonly [Code in AdministrationErrorCode]: AdministrationErrorFields[Code] } = {
   registration_refused: { mistakes: [{ code: 'name_empty', path: ['clients', 0, 'name'] }] },
   file_unreadable: { path: 'x.yaml', problem: 'no such file' },
-  file_too_large: { path: 'x.yaml', bytes: 2, limit: 1 },
+  file_too_large: { path: 'x.yaml', limit: 1 },
   file_not_text: { path: 'x.yaml' },
   client_not_found: { clientId: 'billng', nearest: 'billing' },
   client_exists: { clientId: 'billing' },

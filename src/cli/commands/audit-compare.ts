@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline'
 import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back.ts'
 import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
 import { findChangesSince } from '../../ledger/record-store.ts'
+import { fileProblem } from '../../lib/bounded-file.ts'
 import { entryFields } from '../terminal/audit-entry.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -63,7 +64,7 @@ async function readRecords(path: string): Promise<ChangeRecord[]> {
     if (isArray) take(JSON.parse(lines.join('\n')), records)
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new AdministrationError('file_unreadable', { path, problem: (error as Error).message })
+      throw new AdministrationError('file_unreadable', { path, problem: fileProblem(error) })
     }
     const where = isArray ? '' : ` in line ${number}`
     throw new OperatorError(

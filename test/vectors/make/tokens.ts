@@ -13,6 +13,7 @@ import {
   type Jwk,
   makeCertificate,
   makeKey,
+  makeRocaKey,
   makeToken,
   now,
   orderP256,
@@ -695,6 +696,12 @@ unknownKey(
     { ...keys.rsa, kid: 'test-e2' },
     { ...keys.rsa.jwk, kid: 'test-e2', e: 'Ag' },
   ),
+)
+const roca = makeRocaKey('test-roca')
+unknownKey(
+  'an RSA key that can be factored',
+  'CVE-2017-15361 ("ROCA"): keys of a widespread chip are powers of 65537 modulo small primes.',
+  ...publishedAs('with an RSA key that can be factored', roca, roca.jwk),
 )
 refuse('keys_unavailable', 'an empty set', 'It is no set: a service without keys signs nothing.', good, {
   keys: 'empty',

@@ -1,5 +1,16 @@
 /** Keys, signatures and certificates for the vectors. All keys are made for one run of the script and dropped after it. */
-import { constants, createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import {
+  checkPrimeSync,
+  constants,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  randomInt,
+  sign,
+} from 'node:crypto'
 
 /** The moment of most cases: 2027-01-15T08:00:00Z. */
 export const now = 1_800_000_000
@@ -26,6 +37,69 @@ export function makeKey(alg: Algorithm, kid: string, modulusLength = 2048): Test
         ? generateKeyPairSync('ed25519')
         : generateKeyPairSync('rsa', { modulusLength })
   return { kid, alg, privateKey, publicKey, jwk: { ...bareJwk(publicKey), kid, alg, use: 'sig' } }
+}
+
+/** A key as the chips of CVE-2017-15361 ("ROCA") made them: its primes are k·M + 65537^a mod M. Whoever knows that can factor it. */
+export function makeRocaKey(kid: string): TestKey {
+  const e = 65_537n
+  const primes = Array.from({ length: 702 }, (_, n) => BigInt(n)).filter((n) => n > 1n && checkPrimeSync(n))
+  const product = primes.reduce((left, right) => left * right)
+  const find = (): bigint => {
+    for (;;) {
+      const k = BigInt(`0x${randomBytes(7).toString('hex')}`)
+      const prime = k * product + powerModulo(e, BigInt(randomInt(1_000_000_000)), product)
+      // The two highest bits are set, so that the modulus has 2,048.
+      if (prime >> 1022n === 3n && checkPrimeSync(prime)) return prime
+    }
+  }
+  const [p, q] = [find(), find()]
+  const d = inverse(e, (p - 1n) * (q - 1n))
+  const text = (value: bigint): string => {
+    const digits = value.toString(16)
+    return Buffer.from(digits.length % 2 === 0 ? digits : `0${digits}`, 'hex').toString('base64url')
+  }
+  const [dp, dq, qi] = [d % (p - 1n), d % (q - 1n), inverse(q, p)]
+  const key = {
+    kty: 'RSA',
+    n: text(p * q),
+    e: text(e),
+    d: text(d),
+    p: text(p),
+    q: text(q),
+    dp: text(dp),
+    dq: text(dq),
+    qi: text(qi),
+  }
+  const privateKey = createPrivateKey({ key, format: 'jwk' })
+  const publicKey = createPublicKey(privateKey)
+  return {
+    kid,
+    alg: 'RS256',
+    privateKey,
+    publicKey,
+    jwk: { ...bareJwk(publicKey), kid, alg: 'RS256', use: 'sig' },
+  }
+}
+
+function powerModulo(base: bigint, exponent: bigint, modulus: bigint): bigint {
+  let result = 1n
+  for (
+    let square = base % modulus, rest = exponent;
+    rest > 0n;
+    rest >>= 1n, square = (square * square) % modulus
+  )
+    if (rest & 1n) result = (result * square) % modulus
+  return result
+}
+
+/** By Euclid's algorithm. */
+function inverse(value: bigint, modulus: bigint): bigint {
+  let [left, right, x, y] = [value % modulus, modulus, 1n, 0n]
+  while (left !== 1n) {
+    const quotient = right / left
+    ;[left, right, x, y] = [right - quotient * left, left, y - quotient * x, x]
+  }
+  return ((x % modulus) + modulus) % modulus
 }
 
 /** Only what the key is. */
