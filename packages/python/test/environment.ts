@@ -7,6 +7,9 @@ import { join } from 'node:path'
 /** The Python package, built and installed beside all that its tests need. */
 export interface PythonEnvironment {
   readonly version: string
+  /** The interpreter, and what has to be in its environment. */
+  readonly python: string
+  readonly environment: Readonly<Record<string, string>>
   /** Runs a program of the environment in the folder of the package. */
   run(program: string, words: readonly string[], environment?: NodeJS.ProcessEnv): Outcome
 }
@@ -16,7 +19,7 @@ interface Outcome {
   readonly output: string
 }
 
-export const packageDirectory = join(import.meta.dirname, '..')
+const packageDirectory = join(import.meta.dirname, '..')
 const cache = join(packageDirectory, '../../node_modules/.cache/python')
 
 /**
@@ -39,7 +42,7 @@ export function pythons(): readonly { readonly version: string; readonly program
 
 /**
  * An environment of its own for the tests. What comes from PyPI is installed once, and kept under node_modules/.cache
- * for as long as the list of it stays the same. The wheel is built and installed each time.
+ * for as long as the list of it stays the same. The wheel is built and installed anew.
  * @returns why there is none, if this machine has no Python or does not reach PyPI.
  */
 export function openPythonEnvironment(
@@ -54,20 +57,22 @@ export function openPythonEnvironment(
     if (problem !== undefined) return problem
   }
   const program = (file: string): string => join(directory, 'bin', file)
-  const built = mkdtempSync(join(tmpdir(), 'mintmark-python-'))
-  try {
-    const pip = [program('python'), '-m', 'pip', '--quiet', '--disable-pip-version-check'] as const
-    must([...pip, 'wheel', '--no-deps', '--no-build-isolation', '--wheel-dir', built, packageDirectory])
-    const [wheel = ''] = readdirSync(built)
-    // What the wheel itself asks for is there already; pip says so, or the list of dependencies is wrong.
-    must([...pip, 'install', '--no-index', '--force-reinstall', '--no-deps', join(built, wheel)])
-    must([...pip, 'check'])
-  } finally {
-    rmSync(built, { recursive: true, force: true })
-  }
+  // In a directory of its own, because several test files do this at once.
+  const installed = mkdtempSync(join(tmpdir(), 'mintmark-python-'))
+  process.once('exit', () => rmSync(installed, { recursive: true, force: true }))
+  const pip = [program('python'), '-m', 'pip', '--quiet', '--disable-pip-version-check'] as const
+  must([...pip, 'wheel', '--no-deps', '--no-build-isolation', '--wheel-dir', installed, packageDirectory])
+  const wheel = join(installed, readdirSync(installed)[0] ?? '')
+  // What the wheel and its extras ask for is there already, or pip says that it finds it nowhere.
+  const extras = '[fastapi,django,uvicorn,signatures]'
+  must([...pip, 'install', '--dry-run', '--no-index', `${wheel}${extras}`])
+  must([...pip, 'install', '--no-index', '--no-deps', '--target', join(installed, 'packages'), wheel])
+  const ours = { PYTHONPATH: join(installed, 'packages') }
   return {
     version: python.version,
-    run: (file, words, environment = {}) => outcomeOf([program(file), ...words], environment),
+    python: program('python'),
+    environment: ours,
+    run: (file, words, environment = {}) => outcomeOf([program(file), ...words], { ...ours, ...environment }),
   }
 }
 

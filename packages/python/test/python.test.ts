@@ -4,7 +4,7 @@ import { openPythonEnvironment } from './environment.ts'
 
 const environment = openPythonEnvironment()
 
-test.skipIf(typeof environment !== 'string')(`NOT TESTED: packages/python, because ${environment}`, () => {})
+if (typeof environment === 'string') test(`NOT TESTED: packages/python, because ${environment}`, () => {})
 
 describe.skipIf(typeof environment === 'string')('packages/python', () => {
   test('its wheel passes its tests', () => {

@@ -118,6 +118,18 @@ def test_what_is_no_text_is_refused_like_the_rest(token: Any) -> None:
             one.verify(token)
 
 
+def test_brackets_count_outside_of_texts_alone() -> None:
+    one = verifier()
+    # Quotes and backslashes that are escaped, and enough brackets for somebody to look closely.
+    for text in ('"' + "[" * 50, "\\" * 3 + "{" * 50, "\\" + '"' + "[" * 50, "[" * 50 + "\\"):
+        assert one.verify(KEY.token(note=text, other=text)).all["note"] == text
+    deep: Any = "\\"
+    for _ in range(16):
+        deep = [deep]
+    with pytest.raises(VerifyError, match="nests too deep"):
+        one.verify(KEY.token(note='"\\', deep=deep))
+
+
 def test_binding_can_be_required() -> None:
     key = DpopKey()
     one = verifier(require_binding=True)

@@ -60,7 +60,8 @@ def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
         raise ValueError("a key for another algorithm, or for none")
     if any(jwk.get(name) != value for name, value in _KINDS[named].items()):
         raise ValueError("a key of another kind than its algorithm")
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise ValueError("a key for another use")
     try:
         thumb = thumbprint(jwk)
@@ -73,10 +74,25 @@ def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
         # With the exponent 1 everybody can sign.
         if numbers.n.bit_length() not in _RSA_BITS or numbers.e < 3 or numbers.e % 2 == 0:
             raise ValueError("an RSA key of a wrong size or exponent")
+        if _can_be_factored(numbers.n):
+            raise ValueError("an RSA key that can be factored")
     kid = jwk.get("kid", "")
     if not isinstance(kid, str):
         raise ValueError("a kid that is no text")
     return PublicKey(kid, named, thumb, key, implementation)
+
+
+#: The small primes of which 65537 does not reach every remainder.
+_TELLING_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+_POWERS: Final = {prime: {pow(65_537, power, prime) for power in range(prime)} for prime in _TELLING_PRIMES}
+
+
+def _can_be_factored(modulus: int) -> bool:
+    """Keys that a widespread chip made (CVE-2017-15361, "ROCA"): their modulus is a power of 65537 modulo all of these.
+
+    Of other keys, one in a hundred million is.
+    """
+    return all(modulus % prime in powers for prime, powers in _POWERS.items())
 
 
 def thumbprint(jwk: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -141,7 +142,7 @@ class KeySource:
             # A fork in the middle of a fetch leaves a future that nobody completes.
             try:
                 future.result(timeout=self._timeout_seconds * 3)
-            except TimeoutError:
+            except FutureTimeout:
                 self._ended(future)
 
     def _fetch_aside(self) -> None:

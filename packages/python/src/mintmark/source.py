@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import ssl
 import threading
@@ -11,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -136,6 +138,7 @@ class TokenSource(_Source["Future[None]"]):
     """Gets and keeps tokens. Make one for each client, and share it between threads."""
 
     _client: httpx.Client | None = None
+    _process = 0
 
     def token(self, audience: str, scope: str | Iterable[str] = ()) -> str:
         """A token that lives, or TokenError."""
@@ -150,7 +153,7 @@ class TokenSource(_Source["Future[None]"]):
         if leads:
             self._renew(entry, flow, future)
         else:
-            future.result(timeout=self._settings.timeout_seconds * 10)
+            self._wait(entry, future)
         token = entry.live(self._settings.elapsed())
         if token is None:
             raise _failure(entry)
@@ -161,14 +164,24 @@ class TokenSource(_Source["Future[None]"]):
         return TokenAuth(self, audience, scope, self.attaching)
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def __enter__(self) -> TokenSource:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _wait(self, entry: _Entry[Future[None]], future: Future[None]) -> None:
+        try:
+            future.result(timeout=self._settings.timeout_seconds * 10)
+        except FutureTimeout:
+            # A fork in the middle of a request leaves a future that nobody completes.
+            with self._settings.lock:
+                if entry.in_flight is future:
+                    entry.in_flight = None
 
     def _turn(self, entry: _Entry[Future[None]]) -> tuple[bool, Future[None]]:
         with self._settings.lock:
@@ -203,7 +216,10 @@ class TokenSource(_Source["Future[None]"]):
 
     def _run(self, flow: Flow) -> Granted:
         with self._settings.lock:
-            client = self._client = self._client or httpx.Client(**self._settings.client_options())
+            # Two processes must not write to one connection: after a fork, the child makes its own.
+            if self._client is None or self._process != os.getpid():
+                self._process, self._client = os.getpid(), httpx.Client(**self._settings.client_options())
+            client = self._client
         answer: httpx.Response | httpx.TransportError | None = None
         try:
             while True:
@@ -248,8 +264,9 @@ class AsyncTokenSource(_Source["asyncio.Task[None]"]):
         return AsyncTokenAuth(self, audience, scope, self.attaching)
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def __aenter__(self) -> AsyncTokenSource:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import ssl
 import threading
 import time
@@ -92,9 +93,9 @@ class Verifier:
         self._on_outcome = on_outcome
         self._now = now
         self.keys = KeySource(
-            _key_url(jwks_url or f"{issuer}/.well-known/jwks.json", allow_insecure_http),
+            _key_url(jwks_url or f"{issuer.rstrip('/')}/.well-known/jwks.json", allow_insecure_http),
             # The service shows it before a rotation: who has the next key, and who has not.
-            name=name or audience,
+            name=_name(name, audience),
             cooldown_seconds=cooldown_seconds,
             stale_seconds_max=stale_seconds_max,
             timeout_seconds=fetch_timeout_seconds,
@@ -284,6 +285,15 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or value == "":
         raise ValueError(f"{name}: a verifier without it would accept tokens that are not for it")
     return value
+
+
+def _name(name: str | None, audience: str) -> str:
+    """A name that fits into a header. An audience may be any text."""
+    if name is None:
+        return re.sub(r"[^!-~]", "_", audience)[:200]
+    if re.fullmatch(r"[ -~]{1,200}", name) is None:
+        raise ValueError("name: 1 to 200 printable characters of ASCII")
+    return name
 
 
 def _list(name: str, values: Iterable[str]) -> tuple[str, ...]:
