@@ -1,10 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFileSync, realpathSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { isMainThread, workerData } from 'node:worker_threads'
 
 /**
  * A thread that reads pairs of files again and again, until flag 0 tells it to stop. It counts the certificates that it
- * has seen (flag 1), and those beside which it found the key of another (flag 2).
+ * has seen (flag 1), and how often it found the key of another beside one, or no link where the link was replaced (flag 2).
  */
 export const pairReader = new URL(import.meta.url)
 
@@ -23,8 +23,20 @@ function read({ flags, kept, changed }: { flags: Int32Array; kept: string; chang
   }
   while (Atomics.load(flags, 0) === 0) {
     look(kept)
-    look(realpathSync(`${changed}/..data`))
+    look(`${changed}/${follow(`${changed}/..data`)}`)
+    // That costs little, so it sees more moments.
+    for (let count = 0; count < 500; count += 1) {
+      if (follow(`${changed}/..data`) === undefined) Atomics.add(flags, 2, 1)
+    }
     Atomics.store(flags, 1, seen.size)
+  }
+}
+
+function follow(link: string): string | undefined {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return undefined
   }
 }
 
