@@ -76,7 +76,7 @@ describe('renewal', () => {
     const reader = new Worker(pairReader, { workerData })
     onTestFinished(async () => void (await reader.terminate()))
     const ended = once(reader, 'exit')
-    for (let seen = 0; seen < 10; seen = Atomics.load(flags, 1)) {
+    for (let seen = 0; seen < 20; seen = Atomics.load(flags, 1)) {
       for (const name of ['localhost', 'both'])
         await renewCertificate(authority.context, name, { days: undefined, withNewKey: name === 'both' })
     }

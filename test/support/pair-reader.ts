@@ -25,7 +25,7 @@ function read({ flags, kept, changed }: { flags: Int32Array; kept: string; chang
     look(kept)
     look(`${changed}/${follow(`${changed}/..data`)}`)
     // That costs little, so it sees more moments.
-    for (let count = 0; count < 500; count += 1) {
+    for (let count = 0; count < 5_000; count += 1) {
       if (follow(`${changed}/..data`) === undefined) Atomics.add(flags, 2, 1)
     }
     Atomics.store(flags, 1, seen.size)
