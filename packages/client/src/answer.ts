@@ -86,7 +86,7 @@ const invalid = ({ status }: Response, what: string): TokenError =>
   new TokenError('response_invalid', `The answer of the token service ${what}.`, { status })
 
 /** Seconds, or a date (RFC 9110 §10.2.3). */
-export function readRetryAfter(value: string | null, nowSeconds: number): number | undefined {
+function readRetryAfter(value: string | null, nowSeconds: number): number | undefined {
   if (value === null) return undefined
   const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Date.parse(value) / 1000 - nowSeconds
   return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds), retryAfterSecondsMax)

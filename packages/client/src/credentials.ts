@@ -93,7 +93,7 @@ function keyCredentials(clientId: string, options: CredentialOptions): Credentia
 }
 
 /** @throws TokenError if the file has no key that can sign. */
-export function readKeyFile(path: string, algorithm?: SigningAlgorithm): SigningKey {
+function readKeyFile(path: string, algorithm?: SigningAlgorithm): SigningKey {
   const text = readCredentialFile(path, 'private key')
   try {
     return readPrivateKey(text.startsWith('{') ? JSON.parse(text) : text, algorithm)
