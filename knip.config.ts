@@ -28,6 +28,7 @@ const config: KnipConfig = {
         '*.config.ts',
       ],
     },
+    'packages/client': { project: ['src/**/*.ts', 'test/**/*.ts'] },
     'packages/embedded-postgres': { project: ['src/**/*.ts', 'test/**/*.ts'] },
     'packages/verifier': { project: ['src/**/*.ts', 'test/**/*.ts'] },
   },
