@@ -300,6 +300,14 @@ def test_a_real_answer_without_an_end_is_given_up(body: bytes | None) -> None:
         done.set()
 
 
+@pytest.mark.parametrize("kid", [5, None, ["a"], ""])
+def test_a_key_whose_name_is_no_text_is_ignored(kid: Any) -> None:
+    key = Key("a")
+    listed = [{**Key("b").jwk, "kid": kid}, key.jwk]
+    relying = Relying(httpx.Response(200, json={"keys": listed}))
+    assert relying.accepts(key)
+
+
 def test_a_hook_that_fails_costs_nothing() -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("a hook")
