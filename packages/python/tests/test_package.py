@@ -7,8 +7,6 @@ import importlib.resources
 import subprocess
 import sys
 
-import pytest
-
 import mintmark
 
 
@@ -32,16 +30,17 @@ def test_the_core_loads_no_framework() -> None:
     assert not {"fastapi", "starlette", "django", "uvicorn", "http_message_signatures"} & set(loaded)
 
 
-@pytest.mark.parametrize(
-    ("missing", "module", "extra"),
-    [
-        ("fastapi", "fastapi", "fastapi"),
-        ("django", "django", "django"),
-        ("uvicorn", "uvicorn", "uvicorn"),
-        ("http_message_signatures", "signatures", "signatures"),
-        ("http_message_signatures", "signing", "signatures"),
-    ],
-)
-def test_a_missing_extra_is_named(missing: str, module: str, extra: str) -> None:
-    said = run(f"import sys; sys.modules[{missing!r}] = None; import mintmark.{module}")
-    assert f"pip install 'mintmark[{extra}]'" in said
+def test_a_missing_extra_is_named() -> None:
+    code = """
+import importlib, sys
+for name in ("fastapi", "django", "uvicorn", "http_message_signatures"):
+    sys.modules[name] = None
+for module in ("fastapi", "django", "uvicorn", "signatures", "signing"):
+    try:
+        importlib.import_module(f"mintmark.{module}")
+    except ImportError as error:
+        print(error)
+"""
+    said = run(code)
+    assert [said.count(f"pip install 'mintmark[{extra}]'") for extra in ("fastapi", "django", "uvicorn")] == [1, 1, 1]
+    assert said.count("pip install 'mintmark[signatures]'") == 2

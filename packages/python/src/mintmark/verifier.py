@@ -26,7 +26,7 @@ from .dpop import Dpop, ProofRules, verify_proof
 from .errors import VerifyError
 from .jwk import ALGORITHMS, PublicKey
 from .keyset import STALE_SECONDS_MAX, KeySource, elapsed_seconds
-from .replay import ReplayMemory, Replays
+from .replay import REMEMBERED_SECONDS, ReplayMemory, Replays
 
 _log: Final = logging.getLogger("mintmark")
 #: Seconds that clocks may differ. A larger leeway lengthens the life of every token.
@@ -89,7 +89,9 @@ class Verifier:
         self._require_binding = require_binding
         self.resource_metadata = resource_metadata
         self._proofs = proofs or ProofRules()
-        self._replays = replays or ReplayMemory(elapsed=elapsed)
+        self._replays = replays or ReplayMemory(
+            seconds=max(REMEMBERED_SECONDS, self._proofs.remembered_seconds), elapsed=elapsed
+        )
         self._on_outcome = on_outcome
         self._now = now
         self.keys = KeySource(
