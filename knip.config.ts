@@ -28,6 +28,7 @@ const config: KnipConfig = {
         '*.config.ts',
       ],
     },
+    'packages/client': { project: ['src/**/*.ts', 'test/**/*.ts'] },
     'packages/embedded-postgres': { project: ['src/**/*.ts', 'test/**/*.ts'] },
     'packages/verifier': { project: ['src/**/*.ts', 'test/**/*.ts'] },
   },
@@ -38,6 +39,7 @@ const config: KnipConfig = {
     'oidc-provider',
     '@fastify/formbody',
     '@fastify/rate-limit',
+    'fast-jwt',
     // Named in the arguments of a command.
     '@stryker-mutator/core',
     '@stryker-mutator/vitest-runner',

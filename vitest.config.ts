@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { useMemory } from './test/support/memory.ts'
@@ -18,6 +19,11 @@ const onPostgres = {
   hookTimeout: 240_000,
   expect: { poll: { timeout: 200_000 } },
   execArgv: ['--disable-warning=ExperimentalWarning'],
+}
+
+/** Packages of this repository are used as they stand in their source, not as they were built last. */
+const source = {
+  resolve: { alias: { '@mintmark/verifier': join(import.meta.dirname, 'packages/verifier/src/index.ts') } },
 }
 
 useMemory()
@@ -52,7 +58,7 @@ export default defineConfig({
           exclude: [...real, ...peers, ...drills, 'test/container/**'],
         },
       },
-      { test: { name: 'real', include: real, ...onPostgres } },
+      { ...source, test: { name: 'real', include: real, ...onPostgres } },
       { test: { name: 'peers', include: peers, ...onPostgres } },
       // Once more: these keys live for seconds, and a machine that stands still for one of them proves nothing.
       { test: { name: 'drill', include: drills, ...onPostgres, testTimeout: 3_600_000, retry: 1 } },

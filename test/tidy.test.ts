@@ -249,7 +249,8 @@ describe('imports', () => {
       'bin/mintmark',
       'bin/keep-database.js',
       'bin/healthy.js',
-    ].includes(path) || /^(bench\/.+|[^/]+\.config\.ts|packages\/[^/]+\/src\/index\.ts)$/.test(path)
+    ].includes(path) ||
+    /^(bench\/.+|examples\/.+|[^/]+\.config\.ts|packages\/[^/]+\/src\/index\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean =>
     /\.test\.ts$|^test\/(support\/postgres\.ts$|mutation\/)/.test(path)

@@ -21,6 +21,7 @@ const blocks: Block[] = [...readme.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map
 /** What does not run here, and why. Every other block of shell or JavaScript must run. */
 const elsewhere: readonly (readonly [begins: RegExp, why: string])[] = [
   [/^npm (start|ci|install)\b/, 'installs and starts; start.test.ts starts from nothing'],
+  [/^MINTMARK_TLS_/, 'serves until it is ended; ca.test.ts starts it'],
   [/^npm (test|run (bench|drill|dev|coverage|check))\b/, 'is no part of using the service'],
   [/^(docker|git)\b/, 'needs what a test machine may not have'],
 ]
@@ -49,6 +50,10 @@ const expectations: readonly (readonly [begins: RegExp, check: (stdout: string, 
       expect(stdout).toMatch(/at\+jwt/)
       expect(stdout).toMatch(/issued +billing/)
     },
+  ],
+  [
+    /^bin\/mintmark ca init/,
+    (stdout) => expect(stdout).toMatch(/^localhost is issued: a certificate of a server for localhost, 127/m),
   ],
   [/^npm run seed -- clients\.yaml/, (stdout) => expect(stdout).toMatch(/^client +shipping +created/m)],
   [

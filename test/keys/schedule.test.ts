@@ -734,6 +734,25 @@ describe('in every world of replicas whose clocks are apart, that sleep, hear la
     )
   })
 
+  test('a revocation just after the settings were raised takes the key that would have been published for longer', () => {
+    const settings = {
+      keyLifetimeSeconds: 252,
+      tokenLifetimeSecondsMax: 19,
+      jwksMaxAgeSeconds: 55,
+      verifierCooldownSeconds: 4,
+      clockSkewSeconds: 15,
+    }
+    const raised = { ...settings, keyLifetimeSeconds: 444, tokenLifetimeSecondsMax: 65, clockSkewSeconds: 9 }
+    const current = { ...momentsFrom(1_000, 1_000, settings), generation: 1 }
+    const waiting = { ...momentsFrom(1_060, current.signsUntil, settings), generation: 2 }
+    const now = current.signsUntil - 5
+    expect(signingKeyAt([current, waiting], raised, now)).toBeUndefined()
+    expect(planExtension([current, waiting], raised, now)?.key).toBe(current)
+    const takeover = planTakeover([current, waiting], current, raised, now)
+    expect(takeover?.next).toBe(waiting)
+    expect(takeover?.moments.signsFrom).toBe(now - raised.clockSkewSeconds)
+  })
+
   test('just after a revocation, raised settings can end the key that is left before the next has its turn', () => {
     const settings = {
       keyLifetimeSeconds: 251,

@@ -44,7 +44,6 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-// biome-ignore lint/style/noProcessEnv: where other versions are is different on each machine.
 const { PATH = '', MINTMARK_NODES = '' } = process.env
 /** The one that runs the tests, those on the path, and what MINTMARK_NODES names. Each version once. */
 const nodes = new Map(
@@ -103,9 +102,12 @@ test('its types hold in a project that checks libraries too', async () => {
      try { await verifier.verify('x') } catch (error) {
        if (error instanceof VerifyError && error.code === 'token_expired') throw error
      }
-     // @ts-expect-error: it is required.
+    `,
+  )
+  writeFileSync(
+    join(installed, 'mistakes.ts'),
+    `import { createVerifier, VerifyError } from '@mintmark/verifier'
      createVerifier({ issuer: 'https://mint.example' })
-     // @ts-expect-error: no such code.
      new VerifyError('no_such_code')
     `,
   )
@@ -121,8 +123,14 @@ test('its types hold in a project that checks libraries too', async () => {
     'service.ts',
   ]
   const tsc = join(root, 'node_modules/.bin/tsc')
-  const { stdout } = await run(tsc, options, { cwd: installed }).catch((failed) => failed)
-  expect(stdout).toBe('')
+  const { stdout } = await run(tsc, [...options, 'service.ts', 'mistakes.ts'], { cwd: installed }).catch(
+    (failed) => failed,
+  )
+  // The audience is missing; there is no such code. Nothing else is wrong.
+  expect(stdout.match(/^\S+: error TS\d+/gm)).toEqual([
+    expect.stringMatching(/^mistakes\.ts\(2,\d+\): error TS2741$/),
+    expect.stringMatching(/^mistakes\.ts\(3,\d+\): error TS2345$/),
+  ])
 })
 
 test('the tarball has what it should, and no more', async () => {

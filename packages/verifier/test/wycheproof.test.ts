@@ -25,7 +25,6 @@ interface Group {
   }[]
 }
 
-// biome-ignore lint/style/noProcessEnv: the vectors are not part of the project, so they are wherever somebody has them.
 const folder = process.env['MINTMARK_WYCHEPROOF']
 const files = ['json_web_signature.json', 'json_web_crypto.json', 'json_web_key.json']
 const isHere = folder !== undefined && files.every((file) => existsSync(join(folder, file)))
