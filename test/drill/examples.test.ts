@@ -1,5 +1,5 @@
 /** The examples in Python against the running service: they call each other, with certificates and signed requests. */
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
@@ -66,6 +66,19 @@ describe.skipIf(typeof environment === 'string')('the examples in Python', () =>
     expect(seeded.code, seeded.stderr).toBe(0)
     writeFileSync(files.path('secrets.json'), seeded.stdout)
     writeFileSync(files.path('shared.key'), randomBytes(32).toString('base64url'))
+    // The billing service has a key and no secret at hand.
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const pem = { publicKey: files.path('public.pem'), privateKey: files.path('private.pem') }
+    writeFileSync(pem.publicKey, publicKey.export({ type: 'spki', format: 'pem' }))
+    writeFileSync(pem.privateKey, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+    const client = ['billing-service', pem.publicKey, '--kid', 'k']
+    const update = ['clients', 'update', 'billing-service', '--auth-method', 'private_key_jwt']
+    for (const words of [update, ['clients', 'keys', 'add', ...client]]) {
+      const outcome = await run(...words)
+      expect(outcome.code, outcome.stderr).toBe(0)
+    }
+    const billingCredentials = { client_id: 'billing-service', private_key_file: 'private.pem', kid: 'k' }
+    writeFileSync(files.path('billing.json'), JSON.stringify(billingCredentials))
     const made = environment.run('python', ['-c', makeCertificates, files.path('')])
     expect(made.ok, made.output).toBe(true)
 
@@ -80,7 +93,7 @@ describe.skipIf(typeof environment === 'string')('the examples in Python', () =>
             PUBLIC_URL: publicUrl,
             PEER_URL: peerUrl,
             ISSUER: service.url,
-            CLIENT_CREDENTIALS_FILE: files.path('secrets.json'),
+            CLIENT_CREDENTIALS_FILE: files.path(name === 'billing' ? 'billing.json' : 'secrets.json'),
             TLS_CERTIFICATE_FILE: files.path(`${name}.pem`),
             TLS_KEY_FILE: files.path(`${name}.key`),
             TLS_CLIENT_CA_FILE: files.path('ca.pem'),

@@ -70,6 +70,12 @@ def test_what_it_answers() -> None:
     assert 'algs="ES256 EdDSA PS256"' in proof.www_authenticate
 
 
+def test_the_document_that_shows_the_way() -> None:
+    document = verifier().protected_resource(["orders:read"])
+    assert (document["resource"], document["authorization_servers"]) == (AUDIENCE, [ISSUER])
+    assert document["scopes_supported"] == ["orders:read"]
+
+
 def test_an_unavailable_service_is_not_the_callers_fault() -> None:
     away = Verifier(issuer=ISSUER, audience=AUDIENCE, transport=Answers(OSError("away")))
     with pytest.raises(VerifyError) as error:
@@ -123,6 +129,11 @@ def test_brackets_count_outside_of_texts_alone() -> None:
     # Quotes and backslashes that are escaped, and enough brackets for somebody to look closely.
     for text in ('"' + "[" * 50, "\\" * 3 + "{" * 50, "\\" + '"' + "[" * 50, "[" * 50 + "\\"):
         assert one.verify(KEY.token(note=text, other=text)).all["note"] == text
+    # As deep as may be, beside others.
+    allowed: Any = 1
+    for _ in range(15):
+        allowed = [allowed]
+    assert one.verify(KEY.token(deep=allowed, more=[[], {}, []])).subject == "billing"
     deep: Any = "\\"
     for _ in range(16):
         deep = [deep]

@@ -45,6 +45,11 @@ class ProofRules:
     age_seconds_max: float = 60
     leeway_seconds: float = 10
 
+    @property
+    def remembered_seconds(self) -> float:
+        """For how long a proof could be used again: one from ahead of our clock the longest."""
+        return self.age_seconds_max + self.leeway_seconds + 1
+
 
 def verify_proof(dpop: Dpop, token: str, bound_to: str, rules: ProofRules, replays: Replays, now: float) -> str:
     """Verify a proof for a token (RFC 9449 section 4.3), and return the thumbprint of its key."""
@@ -58,8 +63,7 @@ def verify_proof(dpop: Dpop, token: str, bound_to: str, rules: ProofRules, repla
     if not hmac.compare_digest(key.thumbprint, bound_to):
         raise VerifyError("proof_key_wrong")
     # Last, so that only whoever has the key can use an identifier up; and for each key apart.
-    seconds = rules.age_seconds_max + rules.leeway_seconds + 1
-    if not replays.claim("dpop", key.thumbprint, claims["jti"], seconds=seconds):
+    if not replays.claim("dpop", key.thumbprint, claims["jti"], seconds=rules.remembered_seconds):
         raise VerifyError("proof_replayed")
     return key.thumbprint
 

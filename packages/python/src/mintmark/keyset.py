@@ -143,6 +143,8 @@ class KeySource:
             try:
                 future.result(timeout=self._timeout_seconds * 3)
             except FutureTimeout:
+                # Or the network hangs: then the last good set is used, as after a failure.
+                self._failing = True
                 self._ended(future)
 
     def _fetch_aside(self) -> None:
@@ -210,7 +212,8 @@ class KeySource:
     def _adopt(self, body: bytes, headers: httpx.Headers) -> KeySet:
         now = self._elapsed()
         keys = self._read(body)
-        known = {} if self._set is None else self._set.keys
+        # Tokens of keys that are older than the bound are over.
+        known = {} if self._set is None or now >= self._set.usable_until else self._set.keys
         for kid, key in keys.items():
             old = known.get(kid)
             if old is None:

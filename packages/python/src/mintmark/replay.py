@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from .errors import VerifyError
 from .keyset import elapsed_seconds
@@ -18,6 +18,10 @@ class Replays(Protocol):
         """Remember an identifier for so many seconds at least. False if it was remembered already."""
 
 
+#: Seconds that a memory keeps what it was told, unless somebody needs longer.
+REMEMBERED_SECONDS: Final = 600
+
+
 class ReplayMemory:
     """The memory of one process. It is bounded, and refuses when it is full: to forget would allow replays.
 
@@ -26,7 +30,10 @@ class ReplayMemory:
     """
 
     def __init__(
-        self, entries_max: int = 200_000, seconds: float = 600, elapsed: Callable[[], float] = elapsed_seconds
+        self,
+        entries_max: int = 200_000,
+        seconds: float = REMEMBERED_SECONDS,
+        elapsed: Callable[[], float] = elapsed_seconds,
     ) -> None:
         self._entries_max = entries_max
         self._seconds = seconds

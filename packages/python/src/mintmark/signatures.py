@@ -22,7 +22,7 @@ from .compact import decode_base64url
 from .errors import VerifyError
 from .jwk import read_public_key, thumbprint
 from .keyset import elapsed_seconds
-from .replay import ReplayMemory, Replays
+from .replay import REMEMBERED_SECONDS, ReplayMemory, Replays
 
 try:
     import http_sf
@@ -101,7 +101,11 @@ class RequestVerifier:
         self._tag = tag
         self._age_max = age_seconds_max
         self._leeway = leeway_seconds
-        self._replays = replays or ReplayMemory(elapsed=elapsed)
+        #: For how long a request could be sent again: one from ahead of our clock the longest.
+        self._remembered_seconds = age_seconds_max + leeway_seconds + 1
+        self._replays = replays or ReplayMemory(
+            seconds=max(REMEMBERED_SECONDS, self._remembered_seconds), elapsed=elapsed
+        )
         self._now = now
 
     def verify(
@@ -136,8 +140,7 @@ class RequestVerifier:
         if "content-digest" in components:
             _check_digest(message.headers.joined("content-digest"), body)
         # Last, so that only whoever has the key can use a nonce up; and for each key apart.
-        seconds = self._age_max + self._leeway + 1
-        if not self._replays.claim("request", key.keyid, parameters["nonce"], seconds=seconds):
+        if not self._replays.claim("request", key.keyid, parameters["nonce"], seconds=self._remembered_seconds):
             raise VerifyError("request_replayed")
         return key.keyid
 

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,7 +26,7 @@ from .dpop import Dpop, ProofRules, verify_proof
 from .errors import VerifyError
 from .jwk import ALGORITHMS, PublicKey
 from .keyset import STALE_SECONDS_MAX, KeySource, elapsed_seconds
-from .replay import ReplayMemory, Replays
+from .replay import REMEMBERED_SECONDS, ReplayMemory, Replays
 
 _log: Final = logging.getLogger("mintmark")
 #: Seconds that clocks may differ. A larger leeway lengthens the life of every token.
@@ -89,7 +89,9 @@ class Verifier:
         self._require_binding = require_binding
         self.resource_metadata = resource_metadata
         self._proofs = proofs or ProofRules()
-        self._replays = replays or ReplayMemory(elapsed=elapsed)
+        self._replays = replays or ReplayMemory(
+            seconds=max(REMEMBERED_SECONDS, self._proofs.remembered_seconds), elapsed=elapsed
+        )
         self._on_outcome = on_outcome
         self._now = now
         self.keys = KeySource(
@@ -147,6 +149,16 @@ class Verifier:
         if self._recalled(_digest(token)) is None and not self._has_key(token):
             await asyncio.to_thread(self._prepare, token)
         return self.verify(token, certificate=certificate, dpop=dpop, scope=scope, path=path)
+
+    def protected_resource(self, scopes: Iterable[str] = ()) -> dict[str, Any]:
+        """The document that `resource_metadata` names (RFC 9728): where a caller gets a token for this service."""
+        return {
+            "resource": self.audience,
+            "authorization_servers": [self.issuer],
+            "scopes_supported": list(scopes),
+            "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": list(self._proofs.algorithms),
+        }
 
     def challenge(self, error: VerifyError, scopes: Iterable[str] = ()) -> str:
         """The value of WWW-Authenticate for a refusal."""
