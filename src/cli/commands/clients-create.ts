@@ -48,12 +48,12 @@ export const clientsCreate = defineCommand({
       type: 'string',
       value: 'FILE',
       multiple: true,
-      description: 'public keys that verify its assertions: JWK, JWKS or PEM',
+      description: 'its public keys: JWK, JWKS or PEM',
     },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
-      description: `what its assertions may name as aud: ${assertionAudiences.join(' (default) or ')}`,
+      description: `the aud of its assertions: ${assertionAudiences.join(' (default) or ')}`,
     },
     ...certificateOptions,
     access: {

@@ -28,7 +28,7 @@ export const clientsUpdate = defineCommand({
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
-      description: `what its assertions may name as aud: ${assertionAudiences.join(' or ')}`,
+      description: `the aud of its assertions: ${assertionAudiences.join(' or ')}`,
     },
     ...certificateOptions,
     'no-certificate': { type: 'boolean', description: 'no certificate names it' },
@@ -40,7 +40,7 @@ export const clientsUpdate = defineCommand({
       type: 'string',
       value: 'CIDR',
       multiple: true,
-      description: 'where it may call from, instead of what was allowed',
+      description: 'where it may call from, instead of before',
     },
     'any-network': { type: 'boolean', description: 'it may call from anywhere' },
     'expires-at': {

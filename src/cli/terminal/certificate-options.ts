@@ -27,12 +27,12 @@ export const certificateOptions = {
   'require-certificate': {
     type: 'string',
     value: 'FIELD=VALUE',
-    description: 'what its certificate must name in addition, like tls_client_auth_san_dns=a.example.com',
+    description: 'what a certificate must name that it brings in addition',
   },
   'tls-client-certificate-bound-access-tokens': {
     type: 'string',
     value: 'YES',
-    description: 'whether its tokens are bound to its certificate: yes or no',
+    description: 'bind its tokens to its certificate: yes or no',
   },
 } as const
 
