@@ -141,14 +141,19 @@ export const limits = {
   /** Certificates that a caller may send: its own and those between it and the CA. Handshakes allow 100 KB of them. */
   certificatesPresentedMax: 8,
   /** Bytes of one certificate. With RSA keys they have up to 2,000. */
-  certificateBytesMax: 16 * 1024,
+  certificateBytesMax: 8 * 1024,
   /** Ways from a certificate to a CA that are tried. One is usual, and two while a CA is replaced. */
   certificatePathsMax: 8,
+  /** Certificates that are looked at for these ways. Whoever sends certificates of one name could make many ways of them. */
+  certificateStepsMax: 200,
   /** Certificates in the bundle of CAs for clients. */
   trustedCertificatesMax: 100,
-  /** Bytes of the revocation lists. An entry takes about 40, so there is room for 400,000. */
-  revocationListBytesMax: 16 * 1024 * 1024,
-  /** Judged certificates that a process remembers. Each takes about 2 KB. Without it, judging one takes a millisecond. */
+  /**
+   * Characters of the file with revocation lists. An entry takes about 40, so there is room for 100,000. Reading the largest
+   * takes a third of a second, in which nothing else is done.
+   */
+  revocationListCharactersMax: 4 * 1024 * 1024,
+  /** Judged certificates that a process remembers. Each takes about 1 KB. */
   judgedCertificatesMax: 10_000,
   /** Bits of the RSA key of a client's certificate, or of a CA for clients. RFC 8705 §7.3 leaves it to us. */
   certificateRsaBitsMin: 2_048,

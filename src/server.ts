@@ -79,7 +79,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
-    const { clientTrust, ...callers } = await checksOfCallers(options, clock)
+    const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {
@@ -231,9 +231,9 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
 }
 
 /** What checks secrets and certificates, counts what is wrong, and says what is kept of what callers claim. */
-async function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: Clock) {
+function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: Clock) {
   const { clientTrust: files } = config
-  const clientTrust = files === undefined ? undefined : await openClientTrust(files)
+  const clientTrust = files === undefined ? undefined : openClientTrust(files)
   return {
     clientTrust,
     certificateOf: clientTrust?.of,

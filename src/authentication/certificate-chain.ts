@@ -67,6 +67,7 @@ function chainsByName(
   authorities: readonly CertificateFacts[],
 ): Chain[] {
   const found: Chain[] = []
+  let steps = 0
   const lengthen = (chain: Chain): void => {
     const last = chain.at(-1) as CertificateFacts
     for (const authority of authorities) {
@@ -74,7 +75,8 @@ function chainsByName(
       if (authority.subject === last.issuer && authority.subject !== '') found.push([...chain, authority])
     }
     for (const next of sent) {
-      if (found.length >= limits.certificatePathsMax) return
+      if (found.length >= limits.certificatePathsMax || steps >= limits.certificateStepsMax) return
+      steps += 1
       if (next.subject === last.issuer && next.subject !== '' && !chain.includes(next))
         lengthen([...chain, next])
     }

@@ -12,8 +12,6 @@ import { readRevocationLists } from './revocation-list.ts'
  * Judges certificates of callers against the CAs and revocation lists of today. What it finds is kept for as long as those
  * stay the same, so that a request on an open connection costs a look into a map. Nothing that changes with time is in what
  * it finds (certificate.ts).
- *
- * Only what needs it may load this file: it loads a library.
  */
 export interface TrustFiles {
   /** CAs in PEM; undefined: none, so that only certificates count that a client is registered with. */

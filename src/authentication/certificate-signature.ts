@@ -1,5 +1,5 @@
 import { constants, type KeyObject, verify } from 'node:crypto'
-import type { AlgorithmIdentifier } from '@peculiar/asn1-x509'
+import { DerReader, type DerValue, objectIdentifierText, tags } from '../lib/der.ts'
 
 /** The signatures of CAs that count: SHA-2, under RSA, ECDSA or EdDSA. MD5 and SHA-1 have been forged. */
 interface SignatureAlgorithm {
@@ -30,19 +30,22 @@ const pssDigests: Readonly<Record<string, 'sha256' | 'sha384' | 'sha512'>> = {
   3: 'sha512',
 }
 
-function algorithmOf({ algorithm, parameters }: AlgorithmIdentifier): SignatureAlgorithm | undefined {
+/** Of an AlgorithmIdentifier (RFC 5280 §4.1.1.2). */
+function algorithmOf({ content }: DerValue): SignatureAlgorithm | undefined {
+  const reader = new DerReader(content)
+  const algorithm = objectIdentifierText(reader.next(tags.objectIdentifier))
   if (algorithm !== pss) return Object.hasOwn(algorithms, algorithm) ? algorithms[algorithm] : undefined
-  const [, which = ''] = pssDigest.exec(Buffer.from(parameters ?? new ArrayBuffer(0)).toString('hex')) ?? []
+  const parameters = reader.isAtEnd ? '' : reader.next().whole.toString('hex')
+  const [, which = ''] = pssDigest.exec(parameters) ?? []
   const digest = pssDigests[which]
   return digest === undefined ? undefined : { digest, isPss: true }
 }
 
-export const isStrongSignature = (identifier: AlgorithmIdentifier): boolean =>
-  algorithmOf(identifier) !== undefined
+export const isStrongSignature = (identifier: DerValue): boolean => algorithmOf(identifier) !== undefined
 
 /** Whether a signature is right and strong. For what Node does not verify itself: revocation lists. */
 export function isSignatureRight(
-  identifier: AlgorithmIdentifier,
+  identifier: DerValue,
   signed: Buffer,
   signature: Buffer,
   key: KeyObject,

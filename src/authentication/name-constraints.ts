@@ -1,4 +1,3 @@
-import { networkContains, parseNetwork } from '../lib/network.ts'
 import { isNameWithin } from './distinguished-name.ts'
 
 /** The names that a CA may certify (RFC 5280 §4.2.1.10). Pure. */
@@ -6,7 +5,7 @@ import { isNameWithin } from './distinguished-name.ts'
 /**
  * A name in a certificate, or the place under which names must be. `other` is a type that is not compared here.
  * - directory: the text of a name (distinguished-name.ts)
- * - address: an address; as a place, a network
+ * - address: the bytes of an address in hex; as a place, an address and a mask
  */
 export interface ConstrainedName {
   readonly type: 'dns' | 'email' | 'uri' | 'address' | 'directory' | 'other'
@@ -49,11 +48,7 @@ function isWithin(name: ConstrainedName, place: ConstrainedName, whenUnclear = f
       return host === undefined ? whenUnclear : isHostWithin(host, place.value, false)
     }
     case 'address':
-      try {
-        return networkContains([parseNetwork(place.value)], value)
-      } catch {
-        return whenUnclear
-      }
+      return isAddressWithin(value, place.value)
     case 'directory':
       return isNameWithin(value, place.value)
     case 'other':
@@ -70,6 +65,16 @@ function isHostWithin(host: string, place: string, withBelow: boolean): boolean 
   if (within === '') return true
   if (within.startsWith('.')) return name.endsWith(within)
   return name === within || (withBelow && name.endsWith(`.${within}`))
+}
+
+/** Another family is another place. */
+function isAddressWithin(value: string, place: string): boolean {
+  const [address, within] = [Buffer.from(value, 'hex'), Buffer.from(place, 'hex')]
+  if (within.length !== address.length * 2) return false
+  return address.every((byte, index) => {
+    const mask = within[address.length + index] ?? 0
+    return (byte & mask) === ((within[index] ?? 0) & mask)
+  })
 }
 
 function hostOf(uri: string): string | undefined {

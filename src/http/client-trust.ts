@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { JudgedCertificate } from '../authentication/certificate.ts'
+import { CertificateJudge, TrustProblem } from '../authentication/certificate-judge.ts'
 import { OperatorError } from '../errors.ts'
 import { certificateOf } from './client-certificate.ts'
 
@@ -27,9 +28,7 @@ const settings = {
 } as const
 
 /** @throws OperatorError in one line. */
-export async function openClientTrust(files: ClientTrustFiles): Promise<ClientTrust> {
-  // Loaded here: a service that asks for no certificates has no use for it.
-  const { CertificateJudge, TrustProblem } = await import('../authentication/certificate-judge.ts')
+export function openClientTrust(files: ClientTrustFiles): ClientTrust {
   function inWords<Result>(work: () => Result): Result {
     try {
       return work()

@@ -172,6 +172,17 @@ describe('one certificate of a CA', () => {
     }
   })
 
+  test('with any one bit changed', () => {
+    const { der } = leaf()
+    const judgeOf = new CertificateJudge({ authorities: root.pem, revocationLists: undefined })
+    for (let at = 0; at < der.length; at += 1) {
+      const changed = Buffer.from(der)
+      changed.writeUInt8((der[at] as number) ^ (1 << (at % 8)), at)
+      const judged = judgeOf.judge(presentedCertificate(changed, []))
+      expect(trustRefusal(judged, now), `byte ${at}`).toBeDefined()
+    }
+  })
+
   test('a spoiled signature, and a certificate that says something else than was signed', () => {
     for (const at of [-1, 60]) {
       const { der } = leaf()
