@@ -6,7 +6,7 @@ import type { FreshDatabase } from './database.ts'
 import { registerClient, type TestClientOptions } from './service.ts'
 import { general, makeCertificate, type TestCertificate } from './x509.ts'
 
-export const serverCertificate = makeCertificate(undefined, {
+const serverCertificate = makeCertificate(undefined, {
   subject: 'CN=127.0.0.1',
   names: [general.ip(127, 0, 0, 1), general.dns('localhost')],
   keyUsage: null,
