@@ -1,4 +1,5 @@
 import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { requireTrusted } from '../authentication/certificate.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
@@ -22,6 +23,8 @@ export interface IssueEdges extends AuthenticationEdges, UseEdges {
    * expire before its key is removed.
    */
   readonly tokenLifetimeSecondsMax: number
+  /** No request is taken without a certificate of the CAs for clients, whatever else it brings. */
+  readonly requiresCertificate?: boolean
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
   readonly registry: Registry
@@ -60,6 +63,7 @@ export async function issueToken(
   let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
+    if (edges.requiresCertificate === true) requireTrusted(request.certificate, edges.clock.nowSeconds())
     // Most are known already, and wait for nothing.
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
@@ -81,6 +85,9 @@ const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
   'client_key_unusable',
   'assertion_key_unknown',
   'assertion_signature_wrong',
+  'client_has_no_certificate',
+  'certificate_key_unknown',
+  'certificate_subject_mismatch',
 ])
 
 /** What is registered is no credential in the wrong place, however random it looks: records must name it. */
@@ -199,7 +206,7 @@ function prepare(
     type: 'token',
     outcome: 'issued',
     clientId: claims.client_id,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof.method ?? claimed.authenticationMethod,
     credentialId: proof.credentialId,
     audience: claims.aud,
     scope,
@@ -209,9 +216,7 @@ function prepare(
     address: origin.address,
     userAgent: origin.userAgent,
     requestId: origin.requestId,
-    // Callers that name the token endpoint can be found (RFC 10070).
-    detail:
-      proof.assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : undefined,
+    detail: issuedDetail(grant, proof),
   }
   return {
     record,
@@ -224,6 +229,15 @@ function prepare(
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }
+}
+
+function issuedDetail({ certificateThumbprint }: Grant, { assertion }: Proof): AuditRecord['detail'] {
+  const detail = {
+    // Callers that name the token endpoint can be found (RFC 10070).
+    ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
+    ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
+  }
+  return Object.keys(detail).length === 0 ? undefined : detail
 }
 
 /**
@@ -271,7 +285,7 @@ function refusalRecord(
     error: refusal.error,
     reason: refusal.reason,
     clientId: claimed.clientId,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof?.method ?? claimed.authenticationMethod,
     credentialId: proof?.credentialId ?? refusal.credentialId,
     audience: claimed.target,
     scope: claimed.scope,
