@@ -50,6 +50,7 @@ export async function readNamed(
           networks: row.allowedNetworks,
           expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1_000),
           assertionAudience: row.assertionAudience,
+          dpopBoundTokens: row.dpopBoundTokens,
         },
       ]),
     ),

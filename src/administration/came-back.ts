@@ -46,6 +46,7 @@ export interface RegisteredClientState {
   readonly networks: readonly string[]
   readonly expiresAt: number | undefined
   readonly assertionAudience: string
+  readonly dpopBoundTokens: boolean
 }
 
 export interface RegisteredResourceState {
@@ -64,6 +65,7 @@ export type CameBackKind =
   | 'client_expires_later'
   | 'client_method_changed'
   | 'client_audience_widened'
+  | 'client_dpop_unbound'
   | 'secret_alive'
   | 'client_key_alive'
   | 'access_back'
@@ -211,6 +213,8 @@ const judges = {
       return told('client_method_changed', [value])
     if (field === 'assertion_audience' && value === 'issuer' && client.assertionAudience !== value)
       return told('client_audience_widened', [value])
+    if (field === 'dpop_bound_access_tokens' && value === true && !client.dpopBoundTokens)
+      return told('client_dpop_unbound', ['yes'])
     return []
   },
 

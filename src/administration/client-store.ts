@@ -57,6 +57,7 @@ export function toStored(
     access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
     keys,
     assertionAudience: row.assertionAudience as StoredClient['assertionAudience'],
+    dpopBoundTokens: row.dpopBoundTokens,
     validSecrets: row.secrets.filter((secret) => isValid(secret, nowMilliseconds)).length,
     createdAt: seconds(row.createdAt),
     updatedAt: seconds(row.updatedAt),

@@ -42,6 +42,8 @@ export interface ClientDefinition {
   readonly keys: readonly ClientKey[] | undefined
   /** What its assertions may name as audience: the issuer only, or its token endpoint as well. */
   readonly assertionAudience: AssertionAudience
+  /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
+  readonly dpopBoundTokens: boolean
 }
 
 /** A client as the database holds it. */

@@ -199,6 +199,7 @@ const kinds: Readonly<Record<string, ValueKind>> = {
   record: 'mapping',
   number: 'number',
   int: 'number',
+  boolean: 'boolean',
 }
 
 /** The kind of value that the schema wanted to see, if that is what it complains about. */
@@ -270,5 +271,6 @@ function toClient(input: ClientInput): ClientDefinition {
     access,
     keys: input.jwks?.keys.flatMap((jwk) => clientKey(jwk) ?? []),
     assertionAudience: input.assertion_audience,
+    dpopBoundTokens: input.dpop_bound_access_tokens,
   }
 }

@@ -177,6 +177,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['allowed_networks', stored.allowedNetworks, definition.allowedNetworks],
     ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
+    ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
   )
   const status = changes.length + access.length + keys.length === 0 ? 'unchanged' : 'changed'
   const lacksSecret = stored.validSecrets === 0 && !usesKey && !hasKey

@@ -141,6 +141,13 @@ const client = z
         'What its assertions name as aud: the issuer (RFC 10070). token_endpoint accepts the URL of the token endpoint ' +
           'as well, for callers that cannot be changed yet.',
       ),
+    dpop_bound_access_tokens: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are then of no use ' +
+          'without its key. Left out, its tokens are bound when it sends a proof.',
+      ),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),

@@ -21,6 +21,7 @@ export interface ClientWords {
   readonly allowed_networks: readonly string[]
   readonly expires_at?: string
   readonly assertion_audience: string
+  readonly dpop_bound_access_tokens: boolean
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
 }
 
@@ -77,6 +78,7 @@ function wordsOf(client: StoredClient): ClientWords {
     allowed_networks: client.allowedNetworks,
     ...(client.expiresAt === undefined ? {} : { expires_at: momentText(client.expiresAt) }),
     assertion_audience: client.assertionAudience,
+    dpop_bound_access_tokens: client.dpopBoundTokens,
     access: client.access,
   }
 }

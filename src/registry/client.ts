@@ -19,6 +19,8 @@ export interface RegisteredClient {
   readonly keys: readonly RegisteredKey[]
   /** What its assertions may name as audience: the issuer only, or its token endpoint as well. */
   readonly assertionAudience: 'issuer' | 'token_endpoint'
+  /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449 §5.2). */
+  readonly dpopBoundTokens: boolean
   /** Scopes granted, by audience. */
   readonly access: ReadonlyMap<string, readonly string[]>
 }

@@ -188,6 +188,7 @@ function factsOf(row: ClientRow): ClientFacts {
     expiresAt: row.expires_at ?? undefined,
     access: row.access ?? [],
     assertionAudience: row.assertion_audience,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
   }
 }
 
@@ -199,5 +200,6 @@ function columnsOf(facts: ClientFacts) {
     expires_at: facts.expiresAt ?? null,
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
+    dpop_bound_access_tokens: facts.dpopBoundTokens === true,
   }
 }

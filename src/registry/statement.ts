@@ -24,6 +24,8 @@ export interface ClientFacts {
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   /** What its assertions may name as audience. Undefined: the issuer only. */
   readonly assertionAudience?: 'issuer' | 'token_endpoint'
+  /** Whether it gets only tokens that are bound to a key. Undefined: no. */
+  readonly dpopBoundTokens?: boolean
 }
 
 export interface SecretFacts {
@@ -89,6 +91,8 @@ export function believeClient(
     row.assertionAudience === 'token_endpoint' && statement.assertionAudience !== 'token_endpoint'
   note(isAudienceWider, 'assertion_audience')
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
+  const isBound = statement.dpopBoundTokens === true
+  note(isBound && row.dpopBoundTokens !== true, 'dpop_bound_access_tokens')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
   const access = believedAccess(row.access, statement.access, differences)
@@ -103,6 +107,7 @@ export function believeClient(
     expiresAt: isLater(row.expiresAt, expiresAt) ? expiresAt : row.expiresAt,
     access,
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
+    dpopBoundTokens: isBound || row.dpopBoundTokens === true,
   }
   return { facts, differences }
 }
@@ -228,8 +233,12 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
     ...keyStatement(client),
+    ...(client.dpopBoundTokens === true ? [dpopBound] : []),
   ]
 }
+
+/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
+const dpopBound = 'dpop_bound_access_tokens'
 
 /** Nothing for a client that has no keys: its text stays what it was before there were any. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
@@ -253,8 +262,10 @@ type ClientText = [
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
+  const isBound = statement.at(-1) === dpopBound
+  const text = isBound ? statement.slice(0, -1) : statement
   const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
-    statement as unknown as ClientText
+    text as unknown as ClientText
   const [keys = [], assertionAudience = 'issuer'] = more
   return {
     status,
@@ -269,6 +280,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
       expiresAt: ends ?? undefined,
     })),
     assertionAudience,
+    dpopBoundTokens: isBound,
   }
 }
 

@@ -42,6 +42,7 @@ export interface ClientRow {
   secrets: SecretRow[] | null
   keys: KeyRow[] | null
   assertion_audience: RegisteredClient['assertionAudience']
+  dpop_bound_access_tokens: boolean
   access: { audience: string; scopes: string[] }[] | null
 }
 
@@ -74,7 +75,7 @@ export const clientsStatement = `
             'revoked_at', ${secondsOfRevocation('s.revoked_at')},
             'tag_key', t.key_encryption_key_id, 'tag', encode(t.tag || t.seal, 'hex')))
           FROM client_secret s LEFT JOIN client_secret_tag t USING (secret_id) WHERE s.client_id = c.client_id),
-       'assertion_audience', c.assertion_audience,
+       'assertion_audience', c.assertion_audience, 'dpop_bound_access_tokens', c.dpop_bound_access_tokens,
        'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
@@ -194,7 +195,13 @@ export function toClient(row: ClientRow): RegisteredClient {
       access: new Map(),
     }
     const { client_id: clientId, method, assertion_audience: assertionAudience } = row
-    const told = { clientId, tokenEndpointAuthMethod: method ?? undefined, assertionAudience }
+    const { dpop_bound_access_tokens: dpopBoundTokens } = row
+    const told = {
+      clientId,
+      tokenEndpointAuthMethod: method ?? undefined,
+      assertionAudience,
+      dpopBoundTokens,
+    }
     return { ...told, status: 'unreadable', ...nothing }
   }
 }
@@ -210,6 +217,7 @@ function readClient(row: ClientRow): RegisteredClient {
     secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
     keys: (row.keys ?? []).map(toKey),
     assertionAudience: row.assertion_audience,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
 }

@@ -1,4 +1,5 @@
 import { judge } from '../authentication/authenticate.ts'
+import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
 import type { Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -15,6 +16,14 @@ export interface Grant {
   readonly lifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
   readonly tokenTyp: TokenTyp
+  /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
+  readonly confirmation?: Confirmation | undefined
+}
+
+/** The members of the claim `cnf`. */
+export interface Confirmation {
+  /** The thumbprint of a key (RFC 9449 §6.1). */
+  readonly jkt?: string
 }
 
 export interface Denial {
@@ -36,7 +45,8 @@ export function decide(
 ): Grant | Denial {
   const reason = judgeClient(request, proof, view.client, address, now)
   if (reason !== undefined) return { granted: false, reason }
-  return decideGrant(request, view)
+  const decision = decideGrant(request, view)
+  return decision.granted ? withPossession(decision, proof.possession) : decision
 }
 
 function judgeClient(
@@ -56,7 +66,13 @@ function judgeClient(
   const { tokenEndpointAuthMethod: registered } = client
   if (registered !== undefined && registered !== request.credentials.method)
     return 'authentication_method_not_registered'
-  return undefined
+  return possessionRefusal(proof.possession, client, now)
+}
+
+/** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
+function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
+  if (possession === undefined) return grant
+  return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
 /**

@@ -93,6 +93,7 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_expires_later: 'expires later, or not at all',
   client_method_changed: 'may authenticate by another method',
   client_audience_widened: 'its assertions may name the token endpoint',
+  client_dpop_unbound: 'gets tokens that are not bound to a key',
   secret_alive: 'was revoked, and is valid',
   client_key_alive: 'was revoked, and is valid',
   access_back: 'was removed, and is there',
@@ -133,6 +134,8 @@ function repairOf(each: CameBack): readonly string[] {
       return updateClient('--auth-method')
     case 'client_audience_widened':
       return updateClient('--assertion-audience')
+    case 'client_dpop_unbound':
+      return updateClient('--dpop-bound')
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':

@@ -8,7 +8,7 @@ import {
 import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { futureMoment, requireFuture } from '../terminal/arguments.ts'
+import { futureMoment, requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -42,6 +42,11 @@ export const clientsCreate = defineCommand({
       type: 'string',
       value: 'WHAT',
       description: `what its assertions may name as aud: ${assertionAudiences.join(' (default) or ')}`,
+    },
+    'dpop-bound': {
+      type: 'string',
+      value: 'yes|no',
+      description: 'yes: only tokens that are bound to its key by a DPoP proof',
     },
     access: {
       type: 'string',
@@ -129,6 +134,7 @@ interface CreateOptions {
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
   readonly 'assertion-audience': string | undefined
+  readonly 'dpop-bound': string | undefined
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
@@ -138,6 +144,7 @@ interface CreateOptions {
 async function readClient(clientId: string, options: CreateOptions): Promise<ClientDefinition> {
   const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
   const { 'assertion-audience': assertionAudience } = options
+  const dpopBound = yesOrNo('dpop-bound', options['dpop-bound'])
   const access = options.access.map(readAccess)
   const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
@@ -153,6 +160,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
+    ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
     allowed_networks: [...new Set(networks)],
     access,
   })
@@ -182,6 +190,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   expires_at: '--expires-at',
   jwks: 'the key',
   assertion_audience: '--assertion-audience',
+  dpop_bound_access_tokens: '--dpop-bound',
   access: '--access',
 }
 

@@ -1,6 +1,6 @@
 import { assertionAudiences, tokenEndpointAuthMethods } from '../../administration/definition.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { requireFuture } from '../terminal/arguments.ts'
+import { requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
@@ -27,6 +27,11 @@ export const clientsUpdate = defineCommand({
       value: 'WHAT',
       description: `what its assertions may name as aud: ${assertionAudiences.join(' or ')}`,
     },
+    'dpop-bound': {
+      type: 'string',
+      value: 'yes|no',
+      description: 'yes: only tokens that are bound to its key by a DPoP proof',
+    },
     'allow-network': {
       type: 'string',
       value: 'CIDR',
@@ -48,12 +53,17 @@ export const clientsUpdate = defineCommand({
       'bin/mintmark clients update billing --allow-network 10.0.0.0/8 --allow-network 192.0.2.7',
       'from there only',
     ],
+    [
+      'bin/mintmark clients update billing --dpop-bound yes',
+      'only tokens that are of no use without its key',
+    ],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     ['bin/mintmark clients update billing --any-network --never-expires', 'from anywhere and for good'],
   ],
   async run(options, [clientId = '']) {
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
     const { 'assertion-audience': assertionAudience } = options
+    const dpopBound = yesOrNo('dpop-bound', options['dpop-bound'])
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
@@ -62,6 +72,7 @@ export const clientsUpdate = defineCommand({
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
+      ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     }

@@ -88,6 +88,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         valid_secrets: client.validSecrets,
         valid_keys: client.keys.filter(({ state }) => state === 'valid').length,
         assertion_audience: client.assertionAudience,
+        dpop_bound_access_tokens: client.dpopBoundTokens,
         token_endpoint_audience_count: tokenEndpointAudienceCount(client),
       }),
     )
@@ -136,6 +137,7 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     access: client.access,
     secrets: client.secrets.map(secretFields),
     assertion_audience: client.assertionAudience,
+    dpop_bound_access_tokens: client.dpopBoundTokens,
     keys: client.keys.map(keyFields),
   }
 }
@@ -150,6 +152,7 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ['allowed_networks', client.allowedNetworks.join(', ') || 'from anywhere'],
     ['expires_at', shownMoment(client.expiresAt, 'never')],
     ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),
+    ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
   ])
