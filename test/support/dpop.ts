@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { decodeJwt } from 'jose'
 import { signed, type TestKey } from './assertion.ts'
+import { basic, type TestClient } from './service.ts'
 
 /** DPoP proofs (RFC 9449 §4.2), made without a library so that a test can spoil any part. */
 export interface ProofChanges {
@@ -17,3 +19,27 @@ export function proofOf(key: TestKey, uri: string, { header, claims }: ProofChan
     { jti: randomUUID(), htm: 'POST', htu: uri, iat, ...claims },
   )
 }
+
+/** `POST /token` with a secret and a proof. */
+export function requestWithProof(
+  url: string,
+  { clientId, secret }: TestClient,
+  proof: string,
+): Promise<Response> {
+  return fetch(`${url}/token`, {
+    method: 'POST',
+    headers: { authorization: basic(clientId, secret), dpop: proof },
+    body: new URLSearchParams({ grant_type: 'client_credentials' }),
+  })
+}
+
+export interface TokenAnswer {
+  access_token: string
+  token_type: string
+  error: string
+}
+
+export const answerOf = async (response: Response): Promise<TokenAnswer> =>
+  (await response.json()) as TokenAnswer
+
+export const confirmationOf = (token: string): unknown => decodeJwt(token)['cnf']
