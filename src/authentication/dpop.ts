@@ -29,7 +29,7 @@ export interface ProvenPossession {
 /** Checks proofs for a token endpoint. */
 export class Dpop {
   readonly #uris: ReadonlySet<string>
-  readonly #normalizedUris: ReadonlySet<string | undefined>
+  readonly #normalizedUris: ReadonlySet<string>
   readonly #keys = new LRUCache<string, KeyObject>({ max: limits.dpopKeysMax })
   /** Undefined: no nonces are asked for. */
   readonly nonces: DpopNonces | undefined
@@ -37,7 +37,7 @@ export class Dpop {
   /** @param uris the URIs of the token endpoint. None of them comes from a request, whose Host header anybody can write. */
   constructor(uris: readonly string[], nonces: DpopNonces | undefined) {
     this.#uris = new Set(uris)
-    this.#normalizedUris = new Set(uris.map(normalizedHttpUri))
+    this.#normalizedUris = new Set(uris.flatMap((uri) => normalizedHttpUri(uri) ?? []))
     this.nonces = nonces
   }
 
@@ -75,9 +75,7 @@ export class Dpop {
   }
 
   #isOurs(htu: string): boolean {
-    if (this.#uris.has(htu)) return true
-    const normalized = normalizedHttpUri(htu)
-    return normalized !== undefined && this.#normalizedUris.has(normalized)
+    return this.#uris.has(htu) || this.#normalizedUris.has(normalizedHttpUri(htu) ?? '')
   }
 }
 
