@@ -126,9 +126,9 @@ export const limits = {
 
   /** Characters of a client's assertion. Libraries send 300 to 1,200. */
   assertionCharactersMax: 8 * 1024,
-  /** Levels to which the JSON in an assertion may nest. */
+  /** Levels to which the JSON in an assertion or a DPoP proof may nest. */
   assertionDepthMax: 8,
-  /** Characters of an assertion's `jti`. */
+  /** Characters of the `jti` of an assertion or a DPoP proof. */
   jtiCharactersMax: 256,
   /**
    * Seconds that an assertion may be valid for. Its identifier is kept for that long. Libraries make them for one to five
@@ -161,6 +161,19 @@ export const limits = {
   certificateRsaBitsMax: 8_192,
   /** Milliseconds between two looks whether a file with a certificate, a key, a CA or a revocation list has changed. */
   tlsFileCheckMilliseconds: 1_000,
+  /** Characters of a DPoP proof. Those with an EC key have 500, and those with the largest RSA key 2,200. */
+  dpopProofCharactersMax: 4 * 1024,
+  /**
+   * Seconds that a DPoP proof may be old. It is made for one request, a moment ago. Its identifier is kept for that long,
+   * and a caller whose clock is behind by more gets no tokens.
+   */
+  dpopProofAgeSecondsMax: 60,
+  /** Seconds that `iat` of a DPoP proof may be in the future: the clock of its maker may be ahead. */
+  dpopProofLeewaySeconds: 30,
+  /** Seconds that a nonce for DPoP proofs is right. A caller that goes on gets a fresh one with every token. */
+  dpopNonceSeconds: 300,
+  /** Keys of DPoP proofs that a process remembers. Each takes about 2 KB. Importing one costs as much as verifying. */
+  dpopKeysMax: 5_000,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */

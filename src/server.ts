@@ -75,7 +75,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter } = opened
+    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter, dpop } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
@@ -93,6 +93,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ...notes,
       ...callers,
       secretTags,
+      dpop,
       randomId: randomUUID,
       random: () => randomInt(2 ** 32) / 2 ** 32,
       requestId: requestIds(),

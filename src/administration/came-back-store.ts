@@ -55,6 +55,7 @@ export async function readNamed(
           requiredCertificate:
             row.requiredField === null ? undefined : `${row.requiredField}=${row.requiredValue}`,
           certificateBoundTokens: row.certificateBoundTokens,
+          dpopBoundTokens: row.dpopBoundTokens,
         },
       ]),
     ),

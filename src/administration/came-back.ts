@@ -52,6 +52,7 @@ export interface RegisteredClientState {
   readonly certificateValue?: string | undefined
   readonly requiredCertificate?: string | undefined
   readonly certificateBoundTokens?: boolean
+  readonly dpopBoundTokens: boolean
 }
 
 export interface RegisteredResourceState {
@@ -73,6 +74,7 @@ export type CameBackKind =
   | 'client_certificate_changed'
   | 'client_certificate_not_required'
   | 'client_tokens_unbound'
+  | 'client_dpop_unbound'
   | 'secret_alive'
   | 'client_key_alive'
   | 'access_back'
@@ -230,6 +232,8 @@ const judges = {
       !client.certificateBoundTokens
     )
       return told('client_tokens_unbound', [])
+    if (field === 'dpop_bound_access_tokens' && value === true && !client.dpopBoundTokens)
+      return told('client_dpop_unbound', ['yes'])
     return []
   },
 

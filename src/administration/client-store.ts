@@ -61,6 +61,7 @@ export function toStored(
     certificateField: toField(row.certificateField, row.certificateValue),
     requiredCertificate: toField(row.requiredField, row.requiredValue),
     certificateBoundTokens: row.certificateBoundTokens,
+    dpopBoundTokens: row.dpopBoundTokens,
     validSecrets: row.secrets.filter((secret) => isValid(secret, nowMilliseconds)).length,
     createdAt: seconds(row.createdAt),
     updatedAt: seconds(row.updatedAt),

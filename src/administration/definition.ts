@@ -49,6 +49,8 @@ export interface ClientDefinition {
   readonly requiredCertificate?: CertificateField | undefined
   /** Whether its tokens are bound to the certificate that it brings (RFC 8705 §3). */
   readonly certificateBoundTokens?: boolean
+  /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
+  readonly dpopBoundTokens: boolean
 }
 
 /** A client as the database holds it. */

@@ -182,6 +182,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
+    ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
   )
   const status = changes.length + access.length + keys.length === 0 ? 'unchanged' : 'changed'
   const lacksSecret =

@@ -206,6 +206,13 @@ const client = z
       .boolean()
       .default(false)
       .describe('Whether its tokens are bound to the certificate that it brings (RFC 8705 section 3).'),
+    dpop_bound_access_tokens: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are then of no use ' +
+          'without its key. Left out, its tokens are bound when it sends a proof.',
+      ),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),

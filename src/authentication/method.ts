@@ -6,6 +6,7 @@ import type { Authorization } from './authorization.ts'
 import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
 import type { SecretUses } from './secret-use-store.ts'
@@ -83,6 +84,8 @@ export interface Proof {
    * (ledger/commit.ts).
    */
   readonly once?: { readonly digest: string; readonly expiresAt: number; readonly reason: RefusalReason }
+  /** The key that the token is to be bound to, in addition to what proves the client. Undefined: there was no proof. */
+  readonly possession?: ProvenPossession
 }
 
 export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'notBefore' | 'issuedAt'> {
@@ -99,6 +102,7 @@ export interface AuthenticationEdges {
   readonly verification: Verification
   readonly secretTags: SecretTags
   readonly failureLimit: FailureLimit
+  readonly dpop: Dpop
   readonly clock: Pick<Clock, 'nowSeconds'>
 }
 

@@ -33,6 +33,8 @@ export interface ClientFacts {
   readonly requiredCertificate?: CertificateField | undefined
   /** Undefined: its tokens are not bound to its certificate. */
   readonly certificateBoundTokens?: boolean
+  /** Whether it gets only tokens that are bound to a key. Undefined: no. */
+  readonly dpopBoundTokens?: boolean
 }
 
 export interface SecretFacts {
@@ -98,6 +100,8 @@ export function believeClient(
     row.assertionAudience === 'token_endpoint' && statement.assertionAudience !== 'token_endpoint'
   note(isAudienceWider, 'assertion_audience')
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
+  const isBound = statement.dpopBoundTokens === true
+  note(isBound && row.dpopBoundTokens !== true, 'dpop_bound_access_tokens')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
   const certificates = believedCertificates(row, statement, differences)
@@ -115,6 +119,7 @@ export function believeClient(
     access,
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
     ...certificates,
+    dpopBoundTokens: isBound || row.dpopBoundTokens === true,
   }
   return { facts, differences }
 }
@@ -267,6 +272,7 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
     ...laterStatement(client),
+    ...(client.dpopBoundTokens === true ? [dpopBound] : []),
   ]
 }
 
@@ -287,6 +293,9 @@ function certificateStatement(client: ClientStatement): readonly unknown[] {
   if (own === undefined && asked === undefined && !isBound) return []
   return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
 }
+
+/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
+const dpopBound = 'dpop_bound_access_tokens'
 
 /** Nothing for a client that has no keys. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
@@ -331,8 +340,10 @@ function readCertificates([field, value, askedField, askedValue, isBound]: Certi
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
+  const isBound = statement.at(-1) === dpopBound
+  const text = isBound ? statement.slice(0, -1) : statement
   const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
-    statement as unknown as ClientText
+    text as unknown as ClientText
   const [keys = [], assertionAudience = 'issuer', certificates] = more
   return {
     status,
@@ -348,6 +359,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     })),
     assertionAudience,
     ...readCertificates(certificates ?? noCertificates),
+    dpopBoundTokens: isBound,
   }
 }
 

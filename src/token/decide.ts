@@ -1,5 +1,6 @@
 import { isOfMethod, judge } from '../authentication/authenticate.ts'
 import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
+import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
 import type { Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -26,6 +27,8 @@ export interface Grant {
 export interface Confirmation {
   /** The thumbprint of a certificate (RFC 8705 §3.1). */
   readonly 'x5t#S256'?: string
+  /** The thumbprint of a key (RFC 9449 §6.1). */
+  readonly jkt?: string
 }
 
 export interface Denial {
@@ -48,7 +51,8 @@ export function decide(
   const reason = judgeClient(request, proof, view.client, address, now)
   if (reason !== undefined) return { granted: false, reason }
   const decision = decideGrant(request, view)
-  return decision.granted ? withCertificate(decision, request, view.client) : decision
+  if (!decision.granted) return decision
+  return withPossession(withCertificate(decision, request, view.client), proof.possession)
 }
 
 function judgeClient(
@@ -68,7 +72,7 @@ function judgeClient(
   const { tokenEndpointAuthMethod: registered } = client
   if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return demandRefusal(client, request.certificate, now)
+  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
 }
 
 /** What a grant says about a certificate that its client had to bring. */
@@ -85,6 +89,12 @@ function withCertificate(
     ...(client.certificateBoundTokens ? bound : {}),
     certificateThumbprint: thumbprint,
   }
+}
+
+/** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
+function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
+  if (possession === undefined) return grant
+  return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
 import { requireTrusted } from '../authentication/certificate.ts'
+import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
@@ -46,6 +47,8 @@ export interface IssuedToken {
   readonly expiresInSeconds: number
   /** Space separated; empty when the resource has no scopes. */
   readonly scope: string
+  /** Whether whoever uses the token must prove that it has the key (RFC 9449 §5). */
+  readonly tokenType: 'Bearer' | 'DPoP'
 }
 
 /**
@@ -116,12 +119,17 @@ async function decideAndCommit(
       if (proven instanceof OAuthError) {
         refusal = proven
       } else {
-        proof = proven
+        proof = withPossession(edges.dpop, request.dpopProof, proven, proof)
         const now = clock.nowSeconds()
         const decision = decide(request, proof, view, origin.address, now)
         if (decision.granted) {
           const issuance = prepare(edges, decision, credentials, proof, origin, claimed, now)
-          const outcome = await ledger.commit(view.version, issuance.record, issuance.sign, proof.once)
+          const outcome = await ledger.commit(
+            view.version,
+            issuance.record,
+            issuance.sign,
+            identifiersOf(proof),
+          )
           if (outcome.committed) return issuance.release()
           await registry.refresh(outcome.version)
           continue
@@ -226,16 +234,19 @@ function prepare(
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
       noteUse(edges, credentials, proof, record.time)
-      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
+      const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
+      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },
   }
 }
 
-function issuedDetail({ certificateThumbprint }: Grant, { assertion }: Proof): AuditRecord['detail'] {
+function issuedDetail(grant: Grant, { assertion }: Proof): AuditRecord['detail'] {
+  const { certificateThumbprint, confirmation } = grant
   const detail = {
     // Callers that name the token endpoint can be found (RFC 10070).
     ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
     ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
+    ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
   }
   return Object.keys(detail).length === 0 ? undefined : detail
 }

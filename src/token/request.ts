@@ -11,6 +11,7 @@ import { claimedMethod, parseCredentials } from '../authentication/authenticate.
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
 import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
+import { findDpopProof, type ParsedDpopProof } from '../authentication/dpop-proof.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
 import { limits } from '../limits.ts'
@@ -46,6 +47,8 @@ export interface TokenRequest {
   readonly credentials: Credentials
   /** The certificate of the connection, whether it is the credential or comes in addition. */
   readonly certificate?: JudgedCertificate | undefined
+  /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
+  readonly dpopProof: ParsedDpopProof | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
   readonly target: string | undefined
   /** Without duplicates, in the order of their first occurrence. */
@@ -75,9 +78,10 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
   const presented = presentedCredentials(form, authorization, raw.certificate)
+  const dpopProof = findDpopProof(raw.rawHeaders)
   fillClaimed(claimed, raw, form, presented)
 
-  const refusal = form.malformed ?? authorization?.refusal ?? form.refusal
+  const refusal = form.malformed ?? authorization?.refusal ?? form.refusal ?? dpopProof?.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
 
   const grantType = form.values[GRANT_TYPE]
@@ -87,6 +91,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   return {
     credentials: parseCredentials(presented),
     certificate: raw.certificate,
+    dpopProof: dpopProof?.parsed,
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }

@@ -9,7 +9,7 @@ import {
 import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { futureMoment, requireFuture } from '../terminal/arguments.ts'
+import { futureMoment, requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import {
   type CertificateOptions,
   certificateOptions,
@@ -56,6 +56,11 @@ export const clientsCreate = defineCommand({
       description: `the aud of its assertions: ${assertionAudiences.join(' (default) or ')}`,
     },
     ...certificateOptions,
+    'dpop-bound': {
+      type: 'string',
+      value: 'yes|no',
+      description: 'yes: only tokens that are bound to its key by a DPoP proof',
+    },
     access: {
       type: 'string',
       value: 'AUDIENCE=SCOPE,SCOPE',
@@ -152,6 +157,7 @@ interface CreateOptions extends CertificateOptions {
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
   readonly 'assertion-audience': string | undefined
+  readonly 'dpop-bound': string | undefined
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
@@ -161,6 +167,7 @@ interface CreateOptions extends CertificateOptions {
 async function readClient(clientId: string, options: CreateOptions): Promise<ClientDefinition> {
   const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
   const { 'assertion-audience': assertionAudience } = options
+  const dpopBound = yesOrNo('dpop-bound', options['dpop-bound'])
   const access = options.access.map(readAccess)
   const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
@@ -177,6 +184,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
     ...certificateWords(options),
+    ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
     allowed_networks: [...new Set(networks)],
     access,
   })
@@ -206,6 +214,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   expires_at: '--expires-at',
   jwks: 'the key',
   assertion_audience: '--assertion-audience',
+  dpop_bound_access_tokens: '--dpop-bound',
   access: '--access',
   ...optionOfCertificateField,
 }

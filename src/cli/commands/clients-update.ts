@@ -1,7 +1,7 @@
 import { assertionAudiences } from '../../administration/definition.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { certificateFieldNames } from '../../registry/client.ts'
-import { requireFuture } from '../terminal/arguments.ts'
+import { requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import { certificateOptions, certificateWords } from '../terminal/certificate-options.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -36,6 +36,11 @@ export const clientsUpdate = defineCommand({
       type: 'boolean',
       description: 'it need not bring a certificate in addition',
     },
+    'dpop-bound': {
+      type: 'string',
+      value: 'yes|no',
+      description: 'yes: only tokens that are bound to its key by a DPoP proof',
+    },
     'allow-network': {
       type: 'string',
       value: 'CIDR',
@@ -57,6 +62,10 @@ export const clientsUpdate = defineCommand({
       'bin/mintmark clients update billing --allow-network 10.0.0.0/8 --allow-network 192.0.2.7',
       'from there only',
     ],
+    [
+      'bin/mintmark clients update billing --dpop-bound yes',
+      'only tokens that are of no use without its key',
+    ],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     [
       'bin/mintmark clients update billing --require-certificate tls_client_auth_san_dns=billing.example.com',
@@ -67,6 +76,7 @@ export const clientsUpdate = defineCommand({
   async run(options, [clientId = '']) {
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
     const { 'assertion-audience': assertionAudience } = options
+    const dpopBound = yesOrNo('dpop-bound', options['dpop-bound'])
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
@@ -76,6 +86,7 @@ export const clientsUpdate = defineCommand({
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
+      ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
       ...certificate,

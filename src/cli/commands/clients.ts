@@ -89,6 +89,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         valid_keys: client.keys.filter(({ state }) => state === 'valid').length,
         assertion_audience: client.assertionAudience,
         ...certificateFields(client),
+        dpop_bound_access_tokens: client.dpopBoundTokens,
         token_endpoint_audience_count: tokenEndpointAudienceCount(client),
       }),
     )
@@ -138,6 +139,7 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     secrets: client.secrets.map(secretFields),
     assertion_audience: client.assertionAudience,
     ...certificateFields(client),
+    dpop_bound_access_tokens: client.dpopBoundTokens,
     keys: client.keys.map(keyFields),
   }
 }
@@ -174,6 +176,7 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ['allowed_networks', client.allowedNetworks.join(', ') || 'from anywhere'],
     ['expires_at', shownMoment(client.expiresAt, 'never')],
     ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),
+    ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
   ])
