@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support import AUDIENCE, ISSUER, NOW, Answers, Clock, Key, key_set
 
-from mintmark import Dpop, DpopKey, Outcome, ReplayMemory, Verifier, VerifyError
+from mintmark import Dpop, DpopKey, Outcome, ReplayMemory, Verifier, VerifyError, certificate_thumbprint
 from mintmark.compact import parse_compact
 from mintmark.dpop import normal_url
 from mintmark.jwk import read_public_key
@@ -172,6 +172,20 @@ def test_brackets_count_outside_of_texts_alone() -> None:
         deep = [deep]
     with pytest.raises(VerifyError, match="nests too deep"):
         one.verify(KEY.token(note='"\\', deep=deep))
+
+
+@pytest.mark.parametrize("junk", ["junk", b"junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "é"])
+def test_what_is_no_certificate_is_another_one(junk: Any) -> None:
+    with pytest.raises(VerifyError, match="certificate_wrong"):
+        verifier().verify(KEY.token(cnf={"x5t#S256": "A" * 43}), certificate=junk)
+    # Two in one text: nobody can say which is meant.
+    with pytest.raises(ValueError, match="exactly one"):
+        certificate_thumbprint("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" * 2)
+
+
+def test_all_algorithms_may_be_accepted() -> None:
+    every = ("ES256", "EdDSA", "Ed25519", "PS256", "RS256")
+    assert verifier(algorithms=every).verify(KEY.token()).subject == "billing"
 
 
 def test_binding_can_be_required() -> None:
