@@ -5,6 +5,8 @@ import { type CertificateFieldName, certificateFieldNames } from '../registry/cl
  * What came back with a restored registry: the changes of a ledger's export, carried out on paper and laid beside what
  * is registered. Only what gives more than it should is told: what was disabled, revoked, removed or narrowed, and is
  * not any more. Pure.
+ *
+ * Long because every kind of change that can come back is judged in one table.
  */
 
 /** A record of a change, in the form of an export. Other members are of no matter. */

@@ -17,6 +17,8 @@ import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenReques
 /**
  * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
  * Every outcome has a record, and the record is durable before the answer is sent.
+ *
+ * Long because a request is read here from one end to the other, whatever it brings.
  */
 export interface IssueEdges extends AuthenticationEdges, UseEdges {
   /**
