@@ -220,7 +220,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      noteUse(edges, credentials, proof, record.time)
+      noteUse(edges, credentials, proof, record)
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
     },
   }
