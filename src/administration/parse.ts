@@ -163,6 +163,9 @@ const explained = {
   typ_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   assertion_audience_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  text_empty: () => ({}),
+  text_characters: () => ({}),
+  client_kind_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   jwk_private: (value: unknown) => {
     const read = readClientKey(value)
     return { member: 'privateMember' in read ? read.privateMember : '' }
@@ -270,5 +273,8 @@ function toClient(input: ClientInput): ClientDefinition {
     access,
     keys: input.jwks?.keys.flatMap((jwk) => clientKey(jwk) ?? []),
     assertionAudience: input.assertion_audience,
+    owner: input.owner,
+    purpose: input.purpose,
+    kind: input.kind,
   }
 }

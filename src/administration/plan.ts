@@ -177,6 +177,9 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['allowed_networks', stored.allowedNetworks, definition.allowedNetworks],
     ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
+    ['owner', stored.owner ?? null, definition.owner ?? null],
+    ['purpose', stored.purpose ?? null, definition.purpose ?? null],
+    ['kind', stored.kind ?? null, definition.kind ?? null],
   )
   const status = changes.length + access.length + keys.length === 0 ? 'unchanged' : 'changed'
   const lacksSecret = stored.validSecrets === 0 && !usesKey && !hasKey

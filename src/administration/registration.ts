@@ -6,7 +6,7 @@ import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
-import { assertionAudiences, defaults, tokenEndpointAuthMethods } from './definition.ts'
+import { assertionAudiences, clientKinds, defaults, tokenEndpointAuthMethods } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
 
 /**
@@ -42,6 +42,14 @@ const name = z
   .max(limits.nameCharactersMax, foundAndStop('text_too_long'))
   .regex(plainTextForm, found('name_characters'))
   .describe('A name for people. The id if it is left out.')
+
+/** A text for people that says something. */
+const plainTextOf = (most: number) =>
+  z
+    .string()
+    .regex(/\S/, foundAndStop('text_empty'))
+    .max(most, foundAndStop('text_too_long'))
+    .regex(plainTextForm, found('text_characters'))
 
 const audience = z
   .string()
@@ -150,6 +158,16 @@ const client = z
       .max(limits.accessPerClientMax, found('list_too_long'))
       .default([])
       .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+    owner: plainTextOf(limits.ownerCharactersMax)
+      .optional()
+      .describe('Who answers for the client: a team or a person. For people; it gives nothing.'),
+    purpose: plainTextOf(limits.purposeCharactersMax)
+      .optional()
+      .describe('What the client is for. For people; it gives nothing.'),
+    kind: z
+      .enum(clientKinds, found('client_kind_unknown'))
+      .optional()
+      .describe('What runs: a service, a job or an agent. For people; it gives nothing.'),
   })
   .describe('A machine that may ask for tokens.')
 

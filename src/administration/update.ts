@@ -22,6 +22,9 @@ export interface ClientWords {
   readonly expires_at?: string
   readonly assertion_audience: string
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
+  readonly owner?: string
+  readonly purpose?: string
+  readonly kind?: string
 }
 
 /**
@@ -78,6 +81,9 @@ function wordsOf(client: StoredClient): ClientWords {
     ...(client.expiresAt === undefined ? {} : { expires_at: momentText(client.expiresAt) }),
     assertion_audience: client.assertionAudience,
     access: client.access,
+    ...(client.owner === undefined ? {} : { owner: client.owner }),
+    ...(client.purpose === undefined ? {} : { purpose: client.purpose }),
+    ...(client.kind === undefined ? {} : { kind: client.kind }),
   }
 }
 

@@ -5,6 +5,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { ClientUses } from './client-use-store.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
 import type { SecretUse, SecretUses } from './secret-use-store.ts'
@@ -89,6 +90,7 @@ export interface AuthenticationEdges {
 export interface UseEdges {
   readonly secretUses: SecretUses
   readonly keyUses: ClientKeyUses
+  readonly clientUses: ClientUses
 }
 
 /** How the credentials of one method are read. Pure. */

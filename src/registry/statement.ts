@@ -9,7 +9,8 @@ import type { Statement, Subject } from './seal-tree.ts'
  * end, the shorter lifetime. Where they have nothing in common, nothing is in force. So a hand-written UPDATE that
  * disables counts at once, and one that grants counts for nothing.
  *
- * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
+ * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
+ * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
  * statement does not have opens nothing.
  */
 

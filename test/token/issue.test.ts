@@ -139,6 +139,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       close: async () => {},
     },
     keyUses: { note: () => {}, close: async () => {} },
+    clientUses: { note: () => {}, close: async () => {} },
     randomId: () => randomId,
     verification: new Verification(
       {

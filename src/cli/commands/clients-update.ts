@@ -5,12 +5,12 @@ import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
 import { json, print } from '../terminal/output.ts'
-import { inWordsOf } from './clients-create.ts'
+import { inWordsOf, ownerFields, ownerOptions } from './clients-create.ts'
 import { describeChanges } from './seed.ts'
 
 export const clientsUpdate = defineCommand({
   path: ['clients', 'update'],
-  summary: 'change the name, the method, the networks or the end of a client',
+  summary: 'change the name, the owner, the method, the networks or the end of a client',
   details:
     'What you do not name stays as it is. In force on every replica when the command returns. "clients access" changes\n' +
     'what the client may call, and "clients disable" stops it. The id of a client never changes.',
@@ -40,6 +40,10 @@ export const clientsUpdate = defineCommand({
       description: 'when it expires, like 2027-01-31T23:59:59Z',
     },
     'never-expires': { type: 'boolean', description: 'it does not expire' },
+    ...ownerOptions,
+    'no-owner': { type: 'boolean', description: 'nobody answers for it' },
+    'no-purpose': { type: 'boolean', description: 'nothing is said of what it is for' },
+    'no-kind': { type: 'boolean', description: 'nothing is said of what runs' },
     ...jsonOption,
   },
   examples: [
@@ -48,6 +52,7 @@ export const clientsUpdate = defineCommand({
       'bin/mintmark clients update billing --allow-network 10.0.0.0/8 --allow-network 192.0.2.7',
       'from there only',
     ],
+    ['bin/mintmark clients update billing --owner team-payments --kind service', 'whom it belongs to'],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     ['bin/mintmark clients update billing --any-network --never-expires', 'from anywhere and for good'],
   ],
@@ -58,14 +63,20 @@ export const clientsUpdate = defineCommand({
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
       throw usageError('--never-expires: not with --expires-at.')
+    const removed = (['owner', 'purpose', 'kind'] as const).filter((field) => options[`no-${field}`])
+    for (const field of removed) {
+      if (options[field] !== undefined) throw usageError(`--no-${field}: not with --${field}.`)
+    }
     const fields = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+      ...ownerFields(options),
     }
-    if (Object.keys(fields).length === 0 && !options['any-network'] && !options['never-expires'])
+    const isSaid = Object.keys(fields).length + removed.length > 0
+    if (!isSaid && !options['any-network'] && !options['never-expires'])
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')
     // Loaded here, because a process that serves has no use for it.
     const { parseClient } = await import('../../administration/parse.ts')
@@ -77,8 +88,10 @@ export const clientsUpdate = defineCommand({
       const step = await updateClient(connection, clientId, (words) => {
         const { expires_at: before, ...others } = words
         const end = options['never-expires'] || before === undefined ? {} : { expires_at: before }
+        const kept = { ...others }
+        for (const field of removed) delete kept[field]
         return {
-          ...others,
+          ...kept,
           ...end,
           ...(options['any-network'] ? { allowed_networks: [] } : {}),
           ...fields,
