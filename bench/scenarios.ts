@@ -12,6 +12,7 @@ import { latency } from './scenarios/latency.ts'
 import { registry } from './scenarios/registry.ts'
 import { start } from './scenarios/start.ts'
 import { tls } from './scenarios/tls.ts'
+import { verify } from './scenarios/verify.ts'
 import { warm } from './scenarios/warm.ts'
 import { workers } from './scenarios/workers.ts'
 
@@ -32,4 +33,5 @@ export const scenarios: readonly Scenario[] = [
   workers,
   start,
   jwks,
+  verify,
 ]

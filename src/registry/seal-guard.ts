@@ -18,7 +18,14 @@ import {
   readClientStatement,
   readResourceStatement,
 } from './statement.ts'
-import { type ClientRow, type LoadedClients, type ResourceRow, toClient, toResource } from './store.ts'
+import {
+  type ClientRow,
+  type LoadedClients,
+  type ResourceRow,
+  toClient,
+  toField,
+  toResource,
+} from './store.ts'
 
 /**
  * What a process that serves believes of rows, with a sealed registry. Everything that is needed to judge a client comes
@@ -189,11 +196,18 @@ function factsOf(row: ClientRow): ClientFacts {
     access: row.access ?? [],
     assertionAudience: row.assertion_audience,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    certificateField: toField(row.certificate),
+    requiredCertificate: toField(row.required_certificate),
+    certificateBoundTokens: row.certificate_bound ?? false,
   }
 }
 
-function columnsOf(facts: ClientFacts) {
+function columnsOf(facts: ClientFacts): Partial<ClientRow> {
+  const { certificateField: own, requiredCertificate: asked } = facts
   return {
+    certificate: [own?.name ?? null, own?.value ?? null],
+    required_certificate: [asked?.name ?? null, asked?.value ?? null],
+    certificate_bound: facts.certificateBoundTokens ?? false,
     status: facts.status,
     method: facts.tokenEndpointAuthMethod ?? null,
     networks: [...facts.allowedNetworks],

@@ -1,4 +1,5 @@
-import { judge } from '../authentication/authenticate.ts'
+import { isOfMethod, judge } from '../authentication/authenticate.ts'
+import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
 import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
 import type { Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
@@ -18,12 +19,16 @@ export interface Grant {
   readonly tokenTyp: TokenTyp
   /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
   readonly confirmation?: Confirmation | undefined
+  /** The thumbprint of the certificate that its client had to bring in addition. */
+  readonly certificateThumbprint?: string | undefined
 }
 
 /** The members of the claim `cnf`. */
 export interface Confirmation {
   /** The thumbprint of a key (RFC 9449 §6.1). */
   readonly jkt?: string
+  /** The thumbprint of a certificate (RFC 8705 §3.1). */
+  readonly 'x5t#S256'?: string
 }
 
 export interface Denial {
@@ -46,7 +51,8 @@ export function decide(
   const reason = judgeClient(request, proof, view.client, address, now)
   if (reason !== undefined) return { granted: false, reason }
   const decision = decideGrant(request, view)
-  return decision.granted ? withPossession(decision, proof.possession) : decision
+  if (!decision.granted) return decision
+  return withPossession(withCertificate(decision, request, view.client), proof.possession)
 }
 
 function judgeClient(
@@ -64,15 +70,31 @@ function judgeClient(
     return 'network_not_allowed'
   }
   const { tokenEndpointAuthMethod: registered } = client
-  if (registered !== undefined && registered !== request.credentials.method)
+  if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return possessionRefusal(proof.possession, client, now)
+  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
 }
 
 /** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
 function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
   if (possession === undefined) return grant
   return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
+}
+
+/** What a grant says about a certificate that its client had to bring. */
+function withCertificate(
+  grant: Grant,
+  { certificate }: TokenRequest,
+  client: RegisteredClient | undefined,
+): Grant {
+  if (client === undefined || certificate === undefined || !demandsCertificate(client)) return grant
+  const { thumbprint } = certificate
+  const bound = { confirmation: { 'x5t#S256': thumbprint } }
+  return {
+    ...grant,
+    ...(client.certificateBoundTokens ? bound : {}),
+    certificateThumbprint: thumbprint,
+  }
 }
 
 /**

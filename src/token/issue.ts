@@ -1,4 +1,5 @@
-import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { admit, authenticate, noteUse, saysRegistered } from '../authentication/authenticate.ts'
+import { requireTrusted } from '../authentication/certificate.ts'
 import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import type { Keyring } from '../keys/keyring.ts'
@@ -23,6 +24,8 @@ export interface IssueEdges extends AuthenticationEdges, UseEdges {
    * expire before its key is removed.
    */
   readonly tokenLifetimeSecondsMax: number
+  /** No request is taken without a certificate of the CAs for clients, whatever else it brings. */
+  readonly requiresCertificate?: boolean
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
   readonly registry: Registry
@@ -63,6 +66,7 @@ export async function issueToken(
   let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
+    if (edges.requiresCertificate === true) requireTrusted(request.certificate, edges.clock.nowSeconds())
     // Most are known already, and wait for nothing.
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
@@ -71,24 +75,6 @@ export async function issueToken(
     throw await recordRefusal(edges, origin, claimed, error)
   }
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
-}
-
-/** The refusals of `admit` from which follows that there is a client of that id. */
-const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
-  'client_disabled',
-  'client_deleted',
-  'client_expired',
-  'client_has_no_secret',
-  'secret_wrong',
-  'client_has_no_key',
-  'client_key_unusable',
-  'assertion_key_unknown',
-  'assertion_signature_wrong',
-])
-
-/** What is registered is no credential in the wrong place, however random it looks: records must name it. */
-function saysRegistered(error: unknown): boolean {
-  return error instanceof OAuthError && refusalsOfRegistered.has(error.reason)
 }
 
 /** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
@@ -207,7 +193,7 @@ function prepare(
     type: 'token',
     outcome: 'issued',
     clientId: claims.client_id,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof.method ?? claimed.authenticationMethod,
     credentialId: proof.credentialId,
     audience: claims.aud,
     scope,
@@ -233,11 +219,13 @@ function prepare(
   }
 }
 
-function issuedDetail({ confirmation }: Grant, { assertion }: Proof): AuditRecord['detail'] {
+function issuedDetail(grant: Grant, { assertion }: Proof): AuditRecord['detail'] {
+  const { certificateThumbprint, confirmation } = grant
   const detail = {
     // Callers that name the token endpoint can be found (RFC 10070).
     ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
     ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
+    ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
   }
   return Object.keys(detail).length === 0 ? undefined : detail
 }
@@ -287,7 +275,7 @@ function refusalRecord(
     error: refusal.error,
     reason: refusal.reason,
     clientId: claimed.clientId,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof?.method ?? claimed.authenticationMethod,
     credentialId: proof?.credentialId ?? refusal.credentialId,
     audience: claimed.target,
     scope: claimed.scope,

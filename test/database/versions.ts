@@ -35,11 +35,11 @@ const packages: Readonly<Record<string, string>> = {
 }
 const debian = '/usr/lib/postgresql'
 const defaultFiles = [
-  'test/database/setups.test.ts',
+  'test/peers/setups.test.ts',
   'test/database/refused-setups.test.ts',
   'test/database/migrate.test.ts',
-  'test/service/failover.test.ts',
-  'test/service/poolers.test.ts',
+  'test/peers/failover.test.ts',
+  'test/peers/poolers.test.ts',
   'test/cli/restored-backup.test.ts',
 ]
 
@@ -101,7 +101,7 @@ listen_addresses = ''\nunix_socket_directories = '${data}'\n`,
   const url = `postgresql://mintmark@localhost/postgres?host=${encodeURIComponent(data)}`
   try {
     const version = await versionOf(url)
-    const test = ['test', '--project', 'real', ...files]
+    const test = ['test', '--project', 'real', '--project', 'peers', ...files]
     const tests = spawn(join(root, 'bin/mintmark'), test, {
       cwd: root,
       stdio: 'inherit',

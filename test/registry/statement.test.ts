@@ -25,6 +25,9 @@ const facts: ClientFacts = {
   ],
   assertionAudience: 'token_endpoint',
   dpopBoundTokens: true,
+  certificateField: { name: 'tls_client_auth_san_dns', value: 'a.td' },
+  requiredCertificate: { name: 'tls_client_auth_san_uri', value: 'urn:a' },
+  certificateBoundTokens: false,
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
 const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
@@ -47,7 +50,8 @@ test('a statement is read as it was written', () => {
 })
 
 test('a client without keys whose tokens need not be bound has the text that it had before there were any', () => {
-  const without = { ...statement, keys: [], assertionAudience: 'issuer' as const, dpopBoundTokens: false }
+  const none = { certificateField: undefined, requiredCertificate: undefined, dpopBoundTokens: false }
+  const without = { ...statement, ...none, keys: [], assertionAudience: 'issuer' as const }
   const text = clientStatement('billing', without)
   expect(text).toHaveLength(8)
   expect(readClientStatement(text)).toEqual(without)
@@ -71,9 +75,10 @@ describe('keys', () => {
 })
 
 test('whether tokens are bound is read beside keys and without them', () => {
-  for (const keys of [[key], []]) {
+  const none = { certificateField: undefined, requiredCertificate: undefined }
+  for (const changes of [{}, { keys: [] }, none, { ...none, keys: [] }]) {
     for (const dpopBoundTokens of [true, false]) {
-      const given = { ...statement, keys, assertionAudience: 'issuer' as const, dpopBoundTokens }
+      const given = { ...statement, assertionAudience: 'issuer' as const, ...changes, dpopBoundTokens }
       const text = JSON.stringify(clientStatement('billing', given))
       expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(given)
     }

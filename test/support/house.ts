@@ -10,7 +10,15 @@ import { dirname, join, normalize } from 'node:path'
  * > noun prints, reads flags or names a command.
  */
 
-const nouns = ['token', 'authentication', 'registry', 'administration', 'keys', 'ledger'] as const
+const nouns = [
+  'token',
+  'authentication',
+  'registry',
+  'administration',
+  'keys',
+  'ledger',
+  'certificates',
+] as const
 const edges = ['http', 'database', 'process', 'telemetry', 'cli'] as const
 
 /** What each part may import besides itself, `lib`, and the root's `errors`, `limits`, `refusals` and `release`. */
@@ -25,6 +33,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // Where the two rivers meet.
   keys: ['registry', 'ledger', 'database'],
   ledger: ['database'],
+  // Files of a development CA. They have nothing to do with the rest.
+  certificates: [],
   // The edges. Only the command line may use all.
   database: ['generated'],
   http: [...nouns, 'telemetry'],
