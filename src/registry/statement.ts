@@ -277,6 +277,9 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
   ]
 }
 
+/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
+const dpopBound = 'dpop_bound_access_tokens'
+
 /** What there has been since some version. A client that has nothing of it keeps the text that it had before. */
 function laterStatement(client: ClientStatement): readonly unknown[] {
   const keys = keyStatement(client)

@@ -79,8 +79,8 @@ export const clientsCreate = defineCommand({
     ...certificateOptions,
     'dpop-bound': {
       type: 'string',
-      value: 'yes|no',
-      description: 'yes: only tokens that are bound to its key by a DPoP proof',
+      value: 'YES',
+      description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
     access: {
       type: 'string',
@@ -183,7 +183,7 @@ interface CreateOptions extends CertificateOptions {
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
   readonly 'assertion-audience': string | undefined
-  readonly 'dpop-bound': string | undefined
+  readonly 'dpop-bound-access-tokens': string | undefined
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
@@ -196,7 +196,7 @@ interface CreateOptions extends CertificateOptions {
 async function readClient(clientId: string, options: CreateOptions): Promise<ClientDefinition> {
   const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
   const { 'assertion-audience': assertionAudience } = options
-  const dpopBound = yesOrNo('dpop-bound', options['dpop-bound'])
+  const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
   const access = options.access.map(readAccess)
   const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
@@ -244,7 +244,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   expires_at: '--expires-at',
   jwks: 'the key',
   assertion_audience: '--assertion-audience',
-  dpop_bound_access_tokens: '--dpop-bound',
+  dpop_bound_access_tokens: '--dpop-bound-access-tokens',
   access: '--access',
   ...optionOfCertificateField,
   owner: '--owner',

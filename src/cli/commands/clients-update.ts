@@ -36,10 +36,10 @@ export const clientsUpdate = defineCommand({
       type: 'boolean',
       description: 'it need not bring a certificate in addition',
     },
-    'dpop-bound': {
+    'dpop-bound-access-tokens': {
       type: 'string',
-      value: 'yes|no',
-      description: 'yes: only tokens that are bound to its key by a DPoP proof',
+      value: 'YES',
+      description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
     'allow-network': {
       type: 'string',
@@ -67,7 +67,7 @@ export const clientsUpdate = defineCommand({
       'from there only',
     ],
     [
-      'bin/mintmark clients update billing --dpop-bound yes',
+      'bin/mintmark clients update billing --dpop-bound-access-tokens yes',
       'only tokens that are of no use without its key',
     ],
     ['bin/mintmark clients update billing --owner team-payments --kind service', 'whom it belongs to'],
@@ -81,7 +81,7 @@ export const clientsUpdate = defineCommand({
   async run(options, [clientId = '']) {
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
     const { 'assertion-audience': assertionAudience } = options
-    const dpopBound = yesOrNo('dpop-bound', options['dpop-bound'])
+    const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
