@@ -44,7 +44,7 @@ const configured =
   (port: number, directory: string): string =>
     change(blockOf('nginx'))
       .replace('listen 443', `listen 127.0.0.1:${port}`)
-      .replace('https://mintmark.internal:8080', serviceUrl.replace('http:', 'https:'))
+      .replace('mintmark.internal:8080', new URL(serviceUrl).host)
       .replace('proxy_ssl_name mintmark.internal', 'proxy_ssl_name localhost')
       .replaceAll('/etc/nginx/', `${directory}/`)
 
@@ -133,8 +133,11 @@ describe.runIf(present)('"proxy check" says', () => {
       const { code, stdout, stderr } = await check()
       expect(stdout).toMatch(/^Client-Cert +\d+ +no certificate +failed$/m)
       expect(stdout).toMatch(/space before the colon +400 +nothing: it was refused before +failed$/m)
+      expect(stdout).toMatch(
+        /^ssl-client-cert, beside a certificate +\d+ +the certificate of the connection +failed$/m,
+      )
       expect(stdout).not.toMatch(/BELIEVED|not known/)
-      expect(stderr).toBe('Every forgery failed, 19 in all.\n')
+      expect(stderr).toBe('Every forgery failed, 22 in all.\n')
       expect(code).toBe(0)
     }
   })
@@ -146,6 +149,29 @@ describe.runIf(present)('"proxy check" says', () => {
     expect(stdout).toMatch(/^ssl-client-cert, twice .* refused it: certificate_header_repeated +failed$/m)
     expect(stderr).toMatch(/ believed: anybody can speak for every client\. /)
     expect(code).toBe(1)
+  })
+
+  test('that one is believed, where nginx prefers what the caller wrote', async ({ open }) => {
+    const { check } = await open('nginx', (text) =>
+      text.replace('ssl-client-cert $ssl_client_escaped_cert', 'ssl-client-cert $http_ssl_client_cert'),
+    )
+    const { code, stdout } = await check()
+    expect(stdout).toMatch(
+      /^ssl-client-cert, beside a certificate +\d+ +the made-up certificate: .* BELIEVED$/m,
+    )
+    expect(code).toBe(1)
+  })
+
+  test('what it could not try, where nginx refuses unknown certificates itself', async ({ open }) => {
+    const { check } = await open('nginx', (text) =>
+      text.replace(
+        'ssl_verify_client optional_no_ca',
+        'ssl_verify_client optional; ssl_client_certificate /etc/nginx/mintmark-ca.crt',
+      ),
+    )
+    const { code, stderr } = await check()
+    expect(stderr).toMatch(/so nothing was tried on one\.\nEvery forgery failed, 19 in all\.\n$/)
+    expect(code).toBe(0)
   })
 
   test('what a careless nginx passes on, and the service refuses', async ({ open }) => {

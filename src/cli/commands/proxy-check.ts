@@ -1,4 +1,4 @@
-import { hash, randomBytes } from 'node:crypto'
+import { hash, randomBytes, X509Certificate } from 'node:crypto'
 import { exitCodes, OperatorError } from '../../errors.ts'
 import type { AuditEntry } from '../../ledger/query.ts'
 import { findByRequestIds } from '../../ledger/record-store.ts'
@@ -17,8 +17,7 @@ export const proxyCheck = defineCommand({
   path: ['proxy', 'check'],
   summary: 'try to forge the certificate of a caller through the front door',
   details:
-    'It sends token requests without a secret and without a certificate. Each claims a made-up certificate in a header, as\n' +
-    'a forger would. The answers are the same whatever the service made of them, so what it made of them is read from\n' +
+    'It sends token requests without a secret. Each claims a made-up certificate in a header, as a forger would. The answers are the same whatever the service made of them, so what it made of them is read from\n' +
     'the ledger. That needs the database, and nothing else. The exit code is 0 only if every forgery failed for certain.\n' +
     'The requests leave refusals in the ledger, of the user agent mintmark-proxy-check.',
   positionals: [{ name: 'URL', description: 'the URL that callers use, through the proxy' }],
@@ -41,23 +40,30 @@ export const proxyCheck = defineCommand({
       const { makeForgery } = await import('../../certificates/forgery.ts')
       const forgery = await makeForgery(clock.nowSeconds(), randomBytes)
       const forged = hash('sha256', forgery.leaf, 'base64url')
+      const own = hash('sha256', new X509Certificate(forgery.own.certificate).raw, 'base64url')
       const since = clock.nowMilliseconds() - clockDifferenceMax
       const recordsOf = async (answers: readonly (DoorAnswer | undefined)[]) => {
         const ids = answers.flatMap((answer) => answer?.requestId ?? [])
         const found = await findByRequestIds(database.prisma, ids, since)
         return new Map(found.map((record) => [record.requestId, record]))
       }
-      const ask = (headers: Spoof['headers']) =>
-        askFrontDoor(url, headers, 'grant_type=client_credentials&client_id=proxy-check', authorities)
-      const honest = await ask([])
+      const body = 'grant_type=client_credentials&client_id=proxy-check'
+      const ask = ({ headers, isBeside }: Omit<Spoof, 'what'>) =>
+        askFrontDoor(url, headers, body, { authorities, own: isBeside && forgery.own })
+      const honest = await ask({ headers: [] })
       requireHonest(url, honest, (await recordsOf([honest])).get(honest?.requestId))
+      const takesAny = url.protocol === 'https:' && (await takesUnknown(ask))
+      if (!takesAny)
+        note('A connection with an unknown certificate is not taken, so nothing was tried on one.')
       const tried: Tried[] = []
-      for (const spoof of spoofsOf(forgery)) tried.push({ spoof, answer: await ask(spoof.headers) })
+      for (const spoof of spoofsOf(forgery)) {
+        if (takesAny || spoof.isBeside !== true) tried.push({ spoof, answer: await ask(spoof) })
+      }
       const records = await recordsOf(tried.map(({ answer }) => answer))
       const rows = tried.map(({ spoof, answer }) => ({
         what: spoof.what,
         answer,
-        ...verdictOf(answer, answer && records.get(answer.requestId), forged),
+        ...verdictOf(answer, answer && records.get(answer.requestId), { forged, own: spoof.isBeside && own }),
       }))
       if (options.json) print(`${json(rows.map(fieldsOf))}\n`)
       else print(new Table(titles).render(rows.map(cellsOf)))
@@ -101,7 +107,7 @@ const fieldsOf = ({ what, answer, saw, verdict }: Row) => ({
 function verdictOf(
   answer: DoorAnswer | undefined,
   record: AuditEntry | undefined,
-  forged: string,
+  { forged, own }: { readonly forged: string; readonly own: string | undefined },
 ): Pick<Row, 'saw' | 'verdict'> {
   if (answer === undefined) return { saw: 'no answer came', verdict: 'not known' }
   if (answer.requestId === undefined) {
@@ -115,10 +121,22 @@ function verdictOf(
   if (record.outcome === 'refused' && reason.startsWith('certificate_header_'))
     return { saw: `the header, and refused it: ${reason}`, verdict: 'failed' }
   if (credentialId === forged) return { saw: `the made-up certificate: ${reason}`, verdict: 'BELIEVED' }
+  if (credentialId !== undefined && credentialId === own)
+    return { saw: 'the certificate of the connection', verdict: 'failed' }
   if (credentialId !== undefined) return { saw: `another certificate: ${reason}`, verdict: 'not known' }
   if (reason === 'authentication_missing' || reason === 'certificate_missing')
     return { saw: 'no certificate', verdict: 'failed' }
   return { saw: reason, verdict: 'not known' }
+}
+
+/** Whether a caller gets as far as the service with a certificate of a CA that nobody knows. */
+async function takesUnknown(ask: (how: Omit<Spoof, 'what'>) => Promise<DoorAnswer | undefined>) {
+  try {
+    return (await ask({ headers: [], isBeside: true }))?.requestId !== undefined
+  } catch {
+    // The handshake has failed.
+    return false
+  }
 }
 
 /** What nothing is compared with says nothing: the URL must lead to a service of this ledger. */

@@ -7,6 +7,8 @@ import type { HeaderLine } from './front-door.ts'
 export interface Spoof {
   readonly what: string
   readonly headers: readonly HeaderLine[]
+  /** On a connection with another certificate, which the caller does have. */
+  readonly isBeside?: true
 }
 
 /** Every form, and what careless proxies pass on beside their own header or in the place of it. */
@@ -22,6 +24,7 @@ export function spoofsOf({ leaf, authority }: Forgery): readonly Spoof[] {
   }
   const each = Object.entries(values).flatMap(([name, value]): Spoof[] => [
     { what: name, headers: [[name, value]] },
+    { what: `${name}, beside a certificate`, headers: [[name, value]], isBeside: true },
     { what: name.toUpperCase(), headers: [[name.toUpperCase(), value]] },
     {
       what: `${name}, twice`,

@@ -12,12 +12,19 @@ export interface DoorAnswer {
   readonly requestId: string | undefined
 }
 
+/** All in PEM. */
+export interface DoorTls {
+  /** Undefined for the CAs that Node has. */
+  readonly authorities: string | undefined
+  /** The certificate of the caller. */
+  readonly own?: { readonly certificate: string; readonly privateKey: string } | undefined
+}
+
 const answerMilliseconds = 10_000
 
 /**
  * One token request, written byte by byte: libraries refuse to send what a forger sends.
  * @param url without a slash at its end.
- * @param authorities in PEM; undefined for those of this machine.
  * @returns undefined if the connection was closed without an answer.
  * @throws OperatorError if there is no connection.
  */
@@ -25,7 +32,7 @@ export async function askFrontDoor(
   url: URL,
   headers: readonly HeaderLine[],
   body: string,
-  authorities: string | undefined,
+  tls: DoorTls,
 ): Promise<DoorAnswer | undefined> {
   const text = await exchange(
     url,
@@ -40,7 +47,7 @@ export async function askFrontDoor(
       '',
       body,
     ].join('\r\n'),
-    authorities,
+    tls,
   )
   const [head = ''] = text.split('\r\n\r\n', 1)
   const [, status] = /^HTTP\/1\.[01] (\d{3})/.exec(head) ?? []
@@ -48,16 +55,17 @@ export async function askFrontDoor(
   return status === undefined ? undefined : { status: Number(status), requestId }
 }
 
-function exchange(url: URL, sent: string, authorities: string | undefined): Promise<string> {
+function exchange(url: URL, sent: string, { authorities, own }: DoorTls): Promise<string> {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
   const isTls = url.protocol === 'https:'
   const port = Number(url.port || (isTls ? 443 : 80))
   return new Promise((resolve, reject) => {
     const ca = authorities === undefined ? {} : { ca: authorities }
+    const pair = own === undefined ? {} : { cert: own.certificate, key: own.privateKey }
     // A name of a server is never an address (RFC 6066 §3).
     const name = /^[\d.]+$|:/.test(host) ? {} : { servername: host }
     const socket: Socket = isTls
-      ? connectTls({ host, port, ALPNProtocols: ['http/1.1'], ...name, ...ca })
+      ? connectTls({ host, port, ALPNProtocols: ['http/1.1'], ...name, ...ca, ...pair })
       : connectPlain({ host, port })
     let text = ''
     let isConnected = false
