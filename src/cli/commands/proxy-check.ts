@@ -17,9 +17,10 @@ export const proxyCheck = defineCommand({
   path: ['proxy', 'check'],
   summary: 'try to forge the certificate of a caller through the front door',
   details:
-    'It sends token requests without a secret. Each claims a made-up certificate in a header, as a forger would. The answers are the same whatever the service made of them, so what it made of them is read from\n' +
-    'the ledger. That needs the database, and nothing else. The exit code is 0 only if every forgery failed for certain.\n' +
-    'The requests leave refusals in the ledger, of the user agent mintmark-proxy-check.',
+    'It sends token requests without a secret. Each claims a made-up certificate in a header, as a forger would. The\n' +
+    'answers are the same whatever the service made of them, so what it made of them is read from the ledger. That\n' +
+    'needs the database, and nothing else. The exit code is 0 only if every forgery failed for certain. The requests\n' +
+    'leave refusals in the ledger, of the user agent mintmark-proxy-check.',
   positionals: [{ name: 'URL', description: 'the URL that callers use, through the proxy' }],
   options: {
     ca: {
