@@ -50,19 +50,22 @@ export async function readNamed(
           networks: row.allowedNetworks,
           expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1_000),
           assertionAudience: row.assertionAudience,
-          dpopBoundTokens: row.dpopBoundTokens,
           certificateField: row.certificateField ?? undefined,
           certificateValue: row.certificateValue ?? undefined,
           requiredCertificate:
             row.requiredField === null ? undefined : `${row.requiredField}=${row.requiredValue}`,
           certificateBoundTokens: row.certificateBoundTokens,
+          dpopBoundTokens: row.dpopBoundTokens,
         },
       ]),
     ),
-    liveSecrets: new Set(
+    liveSecrets: new Map(
       secrets
         .filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now * 1_000)
-        .map(({ secretId }) => secretId),
+        .map(({ secretId, expiresAt }) => [
+          secretId,
+          expiresAt === null ? undefined : Math.floor(expiresAt.getTime() / 1_000),
+        ]),
     ),
     liveClientKeys: new Set(
       clientKeys

@@ -195,10 +195,10 @@ function factsOf(row: ClientRow): ClientFacts {
     expiresAt: row.expires_at ?? undefined,
     access: row.access ?? [],
     assertionAudience: row.assertion_audience,
-    dpopBoundTokens: row.dpop_bound_access_tokens,
     certificateField: toField(row.certificate),
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
   }
 }
 

@@ -12,7 +12,8 @@ import type { Statement, Subject } from './seal-tree.ts'
  *
  * Long because what is believed of each part of a registration stands beside how it is written.
  *
- * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
+ * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
+ * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
  * statement does not have opens nothing.
  */
 
@@ -27,14 +28,14 @@ export interface ClientFacts {
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   /** What its assertions may name as audience. Undefined: the issuer only. */
   readonly assertionAudience?: 'issuer' | 'token_endpoint'
-  /** Whether it gets only tokens that are bound to a key. Undefined: no. */
-  readonly dpopBoundTokens?: boolean
   /** What names it in its certificate. Undefined: no certificate does. */
   readonly certificateField?: CertificateField | undefined
   /** What its certificate must name in addition to its secret or assertion. Undefined: none is asked for. */
   readonly requiredCertificate?: CertificateField | undefined
   /** Undefined: its tokens are not bound to its certificate. */
   readonly certificateBoundTokens?: boolean
+  /** Whether it gets only tokens that are bound to a key. Undefined: no. */
+  readonly dpopBoundTokens?: boolean
 }
 
 export interface SecretFacts {
@@ -118,8 +119,8 @@ export function believeClient(
     expiresAt: isLater(row.expiresAt, expiresAt) ? expiresAt : row.expiresAt,
     access,
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
-    dpopBoundTokens: isBound || row.dpopBoundTokens === true,
     ...certificates,
+    dpopBoundTokens: isBound || row.dpopBoundTokens === true,
   }
   return { facts, differences }
 }
@@ -297,6 +298,9 @@ function certificateStatement(client: ClientStatement): readonly unknown[] {
   return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
 }
 
+/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
+const dpopBound = 'dpop_bound_access_tokens'
+
 /** Nothing for a client that has no keys. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
   if (keys.length === 0 && assertionAudience === 'issuer') return []
@@ -358,8 +362,8 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
       expiresAt: ends ?? undefined,
     })),
     assertionAudience,
-    dpopBoundTokens: isBound,
     ...readCertificates(certificates ?? noCertificates),
+    dpopBoundTokens: isBound,
   }
 }
 

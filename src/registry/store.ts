@@ -48,10 +48,10 @@ export interface ClientRow {
   secrets: SecretRow[] | null
   keys: KeyRow[] | null
   assertion_audience: RegisteredClient['assertionAudience']
-  dpop_bound_access_tokens: boolean
   certificate?: CertificateColumns
   required_certificate?: CertificateColumns
   certificate_bound?: boolean
+  dpop_bound_access_tokens: boolean
   access: { audience: string; scopes: string[] }[] | null
 }
 
@@ -87,10 +87,10 @@ export const clientsStatement = `
             'revoked_at', ${secondsOfRevocation('s.revoked_at')},
             'tag_key', t.key_encryption_key_id, 'tag', encode(t.tag || t.seal, 'hex')))
           FROM client_secret s LEFT JOIN client_secret_tag t USING (secret_id) WHERE s.client_id = c.client_id),
-       'assertion_audience', c.assertion_audience, 'dpop_bound_access_tokens', c.dpop_bound_access_tokens,
+       'assertion_audience', c.assertion_audience,
        'certificate', jsonb_build_array(c.certificate_field, c.certificate_value),
        'required_certificate', jsonb_build_array(c.required_certificate_field, c.required_certificate_value),
-       'certificate_bound', c.certificate_bound_tokens,
+       'certificate_bound', c.certificate_bound_tokens, 'dpop_bound_access_tokens', c.dpop_bound_access_tokens,
        'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
@@ -232,10 +232,10 @@ function readClient(row: ClientRow): RegisteredClient {
     secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
     keys: (row.keys ?? []).map(toKey),
     assertionAudience: row.assertion_audience,
-    dpopBoundTokens: row.dpop_bound_access_tokens,
     certificateField: toField(row.certificate),
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
 }

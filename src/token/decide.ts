@@ -25,10 +25,10 @@ export interface Grant {
 
 /** The members of the claim `cnf`. */
 export interface Confirmation {
-  /** The thumbprint of a key (RFC 9449 §6.1). */
-  readonly jkt?: string
   /** The thumbprint of a certificate (RFC 8705 §3.1). */
   readonly 'x5t#S256'?: string
+  /** The thumbprint of a key (RFC 9449 §6.1). */
+  readonly jkt?: string
 }
 
 export interface Denial {
@@ -75,12 +75,6 @@ function judgeClient(
   return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
 }
 
-/** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
-function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
-  if (possession === undefined) return grant
-  return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
-}
-
 /** What a grant says about a certificate that its client had to bring. */
 function withCertificate(
   grant: Grant,
@@ -95,6 +89,12 @@ function withCertificate(
     ...(client.certificateBoundTokens ? bound : {}),
     certificateThumbprint: thumbprint,
   }
+}
+
+/** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
+function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
+  if (possession === undefined) return grant
+  return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
 /**

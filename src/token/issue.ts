@@ -1,4 +1,4 @@
-import { admit, authenticate, noteUse, saysRegistered } from '../authentication/authenticate.ts'
+import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
 import { requireTrusted } from '../authentication/certificate.ts'
 import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
@@ -17,6 +17,8 @@ import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenReques
 /**
  * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
  * Every outcome has a record, and the record is durable before the answer is sent.
+ *
+ * Long because a request is read here from one end to the other, whatever it brings.
  */
 export interface IssueEdges extends AuthenticationEdges, UseEdges {
   /**
@@ -212,7 +214,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      noteUse(edges, credentials, proof, record.time)
+      noteUse(edges, credentials, proof, record)
       const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },
@@ -224,8 +226,8 @@ function issuedDetail(grant: Grant, { assertion }: Proof): AuditRecord['detail']
   const detail = {
     // Callers that name the token endpoint can be found (RFC 10070).
     ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
-    ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
     ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
+    ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
   }
   return Object.keys(detail).length === 0 ? undefined : detail
 }

@@ -45,10 +45,10 @@ export interface RawTokenRequest {
 
 export interface TokenRequest {
   readonly credentials: Credentials
-  /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
-  readonly dpopProof: ParsedDpopProof | undefined
   /** The certificate of the connection, whether it is the credential or comes in addition. */
   readonly certificate?: JudgedCertificate | undefined
+  /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
+  readonly dpopProof: ParsedDpopProof | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
   readonly target: string | undefined
   /** Without duplicates, in the order of their first occurrence. */
@@ -77,8 +77,8 @@ export interface Claimed {
 export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): TokenRequest {
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
-  const dpopProof = findDpopProof(raw.rawHeaders)
   const presented = presentedCredentials(form, authorization, raw.certificate)
+  const dpopProof = findDpopProof(raw.rawHeaders)
   fillClaimed(claimed, raw, form, presented)
 
   const refusal = form.malformed ?? authorization?.refusal ?? form.refusal ?? dpopProof?.refusal
@@ -90,8 +90,8 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
 
   return {
     credentials: parseCredentials(presented),
-    dpopProof: dpopProof?.parsed,
     certificate: raw.certificate,
+    dpopProof: dpopProof?.parsed,
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }

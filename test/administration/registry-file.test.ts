@@ -53,8 +53,8 @@ clients:
         access: [{ audience: 'https://orders.example.com', scopes: [] }],
         keys: undefined,
         assertionAudience: 'issuer',
-        dpopBoundTokens: false,
         certificateBoundTokens: false,
+        dpopBoundTokens: false,
       },
     ])
   })

@@ -24,10 +24,10 @@ const facts: ClientFacts = {
     { audience: 'urn:b', scopes: [] },
   ],
   assertionAudience: 'token_endpoint',
-  dpopBoundTokens: true,
   certificateField: { name: 'tls_client_auth_san_dns', value: 'a.td' },
   requiredCertificate: { name: 'tls_client_auth_san_uri', value: 'urn:a' },
   certificateBoundTokens: false,
+  dpopBoundTokens: true,
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
 const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
@@ -49,7 +49,7 @@ test('a statement is read as it was written', () => {
   expect(readResourceStatement(resourceStatement('urn:a', resource))).toEqual(resource)
 })
 
-test('a client without keys whose tokens need not be bound has the text that it had before there were any', () => {
+test('a client that has nothing of what came later has the text that it had before', () => {
   const none = { certificateField: undefined, requiredCertificate: undefined, dpopBoundTokens: false }
   const without = { ...statement, ...none, keys: [], assertionAudience: 'issuer' as const }
   const text = clientStatement('billing', without)

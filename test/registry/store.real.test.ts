@@ -68,8 +68,8 @@ describe('clients', () => {
         ]),
         keys: [],
         assertionAudience: 'issuer',
-        dpopBoundTokens: false,
         certificateBoundTokens: false,
+        dpopBoundTokens: false,
         access: new Map([
           [orders, ['orders:read']],
           [invoices, []],
@@ -112,8 +112,8 @@ describe('clients', () => {
         secrets: new Map(),
         keys: [],
         assertionAudience: 'issuer',
-        dpopBoundTokens: false,
         certificateBoundTokens: false,
+        dpopBoundTokens: false,
         access: new Map(),
       },
     ])
