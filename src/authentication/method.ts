@@ -98,7 +98,7 @@ export interface AuthenticationEdges {
   readonly issuer: string
   readonly registry: Pick<
     Registry,
-    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpClient'
+    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpCertified'
   >
   readonly verification: Verification
   readonly secretTags: SecretTags

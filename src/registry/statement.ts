@@ -298,9 +298,6 @@ function certificateStatement(client: ClientStatement): readonly unknown[] {
   return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
 }
 
-/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
-const dpopBound = 'dpop_bound_access_tokens'
-
 /** Nothing for a client that has no keys. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
   if (keys.length === 0 && assertionAudience === 'issuer') return []

@@ -1,4 +1,4 @@
-import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { admit, authenticate, noteUse, saysRegistered } from '../authentication/authenticate.ts'
 import { requireTrusted } from '../authentication/certificate.ts'
 import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'

@@ -56,6 +56,8 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'create', 'z')
   await ran('clients', 'disable', 'z')
 
+  for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
+
   // The backup.
   for (const table of tables) await database.query(`CREATE TABLE backup_${table} AS TABLE ${table}`)
 
@@ -124,7 +126,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
   const table = await run('audit', 'compare', file)
   expect(table.stdout).toContain('client a')
-  expect(table.stderr).toContain('16 things came back.')
+  expect(table.stderr).toContain('20 things came back.')
 
   // The commands do what they say.
   for (const { repair } of found) {

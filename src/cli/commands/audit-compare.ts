@@ -147,7 +147,7 @@ function repairOf(each: CameBack): readonly string[] {
     case 'client_tokens_unbound':
       return ['clients', 'update', clientId, '--tls-client-certificate-bound-access-tokens', 'yes']
     case 'client_dpop_unbound':
-      return updateClient('--dpop-bound')
+      return updateClient('--dpop-bound-access-tokens')
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':

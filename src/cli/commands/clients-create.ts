@@ -77,7 +77,7 @@ export const clientsCreate = defineCommand({
       description: `the aud of its assertions: ${assertionAudiences.join(' (default) or ')}`,
     },
     ...certificateOptions,
-    'dpop-bound': {
+    'dpop-bound-access-tokens': {
       type: 'string',
       value: 'YES',
       description: 'only tokens that are bound to its key (DPoP): yes or no',
