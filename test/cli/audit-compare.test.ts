@@ -58,8 +58,6 @@ test('every kind of thing that came back with a restored registry is listed, wit
 
   for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
 
-  for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
-
   // The backup.
   for (const table of tables) await database.query(`CREATE TABLE backup_${table} AS TABLE ${table}`)
 
