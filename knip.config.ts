@@ -50,6 +50,8 @@ const config: KnipConfig = {
     'openssl',
     // So do the programs of test/interop.
     'keytool',
+    // So do the tests of the examples.
+    'go',
     // So do the tests of poolers.
     'pgbouncer',
   ],

@@ -52,6 +52,7 @@ export default defineConfig({
     },
     projects: [
       {
+        ...source,
         test: {
           name: 'pure',
           include: ['test/**/*.test.ts'],

@@ -4,6 +4,7 @@ import { clients } from './scenarios/clients.ts'
 import { cold } from './scenarios/cold.ts'
 import { connections } from './scenarios/connections.ts'
 import { deploy } from './scenarios/deploy.ts'
+import { dpop } from './scenarios/dpop.ts'
 import { flood } from './scenarios/flood.ts'
 import { guesses } from './scenarios/guesses.ts'
 import { jwks } from './scenarios/jwks.ts'
@@ -19,6 +20,7 @@ import { workers } from './scenarios/workers.ts'
 export const scenarios: readonly Scenario[] = [
   warm,
   assertions,
+  dpop,
   latency,
   flood,
   guesses,

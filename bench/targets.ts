@@ -16,6 +16,8 @@ export const targets = {
   besideFloor: { text: '≤ 1.18 ×', most: 1.18 },
   /** The service and PostgreSQL, for a token by private_key_jwt. Verifying costs two to three S. */
   assertionCpu: { text: '≤ 7.5 S', most: 7.5 },
+  /** The same for a token that is bound to a key by a DPoP proof. */
+  dpopCpu: { text: '≤ 8 S', most: 8 },
   postgresCpu: { text: '≤ 1 S', most: 1 },
   besideOidcProvider: { text: '≥ 4 × (aim 5)', least: 4 },
   besidePlain: { text: '≥ 2.5 ×', least: 2.5 },

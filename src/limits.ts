@@ -91,6 +91,8 @@ export const limits = {
   clientKeyBitsMin: 2_048,
   /** Bits of a client's RSA key at most. A signature of a larger one costs more to verify and protects no better. */
   clientKeyBitsMax: 4_096,
+  /** Characters of the name by which a certificate is known, such as a SPIFFE ID. SPIFFE allows 2,048 bytes. */
+  certificateFieldCharactersMax: 2_048,
   /** Networks that one client may call from. Every request is compared with each of them. */
   networksPerClientMax: 50,
   /** Longest lifetime of a token in seconds. A token cannot be revoked, so it must be short-lived. */
@@ -124,9 +126,9 @@ export const limits = {
 
   /** Characters of a client's assertion. Libraries send 300 to 1,200. */
   assertionCharactersMax: 8 * 1024,
-  /** Levels to which the JSON in an assertion may nest. */
+  /** Levels to which the JSON in an assertion or a DPoP proof may nest. */
   assertionDepthMax: 8,
-  /** Characters of an assertion's `jti`. */
+  /** Characters of the `jti` of an assertion or a DPoP proof. */
   jtiCharactersMax: 256,
   /**
    * Seconds that an assertion may be valid for. Its identifier is kept for that long. Libraries make them for one to five
@@ -135,6 +137,43 @@ export const limits = {
   assertionLifetimeSecondsMax: 300,
   /** Seconds that `iat` and `nbf` of an assertion may be in the future: the clock of its maker may be ahead. */
   assertionLeewaySeconds: 30,
+
+  /** Certificates that a caller may send: its own and those between it and the CA. Handshakes allow 100 KB of them. */
+  certificatesPresentedMax: 8,
+  /** Bytes of one certificate. With RSA keys they have up to 2,000. */
+  certificateBytesMax: 8 * 1024,
+  /** Ways from a certificate to a CA that are tried. One is usual, and two while a CA is replaced. */
+  certificatePathsMax: 8,
+  /** Certificates that are looked at for these ways. Whoever sends certificates of one name could make many ways of them. */
+  certificateStepsMax: 200,
+  /** Certificates in the bundle of CAs for clients. */
+  trustedCertificatesMax: 100,
+  /**
+   * Characters of the file with revocation lists. An entry takes about 40, so there is room for 100,000. Reading the largest
+   * takes a third of a second, in which nothing else is done.
+   */
+  revocationListCharactersMax: 4 * 1024 * 1024,
+  /** Judged certificates that a process remembers. Each takes about 1 KB. */
+  judgedCertificatesMax: 10_000,
+  /** Bits of the RSA key of a client's certificate, or of a CA for clients. RFC 8705 §7.3 leaves it to us. */
+  certificateRsaBitsMin: 2_048,
+  /** The same at most. */
+  certificateRsaBitsMax: 8_192,
+  /** Milliseconds between two looks whether a file with a certificate, a key, a CA or a revocation list has changed. */
+  tlsFileCheckMilliseconds: 1_000,
+  /** Characters of a DPoP proof. Those with an EC key have 500, and those with the largest RSA key 2,200. */
+  dpopProofCharactersMax: 4 * 1024,
+  /**
+   * Seconds that a DPoP proof may be old. It is made for one request, a moment ago. Its identifier is kept for that long,
+   * and a caller whose clock is behind by more gets no tokens.
+   */
+  dpopProofAgeSecondsMax: 60,
+  /** Seconds that `iat` of a DPoP proof may be in the future: the clock of its maker may be ahead. */
+  dpopProofLeewaySeconds: 30,
+  /** Seconds that a nonce for DPoP proofs is right. A caller that goes on gets a fresh one with every token. */
+  dpopNonceSeconds: 300,
+  /** Keys of DPoP proofs that a process remembers. Each takes about 2 KB. Importing one costs as much as verifying. */
+  dpopKeysMax: 5_000,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */

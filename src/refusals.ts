@@ -6,7 +6,7 @@
  * docs/reference/errors.md with this table. What ends a command or a start is in errors.ts.
  */
 
-/** The error codes of RFC 6749 §5.2 and RFC 8707 §2. The last two are from RFC 6749 §4.1.2.1. */
+/** The error codes of RFC 6749 §5.2, RFC 8707 §2 and RFC 9449 §12.2. The last two are from RFC 6749 §4.1.2.1. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -14,6 +14,8 @@ export type OAuthErrorCode =
   | 'unsupported_grant_type'
   | 'invalid_scope'
   | 'invalid_target'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
   | 'temporarily_unavailable'
   | 'server_error'
 
@@ -36,6 +38,17 @@ const target = (description: string): RefusalDefinition => ({
 })
 const scope = (description: string): RefusalDefinition => ({
   error: 'invalid_scope',
+  status: 400,
+  description,
+})
+
+const proof = (description: string): RefusalDefinition => ({
+  error: 'invalid_dpop_proof',
+  status: 400,
+  description,
+})
+const nonce = (description: string): RefusalDefinition => ({
+  error: 'use_dpop_nonce',
   status: 400,
   description,
 })
@@ -115,6 +128,7 @@ export const refusals = {
   secret_revoked: unauthenticated,
   secret_expired: unauthenticated,
   secret_hash_unusable: unauthenticated,
+  client_has_no_certificate: unauthenticated,
   client_has_no_key: unauthenticated,
   assertion_key_unknown: unauthenticated,
   client_key_unusable: unauthenticated,
@@ -127,12 +141,54 @@ export const refusals = {
   assertion_not_yet_valid: unauthenticated,
   assertion_lifetime_too_long: unauthenticated,
   assertion_replayed: unauthenticated,
+  certificate_missing: unauthenticated,
+  certificate_malformed: unauthenticated,
+  certificate_chain_malformed: unauthenticated,
+  certificate_weak: unauthenticated,
+  certificate_usage_wrong: unauthenticated,
+  certificate_untrusted: unauthenticated,
+  certificate_revoked: unauthenticated,
+  certificate_revocation_unknown: unauthenticated,
+  certificate_not_yet_valid: unauthenticated,
+  certificate_expired: unauthenticated,
+  certificate_authority_expired: unauthenticated,
+  certificate_subject_mismatch: unauthenticated,
+  certificate_key_unknown: unauthenticated,
   network_not_allowed: unauthenticated,
   authentication_method_not_registered: {
     error: 'invalid_client',
     status: 401,
     description: 'This client is registered for another token_endpoint_auth_method.',
   },
+
+  // The proof of possession (RFC 9449 §4.3 and §8). The first seven are found before the client authenticates.
+  dpop_proof_repeated: proof('There is more than one DPoP header.'),
+  dpop_proof_malformed: proof(
+    'The DPoP header is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
+  ),
+  dpop_header_unsupported: proof('The header of the DPoP proof has crit or b64, which are not supported.'),
+  dpop_type_wrong: proof('The typ of the DPoP proof must be dpop+jwt.'),
+  dpop_algorithm_unsupported: proof(
+    'The alg of the DPoP proof is not supported: dpop_signing_alg_values_supported in the metadata has those that are.',
+  ),
+  dpop_claims_malformed: proof('The DPoP proof must have jti, htm, htu and iat (RFC 9449 section 4.2).'),
+  dpop_key_unusable: proof(
+    'The jwk of the DPoP proof must be a public key that fits its alg: P-256, Ed25519, or RSA of 2048 to 4096 bits.',
+  ),
+  dpop_proof_missing: request('This client must send a DPoP proof (RFC 9449) with every token request.'),
+  dpop_signature_wrong: proof('The signature of the DPoP proof is not of the key in its header.'),
+  dpop_method_wrong: proof('The htm of the DPoP proof must be POST.'),
+  dpop_uri_wrong: proof(
+    'The htu of the DPoP proof must be the token_endpoint of the metadata, whatever address the request is sent to.',
+  ),
+  dpop_proof_expired: proof(
+    'The DPoP proof is too old: its iat is more than a minute ago by the clock here.',
+  ),
+  dpop_proof_not_yet_valid: proof('The iat of the DPoP proof is in the future by the clock here.'),
+  dpop_nonce_missing: nonce('The DPoP proof needs the nonce in the header DPoP-Nonce of this answer.'),
+  dpop_nonce_wrong: nonce('The nonce of the DPoP proof is not from here. Use the one in DPoP-Nonce.'),
+  dpop_nonce_expired: nonce('The nonce of the DPoP proof is too old. Use the one in DPoP-Nonce.'),
+  dpop_proof_replayed: proof('The DPoP proof was used before. Make a new one for every request.'),
 
   // The access of the client (RFC 6749 §3.3, RFC 8707 §2).
   client_without_access: {

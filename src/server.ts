@@ -1,7 +1,7 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from './app.ts'
+import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
@@ -10,8 +10,9 @@ import { type Config, sharedSettings } from './config.ts'
 import { namingLockHolders } from './database/lock-holders.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
+import { type ClientTrust, openClientTrust } from './http/client-trust.ts'
 import { closeWithin, listen } from './http/listen.ts'
-import { replaceCertificate, type TlsFiles } from './http/tls.ts'
+import { replaceCertificate } from './http/tls.ts'
 import type { Keyring } from './keys/keyring.ts'
 import type { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
@@ -53,8 +54,12 @@ export interface Service {
   readonly keyring: Keyring
   /** Starts to listen. @throws OperatorError with the reason in one line. */
   listen(): Promise<void>
-  /** New connections get another certificate. Open ones keep theirs. */
-  replaceCertificate(files: TlsFiles): void
+  /**
+   * New connections get another certificate, and open ones keep theirs. Other CAs and revocation lists for certificates of
+   * callers count at once, everywhere.
+   * @throws OperatorError in one line, and then everything stays as it was.
+   */
+  replaceTls(files: Pick<Config, 'tls' | 'clientTrust'>): void
   /**
    * Accepts no more connections, answers the current requests, writes pending records and notes, and closes
    * the connections to the database.
@@ -70,11 +75,11 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter } = opened
+    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter, dpop } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
-    const callers = checksOfCallers(options, clock)
+    const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {
@@ -88,6 +93,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ...notes,
       ...callers,
       secretTags,
+      dpop,
       randomId: randomUUID,
       random: () => randomInt(2 ** 32) / 2 ** 32,
       requestId: requestIds(),
@@ -101,7 +107,10 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           signing_key: () => upkeep.signs,
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => warningsOf(upkeep, ledger, seals.problems, processes),
+        warnings: () => [
+          ...warningsOf(upkeep, ledger, seals.problems, processes),
+          ...warningsOfTrust(clientTrust, clock),
+        ],
       },
     })
     return {
@@ -109,7 +118,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       database,
       keyring,
       listen: () => listen(app, config),
-      replaceCertificate: (files) => replaceCertificate(app.server, files),
+      replaceTls: (files) => replaceTls(app, config, clientTrust, files),
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
@@ -222,9 +231,14 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   return { secretUses, keyUses, verifiers, handChanges, closeNotes }
 }
 
-/** What checks secrets, counts those that are wrong, and says what is kept of what callers claim. */
+/** What checks secrets and certificates, counts what is wrong, and says what is kept of what callers claim. */
 function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: Clock) {
+  const { clientTrust: files } = config
+  const clientTrust = files === undefined ? undefined : openClientTrust(files)
   return {
+    clientTrust,
+    certificateOf: clientTrust?.of,
+    requiresCertificate: config.requiresClientCertificate,
     claimedText: new ClaimedText(keyEncryptionKeys[0].bytes),
     verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
     failureLimit: new FailureLimit({
@@ -233,6 +247,24 @@ function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: C
       monotonicMilliseconds: clock.monotonicMilliseconds,
     }),
   }
+}
+
+function replaceTls(
+  app: FastifyInstance,
+  config: Config,
+  clientTrust: ClientTrust | undefined,
+  { tls, clientTrust: files }: Pick<Config, 'tls' | 'clientTrust'>,
+): void {
+  if (files !== undefined) clientTrust?.replace(files)
+  if (tls === undefined) return
+  replaceCertificate(app.server, tls, asksEverybody(config))
+  replaceCertificate(app.mtlsServer, tls, true)
+}
+
+/** Certificates of a CA whose revocation list is too old are refused. */
+function warningsOfTrust(clientTrust: ClientTrust | undefined, { nowSeconds }: Clock): string[] {
+  const end = clientTrust?.listsEndAt()
+  return end !== undefined && end <= nowSeconds() ? ['client_revocation_list_old'] : []
 }
 
 /** Creates short unique ids: eight random characters for the process, and a number. */

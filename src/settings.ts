@@ -58,6 +58,7 @@ const settings = {
     secret: true,
   },
   MINTMARK_SEALED_REGISTRY: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_DPOP_NONCES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_KEY_LIFETIME_SECONDS: {
     parse: wholeNumber(6, 999_999_999),
     must: 'a whole number of seconds, 6 or more',
@@ -90,6 +91,20 @@ const settings = {
     parse: matching(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----/),
     must: 'an unencrypted private key in PEM; MINTMARK_TLS_PRIVATE_KEY_FILE names its file',
     secret: true,
+  },
+  MINTMARK_TLS_CLIENT_CA: {
+    parse: matching(/-----BEGIN CERTIFICATE-----|^none$/),
+    must: 'one or more certificates of CAs in PEM, or "none"; MINTMARK_TLS_CLIENT_CA_FILE names their file',
+  },
+  MINTMARK_TLS_CLIENT_CRL: {
+    parse: matching(/-----BEGIN X509 CRL-----/),
+    must: 'revocation lists in PEM; MINTMARK_TLS_CLIENT_CRL_FILE names their file',
+  },
+  MINTMARK_REQUIRE_CLIENT_CERTIFICATE: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_MTLS_PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
+  MINTMARK_MTLS_URL: {
+    parse: textLike((text) => text.startsWith('https:') && isIssuer(text)),
+    must: 'an https URL like https://mtls.tokens.example.com, without a trailing slash',
   },
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },

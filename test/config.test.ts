@@ -62,12 +62,16 @@ describe('defaults', () => {
       keyEncryptionKey: undefined,
       tls: undefined,
       speaksTls: false,
+      clientTrust: undefined,
+      requiresClientCertificate: false,
+      mtls: undefined,
       trustedProxies: [],
       registryClientsMax: 100_000,
       failuresPerClientMax: 30,
       failuresPerAddressMax: 100,
       keyEncryptionKeyPrevious: undefined,
       sealedRegistry: false,
+      dpopNonces: false,
       schedule: {
         keyLifetimeSeconds: 7_776_000,
         tokenLifetimeSecondsMax: 86_400,
@@ -323,7 +327,18 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     strangersKey,
     rsaPrivateKey,
   ],
+  MINTMARK_TLS_CLIENT_CA: ['/etc/ca.crt', 'None', privateKey],
+  MINTMARK_TLS_CLIENT_CRL: ['/etc/ca.crl', certificate],
+  MINTMARK_REQUIRE_CLIENT_CERTIFICATE: ['true', '1', 'YES', ' yes', 'yes'],
+  MINTMARK_MTLS_PORT: ['0', '65536', 'eighty', '8443'],
+  MINTMARK_MTLS_URL: [
+    'mtls.example.com',
+    'http://a.example.com',
+    'https://a.example.com/',
+    'https://a.example.com',
+  ],
   MINTMARK_SEALED_REGISTRY: ['true', '1', 'YES', ' yes', 'yes\n'],
+  MINTMARK_DPOP_NONCES: ['true', '1', 'required', ' yes'],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_TRUSTED_PROXIES: [
@@ -368,6 +383,37 @@ describe('what makes no sense stops the start', () => {
       'PORT: must be a whole number from 1 to 65535; it is "eighty".',
     )
     expect(refusalOf({ PORT: '9'.repeat(400) })).toContain(`it is "${'9'.repeat(80)}"`)
+  })
+
+  test.each([
+    [{ MINTMARK_TLS_CLIENT_CA: 'none' }, 'MINTMARK_TLS_CLIENT_CA: needs MINTMARK_TLS_CERTIFICATE'],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_REQUIRE_CLIENT_CERTIFICATE: 'yes' },
+      'MINTMARK_REQUIRE_CLIENT_CERTIFICATE: needs CAs',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_PORT: '8080' },
+      'MINTMARK_MTLS_PORT: must be another port',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_URL: 'https://a.example.com' },
+      'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT',
+    ],
+  ])('certificates of callers: %o', (environment, expected) => {
+    expect(refusalOf(environment as Environment)).toContain(expected)
+  })
+
+  test('where callers with certificates go', () => {
+    const asking = { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_PORT: '8443' }
+    const issuer = (text: string) => readConfig({ ...asking, MINTMARK_ISSUER: text }).mtls
+    expect(issuer('https://t.example.com')).toEqual({ port: 8443, url: 'https://t.example.com:8443' })
+    expect(issuer('https://t.example.com:444/a')).toEqual({ port: 8443, url: 'https://t.example.com:8443/a' })
+    const named = readConfig({ ...asking, MINTMARK_MTLS_URL: 'https://m.example.com' })
+    expect(named.mtls).toEqual({ port: 8443, url: 'https://m.example.com' })
+    expect(readConfig({ ...tls, MINTMARK_TLS_CLIENT_CA: certificate }).clientTrust).toEqual({
+      authorities: certificate,
+      revocationLists: undefined,
+    })
   })
 
   test('a schedule that does not fit together: the message has the numbers', () => {

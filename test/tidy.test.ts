@@ -13,6 +13,7 @@ import { type Config, readConfig } from '../src/config.ts'
 import { limits } from '../src/limits.ts'
 import { type RefusalDefinition, refusals } from '../src/refusals.ts'
 import { settingNames } from '../src/settings.ts'
+import { certificate, privateKey } from './support/certificate.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -33,6 +34,17 @@ test('there is something to check', () => {
   expect(code).toContain('src/config.ts')
   expect(documents).toContain('README.md')
 })
+
+/** Settings that mean nothing without others. */
+function neededBy(name: string): Record<string, string> {
+  if (!name.startsWith('MINTMARK_MTLS_')) return {}
+  return {
+    MINTMARK_TLS_CERTIFICATE: certificate,
+    MINTMARK_TLS_PRIVATE_KEY: privateKey,
+    MINTMARK_TLS_CLIENT_CA: 'none',
+    MINTMARK_MTLS_PORT: '1',
+  }
+}
 
 describe('.env.example', () => {
   const text = read('.env.example')
@@ -73,7 +85,7 @@ describe('.env.example', () => {
   test('has examples that are accepted', () => {
     for (const [name, value] of shown) {
       if (name.endsWith('_FILE')) continue
-      expect((): Config => readConfig({ [name]: value }), name).not.toThrow()
+      expect((): Config => readConfig({ ...neededBy(name), [name]: value }), name).not.toThrow()
     }
   })
 })

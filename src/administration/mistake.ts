@@ -57,6 +57,13 @@ export interface MistakeFields {
   /** Neither of the two has a value of the key. */
   jwk_private: { readonly member: string }
   jwk_malformed: { readonly problem: string }
+  /** What is wrong with the name in a certificate. */
+  certificate_field_malformed: { readonly problem: string }
+  /** A client is known by exactly one field of its certificate. */
+  certificate_fields_several: { readonly first: string }
+  certificate_field_missing: { readonly known: readonly string[] }
+  /** The client authenticates in another way. */
+  certificate_field_unused: { readonly method: string }
 
   // What does not fit to what is registered already.
   client_id_taken: { readonly clientId: string }

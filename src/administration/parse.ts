@@ -1,8 +1,11 @@
 import { z } from 'zod'
+import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
 import { readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
+import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { type CertificateWords, fieldIn } from './certificate-words.ts'
 import type { ClientDefinition, Registration, ResourceDefinition } from './definition.ts'
 import type { Mistake, MistakeCode, MistakeFields, Path, ValueKind } from './mistake.ts'
 import { clientKey, keysNamedTwice, namedTwice } from './named-twice.ts'
@@ -136,7 +139,8 @@ function mistakesOf(
       return [{ code: 'kind_wrong', path, expected, found: kindOf(value), ...known }]
     }
     const code = issue.message as keyof typeof explained
-    return [{ code, path, ...explained[code](value as never, issue) } as Mistake]
+    const whole = valueAt(root, inner.slice(0, -1))
+    return [{ code, path, ...explained[code](value as never, issue, whole) } as Mistake]
   })
 }
 
@@ -167,12 +171,22 @@ const explained = {
     const read = readClientKey(value)
     return { member: 'privateMember' in read ? read.privateMember : '' }
   },
+  certificate_field_malformed: (value: string, issue, _whole) => ({
+    problem: fieldProblem({ name: issue.path.at(-1) as CertificateFieldName, value }) ?? '',
+  }),
+  certificate_fields_several: (_value, _issue, whole) => ({
+    first: fieldIn(whole as CertificateWords)?.name ?? '',
+  }),
+  certificate_field_missing: () => ({ known: certificateFieldNames }),
+  certificate_field_unused: (_value, _issue, whole) => ({
+    method: String((whole as { token_endpoint_auth_method?: unknown }).token_endpoint_auth_method),
+  }),
   jwk_malformed: (value: unknown) => {
     const read = readClientKey(value)
     return { problem: 'problem' in read ? read.problem : '' }
   },
 } satisfies {
-  [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue) => MistakeFields[Code]
+  [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue, whole: unknown) => MistakeFields[Code]
 }
 
 function most(issue: z.core.$ZodIssue): number {
@@ -199,6 +213,7 @@ const kinds: Readonly<Record<string, ValueKind>> = {
   record: 'mapping',
   number: 'number',
   int: 'number',
+  boolean: 'boolean',
 }
 
 /** The kind of value that the schema wanted to see, if that is what it complains about. */
@@ -270,5 +285,9 @@ function toClient(input: ClientInput): ClientDefinition {
     access,
     keys: input.jwks?.keys.flatMap((jwk) => clientKey(jwk) ?? []),
     assertionAudience: input.assertion_audience,
+    certificateField: fieldIn(input),
+    requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
+    certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
+    dpopBoundTokens: input.dpop_bound_access_tokens,
   }
 }

@@ -1,8 +1,17 @@
 import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { base64urlDecoded } from '../lib/base64url.ts'
-import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
+import {
+  demandsMore,
+  isJti,
+  isMoment,
+  type Mapping,
+  readMapping,
+  signedBytesOf,
+  splitCompact,
+  typeOf,
+} from './compact-jws.ts'
 
 /**
  * Reads a client assertion (RFC 7521 §4.2, RFC 7523 §2.2 and §3 as updated by RFC 10070). Nothing in it is proven here.
@@ -32,10 +41,8 @@ export interface ParsedAssertion {
   readonly signature: Buffer
 }
 
-type Mapping = Readonly<Record<string, unknown>>
-
 export function readAssertion(text: string): ReadAssertion {
-  const parts = text.length > limits.assertionCharactersMax ? undefined : splitAssertion(text)
+  const parts = text.length > limits.assertionCharactersMax ? undefined : splitCompact(text)
   const header = parts && readMapping(parts.header)
   const claims = parts && readMapping(parts.claims)
   const signature = parts && base64urlDecoded(parts.signature)
@@ -64,36 +71,10 @@ export function readAssertion(text: string): ReadAssertion {
     audience,
     ...moments,
     jti,
-    signedBytes: Buffer.from(text.slice(0, text.lastIndexOf('.')), 'latin1'),
+    signedBytes: signedBytesOf(text),
     signature,
   }
   return { clientId, refusal: undefined, parsed }
-}
-
-/** The compact serialisation of a JWS has three parts. Five would be encrypted (RFC 7516 §3.1). */
-function splitAssertion(text: string): { header: string; claims: string; signature: string } | undefined {
-  const first = text.indexOf('.')
-  const second = text.indexOf('.', first + 1)
-  if (first === -1 || second === -1 || text.includes('.', second + 1)) return undefined
-  return {
-    header: text.slice(0, first),
-    claims: text.slice(first + 1, second),
-    signature: text.slice(second + 1),
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function readMapping(part: string): Mapping | undefined {
-  const bytes = base64urlDecoded(part)
-  if (bytes === undefined) return undefined
-  try {
-    const value = parseStrictJson(utf8.decode(bytes), limits.assertionDepthMax)
-    const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isMapping ? (value as Mapping) : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /**
@@ -104,30 +85,21 @@ const types: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'client-authentic
 
 /** Keys and addresses of keys in the header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at (RFC 8725 §3.10). */
 function refusalOfHeader(header: Mapping): RefusalReason | undefined {
-  const { typ, kid } = header
-  // What must be understood is not (RFC 7515 §4.1.11). Without `crit`, b64 would be ignored by others (RFC 7797 §6).
-  if ('crit' in header || 'b64' in header) return 'assertion_header_unsupported'
+  const { kid } = header
+  if (demandsMore(header)) return 'assertion_header_unsupported'
   if (
     kid !== undefined &&
     (typeof kid !== 'string' || kid === '' || kid.length > limits.keyIdCharactersMax)
   ) {
     return 'assertion_header_unsupported'
   }
-  const name = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
-  return types.has(name) ? undefined : 'assertion_type_wrong'
+  return types.has(typeOf(header)) ? undefined : 'assertion_type_wrong'
 }
-
-function isJti(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= limits.jtiCharactersMax
-}
-
-/** After this moment, in the year 5138, a number is no moment: it is in milliseconds, or means "never". */
-const momentMax = 100_000_000_000
 
 function readMoments(claims: Mapping) {
   const { exp, nbf, iat } = claims
   for (const moment of [exp, nbf === undefined ? 0 : nbf, iat === undefined ? 0 : iat]) {
-    if (typeof moment !== 'number' || !(moment >= 0 && moment <= momentMax)) return undefined
+    if (!isMoment(moment)) return undefined
   }
   const [expiresAt, notBefore, issuedAt] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
   // Valid at no moment at all.

@@ -3,8 +3,10 @@ import type { RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
+import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
 import type { SecretUses } from './secret-use-store.ts'
@@ -19,13 +21,15 @@ export interface PresentedCredentials {
   readonly clientSecret: string | undefined
   readonly clientAssertion: ReadAssertion | undefined
   readonly clientAssertionType: string | undefined
+  /** The certificate of the connection. Its key is the caller's. Nothing else in it is believed. */
+  readonly certificate?: JudgedCertificate | undefined
 }
 
 /**
  * Credentials that are complete. Nothing in them is proven. `method` is a value of `token_endpoint_auth_method`
  * (RFC 7591 §2).
  */
-export type Credentials = SecretCredentials | AssertionCredentials
+export type Credentials = SecretCredentials | AssertionCredentials | CertificateCredentials
 
 export interface SecretCredentials {
   readonly method: 'client_secret_basic' | 'client_secret_post'
@@ -39,7 +43,14 @@ export interface AssertionCredentials {
   readonly assertion: ParsedAssertion
 }
 
-export type AdmittedCredentials = AdmittedSecret | AdmittedAssertion
+/** Also those of a client that is registered for `self_signed_tls_client_auth`: a request does not say which it is. */
+export interface CertificateCredentials {
+  readonly method: 'tls_client_auth'
+  readonly clientId: string
+  readonly certificate: JudgedCertificate
+}
+
+export type AdmittedCredentials = AdmittedSecret | AdmittedAssertion | CertificateCredentials
 
 /** Credentials whose secret may be one of ours: its form and its checksum are right. */
 export interface AdmittedSecret extends SecretCredentials {
@@ -54,7 +65,7 @@ export interface AdmittedAssertion extends AssertionCredentials {
 
 /** What a client could prove when it was asked to. */
 export interface Proof {
-  /** Names the credential in the record: the id in the secret, or the thumbprint of the key. */
+  /** Names the credential in the record: the id in the secret, or the thumbprint of the key or of the certificate. */
   readonly credentialId: string
   /** The stored hash that the secret was checked against; undefined when there was none. */
   readonly checkedHash: string | undefined
@@ -64,11 +75,17 @@ export interface Proof {
   readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
   /** The assertion whose signature was right. */
   readonly assertion?: ProvenAssertion
+  /** The certificate that was presented as the proof. */
+  readonly certificate?: JudgedCertificate
+  /** The method for the record, where only the registration says which it is. */
+  readonly method?: string
   /**
    * An identifier that counts once, and why it is refused the second time. It is used up in the commit of the token
    * (ledger/commit.ts).
    */
   readonly once?: { readonly digest: string; readonly expiresAt: number; readonly reason: RefusalReason }
+  /** The key that the token is to be bound to, in addition to what proves the client. Undefined: there was no proof. */
+  readonly possession?: ProvenPossession
 }
 
 export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'notBefore' | 'issuedAt'> {
@@ -78,10 +95,14 @@ export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'no
 
 export interface AuthenticationEdges {
   readonly issuer: string
-  readonly registry: Pick<Registry, 'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys'>
+  readonly registry: Pick<
+    Registry,
+    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpClient'
+  >
   readonly verification: Verification
   readonly secretTags: SecretTags
   readonly failureLimit: FailureLimit
+  readonly dpop: Dpop
   readonly clock: Pick<Clock, 'nowSeconds'>
 }
 

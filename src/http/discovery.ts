@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { authenticationMethods } from '../authentication/authenticate.ts'
+import { authenticationMethods, certificateMethods } from '../authentication/authenticate.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isPublished } from '../keys/state.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
@@ -7,10 +7,10 @@ import { allowEveryOrigin } from './cross-origin.ts'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
 /**
- * What signs assertions. RS256 is accepted from a client whose key is registered for it, and offered to nobody. EdDSA has
- * two names (RFC 9864).
+ * What signs assertions and DPoP proofs. RS256 is accepted too, from a client that has such a key, and offered to nobody.
+ * EdDSA has two names (RFC 9864).
  */
-const assertionAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
+const callerAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 
 /**
  * The metadata of the authorization server (RFC 8414 §2).
@@ -19,6 +19,7 @@ const assertionAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
+  mtls: MtlsMetadata | undefined,
 ): Readonly<Record<string, unknown>> {
   return {
     issuer,
@@ -27,8 +28,12 @@ function serverMetadata(
     authorization_endpoint: `${issuer}/authorize`,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     grant_types_supported: ['client_credentials'],
-    token_endpoint_auth_methods_supported: authenticationMethods,
-    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    token_endpoint_auth_methods_supported: [
+      ...authenticationMethods,
+      ...(mtls === undefined ? [] : certificateMethods),
+    ],
+    token_endpoint_auth_signing_alg_values_supported: callerAlgorithms,
+    dpop_signing_alg_values_supported: callerAlgorithms,
     // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
     // features.
     response_types_supported: [],
@@ -36,6 +41,23 @@ function serverMetadata(
     // This service issues no ID tokens, but libraries that read the OpenID document require this member, and
     // verifiers take from it which algorithms to accept.
     id_token_signing_alg_values_supported: signingAlgorithms,
+    ...mtlsMetadata(mtls),
+  }
+}
+
+/** Where callers are asked for a certificate. */
+export interface MtlsMetadata {
+  /** The URL of the listener that asks; undefined if the issuer's own does. */
+  readonly url: string | undefined
+}
+
+/** RFC 8705 §3.3 and §5. */
+function mtlsMetadata(mtls: MtlsMetadata | undefined): Readonly<Record<string, unknown>> {
+  if (mtls === undefined) return {}
+  const aliases = { mtls_endpoint_aliases: { token_endpoint: `${mtls.url}/token` } }
+  return {
+    tls_client_certificate_bound_access_tokens: true,
+    ...(mtls.url === undefined ? {} : aliases),
   }
 }
 
@@ -50,6 +72,7 @@ export interface DiscoveryOptions {
    * key is.
    */
   readonly maxAgeSeconds: number
+  readonly mtls: MtlsMetadata | undefined
   readonly paths: readonly string[]
 }
 
@@ -61,7 +84,7 @@ export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, 
     const published = keyring.keys.filter((key) => isPublished(key, clockGuard.trustedSeconds))
     const algorithms = [...new Set(published.map(({ algorithm }) => algorithm))].sort()
     if (document.body === '' || document.algorithms !== algorithms.join(' ')) {
-      const body = JSON.stringify(serverMetadata(issuer, algorithms))
+      const body = JSON.stringify(serverMetadata(issuer, algorithms, options.mtls))
       document = { algorithms: algorithms.join(' '), body, etag: entityTag(body) }
     }
     return document

@@ -18,7 +18,14 @@ import {
   readClientStatement,
   readResourceStatement,
 } from './statement.ts'
-import { type ClientRow, type LoadedClients, type ResourceRow, toClient, toResource } from './store.ts'
+import {
+  type ClientRow,
+  type LoadedClients,
+  type ResourceRow,
+  toClient,
+  toField,
+  toResource,
+} from './store.ts'
 
 /**
  * What a process that serves believes of rows, with a sealed registry. Everything that is needed to judge a client comes
@@ -188,16 +195,25 @@ function factsOf(row: ClientRow): ClientFacts {
     expiresAt: row.expires_at ?? undefined,
     access: row.access ?? [],
     assertionAudience: row.assertion_audience,
+    certificateField: toField(row.certificate),
+    requiredCertificate: toField(row.required_certificate),
+    certificateBoundTokens: row.certificate_bound ?? false,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
   }
 }
 
-function columnsOf(facts: ClientFacts) {
+function columnsOf(facts: ClientFacts): Partial<ClientRow> {
+  const { certificateField: own, requiredCertificate: asked } = facts
   return {
+    certificate: [own?.name ?? null, own?.value ?? null],
+    required_certificate: [asked?.name ?? null, asked?.value ?? null],
+    certificate_bound: facts.certificateBoundTokens ?? false,
     status: facts.status,
     method: facts.tokenEndpointAuthMethod ?? null,
     networks: [...facts.allowedNetworks],
     expires_at: facts.expiresAt ?? null,
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
+    dpop_bound_access_tokens: facts.dpopBoundTokens === true,
   }
 }

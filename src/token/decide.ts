@@ -1,4 +1,6 @@
-import { judge } from '../authentication/authenticate.ts'
+import { isOfMethod, judge } from '../authentication/authenticate.ts'
+import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
+import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
 import type { Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -15,6 +17,18 @@ export interface Grant {
   readonly lifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
   readonly tokenTyp: TokenTyp
+  /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
+  readonly confirmation?: Confirmation | undefined
+  /** The thumbprint of the certificate that its client had to bring in addition. */
+  readonly certificateThumbprint?: string | undefined
+}
+
+/** The members of the claim `cnf`. */
+export interface Confirmation {
+  /** The thumbprint of a certificate (RFC 8705 §3.1). */
+  readonly 'x5t#S256'?: string
+  /** The thumbprint of a key (RFC 9449 §6.1). */
+  readonly jkt?: string
 }
 
 export interface Denial {
@@ -36,7 +50,9 @@ export function decide(
 ): Grant | Denial {
   const reason = judgeClient(request, proof, view.client, address, now)
   if (reason !== undefined) return { granted: false, reason }
-  return decideGrant(request, view)
+  const decision = decideGrant(request, view)
+  if (!decision.granted) return decision
+  return withPossession(withCertificate(decision, request, view.client), proof.possession)
 }
 
 function judgeClient(
@@ -54,9 +70,31 @@ function judgeClient(
     return 'network_not_allowed'
   }
   const { tokenEndpointAuthMethod: registered } = client
-  if (registered !== undefined && registered !== request.credentials.method)
+  if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return undefined
+  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
+}
+
+/** What a grant says about a certificate that its client had to bring. */
+function withCertificate(
+  grant: Grant,
+  { certificate }: TokenRequest,
+  client: RegisteredClient | undefined,
+): Grant {
+  if (client === undefined || certificate === undefined || !demandsCertificate(client)) return grant
+  const { thumbprint } = certificate
+  const bound = { confirmation: { 'x5t#S256': thumbprint } }
+  return {
+    ...grant,
+    ...(client.certificateBoundTokens ? bound : {}),
+    certificateThumbprint: thumbprint,
+  }
+}
+
+/** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
+function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
+  if (possession === undefined) return grant
+  return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
 /**

@@ -1,4 +1,6 @@
 import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { requireTrusted } from '../authentication/certificate.ts'
+import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
@@ -15,6 +17,8 @@ import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenReques
 /**
  * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
  * Every outcome has a record, and the record is durable before the answer is sent.
+ *
+ * Long because a request is read here from one end to the other, whatever it brings.
  */
 export interface IssueEdges extends AuthenticationEdges, UseEdges {
   /**
@@ -22,6 +26,8 @@ export interface IssueEdges extends AuthenticationEdges, UseEdges {
    * expire before its key is removed.
    */
   readonly tokenLifetimeSecondsMax: number
+  /** No request is taken without a certificate of the CAs for clients, whatever else it brings. */
+  readonly requiresCertificate?: boolean
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
   readonly registry: Registry
@@ -43,6 +49,8 @@ export interface IssuedToken {
   readonly expiresInSeconds: number
   /** Space separated; empty when the resource has no scopes. */
   readonly scope: string
+  /** Whether whoever uses the token must prove that it has the key (RFC 9449 §5). */
+  readonly tokenType: 'Bearer' | 'DPoP'
 }
 
 /**
@@ -60,6 +68,7 @@ export async function issueToken(
   let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
+    if (edges.requiresCertificate === true) requireTrusted(request.certificate, edges.clock.nowSeconds())
     // Most are known already, and wait for nothing.
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
@@ -81,6 +90,9 @@ const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
   'client_key_unusable',
   'assertion_key_unknown',
   'assertion_signature_wrong',
+  'client_has_no_certificate',
+  'certificate_key_unknown',
+  'certificate_subject_mismatch',
 ])
 
 /** What is registered is no credential in the wrong place, however random it looks: records must name it. */
@@ -109,12 +121,17 @@ async function decideAndCommit(
       if (proven instanceof OAuthError) {
         refusal = proven
       } else {
-        proof = proven
+        proof = withPossession(edges.dpop, request.dpopProof, proven, proof)
         const now = clock.nowSeconds()
         const decision = decide(request, proof, view, origin.address, now)
         if (decision.granted) {
           const issuance = prepare(edges, decision, credentials, proof, origin, claimed, now)
-          const outcome = await ledger.commit(view.version, issuance.record, issuance.sign, proof.once)
+          const outcome = await ledger.commit(
+            view.version,
+            issuance.record,
+            issuance.sign,
+            identifiersOf(proof),
+          )
           if (outcome.committed) return issuance.release()
           await registry.refresh(outcome.version)
           continue
@@ -199,7 +216,7 @@ function prepare(
     type: 'token',
     outcome: 'issued',
     clientId: claims.client_id,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof.method ?? claimed.authenticationMethod,
     credentialId: proof.credentialId,
     audience: claims.aud,
     scope,
@@ -209,9 +226,7 @@ function prepare(
     address: origin.address,
     userAgent: origin.userAgent,
     requestId: origin.requestId,
-    // Callers that name the token endpoint can be found (RFC 10070).
-    detail:
-      proof.assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : undefined,
+    detail: issuedDetail(grant, proof),
   }
   return {
     record,
@@ -221,9 +236,21 @@ function prepare(
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
       noteUse(edges, credentials, proof, record.time)
-      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
+      const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
+      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },
   }
+}
+
+function issuedDetail(grant: Grant, { assertion }: Proof): AuditRecord['detail'] {
+  const { certificateThumbprint, confirmation } = grant
+  const detail = {
+    // Callers that name the token endpoint can be found (RFC 10070).
+    ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
+    ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
+    ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
+  }
+  return Object.keys(detail).length === 0 ? undefined : detail
 }
 
 /**
@@ -271,7 +298,7 @@ function refusalRecord(
     error: refusal.error,
     reason: refusal.reason,
     clientId: claimed.clientId,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof?.method ?? claimed.authenticationMethod,
     credentialId: proof?.credentialId ?? refusal.credentialId,
     audience: claimed.target,
     scope: claimed.scope,

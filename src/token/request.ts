@@ -9,7 +9,9 @@
 
 import { claimedMethod, parseCredentials } from '../authentication/authenticate.ts'
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
+import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
+import { findDpopProof, type ParsedDpopProof } from '../authentication/dpop-proof.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
 import { limits } from '../limits.ts'
@@ -33,6 +35,8 @@ export interface RawTokenRequest {
   readonly rawHeaders: readonly string[]
   /** The raw bytes. route.ts checks the method, query, content type, encoding and size. */
   readonly body: Buffer
+  /** The certificate of the connection. */
+  readonly certificate?: JudgedCertificate | undefined
   /** What of the claimed values is kept. */
   readonly claimedText: ClaimedText
   /** Whether memory has a client of this name: a registered id is shown, whatever it looks like. */
@@ -41,6 +45,10 @@ export interface RawTokenRequest {
 
 export interface TokenRequest {
   readonly credentials: Credentials
+  /** The certificate of the connection, whether it is the credential or comes in addition. */
+  readonly certificate?: JudgedCertificate | undefined
+  /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
+  readonly dpopProof: ParsedDpopProof | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
   readonly target: string | undefined
   /** Without duplicates, in the order of their first occurrence. */
@@ -69,10 +77,11 @@ export interface Claimed {
 export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): TokenRequest {
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
-  const presented = presentedCredentials(form, authorization)
+  const presented = presentedCredentials(form, authorization, raw.certificate)
+  const dpopProof = findDpopProof(raw.rawHeaders)
   fillClaimed(claimed, raw, form, presented)
 
-  const refusal = form.malformed ?? authorization?.refusal ?? form.refusal
+  const refusal = form.malformed ?? authorization?.refusal ?? form.refusal ?? dpopProof?.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
 
   const grantType = form.values[GRANT_TYPE]
@@ -81,6 +90,8 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
 
   return {
     credentials: parseCredentials(presented),
+    certificate: raw.certificate,
+    dpopProof: dpopProof?.parsed,
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }
@@ -91,6 +102,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
 function presentedCredentials(
   { values }: Form,
   authorization: Authorization | undefined,
+  certificate: JudgedCertificate | undefined,
 ): PresentedCredentials {
   return {
     authorization,
@@ -98,6 +110,7 @@ function presentedCredentials(
     clientSecret: values[CLIENT_SECRET],
     clientAssertion: assertionIn(values[CLIENT_ASSERTION]),
     clientAssertionType: values[CLIENT_ASSERTION_TYPE],
+    certificate,
   }
 }
 
@@ -149,6 +162,8 @@ const bodyMethods: ReadonlySet<string> = new Set([
   'client_secret_post',
   'private_key_jwt',
   'client_assertion',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
 ])
 
 /** A name, or a URI (RFC 6749 §4.5). */

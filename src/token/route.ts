@@ -1,5 +1,6 @@
-import { METHODS } from 'node:http'
+import { type IncomingMessage, METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { callerAddress } from '../http/caller-address.ts'
 import { hasRepeatedSingleton } from '../http/singleton-headers.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
@@ -17,6 +18,8 @@ export interface TokenRouteOptions extends IssueEdges {
   readonly logRequest: LogRequest
   /** The headers of every answer of this service. */
   readonly constantHeaders: Readonly<Record<string, string>>
+  /** The certificate of the caller; undefined: callers are not asked for one. */
+  readonly certificateOf?: ((request: IncomingMessage) => JudgedCertificate | undefined) | undefined
   /** The paths of the token endpoint. */
   readonly paths: readonly string[]
 }
@@ -92,7 +95,8 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
     const status = statusOf(refusal, exchange.claimed)
     logRefusal(options, request, refusal, status)
-    answer(reply, status, [...headers, ...refusalHeaders(refusal, status)], refusal.body())
+    const more = refusal.error === 'use_dpop_nonce' ? nonceHeaders(options) : []
+    answer(reply, status, [...headers, ...refusalHeaders(refusal, status), ...more], refusal.body())
     return reply
   })
 
@@ -102,7 +106,9 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const { exchange } = request
       exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const raw: RawTokenRequest = { rawHeaders: request.raw.rawHeaders, body, claimedText, isRegistered }
+      const certificate = options.certificateOf?.(request.raw)
+      const { rawHeaders } = request.raw
+      const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
       underWay += 1
       const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
         underWay -= 1
@@ -111,8 +117,8 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Nothing needs escaping: tokens are base64url, and scopes have no quotes or backslashes (RFC 6749
       // §3.3).
-      const text = `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
-      answer(reply, 200, headers, text)
+      const text = `{"access_token":"${issued.accessToken}","token_type":"${issued.tokenType}","expires_in":${issued.expiresInSeconds}${scope}}`
+      answer(reply, 200, issued.tokenType === 'DPoP' ? [...headers, ...nonceHeaders(options)] : headers, text)
       return reply
     })
   }
@@ -147,6 +153,12 @@ function refusalHeaders(refusal: OAuthError, status: number): string[] {
   // The unread rest of the body must not be read as the next request, so the connection is closed.
   if (refusal.status === 413 || refusal.reason === 'body_incomplete') headers.push('connection', 'close')
   return headers
+}
+
+/** The nonce for the next proof. With a token too, so that nobody is sent back for one every few minutes (RFC 9449 §8.2). */
+function nonceHeaders({ dpop }: TokenRouteOptions): string[] {
+  const nonce = dpop.nonces?.current
+  return nonce === undefined ? [] : ['dpop-nonce', nonce]
 }
 
 const formType =

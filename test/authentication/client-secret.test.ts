@@ -45,6 +45,7 @@ const clientWith = (
   secrets: new Map([[secretId, registeredSecret(changes)]]),
   keys: [],
   assertionAudience: 'issuer',
+  dpopBoundTokens: false,
   access: new Map(),
   ...client,
 })

@@ -67,6 +67,7 @@ const expectations: readonly (readonly [begins: RegExp, check: (stdout: string, 
     /^curl -s -u "shipping:\$SECRET"/,
     (stdout) => expect(JSON.parse(stdout)).toMatchObject({ token_type: 'Bearer', scope: 'orders:read' }),
   ],
+  [/^import .* from '@mintmark\/verifier'/, (stdout) => expect(stdout).toBe('shipping\n')],
   [/^import .* from 'jose'/, (stdout) => expect(stdout).toBe('shipping\n')],
 ]
 
@@ -109,9 +110,17 @@ test('they run, in order', async ({ checkout, served, track }) => {
     if (!runs(block)) continue
     const [, check] = expectations.find(([begins]) => begins.test(block.text)) ?? []
     const program = `${checkout}/example.mjs`
-    writeFileSync(program, `const token = '${token}'\n${here(block.text)}\nconsole.log(payload.client_id)\n`)
+    const [, claims = ''] = /\b(claims|payload)\.client_id is the caller/.exec(block.text) ?? []
+    writeFileSync(
+      program,
+      `const token = '${token}'\n${here(block.text)}\nconsole.log(${claims}.client_id)\n`,
+    )
+    // The packages of this repository as they stand in their source.
+    const node = ['--conditions=@mintmark/source', '--disable-warning=ExperimentalWarning']
     const [file, given] =
-      block.language === 'js' ? [process.execPath, [program]] : ['/bin/sh', ['-ec', here(block.text)]]
+      block.language === 'js'
+        ? [process.execPath, [...node, program]]
+        : ['/bin/sh', ['-ec', here(block.text)]]
     const { code, stdout, stderr } = await track(start(file, given, { environment, cwd: checkout })).outcome
     expect({ code, text: block.text }, stderr).toEqual({ code: 0, text: block.text })
     check?.(stdout, blocks[index + 1] ?? block)

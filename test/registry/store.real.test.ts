@@ -68,6 +68,8 @@ describe('clients', () => {
         ]),
         keys: [],
         assertionAudience: 'issuer',
+        certificateBoundTokens: false,
+        dpopBoundTokens: false,
         access: new Map([
           [orders, ['orders:read']],
           [invoices, []],
@@ -110,6 +112,8 @@ describe('clients', () => {
         secrets: new Map(),
         keys: [],
         assertionAudience: 'issuer',
+        certificateBoundTokens: false,
+        dpopBoundTokens: false,
         access: new Map(),
       },
     ])

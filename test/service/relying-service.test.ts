@@ -87,7 +87,7 @@ test('examples/fastify-inventory does what its page says', async ({
   register,
   startService,
 }) => {
-  const { dashboard, workshop } = await register(`${root}examples/fastify-inventory/registry.yaml`)
+  const { dashboard, shop } = await register(`${root}examples/clients.yaml`)
   const { url } = await startService()
   const audience = 'https://inventory.example.com'
   const lines: string[] = []
@@ -95,7 +95,7 @@ test('examples/fastify-inventory does what its page says', async ({
   const app = buildInventory({ issuer: url, audience, logger: { stream } })
   onTestFinished(() => app.close())
   const authorized = async (clientId: string, secret?: string) => ({
-    authorization: `Bearer ${await tokenFor(url, clientId, secret)}`,
+    authorization: `Bearer ${await tokenFor(url, clientId, secret, audience)}`,
   })
 
   const mayRead = await authorized('dashboard', dashboard)
@@ -108,8 +108,8 @@ test('examples/fastify-inventory does what its page says', async ({
     403,
     expect.stringContaining('error="insufficient_scope"'),
   ])
-  const taken = await app.inject({ ...take, headers: await authorized('workshop', workshop) })
-  expect([taken.statusCode, taken.json()]).toEqual([200, { left: 399, takenBy: 'workshop' }])
+  const taken = await app.inject({ ...take, headers: await authorized('shop', shop) })
+  expect([taken.statusCode, taken.json()]).toEqual([200, { left: 399, takenBy: 'shop' }])
 
   const bare = await app.inject('/items')
   expect(bare.statusCode).toBe(401)
@@ -124,7 +124,7 @@ test('examples/fastify-inventory does what its page says', async ({
   expect(told).toEqual([
     ['verified', 'dashboard', '/items'],
     ['scope_insufficient', 'dashboard', '/items/bolts/take'],
-    ['verified', 'workshop', '/items/bolts/take'],
+    ['verified', 'shop', '/items/bolts/take'],
     ['token_missing', undefined, '/items'],
   ])
 })

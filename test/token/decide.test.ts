@@ -41,6 +41,7 @@ const client: RegisteredClient = {
   secrets: new Map([[secret.secretId, secret]]),
   keys: [],
   assertionAudience: 'issuer',
+  dpopBoundTokens: false,
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const resource: RegisteredResource = {
@@ -52,6 +53,7 @@ const resource: RegisteredResource = {
 }
 const request: TokenRequest = {
   credentials: { method: 'client_secret_basic', clientId: 'billing', secret: 'mm_…' },
+  dpopProof: undefined,
   target: undefined,
   scopes: undefined,
 }

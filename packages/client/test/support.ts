@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
+import { createTokenSource, type TokenSource, type TokenSourceOptions } from '../src/index.ts'
 import type { Time } from '../src/time.ts'
 
 export interface SeenRequest {
@@ -118,3 +119,24 @@ export const failureOf = (work: Promise<unknown>): Promise<unknown> =>
     () => 'done',
     (error) => error,
   )
+
+export const orders = 'https://orders.example.com'
+
+/** A token source whose time a test sets, and the endpoint that it asks. */
+export async function newSource(
+  answers: readonly Answer[] = [tokens()],
+  options: Partial<TokenSourceOptions> = {},
+): Promise<{ server: TestServer; time: FakeTime; source: TokenSource; failures: unknown[] }> {
+  const server = await startServer(...answers)
+  const time = new FakeTime()
+  const failures: unknown[] = []
+  const source = createTokenSource({
+    issuer: server.url,
+    clientId: 'billing',
+    clientSecret: 'secret',
+    time,
+    onRenewalFailed: (error) => failures.push(error),
+    ...options,
+  })
+  return { server, time, source, failures }
+}

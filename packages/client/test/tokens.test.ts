@@ -1,36 +1,6 @@
 /** Tokens are kept, renewed early, asked for once, and used while they live. */
 import { describe, expect, test, vi } from 'vitest'
-import { createTokenSource, type TokenSource, type TokenSourceOptions } from '../src/index.ts'
-import {
-  type Answer,
-  FakeTime,
-  failureOf,
-  gate,
-  json,
-  startServer,
-  type TestServer,
-  tokens,
-} from './support.ts'
-
-const orders = 'https://orders.example.com'
-
-async function newSource(
-  answers: readonly Answer[] = [tokens()],
-  options: Partial<TokenSourceOptions> = {},
-): Promise<{ server: TestServer; time: FakeTime; source: TokenSource; failures: unknown[] }> {
-  const server = await startServer(...answers)
-  const time = new FakeTime()
-  const failures: unknown[] = []
-  const source = createTokenSource({
-    issuer: server.url,
-    clientId: 'billing',
-    clientSecret: 'secret',
-    time,
-    onRenewalFailed: (error) => failures.push(error),
-    ...options,
-  })
-  return { server, time, source, failures }
-}
+import { type Answer, type FakeTime, failureOf, gate, json, newSource, orders, tokens } from './support.ts'
 
 describe('a token', () => {
   test('is asked for with what it is for, and kept', async () => {
@@ -84,6 +54,24 @@ describe('a token', () => {
     await expect(failureOf(source.token(orders, [scope]))).resolves.toBeInstanceOf(TypeError)
     expect(server.requests).toEqual([])
   })
+})
+
+test('tokens for a thousand audiences are kept, and of more the ones that were used last', async () => {
+  const asked: (string | null)[] = []
+  const fetch = async (_url: unknown, init?: RequestInit): Promise<Response> => {
+    asked.push(new URLSearchParams(String(init?.body)).get('audience'))
+    return Response.json({ access_token: 'token', token_type: 'Bearer', expires_in: 100 })
+  }
+  const tokenEndpoint = 'https://tokens.example.com/token'
+  const { source } = await newSource([], { fetch, tokenEndpoint })
+  for (let index = 0; index < 1_000; index += 1) await source.token(`a${index}`)
+  await source.token('a0')
+  await source.token('another')
+  asked.length = 0
+  await source.token('a0')
+  await source.token('a2')
+  await source.token('a1')
+  expect(asked).toEqual(['a1'])
 })
 
 describe('renewal', () => {
@@ -237,92 +225,4 @@ describe('whoever waits may leave', () => {
     })
     expect(server.requests).toEqual([])
   })
-})
-
-describe('the issuer', () => {
-  test('its metadata say where the token endpoint is, and are asked for once', async () => {
-    const { server, source } = await newSource()
-    let asked = 0
-    server.metadata = (response, { path }) => {
-      asked += 1
-      expect(path).toBe('/.well-known/oauth-authorization-server')
-      json({ issuer: server.url, token_endpoint: `${server.url}/elsewhere` })(response)
-    }
-    await Promise.all([source.token(orders), source.token('a'), source.token('b')])
-    expect(server.requests.map(({ path }) => path)).toEqual(['/elsewhere', '/elsewhere', '/elsewhere'])
-    expect(asked).toBe(1)
-  })
-
-  test('what is known of it is used while it does not answer', async () => {
-    const { server, time, source } = await newSource()
-    await source.token(orders)
-    server.metadata = json({}, 503)
-    time.pass(4_000)
-    expect(await source.token(orders)).toBe('token-2')
-  })
-
-  test('with a path, the name stands before it (RFC 8414 §3.1)', async () => {
-    const server = await startServer(tokens())
-    const issuer = `${server.url}/tenant`
-    server.metadata = (response, { path }) => {
-      expect(path).toBe('/.well-known/oauth-authorization-server/tenant')
-      json({ issuer, token_endpoint: `${issuer}/token` })(response)
-    }
-    const source = createTokenSource({ issuer, clientId: 'a', clientSecret: 'b' })
-    expect(await source.token(orders)).toBe('token-1')
-    expect(server.requests[0]?.path).toBe('/tenant/token')
-  })
-
-  test.each<[name: string, metadata: Answer]>([
-    [
-      'another issuer',
-      json({ issuer: 'https://other.example', token_endpoint: 'https://other.example/token' }),
-    ],
-    ['no JSON', (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
-    ['a redirect', (response) => response.writeHead(302, { location: 'https://other.example' }).end()],
-    ['not found', json({}, 404)],
-    ['a list', json([])],
-  ])('%s: no token', async (_name, metadata) => {
-    const { server, source } = await newSource()
-    server.metadata = metadata
-    expect(await failureOf(source.token(orders))).toMatchObject({ code: 'metadata_invalid' })
-    expect(server.requests).toEqual([])
-  })
-
-  test.each([['http://tokens.example.com/token'], ['ftp://x/'], ['nothing'], [7], [null]])(
-    'a token endpoint like %j is not used',
-    async (endpoint) => {
-      const { server, source } = await newSource()
-      server.metadata = json({ issuer: server.url, token_endpoint: endpoint })
-      expect(await failureOf(source.token(orders))).toMatchObject({ code: 'metadata_invalid' })
-    },
-  )
-
-  test('needs no metadata where the token endpoint is said', async () => {
-    const server = await startServer(tokens())
-    server.metadata = json({}, 404)
-    const options = { issuer: server.url, clientId: 'a', clientSecret: 'b', tokenEndpoint: `${server.url}/t` }
-    expect(await createTokenSource(options).token(orders)).toBe('token-1')
-  })
-})
-
-test.each<[options: object, says: string]>([
-  [{ issuer: 'tokens' }, 'issuer must be a URL'],
-  [{ issuer: 'http://tokens.example.com' }, 'issuer must begin with https://'],
-  [{ issuer: 'https://tokens.example.com?a' }, 'issuer must be a URL'],
-  [{ tokenEndpoint: 'http://tokens.example.com/token' }, 'tokenEndpoint must begin with https://'],
-  [{ clientId: undefined }, 'clientId'],
-  [{ clientId: '' }, 'clientId'],
-  [{ clientSecret: undefined }, 'give one of clientSecret, clientSecretFile,'],
-  [{ clientSecret: '' }, 'clientSecret is empty'],
-  [{ clientSecretFile: '/a' }, 'give one of clientSecret and clientSecretFile'],
-  [{ clientSecret: undefined, privateKey: 'nothing' }, 'cannot be read'],
-  [{ timeoutSeconds: 0 }, 'timeoutSeconds'],
-  [{ dpop: { privateKey: 'nothing' } }, 'cannot be read'],
-])('options like %j are refused', (options, says) => {
-  const usual = { issuer: 'https://tokens.example.com', clientId: 'a', clientSecret: 'secret-in-no-message' }
-  const make = () => createTokenSource({ ...usual, ...options })
-  expect(make).toThrow(TypeError)
-  expect(make).toThrow(says)
-  expect(make).not.toThrow('secret-in-no-message')
 })

@@ -94,6 +94,10 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_expires_later: 'expires later, or not at all',
   client_method_changed: 'may authenticate by another method',
   client_audience_widened: 'its assertions may name the token endpoint',
+  client_certificate_changed: 'is known by another certificate, or by one again',
+  client_certificate_not_required: 'need not bring the certificate that it had to',
+  client_tokens_unbound: 'its tokens are not bound to a certificate',
+  client_dpop_unbound: 'gets tokens that are not bound to a key',
   secret_alive: 'was revoked, and is valid',
   client_key_alive: 'was revoked, and is valid',
   access_back: 'was removed, and is there',
@@ -134,6 +138,15 @@ function repairOf(each: CameBack): readonly string[] {
       return updateClient('--auth-method')
     case 'client_audience_widened':
       return updateClient('--assertion-audience')
+    case 'client_certificate_changed':
+      if (setTo.length === 0) return ['clients', 'update', clientId, '--no-certificate']
+      return updateClient(`--${String(detail).replaceAll('_', '-')}`)
+    case 'client_certificate_not_required':
+      return updateClient('--require-certificate')
+    case 'client_tokens_unbound':
+      return ['clients', 'update', clientId, '--tls-client-certificate-bound-access-tokens', 'yes']
+    case 'client_dpop_unbound':
+      return updateClient('--dpop-bound')
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':

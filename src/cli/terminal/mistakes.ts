@@ -70,6 +70,13 @@ export const mistakeSentences: {
   jwk_private: ({ member }) =>
     `is a private key: it has ${quoted(member)}. Register its public half only. If this copy was ever shared, make a new key`,
   jwk_malformed: ({ problem }) => problem,
+  certificate_field_malformed: ({ problem }) => problem,
+  certificate_fields_several: ({ first }) =>
+    `is named beside ${first}; a client is known by exactly one field of its certificate`,
+  certificate_field_missing: ({ known }) => `needs one field of a certificate: ${known.join(', ')}`,
+  certificate_field_unused: ({ method }) =>
+    `is for clients that authenticate by tls_client_auth, and this one does by ${method}; a certificate in addition to ` +
+    'that is named in require_certificate',
 
   client_id_taken: ({ clientId }) =>
     `${quoted(clientId)} was deleted, and an id is never used again; choose another`,
@@ -126,6 +133,7 @@ function wantedKind({ expected, found, known, written }: MistakeFields['kind_wro
     return isQuoted ? 'a number without quotes' : 'a number'
   }
   if (expected === 'text') return 'text'
+  if (expected === 'boolean') return 'true or false'
   return known === undefined ? `a ${expected}` : `a ${expected} with ${known.join(', ')}`
 }
 

@@ -679,15 +679,19 @@ unknownKey(
   'RFC 7518 §3.3: 2,048 or more.',
   ...publishedAs('with a short RSA key', short, short.jwk),
 )
-unknownKey(
-  'an RSA key with the exponent 1',
-  'Then everybody can sign.',
-  ...publishedAs(
-    'with an RSA key of exponent 1',
-    { ...keys.rsa, kid: 'test-e1' },
-    { ...keys.rsa.jwk, kid: 'test-e1', e: 'AQ' },
-  ),
-)
+/** With the exponent 1 a signature is what it signs: the hash with its padding (RFC 8017 §9.2). Nobody needs a key. */
+function forgedUnderExponentOne(): string {
+  const input = `${part({ alg: 'RS256', typ: 'at+jwt', kid: 'test-e1' })}.${goodPayload}`
+  const hash = Buffer.from(sha256(input), 'base64url')
+  const info = Buffer.concat([Buffer.from('3031300d060960864801650304020105000420', 'hex'), hash])
+  const padding = Buffer.alloc(256 - 3 - info.length, 0xff)
+  const signature = Buffer.concat([Buffer.from([0, 1]), padding, Buffer.from([0]), info])
+  return `${input}.${signature.toString('base64url')}`
+}
+unknownKey('an RSA key with the exponent 1', 'Then everybody can sign.', forgedUnderExponentOne(), {
+  keys: withKeys('with an RSA key of exponent 1', { ...keys.rsa.jwk, kid: 'test-e1', e: 'AQ' }),
+  algorithms: ['RS256'],
+})
 unknownKey(
   'an RSA key with an even exponent',
   'It is no RSA key.',
