@@ -9,6 +9,7 @@ import { flood } from './scenarios/flood.ts'
 import { guesses } from './scenarios/guesses.ts'
 import { jwks } from './scenarios/jwks.ts'
 import { latency } from './scenarios/latency.ts'
+import { mtls } from './scenarios/mtls.ts'
 import { registry } from './scenarios/registry.ts'
 import { start } from './scenarios/start.ts'
 import { tls } from './scenarios/tls.ts'
@@ -26,6 +27,7 @@ export const scenarios: readonly Scenario[] = [
   guesses,
   connections,
   tls,
+  mtls,
   clients,
   cold,
   deploy,

@@ -140,6 +140,7 @@ function openSecretTags(database: Database, options: DerivedKeysOptions, log: Lo
 }
 
 /** What checks DPoP proofs. Its nonces are there if they are asked for. */
-function openDpop({ issuer, dpopNonces }: Config, options: DpopNoncesOptions): Dpop {
-  return new Dpop([`${issuer}/token`], dpopNonces ? new DpopNonces(options) : undefined)
+function openDpop({ issuer, mtls, dpopNonces }: Config, options: DpopNoncesOptions): Dpop {
+  const uris = [issuer, ...(mtls === undefined ? [] : [mtls.url])].map((url) => `${url}/token`)
+  return new Dpop(uris, dpopNonces ? new DpopNonces(options) : undefined)
 }

@@ -1,8 +1,10 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
+import { SecretWatch } from './administration/secret-watch.ts'
 import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
+import { openClientUses } from './authentication/client-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
@@ -33,6 +35,8 @@ import {
   commitsBlocked,
   databaseUrlReread,
   recordsLost,
+  secretEnded,
+  secretsExpiring,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -40,6 +44,8 @@ import type { Log } from './telemetry/log.ts'
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
+ *
+ * Long because what is opened in order has to be closed in the opposite one, and both are seen here at once.
  */
 export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string
@@ -79,6 +85,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
+    const secretWatch = watchSecrets(database, clock, log, onFault)
     const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -108,7 +115,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
         warnings: () => [
-          ...warningsOf(upkeep, ledger, seals.problems, processes),
+          ...warningsOf(upkeep, ledger, seals.problems, processes, secretWatch),
           ...warningsOfTrust(clientTrust, clock),
         ],
       },
@@ -129,7 +136,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
         await handChanges.close()
-        await Promise.all([upkeep.close(), seals.close()])
+        await Promise.all([upkeep.close(), seals.close(), secretWatch.close()])
         await registry.close()
         await ledger.close()
         await tagWriter.close()
@@ -168,12 +175,14 @@ function warningsOf(
   ledger: Ledger,
   problems: SealProblems,
   processes: RunningProcesses,
+  secretWatch: SecretWatch,
 ): string[] {
   return [
     ...upkeep.warnings,
     ...(ledger.hasLost === true ? ['ledger_records_lost'] : []),
     ...(problems.all.length > 0 ? ['registry_unsealed'] : []),
     ...(processes.contradictsLater ? ['settings_differ'] : []),
+    ...(secretWatch.hasExpiring ? ['secret_expiring'] : []),
   ]
 }
 
@@ -202,6 +211,23 @@ function recordClockOf(clock: Clock, clockGuard: ClockGuard): Clock {
   }
 }
 
+/** Nobody asks for the end of a secret that nobody uses: whose account the service runs under is not who ends it. */
+function watchSecrets(
+  { statements }: Database,
+  clock: Clock,
+  log: Log,
+  onFault: (error: unknown) => void,
+): SecretWatch {
+  return new SecretWatch({
+    database: statements,
+    clock,
+    actor: { by: 'mintmark', host: hostname() },
+    onExpiring: (secrets) => secretsExpiring(log, secrets),
+    onEnded: (secret) => secretEnded(log, secret),
+    onFault,
+  })
+}
+
 function compareSettings(
   config: Config,
   database: Database,
@@ -223,12 +249,13 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
   const secretUses = openSecretUses(statements, onFault)
   const keyUses = openClientKeyUses(statements, onFault)
+  const clientUses = openClientUses(statements, onFault)
   const verifiers = openVerifiers(statements, onFault)
   const handChanges = openHandChanges(statements, onFault)
   async function closeNotes(): Promise<void> {
-    for (const note of [spentIdentifiers, secretUses, keyUses, verifiers]) await note.close()
+    for (const note of [spentIdentifiers, secretUses, keyUses, clientUses, verifiers]) await note.close()
   }
-  return { secretUses, keyUses, verifiers, handChanges, closeNotes }
+  return { secretUses, keyUses, clientUses, verifiers, handChanges, closeNotes }
 }
 
 /** What checks secrets and certificates, counts what is wrong, and says what is kept of what callers claim. */

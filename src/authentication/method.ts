@@ -6,10 +6,11 @@ import type { Authorization } from './authorization.ts'
 import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { ClientUses } from './client-use-store.ts'
 import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
-import type { SecretUses } from './secret-use-store.ts'
+import type { SecretUse, SecretUses } from './secret-use-store.ts'
 import type { Verification } from './verification.ts'
 
 /** What a request brings to say who sends it, before anything of it is believed. */
@@ -97,7 +98,7 @@ export interface AuthenticationEdges {
   readonly issuer: string
   readonly registry: Pick<
     Registry,
-    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpClient'
+    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpCertified'
   >
   readonly verification: Verification
   readonly secretTags: SecretTags
@@ -110,6 +111,7 @@ export interface AuthenticationEdges {
 export interface UseEdges {
   readonly secretUses: SecretUses
   readonly keyUses: ClientKeyUses
+  readonly clientUses: ClientUses
 }
 
 /** How the credentials of one method are read. Pure. */
@@ -148,6 +150,6 @@ export interface AuthenticationMethod<
   ): Proof | Promise<Proof>
   /** Why the proof is not enough for this client now; undefined when it is. `now` in seconds since 1970. */
   judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined
-  /** Notes that a token was issued for the proof. `time` in milliseconds since 1970. */
-  noteUse(edges: UseEdges, clientId: string, proof: Proof, time: number): void
+  /** Notes that a token was issued for the proof. */
+  noteUse(edges: UseEdges, clientId: string, proof: Proof, use: SecretUse): void
 }

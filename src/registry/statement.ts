@@ -12,7 +12,8 @@ import type { Statement, Subject } from './seal-tree.ts'
  *
  * Long because what is believed of each part of a registration stands beside how it is written.
  *
- * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
+ * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
+ * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
  * statement does not have opens nothing.
  */
 
@@ -276,6 +277,9 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
   ]
 }
 
+/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
+const dpopBound = 'dpop_bound_access_tokens'
+
 /** What there has been since some version. A client that has nothing of it keeps the text that it had before. */
 function laterStatement(client: ClientStatement): readonly unknown[] {
   const keys = keyStatement(client)
@@ -293,9 +297,6 @@ function certificateStatement(client: ClientStatement): readonly unknown[] {
   if (own === undefined && asked === undefined && !isBound) return []
   return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
 }
-
-/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
-const dpopBound = 'dpop_bound_access_tokens'
 
 /** Nothing for a client that has no keys. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {

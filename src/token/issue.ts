@@ -1,4 +1,4 @@
-import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { admit, authenticate, noteUse, saysRegistered } from '../authentication/authenticate.ts'
 import { requireTrusted } from '../authentication/certificate.ts'
 import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
@@ -77,27 +77,6 @@ export async function issueToken(
     throw await recordRefusal(edges, origin, claimed, error)
   }
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
-}
-
-/** The refusals of `admit` from which follows that there is a client of that id. */
-const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
-  'client_disabled',
-  'client_deleted',
-  'client_expired',
-  'client_has_no_secret',
-  'secret_wrong',
-  'client_has_no_key',
-  'client_key_unusable',
-  'assertion_key_unknown',
-  'assertion_signature_wrong',
-  'client_has_no_certificate',
-  'certificate_key_unknown',
-  'certificate_subject_mismatch',
-])
-
-/** What is registered is no credential in the wrong place, however random it looks: records must name it. */
-function saysRegistered(error: unknown): boolean {
-  return error instanceof OAuthError && refusalsOfRegistered.has(error.reason)
 }
 
 /** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
@@ -235,7 +214,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      noteUse(edges, credentials, proof, record.time)
+      noteUse(edges, credentials, proof, record)
       const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },

@@ -65,7 +65,7 @@ describe('while the service runs', () => {
   }) => {
     const secret = secretIn(await ran('clients', 'create', 'bound', '--access', `${orders}=orders:read`))
     expect(await status('bound', secret)).toBe(200)
-    expect(await ran('clients', 'update', 'bound', '--dpop-bound', 'yes')).toContain(
+    expect(await ran('clients', 'update', 'bound', '--dpop-bound-access-tokens', 'yes')).toContain(
       'dpop_bound_access_tokens: no → yes',
     )
     expect(await status('bound', secret)).toBe(400)
@@ -77,11 +77,11 @@ describe('while the service runs', () => {
     // What is not named stays as it is.
     await ran('clients', 'update', 'bound', '--name', 'Bound')
     expect(await status('bound', secret)).toBe(400)
-    await ran('clients', 'update', 'bound', '--dpop-bound=no')
+    await ran('clients', 'update', 'bound', '--dpop-bound-access-tokens=no')
     expect(await status('bound', secret)).toBe(200)
-    const wrong = await run('clients', 'create', 'x', '--dpop-bound', 'true')
-    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('neither yes nor no') })
-    await ran('clients', 'create', 'born', '--dpop-bound', 'yes')
+    const wrong = await run('clients', 'create', 'x', '--dpop-bound-access-tokens', 'true')
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('must be yes or no') })
+    await ran('clients', 'create', 'born', '--dpop-bound-access-tokens', 'yes')
     expect(JSON.parse(await ran('clients', 'show', 'born', '--json'))).toMatchObject({
       dpop_bound_access_tokens: true,
     })

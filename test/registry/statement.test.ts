@@ -75,9 +75,10 @@ describe('keys', () => {
 })
 
 test('whether tokens are bound is read beside keys and without them', () => {
-  for (const keys of [[key], []]) {
+  const none = { certificateField: undefined, requiredCertificate: undefined }
+  for (const changes of [{}, { keys: [] }, none, { ...none, keys: [] }]) {
     for (const dpopBoundTokens of [true, false]) {
-      const given = { ...statement, keys, assertionAudience: 'issuer' as const, dpopBoundTokens }
+      const given = { ...statement, assertionAudience: 'issuer' as const, ...changes, dpopBoundTokens }
       const text = JSON.stringify(clientStatement('billing', given))
       expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(given)
     }

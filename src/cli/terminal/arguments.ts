@@ -102,7 +102,7 @@ function checkPositionals(command: Command, positionals: readonly string[]): voi
 export function yesOrNo(option: string, text: string | undefined): boolean | undefined {
   if (text === undefined || text === 'yes' || text === 'no')
     return text === undefined ? undefined : text === 'yes'
-  throw usageError(`--${option}: "${text}" is neither yes nor no.`)
+  throw usageError(`--${option}: must be yes or no.`)
 }
 
 /** A time in the past: `2h` ago, a day, or a date and time. In milliseconds since 1970, as `now` is. */
