@@ -78,6 +78,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const clock = options.clock ?? systemClock
   const faults = databaseFaultLog(log, clock)
   const { onFault } = faults
+  // First: a file that cannot be used stops the start before anything is opened.
+  const { clientTrust, ...callers } = checksOfCallers(options, clock)
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
@@ -86,7 +88,6 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
     const secretWatch = watchSecrets(database, clock, log, onFault)
-    const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {

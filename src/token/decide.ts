@@ -19,7 +19,7 @@ export interface Grant {
   readonly tokenTyp: TokenTyp
   /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
   readonly confirmation?: Confirmation | undefined
-  /** The thumbprint of the certificate that its client had to bring in addition. */
+  /** The thumbprint of the certificate that had to be brought in addition. */
   readonly certificateThumbprint?: string | undefined
 }
 
@@ -78,10 +78,13 @@ function judgeClient(
 /** What a grant says about a certificate that its client had to bring. */
 function withCertificate(
   grant: Grant,
-  { certificate }: TokenRequest,
+  { certificate, credentials, isGated = false }: TokenRequest,
   client: RegisteredClient | undefined,
 ): Grant {
-  if (client === undefined || certificate === undefined || !demandsCertificate(client)) return grant
+  // Where it is the credential, the record names it anyway.
+  const isDemanded = isGated && credentials.method !== 'tls_client_auth'
+  if (client === undefined || certificate === undefined) return grant
+  if (!isDemanded && !demandsCertificate(client)) return grant
   const { thumbprint } = certificate
   const bound = { confirmation: { 'x5t#S256': thumbprint } }
   return {

@@ -66,9 +66,10 @@ export async function issueToken(
 ): Promise<IssuedToken> {
   let request: TokenRequest | undefined
   let credentials: AdmittedCredentials
+  const isGated = edges.requiresCertificate === true
   try {
     request = parseTokenRequest(raw, claimed)
-    if (edges.requiresCertificate === true) requireTrusted(request.certificate, edges.clock.nowSeconds())
+    if (isGated) requireTrusted(request.certificate, edges.clock.nowSeconds())
     // Most are known already, and wait for nothing.
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
@@ -76,7 +77,7 @@ export async function issueToken(
     if (request !== undefined && saysRegistered(error)) claimed.clientId = request.credentials.clientId
     throw await recordRefusal(edges, origin, claimed, error)
   }
-  return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
+  return await decideAndCommit(edges, { ...request, credentials, isGated }, origin, claimed)
 }
 
 /** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */

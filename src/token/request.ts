@@ -47,6 +47,8 @@ export interface TokenRequest {
   readonly credentials: Credentials
   /** The certificate of the connection, whether it is the credential or comes in addition. */
   readonly certificate?: JudgedCertificate | undefined
+  /** The service takes no request without that certificate. */
+  readonly isGated?: boolean
   /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
   readonly dpopProof: ParsedDpopProof | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
