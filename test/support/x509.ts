@@ -4,6 +4,15 @@
  */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
+let frozenSeconds: number | undefined
+const nowSeconds = (): number => frozenSeconds ?? Math.floor(Date.now() / 1000)
+
+/** What is made from now on in this file is made at one moment, however long it takes. @returns seconds since 1970. */
+export function freezeTime(): number {
+  frozenSeconds = nowSeconds()
+  return frozenSeconds
+}
+
 // ── DER (X.690) ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function tlv(tag: number, ...content: readonly Buffer[]): Buffer {
@@ -208,7 +217,7 @@ export function makeCertificate(
   const { privateKey, publicKey } = options.keyOf ?? keyPair(options.key ?? 'p256')
   const subject = typeof options.subject === 'object' ? options.subject : plainName(options.subject ?? '')
   const serial = options.serial ?? nextSerial()
-  const now = Math.floor(Date.now() / 1000)
+  const now = nowSeconds()
   const signer = issuer?.privateKey ?? privateKey
   const algorithm = signatureAlgorithm(signer, digest, isPss)
   const {
@@ -280,7 +289,7 @@ export function makeRevocationList(
   revoked: readonly TestCertificate[],
   { from = -3_600, until = 86_400, extensions = [], signer = issuer.privateKey }: ListOptions = {},
 ): string {
-  const now = Math.floor(Date.now() / 1000)
+  const now = nowSeconds()
   const algorithm = signatureAlgorithm(signer, 'sha256', false)
   const content = sequence(
     integer(1),
