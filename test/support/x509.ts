@@ -1,6 +1,8 @@
 /**
  * Certificates and revocation lists for tests, written byte by byte: so that a test can make one that no tool would make.
  * Of no use to anybody outside of tests.
+ *
+ * Long because certificates and lists are written with the same few words.
  */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
