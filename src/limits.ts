@@ -91,6 +91,20 @@ export const limits = {
   clientKeyBitsMin: 2_048,
   /** Bits of a client's RSA key at most. A signature of a larger one costs more to verify and protects no better. */
   clientKeyBitsMax: 4_096,
+  /** Issuers that are trusted. All of them are in memory, with their rules. */
+  trustedIssuersMax: 100,
+  /** Rules of one issuer. Each assertion is compared with all of them. */
+  rulesPerIssuerMax: 200,
+  /** Conditions of one rule. */
+  conditionsPerRuleMax: 20,
+  /** Values that one condition lists. */
+  valuesPerConditionMax: 100,
+  /** Characters of an issuer. Records name it whole. */
+  issuerCharactersMax: 240,
+  /** Keys of one issuer. The others in its set are ignored. */
+  issuerKeysMax: 100,
+  /** Characters of a claim's name, and of a prefix. */
+  claimCharactersMax: 512,
   /** Networks that one client may call from. Every request is compared with each of them. */
   networksPerClientMax: 50,
   /** Longest lifetime of a token in seconds. A token cannot be revoked, so it must be short-lived. */
@@ -135,6 +149,8 @@ export const limits = {
   assertionLifetimeSecondsMax: 300,
   /** Seconds that `iat` and `nbf` of an assertion may be in the future: the clock of its maker may be ahead. */
   assertionLeewaySeconds: 30,
+  /** Seconds since `iat` that a rule may accept of an assertion from another issuer. */
+  assertionAgeSecondsMax: 86_400,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */

@@ -51,6 +51,7 @@ export interface Service {
   readonly app: FastifyInstance
   readonly database: Database
   readonly keyring: Keyring
+  readonly registry: Registry
   /** Starts to listen. @throws OperatorError with the reason in one line. */
   listen(): Promise<void>
   /** New connections get another certificate. Open ones keep theirs. */
@@ -108,6 +109,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       app,
       database,
       keyring,
+      registry,
       listen: () => listen(app, config),
       replaceCertificate: (files) => replaceCertificate(app.server, files),
       async close() {

@@ -1,5 +1,6 @@
 import type { ClientKey } from '../authentication/client-key.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
+import type { TrustedIssuer } from '../registry/issuer.ts'
 
 /**
  * Resources and clients as administration sees them. A *definition* is what somebody wants to be registered. A
@@ -85,10 +86,18 @@ export interface StoredKey extends Omit<ClientKey, 'publicJwk'> {
   readonly tokenEndpointAudienceAt: number | undefined
 }
 
+/** Another issuer as somebody wants it to be trusted, with all its rules. */
+export interface IssuerDefinition extends Omit<TrustedIssuer, 'status'> {
+  /** Undefined: leave it as it is. */
+  readonly status: TrustedIssuer['status'] | undefined
+}
+
 /** Several definitions that are applied together. */
 export interface Registration {
   readonly resources: readonly ResourceDefinition[]
   readonly clients: readonly ClientDefinition[]
+  /** Left out: none. */
+  readonly issuers?: readonly IssuerDefinition[]
 }
 
 /** Ways to authenticate with a secret (RFC 7591 §2). */
@@ -97,8 +106,19 @@ export const secretAuthMethods: readonly string[] = ['client_secret_basic', 'cli
 /** The method of clients that have keys and no secret. */
 export const keyAuthMethod = 'private_key_jwt'
 
+/** The method of clients that have neither: a trusted issuer vouches for them, and a rule names them. */
+export const federatedAuthMethod = 'federated_jwt'
+
 /** Ways to authenticate that a client can be registered for. */
-export const tokenEndpointAuthMethods: readonly string[] = [...secretAuthMethods, keyAuthMethod]
+export const tokenEndpointAuthMethods: readonly string[] = [
+  ...secretAuthMethods,
+  keyAuthMethod,
+  federatedAuthMethod,
+]
+
+/** Whether clients of a method get a secret when they are created. */
+export const usesSecret = (method: string | undefined): boolean =>
+  method !== keyAuthMethod && method !== federatedAuthMethod
 
 export const assertionAudiences = ['issuer', 'token_endpoint'] as const
 export type AssertionAudience = (typeof assertionAudiences)[number]
@@ -106,6 +126,8 @@ export type AssertionAudience = (typeof assertionAudiences)[number]
 /** What a field means that is left out. */
 export const defaults = {
   assertionAudience: 'issuer',
+  assertionMaxAgeSeconds: 3_600,
+  assertionUse: 'once',
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
   tokenTyp: 'at+jwt',

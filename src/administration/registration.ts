@@ -6,8 +6,10 @@ import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
+import { isWorkloadId } from '../registry/issuer.ts'
 import { assertionAudiences, defaults, tokenEndpointAuthMethods } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
+import { issuerSchema, ruleSchema } from './trust-registration.ts'
 
 /**
  * What may be registered. This is the only place that says it: files and commands are checked by it (parse.ts),
@@ -34,6 +36,7 @@ const clientId = z
   .string()
   .max(limits.clientIdCharactersMax, foundAndStop('text_too_long'))
   .regex(clientIdForm, found('client_id_malformed'))
+  .refine((text) => !isWorkloadId(text), found('client_id_reserved'))
   .describe('Names the client in tokens and in the ledger. It cannot be changed, and is never used again.')
 
 const name = z
@@ -157,11 +160,21 @@ const secret = z
   .strictObject({ expires_at: moment.optional() })
   .describe('What can be said of a new secret. The secret itself is always generated.')
 
-const registration = z
-  .strictObject({ resources: z.array(resource).default([]), clients: z.array(client).default([]) })
-  .meta({ minProperties: 1, description: 'Resources and clients that are applied together.' })
+const rule = ruleSchema(access)
+const issuer = issuerSchema(rule)
 
-export const schemas = { registration, resource, client, access, secret } as const
+const registration = z
+  .strictObject({
+    resources: z.array(resource).default([]),
+    clients: z.array(client).default([]),
+    trust: z.array(issuer).max(limits.trustedIssuersMax, found('list_too_long')).default([]),
+  })
+  .meta({
+    minProperties: 1,
+    description: 'Resources, clients and trusted issuers that are applied together.',
+  })
+
+export const schemas = { registration, resource, client, access, secret, issuer, rule } as const
 
 /** A resource and a client in the words of files, with the defaults filled in. */
 export type ResourceInput = z.output<typeof resource>

@@ -2,8 +2,9 @@ import { createClient } from '../../administration/create-client.ts'
 import {
   assertionAudiences,
   type ClientDefinition,
-  keyAuthMethod,
+  federatedAuthMethod,
   tokenEndpointAuthMethods,
+  usesSecret,
 } from '../../administration/definition.ts'
 import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
@@ -23,7 +24,8 @@ export const clientsCreate = defineCommand({
   details:
     'A client can only be given scopes that the resource has ("resources list" shows them). A client with access to\n' +
     'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".\n' +
-    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret.',
+    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. With federated_jwt it has\n' +
+    'neither: rules say whose assertions stand for it ("trust add").',
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
     name: { type: 'string', value: 'NAME', description: 'a name for people; otherwise the id' },
@@ -89,10 +91,11 @@ export const clientsCreate = defineCommand({
     requireFuture('expires-at', options['expires-at'], systemClock.nowSeconds())
     const ends = options['secret-expires-in']
     const output = new SecretOutput('secret-out', options['secret-out'])
-    if (client.tokenEndpointAuthMethod !== keyAuthMethod) output.reserve()
+    const method = client.tokenEndpointAuthMethod
+    if (usesSecret(method)) output.reserve()
     else if (ends !== undefined || options['secret-out'] !== undefined) {
       throw usageError(
-        '--auth-method private_key_jwt: such a client gets no secret, so no option may say more of one.',
+        `--auth-method ${method}: such a client gets no secret, so no option may say more of one.`,
       )
     }
     await output.around(() =>
@@ -105,8 +108,12 @@ export const clientsCreate = defineCommand({
         }).catch(throwInWords(inWordsOf))
         if (secret === undefined) {
           if (options.json) print(`${json({ client_id: clientId, status: 'created' })}\n`)
+          else if (method === federatedAuthMethod)
+            print(`${clientId} is created. It has no secret and no key.\n`)
           else print(`${clientId} is created. It authenticates with its keys.\n`)
-          if (client.keys === undefined)
+          if (method === federatedAuthMethod)
+            note(`Say whose assertions stand for it: bin/mintmark trust add --help`)
+          else if (client.keys === undefined)
             note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
         } else if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
@@ -163,7 +170,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
 }
 
 /** An audience may contain "=", so the last one counts. */
-function readAccess(text: string) {
+export function readAccess(text: string) {
   const equals = text.lastIndexOf('=')
   if (equals === -1) {
     throw usageError(`--access: write AUDIENCE=SCOPE,SCOPE, or "${text}=" for a token without scopes.`)
