@@ -105,6 +105,8 @@ export const limits = {
   issuerKeysMax: 100,
   /** Characters of a claim's name, and of a prefix. */
   claimCharactersMax: 512,
+  /** Characters of an assertion's subject. */
+  subjectCharactersMax: 1_024,
   /** Networks that one client may call from. Every request is compared with each of them. */
   networksPerClientMax: 50,
   /** Longest lifetime of a token in seconds. A token cannot be revoked, so it must be short-lived. */
@@ -151,6 +153,28 @@ export const limits = {
   assertionLeewaySeconds: 30,
   /** Seconds since `iat` that a rule may accept of an assertion from another issuer. */
   assertionAgeSecondsMax: 86_400,
+
+  // ── Keys of others ───────────────────────────────────────────────────────────────────────────────
+  /** Bytes of a document that is fetched for keys. A hundred RSA keys take 60 KiB. */
+  fetchedBytesMax: 256 * 1024,
+  /** Milliseconds until such a document must have arrived, with the look-up of the name and the TLS handshake. */
+  fetchMilliseconds: 5_000,
+  /** Documents that one process fetches at the same time. */
+  fetchesAtOnceMax: 20,
+  /** Milliseconds that a request waits for keys. Then it gets 503, and the fetch goes on. */
+  keysWaitMilliseconds: 3_000,
+  /** Seconds between two fetches of the same keys. Unknown key ids cause no more of them. */
+  keysCooldownSeconds: 30,
+  /** The same as long as there are none yet. */
+  keysRetrySeconds: 5,
+  /** Seconds after which keys are fetched again at the earliest, whatever the answer allows. */
+  keysFreshSecondsMin: 60,
+  /** Seconds after which keys are fetched again at the latest. */
+  keysFreshSecondsMax: 3_600,
+  /** Seconds that the last good keys count while no new ones can be had. */
+  keysKeptSecondsMax: 86_400,
+  /** Sets of keys that one process remembers. */
+  keySetsMax: 10_000,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */

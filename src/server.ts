@@ -4,12 +4,15 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
+import { RemoteKeys } from './authentication/remote-keys.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
+import { openWorkloadUses } from './authentication/workload-use-store.ts'
 import { type Config, sharedSettings } from './config.ts'
 import { namingLockHolders } from './database/lock-holders.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
+import { guardedFetch } from './http/guarded-fetch.ts'
 import { closeWithin, listen } from './http/listen.ts'
 import { replaceCertificate, type TlsFiles } from './http/tls.ts'
 import type { Keyring } from './keys/keyring.ts'
@@ -21,6 +24,7 @@ import { openSpentIdentifierUpkeep } from './ledger/spent-identifier-store.ts'
 import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
+import { parseNetwork } from './lib/network.ts'
 import { limits } from './limits.ts'
 import type { Registry } from './registry/registry.ts'
 import type { SealProblems } from './registry/seal-problems.ts'
@@ -32,6 +36,7 @@ import {
   commitsBlocked,
   databaseUrlReread,
   recordsLost,
+  remoteKeyEvents,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -217,16 +222,26 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   const secretUses = openSecretUses(statements, onFault)
   const keyUses = openClientKeyUses(statements, onFault)
   const verifiers = openVerifiers(statements, onFault)
+  const workloadUses = openWorkloadUses(statements, onFault)
   const handChanges = openHandChanges(statements, onFault)
   async function closeNotes(): Promise<void> {
-    for (const note of [spentIdentifiers, secretUses, keyUses, verifiers]) await note.close()
+    for (const note of [spentIdentifiers, secretUses, keyUses, workloadUses, verifiers]) await note.close()
   }
-  return { secretUses, keyUses, verifiers, handChanges, closeNotes }
+  return { secretUses, keyUses, workloadUses, verifiers, handChanges, closeNotes }
 }
 
-/** What checks secrets, counts those that are wrong, and says what is kept of what callers claim. */
-function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: Clock) {
+/** What checks secrets and assertions, counts those that are wrong, and says what is kept of what callers claim. */
+function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clock: Clock) {
+  const fetchDocument = guardedFetch({
+    allowedNetworks: config.fetchPrivateNetworks.map(parseNetwork),
+    authorities: config.fetchCertificateAuthorities,
+  })
   return {
+    remoteKeys: new RemoteKeys({
+      fetch: fetchDocument,
+      monotonicMilliseconds: clock.monotonicMilliseconds,
+      ...remoteKeyEvents(log),
+    }),
     claimedText: new ClaimedText(keyEncryptionKeys[0].bytes),
     verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
     failureLimit: new FailureLimit({

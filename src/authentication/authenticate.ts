@@ -1,10 +1,14 @@
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import { clientSecretBasic, clientSecretPost } from './client-secret.ts'
+import { federatedJwt } from './federated-jwt.ts'
 import type {
   AdmittedCredentials,
   AuthenticationEdges,
   AuthenticationMethod,
+  Caller,
+  CallerRefusal,
+  CallerView,
   Credentials,
   CredentialsReader,
   PresentedCredentials,
@@ -18,10 +22,13 @@ const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
   client_secret_basic: clientSecretBasic,
   client_secret_post: clientSecretPost,
   private_key_jwt: privateKeyJwt,
+  federated_jwt: federatedJwt,
 }
 
-/** Their names (RFC 7591 §2). */
-export const authenticationMethods: readonly string[] = Object.keys(methods)
+/** The names that others know (RFC 7591 §2). An assertion of a trusted issuer is sent like one of the client's own. */
+export const authenticationMethods: readonly string[] = Object.keys(methods).filter(
+  (method) => method !== 'federated_jwt',
+)
 
 const readers: readonly CredentialsReader[] = Object.values(methods)
 
@@ -45,6 +52,7 @@ export function claimedMethod(presented: PresentedCredentials): string | undefin
   const { authorization } = presented
   if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
   if (clientSecretPost.isPresented(presented)) return 'client_secret_post'
+  if (federatedJwt.isPresented(presented)) return 'federated_jwt'
   if (!privateKeyJwt.isPresented(presented)) return undefined
   const { clientAssertionType: type } = presented
   return type === undefined || type === jwtBearer ? 'private_key_jwt' : 'client_assertion'
@@ -70,6 +78,16 @@ export function authenticate(
   return methods[credentials.method].prove(edges, credentials, client, address, earlier)
 }
 
+/** @see AuthenticationMethod.callersOf */
+export function callersOf(
+  { method }: Credentials,
+  proof: Proof,
+  view: CallerView,
+  now: number,
+): readonly Caller[] | CallerRefusal {
+  return methods[method].callersOf?.(proof, view, now) ?? [{ client: view.client }]
+}
+
 /** @see AuthenticationMethod.judge */
 export function judge(
   { method }: Credentials,
@@ -83,7 +101,7 @@ export function judge(
 /** @see AuthenticationMethod.noteUse */
 export function noteUse(
   edges: UseEdges,
-  { method, clientId }: Credentials,
+  { method, clientId }: AdmittedCredentials,
   proof: Proof,
   time: number,
 ): void {

@@ -1,20 +1,21 @@
-import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
-import { base64urlDecoded } from '../lib/base64url.ts'
-import { parseStrictJson } from '../lib/strict-json.ts'
-import { limits } from '../limits.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { RefusalReason } from '../refusals.ts'
+import { type ReadFederated, readFederated } from './federated-assertion.ts'
+import { isJti, type ReadJwt, readMoments, readSignedJwt, textOf } from './signed-jwt.ts'
 
 /**
  * Reads a client assertion (RFC 7521 §4.2, RFC 7523 §2.2 and §3 as updated by RFC 10070). Nothing in it is proven here.
  * Pure, and the same for everybody: no client and no key is looked at.
  */
 export interface ReadAssertion {
-  /** Who it says it is from, for the record of a refusal too; undefined if it does not say. */
+  /** Who it says it is from, for the record of a refusal too; undefined if it does not say, or somebody else says it. */
   readonly clientId: string | undefined
   /** What is wrong with it, whoever sent it. */
   readonly refusal: RefusalReason | undefined
   /** Undefined if there is a refusal. */
   readonly parsed: ParsedAssertion | undefined
+  /** Set if another issuer signed it, or is said to have. */
+  readonly federated?: ReadFederated
 }
 
 /** An assertion that is complete. Times in seconds since 1970, which need not be whole. */
@@ -32,23 +33,35 @@ export interface ParsedAssertion {
   readonly signature: Buffer
 }
 
-type Mapping = Readonly<Record<string, unknown>>
+/**
+ * The types that an assertion may have. RFC 10070 has the second one; libraries from before send the first, or none. So
+ * any other type means something else: an access token, a request object, a proof of possession (RFC 8725 §3.12).
+ */
+const types: ReadonlySet<string | undefined> = new Set([undefined, 'jwt', 'client-authentication+jwt'])
 
-export function readAssertion(text: string): ReadAssertion {
-  const parts = text.length > limits.assertionCharactersMax ? undefined : splitAssertion(text)
-  const header = parts && readMapping(parts.header)
-  const claims = parts && readMapping(parts.claims)
-  const signature = parts && base64urlDecoded(parts.signature)
-  const clientId = textOf(claims?.['sub']) ?? textOf(claims?.['iss'])
-  const refuse = (refusal: RefusalReason): ReadAssertion => ({ clientId, refusal, parsed: undefined })
-  if (header === undefined || claims === undefined || signature === undefined || signature.length === 0) {
-    return refuse('assertion_malformed')
+/** @param isSpiffe whether it is said to be a JWT-SVID, in which another issuer is implied. */
+export function readAssertion(text: string, isSpiffe = false): ReadAssertion {
+  const read = readSignedJwt(text)
+  // A client signs for itself, so issuer and subject are the same. Anything else is said by somebody else.
+  const { iss, sub } = read.claims ?? {}
+  const isOwn =
+    !isSpiffe && (iss === sub || textOf(sub) === undefined || (iss === undefined && !isSpiffeId(sub)))
+  if (isOwn) return readOwn(read)
+  return {
+    clientId: undefined,
+    refusal: undefined,
+    parsed: undefined,
+    federated: readFederated(read, isSpiffe),
   }
-  const headerRefusal = refusalOfHeader(header)
-  if (headerRefusal !== undefined) return refuse(headerRefusal)
-  const algorithm = header['alg'] === 'Ed25519' ? 'EdDSA' : header['alg']
-  if (typeof algorithm !== 'string' || !isSigningAlgorithm(algorithm))
-    return refuse('assertion_algorithm_unsupported')
+}
+
+const isSpiffeId = (value: unknown): boolean => typeof value === 'string' && value.startsWith('spiffe://')
+
+function readOwn({ claims, refusal, jwt }: ReadJwt): ReadAssertion {
+  const clientId = textOf(claims?.['sub']) ?? textOf(claims?.['iss'])
+  const refuse = (reason: RefusalReason): ReadAssertion => ({ clientId, refusal: reason, parsed: undefined })
+  if (claims === undefined || jwt === undefined) return refuse(refusal ?? 'assertion_malformed')
+  if (!types.has(jwt.type)) return refuse('assertion_type_wrong')
   const moments = readMoments(claims)
   const { iss, sub, jti, aud: audience } = claims
   if (typeof iss !== 'string' || typeof sub !== 'string' || iss === '' || sub === '') {
@@ -56,84 +69,7 @@ export function readAssertion(text: string): ReadAssertion {
   }
   if (moments === undefined || !isJti(jti) || audience === undefined)
     return refuse('assertion_claims_malformed')
-  if (iss !== sub) return refuse('assertion_subject_mismatch')
-  const parsed: ParsedAssertion = {
-    clientId: sub,
-    algorithm,
-    kid: header['kid'] as string | undefined,
-    audience,
-    ...moments,
-    jti,
-    signedBytes: Buffer.from(text.slice(0, text.lastIndexOf('.')), 'latin1'),
-    signature,
-  }
+  const { algorithm, kid, signedBytes, signature } = jwt
+  const parsed = { clientId: sub, algorithm, kid, audience, ...moments, jti, signedBytes, signature }
   return { clientId, refusal: undefined, parsed }
 }
-
-/** The compact serialisation of a JWS has three parts. Five would be encrypted (RFC 7516 §3.1). */
-function splitAssertion(text: string): { header: string; claims: string; signature: string } | undefined {
-  const first = text.indexOf('.')
-  const second = text.indexOf('.', first + 1)
-  if (first === -1 || second === -1 || text.includes('.', second + 1)) return undefined
-  return {
-    header: text.slice(0, first),
-    claims: text.slice(first + 1, second),
-    signature: text.slice(second + 1),
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function readMapping(part: string): Mapping | undefined {
-  const bytes = base64urlDecoded(part)
-  if (bytes === undefined) return undefined
-  try {
-    const value = parseStrictJson(utf8.decode(bytes), limits.assertionDepthMax)
-    const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isMapping ? (value as Mapping) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * The types that an assertion may have. RFC 10070 has the second one; libraries from before send the first, or none. So
- * any other type means something else: an access token, a request object, a proof of possession (RFC 8725 §3.12).
- */
-const types: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'client-authentication+jwt'])
-
-/** Keys and addresses of keys in the header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at (RFC 8725 §3.10). */
-function refusalOfHeader(header: Mapping): RefusalReason | undefined {
-  const { typ, kid } = header
-  // What must be understood is not (RFC 7515 §4.1.11). Without `crit`, b64 would be ignored by others (RFC 7797 §6).
-  if ('crit' in header || 'b64' in header) return 'assertion_header_unsupported'
-  if (
-    kid !== undefined &&
-    (typeof kid !== 'string' || kid === '' || kid.length > limits.keyIdCharactersMax)
-  ) {
-    return 'assertion_header_unsupported'
-  }
-  const name = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
-  return types.has(name) ? undefined : 'assertion_type_wrong'
-}
-
-function isJti(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= limits.jtiCharactersMax
-}
-
-/** After this moment, in the year 5138, a number is no moment: it is in milliseconds, or means "never". */
-const momentMax = 100_000_000_000
-
-function readMoments(claims: Mapping) {
-  const { exp, nbf, iat } = claims
-  for (const moment of [exp, nbf === undefined ? 0 : nbf, iat === undefined ? 0 : iat]) {
-    if (typeof moment !== 'number' || !(moment >= 0 && moment <= momentMax)) return undefined
-  }
-  const [expiresAt, notBefore, issuedAt] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
-  // Valid at no moment at all.
-  if (expiresAt <= (notBefore ?? -1) || expiresAt <= (issuedAt ?? -1)) return undefined
-  return { expiresAt, notBefore, issuedAt }
-}
-
-const textOf = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' ? value : undefined

@@ -192,6 +192,15 @@ export class Registry {
     throw new OAuthError('registry_unsettled')
   }
 
+  /**
+   * The trust table as the database has it, read after this was asked. Those who ask together share one read.
+   * @throws OAuthError `registry_unavailable` when the database does not answer.
+   */
+  async lookUpTrust(): Promise<TrustTable> {
+    await this.#refreshTo(await this.versionNow(), false)
+    return await this.trust()
+  }
+
   async #loadTrust(): Promise<void> {
     const { pool, seals, onFault } = this.#options
     try {

@@ -1,0 +1,61 @@
+import type { Proof } from '../authentication/method.ts'
+import type { AuditRecord } from '../ledger/record.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { OAuthError } from '../refusals.ts'
+import type { Claimed } from './request.ts'
+
+/** What the ledger says about a request for a token. */
+
+/** The origin of a request, for the record and the log. */
+export interface Origin {
+  readonly address: string
+  readonly userAgent: string | undefined
+  readonly requestId: string
+}
+
+/** What a record of a token says beside its columns. */
+export function detailOf(
+  { assertion, federated, credentialId }: Proof,
+  { grantType }: Claimed,
+): AuditRecord['detail'] {
+  if (federated !== undefined) {
+    const { issuer, subject, audience } = federated.facts
+    return { issuer, subject, key: credentialId, assertion_audience: audience, grant_type: grantType }
+  }
+  // Callers that name the token endpoint can be found (RFC 10070).
+  return assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : undefined
+}
+
+export function refusalRecord(
+  clock: Clock,
+  origin: Origin,
+  claimed: Claimed,
+  refusal: OAuthError,
+  proof: Proof | undefined,
+): AuditRecord {
+  const { otherClientId, grantType, assertionIssuer, assertionSubject } = claimed
+  const said = {
+    other_client_id: otherClientId,
+    grant_type: grantType,
+    issuer: assertionIssuer,
+    subject: assertionSubject,
+    ...refusal.detail,
+  }
+  const odd = Object.values(said).some((value) => value !== undefined)
+  return {
+    time: clock.nowMilliseconds(),
+    type: 'token',
+    outcome: 'refused',
+    error: refusal.error,
+    reason: refusal.reason,
+    clientId: claimed.clientId,
+    authenticationMethod: claimed.authenticationMethod,
+    credentialId: proof?.credentialId ?? refusal.credentialId,
+    audience: claimed.target,
+    scope: claimed.scope,
+    address: origin.address,
+    userAgent: origin.userAgent,
+    requestId: origin.requestId,
+    detail: odd ? said : undefined,
+  }
+}
