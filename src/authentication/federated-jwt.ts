@@ -17,6 +17,7 @@ import type {
   Proof,
   UseEdges,
 } from './method.ts'
+import type { RemoteKeys } from './remote-keys.ts'
 import { type AssertionFacts, type JudgedRule, judgeAssertion, type RuleVerdict } from './trust-rules.ts'
 
 /**
@@ -114,23 +115,62 @@ async function admitLater(
     isSignedBy(assertion, undefined)
     return fail(edges, assertion, address, 'assertion_issuer_untrusted')
   }
-  const remote = addressOf(issuer)
-  const known = keysNow(edges, issuer)
-  const keys =
-    signedBy(known, assertion) === undefined && remote !== undefined
-      ? await edges.remoteKeys.renewed(remote)
-      : known
-  if (keys === undefined)
+  const keyId = await verified(edges.remoteKeys, issuer, assertion)
+  if (keyId === undefined)
     throw new OAuthError('issuer_keys_unavailable', { detail: { issuer: issuer.issuer } })
-  const keyId = signedBy(keys, assertion)
-  if (keyId === undefined) {
-    const isKnown = named(keys, assertion).length > 0
-    const reason = isKnown ? 'assertion_signature_wrong' : 'assertion_key_unknown'
-    return fail(edges, assertion, address, reason)
-  }
+  if (typeof keyId !== 'string') return fail(edges, assertion, address, keyId.refusal)
   const admitted = admitSigned(edges, credentials, issuer, keyId)
   if (!('refusal' in admitted)) return admitted
   return fail(edges, assertion, address, admitted.refusal, detailOf(edges, admitted.closest))
+}
+
+/**
+ * Verifies with the newest keys that can be had.
+ * @returns the thumbprint of the key that made the signature; undefined if there are no keys.
+ */
+async function verified(
+  remoteKeys: RemoteKeys,
+  issuer: TrustedIssuer,
+  assertion: FederatedAssertion,
+): Promise<string | { readonly refusal: RefusalReason } | undefined> {
+  const remote = addressOf(issuer)
+  const known = keysNow({ remoteKeys }, issuer)
+  const isOver = signedBy(known, assertion) !== undefined || remote === undefined
+  const keys = isOver ? known : await remoteKeys.renewed(remote)
+  if (keys === undefined) return undefined
+  const keyId = signedBy(keys, assertion)
+  if (keyId !== undefined) return keyId
+  const isKnown = named(keys, assertion).length > 0
+  return { refusal: isKnown ? 'assertion_signature_wrong' : 'assertion_key_unknown' }
+}
+
+export interface Trial {
+  /** Why it would be refused before anything is decided. */
+  readonly refusal?: RefusalReason
+  readonly clientId?: string
+  readonly proof?: Proof
+}
+
+/** What `admit` and `prove` would come to, for somebody who only wants to know. Nothing is counted, and nothing used up. */
+export async function tryAssertion(
+  trust: TrustTable,
+  remoteKeys: RemoteKeys,
+  assertion: FederatedAssertion,
+  namedClientId: string | undefined,
+  ownIssuer: string,
+  now: number,
+): Promise<Trial> {
+  const issuer = issuerIn(trust, assertion)
+  if (issuer === undefined) return { refusal: 'assertion_issuer_untrusted' }
+  const keyId = await verified(remoteKeys, issuer, assertion)
+  if (keyId === undefined) return { refusal: 'issuer_keys_unavailable' }
+  if (typeof keyId !== 'string') return keyId
+  const facts = factsOf(assertion, ownIssuer)
+  const verdict = judgeAssertion(issuer, facts, namedClientId, now)
+  if ('refusal' in verdict) return { refusal: verdict.refusal }
+  const { clientId } = verdict
+  const federated = { facts, clientId, namedClientId, keySource: keySourceId(issuer) }
+  return { clientId, proof: { credentialId: keyId, checkedHash: undefined, matched: true, federated } }
 }
 
 function admitSigned(
@@ -167,7 +207,7 @@ function issuerIn(trust: TrustTable | undefined, { issuer }: FederatedAssertion)
 }
 
 function keysNow(
-  { remoteKeys }: AuthenticationEdges,
+  { remoteKeys }: Pick<AuthenticationEdges, 'remoteKeys'>,
   issuer: TrustedIssuer,
 ): readonly VerifyingKey[] | undefined {
   const address = addressOf(issuer)

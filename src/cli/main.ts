@@ -30,6 +30,7 @@ import { start } from './commands/start.ts'
 import { token } from './commands/token.ts'
 import { trustDisable, trustEnable, trustList, trustRemove } from './commands/trust.ts'
 import { trustAdd } from './commands/trust-add.ts'
+import { trustTest } from './commands/trust-test.ts'
 import { trustBlock, trustUnblock, trustWorkloads } from './commands/trust-workloads.ts'
 import { parseArguments } from './terminal/arguments.ts'
 import { type Command, usageError } from './terminal/command.ts'
@@ -66,6 +67,7 @@ export const commands: readonly Command[] = [
   resourcesDelete,
   trustList,
   trustAdd,
+  trustTest,
   trustRemove,
   trustDisable,
   trustEnable,

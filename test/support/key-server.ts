@@ -41,7 +41,7 @@ export async function startKeyServer(first: Answer = {}): Promise<KeyServer> {
     },
     async close() {
       server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      if (server.listening) await new Promise((resolve) => server.close(resolve))
     },
   }
 }
