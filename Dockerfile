@@ -20,7 +20,7 @@ RUN find node_modules/@prisma/client/runtime \
     -regex '.*\.\(cockroachdb\|mysql\|sqlite\|sqlserver\)\..*' -delete \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS program
 WORKDIR /mintmark
 ENV HOST=0.0.0.0 PORT=8080
 COPY --from=build /mintmark/package.json ./
@@ -31,6 +31,19 @@ COPY src src
 COPY bin/healthy.js bin/
 # A place for a volume, so that a command can write new secrets to it. The service itself writes nowhere.
 RUN mkdir -m 0700 /var/lib/mintmark && chown node:node /var/lib/mintmark
+
+# Compiled code halves the time of a start. V8 accepts it from the same Node with the same flags, and Node looks for it
+# under the number of the user. Others compile the program themselves.
+FROM program AS compiled
+USER node
+ENV NODE_COMPILE_CACHE=/tmp/compiled
+RUN node --disable-warning=ExperimentalWarning --disable-sigusr1 --max-semi-space-size=12 --heap-growing-percent=50 \
+    --input-type=module --eval "import '/mintmark/src/cli/main.ts'; import '/mintmark/src/app.ts'" \
+  && chmod -R a+rX /tmp/compiled
+
+FROM program
+COPY --from=compiled /tmp/compiled compiled
+ENV NODE_COMPILE_CACHE=/mintmark/compiled
 # The service does not run as root, and its user owns no file of the program.
 USER node
 EXPOSE 8080

@@ -15,8 +15,7 @@ const config: KnipConfig = {
         'bench/peers/*.{ts,js}',
         'vitest.container.config.ts',
         // Run by hand.
-        'test/interop/run.ts',
-        'test/database/versions.ts',
+        'test/vectors/make.ts',
         // Stryker starts the tests with these.
         'test/mutation/{run.js,setup.ts,vitest.config.ts}',
       ],
@@ -29,7 +28,9 @@ const config: KnipConfig = {
         '*.config.ts',
       ],
     },
+    'packages/client': { project: ['src/**/*.ts', 'test/**/*.ts'] },
     'packages/embedded-postgres': { project: ['src/**/*.ts', 'test/**/*.ts'] },
+    'packages/verifier': { project: ['src/**/*.ts', 'test/**/*.ts'] },
   },
   ignoreDependencies: [
     // The files that Prisma writes import it.
@@ -38,6 +39,7 @@ const config: KnipConfig = {
     'oidc-provider',
     '@fastify/formbody',
     '@fastify/rate-limit',
+    'fast-jwt',
     // Named in the arguments of a command.
     '@stryker-mutator/core',
     '@stryker-mutator/vitest-runner',
@@ -48,6 +50,8 @@ const config: KnipConfig = {
     'openssl',
     // So do the programs of test/interop.
     'keytool',
+    // So do the tests of the examples.
+    'go',
     // So do the tests of poolers.
     'pgbouncer',
   ],

@@ -1,9 +1,13 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { useMemory } from './test/support/memory.ts'
 
 /** What needs a real PostgreSQL: one server for all of them, each test on a database of its own. */
 const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.ts']
+
+/** Other people's servers in front of the whole service: set-ups of PostgreSQL, PgBouncer, a standby. */
+const peers = ['test/peers/**/*.test.ts']
 
 /** What takes long whatever the machine: keys that rotate in real time, crashes again and again. */
 const drills = ['test/drill/**/*.test.ts']
@@ -17,13 +21,18 @@ const onPostgres = {
   execArgv: ['--disable-warning=ExperimentalWarning'],
 }
 
+/** Packages of this repository are used as they stand in their source, not as they were built last. */
+const source = {
+  resolve: { alias: { '@mintmark/verifier': join(import.meta.dirname, 'packages/verifier/src/index.ts') } },
+}
+
 useMemory()
 
 /** What waits longest begins first, or the whole run waits for it at the end. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    const rank = ({ project }: TestSpecification) => ['drill', 'real', 'pure'].indexOf(project.name)
+    const rank = ({ project }: TestSpecification) => ['drill', 'peers', 'real', 'pure'].indexOf(project.name)
     return sorted.toSorted((one, other) => rank(one) - rank(other))
   }
 }
@@ -43,13 +52,15 @@ export default defineConfig({
     },
     projects: [
       {
+        ...source,
         test: {
           name: 'pure',
           include: ['test/**/*.test.ts'],
-          exclude: [...real, ...drills, 'test/container/**'],
+          exclude: [...real, ...peers, ...drills, 'test/container/**'],
         },
       },
-      { test: { name: 'real', include: real, ...onPostgres } },
+      { ...source, test: { name: 'real', include: real, ...onPostgres } },
+      { test: { name: 'peers', include: peers, ...onPostgres } },
       // Once more: these keys live for seconds, and a machine that stands still for one of them proves nothing.
       { test: { name: 'drill', include: drills, ...onPostgres, testTimeout: 3_600_000, retry: 1 } },
       // Packages know nothing of the service, so they bring what they need themselves.

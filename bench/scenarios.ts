@@ -11,6 +11,7 @@ import { latency } from './scenarios/latency.ts'
 import { registry } from './scenarios/registry.ts'
 import { start } from './scenarios/start.ts'
 import { tls } from './scenarios/tls.ts'
+import { verify } from './scenarios/verify.ts'
 import { warm } from './scenarios/warm.ts'
 import { workers } from './scenarios/workers.ts'
 
@@ -30,4 +31,5 @@ export const scenarios: readonly Scenario[] = [
   workers,
   start,
   jwks,
+  verify,
 ]

@@ -13,6 +13,7 @@ import { callerAddress } from './http/caller-address.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
+import { addMtlsListener } from './http/mtls-listener.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { hasRepeatedSingleton } from './http/singleton-headers.ts'
 import { secureContext } from './http/tls.ts'
@@ -26,12 +27,13 @@ import { brokenRequests } from './telemetry/events.ts'
 import { describeError, type Log, type LogRequest, requestLog } from './telemetry/log.ts'
 import { Tally } from './telemetry/tally.ts'
 import type { IssueEdges } from './token/issue.ts'
-import { tokenRoute } from './token/route.ts'
+import { type TokenRouteOptions, tokenRoute } from './token/route.ts'
 
 export interface AppEdges extends IssueEdges {
   readonly clockGuard: ClockGuard
   readonly log: Log
   readonly claimedText: ClaimedText
+  readonly certificateOf?: TokenRouteOptions['certificateOf']
   readonly verifiers: Verifiers
   /** From 0 up to 1. */
   readonly random: () => number
@@ -80,14 +82,17 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
       ? fastify({ ...options, http: connections })
       : (fastify({
           ...options,
-          https: { ...connections, ...secureContext(config.tls) },
+          https: { ...connections, ...secureContext(config.tls, asksEverybody(config)) },
         }) as unknown as FastifyInstance)
-  boundConnections(app, config, edges)
-  app.addHook('onClose', async () => broken.flush())
   // Without this listener, Node would answer such requests without our headers.
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.writeHead(417, { ...constantHeaders, 'content-length': 0 }).end()
   })
+  const { tls, mtls } = config
+  if (tls !== undefined && mtls !== undefined) addMtlsListener(app, tls, connections)
+  else app.decorate('mtlsServer', undefined)
+  boundConnections(app, config, edges)
+  app.addHook('onClose', async () => broken.flush())
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const logRequest = requestLog(edges.log)
   await app.register(tokenRoute, {
@@ -100,6 +105,10 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   await app.ready()
   return app
 }
+
+/** Whether the listener at PORT asks callers for a certificate. */
+export const asksEverybody = ({ clientTrust, mtls }: Config): boolean =>
+  clientTrust !== undefined && mtls === undefined
 
 interface OpenRoutesOptions {
   readonly config: Config
@@ -148,6 +157,7 @@ async function openRoutes(
     clockGuard: edges.clockGuard,
     catchUp: () => edges.registry.catchUp(),
     maxAgeSeconds: config.schedule.jwksMaxAgeSeconds,
+    mtls: config.clientTrust === undefined ? undefined : { url: config.mtls?.url },
     // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before.
     paths: each(
       '/.well-known/oauth-authorization-server',

@@ -19,6 +19,8 @@ import {
 } from './settings.ts'
 
 /**
+ * Long because it says of all settings what they mean together.
+ *
  * Reads the environment. No other file does. Each variable is declared in settings.ts. An invalid value stops the start
  * with one line that names the variable.
  */
@@ -39,6 +41,12 @@ export interface Config {
   readonly tls: { readonly certificate: string; readonly privateKey: string } | undefined
   /** Whether the service speaks TLS. A command that calls the service need not be able to read the private key. */
   readonly speaksTls: boolean
+  /** What decides about certificates of callers. Undefined: nobody is asked for one. */
+  readonly clientTrust: ClientTrust | undefined
+  /** Whether a token request needs a certificate of the CAs, whatever else it brings. */
+  readonly requiresClientCertificate: boolean
+  /** The listener that asks for certificates, where it is not the one at `port`. */
+  readonly mtls: { readonly port: number; readonly url: string } | undefined
   readonly trustedProxies: readonly string[]
   /** Networks that are not public, and from which keys of others may be fetched. */
   readonly fetchPrivateNetworks: readonly string[]
@@ -59,6 +67,12 @@ export interface Config {
   readonly logLevel: (typeof logLevels)[number]
 }
 
+/** In PEM. Without authorities only those certificates count that clients are registered with. */
+interface ClientTrust {
+  readonly authorities: string | undefined
+  readonly revocationLists: string | undefined
+}
+
 /**
  * All settings, for a process that serves.
  * @throws OperatorError that names every invalid variable.
@@ -72,6 +86,7 @@ export function readConfig(environment: Environment = process.env): Config {
   // Refused if it is wrong, also where no secret is in a file.
   problems.collect(() => trustsSecretFiles(environment))
   problems.collect(() => requireTls(config, environment))
+  problems.collect(() => refuseUselessMtls(config, environment))
   problems.throwAny()
   return Object.freeze({ ...config })
 }
@@ -117,6 +132,41 @@ function requireTls(config: Config, environment: Environment): void {
   )
 }
 
+const mtlsSettings = [
+  'MINTMARK_REQUIRE_CLIENT_CERTIFICATE',
+  'MINTMARK_TLS_CLIENT_CRL',
+  'MINTMARK_MTLS_PORT',
+  'MINTMARK_MTLS_URL',
+] as const satisfies readonly SettingName[]
+
+/** What says how certificates count, where nobody is asked for one, would look like protection and be none. */
+function refuseUselessMtls(config: Config, environment: Environment): void {
+  if (config.clientTrust === undefined) {
+    const useless = mtlsSettings.find(
+      (name) => isSet(environment, name) && readSetting(environment, name) !== 'no',
+    )
+    if (useless !== undefined)
+      throw new OperatorError(
+        `${useless}: needs MINTMARK_TLS_CLIENT_CA, so that callers are asked for a certificate.`,
+      )
+    return
+  }
+  if (config.tls === undefined)
+    throw new OperatorError(
+      'MINTMARK_TLS_CLIENT_CA: needs MINTMARK_TLS_CERTIFICATE: certificates are for TLS.',
+    )
+  if (config.requiresClientCertificate && config.clientTrust.authorities === undefined)
+    throw new OperatorError(
+      'MINTMARK_REQUIRE_CLIENT_CERTIFICATE: needs CAs in MINTMARK_TLS_CLIENT_CA. With "none", every request would be refused.',
+    )
+  if (config.mtls?.port === config.port)
+    throw new OperatorError('MINTMARK_MTLS_PORT: must be another port than PORT.')
+  if (config.mtls === undefined && isSet(environment, 'MINTMARK_MTLS_URL'))
+    throw new OperatorError(
+      'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT: it is the URL of the listener there.',
+    )
+}
+
 function requireKeyEncryptionKey(environment: Environment): void {
   if (!isSet(environment, 'DATABASE_URL') || isSet(environment, 'MINTMARK_KEY_ENCRYPTION_KEY')) return
   throw new OperatorError(
@@ -152,6 +202,9 @@ function lazyConfig(environment: Environment): Config {
         plainHttpAllowed(environment),
       ),
     keyEncryptionKey: () => read('MINTMARK_KEY_ENCRYPTION_KEY'),
+    clientTrust: () => trustOf(read('MINTMARK_TLS_CLIENT_CA'), read('MINTMARK_TLS_CLIENT_CRL')),
+    requiresClientCertificate: () => read('MINTMARK_REQUIRE_CLIENT_CERTIFICATE') === 'yes',
+    mtls: () => mtlsOf(read('MINTMARK_MTLS_PORT'), read('MINTMARK_MTLS_URL'), config),
     trustedProxies: () => read('MINTMARK_TRUSTED_PROXIES') ?? [],
     fetchPrivateNetworks: () => read('MINTMARK_FETCH_PRIVATE_NETWORKS') ?? [],
     fetchCertificateAuthorities: () => checkedAuthorities(read('MINTMARK_FETCH_CERTIFICATE_AUTHORITIES')),
@@ -251,6 +304,32 @@ function pairOfTls(certificate: string | undefined, privateKey: string | undefin
       'MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: it is not the key of the certificate.',
     )
   return { certificate, privateKey }
+}
+
+function trustOf(
+  authorities: string | undefined,
+  revocationLists: string | undefined,
+): Config['clientTrust'] {
+  if (authorities === undefined) return undefined
+  return { authorities: authorities === 'none' ? undefined : authorities, revocationLists }
+}
+
+/** Callers reach it under the issuer's name and path, unless it is said otherwise. */
+function mtlsOf(port: number | undefined, url: string | undefined, config: Config): Config['mtls'] {
+  if (port === undefined) return undefined
+  if (url !== undefined) return { port, url }
+  const own = new URL(config.issuer)
+  own.port = String(port)
+  return { port, url: own.href.replace(/\/$/, '') }
+}
+
+/** The files of TLS that are read again when they change, where settings name files. */
+export function tlsFilePaths(
+  // biome-ignore lint/style/noProcessEnv: see readConfig.
+  environment: Environment = process.env,
+): readonly string[] {
+  const names = ['CERTIFICATE', 'PRIVATE_KEY', 'CLIENT_CA', 'CLIENT_CRL']
+  return names.flatMap((name) => environment[`MINTMARK_TLS_${name}_FILE`] || [])
 }
 
 /**

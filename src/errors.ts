@@ -51,7 +51,7 @@ export interface AdministrationErrorFields {
     readonly mistakes: readonly { readonly code: string; readonly path: readonly (string | number)[] }[]
   }
   file_unreadable: { readonly path: string; readonly problem: string }
-  file_too_large: { readonly path: string; readonly bytes: number; readonly limit: number }
+  file_too_large: { readonly path: string; readonly limit: number }
   file_not_text: { readonly path: string }
   client_not_found: { readonly clientId: string; readonly nearest: string | undefined }
   client_exists: { readonly clientId: string }

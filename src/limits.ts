@@ -107,6 +107,8 @@ export const limits = {
   claimCharactersMax: 512,
   /** Characters of an assertion's subject. */
   subjectCharactersMax: 1_024,
+  /** Characters of the name by which a certificate is known, such as a SPIFFE ID. SPIFFE allows 2,048 bytes. */
+  certificateFieldCharactersMax: 2_048,
   /** Networks that one client may call from. Every request is compared with each of them. */
   networksPerClientMax: 50,
   /** Longest lifetime of a token in seconds. A token cannot be revoked, so it must be short-lived. */
@@ -175,6 +177,30 @@ export const limits = {
   keysKeptSecondsMax: 86_400,
   /** Sets of keys that one process remembers. */
   keySetsMax: 10_000,
+
+  /** Certificates that a caller may send: its own and those between it and the CA. Handshakes allow 100 KB of them. */
+  certificatesPresentedMax: 8,
+  /** Bytes of one certificate. With RSA keys they have up to 2,000. */
+  certificateBytesMax: 8 * 1024,
+  /** Ways from a certificate to a CA that are tried. One is usual, and two while a CA is replaced. */
+  certificatePathsMax: 8,
+  /** Certificates that are looked at for these ways. Whoever sends certificates of one name could make many ways of them. */
+  certificateStepsMax: 200,
+  /** Certificates in the bundle of CAs for clients. */
+  trustedCertificatesMax: 100,
+  /**
+   * Characters of the file with revocation lists. An entry takes about 40, so there is room for 100,000. Reading the largest
+   * takes a third of a second, in which nothing else is done.
+   */
+  revocationListCharactersMax: 4 * 1024 * 1024,
+  /** Judged certificates that a process remembers. Each takes about 1 KB. */
+  judgedCertificatesMax: 10_000,
+  /** Bits of the RSA key of a client's certificate, or of a CA for clients. RFC 8705 §7.3 leaves it to us. */
+  certificateRsaBitsMin: 2_048,
+  /** The same at most. */
+  certificateRsaBitsMax: 8_192,
+  /** Milliseconds between two looks whether a file with a certificate, a key, a CA or a revocation list has changed. */
+  tlsFileCheckMilliseconds: 1_000,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */

@@ -1,7 +1,7 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from './app.ts'
+import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { RemoteKeys } from './authentication/remote-keys.ts'
@@ -12,9 +12,10 @@ import { type Config, sharedSettings } from './config.ts'
 import { namingLockHolders } from './database/lock-holders.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
+import { type ClientTrust, openClientTrust } from './http/client-trust.ts'
 import { guardedFetch } from './http/guarded-fetch.ts'
 import { closeWithin, listen } from './http/listen.ts'
-import { replaceCertificate, type TlsFiles } from './http/tls.ts'
+import { replaceCertificate } from './http/tls.ts'
 import type { Keyring } from './keys/keyring.ts'
 import type { KeyUpkeep } from './keys/upkeep.ts'
 import { openVerifiers } from './keys/verifier-store.ts'
@@ -59,8 +60,12 @@ export interface Service {
   readonly registry: Registry
   /** Starts to listen. @throws OperatorError with the reason in one line. */
   listen(): Promise<void>
-  /** New connections get another certificate. Open ones keep theirs. */
-  replaceCertificate(files: TlsFiles): void
+  /**
+   * New connections get another certificate, and open ones keep theirs. Other CAs and revocation lists for certificates of
+   * callers count at once, everywhere.
+   * @throws OperatorError in one line, and then everything stays as it was.
+   */
+  replaceTls(files: Pick<Config, 'tls' | 'clientTrust'>): void
   /**
    * Accepts no more connections, answers the current requests, writes pending records and notes, and closes
    * the connections to the database.
@@ -80,7 +85,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
-    const callers = checksOfCallers(options, clock)
+    const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {
@@ -107,7 +112,10 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           signing_key: () => upkeep.signs,
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => warningsOf(upkeep, ledger, seals.problems, processes),
+        warnings: () => [
+          ...warningsOf(upkeep, ledger, seals.problems, processes),
+          ...warningsOfTrust(clientTrust, clock),
+        ],
       },
     })
     return {
@@ -116,7 +124,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       keyring,
       registry,
       listen: () => listen(app, config),
-      replaceCertificate: (files) => replaceCertificate(app.server, files),
+      replaceTls: (files) => replaceTls(app, config, clientTrust, files),
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
@@ -230,13 +238,18 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   return { secretUses, keyUses, workloadUses, verifiers, handChanges, closeNotes }
 }
 
-/** What checks secrets and assertions, counts those that are wrong, and says what is kept of what callers claim. */
+/** What checks secrets, assertions and certificates, counts what is wrong, and says what is kept of what callers claim. */
 function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clock: Clock) {
+  const { clientTrust: files } = config
+  const clientTrust = files === undefined ? undefined : openClientTrust(files)
   const fetchDocument = guardedFetch({
     allowedNetworks: config.fetchPrivateNetworks.map(parseNetwork),
     authorities: config.fetchCertificateAuthorities,
   })
   return {
+    clientTrust,
+    certificateOf: clientTrust?.of,
+    requiresCertificate: config.requiresClientCertificate,
     remoteKeys: new RemoteKeys({
       fetch: fetchDocument,
       monotonicMilliseconds: clock.monotonicMilliseconds,
@@ -250,6 +263,24 @@ function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clo
       monotonicMilliseconds: clock.monotonicMilliseconds,
     }),
   }
+}
+
+function replaceTls(
+  app: FastifyInstance,
+  config: Config,
+  clientTrust: ClientTrust | undefined,
+  { tls, clientTrust: files }: Pick<Config, 'tls' | 'clientTrust'>,
+): void {
+  if (files !== undefined) clientTrust?.replace(files)
+  if (tls === undefined) return
+  replaceCertificate(app.server, tls, asksEverybody(config))
+  replaceCertificate(app.mtlsServer, tls, true)
+}
+
+/** Certificates of a CA whose revocation list is too old are refused. */
+function warningsOfTrust(clientTrust: ClientTrust | undefined, { nowSeconds }: Clock): string[] {
+  const end = clientTrust?.listsEndAt()
+  return end !== undefined && end <= nowSeconds() ? ['client_revocation_list_old'] : []
 }
 
 /** Creates short unique ids: eight random characters for the process, and a number. */

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { OperatorError } from './errors.ts'
 import { isSigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
+import { fileProblem, readBounded, settingFileBytesMax } from './lib/bounded-file.ts'
 import { splitHosts } from './lib/database-hosts.ts'
 import { parseNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
@@ -91,6 +91,20 @@ const settings = {
     must: 'an unencrypted private key in PEM; MINTMARK_TLS_PRIVATE_KEY_FILE names its file',
     secret: true,
   },
+  MINTMARK_TLS_CLIENT_CA: {
+    parse: matching(/-----BEGIN CERTIFICATE-----|^none$/),
+    must: 'one or more certificates of CAs in PEM, or "none"; MINTMARK_TLS_CLIENT_CA_FILE names their file',
+  },
+  MINTMARK_TLS_CLIENT_CRL: {
+    parse: matching(/-----BEGIN X509 CRL-----/),
+    must: 'revocation lists in PEM; MINTMARK_TLS_CLIENT_CRL_FILE names their file',
+  },
+  MINTMARK_REQUIRE_CLIENT_CERTIFICATE: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_MTLS_PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
+  MINTMARK_MTLS_URL: {
+    parse: textLike((text) => text.startsWith('https:') && isIssuer(text)),
+    must: 'an https URL like https://mtls.tokens.example.com, without a trailing slash',
+  },
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_TRUSTED_PROXIES: {
@@ -145,7 +159,11 @@ export function readSetting<Name extends SettingName>(
       ? direct
       : setting.secret === true
         ? readFileOf(name, () => readSecret(environment, path), 'the file it names')
-        : readFileOf(name, () => readFileSync(path, 'utf8'), JSON.stringify(path))
+        : readFileOf(
+            name,
+            () => readBounded(path, settingFileBytesMax).toString('utf8'),
+            JSON.stringify(path),
+          )
   if (text === '') return undefined
   const value = setting.parse(text)
   if (value === undefined) {
@@ -175,7 +193,7 @@ function readFileOf(name: string, read: () => string, shown: string): string {
         `${name}_FILE: ${shown} ${error.message}. MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES=yes switches this check off.`,
         { cause: error },
       )
-    throw new OperatorError(`${name}_FILE: cannot read ${shown} (${(error as NodeJS.ErrnoException).code}).`)
+    throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
   return text

@@ -62,6 +62,9 @@ describe('defaults', () => {
       keyEncryptionKey: undefined,
       tls: undefined,
       speaksTls: false,
+      clientTrust: undefined,
+      requiresClientCertificate: false,
+      mtls: undefined,
       trustedProxies: [],
       fetchPrivateNetworks: [],
       fetchCertificateAuthorities: undefined,
@@ -331,6 +334,16 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     strangersKey,
     rsaPrivateKey,
   ],
+  MINTMARK_TLS_CLIENT_CA: ['/etc/ca.crt', 'None', privateKey],
+  MINTMARK_TLS_CLIENT_CRL: ['/etc/ca.crl', certificate],
+  MINTMARK_REQUIRE_CLIENT_CERTIFICATE: ['true', '1', 'YES', ' yes', 'yes'],
+  MINTMARK_MTLS_PORT: ['0', '65536', 'eighty', '8443'],
+  MINTMARK_MTLS_URL: [
+    'mtls.example.com',
+    'http://a.example.com',
+    'https://a.example.com/',
+    'https://a.example.com',
+  ],
   MINTMARK_SEALED_REGISTRY: ['true', '1', 'YES', ' yes', 'yes\n'],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: ['true', '1', 'YES', 'on', ' yes'],
@@ -378,6 +391,37 @@ describe('what makes no sense stops the start', () => {
       'PORT: must be a whole number from 1 to 65535; it is "eighty".',
     )
     expect(refusalOf({ PORT: '9'.repeat(400) })).toContain(`it is "${'9'.repeat(80)}"`)
+  })
+
+  test.each([
+    [{ MINTMARK_TLS_CLIENT_CA: 'none' }, 'MINTMARK_TLS_CLIENT_CA: needs MINTMARK_TLS_CERTIFICATE'],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_REQUIRE_CLIENT_CERTIFICATE: 'yes' },
+      'MINTMARK_REQUIRE_CLIENT_CERTIFICATE: needs CAs',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_PORT: '8080' },
+      'MINTMARK_MTLS_PORT: must be another port',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_URL: 'https://a.example.com' },
+      'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT',
+    ],
+  ])('certificates of callers: %o', (environment, expected) => {
+    expect(refusalOf(environment as Environment)).toContain(expected)
+  })
+
+  test('where callers with certificates go', () => {
+    const asking = { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_PORT: '8443' }
+    const issuer = (text: string) => readConfig({ ...asking, MINTMARK_ISSUER: text }).mtls
+    expect(issuer('https://t.example.com')).toEqual({ port: 8443, url: 'https://t.example.com:8443' })
+    expect(issuer('https://t.example.com:444/a')).toEqual({ port: 8443, url: 'https://t.example.com:8443/a' })
+    const named = readConfig({ ...asking, MINTMARK_MTLS_URL: 'https://m.example.com' })
+    expect(named.mtls).toEqual({ port: 8443, url: 'https://m.example.com' })
+    expect(readConfig({ ...tls, MINTMARK_TLS_CLIENT_CA: certificate }).clientTrust).toEqual({
+      authorities: certificate,
+      revocationLists: undefined,
+    })
   })
 
   test('a schedule that does not fit together: the message has the numbers', () => {
@@ -589,7 +633,9 @@ describe('a setting from a file', () => {
   test.each(settingNames)('%s: its file that is not there, cannot be read, or is empty', (name) => {
     const file = `${name}_FILE`
     for (const path of [join(directory, 'absent'), directory, 'a\0b', 'line\nbreak']) {
-      expect(refusalOf({ [file]: path })).toMatch(new RegExp(`^${file}: cannot read .* \\([A-Z_]+\\)\\.$`))
+      expect(refusalOf({ [file]: path })).toMatch(
+        new RegExp(`^${file}: cannot read .*: (?:there is no|it is a|its name has) .*\\.$`),
+      )
     }
     expect(refusalOf({ [file]: fileOf('') })).toMatch(new RegExp(`^${file}: .* is empty\\.$`))
     expect(refusalOf({ [file]: fileOf(' \n\n') })).toMatch(new RegExp(`^${file}: .* is empty\\.$`))
@@ -600,7 +646,9 @@ describe('a setting from a file', () => {
   })
 
   test('the message of an ordinary setting names the path', () => {
-    expect(refusalOf({ PORT_FILE: '/absent/port' })).toBe('PORT_FILE: cannot read "/absent/port" (ENOENT).')
+    expect(refusalOf({ PORT_FILE: '/absent/port' })).toBe(
+      'PORT_FILE: cannot read "/absent/port": there is no such file.',
+    )
   })
 })
 

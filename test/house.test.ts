@@ -35,6 +35,7 @@ const planted: readonly (readonly [path: string, line: string, rule: string])[] 
     'may not import token',
   ],
   ['src/administration/plan.ts', `import { readConfig } from '../config.ts'`, 'may not import config'],
+  ['src/certificates/sign.ts', `import { signToken } from '../keys/keyring.ts'`, 'may not import keys'],
   ['src/lib/moment.ts', `import { limits } from '../limits.ts'`, 'may not import limits'],
   ['src/database/open.ts', `import type { AuditRecord } from '../ledger/record.ts'`, 'may not import ledger'],
   ['src/process/workers.ts', `import { print } from '../cli/terminal/output.ts'`, 'may not import cli'],
@@ -109,6 +110,7 @@ const placed: readonly (readonly [path: string, line: string])[] = [
   ['src/process/reload.ts', `import { readConfig } from '../config.ts'`],
   ['src/cli/commands/audit-verify.ts', `import { recordHash } from '../../ledger/chain.ts'`],
   ['src/cli/terminal/mistakes.ts', `const sentence = '"bin/mintmark clients list" shows them all.'`],
+  ['src/certificates/sign.ts', `import { dateOf } from '../lib/moment.ts'`],
   ['src/lib/certificate-dates.ts', `import { readMoment } from './moment.ts'`],
 ]
 

@@ -16,6 +16,7 @@ describe('the table of holders', () => {
     expect(holders).toEqual([
       'The network',
       "One client's secret",
+      'A certificate of a CA for clients',
       'A copy of the database, or of a backup',
       'Write access to the database',
       'A local user of the machine',

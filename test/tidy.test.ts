@@ -13,6 +13,7 @@ import { type Config, readConfig } from '../src/config.ts'
 import { limits } from '../src/limits.ts'
 import { type RefusalDefinition, refusals } from '../src/refusals.ts'
 import { settingNames } from '../src/settings.ts'
+import { certificate, privateKey } from './support/certificate.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -33,6 +34,17 @@ test('there is something to check', () => {
   expect(code).toContain('src/config.ts')
   expect(documents).toContain('README.md')
 })
+
+/** Settings that mean nothing without others. */
+function neededBy(name: string): Record<string, string> {
+  if (!name.startsWith('MINTMARK_MTLS_')) return {}
+  return {
+    MINTMARK_TLS_CERTIFICATE: certificate,
+    MINTMARK_TLS_PRIVATE_KEY: privateKey,
+    MINTMARK_TLS_CLIENT_CA: 'none',
+    MINTMARK_MTLS_PORT: '1',
+  }
+}
 
 describe('.env.example', () => {
   const text = read('.env.example')
@@ -73,7 +85,7 @@ describe('.env.example', () => {
   test('has examples that are accepted', () => {
     for (const [name, value] of shown) {
       if (name.endsWith('_FILE')) continue
-      expect((): Config => readConfig({ [name]: value }), name).not.toThrow()
+      expect((): Config => readConfig({ ...neededBy(name), [name]: value }), name).not.toThrow()
     }
   })
 })
@@ -212,13 +224,16 @@ describe('imports', () => {
   const specifier = /(?:\bfrom\s+|\bimport\s*\(?\s*|\brequire(?:\.resolve)?\(\s*)['"]([^'"\s]+)['"]/g
   const importsOf = (path: string): string[] =>
     [...read(path).matchAll(specifier)].map(([, name = '']) => name)
+  /** A package that others install is built for them. Here its source is used. */
+  type Exports = string | { readonly '.': { readonly '@mintmark/source': string } }
   /** The packages of this repository: the file that each name stands for. */
   const workspaces = new Map(
     files
       .filter((path) => /^packages\/[^/]+\/package\.json$/.test(path))
       .map((path) => {
-        const { name, exports } = JSON.parse(read(path)) as { name: string; exports: string }
-        return [name, normalize(join(dirname(path), exports))]
+        const { name, exports } = JSON.parse(read(path)) as { name: string; exports: Exports }
+        const entry = typeof exports === 'string' ? exports : exports['.']['@mintmark/source']
+        return [name, normalize(join(dirname(path), entry))]
       }),
   )
   const localImportsOf = (path: string): string[] =>
@@ -246,7 +261,8 @@ describe('imports', () => {
       'bin/mintmark',
       'bin/keep-database.js',
       'bin/healthy.js',
-    ].includes(path) || /^(bench\/.+|[^/]+\.config\.ts)$/.test(path)
+    ].includes(path) ||
+    /^(bench\/.+|examples\/.+|[^/]+\.config\.ts|packages\/[^/]+\/src\/index\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean =>
     /\.test\.ts$|^test\/(support\/postgres\.ts$|mutation\/)/.test(path)
@@ -259,7 +275,12 @@ describe('imports', () => {
   test('no helper of the tests is left that no test uses', () => {
     // Programs that a person starts, and what starts the tests.
     const isStarted = (path: string): boolean =>
-      ['test/interop/run.ts', 'test/database/versions.ts', 'vitest.config.ts'].includes(path)
+      [
+        'test/interop/run.ts',
+        'test/database/versions.ts',
+        'test/vectors/make.ts',
+        'vitest.config.ts',
+      ].includes(path)
     const used = reachableFrom(code.filter((path) => isTest(path) || isStarted(path)))
     // Programs, each run by test/interop/run.ts.
     const isProgram = (path: string): boolean => path.startsWith('test/interop/node/')

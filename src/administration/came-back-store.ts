@@ -50,6 +50,11 @@ export async function readNamed(
           networks: row.allowedNetworks,
           expiresAt: row.expiresAt === null ? undefined : Math.floor(row.expiresAt.getTime() / 1_000),
           assertionAudience: row.assertionAudience,
+          certificateField: row.certificateField ?? undefined,
+          certificateValue: row.certificateValue ?? undefined,
+          requiredCertificate:
+            row.requiredField === null ? undefined : `${row.requiredField}=${row.requiredValue}`,
+          certificateBoundTokens: row.certificateBoundTokens,
         },
       ]),
     ),

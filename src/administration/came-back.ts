@@ -1,4 +1,5 @@
 import { readMoment } from '../lib/moment.ts'
+import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
 
 /**
  * What came back with a restored registry: the changes of a ledger's export, carried out on paper and laid beside what
@@ -46,6 +47,11 @@ export interface RegisteredClientState {
   readonly networks: readonly string[]
   readonly expiresAt: number | undefined
   readonly assertionAudience: string
+  /** What names it in its certificate, and the field and value of one that it must bring, as in the records. */
+  readonly certificateField?: string | undefined
+  readonly certificateValue?: string | undefined
+  readonly requiredCertificate?: string | undefined
+  readonly certificateBoundTokens?: boolean
 }
 
 export interface RegisteredResourceState {
@@ -64,6 +70,9 @@ export type CameBackKind =
   | 'client_expires_later'
   | 'client_method_changed'
   | 'client_audience_widened'
+  | 'client_certificate_changed'
+  | 'client_certificate_not_required'
+  | 'client_tokens_unbound'
   | 'secret_alive'
   | 'client_key_alive'
   | 'access_back'
@@ -87,8 +96,8 @@ export interface CameBack {
   readonly setTo?: readonly string[]
   /** What there is beyond that: scopes. */
   readonly surplus?: readonly string[]
-  /** What of a resource was changed, or that the end of a client has passed. */
-  readonly detail?: 'signing_algorithm' | 'token_typ' | 'passed'
+  /** What of a resource was changed, the field of a certificate, or that the end of a client has passed. */
+  readonly detail?: 'signing_algorithm' | 'token_typ' | 'passed' | CertificateFieldName
 }
 
 /** The last word of the records about one field of one thing. */
@@ -211,6 +220,16 @@ const judges = {
       return told('client_method_changed', [value])
     if (field === 'assertion_audience' && value === 'issuer' && client.assertionAudience !== value)
       return told('client_audience_widened', [value])
+    const named = certificateFieldNames.find((name) => name === field)
+    if (named !== undefined) return certificateCameBack(client, named, value, told)
+    if (field === 'require_certificate' && typeof value === 'string' && client.requiredCertificate !== value)
+      return told('client_certificate_not_required', [value])
+    if (
+      field === 'tls_client_certificate_bound_access_tokens' &&
+      value === true &&
+      !client.certificateBoundTokens
+    )
+      return told('client_tokens_unbound', [])
     return []
   },
 
@@ -261,6 +280,20 @@ const judges = {
     return [{ kind: 'key_unrevoked', kid, takenAt: record.time }]
   },
 } as const
+
+function certificateCameBack(
+  client: RegisteredClientState,
+  field: CertificateFieldName,
+  value: unknown,
+  told: (kind: CameBackKind, setTo: readonly string[]) => CameBack[],
+): CameBack[] {
+  const has = client.certificateField === field ? client.certificateValue : undefined
+  // A client that authenticates by a certificate is known by another field then, which has its own record.
+  if (typeof value !== 'string' && (has === undefined || client.method === 'tls_client_auth')) return []
+  if (has === value) return []
+  const setTo = typeof value === 'string' ? [value] : []
+  return told('client_certificate_changed', setTo).map((each) => ({ ...each, detail: field }))
+}
 
 function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === 'string')

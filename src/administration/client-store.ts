@@ -3,6 +3,7 @@ import { AdministrationError } from '../errors.ts'
 import type { Access, Client, ClientKey, ClientKeyUse } from '../generated/client.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { nearest } from '../lib/suggest.ts'
+import type { CertificateFieldName } from '../registry/client.ts'
 import type { StoredClient, StoredClientWithSecrets, StoredKey, StoredSecret } from './definition.ts'
 import { changeSealed, type RegistryContext } from './sealing.ts'
 
@@ -57,10 +58,17 @@ export function toStored(
     access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
     keys,
     assertionAudience: row.assertionAudience as StoredClient['assertionAudience'],
+    certificateField: toField(row.certificateField, row.certificateValue),
+    requiredCertificate: toField(row.requiredField, row.requiredValue),
+    certificateBoundTokens: row.certificateBoundTokens,
     validSecrets: row.secrets.filter((secret) => isValid(secret, nowMilliseconds)).length,
     createdAt: seconds(row.createdAt),
     updatedAt: seconds(row.updatedAt),
   }
+}
+
+function toField(name: string | null, value: string | null): StoredClient['certificateField'] {
+  return name === null || value === null ? undefined : { name: name as CertificateFieldName, value }
 }
 
 function stateOf(row: { readonly expiresAt: Date | null; readonly revokedAt: Date | null }, now: number) {

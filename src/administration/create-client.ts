@@ -1,6 +1,6 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
-import { type ClientDefinition, usesSecret } from './definition.ts'
+import { type ClientDefinition, hasSecretByMethod } from './definition.ts'
 import { refusalOf } from './mistake.ts'
 import { makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
@@ -16,7 +16,7 @@ export interface CreateOptions {
 }
 
 /**
- * One new client with one secret, or with none if it authenticates without, under the same rules as a registration of many.
+ * One new client with one secret, or with none if it authenticates by a key or a certificate, under the same rules as a registration of many.
  * @throws AdministrationError when there is, or was, one of that id, or it asks for what no resource has. The paths
  * of its mistakes begin with `clients` and 0.
  */
@@ -27,7 +27,7 @@ export async function createClient(
 ): Promise<NewSecret | undefined> {
   const { clientId } = client
   const registration = { resources: [], clients: [client] }
-  const secret = usesSecret(client.tokenEndpointAuthMethod) ? await generateSecret() : undefined
+  const secret = hasSecretByMethod(client.tokenEndpointAuthMethod) ? await generateSecret() : undefined
   return await changeSealed(
     context,
     async (transaction, records, seals) => {

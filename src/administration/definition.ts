@@ -1,5 +1,6 @@
 import type { ClientKey } from '../authentication/client-key.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
+import type { CertificateField } from '../registry/client.ts'
 import type { TrustedIssuer } from '../registry/issuer.ts'
 
 /**
@@ -43,6 +44,12 @@ export interface ClientDefinition {
   readonly keys: readonly ClientKey[] | undefined
   /** What its assertions may name as audience: the issuer only, or its token endpoint as well. */
   readonly assertionAudience: AssertionAudience
+  /** What names it in its certificate (RFC 8705 §2.1.2); undefined: no certificate does. */
+  readonly certificateField?: CertificateField | undefined
+  /** What a certificate must name that it brings in addition to its secret or assertion; undefined: none is asked for. */
+  readonly requiredCertificate?: CertificateField | undefined
+  /** Whether its tokens are bound to the certificate that it brings (RFC 8705 §3). */
+  readonly certificateBoundTokens?: boolean
 }
 
 /** A client as the database holds it. */
@@ -104,7 +111,14 @@ export interface Registration {
 export const secretAuthMethods: readonly string[] = ['client_secret_basic', 'client_secret_post']
 
 /** The method of clients that have keys and no secret. */
-export const keyAuthMethod = 'private_key_jwt'
+const keyAuthMethod = 'private_key_jwt'
+
+/** The method of clients that have a certificate of a CA (RFC 8705 §2.1), and of those that sign their own (§2.2). */
+export const certificateAuthMethod = 'tls_client_auth'
+const selfSignedAuthMethod = 'self_signed_tls_client_auth'
+
+/** Methods for which a client has keys. */
+export const keyAuthMethods: readonly string[] = [keyAuthMethod, selfSignedAuthMethod]
 
 /** The method of clients that have neither: a trusted issuer vouches for them, and a rule names them. */
 export const federatedAuthMethod = 'federated_jwt'
@@ -114,11 +128,13 @@ export const tokenEndpointAuthMethods: readonly string[] = [
   ...secretAuthMethods,
   keyAuthMethod,
   federatedAuthMethod,
+  certificateAuthMethod,
+  selfSignedAuthMethod,
 ]
 
-/** Whether clients of a method get a secret when they are created. */
-export const usesSecret = (method: string | undefined): boolean =>
-  method !== keyAuthMethod && method !== federatedAuthMethod
+/** Whether a client that is registered for a method has secrets. Undefined: any method. */
+export const hasSecretByMethod = (method: string | undefined): boolean =>
+  method === undefined || secretAuthMethods.includes(method)
 
 export const assertionAudiences = ['issuer', 'token_endpoint'] as const
 export type AssertionAudience = (typeof assertionAudiences)[number]

@@ -1,7 +1,10 @@
 import type { z } from 'zod'
+import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
+import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { type CertificateWords, fieldIn } from './certificate-words.ts'
 import type { MistakeCode, MistakeFields } from './mistake.ts'
 
 /** The fields of the mistakes that a check of the schema finds in a value of the right kind. */
@@ -54,12 +57,22 @@ export const explained = {
     const read = readClientKey(value)
     return { member: 'privateMember' in read ? read.privateMember : '' }
   },
+  certificate_field_malformed: (value: string, issue, _whole) => ({
+    problem: fieldProblem({ name: issue.path.at(-1) as CertificateFieldName, value }) ?? '',
+  }),
+  certificate_fields_several: (_value, _issue, whole) => ({
+    first: fieldIn(whole as CertificateWords)?.name ?? '',
+  }),
+  certificate_field_missing: () => ({ known: certificateFieldNames }),
+  certificate_field_unused: (_value, _issue, whole) => ({
+    method: String((whole as { token_endpoint_auth_method?: unknown }).token_endpoint_auth_method),
+  }),
   jwk_malformed: (value: unknown) => {
     const read = readClientKey(value)
     return { problem: 'problem' in read ? read.problem : '' }
   },
 } satisfies {
-  [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue) => MistakeFields[Code]
+  [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue, whole: unknown) => MistakeFields[Code]
 }
 
 function most(issue: z.core.$ZodIssue): number {

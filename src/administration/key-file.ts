@@ -1,30 +1,22 @@
 import { createPublicKey } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
 import { AdministrationError } from '../errors.ts'
+import { readBounded } from '../lib/bounded-file.ts'
+import { unreadable } from './mistake.ts'
 
 /** Far more than ten of the largest keys take. */
 const keyFileBytesMax = 256 * 1024
 
 /**
- * The keys in a file, as a registration would list them: a JSON Web Key, a set of them, or public keys in PEM. What may be
+ * The keys in a file, as a registration would list them: a JSON Web Key, a set of them, public keys in PEM, or a certificate. What may be
  * registered is not judged here (registration.ts), except for a private key in PEM, which never becomes anything else.
  * @throws AdministrationError when it cannot be read. No message repeats what is in the file.
  */
 export function readKeyFile(path: string): readonly unknown[] {
   let text: string
   try {
-    const { size } = statSync(path)
-    if (size > keyFileBytesMax) {
-      throw new AdministrationError('file_too_large', { path, bytes: size, limit: keyFileBytesMax })
-    }
-    text = readFileSync(path, 'utf8')
+    text = readBounded(path, keyFileBytesMax).toString('utf8')
   } catch (error) {
-    if (error instanceof AdministrationError) throw error
-    throw new AdministrationError(
-      'file_unreadable',
-      { path, problem: (error as Error).message },
-      { cause: error },
-    )
+    throw unreadable(path, error, keyFileBytesMax)
   }
   return text.includes('-----BEGIN') ? keysInPem(text, path) : keysInJson(text, path)
 }
@@ -37,7 +29,9 @@ function keysInPem(text: string, path: string): readonly unknown[] {
   const keys = blocks.filter(([, label]) => label !== 'EC PARAMETERS')
   if (keys.some(([, label]) => label?.endsWith('PRIVATE KEY')))
     throw new AdministrationError('key_is_private', { path })
-  if (keys.length === 0 || keys.some(([, label]) => label !== 'PUBLIC KEY')) {
+  // The key of one certificate. Of several, some would be the keys of CAs.
+  const isCertificate = keys.length === 1 && keys[0]?.[1] === 'CERTIFICATE'
+  if (!isCertificate && (keys.length === 0 || keys.some(([, label]) => label !== 'PUBLIC KEY'))) {
     throw new AdministrationError('key_unreadable', { path })
   }
   return keys.map(([block]) => {

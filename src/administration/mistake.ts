@@ -1,4 +1,5 @@
 import { AdministrationError } from '../errors.ts'
+import { FileTooLarge, fileProblem } from '../lib/bounded-file.ts'
 
 /**
  * What can be wrong with something that is to be registered. A mistake is data: a code, where it is, and what
@@ -57,6 +58,13 @@ export interface MistakeFields {
   /** Neither of the two has a value of the key. */
   jwk_private: { readonly member: string }
   jwk_malformed: { readonly problem: string }
+  /** What is wrong with the name in a certificate. */
+  certificate_field_malformed: { readonly problem: string }
+  /** A client is known by exactly one field of its certificate. */
+  certificate_fields_several: { readonly first: string }
+  certificate_field_missing: { readonly known: readonly string[] }
+  /** The client authenticates in another way. */
+  certificate_field_unused: { readonly method: string }
 
   // Trust in other issuers.
   list_empty: object
@@ -126,4 +134,11 @@ export function pathText(path: Path): string {
     else text += text === '' ? step : `.${step}`
   }
   return text
+}
+
+/** A file of which nothing was read. @param limit bytes. */
+export function unreadable(path: string, error: unknown, limit: number): AdministrationError {
+  return error instanceof FileTooLarge
+    ? new AdministrationError('file_too_large', { path, limit }, { cause: error })
+    : new AdministrationError('file_unreadable', { path, problem: fileProblem(error) }, { cause: error })
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { readMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
+import { fieldIn } from './certificate-words.ts'
 import type { ClientDefinition, IssuerDefinition, Registration, ResourceDefinition } from './definition.ts'
 import { explained } from './explained.ts'
 import type { Mistake, MistakeCode, Path, ValueKind } from './mistake.ts'
@@ -150,7 +151,8 @@ function mistakesOf(
       return [{ code: 'kind_wrong', path, expected, found: kindOf(value), ...known }]
     }
     const code = issue.message as keyof typeof explained
-    return [{ code, path, ...explained[code](value as never, issue) } as Mistake]
+    const whole = valueAt(root, inner.slice(0, -1))
+    return [{ code, path, ...explained[code](value as never, issue, whole) } as Mistake]
   })
 }
 
@@ -233,5 +235,8 @@ function toClient(input: ClientInput): ClientDefinition {
     access,
     keys: input.jwks?.keys.flatMap((jwk) => clientKey(jwk) ?? []),
     assertionAudience: input.assertion_audience,
+    certificateField: fieldIn(input),
+    requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
+    certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
   }
 }

@@ -125,16 +125,24 @@ export async function writePlan(
     )
     await transaction.$executeRaw`
       INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
-                          assertion_audience)
+                          assertion_audience, certificate_field, certificate_value, required_certificate_field,
+                          required_certificate_value, certificate_bound_tokens)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
-             to_timestamp(c."expiresAt"), c."assertionAudience"
+             to_timestamp(c."expiresAt"), c."assertionAudience", c."certificateField" ->> 'name',
+             c."certificateField" ->> 'value', c."requiredCertificate" ->> 'name',
+             c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false)
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
-                "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text)
+                "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text,
+                "certificateField" jsonb, "requiredCertificate" jsonb, "certificateBoundTokens" boolean)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
         allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
-        assertion_audience = excluded.assertion_audience, updated_at = now()`
+        assertion_audience = excluded.assertion_audience, certificate_field = excluded.certificate_field,
+        certificate_value = excluded.certificate_value,
+        required_certificate_field = excluded.required_certificate_field,
+        required_certificate_value = excluded.required_certificate_value,
+        certificate_bound_tokens = excluded.certificate_bound_tokens, updated_at = now()`
   }
   await writeKeys(transaction, plan)
   await writeSecrets(transaction, secrets)

@@ -1,15 +1,16 @@
 import type { ClientKey } from '../authentication/client-key.ts'
 import type { FieldChange } from '../ledger/change-records.ts'
 import { optionalMoment } from '../lib/moment.ts'
+import { certificateFieldNames } from '../registry/client.ts'
 import {
   type AccessDefinition,
   type ClientDefinition,
-  keyAuthMethod,
+  hasSecretByMethod,
+  keyAuthMethods,
   type Registration,
   type ResourceDefinition,
   type StoredClient,
   type StoredKey,
-  usesSecret,
 } from './definition.ts'
 import type { Mistake } from './mistake.ts'
 import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
@@ -63,9 +64,9 @@ export interface ClientStep {
   readonly keys: readonly KeyStep[]
   /** It is new and gets a secret. */
   readonly getsSecret: boolean
-  /** It exists, and has no valid secret and no valid key. It gets none by itself. */
+  /** It exists, and has nothing valid to prove itself with. It gets no secret by itself. */
   readonly lacksSecret: boolean
-  /** It authenticates by a key and has no valid one. */
+  /** It authenticates by a key, also that of a self-signed certificate, and has no valid one. */
   readonly lacksKey: boolean
 }
 
@@ -155,10 +156,11 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
   const finalStatus = definition.status ?? before
   const access = planAccess(definition.access, stored?.access ?? [])
   const keys = planKeys(definition.keys, stored?.keys ?? [])
-  const usesKey = definition.tokenEndpointAuthMethod === keyAuthMethod
+  const { tokenEndpointAuthMethod: method } = definition
+  const usesKey = method !== undefined && keyAuthMethods.includes(method)
+  const usesSecret = hasSecretByMethod(method)
   const hasKey = hasValidKey(definition.keys ?? stored?.keys ?? [])
-  const getsSecret = stored === undefined && usesSecret(definition.tokenEndpointAuthMethod)
-  const wants = { access, keys, getsSecret, lacksKey: usesKey && !hasKey }
+  const wants = { access, keys, getsSecret: stored === undefined && usesSecret, lacksKey: usesKey && !hasKey }
   if (stored === undefined) {
     return { definition, status: 'created', finalStatus, changes: [], ...wants, lacksSecret: false }
   }
@@ -173,10 +175,27 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['allowed_networks', stored.allowedNetworks, definition.allowedNetworks],
     ['expires_at', optionalMoment(stored.expiresAt), optionalMoment(definition.expiresAt)],
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
+    ...certificateChanges(stored, definition),
   )
   const status = changes.length + access.length + keys.length === 0 ? 'unchanged' : 'changed'
-  const lacksSecret = stored.validSecrets === 0 && usesSecret(definition.tokenEndpointAuthMethod) && !hasKey
+  const lacksSecret =
+    stored.validSecrets === 0 && usesSecret && !hasKey && definition.certificateField === undefined
   return { definition, status, finalStatus, changes, ...wants, lacksSecret }
+}
+
+type Named = Pick<ClientDefinition, 'certificateField' | 'requiredCertificate' | 'certificateBoundTokens'>
+
+/** In the words of a file. */
+function certificateChanges(stored: Named, wanted: Named) {
+  const valueIn = ({ certificateField: field }: Named, name: string) =>
+    field?.name === name ? field.value : null
+  const asked = ({ requiredCertificate: field }: Named) => (field && `${field.name}=${field.value}`) ?? null
+  const isBound = ({ certificateBoundTokens }: Named) => certificateBoundTokens === true
+  return [
+    ...certificateFieldNames.map((name) => [name, valueIn(stored, name), valueIn(wanted, name)] as const),
+    ['require_certificate', asked(stored), asked(wanted)] as const,
+    ['tls_client_certificate_bound_access_tokens', isBound(stored), isBound(wanted)] as const,
+  ]
 }
 
 const hasValidKey = (keys: readonly (ClientKey | StoredKey)[]): boolean =>

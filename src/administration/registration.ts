@@ -1,13 +1,20 @@
 import { z } from 'zod'
+import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
 import { signingAlgorithms, tokenTyps } from '../keys/signing-algorithm.ts'
 import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
+import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
 import { isWorkloadId } from '../registry/issuer.ts'
-import { assertionAudiences, defaults, tokenEndpointAuthMethods } from './definition.ts'
+import {
+  assertionAudiences,
+  certificateAuthMethod,
+  defaults,
+  tokenEndpointAuthMethods,
+} from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
 import { issuerSchema, ruleSchema } from './trust-registration.ts'
 
@@ -122,6 +129,58 @@ const jwks = z
       'are revoked. Left out: the keys stay as they are.',
   )
 
+const certificateField = (name: CertificateFieldName, description: string) =>
+  z
+    .string()
+    .max(limits.certificateFieldCharactersMax, foundAndStop('text_too_long'))
+    .refine((value) => fieldProblem({ name, value }) === undefined, found('certificate_field_malformed'))
+    .describe(description)
+    .optional()
+
+/** RFC 8705 §2.1.2. */
+const certificateFields = {
+  tls_client_auth_subject_dn: certificateField(
+    'tls_client_auth_subject_dn',
+    'The whole subject of the certificate (RFC 4514), like CN=billing,O=Example.',
+  ),
+  tls_client_auth_san_dns: certificateField(
+    'tls_client_auth_san_dns',
+    'A DNS name in the certificate. Never a wildcard.',
+  ),
+  tls_client_auth_san_uri: certificateField(
+    'tls_client_auth_san_uri',
+    'A URI in the certificate, such as a SPIFFE ID.',
+  ),
+  tls_client_auth_san_ip: certificateField(
+    'tls_client_auth_san_ip',
+    'An IP address in the certificate. Where the caller calls from is of no matter.',
+  ),
+  tls_client_auth_san_email: certificateField(
+    'tls_client_auth_san_email',
+    'An e-mail address in the certificate.',
+  ),
+}
+
+const namedIn = (fields: object): CertificateFieldName[] =>
+  certificateFieldNames.filter((name) => Object.hasOwn(fields, name))
+
+/** The second of two fields. Who has several in one certificate has to say which counts. */
+function reportSeveral(fields: object, issues: z.core.$ZodRawIssue[], path: readonly string[]): void {
+  const [, second] = namedIn(fields)
+  if (second === undefined) return
+  const message = found('certificate_fields_several')
+  issues.push({ code: 'custom', message, input: fields, path: [...path, second] })
+}
+
+const requiredCertificate = z
+  .strictObject(certificateFields)
+  .check(({ value, issues }) => {
+    reportSeveral(value, issues, [])
+    if (namedIn(value).length > 0) return
+    issues.push({ code: 'custom', message: found('certificate_field_missing'), input: value })
+  })
+  .describe('What a certificate must have that the client brings in addition to its secret or assertion.')
+
 const client = z
   .strictObject({
     client_id: clientId,
@@ -144,6 +203,12 @@ const client = z
         'What its assertions name as aud: the issuer (RFC 10070). token_endpoint accepts the URL of the token endpoint ' +
           'as well, for callers that cannot be changed yet.',
       ),
+    ...certificateFields,
+    require_certificate: requiredCertificate.optional(),
+    tls_client_certificate_bound_access_tokens: z
+      .boolean()
+      .default(false)
+      .describe('Whether its tokens are bound to the certificate that it brings (RFC 8705 section 3).'),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),
@@ -153,6 +218,18 @@ const client = z
       .max(limits.accessPerClientMax, found('list_too_long'))
       .default([])
       .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+  })
+  .check(({ value, issues }) => {
+    const { token_endpoint_auth_method: method } = value
+    const [first] = namedIn(value)
+    reportSeveral(value, issues, [])
+    const report = (code: MistakeCode, path: string): void => {
+      issues.push({ code: 'custom', message: found(code), input: value, path: [path] })
+    }
+    if (first === undefined && method === certificateAuthMethod)
+      report('certificate_field_missing', 'token_endpoint_auth_method')
+    const isOther = method !== undefined && method !== 'any' && method !== certificateAuthMethod
+    if (first !== undefined && isOther) report('certificate_field_unused', first)
   })
   .describe('A machine that may ask for tokens.')
 

@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs'
 import {
   type Alias,
   type Document,
@@ -12,9 +11,10 @@ import {
   parseDocument,
 } from 'yaml'
 import { AdministrationError } from '../errors.ts'
+import { readBounded } from '../lib/bounded-file.ts'
 import { limits } from '../limits.ts'
 import type { Registration } from './definition.ts'
-import { type Mistake, type Path, type Place, refusalOf } from './mistake.ts'
+import { type Mistake, type Path, type Place, refusalOf, unreadable } from './mistake.ts'
 import { parseRegistration, type ReadablePart } from './parse.ts'
 
 /**
@@ -50,15 +50,9 @@ export function readRegistryFile(path: string): RegistryFile {
 export function judgeRegistryFile(path: string): JudgedFile {
   let bytes: Buffer
   try {
-    const { size } = statSync(path)
-    if (size > limits.seedFileBytesMax) {
-      throw new AdministrationError('file_too_large', { path, bytes: size, limit: limits.seedFileBytesMax })
-    }
-    bytes = readFileSync(path)
+    bytes = readBounded(path, limits.seedFileBytesMax)
   } catch (error) {
-    if (error instanceof AdministrationError) throw error
-    const problem = (error as Error).message
-    throw new AdministrationError('file_unreadable', { path, problem }, { cause: error })
+    throw unreadable(path, error, limits.seedFileBytesMax)
   }
   let text: string
   try {

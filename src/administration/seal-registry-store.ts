@@ -1,6 +1,7 @@
 import type { Statements } from '../database/open.ts'
 import type { Nodes } from '../registry/seal-tree.ts'
 import type { ClientFacts, KeyFacts, ResourceFacts, SecretFacts } from '../registry/statement.ts'
+import { type ClientRow, toField } from '../registry/store.ts'
 
 /** Everything that is registered, as its rows stand, for whoever looks through all of it. */
 
@@ -19,6 +20,9 @@ interface ClientLine {
   secrets: { id: string; hash: string; expires_at: number | null; revoked: boolean }[] | null
   access: { audience: string; scopes: string[] }[] | null
   assertion_audience: 'issuer' | 'token_endpoint'
+  certificate: ClientRow['certificate']
+  required_certificate: ClientRow['required_certificate']
+  certificate_bound_tokens: boolean
   keys: { thumbprint: string; algorithm: string; expires_at: number | null; revoked: boolean }[] | null
 }
 
@@ -44,7 +48,9 @@ export async function registeredClients(
               'expires_at', CASE WHEN isfinite(s.expires_at) THEN floor(extract(epoch FROM s.expires_at))
                                  WHEN s.expires_at < now() THEN 0 END))
               FROM client_secret s WHERE s.client_id = c.client_id) AS secrets,
-           c.assertion_audience,
+           c.assertion_audience, jsonb_build_array(c.certificate_field, c.certificate_value) AS certificate,
+           jsonb_build_array(c.required_certificate_field, c.required_certificate_value) AS required_certificate,
+           c.certificate_bound_tokens,
            (SELECT jsonb_agg(jsonb_build_object('thumbprint', k.thumbprint, 'algorithm', k.algorithm,
               'revoked', k.revoked_at IS NOT NULL,
               'expires_at', CASE WHEN isfinite(k.expires_at) THEN floor(extract(epoch FROM k.expires_at))
@@ -61,6 +67,9 @@ export async function registeredClients(
     expiresAt: line.expires_at ?? undefined,
     access: line.access ?? [],
     assertionAudience: line.assertion_audience,
+    certificateField: toField(line.certificate),
+    requiredCertificate: toField(line.required_certificate),
+    certificateBoundTokens: line.certificate_bound_tokens,
     keys: (line.keys ?? []).map(({ thumbprint, algorithm, expires_at: expiresAt, revoked }) => ({
       thumbprint,
       algorithm,

@@ -1,6 +1,7 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import { momentText } from '../lib/moment.ts'
+import { type CertificateWords, fieldWords } from './certificate-words.ts'
 import { findClient } from './client-store.ts'
 import type { Registration, StoredClient } from './definition.ts'
 import { refusalOf } from './mistake.ts'
@@ -13,7 +14,7 @@ import { changeSealed, type RegistryContext, type Seals } from './sealing.ts'
 /** Changes one client that exists, under the rules of a file. */
 
 /** A client in the words of a file. */
-export interface ClientWords {
+export interface ClientWords extends CertificateWords {
   readonly client_id: string
   readonly name: string
   /** Left out: any method. */
@@ -22,6 +23,8 @@ export interface ClientWords {
   readonly expires_at?: string
   readonly assertion_audience: string
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
+  readonly require_certificate?: CertificateWords
+  readonly tls_client_certificate_bound_access_tokens?: boolean
 }
 
 /**
@@ -77,6 +80,11 @@ function wordsOf(client: StoredClient): ClientWords {
     allowed_networks: client.allowedNetworks,
     ...(client.expiresAt === undefined ? {} : { expires_at: momentText(client.expiresAt) }),
     assertion_audience: client.assertionAudience,
+    ...fieldWords(client.certificateField),
+    ...(client.requiredCertificate === undefined
+      ? {}
+      : { require_certificate: fieldWords(client.requiredCertificate) }),
+    ...(client.certificateBoundTokens === true ? { tls_client_certificate_bound_access_tokens: true } : {}),
     access: client.access,
   }
 }

@@ -16,6 +16,7 @@ import type {
   UseEdges,
 } from './method.ts'
 import { jwtBearer, privateKeyJwt } from './private-key-jwt.ts'
+import { tlsClientAuth } from './tls-client-auth.ts'
 
 /** How a caller proves who it is: the methods that there are, and the choice of the one that a request uses. */
 const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
@@ -23,12 +24,26 @@ const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
   client_secret_post: clientSecretPost,
   private_key_jwt: privateKeyJwt,
   federated_jwt: federatedJwt,
+  tls_client_auth: tlsClientAuth,
 }
 
-/** The names that others know (RFC 7591 §2). An assertion of a trusted issuer is sent like one of the client's own. */
+/**
+ * Their names (RFC 7591 §2) where no certificates are asked for. An assertion of a trusted issuer is sent like one of the
+ * client's own.
+ */
 export const authenticationMethods: readonly string[] = Object.keys(methods).filter(
-  (method) => method !== 'federated_jwt',
+  (method) => method !== 'tls_client_auth' && method !== 'federated_jwt',
 )
+
+/** Those of clients that prove themselves with a certificate (RFC 8705 §2). */
+export const certificateMethods = ['tls_client_auth', 'self_signed_tls_client_auth'] as const
+
+/** Whether credentials are of the method that a client is registered for. */
+export function isOfMethod({ method }: Credentials, registered: string): boolean {
+  return (
+    registered === method || (method === 'tls_client_auth' && registered === 'self_signed_tls_client_auth')
+  )
+}
 
 const readers: readonly CredentialsReader[] = Object.values(methods)
 
@@ -53,6 +68,7 @@ export function claimedMethod(presented: PresentedCredentials): string | undefin
   if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
   if (clientSecretPost.isPresented(presented)) return 'client_secret_post'
   if (federatedJwt.isPresented(presented)) return 'federated_jwt'
+  if (tlsClientAuth.isPresented(presented)) return 'tls_client_auth'
   if (!privateKeyJwt.isPresented(presented)) return undefined
   const { clientAssertionType: type } = presented
   return type === undefined || type === jwtBearer ? 'private_key_jwt' : 'client_assertion'

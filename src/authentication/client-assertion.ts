@@ -47,11 +47,12 @@ export function readAssertion(text: string, isSpiffe = false): ReadAssertion {
   const isOwn =
     !isSpiffe && (iss === sub || textOf(sub) === undefined || (iss === undefined && !isSpiffeId(sub)))
   if (isOwn) return readOwn(read)
+  const federated = readFederated(read, isSpiffe)
   return {
     clientId: undefined,
-    refusal: undefined,
+    refusal: federated.refusal,
     parsed: undefined,
-    federated: readFederated(read, isSpiffe),
+    federated,
   }
 }
 

@@ -2,6 +2,7 @@ import { createPublicKey, hash, type JsonWebKey, type KeyObject } from 'node:cry
 import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { base64urlDecoded } from '../lib/base64url.ts'
 import { limits } from '../limits.ts'
+import type { RefusalReason } from '../refusals.ts'
 import type { RegisteredKey } from '../registry/client.ts'
 
 /**
@@ -158,6 +159,13 @@ function thumbprintOf(publicJwk: Readonly<Record<string, string>>): string {
   const names = members[publicJwk['kty'] ?? ''] ?? []
   const text = JSON.stringify(Object.fromEntries(names.map((name) => [name, publicJwk[name]])))
   return hash('sha256', text, 'base64url')
+}
+
+/** Why a key proves nothing any more; undefined while it does. */
+export function keyRefusal({ revokedAt, expiresAt }: RegisteredKey, now: number): RefusalReason | undefined {
+  // Whatever the clock says: a replica whose clock is behind must not accept what was revoked.
+  if (revokedAt !== undefined) return 'client_key_revoked'
+  return expiresAt !== undefined && expiresAt <= now ? 'client_key_expired' : undefined
 }
 
 /** What is needed of a key to verify with it, whoever published it. */

@@ -5,6 +5,7 @@ import type { RegisteredClient } from '../registry/client.ts'
 import type { TrustTable } from '../registry/issuer.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
+import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
 import type { FailureLimit } from './failure-limit.ts'
@@ -25,13 +26,19 @@ export interface PresentedCredentials {
   readonly clientSecret: string | undefined
   readonly clientAssertion: ReadAssertion | undefined
   readonly clientAssertionType: string | undefined
+  /** The certificate of the connection. Its key is the caller's. Nothing else in it is believed. */
+  readonly certificate?: JudgedCertificate | undefined
 }
 
 /**
  * Credentials that are complete. Nothing in them is proven. `method` is a value of `token_endpoint_auth_method`
  * (RFC 7591 §2).
  */
-export type Credentials = SecretCredentials | AssertionCredentials | FederatedCredentials
+export type Credentials =
+  | SecretCredentials
+  | AssertionCredentials
+  | FederatedCredentials
+  | CertificateCredentials
 
 export interface SecretCredentials {
   readonly method: 'client_secret_basic' | 'client_secret_post'
@@ -53,7 +60,18 @@ export interface FederatedCredentials {
   readonly assertion: FederatedAssertion
 }
 
-export type AdmittedCredentials = AdmittedSecret | AdmittedAssertion | AdmittedFederated
+/** Also those of a client that is registered for `self_signed_tls_client_auth`: a request does not say which it is. */
+export interface CertificateCredentials {
+  readonly method: 'tls_client_auth'
+  readonly clientId: string
+  readonly certificate: JudgedCertificate
+}
+
+export type AdmittedCredentials =
+  | AdmittedSecret
+  | AdmittedAssertion
+  | AdmittedFederated
+  | CertificateCredentials
 
 /** Credentials whose secret may be one of ours: its form and its checksum are right. */
 export interface AdmittedSecret extends SecretCredentials {
@@ -78,7 +96,7 @@ export interface AdmittedFederated extends Omit<FederatedCredentials, 'clientId'
 
 /** What a client could prove when it was asked to. */
 export interface Proof {
-  /** Names the credential in the record: the id in the secret, or the thumbprint of the key. */
+  /** Names the credential in the record: the id in the secret, or the thumbprint of the key or of the certificate. */
   readonly credentialId: string
   /** The stored hash that the secret was checked against; undefined when there was none. */
   readonly checkedHash: string | undefined
@@ -90,6 +108,10 @@ export interface Proof {
   readonly assertion?: ProvenAssertion
   /** An assertion of another issuer whose signature was right. */
   readonly federated?: ProvenFederated
+  /** The certificate that was presented as the proof. */
+  readonly certificate?: JudgedCertificate
+  /** The method for the record, where only the registration says which it is. */
+  readonly method?: string
   /**
    * An identifier that counts once, and why it is refused the second time. It is used up in the commit of the token
    * (ledger/commit.ts).
@@ -143,7 +165,7 @@ export interface AuthenticationEdges {
   readonly issuer: string
   readonly registry: Pick<
     Registry,
-    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'trustNow' | 'lookUpTrust'
+    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpClient' | 'trustNow' | 'lookUpTrust'
   >
   /** Keys of other issuers. */
   readonly remoteKeys: RemoteKeys

@@ -4,7 +4,7 @@ import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { clientRefusal, type RegisteredClient, type RegisteredKey } from '../registry/client.ts'
 import { isSignedBy } from './assertion-signature.ts'
 import type { ParsedAssertion } from './client-assertion.ts'
-import { publicKeyOf } from './client-key.ts'
+import { keyRefusal, publicKeyOf } from './client-key.ts'
 import { federatedJwt } from './federated-jwt.ts'
 import type {
   AdmittedAssertion,
@@ -159,11 +159,4 @@ function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReas
   if (notBefore > now + leeway || issuedAt > now + leeway) return 'assertion_not_yet_valid'
   const isLongLived = expiresAt > now + most + leeway || (issuedAt > 0 && expiresAt - issuedAt > most)
   return isLongLived ? 'assertion_lifetime_too_long' : undefined
-}
-
-/** Why a key proves nothing any more; undefined while it does. */
-function keyRefusal({ revokedAt, expiresAt }: RegisteredKey, now: number): RefusalReason | undefined {
-  // Whatever the clock says: a replica whose clock is behind must not accept what was revoked.
-  if (revokedAt !== undefined) return 'client_key_revoked'
-  return expiresAt !== undefined && expiresAt <= now ? 'client_key_expired' : undefined
 }

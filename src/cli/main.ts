@@ -9,6 +9,11 @@ import { auditList } from './commands/audit.ts'
 import { auditCompare } from './commands/audit-compare.ts'
 import { auditExport } from './commands/audit-export.ts'
 import { auditVerify } from './commands/audit-verify.ts'
+import { caInit } from './commands/ca-init.ts'
+import { caIssue } from './commands/ca-issue.ts'
+import { caRenew } from './commands/ca-renew.ts'
+import { caRevoke } from './commands/ca-revoke.ts'
+import { caShow } from './commands/ca-show.ts'
 import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
@@ -84,6 +89,11 @@ export const commands: readonly Command[] = [
   auditCompare,
   auditExport,
   auditVerify,
+  caInit,
+  caIssue,
+  caRenew,
+  caRevoke,
+  caShow,
   token,
 ]
 
@@ -113,6 +123,7 @@ const groups: readonly CommandGroup[] = [
     ],
   },
   { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },
+  { path: ['ca'], summary: 'a CA for development and tests: certificates for TLS, as files' },
 ]
 
 /**

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
 import { OperatorError } from '../errors.ts'
+import { fileProblem, readBounded, settingFileBytesMax } from '../lib/bounded-file.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { known, type Parameter, pointless } from './parameters.ts'
 
@@ -243,10 +243,12 @@ function readPem(name: Parameter, path: string | undefined, pem: RegExp): string
   if (path === undefined) return undefined
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readBounded(path, settingFileBytesMax).toString('utf8')
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new OperatorError(`DATABASE_URL: ${name}: cannot read the file ${JSON.stringify(path)} (${code}).`)
+    const problem = fileProblem(error)
+    throw new OperatorError(
+      `DATABASE_URL: ${name}: cannot read the file ${JSON.stringify(path)}: ${problem}.`,
+    )
   }
   if (pem.test(text)) return text
   throw new OperatorError(

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Statements } from './open.ts'
 
 /** A session of the database that keeps every commit of the ledger waiting. */
@@ -13,9 +14,12 @@ interface LockHolder {
 /** Milliseconds between two looks. */
 const betweenLooksMilliseconds = 1_000
 
+/** Milliseconds until a look that found nobody is repeated. The next commit waits by then, where the first gave up. */
+const untilSecondLookMilliseconds = 500
+
 /**
- * Says who holds the lock between commits and changes (the table registry_version), once for each session that holds it.
- * It is asked when a commit fails, because a commit that waits for somebody fails like one whose database is slow.
+ * Says which session keeps commits of the ledger waiting, once for each session. It is asked when a commit fails, because
+ * a commit that waits for a lock fails like one whose database is slow.
  * @returns what to call with a fault of a commit. It passes the fault on.
  */
 export function namingLockHolders(
@@ -24,23 +28,47 @@ export function namingLockHolders(
   report: (holder: LockHolder) => void,
 ): (error: unknown) => void {
   let nextLookAt = Number.NEGATIVE_INFINITY
-  const known = new Set<number>()
-  async function look(): Promise<void> {
-    const holders = await database.$queryRaw<LockHolder[]>`
-      SELECT pid AS "databaseProcess", usename AS role, nullif(application_name, '') AS application, state
-        FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
-       WHERE relation = 'registry_version'::regclass AND granted AND pid <> pg_backend_pid()
-         AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-         AND mode IN ('ExclusiveLock', 'AccessExclusiveLock')`
+  let known = new Set<number>()
+
+  async function look(isSecond: boolean): Promise<void> {
+    const holders = await findLockHolders(database)
     for (const holder of holders) if (!known.has(holder.databaseProcess)) report(holder)
-    known.clear()
-    for (const { databaseProcess } of holders) known.add(databaseProcess)
+    if (holders.length === 0 && !isSecond) {
+      await sleep(untilSecondLookMilliseconds, undefined, { ref: false })
+      return await look(true)
+    }
+    known = new Set(holders.map(({ databaseProcess }) => databaseProcess))
   }
+
   return (error) => {
     onFault(error)
     if (performance.now() < nextLookAt) return
     nextLookAt = performance.now() + betweenLooksMilliseconds
     // The database may be away: that is reported already.
-    look().catch(() => {})
+    look(false).catch(() => {})
   }
+}
+
+/**
+ * A commit may wait behind a change that waits itself, so the answer is where the waiting ends. A session that holds the
+ * lock between commits and changes is named even if nobody waits at this moment.
+ */
+async function findLockHolders(database: Statements): Promise<LockHolder[]> {
+  return await database.$queryRaw<LockHolder[]>`
+    WITH RECURSIVE here AS (
+      SELECT pg_locks.pid, relation, mode, granted FROM pg_locks
+        JOIN pg_stat_activity ON pg_stat_activity.pid = pg_locks.pid AND datname = current_database()
+       WHERE pg_locks.pid <> pg_backend_pid()
+    ), waits (pid) AS (
+      SELECT here.pid FROM here LEFT JOIN pg_stat_activity USING (pid)
+       WHERE NOT granted AND (relation = 'registry_version'::regclass OR query LIKE '%ledger_commit(%')
+       UNION SELECT unnest(pg_blocking_pids(pid)) FROM waits
+    ), holders (pid) AS (
+      SELECT pid FROM waits
+       UNION SELECT pid FROM here
+        WHERE granted AND relation = 'registry_version'::regclass AND mode IN ('ExclusiveLock', 'AccessExclusiveLock')
+    )
+    SELECT pid AS "databaseProcess", usename AS role, nullif(application_name, '') AS application, state
+      FROM holders LEFT JOIN pg_stat_activity USING (pid)
+     WHERE pid <> 0 AND NOT EXISTS (SELECT FROM here WHERE here.pid = holders.pid AND NOT granted)`
 }

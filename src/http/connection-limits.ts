@@ -37,6 +37,7 @@ export function boundConnections(
     onClosed: (closed, address) => tally.count(closed, address),
   })
   connections.watch(app.server)
+  if (app.mtlsServer !== undefined) connections.watch(app.mtlsServer)
   app.addHook('onClose', async () => tally.flush())
 }
 

@@ -65,7 +65,7 @@ export class Connections {
     return this.#all.size
   }
 
-  /** Puts itself between the server and the listener for its requests. */
+  /** Puts itself between a server and the listener for its requests. Several servers of one service have the same. */
   watch(server: Server): void {
     const listeners = server.listeners('request') as Handler[]
     this.#answer = (request, response) => {

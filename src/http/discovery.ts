@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { authenticationMethods } from '../authentication/authenticate.ts'
+import { authenticationMethods, certificateMethods } from '../authentication/authenticate.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isPublished } from '../keys/state.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
@@ -23,6 +23,7 @@ function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
   trustsIssuers: boolean,
+  mtls: MtlsMetadata | undefined,
 ): Readonly<Record<string, unknown>> {
   return {
     issuer,
@@ -31,7 +32,10 @@ function serverMetadata(
     authorization_endpoint: `${issuer}/authorize`,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
     grant_types_supported: trustsIssuers ? ['client_credentials', jwtBearerGrant] : ['client_credentials'],
-    token_endpoint_auth_methods_supported: authenticationMethods,
+    token_endpoint_auth_methods_supported: [
+      ...authenticationMethods,
+      ...(mtls === undefined ? [] : certificateMethods),
+    ],
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
     // features.
@@ -40,6 +44,23 @@ function serverMetadata(
     // This service issues no ID tokens, but libraries that read the OpenID document require this member, and
     // verifiers take from it which algorithms to accept.
     id_token_signing_alg_values_supported: signingAlgorithms,
+    ...mtlsMetadata(mtls),
+  }
+}
+
+/** Where callers are asked for a certificate. */
+export interface MtlsMetadata {
+  /** The URL of the listener that asks; undefined if the issuer's own does. */
+  readonly url: string | undefined
+}
+
+/** RFC 8705 §3.3 and §5. */
+function mtlsMetadata(mtls: MtlsMetadata | undefined): Readonly<Record<string, unknown>> {
+  if (mtls === undefined) return {}
+  const aliases = { mtls_endpoint_aliases: { token_endpoint: `${mtls.url}/token` } }
+  return {
+    tls_client_certificate_bound_access_tokens: true,
+    ...(mtls.url === undefined ? {} : aliases),
   }
 }
 
@@ -55,6 +76,7 @@ export interface DiscoveryOptions {
    * key is.
    */
   readonly maxAgeSeconds: number
+  readonly mtls: MtlsMetadata | undefined
   readonly paths: readonly string[]
 }
 
@@ -68,7 +90,7 @@ export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, 
     const trustsIssuers = (registry.trustNow()?.issuers.size ?? 0) > 0
     const made = `${algorithms.join(' ')} ${trustsIssuers}`
     if (document.made !== made) {
-      const body = JSON.stringify(serverMetadata(issuer, algorithms, trustsIssuers))
+      const body = JSON.stringify(serverMetadata(issuer, algorithms, trustsIssuers, options.mtls))
       document = { made, body, etag: entityTag(body) }
     }
     return document

@@ -1,9 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { OperatorError } from '../errors.ts'
+import { listenMtls } from './mtls-listener.ts'
 
 export interface ListenAddress {
   readonly host: string
   readonly port: number
+  /** The listener that asks for certificates, if it is another one. */
+  readonly mtls?: { readonly port: number } | undefined
 }
 
 /** Starts listening. @throws OperatorError with the reason in one line. */
@@ -16,6 +19,8 @@ export async function listen(app: FastifyInstance, address: ListenAddress): Prom
       cause: error,
     })
   }
+  if (address.mtls !== undefined && app.mtlsServer !== undefined)
+    await listenMtls(app.mtlsServer, address.host, address.mtls.port)
 }
 
 const listenProblems: Readonly<Record<string, string>> = {
@@ -30,9 +35,14 @@ const listenProblems: Readonly<Record<string, string>> = {
  * too.
  */
 export async function closeWithin(app: FastifyInstance, milliseconds: number): Promise<void> {
-  const timer = setTimeout(() => app.server.closeAllConnections(), milliseconds).unref()
+  const servers = [app.server, ...(app.mtlsServer === undefined ? [] : [app.mtlsServer])]
+  const timer = setTimeout(() => {
+    for (const server of servers) server.closeAllConnections()
+  }, milliseconds).unref()
   // A connection that was busy at the start may become idle without an answer with `connection: close`.
-  const sweep = setInterval(() => app.server.closeIdleConnections(), 250).unref()
+  const sweep = setInterval(() => {
+    for (const server of servers) server.closeIdleConnections()
+  }, 250).unref()
   await app.close()
   clearTimeout(timer)
   clearInterval(sweep)

@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { Server } from 'node:https'
 
 /** The certificate chain and the private key, both in PEM. */
@@ -23,18 +24,29 @@ const suites = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
 
-/** The options of Node for a server that speaks TLS. */
-export function secureContext({ certificate, privateKey }: TlsFiles) {
-  return { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' as const, ciphers: suites }
+/** Nothing is negotiated twice on one connection: what is known of the caller stays what the handshake has shown. */
+const { SSL_OP_NO_RENEGOTIATION: noRenegotiation, SSL_OP_NO_TICKET: noResumption } = constants
+
+/**
+ * The options of Node for a server that speaks TLS.
+ * @param asks whether callers are asked for a certificate. Nobody is refused in the handshake, so that a refusal has an
+ * answer and a record. Who is asked can resume no session: it would come with the certificate of another time.
+ */
+export function secureContext({ certificate, privateKey }: TlsFiles, asks = false) {
+  const common = { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' as const, ciphers: suites }
+  if (!asks) return { ...common, secureOptions: noRenegotiation }
+  // No CA is named: callers with several certificates have to choose one, and those with a self-signed one may send it.
+  const asking = { requestCert: true, rejectUnauthorized: false, ca: [] as string[] }
+  return { ...common, ...asking, secureOptions: noRenegotiation | noResumption }
 }
 
 /**
  * Uses another certificate for new connections. Open connections go on with the one before. Sessions can
  * still be resumed, also on another worker, because the keys of the session tickets stay the same.
  */
-export function replaceCertificate(server: object, files: TlsFiles): void {
+export function replaceCertificate(server: object | undefined, files: TlsFiles, asks: boolean): void {
   if (!(server instanceof Server)) return
   const ticketKeys = server.getTicketKeys()
-  server.setSecureContext(secureContext(files))
+  server.setSecureContext(secureContext(files, asks))
   server.setTicketKeys(ticketKeys)
 }

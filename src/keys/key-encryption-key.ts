@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { lstatSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { AdministrationError } from '../errors.ts'
+import { fileProblem } from '../lib/bounded-file.ts'
 import { makeDirectory } from '../lib/directory.ts'
 import { createPrivateFile, replacePrivateFile } from '../lib/private-file.ts'
 import { readSecretFile, SecretFileProblem } from '../lib/secret-file.ts'
@@ -68,7 +69,7 @@ function createKeyFile(path: string, options: KeyEncryptionKeyOptions): KeyEncry
   } catch (error) {
     // Another process that starts at the same time was faster: its key counts.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      const problem = (error as Error).message
+      const problem = fileProblem(error)
       throw new AdministrationError('key_file_uncreatable', { path, problem }, { cause: error })
     }
   }
@@ -97,8 +98,7 @@ export function readKeyFile(path: string): KeyEncryptionKey | undefined {
     text = readSecretFile(path, { owner, ownerOnly: true })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    const { message } = error as Error
-    const problem = error instanceof SecretFileProblem ? `it ${message}.` : message
+    const problem = error instanceof SecretFileProblem ? `it ${error.message}` : fileProblem(error)
     throw new AdministrationError('key_file_unreadable', { path, problem }, { cause: error })
   }
   const bytes = Buffer.from(text.trim(), 'base64')

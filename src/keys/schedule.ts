@@ -251,8 +251,11 @@ export function planTakeover<Key extends KeyMoments & { readonly generation: num
   const until = signsWithoutGapUntil(left, settings, from)
   // By then a key created at the next check may sign, on every replica.
   const horizon = now + settings.clockSkewSeconds + checkSeconds(settings) + lead
-  const wasNeeded = revoked.signsFrom <= horizon && signsAtMostUntil(revoked, settings) >= slowest
-  const signed = signingKeyAt(keys, settings, now) === revoked
+  // Right after the settings were raised, the key may be the one that the next check would publish for longer.
+  const isExtended = planExtension(keys, settings, now)?.key === revoked
+  const signsNear = revoked.signsFrom <= horizon && signsAtMostUntil(revoked, settings) >= slowest
+  const wasNeeded = isExtended || signsNear
+  const signed = isExtended || signingKeyAt(keys, settings, now) === revoked
   if (!wasNeeded || (!signed && until !== undefined && until >= horizon)) return undefined
   const next = waitingKey(left, from)
   const seenFrom = Math.max(now, (next?.publishedAt ?? now) + lead)

@@ -1,4 +1,4 @@
-import { errorCode } from '../database/faults.ts'
+import { databaseFault } from '../database/faults.ts'
 import type { Database, Queryable } from '../database/open.ts'
 import { AdministrationError, OperatorError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -31,6 +31,12 @@ export interface ChangeOptions {
 /** Milliseconds to wait for somebody else's change. A file of ten thousand clients takes some seconds. */
 const lockPatienceMilliseconds = 60_000
 
+/**
+ * Milliseconds that a COMMIT waits for its turn among the commits of tokens. Those behind it wait as well, so it gives up
+ * soon. It only has to wait for commits that run, unless somebody keeps a transaction open.
+ */
+const commitPatienceMilliseconds = 2_000
+
 /** Records in one append. A million at once would not fit into one value of the database. */
 const recordsPerAppendMax = 50_000
 
@@ -41,10 +47,11 @@ export async function changeRegistry<Result>(
   options: ChangeOptions = {},
 ): Promise<Result> {
   const timeout = options.timeoutMilliseconds ?? lockPatienceMilliseconds + 30_000
+  let patience = lockPatienceMilliseconds
   try {
     return await context.database.prisma.$transaction(
       async (transaction) => {
-        await transaction.$queryRaw`SELECT set_config('lock_timeout', ${String(lockPatienceMilliseconds)}, true)`
+        await waitForLocks(transaction, patience)
         // No advisory lock: every role that may connect could hold that. This mode excludes itself, and none of the
         // statements that read or write the table.
         await transaction.$executeRaw`LOCK TABLE registry_change_set IN SHARE UPDATE EXCLUSIVE MODE`
@@ -53,6 +60,8 @@ export async function changeRegistry<Result>(
         for (let start = 0; start < records.all.length; start += recordsPerAppendMax) {
           await appendRecords(transaction, records.all.slice(start, start + recordsPerAppendMax), release)
         }
+        patience = commitPatienceMilliseconds
+        await waitForLocks(transaction, patience)
         options.beforeCommit?.()
         return result
       },
@@ -62,11 +71,15 @@ export async function changeRegistry<Result>(
   } catch (error) {
     // What was refused on purpose may have any text in it, also one that looks like the code of a lock timeout.
     if (error instanceof OperatorError || !isLockTimeout(error)) throw error
-    const waitedSeconds = lockPatienceMilliseconds / 1_000
+    const waitedSeconds = patience / 1_000
     throw new AdministrationError('registry_busy', { waitedSeconds }, { cause: error })
   }
 }
 
+async function waitForLocks(transaction: Queryable, milliseconds: number): Promise<void> {
+  await transaction.$queryRaw`SELECT set_config('lock_timeout', ${String(milliseconds)}, true)`
+}
+
 function isLockTimeout(error: unknown): boolean {
-  return errorCode(error) === '55P03' || (error instanceof Error && error.message.includes('55P03'))
+  return databaseFault(error)?.code === '55P03' || (error instanceof Error && error.message.includes('55P03'))
 }

@@ -22,6 +22,9 @@ export function readMomentMilliseconds(text: string): number | undefined {
 
 export const momentExample = '2027-01-31T23:59:59Z'
 
+/** For libraries that take a Date. */
+export const dateOf = (seconds: number): Date => new Date(seconds * 1000)
+
 /** For example `2027-01-31T23:59:59Z`. */
 export function momentText(seconds: number): string {
   const text = millisecondsText(seconds * 1000)

@@ -2,15 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Files with secrets. Only their owner can read them. They are on the disk before these functions return. */
+/**
+ * Files with secrets. Only their owner can read them, unless a mode is given: what belongs to a secret and is public, such
+ * as the certificate of a key. They are on the disk before these functions return.
+ */
 const ownerOnly = 0o600
 
 /**
  * Creates a file. It appears with its whole content, or not at all.
  * @throws Error with code EEXIST if the file exists. It is not changed then.
  */
-export function createPrivateFile(path: string, content: string): void {
-  const temporary = writeTemporary(path, content)
+export function createPrivateFile(path: string, content: string, mode = ownerOnly): void {
+  const temporary = writeTemporary(path, content, mode)
   try {
     // Unlike a rename, a link never replaces a file that another process has created meanwhile.
     linkSync(temporary, path)
@@ -21,8 +24,8 @@ export function createPrivateFile(path: string, content: string): void {
 }
 
 /** Creates or replaces a file. It has the whole new content, or it is not changed. */
-export function replacePrivateFile(path: string, content: string): void {
-  const temporary = writeTemporary(path, content)
+export function replacePrivateFile(path: string, content: string, mode = ownerOnly): void {
+  const temporary = writeTemporary(path, content, mode)
   try {
     renameSync(temporary, path)
   } catch (error) {
@@ -32,9 +35,9 @@ export function replacePrivateFile(path: string, content: string): void {
   synchronizeDirectory(dirname(path))
 }
 
-function writeTemporary(path: string, content: string): string {
+function writeTemporary(path: string, content: string, mode: number): string {
   const temporary = `${path}.${randomBytes(6).toString('hex')}`
-  const file = openSync(temporary, 'wx', ownerOnly)
+  const file = openSync(temporary, 'wx', mode)
   try {
     writeFileSync(file, content)
     fsyncSync(file)
@@ -76,7 +79,7 @@ export class ReservedFile {
 }
 
 /** A new file name survives a power loss only after its directory is on the disk. */
-function synchronizeDirectory(directory: string): void {
+export function synchronizeDirectory(directory: string): void {
   const handle = openSync(directory, 'r')
   try {
     fsyncSync(handle)

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { readOpen, settingFileBytesMax } from './bounded-file.ts'
 
 /**
  * Reads a file with a secret, and refuses one that is a secret of more than its owner. The rule:
@@ -23,7 +24,7 @@ export function readSecretFile(path: string, allowance: Allowance = {}): string 
   try {
     const problem = allowance.trust === true ? undefined : problemOf(path, fstatSync(file), allowance)
     if (problem !== undefined) throw new SecretFileProblem(problem)
-    return readFileSync(file, 'utf8')
+    return readOpen(file, settingFileBytesMax).toString('utf8')
   } finally {
     closeSync(file)
   }

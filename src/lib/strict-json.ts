@@ -1,7 +1,8 @@
 /**
  * JSON that all readers understand in the same way. `JSON.parse` takes the last one of two members with one name, and
  * another reader takes the first one (RFC 8259 §4). So a name that stands twice is refused, and so is a text that nests
- * deeper than anything that is meant.
+ * deeper than anything that is meant. Half of a surrogate pair is no text: each reader makes something else of it
+ * (RFC 7493 §2.1).
  * @throws SyntaxError
  */
 export function parseStrictJson(text: string, depthMax: number): unknown {
@@ -10,6 +11,8 @@ export function parseStrictJson(text: string, depthMax: number): unknown {
   const { members, depth } = countedIn(text)
   if (depth > depthMax) throw new SyntaxError('the JSON nests too deep')
   if (members !== membersOf(value)) throw new SyntaxError('a member of the JSON stands twice')
+  if (/\\u[dD][89a-fA-F]/.test(text) && !isWellFormed(value))
+    throw new SyntaxError('the JSON has half of a surrogate pair')
   return value
 }
 
@@ -47,4 +50,10 @@ function membersOf(value: unknown): number {
   }
   for (const item of Object.values(value)) count += 1 + membersOf(item)
   return count
+}
+
+function isWellFormed(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([name, item]) => name.isWellFormed() && isWellFormed(item))
 }

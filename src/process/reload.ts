@@ -4,26 +4,37 @@ import { type Config, readConfig } from '../config.ts'
 import type { Log } from '../telemetry/log.ts'
 import { explain } from './explain.ts'
 
-/** Starts to use a certificate, for new connections. */
-export type ReplaceCertificate = (files: NonNullable<Config['tls']>) => void
+/** Starts to use a certificate, for new connections, and CAs and revocation lists, for all of them. */
+export type ReplaceTls = (files: Pick<Config, 'tls' | 'clientTrust'>) => void
+
+/** Settings that a running process can take over. */
+const replaceable: readonly string[] = ['tls', 'clientTrust']
 
 /**
  * Reads the settings and their files again. New connections get the new certificate. Another setting that
  * changed needs a restart, and the log says so. If a setting is wrong, everything stays as it was.
+ * @param onlyIfChanged says nothing if what is in use stands in the files: nobody has asked.
  * @returns the configuration that is in use from now on.
  */
-export function reload(config: Config, replaceCertificate: ReplaceCertificate, log: Log): Config {
+export function reload(config: Config, replaceTls: ReplaceTls, log: Log, onlyIfChanged = false): Config {
   let fresh: Config
   try {
     fresh = readConfig()
-    if (fresh.tls !== undefined) replaceCertificate(fresh.tls)
+    const isSame = replaceable.every((name) => isSameSetting(fresh, config, name as keyof Config))
+    if (isSame && onlyIfChanged) return config
+    if (!isSame) replaceTls(fresh)
   } catch (error) {
     const message = 'a setting or its file is wrong; what was read before stays in use'
     log.error({ event: 'reload_failed', reason: explain(error).message }, message)
     return config
   }
   const names = Object.keys(fresh) as (keyof Config)[]
-  const needRestart = names.filter((name) => name !== 'tls' && !isDeepStrictEqual(fresh[name], config[name]))
+  const needRestart = names.filter(
+    (name) =>
+      !isSameSetting(fresh, config, name) &&
+      // Whether callers are asked for certificates is said once, before the service listens.
+      (!replaceable.includes(name) || (fresh[name] === undefined) !== (config[name] === undefined)),
+  )
   if (needRestart.length > 0)
     log.warn({ event: 'notice', needRestart }, 'settings have changed that only a restart can change')
   if (fresh.tls === undefined) log.info({ event: 'reloaded' }, 'there is no certificate to read again')
@@ -32,8 +43,11 @@ export function reload(config: Config, replaceCertificate: ReplaceCertificate, l
       { event: 'reloaded', ...describe(fresh.tls.certificate) },
       'new connections get this certificate',
     )
-  return Object.freeze({ ...config, tls: fresh.tls })
+  return Object.freeze({ ...config, tls: fresh.tls, clientTrust: fresh.clientTrust })
 }
+
+const isSameSetting = (one: Config, other: Config, name: keyof Config): boolean =>
+  isDeepStrictEqual(one[name], other[name])
 
 /** What an operator can compare with the file. A certificate is public. */
 function describe(certificate: string): { readonly serialNumber: string; readonly validTo: string } {

@@ -1,10 +1,11 @@
 import type { DestinationStream } from 'pino'
-import { type Config, databaseUrlReader } from '../config.ts'
+import { type Config, databaseUrlReader, tlsFilePaths } from '../config.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import type { DatabaseServer } from './database-server.ts'
 import { findKeyEncryptionKeys } from './key-encryption-keys.ts'
 import type { Lifetime } from './lifetime.ts'
 import { reload } from './reload.ts'
+import { WatchedFiles } from './watched-files.ts'
 import { Workers } from './workers.ts'
 
 /** Starts the service on a migrated database. "serve" and "start" share this. */
@@ -42,8 +43,14 @@ export async function serveAlone(
   })
   lifetime.onClose(() => service.close())
   let current = config
+  const files = new WatchedFiles(tlsFilePaths(), () => {
+    current = reload(current, service.replaceTls, log, true)
+  })
+  lifetime.onClose(async () => files.close())
   lifetime.onReload(() => {
-    current = reload(current, service.replaceCertificate, log)
+    // First, so that a file that changes while it is read is read again.
+    files.noteRead()
+    current = reload(current, service.replaceTls, log)
   })
   await service.listen()
 }

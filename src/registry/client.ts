@@ -19,6 +19,12 @@ export interface RegisteredClient {
   readonly keys: readonly RegisteredKey[]
   /** What its assertions may name as audience: the issuer only, or its token endpoint as well. */
   readonly assertionAudience: 'issuer' | 'token_endpoint'
+  /** What names it in its certificate (RFC 8705 §2.1.2); undefined: no certificate does. */
+  readonly certificateField?: CertificateField | undefined
+  /** What a certificate must name that it brings in addition to its secret or assertion; undefined: none is asked for. */
+  readonly requiredCertificate?: CertificateField | undefined
+  /** Its tokens are bound to the certificate that it brings (RFC 8705 §3). */
+  readonly certificateBoundTokens?: boolean
   /** Scopes granted, by audience. */
   readonly access: ReadonlyMap<string, readonly string[]>
 }
@@ -42,6 +48,22 @@ export interface RegisteredKey {
   readonly publicJwk: Readonly<Record<string, string>>
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
+}
+
+/** The fields of a certificate that may name a client (RFC 8705 §2.1.2). */
+export const certificateFieldNames = [
+  'tls_client_auth_subject_dn',
+  'tls_client_auth_san_dns',
+  'tls_client_auth_san_uri',
+  'tls_client_auth_san_ip',
+  'tls_client_auth_san_email',
+] as const
+export type CertificateFieldName = (typeof certificateFieldNames)[number]
+
+/** One of them with what must stand in it. */
+export interface CertificateField {
+  readonly name: CertificateFieldName
+  readonly value: string
 }
 
 export interface RegisteredResource {

@@ -138,6 +138,21 @@ export class Registry {
     return presence
   }
 
+  /** A client in memory. */
+  clientNow(clientId: string): RegisteredClient | undefined {
+    return this.#clients.get(clientId)
+  }
+
+  /**
+   * The client as the database has it now. It takes the same way for one that is not there: a read that many share, and
+   * another one if memory does not know either way.
+   */
+  async lookUpClient(clientId: string): Promise<RegisteredClient | undefined> {
+    const { version } = await this.#lookUp.ask([clientId, ''])
+    await this.#refreshTo(version, false)
+    return (await this.view(clientId, '')).client
+  }
+
   /** The version that the database is at, read after this was asked. Those who ask together share one read. */
   async versionNow(): Promise<number> {
     return (await this.#lookUp.ask(['', ''])).version

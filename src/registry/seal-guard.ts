@@ -20,7 +20,14 @@ import {
   readClientStatement,
   readResourceStatement,
 } from './statement.ts'
-import { type ClientRow, type LoadedClients, type ResourceRow, toClient, toResource } from './store.ts'
+import {
+  type ClientRow,
+  type LoadedClients,
+  type ResourceRow,
+  toClient,
+  toField,
+  toResource,
+} from './store.ts'
 import { loadSealedTrustRows, type SealedTrustRows } from './trust-store.ts'
 
 /**
@@ -228,11 +235,18 @@ function factsOf(row: ClientRow): ClientFacts {
     expiresAt: row.expires_at ?? undefined,
     access: row.access ?? [],
     assertionAudience: row.assertion_audience,
+    certificateField: toField(row.certificate),
+    requiredCertificate: toField(row.required_certificate),
+    certificateBoundTokens: row.certificate_bound ?? false,
   }
 }
 
-function columnsOf(facts: ClientFacts) {
+function columnsOf(facts: ClientFacts): Partial<ClientRow> {
+  const { certificateField: own, requiredCertificate: asked } = facts
   return {
+    certificate: [own?.name ?? null, own?.value ?? null],
+    required_certificate: [asked?.name ?? null, asked?.value ?? null],
+    certificate_bound: facts.certificateBoundTokens ?? false,
     status: facts.status,
     method: facts.tokenEndpointAuthMethod ?? null,
     networks: [...facts.allowedNetworks],

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { networkWithin, parseNetwork } from '../lib/network.ts'
+import type { CertificateField, CertificateFieldName } from './client.ts'
 import type { Statement, Subject } from './seal-tree.ts'
 
 /**
@@ -8,6 +9,8 @@ import type { Statement, Subject } from './seal-tree.ts'
  * A row can take away and never give. What is in force is what row and statement both say: the fewer scopes, the earlier
  * end, the shorter lifetime. Where they have nothing in common, nothing is in force. So a hand-written UPDATE that
  * disables counts at once, and one that grants counts for nothing.
+ *
+ * Long because what is believed of each part of a registration stands beside how it is written.
  *
  * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
  * statement does not have opens nothing.
@@ -24,6 +27,12 @@ export interface ClientFacts {
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   /** What its assertions may name as audience. Undefined: the issuer only. */
   readonly assertionAudience?: 'issuer' | 'token_endpoint'
+  /** What names it in its certificate. Undefined: no certificate does. */
+  readonly certificateField?: CertificateField | undefined
+  /** What its certificate must name in addition to its secret or assertion. Undefined: none is asked for. */
+  readonly requiredCertificate?: CertificateField | undefined
+  /** Undefined: its tokens are not bound to its certificate. */
+  readonly certificateBoundTokens?: boolean
 }
 
 export interface SecretFacts {
@@ -91,10 +100,12 @@ export function believeClient(
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
+  const certificates = believedCertificates(row, statement, differences)
   const access = believedAccess(row.access, statement.access, differences)
   const isContradicted =
     (method ?? row.tokenEndpointAuthMethod) !== (row.tokenEndpointAuthMethod ?? method) ||
-    (networks.length === 0 && row.allowedNetworks.length > 0)
+    (networks.length === 0 && row.allowedNetworks.length > 0) ||
+    certificates === undefined
   if (isContradicted) return { facts: undefined, differences }
   const facts = {
     status: ranks[row.status] < ranks[status] ? status : row.status,
@@ -103,9 +114,37 @@ export function believeClient(
     expiresAt: isLater(row.expiresAt, expiresAt) ? expiresAt : row.expiresAt,
     access,
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
+    ...certificates,
   }
   return { facts, differences }
 }
+
+/**
+ * A certificate proves a client only where row and statement name the same. One that it must bring in addition is asked for
+ * by either of them, and no certificate can be what both ask for if they differ.
+ * @returns undefined where they have nothing in common.
+ */
+function believedCertificates(
+  row: ClientFacts,
+  statement: ClientFacts,
+  differences: Difference[],
+): Pick<ClientFacts, 'certificateField' | 'requiredCertificate' | 'certificateBoundTokens'> | undefined {
+  const { certificateField: own, requiredCertificate: asked, certificateBoundTokens: isBound = false } = row
+  const { certificateField: ownBefore, requiredCertificate: askedBefore } = statement
+  const isBoundBefore = statement.certificateBoundTokens === true
+  if (own !== undefined && !isSameField(own, ownBefore)) differences.push('certificate')
+  if (askedBefore !== undefined && !isSameField(asked, askedBefore)) differences.push('required_certificate')
+  if (isBoundBefore && !isBound) differences.push('certificate_bound_tokens')
+  if (asked !== undefined && askedBefore !== undefined && !isSameField(asked, askedBefore)) return undefined
+  return {
+    certificateField: isSameField(own, ownBefore) ? own : undefined,
+    requiredCertificate: asked ?? askedBefore,
+    certificateBoundTokens: isBound || isBoundBefore,
+  }
+}
+
+const isSameField = (one: CertificateField | undefined, other: CertificateField | undefined): boolean =>
+  one?.name === other?.name && one?.value === other?.value
 
 const isWider = (row: ClientFacts, statement: ClientFacts): boolean =>
   row.allowedNetworks.length === 0 && statement.allowedNetworks.length > 0
@@ -227,11 +266,29 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .map((secret) => [secret.secretId, secret.hash, secret.expiresAt ?? null])
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
-    ...keyStatement(client),
+    ...laterStatement(client),
   ]
 }
 
-/** Nothing for a client that has no keys: its text stays what it was before there were any. */
+/** What there has been since some version. A client that has nothing of it keeps the text that it had before. */
+function laterStatement(client: ClientStatement): readonly unknown[] {
+  const keys = keyStatement(client)
+  const certificates = certificateStatement(client)
+  if (certificates.length === 0) return keys
+  return [...(keys.length === 0 ? [[], 'issuer'] : keys), certificates]
+}
+
+function certificateStatement(client: ClientStatement): readonly unknown[] {
+  const {
+    certificateField: own,
+    requiredCertificate: asked,
+    certificateBoundTokens: isBound = false,
+  } = client
+  if (own === undefined && asked === undefined && !isBound) return []
+  return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
+}
+
+/** Nothing for a client that has no keys. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
   if (keys.length === 0 && assertionAudience === 'issuer') return []
   const texts = keys.map((key) => [key.thumbprint, key.algorithm, key.expiresAt ?? null])
@@ -249,13 +306,34 @@ type ClientText = [
   access: [audience: string, scopes: string[]][],
   keys?: [thumbprint: string, algorithm: string, expiresAt: number | null][],
   assertionAudience?: 'issuer' | 'token_endpoint',
+  certificates?: CertificateText,
 ]
+
+type CertificateText = [
+  field: CertificateFieldName | null,
+  value: string | null,
+  askedField: CertificateFieldName | null,
+  askedValue: string | null,
+  isBound: boolean,
+]
+
+const noCertificates: CertificateText = [null, null, null, null, false]
+
+function readCertificates([field, value, askedField, askedValue, isBound]: CertificateText) {
+  const read = (name: CertificateFieldName | null, text: string | null): CertificateField | undefined =>
+    name === null || text === null ? undefined : { name, value: text }
+  return {
+    certificateField: read(field, value),
+    requiredCertificate: read(askedField, askedValue),
+    certificateBoundTokens: isBound,
+  }
+}
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
   const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
     statement as unknown as ClientText
-  const [keys = [], assertionAudience = 'issuer'] = more
+  const [keys = [], assertionAudience = 'issuer', certificates] = more
   return {
     status,
     tokenEndpointAuthMethod: method ?? undefined,
@@ -269,6 +347,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
       expiresAt: ends ?? undefined,
     })),
     assertionAudience,
+    ...readCertificates(certificates ?? noCertificates),
   }
 }
 

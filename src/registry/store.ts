@@ -2,7 +2,13 @@ import type { Pool, Statements } from '../database/open.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
-import type { RegisteredClient, RegisteredResource, RegisteredSecret } from './client.ts'
+import type {
+  CertificateField,
+  CertificateFieldName,
+  RegisteredClient,
+  RegisteredResource,
+  RegisteredSecret,
+} from './client.ts'
 import { isScopeToken } from './grammar.ts'
 import { type KeyRow, keyObject, seconds, secondsOfRevocation, toKey } from './key-store.ts'
 import type { ClientPresence, Pair, Presence } from './look-up.ts'
@@ -42,8 +48,14 @@ export interface ClientRow {
   secrets: SecretRow[] | null
   keys: KeyRow[] | null
   assertion_audience: RegisteredClient['assertionAudience']
+  certificate?: CertificateColumns
+  required_certificate?: CertificateColumns
+  certificate_bound?: boolean
   access: { audience: string; scopes: string[] }[] | null
 }
+
+/** Both are null where there is none. */
+type CertificateColumns = [field: CertificateFieldName | null, value: string | null]
 
 export interface SecretRow {
   secret_id: string
@@ -75,6 +87,9 @@ export const clientsStatement = `
             'tag_key', t.key_encryption_key_id, 'tag', encode(t.tag || t.seal, 'hex')))
           FROM client_secret s LEFT JOIN client_secret_tag t USING (secret_id) WHERE s.client_id = c.client_id),
        'assertion_audience', c.assertion_audience,
+       'certificate', jsonb_build_array(c.certificate_field, c.certificate_value),
+       'required_certificate', jsonb_build_array(c.required_certificate_field, c.required_certificate_value),
+       'certificate_bound', c.certificate_bound_tokens,
        'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
@@ -210,8 +225,15 @@ function readClient(row: ClientRow): RegisteredClient {
     secrets: new Map((row.secrets ?? []).map((secret) => [secret.secret_id, toSecret(secret)])),
     keys: (row.keys ?? []).map(toKey),
     assertionAudience: row.assertion_audience,
+    certificateField: toField(row.certificate),
+    requiredCertificate: toField(row.required_certificate),
+    certificateBoundTokens: row.certificate_bound ?? false,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
+}
+
+export function toField([name, value]: CertificateColumns = [null, null]): CertificateField | undefined {
+  return name === null || value === null ? undefined : { name, value }
 }
 
 function toSecret(row: SecretRow): RegisteredSecret {

@@ -1,4 +1,4 @@
-import type { Grant } from './decide.ts'
+import type { Confirmation, Grant } from './decide.ts'
 
 /** The claims of an access token (RFC 9068 §2.2). Times in seconds since 1970. */
 export interface AccessTokenClaims {
@@ -10,6 +10,8 @@ export interface AccessTokenClaims {
   readonly iat: number
   readonly exp: number
   readonly jti: string
+  /** RFC 7800. */
+  readonly cnf?: Confirmation
 }
 
 export function accessTokenClaims(issuer: string, grant: Grant, now: number, jti: string): AccessTokenClaims {
@@ -24,5 +26,6 @@ export function accessTokenClaims(issuer: string, grant: Grant, now: number, jti
     iat: now,
     exp: now + grant.lifetimeSeconds,
     jti,
+    ...(grant.confirmation === undefined ? {} : { cnf: grant.confirmation }),
   }
 }

@@ -1,4 +1,5 @@
-import { callersOf, judge } from '../authentication/authenticate.ts'
+import { callersOf, isOfMethod, judge } from '../authentication/authenticate.ts'
+import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
 import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -17,6 +18,16 @@ export interface Grant {
   readonly tokenTyp: TokenTyp
   /** The rule by which an assertion of another issuer got it. */
   readonly rule?: CallerRule | undefined
+  /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
+  readonly confirmation?: Confirmation | undefined
+  /** The thumbprint of the certificate that its client had to bring in addition. */
+  readonly certificateThumbprint?: string | undefined
+}
+
+/** The members of the claim `cnf`. */
+export interface Confirmation {
+  /** The thumbprint of a certificate (RFC 8705 §3.1). */
+  readonly 'x5t#S256'?: string
 }
 
 export interface Denial {
@@ -54,10 +65,12 @@ function decideFor(
   const reason = judgeClient(request, proof, client, address, now)
   if (reason !== undefined) return { granted: false, reason }
   const decision = decideGrant(request, client, view)
-  if (!decision.granted || rule === undefined) return decision
+  if (!decision.granted) return decision
+  const confirmed = withCertificate(decision, request, client)
+  if (!confirmed.granted || rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
-  return { ...decision, lifetimeSeconds, rule }
+  return { ...confirmed, lifetimeSeconds, rule }
 }
 
 /**
@@ -109,9 +122,25 @@ function judgeClient(
     return 'network_not_allowed'
   }
   const { tokenEndpointAuthMethod: registered } = client
-  if (registered !== undefined && registered !== request.credentials.method)
+  if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return undefined
+  return demandRefusal(client, request.certificate, now)
+}
+
+/** What a grant says about a certificate that its client had to bring. */
+function withCertificate(
+  grant: Grant,
+  { certificate }: TokenRequest,
+  client: RegisteredClient | undefined,
+): Grant {
+  if (client === undefined || certificate === undefined || !demandsCertificate(client)) return grant
+  const { thumbprint } = certificate
+  const bound = { confirmation: { 'x5t#S256': thumbprint } }
+  return {
+    ...grant,
+    ...(client.certificateBoundTokens ? bound : {}),
+    certificateThumbprint: thumbprint,
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { requireTrusted } from '../authentication/certificate.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
@@ -10,7 +11,7 @@ import { OAuthError, type RefusalReason } from '../refusals.ts'
 import type { Registry, View } from '../registry/registry.ts'
 import { accessTokenClaims } from './claims.ts'
 import { decide, type Grant } from './decide.ts'
-import { detailOf, type Origin, refusalRecord } from './records.ts'
+import { issuedDetail, type Origin, refusalRecord } from './records.ts'
 import {
   type Claimed,
   jwtBearerGrant,
@@ -29,6 +30,8 @@ export interface IssueEdges extends AuthenticationEdges, UseEdges {
    * expire before its key is removed.
    */
   readonly tokenLifetimeSecondsMax: number
+  /** No request is taken without a certificate of the CAs for clients, whatever else it brings. */
+  readonly requiresCertificate?: boolean
   readonly clock: Clock
   readonly clockGuard: { readonly reliable: boolean }
   readonly registry: Registry
@@ -60,6 +63,7 @@ export async function issueToken(
   let credentials: AdmittedCredentials
   try {
     request = parseTokenRequest(raw, claimed)
+    if (edges.requiresCertificate === true) requireTrusted(request.certificate, edges.clock.nowSeconds())
     // Most are known already, and wait for nothing.
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
@@ -82,6 +86,9 @@ const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
   'client_key_unusable',
   'assertion_key_unknown',
   'assertion_signature_wrong',
+  'client_has_no_certificate',
+  'certificate_key_unknown',
+  'certificate_subject_mismatch',
 ])
 
 /** What is registered is no credential in the wrong place, however random it looks: records must name it. */
@@ -212,7 +219,7 @@ function prepare(
     type: 'token',
     outcome: 'issued',
     clientId: claims.client_id,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof.method ?? claimed.authenticationMethod,
     credentialId: used.credentialId,
     audience: claims.aud,
     scope,
@@ -222,7 +229,7 @@ function prepare(
     address: origin.address,
     userAgent: origin.userAgent,
     requestId: origin.requestId,
-    detail: detailOf(proof, claimed),
+    detail: issuedDetail(grant, proof, claimed),
   }
   return {
     record,

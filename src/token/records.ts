@@ -2,6 +2,7 @@ import type { Proof } from '../authentication/method.ts'
 import type { AuditRecord } from '../ledger/record.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { OAuthError } from '../refusals.ts'
+import type { Grant } from './decide.ts'
 import type { Claimed } from './request.ts'
 
 /** What the ledger says about a request for a token. */
@@ -14,16 +15,23 @@ export interface Origin {
 }
 
 /** What a record of a token says beside its columns. */
-export function detailOf(
+export function issuedDetail(
+  { certificateThumbprint }: Pick<Grant, 'certificateThumbprint'>,
   { assertion, federated, credentialId }: Proof,
   { grantType }: Claimed,
 ): AuditRecord['detail'] {
+  const certificate = certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }
   if (federated !== undefined) {
     const { issuer, subject, audience } = federated.facts
-    return { issuer, subject, key: credentialId, assertion_audience: audience, grant_type: grantType }
+    const said = { issuer, subject, key: credentialId, assertion_audience: audience, grant_type: grantType }
+    return { ...said, ...certificate }
   }
-  // Callers that name the token endpoint can be found (RFC 10070).
-  return assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : undefined
+  const detail = {
+    // Callers that name the token endpoint can be found (RFC 10070).
+    ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
+    ...certificate,
+  }
+  return Object.keys(detail).length === 0 ? undefined : detail
 }
 
 export function refusalRecord(
@@ -49,7 +57,7 @@ export function refusalRecord(
     error: refusal.error,
     reason: refusal.reason,
     clientId: claimed.clientId,
-    authenticationMethod: claimed.authenticationMethod,
+    authenticationMethod: proof?.method ?? claimed.authenticationMethod,
     credentialId: proof?.credentialId ?? refusal.credentialId,
     audience: claimed.target,
     scope: claimed.scope,

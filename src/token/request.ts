@@ -9,6 +9,7 @@
 
 import { claimedMethod, parseCredentials } from '../authentication/authenticate.ts'
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
+import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
 import { type ReadFederated, readFederatedText } from '../authentication/federated-assertion.ts'
 import { parseAssertionGrant, spiffeAssertionType } from '../authentication/federated-jwt.ts'
@@ -36,6 +37,8 @@ export interface RawTokenRequest {
   readonly rawHeaders: readonly string[]
   /** The raw bytes. route.ts checks the method, query, content type, encoding and size. */
   readonly body: Buffer
+  /** The certificate of the connection. */
+  readonly certificate?: JudgedCertificate | undefined
   /** What of the claimed values is kept. */
   readonly claimedText: ClaimedText
   /** Whether memory has a client of this name: a registered id is shown, whatever it looks like. */
@@ -44,6 +47,8 @@ export interface RawTokenRequest {
 
 export interface TokenRequest {
   readonly credentials: Credentials
+  /** The certificate of the connection, whether it is the credential or comes in addition. */
+  readonly certificate?: JudgedCertificate | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
   readonly target: string | undefined
   /** Without duplicates, in the order of their first occurrence. */
@@ -75,7 +80,7 @@ export interface Claimed {
 export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): TokenRequest {
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
-  const presented = presentedCredentials(form, authorization)
+  const presented = presentedCredentials(form, authorization, raw.certificate)
   // The grant may be named wrong, and the assertion is of the record all the same.
   const grantAssertion = grantAssertionIn(form.values[ASSERTION])
   fillClaimed(claimed, raw, form, presented, grantAssertion)
@@ -93,6 +98,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
       grantType === jwtBearerGrant
         ? parseAssertionGrant(grantAssertion, presented)
         : parseCredentials(presented),
+    certificate: raw.certificate,
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }
@@ -106,6 +112,7 @@ export const jwtBearerGrant = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 function presentedCredentials(
   { values }: Form,
   authorization: Authorization | undefined,
+  certificate: JudgedCertificate | undefined,
 ): PresentedCredentials {
   return {
     authorization,
@@ -116,6 +123,7 @@ function presentedCredentials(
       values[CLIENT_ASSERTION_TYPE] === spiffeAssertionType,
     ),
     clientAssertionType: values[CLIENT_ASSERTION_TYPE],
+    certificate,
   }
 }
 
@@ -176,6 +184,8 @@ const bodyMethods: ReadonlySet<string> = new Set([
   'private_key_jwt',
   'federated_jwt',
   'client_assertion',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
 ])
 
 /** A name, or a URI (RFC 6749 §4.5). */

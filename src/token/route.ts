@@ -1,5 +1,6 @@
-import { METHODS } from 'node:http'
+import { type IncomingMessage, METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { callerAddress } from '../http/caller-address.ts'
 import { hasRepeatedSingleton } from '../http/singleton-headers.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
@@ -18,6 +19,8 @@ export interface TokenRouteOptions extends IssueEdges {
   readonly logRequest: LogRequest
   /** The headers of every answer of this service. */
   readonly constantHeaders: Readonly<Record<string, string>>
+  /** The certificate of the caller; undefined: callers are not asked for one. */
+  readonly certificateOf?: ((request: IncomingMessage) => JudgedCertificate | undefined) | undefined
   /** The paths of the token endpoint. */
   readonly paths: readonly string[]
 }
@@ -103,7 +106,9 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const { exchange } = request
       exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const raw: RawTokenRequest = { rawHeaders: request.raw.rawHeaders, body, claimedText, isRegistered }
+      const certificate = options.certificateOf?.(request.raw)
+      const { rawHeaders } = request.raw
+      const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
       underWay += 1
       const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
         underWay -= 1

@@ -53,6 +53,7 @@ clients:
         access: [{ audience: 'https://orders.example.com', scopes: [] }],
         keys: undefined,
         assertionAudience: 'issuer',
+        certificateBoundTokens: false,
       },
     ])
   })

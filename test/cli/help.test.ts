@@ -86,6 +86,8 @@ describe('a wrong call', () => {
     ['clients create a --auth-method basic', 'client_secret_basic'],
     ['clients create a --expires-at tomorrow', '2027-01-31T23:59:59Z'],
     ['clients secrets add a --expires-in 1d --expires-at 2099-01-01T00:00:00Z', 'use one of them'],
+    ['ca issue a', 'A server needs a name'],
+    ['ca isue a', 'Did you mean "issue"?'],
     ['token a --url localhost', '--url'],
     ['seed', 'needs FILE'],
     ['keys rotat', 'Did you mean "rotate"?'],

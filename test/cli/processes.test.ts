@@ -39,6 +39,11 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['keys list', / published/],
   ['keys revoke $KID --yes', / is revoked\. /],
   ['keys rewrap', /^Every signing key is sealed with key-encryption key \w+ already\.\n$/],
+  ['ca init --directory $CA', /^Mintmark development CA .* is created, /],
+  ['ca issue shop --dns shop.example --directory $CA', /^shop is issued: /],
+  ['ca renew shop --directory $CA', /^shop is renewed, /],
+  ['ca revoke shop --directory $CA', /^shop is revoked: 2 certificates\.\n/],
+  ['ca show --directory $CA', /^NAME .*\nshop +revoked /],
   ['audit list --outcome issued', /^TIME .*\n.* shop /],
   ['audit list --type client --json', /^\[\n[\s\S]*\n\]\n$/],
   ['audit compare $LEDGER', /^$/],
@@ -62,6 +67,7 @@ test('every command', async ({ database, files, startService }) => {
     FILE: files.path('shop.secret'),
     LEDGER: files.path('ledger.json'),
     KEY: files.path('key.json'),
+    CA: files.path('ca'),
   }
   writeFileSync(files.path('key.json'), JSON.stringify(makeKey().publicJwk))
   const run = (call: string): Promise<Outcome> => {

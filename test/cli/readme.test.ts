@@ -21,6 +21,7 @@ const blocks: Block[] = [...readme.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map
 /** What does not run here, and why. Every other block of shell or JavaScript must run. */
 const elsewhere: readonly (readonly [begins: RegExp, why: string])[] = [
   [/^npm (start|ci|install)\b/, 'installs and starts; start.test.ts starts from nothing'],
+  [/^MINTMARK_TLS_/, 'serves until it is ended; ca.test.ts starts it'],
   [/^npm (test|run (bench|drill|dev|coverage|check))\b/, 'is no part of using the service'],
   [/^(docker|git)\b/, 'needs what a test machine may not have'],
 ]
@@ -50,6 +51,10 @@ const expectations: readonly (readonly [begins: RegExp, check: (stdout: string, 
       expect(stdout).toMatch(/issued +billing/)
     },
   ],
+  [
+    /^bin\/mintmark ca init/,
+    (stdout) => expect(stdout).toMatch(/^localhost is issued: a certificate of a server for localhost, 127/m),
+  ],
   [/^npm run seed -- clients\.yaml/, (stdout) => expect(stdout).toMatch(/^client +shipping +created/m)],
   [
     /^bin\/mintmark clients create reports/,
@@ -62,6 +67,7 @@ const expectations: readonly (readonly [begins: RegExp, check: (stdout: string, 
     /^curl -s -u "shipping:\$SECRET"/,
     (stdout) => expect(JSON.parse(stdout)).toMatchObject({ token_type: 'Bearer', scope: 'orders:read' }),
   ],
+  [/^import .* from '@mintmark\/verifier'/, (stdout) => expect(stdout).toBe('shipping\n')],
   [/^import .* from 'jose'/, (stdout) => expect(stdout).toBe('shipping\n')],
 ]
 
@@ -104,9 +110,17 @@ test('they run, in order', async ({ checkout, served, track }) => {
     if (!runs(block)) continue
     const [, check] = expectations.find(([begins]) => begins.test(block.text)) ?? []
     const program = `${checkout}/example.mjs`
-    writeFileSync(program, `const token = '${token}'\n${here(block.text)}\nconsole.log(payload.client_id)\n`)
+    const [, claims = ''] = /\b(claims|payload)\.client_id is the caller/.exec(block.text) ?? []
+    writeFileSync(
+      program,
+      `const token = '${token}'\n${here(block.text)}\nconsole.log(${claims}.client_id)\n`,
+    )
+    // The packages of this repository as they stand in their source.
+    const node = ['--conditions=@mintmark/source', '--disable-warning=ExperimentalWarning']
     const [file, given] =
-      block.language === 'js' ? [process.execPath, [program]] : ['/bin/sh', ['-ec', here(block.text)]]
+      block.language === 'js'
+        ? [process.execPath, [...node, program]]
+        : ['/bin/sh', ['-ec', here(block.text)]]
     const { code, stdout, stderr } = await track(start(file, given, { environment, cwd: checkout })).outcome
     expect({ code, text: block.text }, stderr).toEqual({ code: 0, text: block.text })
     check?.(stdout, blocks[index + 1] ?? block)

@@ -171,6 +171,14 @@ describe.skipIf(typeof found === 'string')(
       expect(contents).not.toMatch(/\/mintmark\/(?:\.|test|bench|docs|secrets|packages)/)
     })
 
+    test('runs compiled code that it brings', () => {
+      const debug = ['--env', 'NODE_DEBUG_NATIVE=COMPILE_CACHE']
+      const { stdout, stderr } = engine.run('run', '--rm', '--read-only', ...debug, image, '--help')
+      const read = (stdout + stderr).split('\n').filter((line) => line.includes('reading cache from'))
+      expect(read.length).toBeGreaterThan(100)
+      expect(read.filter((line) => !line.includes('success'))).toEqual([])
+    })
+
     test('its health check says whether it is ready', () => {
       const container = containerOf('mintmark')
       const described = ran(engine.run('image', 'inspect', '--format', '{{json .}}', image))

@@ -1,7 +1,7 @@
 /**
  * Runs the tests of the database on every PostgreSQL that the service may meet, and says what came of it:
  *
- *     node test/database/versions.ts [14] [15] [16] [17] [18] [/usr/lib/postgresql/15] [-- TEST ...]
+ *     npm run versions -- [14] [15] [16] [17] [18] [/usr/lib/postgresql/15] [-- TEST ...]
  *
  * A number is a major version, whose programs come from npm. A directory is that of an installed one, in which `bin`
  * is. Without either, all five versions and what Debian has installed are tried. After `--` stand the files to run. It
@@ -35,11 +35,12 @@ const packages: Readonly<Record<string, string>> = {
 }
 const debian = '/usr/lib/postgresql'
 const defaultFiles = [
-  'test/database/setups.test.ts',
+  'test/peers/setups.test.ts',
   'test/database/refused-setups.test.ts',
   'test/database/migrate.test.ts',
-  'test/service/failover.test.ts',
-  'test/service/poolers.test.ts',
+  'test/peers/failover.test.ts',
+  'test/peers/poolers.test.ts',
+  'test/cli/restored-backup.test.ts',
 ]
 
 const root = join(import.meta.dirname, '../..')
@@ -100,7 +101,7 @@ listen_addresses = ''\nunix_socket_directories = '${data}'\n`,
   const url = `postgresql://mintmark@localhost/postgres?host=${encodeURIComponent(data)}`
   try {
     const version = await versionOf(url)
-    const test = ['test', '--project', 'real', ...files]
+    const test = ['test', '--project', 'real', '--project', 'peers', ...files]
     const tests = spawn(join(root, 'bin/mintmark'), test, {
       cwd: root,
       stdio: 'inherit',

@@ -1,7 +1,7 @@
 /**
  * Runs the service and real libraries against each other, and says what came of it:
  *
- *     node test/interop/run.ts [node] [python] [go] [java] [rust] [curl] [--write]
+ *     npm run interop -- [node] [python] [go] [java] [rust] [curl] [--write]
  *
  * Toolchains that are not at hand are left out. What is needed is installed in INTEROP_DIRECTORY (by default in the
  * system's directory for temporary files) from the registries, in the versions that the manifests here pin. With

@@ -588,6 +588,10 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
     return { ...settings, jwksMaxAgeSeconds: Math.max(settings.jwksMaxAgeSeconds, longer) }
   }
   let startedAt = start
+  /** Until when a key that was called back is replaced by one whose turn is still to come. */
+  let replacedUntil = 0
+  /** Until when nothing may sign: see the test of a revocation just before the settings are raised. */
+  let mayLackUntil = 0
   const add = (moments: KeyMoments, now: number, emergency = false) => {
     keys = [...keys, { ...moments, generation: keys.length + 1, madeAt: now, emergency }]
     // Just before, it was missing.
@@ -611,6 +615,7 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
       otherSetsExpireAt = Math.max(otherSetsExpireAt, time + settings.jwksMaxAgeSeconds)
       settings = change.settings
       startedAt = time
+      mayLackUntil = replacedUntil
     }
     for (const { at, ahead, verifierCacheSeconds } of early) {
       if (Math.floor(at * length) !== second || keys.length === 0) continue
@@ -634,6 +639,7 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
       const takeover = planTakeover(keys, gone, planned(now, waitingKey(keys, now)), now)
       replace(gone, { revokedAt: now })
       if (takeover === undefined) continue
+      replacedUntil = takeover.moments.signsFrom
       if (takeover.next === undefined) add(takeover.moments, time, true)
       else replace(takeover.next, { ...takeover.moments, emergency: true })
     }
@@ -662,7 +668,7 @@ function livesThrough({ settings: first, changes, replicas, early, revocations, 
       // The commit sees to it that whoever signs knows every key there is.
       const signer = signingKeyAt(keys, settings, now)
       if (signer === undefined) {
-        if (second > first.clockSkewSeconds) problems.push(`${time}: nothing signs`)
+        if (second > first.clockSkewSeconds && now >= mayLackUntil) problems.push(`${time}: nothing signs`)
         continue
       }
       if (!isPublished(signer, now)) problems.push(`${time}: signs while not published`)
@@ -726,6 +732,54 @@ describe('in every world of replicas whose clocks are apart, that sleep, hear la
       }),
       { numRuns: worldsTried / 10 },
     )
+  })
+
+  test('a revocation just after the settings were raised takes the key that would have been published for longer', () => {
+    const settings = {
+      keyLifetimeSeconds: 252,
+      tokenLifetimeSecondsMax: 19,
+      jwksMaxAgeSeconds: 55,
+      verifierCooldownSeconds: 4,
+      clockSkewSeconds: 15,
+    }
+    const raised = { ...settings, keyLifetimeSeconds: 444, tokenLifetimeSecondsMax: 65, clockSkewSeconds: 9 }
+    const current = { ...momentsFrom(1_000, 1_000, settings), generation: 1 }
+    const waiting = { ...momentsFrom(1_060, current.signsUntil, settings), generation: 2 }
+    const now = current.signsUntil - 5
+    expect(signingKeyAt([current, waiting], raised, now)).toBeUndefined()
+    expect(planExtension([current, waiting], raised, now)?.key).toBe(current)
+    const takeover = planTakeover([current, waiting], current, raised, now)
+    expect(takeover?.next).toBe(waiting)
+    expect(takeover?.moments.signsFrom).toBe(now - raised.clockSkewSeconds)
+  })
+
+  test('just after a revocation, raised settings can end the key that is left before the next has its turn', () => {
+    const settings = {
+      keyLifetimeSeconds: 251,
+      tokenLifetimeSecondsMax: 5,
+      jwksMaxAgeSeconds: 56,
+      verifierCooldownSeconds: 4,
+      clockSkewSeconds: 13,
+    }
+    const raised = { ...settings, keyLifetimeSeconds: 444, tokenLifetimeSecondsMax: 65, clockSkewSeconds: 9 }
+    const old = { ...momentsFrom(1_000, 1_000, settings), generation: 1 }
+    const now = old.publishedUntil - settings.clockSkewSeconds - settings.tokenLifetimeSecondsMax - 2
+    const current = {
+      ...planKey(old, [old], settings, now - 100, now - 100),
+      generation: 2,
+      signsFrom: now - 60,
+    }
+    const waiting = { ...planKey(current, [old, current], settings, now - 20, now - 20), generation: 3 }
+    const takeover = planTakeover([old, current, waiting], current, settings, now)
+    const left = [old, { ...waiting, ...takeover?.moments }]
+    const turn = left[1]?.signsFrom ?? 0
+    // With the settings of the revocation, the old key signs until then.
+    for (let at = now; at < turn; at += 1) expect(signingKeyAt(left, settings, at)).toBe(old)
+    // With the raised ones, nothing signs: a token of the old key would be over too soon, and one of the next key would
+    // be unknown to caches. It ends by itself at the turn.
+    expect(signingKeyAt(left, raised, now)).toBeUndefined()
+    expect(signingKeyAt(left, raised, turn)).toBe(left[1])
+    expect(turn - now).toBeLessThanOrEqual(leadSeconds(settings))
   })
 
   test('when nobody made a key for long, the last one goes on while it is safe, and then nothing signs (F-14)', () => {

@@ -1,11 +1,17 @@
-/** The ledger read back from a real PostgreSQL: the newest records that match, and those that come after a place. */
+/**
+ * The ledger read back from a real PostgreSQL: the newest records that match, and those that come after a place.
+ *
+ * Long because one ledger, which each test fills, is asked in all the ways there are.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Database, openDatabase } from '../../src/database/open.ts'
 import { appendRecords } from '../../src/ledger/chain-store.ts'
 import type { AuditEntry } from '../../src/ledger/query.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import {
+  findChainBeginnings,
   findChainsAfter,
+  findChangesSince,
   findLatestChains,
   findRecords,
   findRecordsAfter,
@@ -182,9 +188,123 @@ describe('records that are found', () => {
     expect(await search({ clientId: '1' }, 4)).toEqual({ found: 1, spans: [all] })
     expect((await search({ jti: '2b0f1c8e-5c0b-4a40-9df0-1d4d3ac0a8b1' }, 4)).spans).toEqual([all])
   })
+
+  describe('on a side of a place', () => {
+    /** Two chains whose records have the same times: a and b are of the first, c and d of the second. */
+    const writeTwins = async () => {
+      await write(record('a1', now - 2), record('a2', now - 1), record('a3', now - 1))
+      await write(record('b1', now - 2), record('b2', now - 1), record('b3', now))
+    }
+    const inOrder = ['a1', 'b1', 'a2', 'a3', 'b2', 'b3']
+    const placeOf = (entry: AuditEntry | undefined) => {
+      if (entry === undefined) throw new Error('there is no such record')
+      return { time: entry.time, chain: entry.chain, seq: entry.seq }
+    }
+
+    test('are all on that side, whether their times, their chains or only their numbers differ', async () => {
+      await writeTwins()
+      const all = await findRecords(database.prisma, {}, 10, now + 1)
+      expect(clients(all)).toEqual(inOrder)
+      for (const [index, entry] of all.entries()) {
+        const [beforePlace, afterPlace] = [placeOf(entry), placeOf(entry)]
+        const before = await findRecords(database.prisma, { beforePlace }, 10, now + 1)
+        expect(clients(before)).toEqual(inOrder.slice(0, index))
+        const newest = await findRecords(database.prisma, { beforePlace }, 1, now + 1)
+        expect(clients(newest)).toEqual(inOrder.slice(0, index).slice(-1))
+        const after = await findRecords(database.prisma, { afterPlace }, 10, now + 1)
+        expect(clients(after)).toEqual(inOrder.slice(index + 1))
+        const first = await findRecords(database.prisma, { afterPlace }, 1, now + 1)
+        expect(clients(first)).toEqual(inOrder.slice(index + 1).slice(0, 1))
+      }
+      const [beforePlace, afterPlace] = [placeOf(all[4]), placeOf(all[1])]
+      expect(clients(await findRecords(database.prisma, { beforePlace, afterPlace }, 10, now))).toEqual([
+        'a2',
+        'a3',
+      ])
+      expect(clients(await findRecords(database.prisma, { afterPlace, clientId: 'b2' }, 10, now))).toEqual([
+        'b2',
+      ])
+    })
+
+    test('are searched for from that place on, in spans that grow, and no further than it takes', async () => {
+      const place = { time: now, chain: 9, seq: 1 }
+      await write(...[-60, -59, 59, 60].map((age) => record(`${age}`, now + age * minute)))
+      const searches: [number, number][] = []
+      const findMany = database.prisma.auditRecord.findMany.bind(database.prisma.auditRecord)
+      const watched = {
+        $queryRaw: database.prisma.$queryRaw.bind(database.prisma),
+        auditRecord: {
+          findMany: (query: { where: { time: { gte: Date; lt: Date } } }) => {
+            const { gte, lt } = query.where.time
+            searches.push([(gte.getTime() - now) / minute, (lt.getTime() - now) / minute])
+            return findMany(query as never)
+          },
+        },
+      } as unknown as Database['prisma']
+      const search = async (filter: object, limit: number, at = now) => {
+        searches.length = 0
+        const found = clients(await findRecords(watched, filter, limit, at))
+        return { found, spans: searches.map(([from, to]) => Math.round(to - from)) }
+      }
+      expect(await search({ afterPlace: place }, 2)).toEqual({ found: ['59', '60'], spans: [15, 240] })
+      expect(await search({ afterPlace: place }, 1)).toEqual({ found: ['59'], spans: [15, 240] })
+      const whole = await search({ afterPlace: place }, 3)
+      expect(whole.found).toEqual(['59', '60'])
+      expect(whole.spans.slice(0, 4)).toEqual([15, 240, 2_880, 43_200])
+      expect(whole.spans).toHaveLength(5)
+      const until = now + 240 * minute
+      expect(await search({ afterPlace: place, until }, 3)).toEqual({ found: ['59', '60'], spans: [15, 240] })
+      expect((await search({ afterPlace: place, clientId: '59' }, 3)).spans).toHaveLength(1)
+
+      // Before a place, the first span ends at the place and not now.
+      const year = 365 * 24 * 60 * minute
+      const back = await search({ beforePlace: place }, 2, now + year)
+      expect(back.found).toEqual(['-60', '-59'])
+      expect(back.spans).toHaveLength(2)
+      const capped = await search({ beforePlace: place, until: now - 59 * minute }, 1, now + year)
+      expect(capped).toEqual({ found: ['-60'], spans: [15] })
+    })
+  })
+
+  test('of changes are those of chains that were committed since a moment', async () => {
+    /** As changes are written: the chain and its records in one commit, which gives the chain its stamp. */
+    const change = (...ids: string[]) =>
+      database.prisma.$transaction((transaction) =>
+        appendRecords(
+          transaction,
+          ids.map((id) => record(id, now, { type: 'client', outcome: 'created' })),
+          '1.2.3',
+        ),
+      )
+    await change('a', 'b')
+    await write(record('c', now))
+    await change('d')
+    const since = await findChangesSince(database.prisma, '2000-01-01T00:00:00Z')
+    expect(clients(since).toSorted()).toEqual(['a', 'b', 'd'])
+    const committedAt = new Map(since.map((entry) => [entry.clientId, entry.committedAt ?? '']))
+    expect(committedAt.get('a')).toMatch(/^\d{4}-.*\.\d{6}Z$/)
+    expect(committedAt.get('a')).toBe(committedAt.get('b'))
+    expect(clients(await findChangesSince(database.prisma, committedAt.get('d') ?? ''))).toEqual(['d'])
+    expect(await findChangesSince(database.prisma, '2999-01-01T00:00:00Z')).toEqual([])
+  })
 })
 
 describe('chains', () => {
+  test('begin as they were opened, and are listed from one on', async () => {
+    await write(record('a', now))
+    await write(record('b', now))
+    await write(record('c', now))
+    const all = await findChainBeginnings(database.prisma, 0, 10)
+    expect(all.map(({ chain }) => chain)).toEqual([1, 2, 3])
+    for (const { genesis, openedAt, openedBy } of all) {
+      expect(genesis).toMatch(/^[0-9a-f]{64}$/)
+      expect(openedAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+      expect(openedBy).toContain('1.2.3')
+    }
+    expect((await findChainBeginnings(database.prisma, 1, 1)).map(({ chain }) => chain)).toEqual([2])
+    expect(await findChainBeginnings(database.prisma, 3, 10)).toEqual([])
+  })
+
   const started: AuditRecord = { time: now, type: 'service', outcome: 'started' }
   const stopped: AuditRecord = { time: now, type: 'service', outcome: 'stopped' }
   const opened = (age: string) =>

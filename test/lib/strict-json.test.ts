@@ -24,6 +24,8 @@ describe('refused', () => {
     ['a string without an end', '"a\\'],
     ['a byte order mark', '\ufeff{}'],
     ['nothing', ''],
+    ['half of a surrogate pair', '["\\ud800"]'],
+    ['the other half, in a name', '{"\\uDFFF":1}'],
   ])('%s', (_title, text) => {
     expect(() => parseStrictJson(text, 4)).toThrow(SyntaxError)
   })
@@ -31,6 +33,7 @@ describe('refused', () => {
 
 test.each([
   ['colons and brackets in strings', '{"a:b":"c:d","e":"[{\\"x\\":1}]","f":"\\\\"}'],
+  ['a whole surrogate pair', '["\\ud83d\\ude00"]'],
   ['the same name in two objects', '[{"a":1},{"a":1}]'],
   ['a name that is a number', '{"1":1,"0":{"1":2}}'],
 ])('read: %s', (_title, text) => {

@@ -24,6 +24,9 @@ const facts: ClientFacts = {
     { audience: 'urn:b', scopes: [] },
   ],
   assertionAudience: 'token_endpoint',
+  certificateField: { name: 'tls_client_auth_san_dns', value: 'a.td' },
+  requiredCertificate: { name: 'tls_client_auth_san_uri', value: 'urn:a' },
+  certificateBoundTokens: false,
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
 const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
@@ -46,7 +49,8 @@ test('a statement is read as it was written', () => {
 })
 
 test('a client without keys has the text that it had before there were any', () => {
-  const without = { ...statement, keys: [], assertionAudience: 'issuer' as const }
+  const none = { certificateField: undefined, requiredCertificate: undefined }
+  const without = { ...statement, ...none, keys: [], assertionAudience: 'issuer' as const }
   const text = clientStatement('billing', without)
   expect(text).toHaveLength(8)
   expect(readClientStatement(text)).toEqual(without)

@@ -68,6 +68,7 @@ describe('clients', () => {
         ]),
         keys: [],
         assertionAudience: 'issuer',
+        certificateBoundTokens: false,
         access: new Map([
           [orders, ['orders:read']],
           [invoices, []],
@@ -110,6 +111,7 @@ describe('clients', () => {
         secrets: new Map(),
         keys: [],
         assertionAudience: 'issuer',
+        certificateBoundTokens: false,
         access: new Map(),
       },
     ])

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline'
 import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back.ts'
 import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
 import { findChangesSince } from '../../ledger/record-store.ts'
+import { fileProblem } from '../../lib/bounded-file.ts'
 import { entryFields } from '../terminal/audit-entry.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -63,7 +64,7 @@ async function readRecords(path: string): Promise<ChangeRecord[]> {
     if (isArray) take(JSON.parse(lines.join('\n')), records)
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new AdministrationError('file_unreadable', { path, problem: (error as Error).message })
+      throw new AdministrationError('file_unreadable', { path, problem: fileProblem(error) })
     }
     const where = isArray ? '' : ` in line ${number}`
     throw new OperatorError(
@@ -93,6 +94,9 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_expires_later: 'expires later, or not at all',
   client_method_changed: 'may authenticate by another method',
   client_audience_widened: 'its assertions may name the token endpoint',
+  client_certificate_changed: 'is known by another certificate, or by one again',
+  client_certificate_not_required: 'need not bring the certificate that it had to',
+  client_tokens_unbound: 'its tokens are not bound to a certificate',
   secret_alive: 'was revoked, and is valid',
   client_key_alive: 'was revoked, and is valid',
   access_back: 'was removed, and is there',
@@ -133,6 +137,13 @@ function repairOf(each: CameBack): readonly string[] {
       return updateClient('--auth-method')
     case 'client_audience_widened':
       return updateClient('--assertion-audience')
+    case 'client_certificate_changed':
+      if (setTo.length === 0) return ['clients', 'update', clientId, '--no-certificate']
+      return updateClient(`--${String(detail).replaceAll('_', '-')}`)
+    case 'client_certificate_not_required':
+      return updateClient('--require-certificate')
+    case 'client_tokens_unbound':
+      return ['clients', 'update', clientId, '--tls-client-certificate-bound-access-tokens', 'yes']
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { OperatorError } from '../../errors.ts'
 import { LedgerVerifier, type Verified, type VerifyCode, type VerifyProblem } from '../../ledger/verify.ts'
+import { fileProblem } from '../../lib/bounded-file.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { terminal } from '../terminal/terminal.ts'
@@ -44,7 +45,7 @@ export const auditVerify = defineCommand({
     try {
       await readValues(stream, (value) => verifier.take(value))
     } catch (error) {
-      throw new OperatorError(`${file}: cannot read it: ${(error as Error).message}`, { cause: error })
+      throw new OperatorError(`${file}: cannot read it: ${fileProblem(error)}.`, { cause: error })
     }
     const verified = verifier.finish()
     if (options.json) print(`${json(verifiedFields(verified))}\n`)

@@ -2,14 +2,21 @@ import { createClient } from '../../administration/create-client.ts'
 import {
   assertionAudiences,
   type ClientDefinition,
+  certificateAuthMethod,
   federatedAuthMethod,
+  hasSecretByMethod,
   tokenEndpointAuthMethods,
-  usesSecret,
 } from '../../administration/definition.ts'
 import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { futureMoment, requireFuture } from '../terminal/arguments.ts'
+import {
+  type CertificateOptions,
+  certificateOptions,
+  certificateWords,
+  optionOfCertificateField,
+} from '../terminal/certificate-options.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -18,33 +25,39 @@ import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
+/** The ways to authenticate, for the help. */
+export const authMethodsLine = `Methods: ${tokenEndpointAuthMethods.slice(0, 3).join(', ')},\n${tokenEndpointAuthMethods.slice(3).join(', ')}.`
+
 export const clientsCreate = defineCommand({
   path: ['clients', 'create'],
   summary: 'create a client and print its secret, once',
   details:
     'A client can only be given scopes that the resource has ("resources list" shows them). A client with access to\n' +
     'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".\n' +
-    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. With federated_jwt it has\n' +
-    'neither: rules say whose assertions stand for it ("trust add").',
+    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. So it is with\n' +
+    'self_signed_tls_client_auth, and with tls_client_auth, where one field of its certificate names it.\n' +
+    'With federated_jwt rules say whose assertions stand for it ("trust add").\n' +
+    authMethodsLine,
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
     name: { type: 'string', value: 'NAME', description: 'a name for people; otherwise the id' },
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `only ${tokenEndpointAuthMethods.join(', ')}; otherwise any`,
+      description: 'the only way in which it authenticates; otherwise any',
     },
     key: {
       type: 'string',
       value: 'FILE',
       multiple: true,
-      description: 'public keys that verify its assertions: JWK, JWKS or PEM',
+      description: 'its public keys: JWK, JWKS or PEM',
     },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
-      description: `what its assertions may name as aud: ${assertionAudiences.join(' (default) or ')}`,
+      description: `the aud of its assertions: ${assertionAudiences.join(' (default) or ')}`,
     },
+    ...certificateOptions,
     access: {
       type: 'string',
       value: 'AUDIENCE=SCOPE,SCOPE',
@@ -85,14 +98,20 @@ export const clientsCreate = defineCommand({
         '    --auth-method private_key_jwt --key payroll.public.pem',
       'without a secret: it signs an assertion for each token',
     ],
+    [
+      'bin/mintmark clients create ledger --access https://orders.example.com=orders:read \\\n' +
+        '    --auth-method tls_client_auth --tls-client-auth-san-uri spiffe://example.org/ledger',
+      'without a secret: its certificate names it',
+    ],
   ],
   async run(options, [clientId = '']) {
     const client = await readClient(clientId, options)
     requireFuture('expires-at', options['expires-at'], systemClock.nowSeconds())
     const ends = options['secret-expires-in']
     const output = new SecretOutput('secret-out', options['secret-out'])
-    const method = client.tokenEndpointAuthMethod
-    if (usesSecret(method)) output.reserve()
+    const byCertificate = client.tokenEndpointAuthMethod === certificateAuthMethod
+    const { tokenEndpointAuthMethod: method } = client
+    if (hasSecretByMethod(method)) output.reserve()
     else if (ends !== undefined || options['secret-out'] !== undefined) {
       throw usageError(
         `--auth-method ${method}: such a client gets no secret, so no option may say more of one.`,
@@ -110,10 +129,13 @@ export const clientsCreate = defineCommand({
           if (options.json) print(`${json({ client_id: clientId, status: 'created' })}\n`)
           else if (method === federatedAuthMethod)
             print(`${clientId} is created. It has no secret and no key.\n`)
-          else print(`${clientId} is created. It authenticates with its keys.\n`)
+          else
+            print(
+              `${clientId} is created. It authenticates with its ${byCertificate ? 'certificate' : 'keys'}.\n`,
+            )
           if (method === federatedAuthMethod)
             note(`Say whose assertions stand for it: bin/mintmark trust add --help`)
-          else if (client.keys === undefined)
+          else if (client.keys === undefined && !byCertificate)
             note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
         } else if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
@@ -131,7 +153,7 @@ export const clientsCreate = defineCommand({
   },
 })
 
-interface CreateOptions {
+interface CreateOptions extends CertificateOptions {
   readonly name: string | undefined
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
@@ -160,6 +182,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
+    ...certificateWords(options),
     allowed_networks: [...new Set(networks)],
     access,
   })
@@ -190,6 +213,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   jwks: 'the key',
   assertion_audience: '--assertion-audience',
   access: '--access',
+  ...optionOfCertificateField,
 }
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */

@@ -1,37 +1,46 @@
-import { assertionAudiences, tokenEndpointAuthMethods } from '../../administration/definition.ts'
+import { assertionAudiences } from '../../administration/definition.ts'
 import { systemClock } from '../../lib/clock.ts'
+import { certificateFieldNames } from '../../registry/client.ts'
 import { requireFuture } from '../terminal/arguments.ts'
+import { certificateOptions, certificateWords } from '../terminal/certificate-options.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
 import { json, print } from '../terminal/output.ts'
-import { inWordsOf } from './clients-create.ts'
+import { authMethodsLine, inWordsOf } from './clients-create.ts'
 import { describeChanges } from './seed.ts'
 
 export const clientsUpdate = defineCommand({
   path: ['clients', 'update'],
-  summary: 'change the name, the method, the networks or the end of a client',
+  summary: 'change the name, the method, the certificate, the networks or the end of a client',
   details:
     'What you do not name stays as it is. In force on every replica when the command returns. "clients access" changes\n' +
-    'what the client may call, and "clients disable" stops it. The id of a client never changes.',
+    'what the client may call, and "clients disable" stops it. The id of a client never changes.\n' +
+    authMethodsLine,
   positionals: [{ name: 'CLIENT', description: 'the client id' }],
   options: {
     name: { type: 'string', value: 'NAME', description: 'a name for people' },
     'auth-method': {
       type: 'string',
       value: 'METHOD',
-      description: `only ${tokenEndpointAuthMethods.join(', ')}; or any`,
+      description: 'the only way in which it authenticates; or any',
     },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
-      description: `what its assertions may name as aud: ${assertionAudiences.join(' or ')}`,
+      description: `the aud of its assertions: ${assertionAudiences.join(' or ')}`,
+    },
+    ...certificateOptions,
+    'no-certificate': { type: 'boolean', description: 'no certificate names it' },
+    'no-required-certificate': {
+      type: 'boolean',
+      description: 'it need not bring a certificate in addition',
     },
     'allow-network': {
       type: 'string',
       value: 'CIDR',
       multiple: true,
-      description: 'where it may call from, instead of what was allowed',
+      description: 'where it may call from, instead of before',
     },
     'any-network': { type: 'boolean', description: 'it may call from anywhere' },
     'expires-at': {
@@ -49,6 +58,10 @@ export const clientsUpdate = defineCommand({
       'from there only',
     ],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
+    [
+      'bin/mintmark clients update billing --require-certificate tls_client_auth_san_dns=billing.example.com',
+      'only together with that certificate',
+    ],
     ['bin/mintmark clients update billing --any-network --never-expires', 'from anywhere and for good'],
   ],
   async run(options, [clientId = '']) {
@@ -58,24 +71,39 @@ export const clientsUpdate = defineCommand({
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
       throw usageError('--never-expires: not with --expires-at.')
-    const fields = {
+    const certificate = certificateWords(options)
+    const fields: Record<string, unknown> = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
+      ...certificate,
     }
-    if (Object.keys(fields).length === 0 && !options['any-network'] && !options['never-expires'])
+    const removed = removedWords(options, certificate)
+    if (
+      Object.keys(fields).length + removed.length === 0 &&
+      !options['any-network'] &&
+      !options['never-expires']
+    )
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')
     // Loaded here, because a process that serves has no use for it.
     const { parseClient } = await import('../../administration/parse.ts')
-    const [mistake] = parseClient({ client_id: 'any', ...fields }).mistakes
+    // What depends on the rest of the client is judged with it.
+    const [mistake] = parseClient({ client_id: 'any', ...fields }).mistakes.filter(
+      ({ code, path }) =>
+        code !== 'certificate_field_unused' &&
+        (code !== 'certificate_field_missing' || path[0] === 'require_certificate'),
+    )
     if (mistake !== undefined) throw usageError(inWordsOf(mistake))
     requireFuture('expires-at', expiresAt, systemClock.nowSeconds())
     const { updateClient } = await import('../../administration/update.ts')
     await withDatabase(async (connection) => {
       const step = await updateClient(connection, clientId, (words) => {
-        const { expires_at: before, ...others } = words
+        const { expires_at: before, ...rest } = words
+        const others = Object.fromEntries(
+          Object.entries(rest).filter(([word]) => !removed.includes(word)),
+        ) as typeof rest
         const end = options['never-expires'] || before === undefined ? {} : { expires_at: before }
         return {
           ...others,
@@ -93,3 +121,19 @@ export const clientsUpdate = defineCommand({
     })
   },
 })
+
+/** What is not said of the client any more. A field of a certificate takes the place of another one. */
+function removedWords(
+  options: { readonly 'no-certificate': boolean; readonly 'no-required-certificate': boolean },
+  certificate: Readonly<Record<string, unknown>>,
+): readonly string[] {
+  const given = certificateFieldNames.filter((name) => Object.hasOwn(certificate, name))
+  if (options['no-certificate'] && given.length > 0)
+    throw usageError('--no-certificate: not with a field of a certificate.')
+  if (options['no-required-certificate'] && Object.hasOwn(certificate, 'require_certificate'))
+    throw usageError('--no-required-certificate: not with --require-certificate.')
+  return [
+    ...(options['no-certificate'] || given.length > 0 ? certificateFieldNames : []),
+    ...(options['no-required-certificate'] ? ['require_certificate'] : []),
+  ]
+}

@@ -88,6 +88,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         valid_secrets: client.validSecrets,
         valid_keys: client.keys.filter(({ state }) => state === 'valid').length,
         assertion_audience: client.assertionAudience,
+        ...certificateFields(client),
         token_endpoint_audience_count: tokenEndpointAudienceCount(client),
       }),
     )
@@ -136,8 +137,30 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     access: client.access,
     secrets: client.secrets.map(secretFields),
     assertion_audience: client.assertionAudience,
+    ...certificateFields(client),
     keys: client.keys.map(keyFields),
   }
+}
+
+/** What is said of certificates, in the words of a file. */
+function certificateFields(client: StoredClient): Record<string, unknown> {
+  const { certificateField: own, requiredCertificate: asked } = client
+  return {
+    ...(own === undefined ? {} : { [own.name]: own.value }),
+    require_certificate: asked === undefined ? null : { [asked.name]: asked.value },
+    tls_client_certificate_bound_access_tokens: client.certificateBoundTokens === true,
+  }
+}
+
+function shownCertificate(client: StoredClient): (readonly [string, string])[] {
+  const { certificateField: own, requiredCertificate: asked } = client
+  return [
+    ...(own === undefined ? [] : [[own.name, own.value] as const]),
+    ...(asked === undefined ? [] : [['require_certificate', `${asked.name}=${asked.value}`] as const]),
+    ...(client.certificateBoundTokens === true
+      ? [['tls_client_certificate_bound_access_tokens', 'yes'] as const]
+      : []),
+  ]
 }
 
 function shownClient(client: StoredClientWithSecrets, now: number): string {
@@ -147,6 +170,7 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ['name', client.name],
     ['status', isExpired ? `${client.status}, but expired` : client.status],
     ['token_endpoint_auth_method', client.tokenEndpointAuthMethod ?? 'any'],
+    ...shownCertificate(client),
     ['allowed_networks', client.allowedNetworks.join(', ') || 'from anywhere'],
     ['expires_at', shownMoment(client.expiresAt, 'never')],
     ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { secretAuthMethods } from '../../administration/definition.ts'
 import { readCommandConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
+import { fileProblem, readBounded, settingFileBytesMax } from '../../lib/bounded-file.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { baseUrlOf } from '../../process/run-service.ts'
 import { isResource } from '../../registry/grammar.ts'
@@ -103,9 +104,9 @@ function readUrl(given: string): string {
 async function readSecret(clientId: string, path: string | undefined): Promise<string> {
   if (path !== undefined && path !== '-') {
     try {
-      return readFileSync(path, 'utf8').trim()
+      return readBounded(path, settingFileBytesMax).toString('utf8').trim()
     } catch (error) {
-      throw new OperatorError(`--secret-file: cannot read the file: ${(error as Error).message}`, {
+      throw new OperatorError(`--secret-file: cannot read the file: ${fileProblem(error)}.`, {
         cause: error,
       })
     }

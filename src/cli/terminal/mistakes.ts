@@ -72,6 +72,13 @@ export const mistakeSentences: {
   jwk_private: ({ member }) =>
     `is a private key: it has ${quoted(member)}. Register its public half only. If this copy was ever shared, make a new key`,
   jwk_malformed: ({ problem }) => problem,
+  certificate_field_malformed: ({ problem }) => problem,
+  certificate_fields_several: ({ first }) =>
+    `is named beside ${first}; a client is known by exactly one field of its certificate`,
+  certificate_field_missing: ({ known }) => `needs one field of a certificate: ${known.join(', ')}`,
+  certificate_field_unused: ({ method }) =>
+    `is for clients that authenticate by tls_client_auth, and this one does by ${method}; a certificate in addition to ` +
+    'that is named in require_certificate',
 
   list_empty: () => 'is empty; it needs at least one entry',
   issuer_malformed: ({ value }) =>
@@ -175,6 +182,7 @@ function wantedKind({ expected, found, known, written }: MistakeFields['kind_wro
     return isQuoted ? 'a number without quotes' : 'a number'
   }
   if (expected === 'text') return 'text'
+  if (expected === 'boolean') return 'true or false'
   return known === undefined ? `a ${expected}` : `a ${expected} with ${known.join(', ')}`
 }
 

@@ -16,9 +16,9 @@ export const sentences: {
   readonly [Code in AdministrationErrorCode]: (fields: AdministrationErrorFields[Code]) => string
 } = {
   registration_refused: ({ file, mistakes }) => mistakeList(mistakes as readonly Mistake[], file),
-  file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}`,
-  file_too_large: ({ path, bytes, limit }) =>
-    `${path}: has ${bytes} bytes; at most ${limit} are read. Split it: clients that a file does not name are left alone.`,
+  file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}.`,
+  file_too_large: ({ path, limit }) =>
+    `${path}: has more than ${limit} bytes, which is the most that is read. Split it: clients that a file does not name are left alone.`,
   file_not_text: ({ path }) => `${path}: is not UTF-8 text. Save it as UTF-8.`,
 
   client_not_found({ clientId, nearest }) {
@@ -81,8 +81,8 @@ export const sentences: {
   rule_exists: ({ rule, issuer }) =>
     `There is already a rule ${rule}, of ${issuer}. Choose another name, or remove it first: "bin/mintmark trust remove ${rule}".`,
   registry_busy: ({ waitedSeconds }) =>
-    `Another command has been changing the registry for ${waitedSeconds} seconds. Nothing was changed. Try again ` +
-    'when it has finished.',
+    `Another command, or another session of the database, has kept this change waiting for ${waitedSeconds} seconds. ` +
+    'Nothing was changed. Try again when it has finished.',
 
   registration_unsealed: ({ subject, id }) =>
     `The ${subject} ${JSON.stringify(id)} was not registered by a holder of the key-encryption key: somebody wrote its ` +
@@ -155,8 +155,8 @@ export const sentences: {
   key_file_missing: ({ path }) =>
     `${path}: is missing. Restore it from a backup. ${ifLost} Nothing was changed.`,
   key_file_vanished: ({ path }) => `${path}: was removed while this process started. Start again.`,
-  key_file_uncreatable: ({ path, problem }) => `${path}: cannot create it: ${problem}`,
-  key_file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}`,
+  key_file_uncreatable: ({ path, problem }) => `${path}: cannot create it: ${problem}.`,
+  key_file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}.`,
   key_file_malformed: ({ path, isEmpty }) =>
     `${path}: holds ${isEmpty ? 'nothing' : 'something else than a key (32 bytes in base64)'}. Restore it from a ` +
     `backup. If there is none, move the file away first. ${ifLost} Nothing was generated or deleted.`,

@@ -1,0 +1,183 @@
+"""The grant without a network: what is asked, what the answers mean, when to try again. Sync and async share it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from .credentials import ClientCertificate, Credential
+from .dpop import DpopKey
+
+#: Requests for one token, the first included.
+_ATTEMPTS_MAX: Final = 3
+#: Seconds that an attempt waits at most for the next. Whoever is told to wait for longer tells the caller.
+_WAIT_SECONDS_MAX: Final = 10.0
+_PASSING: Final = frozenset((429, 500, 502, 503, 504))
+#: What a token is taken to live for if the answer does not say.
+_LIFETIME_SECONDS: Final = 60.0
+
+#: A request, or seconds to wait, goes out. A response or a fault comes back.
+Flow = Generator["httpx.Request | float", "httpx.Response | httpx.TransportError | None", "Granted"]
+_Step = Generator["httpx.Request | float", "httpx.Response | httpx.TransportError | None", "httpx.Response"]
+
+
+class TokenError(Exception):
+    """No token. `code` is that of the token endpoint (RFC 6749 section 5.2), or `unavailable`, or `answer_invalid`."""
+
+    def __init__(self, code: str, description: str, *, retry_after: float = 0, request_id: str | None = None) -> None:
+        found_by = "" if request_id is None else f" (x-request-id {request_id})"
+        super().__init__(f"{code}: {description}{found_by}")
+        self.code = code
+        self.description = description
+        self.retry_after = retry_after
+        #: With it the operator finds the reason in the ledger.
+        self.request_id = request_id
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it is worth to try again later."""
+        return self.code == "unavailable"
+
+
+@dataclass(frozen=True)
+class Granted:
+    token: str
+    lifetime_seconds: float
+
+
+class Grant:
+    """How one client asks one service for tokens."""
+
+    def __init__(
+        self,
+        issuer: str,
+        credential: Credential,
+        *,
+        token_endpoint: str | None = None,
+        dpop: DpopKey | None = None,
+        allow_insecure_http: bool = False,
+    ) -> None:
+        self._issuer = issuer
+        self._credential = credential
+        self._endpoint = token_endpoint
+        self._dpop = dpop
+        self._nonce: str | None = None
+        self._allow_insecure_http = allow_insecure_http
+        for url in filter(None, (issuer, token_endpoint)):
+            require_safe(url, allow_insecure_http)
+
+    def ask(self, audience: str, scopes: tuple[str, ...]) -> Flow:
+        """Ask for a token. The caller of this generator does what it yields: it sends a request, or waits."""
+        if self._endpoint is None:
+            self._endpoint = yield from self._discover()
+        parameters = {"grant_type": "client_credentials"}
+        # RFC 8707 takes URIs only. A plain name goes into the other one.
+        parameters["resource" if urlsplit(audience).scheme else "audience"] = audience
+        if scopes:
+            parameters["scope"] = " ".join(scopes)
+        endpoint = self._endpoint
+        response = yield from self._attempts(lambda: self._token_request(endpoint, parameters))
+        if self._asks_for_nonce(response):
+            response = yield from self._attempts(lambda: self._token_request(endpoint, parameters))
+        return self._read(response)
+
+    def _discover(self) -> Generator[Any, Any, str]:
+        """RFC 8414. The document is of this issuer, or it is somebody else's."""
+        parts = urlsplit(self._issuer)
+        url = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
+        response: httpx.Response = yield from self._attempts(lambda: httpx.Request("GET", url))
+        document = _json(response)
+        if response.status_code != 200 or document.get("issuer") != self._issuer:
+            raise TokenError("answer_invalid", f"{url} is not the metadata of {self._issuer}")
+        endpoint = document.get("token_endpoint")
+        aliases = document.get("mtls_endpoint_aliases")
+        if isinstance(self._credential, ClientCertificate) and isinstance(aliases, dict):
+            endpoint = aliases.get("token_endpoint", endpoint)
+        if not isinstance(endpoint, str):
+            raise TokenError("answer_invalid", f"{url} names no token_endpoint")
+        require_safe(endpoint, self._allow_insecure_http)
+        return endpoint
+
+    def _token_request(self, endpoint: str, parameters: dict[str, str]) -> httpx.Request:
+        # Anew for each attempt: an assertion or a proof counts once.
+        more, headers = self._credential.prove(self._issuer)
+        if self._dpop is not None:
+            headers = {**headers, "DPoP": self._dpop.proof("POST", endpoint, nonce=self._nonce)}
+        accept = {"Accept": "application/json"}
+        return httpx.Request("POST", endpoint, data={**parameters, **more}, headers={**accept, **headers})
+
+    def _attempts(self, make: Any) -> _Step:
+        for attempt in range(1, _ATTEMPTS_MAX + 1):
+            answer = yield make()
+            if isinstance(answer, httpx.Response) and answer.status_code not in _PASSING:
+                return answer
+            told = retry_after(answer) if isinstance(answer, httpx.Response) else None
+            # Full jitter, so that callers that failed together do not come back together.
+            backoff = random.uniform(0, 0.25 * 4**attempt)  # noqa: S311
+            wait = backoff if told is None else told + random.uniform(0, 0.5)  # noqa: S311
+            if attempt == _ATTEMPTS_MAX or wait > _WAIT_SECONDS_MAX:
+                raise _unavailable(answer, told)
+            yield wait
+        raise AssertionError
+
+    def _asks_for_nonce(self, response: httpx.Response) -> bool:
+        nonce = response.headers.get("dpop-nonce")
+        if self._dpop is None or nonce is None:
+            return False
+        self._nonce = nonce
+        return response.status_code == 400 and _json(response).get("error") == "use_dpop_nonce"
+
+    def _read(self, response: httpx.Response) -> Granted:
+        answer = _json(response)
+        request_id = response.headers.get("x-request-id")
+        if response.status_code != 200:
+            code, description = answer.get("error"), answer.get("error_description")
+            raise TokenError(
+                code if isinstance(code, str) else "answer_invalid",
+                description if isinstance(description, str) else f"the answer is {response.status_code}",
+                request_id=request_id,
+            )
+        token, kind = answer.get("access_token"), answer.get("token_type")
+        seconds: Any = answer.get("expires_in")
+        wanted = "bearer" if self._dpop is None else "dpop"
+        if not isinstance(token, str) or token == "" or not isinstance(kind, str) or kind.lower() != wanted:
+            raise TokenError("answer_invalid", f"no token of the type {wanted}", request_id=request_id)
+        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        return Granted(token, seconds if is_number and seconds > 0 else _LIFETIME_SECONDS)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """The seconds of Retry-After. A date is not read: our clock may be wrong, and the service sends seconds."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if re.fullmatch(r"\d{1,6}", value) else None
+
+
+def require_safe(url: str, allow_insecure_http: bool) -> None:
+    """Secrets and tokens are not sent in clear, except inside one machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme == "http" and (allow_insecure_http or parts.hostname in ("localhost", "127.0.0.1", "::1")):
+        return
+    raise ValueError(f"{parts.scheme}://{parts.hostname}: https is needed, or allow_insecure_http=True")
+
+
+def _unavailable(answer: httpx.Response | httpx.TransportError | None, told: float | None) -> TokenError:
+    if isinstance(answer, httpx.Response):
+        text = f"the answer is {answer.status_code}"
+        return TokenError("unavailable", text, retry_after=told or 0, request_id=answer.headers.get("x-request-id"))
+    return TokenError("unavailable", f"{type(answer).__name__}: {answer}")
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import { join, resolve } from 'node:path'
+import type { AuthorityContext } from '../../certificates/open.ts'
+import { readCommandConfig } from '../../config.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { throwCertificateProblem } from './certificate-sentences.ts'
+import type { OptionDefinitions } from './command.ts'
+import { terminal } from './terminal.ts'
+
+/** What the commands of the development CA share. */
+
+export const directoryOption = {
+  directory: {
+    type: 'string',
+    value: 'DIR',
+    description: 'the directory of the CA; by default "ca" in the data directory',
+  },
+} as const satisfies OptionDefinitions
+
+/** What it is not. Said when it is created, and in the help. */
+export const developmentOnly =
+  'This CA is for development and tests. Its key lies in a file without a passphrase, nobody checks who asks for a\n' +
+  'certificate, and who reads no CRL never hears of a revocation. For production use cert-manager, SPIRE, Vault or the\n' +
+  'CA of your platform: docs/guides/development-ca.md.'
+
+/** Runs work on the CA. Its problems become sentences. */
+export async function withAuthority<Result>(
+  directory: string | undefined,
+  work: (context: AuthorityContext) => Result | Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work({
+      directory: directory === undefined ? defaultDirectory() : resolve(directory),
+      now: systemClock.nowSeconds(),
+      randomBytes,
+    })
+  } catch (error) {
+    return throwCertificateProblem(error)
+  }
+}
+
+function defaultDirectory(): string {
+  return join(readCommandConfig(terminal().environment).dataDirectory, 'ca')
+}

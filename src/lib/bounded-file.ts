@@ -1,0 +1,61 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+
+/** The message is for `catch` alone: who reads the file says what the limit is. */
+export class FileTooLarge extends Error {}
+
+/** Bytes of a secret, a certificate or another setting in a file. A bundle of certificate authorities has the most. */
+export const settingFileBytesMax = 1024 * 1024
+
+const chunkBytes = 64 * 1024
+
+/**
+ * Reads a file whose size nobody promised. The size that the system tells is not asked for: a pipe has none, and a device
+ * never ends.
+ * @throws FileTooLarge
+ */
+export function readBounded(path: string, bytesMax: number): Buffer {
+  const file = openSync(path, 'r')
+  try {
+    return readOpen(file, bytesMax)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** @param file a descriptor that stays open. @throws FileTooLarge */
+export function readOpen(file: number, bytesMax: number): Buffer {
+  const chunks: Buffer[] = []
+  let length = 0
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(chunkBytes)
+    const read = readSync(file, chunk)
+    if (read === 0) return Buffer.concat(chunks, length)
+    length += read
+    if (length > bytesMax) throw new FileTooLarge(`it has more than ${bytesMax} bytes`)
+    chunks.push(chunk.subarray(0, read))
+  }
+}
+
+const problems: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'a part of its path is a file and not a directory',
+  EISDIR: 'it is a directory',
+  EACCES: 'this user may not open it',
+  EPERM: 'the system does not allow it',
+  ELOOP: 'its symbolic links lead in a circle',
+  ENAMETOOLONG: 'its name is too long',
+  EEXIST: 'it exists already',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of this user is used up',
+  EMFILE: 'this process has too many files open',
+  ENFILE: 'the machine has too many files open',
+  EIO: 'the device failed',
+  ERR_INVALID_ARG_VALUE: 'its name has a zero byte',
+}
+
+/** Why a file could not be opened, read or written, in words that end a sentence. */
+export function fileProblem(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return problems[code ?? ''] ?? message
+}

@@ -1,0 +1,109 @@
+/** Two names are the same exactly when a directory would take them for the same, character by character. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  isNameWithin,
+  NameProblem,
+  nameText,
+  parseName,
+} from '../../src/authentication/distinguished-name.ts'
+
+const text = (written: string): string => nameText(parseName(written))
+
+describe('the same name', () => {
+  test.each([
+    ['CN=billing,O=Example', 'cn=billing,o=Example'],
+    ['CN=billing,O=Example', 'CN = billing, O = Example'],
+    ['CN=billing,O=Example', 'commonName=billing,organizationName=Example'],
+    ['CN=billing,O=Example', '2.5.4.3=billing,OID.2.5.4.10=Example'],
+    ['CN=billing,O=Example', '2.5.4.3=#0c0762696c6c696e67,O=#13074578616d706c65'],
+    ['CN=a+OU=b,O=c', 'OU=b+CN=a,O=c'],
+    ['CN=pay\\, roll', 'CN=pay\\2C roll'],
+    ['CN=\\#1', 'CN=\\231'],
+    ['CN=Lu\\C4\\8Di\\C4\\87', 'CN=Lučić'],
+    ['CN=\\20a\\20', 'CN=\\ a\\ '],
+    ['emailAddress=a@b', '1.2.840.113549.1.9.1=#1603614062'],
+    ['UID=x,DC=example,DC=org', '0.9.2342.19200300.100.1.1=x,domainComponent=example,dc=org'],
+  ])('%s and %s', (one, other) => {
+    expect(text(one)).toBe(text(other))
+  })
+})
+
+describe('another name', () => {
+  test.each([
+    ['CN=billing,O=Example', 'O=Example,CN=billing'],
+    ['CN=billing,O=Example', 'CN=Billing,O=Example'],
+    ['CN=billing', 'CN=billing,O=Example'],
+    ['CN=billing,O=Example', 'CN=billing+O=Example'],
+    ['CN=a,CN=b', 'CN=b,CN=a'],
+    ['CN=a', 'CN=a+CN=a'],
+    ['CN=pay\\, roll', 'CN=pay,OU=roll'],
+    ['CN=a', 'CN=a\\ '],
+    ['CN=a b', 'CN=a  b'],
+    ['CN=a', 'OU=a'],
+    ['CN=\\#0c0161', 'CN=#0c0161'],
+    ['CN=e\u0301', 'CN=\u00e9'],
+    ['CN=K', 'CN=\u212a'],
+    ['CN=a', 'CN=\uff41'],
+    ['CN=#0501', 'CN=#0502'],
+  ])('%s and %s', (one, other) => {
+    expect(text(one)).not.toBe(text(other))
+  })
+})
+
+describe('no name', () => {
+  test.each([
+    '',
+    ' ',
+    'billing',
+    'CN',
+    'CN=',
+    'CN=a,',
+    ',CN=a',
+    'CN=a,,O=b',
+    'CN=a;O=b',
+    'CN="a"',
+    'CN=<a>',
+    'CN=a\\',
+    'CN=a\\x',
+    'CN=a\\1',
+    'CN=\\FF',
+    'CN=a\0b',
+    'CN=#',
+    'CN=#0',
+    'CN=#0cZZ',
+    'CN=#0c0161x',
+    'XX=a',
+    '1=a',
+    '01.2=a',
+    '/CN=a/O=b',
+    'toString=a',
+    '__proto__=a',
+  ])('%j', (written) => {
+    expect(() => parseName(written)).toThrow(NameProblem)
+  })
+})
+
+test('every value survives its escape', () => {
+  const value = fc
+    .string({ minLength: 1, unit: 'binary' })
+    .filter((each) => !each.includes('\0') && each.isWellFormed())
+  fc.assert(
+    fc.property(fc.array(value, { minLength: 1, maxLength: 3 }), (values) => {
+      const escaped = (each: string) =>
+        [...Buffer.from(each)].map((byte) => `\\${byte.toString(16).padStart(2, '0')}`).join('')
+      const written = values.map((each) => `CN=${escaped(each)}`).join(',')
+      expect(parseName(written)).toEqual(values.toReversed().map((each) => [{ type: '2.5.4.3', text: each }]))
+    }),
+  )
+})
+
+test('a name is within its beginning from the top, and within the empty one', () => {
+  const [inner, outer] = [text('CN=billing,OU=a,O=Example'), text('OU=a,O=Example')]
+  expect(isNameWithin(inner, outer)).toBe(true)
+  expect(isNameWithin(inner, inner)).toBe(true)
+  expect(isNameWithin(inner, '')).toBe(true)
+  expect(isNameWithin(outer, inner)).toBe(false)
+  expect(isNameWithin(text('CN=billing,OU=ab,O=Example'), outer)).toBe(false)
+  expect(isNameWithin(text('O=Example,CN=billing'), outer)).toBe(false)
+})
