@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runFile, spawnProgram } from './children.ts'
 import { bytesOf, type PreparedRequest } from './requests.ts'
+import type { Certificate } from './servers.ts'
 
 /**
  * The closed loop: each connection sends the next request when it has the answer to the last one. It measures
@@ -18,6 +19,8 @@ export interface ClosedLoop {
   readonly connections: number
   /** Whole seconds. */
   readonly durationSeconds: number
+  /** What each connection shows. wrk has no certificates, so autocannon runs then. */
+  readonly clientCertificate?: Certificate
 }
 
 /** The report of a load generator. */
@@ -37,7 +40,7 @@ export const hasWrk = spawnSync('wrk', ['--version']).error === undefined
 export async function runClosedLoop(load: ClosedLoop, directory: string): Promise<LoadResult> {
   const own = mkdtempSync(join(directory, 'load-'))
   try {
-    return hasWrk
+    return hasWrk && load.clientCertificate === undefined
       ? await runWrk(load, join(own, 'requests'))
       : await runAutocannon(load, join(own, 'load.json'))
   } finally {

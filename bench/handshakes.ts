@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { runFile } from './children.ts'
 import type { LoadResult } from './closed-loop.ts'
 import type { PreparedRequest } from './requests.ts'
+import type { Certificate } from './servers.ts'
 
 /** Opens new TLS connections, `connections` at the same time (load/handshakes.ts). */
 export interface Handshakes {
@@ -10,6 +11,8 @@ export interface Handshakes {
   /** If undefined, a connection closes after the handshake. */
   readonly request?: PreparedRequest
   readonly certificateFile: string
+  /** What each connection shows. */
+  readonly clientCertificate?: Certificate
   readonly connections: number
   readonly durationSeconds: number
 }

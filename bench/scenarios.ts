@@ -4,10 +4,12 @@ import { clients } from './scenarios/clients.ts'
 import { cold } from './scenarios/cold.ts'
 import { connections } from './scenarios/connections.ts'
 import { deploy } from './scenarios/deploy.ts'
+import { dpop } from './scenarios/dpop.ts'
 import { flood } from './scenarios/flood.ts'
 import { guesses } from './scenarios/guesses.ts'
 import { jwks } from './scenarios/jwks.ts'
 import { latency } from './scenarios/latency.ts'
+import { mtls } from './scenarios/mtls.ts'
 import { registry } from './scenarios/registry.ts'
 import { start } from './scenarios/start.ts'
 import { tls } from './scenarios/tls.ts'
@@ -19,11 +21,13 @@ import { workers } from './scenarios/workers.ts'
 export const scenarios: readonly Scenario[] = [
   warm,
   assertions,
+  dpop,
   latency,
   flood,
   guesses,
   connections,
   tls,
+  mtls,
   clients,
   cold,
   deploy,

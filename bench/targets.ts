@@ -16,6 +16,8 @@ export const targets = {
   besideFloor: { text: '≤ 1.18 ×', most: 1.18 },
   /** The service and PostgreSQL, for a token by private_key_jwt. Verifying costs two to three S. */
   assertionCpu: { text: '≤ 7.5 S', most: 7.5 },
+  /** The same for a token that is bound to a key by a DPoP proof. */
+  dpopCpu: { text: '≤ 8 S', most: 8 },
   postgresCpu: { text: '≤ 1 S', most: 1 },
   besideOidcProvider: { text: '≥ 4 × (aim 5)', least: 4 },
   besidePlain: { text: '≥ 2.5 ×', least: 2.5 },
@@ -33,6 +35,8 @@ export const targets = {
   coldServed: { text: 'all', least: 1 },
   /** Seconds until ten thousand clients have their tokens after a restart. */
   coldSeconds: { text: '≤ 5 s', most: 5 },
+  /** S above a token by secret over the same connections. */
+  certificateAboveSecret: { text: '≤ 0.3 S above', most: 0.3 },
   handshake: { text: '≤ 1.6 ×', most: 1.6 },
   /** Tokens that were not seen before, per CPU second, beside jose. */
   verifyCold: { text: '≥ 2 ×', least: 2 },

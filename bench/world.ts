@@ -101,8 +101,13 @@ export class World {
     requests: readonly PreparedRequest[],
     durationSeconds = this.plan.roundSeconds,
     connections = this.plan.connections,
+    clientCertificate?: Certificate,
   ): Promise<LoadResult> {
-    return runClosedLoop({ origin: server.origin, requests, connections, durationSeconds }, this.directory)
+    const shown = clientCertificate === undefined ? {} : { clientCertificate }
+    return runClosedLoop(
+      { origin: server.origin, requests, connections, durationSeconds, ...shown },
+      this.directory,
+    )
   }
 
   openLoop(

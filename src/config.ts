@@ -62,6 +62,8 @@ export interface Config {
   readonly keyEncryptionKeyPrevious: Buffer | undefined
   /** Whether rows of the registry count only as far as a holder of the key-encryption key registered them. */
   readonly sealedRegistry: boolean
+  /** Whether DPoP proofs must bring a nonce of this service. */
+  readonly dpopNonces: boolean
   readonly schedule: ScheduleSettings
   readonly signingAlgorithms: readonly SigningAlgorithm[]
   readonly logLevel: (typeof logLevels)[number]
@@ -217,6 +219,7 @@ function lazyConfig(environment: Environment): Config {
       Math.ceil((read('MINTMARK_FAILURES_PER_ADDRESS_MAX') ?? 100) / config.workers),
     keyEncryptionKeyPrevious: () => read('MINTMARK_KEY_ENCRYPTION_KEY_PREVIOUS'),
     sealedRegistry: () => read('MINTMARK_SEALED_REGISTRY') === 'yes',
+    dpopNonces: () => read('MINTMARK_DPOP_NONCES') === 'yes',
     schedule: () =>
       checkedSchedule({
         keyLifetimeSeconds: read('MINTMARK_KEY_LIFETIME_SECONDS') ?? 90 * 86_400,

@@ -1,6 +1,8 @@
 /**
  * Every limit of the service, with its unit and its reason. These limits are part of the design. A limit that operators
  * should choose themselves is an environment variable instead (see config.ts).
+ *
+ * Long because it is one list, which a page of the documentation shows whole.
  */
 export const limits = {
   // ── The request ──────────────────────────────────────────────────────────────────────────────────
@@ -73,6 +75,10 @@ export const limits = {
   clientIdCharactersMax: 128,
   /** Characters of a display name, which must fit into one line of a list. */
   nameCharactersMax: 200,
+  /** Characters of a client's owner: a team or a person, in one column of a list. */
+  ownerCharactersMax: 200,
+  /** Characters of a client's purpose: a sentence or two. More belongs where it can be found and kept up to date. */
+  purposeCharactersMax: 500,
   /** Characters of a resource's URI. Every token for the resource contains it. */
   audienceCharactersMax: 512,
   /** Characters of one scope token. RFC 6749 §3.3 sets no limit. */
@@ -83,6 +89,14 @@ export const limits = {
   accessPerClientMax: 200,
   /** Valid secrets of one client. Two are enough to rotate; the others are for several deployments. */
   secretsPerClientMax: 10,
+  /** Longest time in seconds for which a replaced secret stays valid: 90 days. What takes longer is not a replacement. */
+  secretOverlapSecondsMax: 90 * 86_400,
+  /** Shortest time in seconds without use after which a replaced secret ends. Uses are written every half minute. */
+  secretUnusedSecondsMin: 300,
+  /** Leaked secrets that one command revokes. Each costs a hash, so these take some minutes. */
+  leakedSecretsMax: 10_000,
+  /** Bytes of a file of leaked secrets. */
+  leakedFileBytesMax: 4 * 1024 * 1024,
   /** Valid keys of one client. Two are enough to rotate; the others are for several deployments. */
   keysPerClientMax: 10,
   /** Characters of a key's `kid`. */
@@ -135,6 +149,18 @@ export const limits = {
   verifiedSecretSeconds: 900,
   /** Remembered secrets. Each takes about 200 bytes. */
   verifiedSecretsMax: 100_000,
+  /** Callers of one secret that are kept. More than one deployment rarely has, and enough to find out who they are. */
+  callersPerSecretMax: 20,
+  /** Callers of all secrets that one process notes until they are written. Each takes about 300 bytes. */
+  callersNotedMax: 50_000,
+  /** Characters kept of a caller's user agent: the name and the version of a library stand in front. */
+  callerUserAgentCharactersMax: 128,
+  /** Days after which a caller is forgotten that did not use the secret again. */
+  callerKeptDays: 30,
+  /** Milliseconds between two looks at secrets that are about to end. */
+  secretLookMilliseconds: 30_000,
+  /** Seconds before its end at which a secret is first warned about: 7 days. It is a third of its life if that is less. */
+  secretWarningSeconds: 7 * 86_400,
   /** Counters for the failures of all clients. As many again count the failures of all addresses. */
   failureCountersMax: 100_000,
   /** Seconds over which failures are counted. */
@@ -142,9 +168,9 @@ export const limits = {
 
   /** Characters of a client's assertion. Libraries send 300 to 1,200. */
   assertionCharactersMax: 8 * 1024,
-  /** Levels to which the JSON in an assertion may nest. */
+  /** Levels to which the JSON in an assertion or a DPoP proof may nest. */
   assertionDepthMax: 8,
-  /** Characters of an assertion's `jti`. */
+  /** Characters of the `jti` of an assertion or a DPoP proof. */
   jtiCharactersMax: 256,
   /**
    * Seconds that an assertion may be valid for. Its identifier is kept for that long. Libraries make them for one to five
@@ -201,6 +227,19 @@ export const limits = {
   certificateRsaBitsMax: 8_192,
   /** Milliseconds between two looks whether a file with a certificate, a key, a CA or a revocation list has changed. */
   tlsFileCheckMilliseconds: 1_000,
+  /** Characters of a DPoP proof. Those with an EC key have 500, and those with the largest RSA key 2,200. */
+  dpopProofCharactersMax: 4 * 1024,
+  /**
+   * Seconds that a DPoP proof may be old. It is made for one request, a moment ago. Its identifier is kept for that long,
+   * and a caller whose clock is behind by more gets no tokens.
+   */
+  dpopProofAgeSecondsMax: 60,
+  /** Seconds that `iat` of a DPoP proof may be in the future: the clock of its maker may be ahead. */
+  dpopProofLeewaySeconds: 30,
+  /** Seconds that a nonce for DPoP proofs is right. A caller that goes on gets a fresh one with every token. */
+  dpopNonceSeconds: 300,
+  /** Keys of DPoP proofs that a process remembers. Each takes about 2 KB. Importing one costs as much as verifying. */
+  dpopKeysMax: 5_000,
 
   // ── Decision and commit ──────────────────────────────────────────────────────────────────────────
   /** How often one request is decided again because the registry changed in the meantime. */

@@ -4,9 +4,11 @@
  * `OAuthError` has a precise *reason* for the ledger and the log. The caller gets only the OAuth error code, the status
  * and the description. Any other error becomes `server_error` without details, and its cause is logged. A test compares
  * docs/reference/errors.md with this table. What ends a command or a start is in errors.ts.
+ *
+ * Long because it is one table, in the order in which a request is judged.
  */
 
-/** The error codes of RFC 6749 §5.2 and RFC 8707 §2. The last two are from RFC 6749 §4.1.2.1. */
+/** The error codes of RFC 6749 §5.2, RFC 8707 §2 and RFC 9449 §12.2. The last two are from RFC 6749 §4.1.2.1. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
@@ -15,6 +17,8 @@ export type OAuthErrorCode =
   | 'unsupported_grant_type'
   | 'invalid_scope'
   | 'invalid_target'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
   | 'temporarily_unavailable'
   | 'server_error'
 
@@ -37,6 +41,17 @@ const target = (description: string): RefusalDefinition => ({
 })
 const scope = (description: string): RefusalDefinition => ({
   error: 'invalid_scope',
+  status: 400,
+  description,
+})
+
+const proof = (description: string): RefusalDefinition => ({
+  error: 'invalid_dpop_proof',
+  status: 400,
+  description,
+})
+const nonce = (description: string): RefusalDefinition => ({
+  error: 'use_dpop_nonce',
   status: 400,
   description,
 })
@@ -157,6 +172,35 @@ export const refusals = {
     status: 401,
     description: 'This client is registered for another token_endpoint_auth_method.',
   },
+
+  // The proof of possession (RFC 9449 §4.3 and §8). The first seven are found before the client authenticates.
+  dpop_proof_repeated: proof('There is more than one DPoP header.'),
+  dpop_proof_malformed: proof(
+    'The DPoP header is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
+  ),
+  dpop_header_unsupported: proof('The header of the DPoP proof has crit or b64, which are not supported.'),
+  dpop_type_wrong: proof('The typ of the DPoP proof must be dpop+jwt.'),
+  dpop_algorithm_unsupported: proof(
+    'The alg of the DPoP proof is not supported: dpop_signing_alg_values_supported in the metadata has those that are.',
+  ),
+  dpop_claims_malformed: proof('The DPoP proof must have jti, htm, htu and iat (RFC 9449 section 4.2).'),
+  dpop_key_unusable: proof(
+    'The jwk of the DPoP proof must be a public key that fits its alg: P-256, Ed25519, or RSA of 2048 to 4096 bits.',
+  ),
+  dpop_proof_missing: request('This client must send a DPoP proof (RFC 9449) with every token request.'),
+  dpop_signature_wrong: proof('The signature of the DPoP proof is not of the key in its header.'),
+  dpop_method_wrong: proof('The htm of the DPoP proof must be POST.'),
+  dpop_uri_wrong: proof(
+    'The htu of the DPoP proof must be the token_endpoint of the metadata, whatever address the request is sent to.',
+  ),
+  dpop_proof_expired: proof(
+    'The DPoP proof is too old: its iat is more than a minute ago by the clock here.',
+  ),
+  dpop_proof_not_yet_valid: proof('The iat of the DPoP proof is in the future by the clock here.'),
+  dpop_nonce_missing: nonce('The DPoP proof needs the nonce in the header DPoP-Nonce of this answer.'),
+  dpop_nonce_wrong: nonce('The nonce of the DPoP proof is not from here. Use the one in DPoP-Nonce.'),
+  dpop_nonce_expired: nonce('The nonce of the DPoP proof is too old. Use the one in DPoP-Nonce.'),
+  dpop_proof_replayed: proof('The DPoP proof was used before. Make a new one for every request.'),
 
   // The access of the client (RFC 6749 §3.3, RFC 8707 §2).
   client_without_access: {

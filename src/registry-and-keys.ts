@@ -1,8 +1,11 @@
 import { hostname } from 'node:os'
+import { Dpop } from './authentication/dpop.ts'
+import { DpopNonces, type DpopNoncesOptions } from './authentication/dpop-nonces.ts'
 import { openSecretTagWriter } from './authentication/secret-tag-store.ts'
 import { SecretTags } from './authentication/secret-tags.ts'
 import type { Config } from './config.ts'
 import type { Database } from './database/open.ts'
+import type { DerivedKeysOptions } from './keys/derived-keys.ts'
 import { clockDisagrees, type RotationContext } from './keys/key-change.ts'
 import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encryption-key.ts'
 import { Keyring } from './keys/keyring.ts'
@@ -55,14 +58,9 @@ export async function openRegistryAndKeys(
     onUnopened: (error) => keyUnopened(log, error),
     onUnvouched: (problems) => keysUnvouched(log, problems),
   })
-  const tagWriter = openSecretTagWriter(database.statements, onFault)
-  const secretTags = new SecretTags({
-    keyEncryptionKeys,
-    sealingKeyId: () => newestSealedWith(keyring.keys),
-    keep: tagWriter.note,
-    onFault,
-    onSpoiled: (secretId) => tagSpoiled(log, secretId),
-  })
+  const derived = { keyEncryptionKeys, sealingKeyId: () => newestSealedWith(keyring.keys), onFault }
+  const { tagWriter, secretTags } = openSecretTags(database, derived, log)
+  const dpop = openDpop(options.config, { ...derived, now: clock.nowSeconds })
   // Nobody asks for the keys that are due: whose account the service runs under is not who makes them.
   const actor = { by: 'mintmark', host: hostname() }
   const rotation: RotationContext = { database, clock, actor, schedule, keyEncryptionKeys }
@@ -96,6 +94,7 @@ export async function openRegistryAndKeys(
       await keyring.load(version)
       // The keys may be sealed with another key-encryption key now. Nobody waits for it.
       void secretTags.follow()
+      void dpop.nonces?.follow()
       upkeep?.checkSoon()
     },
     onDatabaseTime: clockGuard.check,
@@ -113,6 +112,7 @@ export async function openRegistryAndKeys(
     upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
     await upkeep.open()
     await secretTags.load()
+    await dpop.nonces?.load()
     return {
       clockGuard,
       registry,
@@ -121,9 +121,26 @@ export async function openRegistryAndKeys(
       upkeep,
       secretTags,
       tagWriter,
+      dpop,
     }
   } catch (error) {
     await registry.close()
     throw error
   }
+}
+
+function openSecretTags(database: Database, options: DerivedKeysOptions, log: Log) {
+  const tagWriter = openSecretTagWriter(database.statements, options.onFault)
+  const secretTags = new SecretTags({
+    ...options,
+    keep: tagWriter.note,
+    onSpoiled: (secretId) => tagSpoiled(log, secretId),
+  })
+  return { tagWriter, secretTags }
+}
+
+/** What checks DPoP proofs. Its nonces are there if they are asked for. */
+function openDpop({ issuer, mtls, dpopNonces }: Config, options: DpopNoncesOptions): Dpop {
+  const uris = [issuer, ...(mtls === undefined ? [] : [mtls.url])].map((url) => `${url}/token`)
+  return new Dpop(uris, dpopNonces ? new DpopNonces(options) : undefined)
 }

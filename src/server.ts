@@ -1,8 +1,10 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
+import { SecretWatch } from './administration/secret-watch.ts'
 import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
+import { openClientUses } from './authentication/client-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { RemoteKeys } from './authentication/remote-keys.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
@@ -38,6 +40,8 @@ import {
   databaseUrlReread,
   recordsLost,
   remoteKeyEvents,
+  secretEnded,
+  secretsExpiring,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -45,6 +49,8 @@ import type { Log } from './telemetry/log.ts'
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
+ *
+ * Long because what is opened in order has to be closed in the opposite one, and both are seen here at once.
  */
 export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string
@@ -81,10 +87,11 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter } = opened
+    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter, dpop } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
+    const secretWatch = watchSecrets(database, clock, log, onFault)
     const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -99,6 +106,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       ...notes,
       ...callers,
       secretTags,
+      dpop,
       randomId: randomUUID,
       random: () => randomInt(2 ** 32) / 2 ** 32,
       requestId: requestIds(),
@@ -113,7 +121,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
         warnings: () => [
-          ...warningsOf(upkeep, ledger, seals.problems, processes),
+          ...warningsOf(upkeep, ledger, seals.problems, processes, secretWatch),
           ...warningsOfTrust(clientTrust, clock),
         ],
       },
@@ -135,7 +143,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
         await handChanges.close()
-        await Promise.all([upkeep.close(), seals.close()])
+        await Promise.all([upkeep.close(), seals.close(), secretWatch.close()])
         await registry.close()
         await ledger.close()
         await tagWriter.close()
@@ -174,12 +182,14 @@ function warningsOf(
   ledger: Ledger,
   problems: SealProblems,
   processes: RunningProcesses,
+  secretWatch: SecretWatch,
 ): string[] {
   return [
     ...upkeep.warnings,
     ...(ledger.hasLost === true ? ['ledger_records_lost'] : []),
     ...(problems.all.length > 0 ? ['registry_unsealed'] : []),
     ...(processes.contradictsLater ? ['settings_differ'] : []),
+    ...(secretWatch.hasExpiring ? ['secret_expiring'] : []),
   ]
 }
 
@@ -208,6 +218,23 @@ function recordClockOf(clock: Clock, clockGuard: ClockGuard): Clock {
   }
 }
 
+/** Nobody asks for the end of a secret that nobody uses: whose account the service runs under is not who ends it. */
+function watchSecrets(
+  { statements }: Database,
+  clock: Clock,
+  log: Log,
+  onFault: (error: unknown) => void,
+): SecretWatch {
+  return new SecretWatch({
+    database: statements,
+    clock,
+    actor: { by: 'mintmark', host: hostname() },
+    onExpiring: (secrets) => secretsExpiring(log, secrets),
+    onEnded: (secret) => secretEnded(log, secret),
+    onFault,
+  })
+}
+
 function compareSettings(
   config: Config,
   database: Database,
@@ -229,13 +256,15 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
   const secretUses = openSecretUses(statements, onFault)
   const keyUses = openClientKeyUses(statements, onFault)
+  const clientUses = openClientUses(statements, onFault)
   const verifiers = openVerifiers(statements, onFault)
   const workloadUses = openWorkloadUses(statements, onFault)
   const handChanges = openHandChanges(statements, onFault)
   async function closeNotes(): Promise<void> {
-    for (const note of [spentIdentifiers, secretUses, keyUses, workloadUses, verifiers]) await note.close()
+    for (const note of [spentIdentifiers, secretUses, keyUses, clientUses, workloadUses, verifiers])
+      await note.close()
   }
-  return { secretUses, keyUses, workloadUses, verifiers, handChanges, closeNotes }
+  return { secretUses, keyUses, clientUses, workloadUses, verifiers, handChanges, closeNotes }
 }
 
 /** What checks secrets, assertions and certificates, counts what is wrong, and says what is kept of what callers claim. */

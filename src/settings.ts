@@ -58,6 +58,7 @@ const settings = {
     secret: true,
   },
   MINTMARK_SEALED_REGISTRY: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
+  MINTMARK_DPOP_NONCES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_KEY_LIFETIME_SECONDS: {
     parse: wholeNumber(6, 999_999_999),
     must: 'a whole number of seconds, 6 or more',

@@ -73,6 +73,7 @@ describe('defaults', () => {
       failuresPerAddressMax: 100,
       keyEncryptionKeyPrevious: undefined,
       sealedRegistry: false,
+      dpopNonces: false,
       schedule: {
         keyLifetimeSeconds: 7_776_000,
         tokenLifetimeSecondsMax: 86_400,
@@ -345,6 +346,7 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     'https://a.example.com',
   ],
   MINTMARK_SEALED_REGISTRY: ['true', '1', 'YES', ' yes', 'yes\n'],
+  MINTMARK_DPOP_NONCES: ['true', '1', 'required', ' yes'],
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: ['true', '1', 'YES', 'on', ' yes'],
   MINTMARK_TRUSTED_PROXIES: [

@@ -11,7 +11,7 @@ import {
 
 const rows = Object.entries(refusals) as [RefusalReason, RefusalDefinition][]
 
-/** The statuses an error code may come with: RFC 6749 §5.2, RFC 8707 §2, RFC 9110, RFC 6585 §4. */
+/** The statuses an error code may come with: RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §5 and §8, RFC 9110, RFC 6585 §4. */
 const statusesByError: Record<OAuthErrorCode, readonly number[]> = {
   invalid_request: [400, 405, 413, 415],
   invalid_client: [401],
@@ -20,6 +20,8 @@ const statusesByError: Record<OAuthErrorCode, readonly number[]> = {
   unsupported_grant_type: [400],
   invalid_scope: [400],
   invalid_target: [400],
+  invalid_dpop_proof: [400],
+  use_dpop_nonce: [400],
   temporarily_unavailable: [429, 503],
   server_error: [500],
 }

@@ -6,15 +6,18 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { snippetOf, withSnippets, withTable } from './interop/guides.ts'
-import { callers, type Program, verifiers, versionsOf } from './interop/programs.ts'
+import { bound, callers, type Program, verifiers, versionsOf } from './interop/programs.ts'
 
-const programs: readonly Program[] = [...callers, ...verifiers]
+const programs: readonly Program[] = [...callers, ...bound, ...verifiers]
 const guide = (name: string): string => readFileSync(join('docs/guides', name), 'utf8')
 
-test.each(['callers.md', 'relying-services.md'])('the code in %s is the code that was run', (name) => {
-  expect(guide(name)).toContain('<!-- snippet: ')
-  expect(withSnippets(guide(name))).toBe(guide(name))
-})
+test.each(['callers.md', 'dpop.md', 'relying-services.md'])(
+  'the code in %s is the code that was run',
+  (name) => {
+    expect(guide(name)).toContain('<!-- snippet: ')
+    expect(withSnippets(guide(name))).toBe(guide(name))
+  },
+)
 
 test.each(programs.map((program) => [program.name, program] as const))(
   '%s has its code',

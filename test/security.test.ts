@@ -17,6 +17,7 @@ describe('the table of holders', () => {
       'The network',
       "One client's secret",
       'A certificate of a CA for clients',
+      'A token, a proof, or both',
       'A copy of the database, or of a backup',
       'Write access to the database',
       'A local user of the machine',

@@ -6,7 +6,7 @@ import type { ClosedLoop, LoadResult } from '../closed-loop.ts'
  * Runs the closed loop in its own process, if wrk is not installed. The argument is a file with a
  * `ClosedLoop`.
  */
-const { origin, requests, connections, durationSeconds } = JSON.parse(
+const { origin, requests, connections, durationSeconds, clientCertificate } = JSON.parse(
   readFileSync(process.argv[2] ?? '', 'utf8'),
 ) as ClosedLoop
 let sent = 0
@@ -24,7 +24,15 @@ const result = await autocannon({
       },
     },
   ],
-  tlsOptions: { rejectUnauthorized: false },
+  tlsOptions: {
+    rejectUnauthorized: false,
+    ...(clientCertificate === undefined
+      ? {}
+      : {
+          cert: readFileSync(clientCertificate.certificateFile),
+          key: readFileSync(clientCertificate.privateKeyFile),
+        }),
+  },
 } as autocannon.Options)
 const statuses = (result as { statusCodeStats?: Record<string, { count: number }> }).statusCodeStats ?? {}
 process.send?.(

@@ -13,6 +13,14 @@ const load = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Handshak
 const { hostname, port } = new URL(load.origin)
 const request = load.request === undefined ? undefined : bytesOf(load.request, load.origin)
 const certificate = readFileSync(load.certificateFile)
+const { clientCertificate } = load
+const shown =
+  clientCertificate === undefined
+    ? {}
+    : {
+        cert: readFileSync(clientCertificate.certificateFile),
+        key: readFileSync(clientCertificate.privateKeyFile),
+      }
 const statuses: Record<string, number> = {}
 const negotiated = new Set<string>()
 let answered = 0
@@ -31,6 +39,7 @@ function once(): Promise<void> {
       host: hostname,
       port: Number(port),
       ca: certificate,
+      ...shown,
       minVersion: 'TLSv1.3',
       ciphers: 'TLS_AES_256_GCM_SHA384',
       ecdhCurve: 'X25519',

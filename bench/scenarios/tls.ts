@@ -13,7 +13,7 @@ import { describeCosts, medianOf, perSecond, rateOf, serverCpu, times } from '..
 import type { World } from '../world.ts'
 
 /** Handshakes at the same time: enough to keep one core of the server busy. */
-const handshakeConnections = 16
+export const handshakeConnections = 16
 
 export const tls: Scenario = {
   name: 'tls',
@@ -154,7 +154,7 @@ function loneRow(lone: readonly Costs[], ratePerSecond: number): Row {
 }
 
 /** @returns undefined if openssl is not on the PATH. */
-function makeCertificate(directory: string): Certificate | undefined {
+export function makeCertificate(directory: string): Certificate | undefined {
   const certificateFile = join(directory, 'certificate.pem')
   const privateKeyFile = join(directory, 'private-key.pem')
   const { error, status, stderr } = spawnSync(
@@ -171,13 +171,19 @@ function makeCertificate(directory: string): Certificate | undefined {
   return { certificateFile, privateKeyFile }
 }
 
-async function startOpenssl(world: World, certificate: Certificate): Promise<Server> {
+/** @param more options of `openssl s_server`. */
+export async function startOpenssl(
+  world: World,
+  certificate: Certificate,
+  ...more: readonly string[]
+): Promise<Server> {
   const port = await freePort()
   const child = spawnProgram(
     'openssl',
     [
       ...['s_server', '-accept', `127.0.0.1:${port}`, '-www', '-quiet', '-tls1_3'],
       ...['-cert', certificate.certificateFile, '-key', certificate.privateKeyFile],
+      ...more,
     ],
     { stdio: 'ignore' },
   )

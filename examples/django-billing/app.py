@@ -34,7 +34,8 @@ credential = read_credential(credentials_file, env.get("CLIENT_ID", "billing-ser
 # With a certificate: served over https, callers show one of the authority too, and calls show this one.
 certificate, key, authority = (env.get(name) for name in ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE"))
 ca_file = env.get("TLS_CA_FILE", authority)
-serving = ServerTls(certificate, key, authority) if certificate else None
+required = env.get("TLS_CLIENT_CERTIFICATE", "required") == "required"
+serving = ServerTls(certificate, key, authority, require_client_certificate=required) if certificate else None
 calling = ClientTls(certificate, key, ca_file) if certificate or ca_file else None
 
 # With a shared secret, or the key of the certificate: invoices have to be signed for, and so are the calls to orders.

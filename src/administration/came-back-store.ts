@@ -55,13 +55,17 @@ export async function readNamed(
           requiredCertificate:
             row.requiredField === null ? undefined : `${row.requiredField}=${row.requiredValue}`,
           certificateBoundTokens: row.certificateBoundTokens,
+          dpopBoundTokens: row.dpopBoundTokens,
         },
       ]),
     ),
-    liveSecrets: new Set(
+    liveSecrets: new Map(
       secrets
         .filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now * 1_000)
-        .map(({ secretId }) => secretId),
+        .map(({ secretId, expiresAt }) => [
+          secretId,
+          expiresAt === null ? undefined : Math.floor(expiresAt.getTime() / 1_000),
+        ]),
     ),
     liveClientKeys: new Set(
       clientKeys

@@ -5,6 +5,8 @@ import { type CertificateFieldName, certificateFieldNames } from '../registry/cl
  * What came back with a restored registry: the changes of a ledger's export, carried out on paper and laid beside what
  * is registered. Only what gives more than it should is told: what was disabled, revoked, removed or narrowed, and is
  * not any more. Pure.
+ *
+ * Long because every kind of change that can come back is judged in one table.
  */
 
 /** A record of a change, in the form of an export. Other members are of no matter. */
@@ -30,8 +32,8 @@ export interface ChangeRecord {
 /** What is registered, as far as the records name it. */
 export interface RegisteredState {
   readonly clients: ReadonlyMap<string, RegisteredClientState>
-  /** The secrets that are not revoked. */
-  readonly liveSecrets: ReadonlySet<string>
+  /** The secrets that are neither revoked nor expired, and when they end; undefined: never. */
+  readonly liveSecrets: ReadonlyMap<string, number | undefined>
   /** Keys of clients that are not revoked, by `accessKey` of client and thumbprint. */
   readonly liveClientKeys: ReadonlySet<string>
   /** By `accessKey`. */
@@ -52,6 +54,7 @@ export interface RegisteredClientState {
   readonly certificateValue?: string | undefined
   readonly requiredCertificate?: string | undefined
   readonly certificateBoundTokens?: boolean
+  readonly dpopBoundTokens: boolean
 }
 
 export interface RegisteredResourceState {
@@ -73,7 +76,9 @@ export type CameBackKind =
   | 'client_certificate_changed'
   | 'client_certificate_not_required'
   | 'client_tokens_unbound'
+  | 'client_dpop_unbound'
   | 'secret_alive'
+  | 'secret_expires_later'
   | 'client_key_alive'
   | 'access_back'
   | 'access_widened'
@@ -145,7 +150,13 @@ export function findCameBack(
   })
   // Who deletes a client takes its secrets and its access with it.
   const deleted = new Set(found.flatMap((each) => (each.kind === 'client_undeleted' ? [each.clientId] : [])))
-  return found.filter(({ kind, clientId }) => kind === 'client_undeleted' || !deleted.has(clientId))
+  // One that was revoked needs no end.
+  const alive = new Set(found.flatMap((each) => (each.kind === 'secret_alive' ? [each.secretId] : [])))
+  return found.filter(
+    ({ kind, clientId, secretId }) =>
+      (kind === 'client_undeleted' || !deleted.has(clientId)) &&
+      !(kind === 'secret_expires_later' && alive.has(secretId)),
+  )
 }
 
 function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
@@ -158,7 +169,11 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
     if (outcome === 'changed') for (const [field, { to }] of changes) set(to, 'client', clientId, field)
     else set(outcome, 'status', clientId)
   } else if (type === 'secret') {
-    set(outcome, 'secret', secretId, clientId)
+    // Whoever replaces a secret, or leaves it unused, gives it an end.
+    if (outcome === 'changed' || outcome === 'ended') {
+      for (const [field, { to }] of changes)
+        if (field === 'expires_at') set(to, 'secret_end', secretId, clientId)
+    } else set(outcome, 'secret', secretId, clientId)
   } else if (type === 'client_key') {
     set(outcome, 'client_key', secretId, clientId)
   } else if (type === 'access') {
@@ -230,6 +245,8 @@ const judges = {
       !client.certificateBoundTokens
     )
       return told('client_tokens_unbound', [])
+    if (field === 'dpop_bound_access_tokens' && value === true && !client.dpopBoundTokens)
+      return told('client_dpop_unbound', ['yes'])
     return []
   },
 
@@ -241,6 +258,15 @@ const judges = {
   secret({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {
     if (value !== 'revoked' || !state.liveSecrets.has(secretId)) return []
     return [{ kind: 'secret_alive', clientId, secretId, takenAt: record.time }]
+  },
+
+  secret_end({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {
+    const end = typeof value === 'string' ? readMoment(value) : undefined
+    if (end === undefined || !state.liveSecrets.has(secretId)) return []
+    if ((state.liveSecrets.get(secretId) ?? Number.POSITIVE_INFINITY) <= end) return []
+    return [
+      { kind: 'secret_expires_later', clientId, secretId, takenAt: record.time, setTo: [String(value)] },
+    ]
   },
 
   access({ names: [clientId = '', audience = ''], record, value, state }: Question): CameBack[] {

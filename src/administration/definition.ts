@@ -50,6 +50,12 @@ export interface ClientDefinition {
   readonly requiredCertificate?: CertificateField | undefined
   /** Whether its tokens are bound to the certificate that it brings (RFC 8705 §3). */
   readonly certificateBoundTokens?: boolean
+  /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
+  readonly dpopBoundTokens: boolean
+  /** For people, as the name is: who answers for it, what it is for, and what runs. Undefined: nobody said. */
+  readonly owner?: string | undefined
+  readonly purpose?: string | undefined
+  readonly kind?: ClientKind | undefined
 }
 
 /** A client as the database holds it. */
@@ -61,6 +67,12 @@ export interface StoredClient extends Omit<ClientDefinition, 'status' | 'keys'> 
   readonly validSecrets: number
   readonly createdAt: number
   readonly updatedAt: number
+  /** Undefined for clients from before this was kept. */
+  readonly createdBy?: string | undefined
+  /** When it last got a token. True to about a minute. */
+  readonly lastUsedAt?: number | undefined
+  /** When it gets no more tokens unless somebody acts (client-end.ts). Undefined: never. */
+  readonly endsAt?: number | undefined
 }
 
 /** A client as the database holds it, with all its secrets, also those that are revoked or expired. */
@@ -78,6 +90,16 @@ export interface StoredSecret {
   readonly revokedAt: number | undefined
   /** True to about a minute. */
   readonly lastUsedAt: number | undefined
+  /** Set when it was replaced by another one. */
+  readonly overlap: SecretOverlap | undefined
+}
+
+/** That a secret is being replaced: it stays valid until its own end, or until nobody has used it for a while. */
+export interface SecretOverlap {
+  /** The id of the secret that takes its place. */
+  readonly replacedBy: string
+  readonly startedAt: number
+  readonly unusedSeconds: number | undefined
 }
 
 /** What is known of a client's key. */
@@ -138,6 +160,9 @@ export const hasSecretByMethod = (method: string | undefined): boolean =>
 
 export const assertionAudiences = ['issuer', 'token_endpoint'] as const
 export type AssertionAudience = (typeof assertionAudiences)[number]
+
+export const clientKinds = ['service', 'job', 'agent'] as const
+export type ClientKind = (typeof clientKinds)[number]
 
 /** What a field means that is left out. */
 export const defaults = {

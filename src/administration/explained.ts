@@ -11,6 +11,9 @@ import type { MistakeCode, MistakeFields } from './mistake.ts'
 export const explained = {
   // Counted as the schema counts: a rare character is one, although it has two units of UTF-16.
   list_empty: () => ({}),
+  text_empty: () => ({}),
+  text_characters: () => ({}),
+  client_kind_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   text_too_long: (value: string, issue) => ({ length: [...value].length, limit: most(issue) }),
   list_too_long: (value: readonly unknown[], issue) => ({ count: value.length, limit: most(issue) }),
   listed_twice: (value: string) => ({ value }),

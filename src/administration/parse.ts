@@ -238,5 +238,9 @@ function toClient(input: ClientInput): ClientDefinition {
     certificateField: fieldIn(input),
     requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
     certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
+    dpopBoundTokens: input.dpop_bound_access_tokens,
+    owner: input.owner,
+    purpose: input.purpose,
+    kind: input.kind,
   }
 }

@@ -12,6 +12,7 @@ import { isWorkloadId } from '../registry/issuer.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
+  clientKinds,
   defaults,
   tokenEndpointAuthMethods,
 } from './definition.ts'
@@ -24,6 +25,8 @@ import { issuerSchema, ruleSchema } from './trust-registration.ts'
  *
  * The message of each check is the code of a mistake. The database's own CHECK constraints are wider; they stop a
  * hand-written UPDATE that the service could not read.
+ *
+ * Long because it is the only place.
  *
  * Only what needs it may load this file: zod costs 30 ms, and a process that serves has no use for it.
  */
@@ -52,6 +55,14 @@ const name = z
   .max(limits.nameCharactersMax, foundAndStop('text_too_long'))
   .regex(plainTextForm, found('name_characters'))
   .describe('A name for people. The id if it is left out.')
+
+/** A text for people that says something. */
+const plainTextOf = (most: number) =>
+  z
+    .string()
+    .regex(/\S/, foundAndStop('text_empty'))
+    .max(most, foundAndStop('text_too_long'))
+    .regex(plainTextForm, found('text_characters'))
 
 const audience = z
   .string()
@@ -209,6 +220,13 @@ const client = z
       .boolean()
       .default(false)
       .describe('Whether its tokens are bound to the certificate that it brings (RFC 8705 section 3).'),
+    dpop_bound_access_tokens: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are then of no use ' +
+          'without its key. Left out, its tokens are bound when it sends a proof.',
+      ),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),
@@ -218,6 +236,16 @@ const client = z
       .max(limits.accessPerClientMax, found('list_too_long'))
       .default([])
       .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+    owner: plainTextOf(limits.ownerCharactersMax)
+      .optional()
+      .describe('Who answers for the client: a team or a person. For people; it gives nothing.'),
+    purpose: plainTextOf(limits.purposeCharactersMax)
+      .optional()
+      .describe('What the client is for. For people; it gives nothing.'),
+    kind: z
+      .enum(clientKinds, found('client_kind_unknown'))
+      .optional()
+      .describe('What runs: a service, a job or an agent. For people; it gives nothing.'),
   })
   .check(({ value, issues }) => {
     const { token_endpoint_auth_method: method } = value

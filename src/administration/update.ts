@@ -22,9 +22,13 @@ export interface ClientWords extends CertificateWords {
   readonly allowed_networks: readonly string[]
   readonly expires_at?: string
   readonly assertion_audience: string
+  readonly dpop_bound_access_tokens: boolean
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   readonly require_certificate?: CertificateWords
   readonly tls_client_certificate_bound_access_tokens?: boolean
+  readonly owner?: string
+  readonly purpose?: string
+  readonly kind?: string
 }
 
 /**
@@ -85,7 +89,11 @@ function wordsOf(client: StoredClient): ClientWords {
       ? {}
       : { require_certificate: fieldWords(client.requiredCertificate) }),
     ...(client.certificateBoundTokens === true ? { tls_client_certificate_bound_access_tokens: true } : {}),
+    dpop_bound_access_tokens: client.dpopBoundTokens,
     access: client.access,
+    ...(client.owner === undefined ? {} : { owner: client.owner }),
+    ...(client.purpose === undefined ? {} : { purpose: client.purpose }),
+    ...(client.kind === undefined ? {} : { kind: client.kind }),
   }
 }
 

@@ -5,10 +5,10 @@ import { publicKeyOf, readClientKey, type VerifyingKey } from './client-key.ts'
 import type { SignedJwt } from './signed-jwt.ts'
 
 /**
- * Verifies the signature of an assertion (RFC 7515 §5.2). It is synchronous and runs on the event loop: in the thread pool
+ * Verifies the signature of an assertion or a proof (RFC 7515 §5.2). It is synchronous and runs on the event loop: in the thread pool
  * it would wait for argon2 hashes.
  */
-const verifiers: Readonly<
+export const verifiers: Readonly<
   Record<SigningAlgorithm, (input: Buffer, key: KeyObject, signature: Buffer) => boolean>
 > = {
   // OpenSSL verifies in DER and we convert. The raw form costs half as much again.

@@ -16,6 +16,7 @@ import type {
   UseEdges,
 } from './method.ts'
 import { jwtBearer, privateKeyJwt } from './private-key-jwt.ts'
+import type { SecretUse } from './secret-use-store.ts'
 import { tlsClientAuth } from './tls-client-auth.ts'
 
 /** How a caller proves who it is: the methods that there are, and the choice of the one that a request uses. */
@@ -119,7 +120,29 @@ export function noteUse(
   edges: UseEdges,
   { method, clientId }: AdmittedCredentials,
   proof: Proof,
-  time: number,
+  use: SecretUse,
 ): void {
-  methods[method].noteUse(edges, clientId, proof, time)
+  edges.clientUses.note(clientId, use.time)
+  methods[method].noteUse(edges, clientId, proof, use)
+}
+
+/** The refusals of `admit` from which follows that there is a client of that id. */
+const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
+  'client_disabled',
+  'client_deleted',
+  'client_expired',
+  'client_has_no_secret',
+  'secret_wrong',
+  'client_has_no_key',
+  'client_key_unusable',
+  'assertion_key_unknown',
+  'assertion_signature_wrong',
+  'client_has_no_certificate',
+  'certificate_key_unknown',
+  'certificate_subject_mismatch',
+])
+
+/** What is registered is no credential in the wrong place, however random it looks: records must name it. */
+export function saysRegistered(error: unknown): boolean {
+  return error instanceof OAuthError && refusalsOfRegistered.has(error.reason)
 }

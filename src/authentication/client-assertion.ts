@@ -1,7 +1,8 @@
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { RefusalReason } from '../refusals.ts'
+import { isJti } from './compact-jws.ts'
 import { type ReadFederated, readFederated } from './federated-assertion.ts'
-import { isJti, type ReadJwt, readMoments, readSignedJwt, textOf } from './signed-jwt.ts'
+import { type ReadJwt, readMoments, readSignedJwt, textOf } from './signed-jwt.ts'
 
 /**
  * Reads a client assertion (RFC 7521 §4.2, RFC 7523 §2.2 and §3 as updated by RFC 10070). Nothing in it is proven here.

@@ -35,6 +35,13 @@ const members: Readonly<Record<string, readonly string[]>> = {
 
 /** Reads a JWK that somebody wants to register. */
 export function readClientKey(value: unknown): ClientKey | ClientKeyProblem {
+  const read = readUncheckedKey(value)
+  if (!('thumbprint' in read) || importKey(read) !== undefined) return read
+  return { problem: noKey }
+}
+
+/** The same before anybody has looked whether it is a point of its curve: that costs as much as verifying a signature. */
+export function readUncheckedKey(value: unknown): ClientKey | ClientKeyProblem {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return { problem: 'is no JSON Web Key: it must be a mapping with kty and more' }
   }
@@ -78,19 +85,20 @@ function usageProblem(jwk: Readonly<Record<string, unknown>>): string | undefine
   return 'is not for signatures: its key_ops must have verify, or be left out'
 }
 
-/** What is wrong with the key itself. @returns undefined if nothing is. */
+const noKey = 'is no key: its numbers are malformed, or no point of the curve'
+const coordinateBytes = 32
+
+/** What is wrong with the key itself, as far as its form tells. @returns undefined if nothing is. */
 function materialProblem(publicJwk: Readonly<Record<string, string>>): string | undefined {
-  const { kty, crv, x = '', n = '', e = '' } = publicJwk
+  const { kty, crv, x = '', y, n = '', e = '' } = publicJwk
   if (kty === 'EC' && crv !== 'P-256') return 'is on a curve that cannot be used: it must be P-256'
   if (kty === 'OKP' && crv !== 'Ed25519') return 'is on a curve that cannot be used: it must be Ed25519'
   if (kty === 'OKP' && isSmallOrder(base64urlDecoded(x)))
     return 'is a point of small order: it verifies anything'
-  if (kty === 'RSA') {
-    const problem = rsaProblem(base64urlDecoded(n), base64urlDecoded(e))
-    if (problem !== undefined) return problem
-  }
-  const key = imported(publicJwk)
-  return key === undefined ? 'is no key: its numbers are malformed, or no point of the curve' : undefined
+  if (kty === 'RSA') return rsaProblem(base64urlDecoded(n), base64urlDecoded(e))
+  const coordinates = y === undefined ? [x] : [x, y]
+  const areWhole = coordinates.every((text) => base64urlDecoded(text)?.length === coordinateBytes)
+  return areWhole ? undefined : noKey
 }
 
 function rsaProblem(modulus: Buffer | undefined, exponent: Buffer | undefined): string | undefined {
@@ -130,13 +138,8 @@ function isSmallOrder(point: Buffer | undefined): boolean {
   return smallOrder.has(unsigned.toString('hex'))
 }
 
-const coordinateBytes = 32
-
-function imported(publicJwk: Readonly<Record<string, string>>): KeyObject | undefined {
-  const { x, y } = publicJwk
-  for (const text of [x, y]) {
-    if (text !== undefined && base64urlDecoded(text)?.length !== coordinateBytes) return undefined
-  }
+/** The key of a JWK whose form is right. @returns undefined if its numbers are no key. */
+export function importKey({ publicJwk }: Pick<ClientKey, 'publicJwk'>): KeyObject | undefined {
   try {
     return createPublicKey({ key: publicJwk as JsonWebKey, format: 'jwk' })
   } catch {
@@ -181,9 +184,9 @@ export function publicKeyOf(registered: VerifyingKey): KeyObject | undefined {
   let key = keyObjects.get(registered)
   if (key === undefined) {
     const { publicJwk, thumbprint, algorithm } = registered
-    const read = readClientKey({ ...publicJwk, alg: algorithm })
+    const read = readUncheckedKey({ ...publicJwk, alg: algorithm })
     const isNamed = 'thumbprint' in read && read.thumbprint === thumbprint
-    key = (isNamed ? imported(read.publicJwk) : undefined) ?? 'unusable'
+    key = (isNamed ? importKey(read) : undefined) ?? 'unusable'
     keyObjects.set(registered, key)
   }
   return key === 'unusable' ? undefined : key

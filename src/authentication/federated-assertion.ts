@@ -1,8 +1,8 @@
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
+import { isJti } from './compact-jws.ts'
 import {
   type Claims,
-  isJti,
   type Moments,
   type ReadJwt,
   readMoments,

@@ -52,6 +52,7 @@ function workloadBy({ access = [] }: TrustRule, clientId: string): RegisteredCli
     secrets: new Map(),
     keys: [],
     assertionAudience: 'issuer',
+    dpopBoundTokens: false,
     access: new Map(access.map(({ audience, scopes }) => [audience, scopes])),
   }
 }

@@ -18,6 +18,7 @@ import type {
   UseEdges,
 } from './method.ts'
 import type { RemoteKeys } from './remote-keys.ts'
+import type { SecretUse } from './secret-use-store.ts'
 import { type AssertionFacts, type JudgedRule, judgeAssertion, type RuleVerdict } from './trust-rules.ts'
 
 /**
@@ -56,7 +57,7 @@ export const federatedJwt: AuthenticationMethod<FederatedCredentials, AdmittedFe
     { workloadUses }: UseEdges,
     clientId: string,
     { credentialId: rule, federated }: Proof,
-    time: number,
+    { time }: SecretUse,
   ) {
     if (federated === undefined || !isWorkloadId(clientId)) return
     const { issuer, subject } = federated.facts

@@ -8,11 +8,13 @@ import type { Authorization } from './authorization.ts'
 import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { ClientUses } from './client-use-store.ts'
+import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { FederatedAssertion } from './federated-assertion.ts'
 import type { RemoteKeys } from './remote-keys.ts'
 import type { SecretTags } from './secret-tags.ts'
-import type { SecretUses } from './secret-use-store.ts'
+import type { SecretUse, SecretUses } from './secret-use-store.ts'
 import type { AssertionFacts } from './trust-rules.ts'
 import type { Verification } from './verification.ts'
 import type { WorkloadUses } from './workload-use-store.ts'
@@ -117,6 +119,8 @@ export interface Proof {
    * (ledger/commit.ts).
    */
   readonly once?: { readonly digest: string; readonly expiresAt: number; readonly reason: RefusalReason }
+  /** The key that the token is to be bound to, in addition to what proves the client. Undefined: there was no proof. */
+  readonly possession?: ProvenPossession
 }
 
 export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'notBefore' | 'issuedAt'> {
@@ -165,7 +169,14 @@ export interface AuthenticationEdges {
   readonly issuer: string
   readonly registry: Pick<
     Registry,
-    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpClient' | 'trustNow' | 'lookUpTrust'
+    | 'knows'
+    | 'lookUp'
+    | 'keysNow'
+    | 'lookUpKeys'
+    | 'clientNow'
+    | 'lookUpCertified'
+    | 'trustNow'
+    | 'lookUpTrust'
   >
   /** Keys of other issuers. */
   readonly remoteKeys: RemoteKeys
@@ -174,6 +185,7 @@ export interface AuthenticationEdges {
   readonly verification: Verification
   readonly secretTags: SecretTags
   readonly failureLimit: FailureLimit
+  readonly dpop: Dpop
   readonly clock: Pick<Clock, 'nowSeconds'>
 }
 
@@ -182,6 +194,7 @@ export interface UseEdges {
   readonly secretUses: SecretUses
   readonly keyUses: ClientKeyUses
   readonly workloadUses: WorkloadUses
+  readonly clientUses: ClientUses
 }
 
 /** How the credentials of one method are read. Pure. */
@@ -225,6 +238,6 @@ export interface AuthenticationMethod<
   callersOf?(proof: Proof, view: CallerView, now: number): readonly Caller[] | CallerRefusal
   /** Why the proof is not enough for this client now; undefined when it is. `now` in seconds since 1970. */
   judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined
-  /** Notes that a token was issued for the proof. `time` in milliseconds since 1970. */
-  noteUse(edges: UseEdges, clientId: string, proof: Proof, time: number): void
+  /** Notes that a token was issued for the proof. */
+  noteUse(edges: UseEdges, clientId: string, proof: Proof, use: SecretUse): void
 }

@@ -1,5 +1,4 @@
-import type { KeyObject } from 'node:crypto'
-import type { KeyEncryptionKeySource } from '../keys/key-encryption-key.ts'
+import { DerivedKeys, type DerivedKeysOptions } from '../keys/derived-keys.ts'
 import type { RegisteredSecret } from '../registry/client.ts'
 import { makeTag, type SecretTag, type TaggedSecret, tagKey, tagSays } from './secret-tag.ts'
 
@@ -7,16 +6,9 @@ import { makeTag, type SecretTag, type TaggedSecret, tagKey, tagSays } from './s
  * Tags in a process that serves: under which keys they are read, under which one they are made, and when they are
  * made again. Reading and making never wait. Where a key is not at hand there is no tag, and a hash decides.
  */
-export interface SecretTagsOptions {
-  readonly keyEncryptionKeys: KeyEncryptionKeySource
-  /**
-   * The key-encryption key that seals the newest signing key. Tags are made under it: as long as the keys are being
-   * sealed anew, every replica has it.
-   */
-  readonly sealingKeyId: () => string | undefined
+export interface SecretTagsOptions extends DerivedKeysOptions {
   /** Takes a tag that is to be kept. */
   readonly keep: (tagged: TaggedSecret, tag: SecretTag) => void
-  readonly onFault: (error: unknown) => void
   /**
    * Called once for each secret whose tag nobody with the key made for its row: the tag or the hash was changed. The secret
    * is hashed, as without a tag.
@@ -29,39 +21,22 @@ const spoiledMax = 100
 
 export class SecretTags {
   readonly #options: SecretTagsOptions
-  /** Keys of tags, by the id of their key-encryption key. */
-  #keys: ReadonlyMap<string, KeyObject> = new Map()
-  #loading: Promise<void> | undefined
+  readonly #keys: DerivedKeys
   readonly #spoiled = new Set<string>()
 
   constructor(options: SecretTagsOptions) {
     this.#options = options
+    this.#keys = new DerivedKeys(options, tagKey)
   }
 
-  /** Asks for the key-encryption keys: at the start, and when the signing keys are sealed with another one. */
+  /** @see DerivedKeys.load */
   async load(): Promise<void> {
-    this.#loading ??= this.#read().finally(() => {
-      this.#loading = undefined
-    })
-    await this.#loading
+    await this.#keys.load()
   }
 
-  async #read(): Promise<void> {
-    try {
-      const keys = await this.#options.keyEncryptionKeys()
-      // A key that was replaced stays known here, so that its tags are read until they are made anew.
-      const fresh = keys.filter(({ id }) => !this.#keys.has(id))
-      this.#keys = new Map([...this.#keys, ...fresh.map((key) => [key.id, tagKey(key)] as const)])
-    } catch (error) {
-      // The keys at hand go on. Whoever needs a key to open a signing key says what is wrong.
-      this.#options.onFault(error)
-    }
-  }
-
-  /** Asks again if the signing keys are sealed with a key that is not at hand. */
+  /** @see DerivedKeys.follow */
   async follow(): Promise<void> {
-    const id = this.#options.sealingKeyId()
-    if (id !== undefined && !this.#keys.has(id)) await this.load()
+    await this.#keys.follow()
   }
 
   /**
@@ -88,11 +63,10 @@ export class SecretTags {
 
   /** Makes the tag of a secret that was found to be right, and has it kept. */
   make(clientId: string, registered: RegisteredSecret, secret: string): void {
-    const id = this.#options.sealingKeyId()
-    const key = id === undefined ? undefined : this.#keys.get(id)
-    if (id === undefined || key === undefined) return
+    const newest = this.#keys.newest
+    if (newest === undefined) return
     const tagged = { clientId, secretId: registered.secretId, hash: registered.hash }
-    registered.tag = makeTag(key, id, tagged, secret)
+    registered.tag = makeTag(newest.key, newest.id, tagged, secret)
     this.#options.keep(tagged, registered.tag)
   }
 }

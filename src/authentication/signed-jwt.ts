@@ -1,8 +1,8 @@
 import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { base64urlDecoded } from '../lib/base64url.ts'
-import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
+import { demandsMore, isMoment, readMapping, signedBytesOf, splitCompact, typeOf } from './compact-jws.ts'
 
 /**
  * Reads a JWT that somebody signed (RFC 7519, RFC 7515): what clients and other issuers sign has the same form. Nothing in
@@ -30,7 +30,7 @@ export interface ReadJwt {
 }
 
 export function readSignedJwt(text: string): ReadJwt {
-  const parts = text.length > limits.assertionCharactersMax ? undefined : splitJwt(text)
+  const parts = text.length > limits.assertionCharactersMax ? undefined : splitCompact(text)
   const header = parts && readMapping(parts.header)
   const claims = parts && readMapping(parts.claims)
   const signature = parts && base64urlDecoded(parts.signature)
@@ -40,9 +40,8 @@ export function readSignedJwt(text: string): ReadJwt {
   }
   if (!isHeaderSupported(header)) return refuse('assertion_header_unsupported')
   const algorithm = header['alg'] === 'Ed25519' ? 'EdDSA' : header['alg']
-  const { typ } = header
-  const type = typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : undefined
-  if (typ !== undefined && type === undefined) return refuse('assertion_type_wrong')
+  const type = typeOf(header)
+  if (type !== undefined && typeof type !== 'string') return refuse('assertion_type_wrong')
   if (typeof algorithm !== 'string' || !isSigningAlgorithm(algorithm)) {
     return refuse('assertion_algorithm_unsupported')
   }
@@ -50,43 +49,16 @@ export function readSignedJwt(text: string): ReadJwt {
     type,
     kid: header['kid'] as string | undefined,
     algorithm,
-    signedBytes: Buffer.from(text.slice(0, text.lastIndexOf('.')), 'latin1'),
+    signedBytes: signedBytesOf(text),
     signature,
   }
   return { claims, refusal: undefined, jwt }
 }
 
-/** The compact serialisation of a JWS has three parts. Five would be encrypted (RFC 7516 §3.1). */
-function splitJwt(text: string): { header: string; claims: string; signature: string } | undefined {
-  const first = text.indexOf('.')
-  const second = text.indexOf('.', first + 1)
-  if (first === -1 || second === -1 || text.includes('.', second + 1)) return undefined
-  return {
-    header: text.slice(0, first),
-    claims: text.slice(first + 1, second),
-    signature: text.slice(second + 1),
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function readMapping(part: string): Claims | undefined {
-  const bytes = base64urlDecoded(part)
-  if (bytes === undefined) return undefined
-  try {
-    const value = parseStrictJson(utf8.decode(bytes), limits.assertionDepthMax)
-    const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isMapping ? (value as Claims) : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** Keys and addresses of keys in the header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at (RFC 8725 §3.10). */
 function isHeaderSupported(header: Claims): boolean {
   const { kid } = header
-  // What must be understood is not (RFC 7515 §4.1.11). Without `crit`, b64 would be ignored by others (RFC 7797 §6).
-  if ('crit' in header || 'b64' in header) return false
+  if (demandsMore(header)) return false
   return (
     kid === undefined || (typeof kid === 'string' && kid !== '' && kid.length <= limits.keyIdCharactersMax)
   )
@@ -99,22 +71,15 @@ export interface Moments {
   readonly issuedAt: number | undefined
 }
 
-/** After this moment, in the year 5138, a number is no moment: it is in milliseconds, or means "never". */
-const momentMax = 100_000_000_000
-
 export function readMoments(claims: Claims): Moments | undefined {
   const { exp, nbf, iat } = claims
   for (const moment of [exp, nbf === undefined ? 0 : nbf, iat === undefined ? 0 : iat]) {
-    if (typeof moment !== 'number' || !(moment >= 0 && moment <= momentMax)) return undefined
+    if (!isMoment(moment)) return undefined
   }
   const [expiresAt, notBefore, issuedAt] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
   // Valid at no moment at all.
   if (expiresAt <= (notBefore ?? -1) || expiresAt <= (issuedAt ?? -1)) return undefined
   return { expiresAt, notBefore, issuedAt }
-}
-
-export function isJti(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= limits.jtiCharactersMax
 }
 
 export const textOf = (value: unknown): string | undefined =>

@@ -1,4 +1,5 @@
 import { OAuthError, type RefusalReason } from '../refusals.ts'
+import type { CertifiedClient } from '../registry/certificate-store.ts'
 import { clientRefusal, type RegisteredClient } from '../registry/client.ts'
 import { issuerRefusal, type JudgedCertificate, trustRefusal, validityRefusal } from './certificate.ts'
 import { fieldMatches } from './certificate-field.ts'
@@ -11,6 +12,7 @@ import type {
   Proof,
   UseEdges,
 } from './method.ts'
+import type { SecretUse } from './secret-use-store.ts'
 
 /**
  * The certificate of the connection (RFC 8705 §2): of a CA, with the one field that the client is registered with, or
@@ -39,7 +41,7 @@ export const tlsClientAuth: AuthenticationMethod<CertificateCredentials, Certifi
     method: isSelfSigned(client) ? selfSigned : 'tls_client_auth',
   }),
   judge,
-  noteUse({ keyUses }: UseEdges, clientId: string, { method, certificate }: Proof, time: number) {
+  noteUse({ keyUses }: UseEdges, clientId: string, { method, certificate }: Proof, { time }: SecretUse) {
     const thumbprint = certificate?.keyThumbprint
     if (method !== selfSigned || thumbprint === undefined) return
     keyUses.note({ clientId, thumbprint, time, audience: 'issuer' })
@@ -48,7 +50,7 @@ export const tlsClientAuth: AuthenticationMethod<CertificateCredentials, Certifi
 
 const selfSigned = 'self_signed_tls_client_auth'
 
-const isSelfSigned = (client: RegisteredClient | undefined): boolean =>
+const isSelfSigned = (client: CertifiedClient | undefined): boolean =>
   client?.tokenEndpointAuthMethod === selfSigned
 
 /** A certificate that is right for a client in memory waits for nothing, and nothing is counted. */
@@ -74,7 +76,8 @@ async function admitIfThere(
   address: string,
 ): Promise<CertificateCredentials> {
   const { clientId, certificate } = credentials
-  const client = await registry.lookUpClient(clientId)
+  const isRight = (each: CertifiedClient) => proofRefusal(each, certificate) === undefined
+  const client = await registry.lookUpCertified(clientId, isRight)
   const refusal = client === undefined ? undefined : proofRefusal(client, certificate)
   if (client !== undefined && refusal === undefined) return credentials
   failureLimit.fail(clientId, address)
@@ -83,7 +86,7 @@ async function admitIfThere(
 }
 
 /** Why a certificate is never the client's, whatever the time. */
-function proofRefusal(client: RegisteredClient, certificate: JudgedCertificate): RefusalReason | undefined {
+function proofRefusal(client: CertifiedClient, certificate: JudgedCertificate): RefusalReason | undefined {
   if (isSelfSigned(client)) {
     if (client.keys.length === 0) return 'client_has_no_key'
     return (
@@ -97,7 +100,7 @@ function proofRefusal(client: RegisteredClient, certificate: JudgedCertificate):
   return fieldMatches(certificateField, certificate.names) ? undefined : 'certificate_subject_mismatch'
 }
 
-const keyOf = (client: RegisteredClient, { keyThumbprint }: JudgedCertificate) =>
+const keyOf = (client: CertifiedClient, { keyThumbprint }: JudgedCertificate) =>
   client.keys.find(({ thumbprint }) => thumbprint === keyThumbprint)
 
 function judge({ certificate }: Proof, client: RegisteredClient, now: number): RefusalReason | undefined {

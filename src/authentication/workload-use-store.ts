@@ -35,7 +35,9 @@ export function openWorkloadUses(database: Statements, onFault: (error: unknown)
     if (uses.size === 0) return
     const written = uses
     uses = new Map()
-    const json = JSON.stringify([...written.values()])
+    // In one order everywhere, so that two replicas do not wait for each other.
+    const rows = [...written.values()].toSorted((one, other) => (one.workloadId < other.workloadId ? -1 : 1))
+    const json = JSON.stringify(rows)
     try {
       await database.$executeRaw`
         INSERT INTO workload AS before (workload_id, issuer, subject, rule, first_seen_at, last_used_at)
@@ -44,6 +46,7 @@ export function openWorkloadUses(database: Statements, onFault: (error: unknown)
                timestamptz 'epoch' + u.time * interval '1 millisecond'
           FROM jsonb_to_recordset(${json}::jsonb)
             AS u ("workloadId" text, issuer text, subject text, rule text, "firstTime" bigint, time bigint)
+         ORDER BY u."workloadId"
         ON CONFLICT (workload_id) DO UPDATE
           SET rule = CASE WHEN excluded.last_used_at > before.last_used_at THEN excluded.rule ELSE before.rule END,
               first_seen_at = least(before.first_seen_at, excluded.first_seen_at),

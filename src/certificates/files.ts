@@ -179,9 +179,14 @@ const lockAttempts = 200
 /** Commands that change a CA come one after the other. */
 export async function whileLocked<Result>(directory: string, work: () => Promise<Result>): Promise<Result> {
   const path = join(directory, 'lock')
+  let goneBefore: string | undefined
   for (let attempt = 1; !takeLock(path); attempt += 1) {
-    if (attempt === lockAttempts)
-      throw new CertificateProblem('authority_busy', { path, processId: holderOf(path) })
+    const processId = holderOf(path)
+    // It may just have ended in order: then its lock is gone at the next attempt.
+    const isLeft = processId !== undefined && processId === goneBefore
+    if (attempt === lockAttempts || isLeft)
+      throw new CertificateProblem('authority_busy', { path, processId })
+    goneBefore = processId !== undefined && isGone(Number(processId)) ? processId : undefined
     await setTimeout(lockWaitMilliseconds)
   }
   try {
@@ -203,10 +208,19 @@ function takeLock(path: string): boolean {
   }
 }
 
-function holderOf(path: string): string {
+function holderOf(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim()
   } catch {
-    return 'unknown'
+    return undefined
+  }
+}
+
+function isGone(processId: number): boolean {
+  try {
+    process.kill(processId, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { readAuthorityFile, readPairFile } from './files.ts'
+import { authorityFiles, readAuthorityFile, readPairFile } from './files.ts'
 import { isDue } from './lifetime.ts'
 import { openAuthority } from './open.ts'
 import { type IssuedCertificate, latestOfEach } from './record.ts'
@@ -38,7 +38,11 @@ export interface AuthorityOverview {
 /** @throws CertificateProblem if there is no CA, or it cannot be read. */
 export function authorityOverview(directory: string, now: number): AuthorityOverview {
   const { certificate, issuedAt, expiresAt, record } = openAuthority(directory)
-  const { thisUpdate, nextUpdate, serialNumbers } = readRevocationList(readAuthorityFile(directory, 'list'))
+  const text = readAuthorityFile(directory, 'list')
+  const { thisUpdate, nextUpdate, serialNumbers } = readRevocationList(
+    text,
+    `${directory}/${authorityFiles.list}`,
+  )
   const list = { issuedAt: thisUpdate, expiresAt: nextUpdate }
   return {
     subject: new X509Certificate(certificate).subject,

@@ -24,7 +24,7 @@ export interface CertificateProblemFields {
   authority_missing: { readonly directory: string }
   authority_exists: { readonly directory: string }
   authority_expired: { readonly directory: string; readonly expiredAt: number }
-  authority_busy: { readonly path: string; readonly processId: string }
+  authority_busy: { readonly path: string; readonly processId: string | undefined }
   authority_damaged: { readonly path: string; readonly problem: string }
   directory_taken: { readonly directory: string }
   file_failed: { readonly path: string; readonly problem: string }

@@ -15,6 +15,7 @@ import * as x509 from '@peculiar/x509'
 import { dateOf } from '../lib/moment.ts'
 import type { AlternativeName } from './alternative-name.ts'
 import type { Permitted } from './permitted.ts'
+import { CertificateProblem } from './problem.ts'
 
 /** What is signed, by @peculiar/x509. Nothing here reads a file or a clock, or chooses a serial number. */
 
@@ -163,9 +164,16 @@ export async function signRevocationList(
   return `${x509.PemConverter.encode(list.rawData, 'X509 CRL')}\n`
 }
 
-/** The serial numbers and the dates of a list. */
-export function readRevocationList(pem: string) {
-  const { thisUpdate, nextUpdate, entries } = new x509.X509Crl(x509.PemConverter.decodeFirst(pem))
+/** The serial numbers and the dates of a list. @throws CertificateProblem if it is none. */
+export function readRevocationList(pem: string, path: string) {
+  try {
+    return contentOf(new x509.X509Crl(x509.PemConverter.decodeFirst(pem)))
+  } catch (error) {
+    throw new CertificateProblem('authority_damaged', { path, problem: 'is not a CRL' }, { cause: error })
+  }
+}
+
+function contentOf({ thisUpdate, nextUpdate, entries }: x509.X509Crl) {
   return {
     thisUpdate: Math.floor(thisUpdate.getTime() / 1000),
     nextUpdate: Math.floor((nextUpdate ?? thisUpdate).getTime() / 1000),

@@ -14,10 +14,11 @@ import { caIssue } from './commands/ca-issue.ts'
 import { caRenew } from './commands/ca-renew.ts'
 import { caRevoke } from './commands/ca-revoke.ts'
 import { caShow } from './commands/ca-show.ts'
-import { clientsDelete, clientsDisable, clientsEnable, clientsList, clientsShow } from './commands/clients.ts'
+import { clientsDelete, clientsDisable, clientsEnable, clientsShow } from './commands/clients.ts'
 import { clientsAccessGrant, clientsAccessRemove } from './commands/clients-access.ts'
 import { clientsCreate } from './commands/clients-create.ts'
 import { clientsKeysAdd, clientsKeysList, clientsKeysRevoke } from './commands/clients-keys.ts'
+import { clientsList } from './commands/clients-list.ts'
 import { clientsUpdate } from './commands/clients-update.ts'
 import { keysAbandon } from './commands/keys-abandon.ts'
 import { keysList } from './commands/keys-list.ts'
@@ -28,7 +29,9 @@ import { migrate } from './commands/migrate.ts'
 import { registrySeal } from './commands/registry-seal.ts'
 import { resourcesList } from './commands/resources.ts'
 import { resourcesCreate, resourcesDelete, resourcesUpdate } from './commands/resources-change.ts'
-import { secretsAdd, secretsList, secretsRevoke } from './commands/secrets.ts'
+import { secretsAdd, secretsList } from './commands/secrets.ts'
+import { secretsRevoke } from './commands/secrets-revoke.ts'
+import { secretsRotate } from './commands/secrets-rotate.ts'
 import { seed } from './commands/seed.ts'
 import { serve } from './commands/serve.ts'
 import { start } from './commands/start.ts'
@@ -61,6 +64,7 @@ export const commands: readonly Command[] = [
   clientsAccessGrant,
   clientsAccessRemove,
   secretsAdd,
+  secretsRotate,
   secretsList,
   secretsRevoke,
   clientsKeysAdd,

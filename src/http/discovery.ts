@@ -9,10 +9,10 @@ import { allowEveryOrigin } from './cross-origin.ts'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
 /**
- * What signs assertions. RS256 is accepted from a client whose key is registered for it, and offered to nobody. EdDSA has
- * two names (RFC 9864).
+ * What signs assertions and DPoP proofs. RS256 is accepted too, from a client that has such a key, and offered to nobody.
+ * EdDSA has two names (RFC 9864).
  */
-const assertionAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
+const callerAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 
 /**
  * The metadata of the authorization server (RFC 8414 §2).
@@ -36,7 +36,8 @@ function serverMetadata(
       ...authenticationMethods,
       ...(mtls === undefined ? [] : certificateMethods),
     ],
-    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    token_endpoint_auth_signing_alg_values_supported: callerAlgorithms,
+    dpop_signing_alg_values_supported: callerAlgorithms,
     // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
     // features.
     response_types_supported: [],

@@ -9,7 +9,7 @@ import { type ChainHead, link } from './chain.ts'
 import { ChainEnd, type ChainEndOptions } from './chain-end.ts'
 import { ledgerCommit, ledgerCommitOnce } from './chain-store.ts'
 import type { AuditRecord } from './record.ts'
-import { identifiersJson, type OnceOnly, SpentIdentifiers } from './spent-identifiers.ts'
+import { identifiersJson, identifiersOf, type OnceOnly, SpentIdentifiers } from './spent-identifiers.ts'
 
 /**
  * The group commit. Every decided request waits here. One call to the database makes a whole batch durable,
@@ -31,7 +31,7 @@ interface Waiting {
   readonly record: AuditRecord | undefined
   /** Work that runs while the database writes: signing. Undefined after it. */
   meanwhile: (() => void) | undefined
-  readonly once: OnceOnly | undefined
+  readonly once: readonly OnceOnly[]
   /** Milliseconds on the monotonic clock. */
   readonly deadline: number
   readonly resolve: (outcome: CommitOutcome) => void
@@ -67,14 +67,14 @@ export class Committer {
    * Waits until the record is durable. Without a record, waits until the database confirms the version.
    * `meanwhile` is called at most once, and only while the caller still waits.
    * @throws OAuthError `commit_queue_full`, or `ledger_unavailable` when the database fails or takes longer
-   * than `commitTimeoutMilliseconds`. The record may exist then, but no token may be returned. The reason in `once`
-   * when its identifier was used before: then there is no record.
+   * than `commitTimeoutMilliseconds`. The record may exist then, but no token may be returned. The reason of an identifier
+   * in `once` that was used before: then there is no record, and none of them is used up.
    */
   commit(
     version: number | undefined,
     record: AuditRecord | undefined,
     meanwhile?: () => void,
-    once?: OnceOnly,
+    once: readonly OnceOnly[] = [],
   ): Promise<CommitOutcome> {
     if (this.#queue.length >= limits.commitQueueMax)
       return Promise.reject(new OAuthError('commit_queue_full'))
@@ -122,17 +122,16 @@ export class Committer {
    * known whether the first one got its token.
    */
   #withoutRepeats(waiting: readonly Waiting[]): readonly Waiting[] {
-    if (waiting.every(({ once }) => once === undefined)) return waiting
+    if (waiting.every(({ once }) => once.length === 0)) return waiting
     const { first, later, repeats } = this.#spent.sort(waiting)
-    for (const repeat of repeats) this.#refuseRepeat(repeat)
+    for (const { waiting: repeat, repeated } of repeats) this.#refuseRepeat(repeat, repeated)
     this.#queue.unshift(...later)
     return first
   }
 
-  #refuseRepeat(waiting: Waiting): void {
-    if (waiting.once === undefined) return
-    this.#spent.add(waiting.once)
-    fail(waiting, new OAuthError(waiting.once.reason))
+  #refuseRepeat(waiting: Waiting, repeated: OnceOnly): void {
+    this.#spent.add(repeated)
+    fail(waiting, new OAuthError(repeated.reason))
   }
 
   /**
@@ -155,15 +154,15 @@ export class Committer {
 
   async #commitBatch(batch: readonly Waiting[], version: number | undefined, again = true): Promise<void> {
     let client: Connection | undefined
-    let repeats: ReadonlySet<Waiting> | undefined
+    let repeats: ReadonlyMap<Waiting, OnceOnly> | undefined
     try {
       client = await this.#options.pool.connect()
       const head = await this.#end.take(client)
       const { loss } = this.#end
       const records = batch.flatMap((waiting) => waiting.record ?? [])
       const linked = link(head, loss === undefined ? records : [loss, ...records])
-      const spending = batch.filter(({ once }) => once !== undefined)
-      const answer = await this.#call(client, batch, version, head, linked.json, spending)
+      const spent = identifiersOf(batch)
+      const answer = await this.#call(client, batch, version, head, linked.json, identifiersJson(spent))
       const { currentVersion, places } = answer
       // The decisions used a later version than this database is at: the connection may have stayed with an old
       // primary. The next batch gets a new one.
@@ -174,10 +173,15 @@ export class Committer {
       } else if (places !== undefined) {
         // Nothing was written. The others are sent again without those that are refused.
         this.#end.putBack(head)
-        repeats = new Set(places.split(',').map((place) => spending[Number(place)] as Waiting))
+        repeats = new Map(
+          places.split(',').flatMap((place) => {
+            const used = spent[Number(place)]
+            return used === undefined ? [] : [[used.waiting, used.identifier] as const]
+          }),
+        )
       } else {
         this.#end.acknowledge(linked.head)
-        for (const { once } of spending) if (once !== undefined) this.#spent.add(once)
+        for (const { identifier } of spent) this.#spent.add(identifier)
         for (const waiting of batch) settle(waiting, committed)
       }
       client.release(isOld)
@@ -188,7 +192,7 @@ export class Committer {
       await this.#handleFault(batch, version, error, again)
     }
     if (repeats === undefined) return
-    for (const repeat of repeats) this.#refuseRepeat(repeat)
+    for (const [repeat, repeated] of repeats) this.#refuseRepeat(repeat, repeated)
     const others = batch.filter((waiting) => !repeats.has(waiting) && !waiting.settled)
     if (others.length > 0) await this.#commitBatch(others, version)
   }
@@ -205,7 +209,7 @@ export class Committer {
     version: number | undefined,
     { chain, seq, hash }: ChainHead,
     json: string,
-    spending: readonly Waiting[],
+    identifiers: string,
   ): Promise<{ currentVersion: number; places: string | undefined }> {
     let isCancelled = false
     const onNotice = (notice: { routine?: string | undefined; message?: string | undefined }): void => {
@@ -216,9 +220,9 @@ export class Committer {
       const place = [String(chain), String(seq), hash.toString('hex')]
       const values = [version?.toString() ?? null, json, ...place]
       const call =
-        spending.length === 0
+        identifiers === '[]'
           ? new PreparedCall(ledgerCommit, values)
-          : new PreparedCall(ledgerCommitOnce, [...values, identifiersJson(spending)])
+          : new PreparedCall(ledgerCommitOnce, [...values, identifiers])
       this.#sent = { call, deadline: this.#deadline() }
       client.query(call)
       await runMeanwhile(batch)

@@ -21,7 +21,7 @@ export interface Ledger {
     version: number | undefined,
     record: AuditRecord,
     meanwhile?: () => void,
-    once?: OnceOnly,
+    once?: readonly OnceOnly[],
   ): Promise<CommitOutcome>
   /**
    * Records a refusal. It gets its own record, or it is counted with others when there are too many. A

@@ -24,25 +24,35 @@ export class SpentIdentifiers {
   }
 
   /** Which may be committed together, which have to wait for one of those, and which repeat what was used before. */
-  sort<Waiting extends { readonly once: OnceOnly | undefined }>(waiting: readonly Waiting[]) {
+  sort<Waiting extends Spending>(waiting: readonly Waiting[]) {
     const first: Waiting[] = []
     const later: Waiting[] = []
-    const repeats: Waiting[] = []
+    const repeats: { readonly waiting: Waiting; readonly repeated: OnceOnly }[] = []
     const taken = new Set<string>()
     for (const each of waiting) {
-      const digest = each.once?.digest
-      if (digest !== undefined && this.#digests.has(digest)) repeats.push(each)
-      else if (digest !== undefined && taken.has(digest)) later.push(each)
+      const repeated = each.once.find(({ digest }) => this.#digests.has(digest))
+      if (repeated !== undefined) repeats.push({ waiting: each, repeated })
+      else if (each.once.some(({ digest }) => taken.has(digest))) later.push(each)
       else {
         first.push(each)
-        if (digest !== undefined) taken.add(digest)
+        for (const { digest } of each.once) taken.add(digest)
       }
     }
     return { first, later, repeats }
   }
 }
 
+/** A request and the identifiers that it uses up, together or none of them. */
+export interface Spending {
+  readonly once: readonly OnceOnly[]
+}
+
+/** The identifiers of several requests, one after the other: in these places `ledger_commit_once` counts them. */
+export function identifiersOf<Waiting extends Spending>(waiting: readonly Waiting[]) {
+  return waiting.flatMap((each) => each.once.map((identifier) => ({ waiting: each, identifier })))
+}
+
 /** The identifiers as `ledger_commit_once` takes them. */
-export function identifiersJson(spending: readonly { readonly once: OnceOnly | undefined }[]): string {
-  return JSON.stringify(spending.map(({ once }) => [once?.digest, once?.expiresAt]))
+export function identifiersJson(spent: readonly { readonly identifier: OnceOnly }[]): string {
+  return JSON.stringify(spent.map(({ identifier: { digest, expiresAt } }) => [digest, expiresAt]))
 }

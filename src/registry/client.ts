@@ -25,6 +25,8 @@ export interface RegisteredClient {
   readonly requiredCertificate?: CertificateField | undefined
   /** Its tokens are bound to the certificate that it brings (RFC 8705 §3). */
   readonly certificateBoundTokens?: boolean
+  /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449 §5.2). */
+  readonly dpopBoundTokens: boolean
   /** Scopes granted, by audience. */
   readonly access: ReadonlyMap<string, readonly string[]>
 }

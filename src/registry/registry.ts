@@ -3,6 +3,11 @@ import { BehindError, isBehind } from '../database/history.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
+import {
+  type CertificatePresence,
+  type CertifiedClient,
+  readCertificatePresences,
+} from './certificate-store.ts'
 import { onlyAudience, type RegisteredClient, type RegisteredKey, type RegisteredResource } from './client.ts'
 import { isWorkloadId, type TrustTable } from './issuer.ts'
 import { readKeyPresences } from './key-store.ts'
@@ -61,6 +66,7 @@ export class Registry {
   })
   readonly #lookUp: LookUp<Presence>
   readonly #keyLookUp: LookUp<KeyPresence>
+  readonly #certificateLookUp: LookUp<CertificatePresence>
   readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
   #trust: TrustTable | undefined
@@ -85,6 +91,7 @@ export class Registry {
     }
     this.#lookUp = new LookUp({ ...watched, read: readPresences })
     this.#keyLookUp = new LookUp({ ...watched, read: readKeyPresences })
+    this.#certificateLookUp = new LookUp({ ...watched, read: readCertificatePresences })
   }
 
   get version(): number {
@@ -106,8 +113,8 @@ export class Registry {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    const reads = [this.#refreshing, this.#loading, this.#loadingTrust]
-    await Promise.allSettled([...reads, this.#lookUp.idle(), this.#keyLookUp.idle()])
+    const lookUps = [this.#lookUp, this.#keyLookUp, this.#certificateLookUp].map((each) => each.idle())
+    await Promise.allSettled([this.#refreshing, this.#loading, this.#loadingTrust, ...lookUps])
   }
 
   /** Whether memory has this client with a secret of this id. */
@@ -143,14 +150,14 @@ export class Registry {
     return this.#clients.get(clientId)
   }
 
-  /**
-   * The client as the database has it now. It takes the same way for one that is not there: a read that many share, and
-   * another one if memory does not know either way.
-   */
-  async lookUpClient(clientId: string): Promise<RegisteredClient | undefined> {
-    const { version } = await this.#lookUp.ask([clientId, ''])
-    await this.#refreshTo(version, false)
-    return (await this.view(clientId, '')).client
+  /** As `lookUp`, for a certificate. @param isRight whether it is one of the client's. */
+  async lookUpCertified(
+    clientId: string,
+    isRight: (client: CertifiedClient) => boolean,
+  ): Promise<CertifiedClient | undefined> {
+    const { version, client } = await this.#certificateLookUp.ask([clientId, ''])
+    if (client !== undefined && isRight(client)) await this.#refreshTo(version, false)
+    return client
   }
 
   /** The version that the database is at, read after this was asked. Those who ask together share one read. */

@@ -238,6 +238,7 @@ function factsOf(row: ClientRow): ClientFacts {
     certificateField: toField(row.certificate),
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
   }
 }
 
@@ -253,5 +254,6 @@ function columnsOf(facts: ClientFacts): Partial<ClientRow> {
     expires_at: facts.expiresAt ?? null,
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
+    dpop_bound_access_tokens: facts.dpopBoundTokens === true,
   }
 }

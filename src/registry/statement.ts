@@ -12,7 +12,8 @@ import type { Statement, Subject } from './seal-tree.ts'
  *
  * Long because what is believed of each part of a registration stands beside how it is written.
  *
- * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
+ * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
+ * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
  * statement does not have opens nothing.
  */
 
@@ -33,6 +34,8 @@ export interface ClientFacts {
   readonly requiredCertificate?: CertificateField | undefined
   /** Undefined: its tokens are not bound to its certificate. */
   readonly certificateBoundTokens?: boolean
+  /** Whether it gets only tokens that are bound to a key. Undefined: no. */
+  readonly dpopBoundTokens?: boolean
 }
 
 export interface SecretFacts {
@@ -98,6 +101,8 @@ export function believeClient(
     row.assertionAudience === 'token_endpoint' && statement.assertionAudience !== 'token_endpoint'
   note(isAudienceWider, 'assertion_audience')
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
+  const isBound = statement.dpopBoundTokens === true
+  note(isBound && row.dpopBoundTokens !== true, 'dpop_bound_access_tokens')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
   const certificates = believedCertificates(row, statement, differences)
@@ -115,6 +120,7 @@ export function believeClient(
     access,
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
     ...certificates,
+    dpopBoundTokens: isBound || row.dpopBoundTokens === true,
   }
   return { facts, differences }
 }
@@ -267,8 +273,12 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
     ...laterStatement(client),
+    ...(client.dpopBoundTokens === true ? [dpopBound] : []),
   ]
 }
+
+/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
+const dpopBound = 'dpop_bound_access_tokens'
 
 /** What there has been since some version. A client that has nothing of it keeps the text that it had before. */
 function laterStatement(client: ClientStatement): readonly unknown[] {
@@ -331,8 +341,10 @@ function readCertificates([field, value, askedField, askedValue, isBound]: Certi
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
+  const isBound = statement.at(-1) === dpopBound
+  const text = isBound ? statement.slice(0, -1) : statement
   const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
-    statement as unknown as ClientText
+    text as unknown as ClientText
   const [keys = [], assertionAudience = 'issuer', certificates] = more
   return {
     status,
@@ -348,6 +360,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     })),
     assertionAudience,
     ...readCertificates(certificates ?? noCertificates),
+    dpopBoundTokens: isBound,
   }
 }
 

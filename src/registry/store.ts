@@ -51,6 +51,7 @@ export interface ClientRow {
   certificate?: CertificateColumns
   required_certificate?: CertificateColumns
   certificate_bound?: boolean
+  dpop_bound_access_tokens: boolean
   access: { audience: string; scopes: string[] }[] | null
 }
 
@@ -89,7 +90,7 @@ export const clientsStatement = `
        'assertion_audience', c.assertion_audience,
        'certificate', jsonb_build_array(c.certificate_field, c.certificate_value),
        'required_certificate', jsonb_build_array(c.required_certificate_field, c.required_certificate_value),
-       'certificate_bound', c.certificate_bound_tokens,
+       'certificate_bound', c.certificate_bound_tokens, 'dpop_bound_access_tokens', c.dpop_bound_access_tokens,
        'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
@@ -209,7 +210,13 @@ export function toClient(row: ClientRow): RegisteredClient {
       access: new Map(),
     }
     const { client_id: clientId, method, assertion_audience: assertionAudience } = row
-    const told = { clientId, tokenEndpointAuthMethod: method ?? undefined, assertionAudience }
+    const { dpop_bound_access_tokens: dpopBoundTokens } = row
+    const told = {
+      clientId,
+      tokenEndpointAuthMethod: method ?? undefined,
+      assertionAudience,
+      dpopBoundTokens,
+    }
     return { ...told, status: 'unreadable', ...nothing }
   }
 }
@@ -228,6 +235,7 @@ function readClient(row: ClientRow): RegisteredClient {
     certificateField: toField(row.certificate),
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
+    dpopBoundTokens: row.dpop_bound_access_tokens,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
 }

@@ -1,5 +1,6 @@
 import { callersOf, isOfMethod, judge } from '../authentication/authenticate.ts'
 import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
+import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
 import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -28,6 +29,8 @@ export interface Grant {
 export interface Confirmation {
   /** The thumbprint of a certificate (RFC 8705 §3.1). */
   readonly 'x5t#S256'?: string
+  /** The thumbprint of a key (RFC 9449 §6.1). */
+  readonly jkt?: string
 }
 
 export interface Denial {
@@ -66,8 +69,8 @@ function decideFor(
   if (reason !== undefined) return { granted: false, reason }
   const decision = decideGrant(request, client, view)
   if (!decision.granted) return decision
-  const confirmed = withCertificate(decision, request, client)
-  if (!confirmed.granted || rule === undefined) return confirmed
+  const confirmed = withPossession(withCertificate(decision, request, client), proof.possession)
+  if (rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
   return { ...confirmed, lifetimeSeconds, rule }
@@ -124,7 +127,7 @@ function judgeClient(
   const { tokenEndpointAuthMethod: registered } = client
   if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return demandRefusal(client, request.certificate, now)
+  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
 }
 
 /** What a grant says about a certificate that its client had to bring. */
@@ -141,6 +144,12 @@ function withCertificate(
     ...(client.certificateBoundTokens ? bound : {}),
     certificateThumbprint: thumbprint,
   }
+}
+
+/** A token is bound to the key of a proof whenever there is one, whether or not its client must bring it (RFC 9449 §5). */
+function withPossession(grant: Grant, possession: ProvenPossession | undefined): Grant {
+  if (possession === undefined) return grant
+  return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
 /**

@@ -1,5 +1,6 @@
-import { admit, authenticate, noteUse } from '../authentication/authenticate.ts'
+import { admit, authenticate, noteUse, saysRegistered } from '../authentication/authenticate.ts'
 import { requireTrusted } from '../authentication/certificate.ts'
+import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
 import type { Keyring } from '../keys/keyring.ts'
 import { isOnlyCounted, type Ledger } from '../ledger/ledger.ts'
@@ -23,6 +24,8 @@ import {
 /**
  * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
  * Every outcome has a record, and the record is durable before the answer is sent.
+ *
+ * Long because a request is read here from one end to the other, whatever it brings.
  */
 export interface IssueEdges extends AuthenticationEdges, UseEdges {
   /**
@@ -46,6 +49,8 @@ export interface IssuedToken {
   readonly expiresInSeconds: number
   /** Space separated; empty when the resource has no scopes. */
   readonly scope: string
+  /** Whether whoever uses the token must prove that it has the key (RFC 9449 §5). */
+  readonly tokenType: 'Bearer' | 'DPoP'
 }
 
 /**
@@ -75,27 +80,6 @@ export async function issueToken(
   return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
 }
 
-/** The refusals of `admit` from which follows that there is a client of that id. */
-const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
-  'client_disabled',
-  'client_deleted',
-  'client_expired',
-  'client_has_no_secret',
-  'secret_wrong',
-  'client_has_no_key',
-  'client_key_unusable',
-  'assertion_key_unknown',
-  'assertion_signature_wrong',
-  'client_has_no_certificate',
-  'certificate_key_unknown',
-  'certificate_subject_mismatch',
-])
-
-/** What is registered is no credential in the wrong place, however random it looks: records must name it. */
-function saysRegistered(error: unknown): boolean {
-  return error instanceof OAuthError && refusalsOfRegistered.has(error.reason)
-}
-
 /** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
 async function decideAndCommit(
   edges: IssueEdges,
@@ -120,13 +104,17 @@ async function decideAndCommit(
       if (proven instanceof OAuthError) {
         refusal = proven
       } else {
-        proof = proven
+        proof = withPossession(edges.dpop, request.dpopProof, proven, proof)
         const now = clock.nowSeconds()
         const decision = decide(request, proof, view, origin.address, now)
         if (decision.granted) {
           const issuance = prepare(edges, decision, credentials, proof, origin, claimed, now)
-          const once = decision.rule?.isSpent === false ? undefined : proof.once
-          const outcome = await ledger.commit(view.version, issuance.record, issuance.sign, once)
+          const outcome = await ledger.commit(
+            view.version,
+            issuance.record,
+            issuance.sign,
+            identifiersOf(spentBy(decision, proof)),
+          )
           if (outcome.committed) return issuance.release()
           await registry.refresh(outcome.version)
           continue
@@ -179,6 +167,13 @@ function asVerdict(error: unknown): OAuthError {
 /** What is refused of an assertion that is the grant itself is no client (RFC 7523 §3.1). */
 function inTermsOf({ grantType }: Claimed, refusal: OAuthError): OAuthError {
   return grantType === jwtBearerGrant ? refusal.forGrant() : refusal
+}
+
+/** An assertion that its rule accepts until it expires is not used up. */
+function spentBy({ rule }: Grant, proof: Proof): Proof {
+  if (rule?.isSpent !== false) return proof
+  const { once: _once, ...others } = proof
+  return others
 }
 
 interface Issuance {
@@ -238,8 +233,9 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      noteUse(edges, credentials, used, record.time)
-      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope }
+      noteUse(edges, credentials, used, record)
+      const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
+      return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },
   }
 }

@@ -16,20 +16,23 @@ export interface Origin {
 
 /** What a record of a token says beside its columns. */
 export function issuedDetail(
-  { certificateThumbprint }: Pick<Grant, 'certificateThumbprint'>,
+  { certificateThumbprint, confirmation }: Pick<Grant, 'certificateThumbprint' | 'confirmation'>,
   { assertion, federated, credentialId }: Proof,
   { grantType }: Claimed,
 ): AuditRecord['detail'] {
-  const certificate = certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }
+  const bound = {
+    ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
+    ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
+  }
   if (federated !== undefined) {
     const { issuer, subject, audience } = federated.facts
     const said = { issuer, subject, key: credentialId, assertion_audience: audience, grant_type: grantType }
-    return { ...said, ...certificate }
+    return { ...said, ...bound }
   }
   const detail = {
     // Callers that name the token endpoint can be found (RFC 10070).
     ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
-    ...certificate,
+    ...bound,
   }
   return Object.keys(detail).length === 0 ? undefined : detail
 }

@@ -11,6 +11,7 @@ import { claimedMethod, parseCredentials } from '../authentication/authenticate.
 import { type Authorization, readAuthorization } from '../authentication/authorization.ts'
 import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
+import { findDpopProof, type ParsedDpopProof } from '../authentication/dpop-proof.ts'
 import { type ReadFederated, readFederatedText } from '../authentication/federated-assertion.ts'
 import { parseAssertionGrant, spiffeAssertionType } from '../authentication/federated-jwt.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
@@ -49,6 +50,8 @@ export interface TokenRequest {
   readonly credentials: Credentials
   /** The certificate of the connection, whether it is the credential or comes in addition. */
   readonly certificate?: JudgedCertificate | undefined
+  /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
+  readonly dpopProof: ParsedDpopProof | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
   readonly target: string | undefined
   /** Without duplicates, in the order of their first occurrence. */
@@ -83,9 +86,10 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   const presented = presentedCredentials(form, authorization, raw.certificate)
   // The grant may be named wrong, and the assertion is of the record all the same.
   const grantAssertion = grantAssertionIn(form.values[ASSERTION])
+  const dpopProof = findDpopProof(raw.rawHeaders)
   fillClaimed(claimed, raw, form, presented, grantAssertion)
 
-  const refusal = form.malformed ?? authorization?.refusal ?? form.refusal
+  const refusal = form.malformed ?? authorization?.refusal ?? form.refusal ?? dpopProof?.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
 
   const grantType = form.values[GRANT_TYPE]
@@ -99,6 +103,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
         ? parseAssertionGrant(grantAssertion, presented)
         : parseCredentials(presented),
     certificate: raw.certificate,
+    dpopProof: dpopProof?.parsed,
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }

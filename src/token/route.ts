@@ -96,7 +96,8 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
     const status = statusOf(refusal, exchange.claimed)
     logRefusal(options, request, refusal, status)
-    answer(reply, status, [...headers, ...refusalHeaders(refusal, status)], refusal.body())
+    const more = refusal.error === 'use_dpop_nonce' ? nonceHeaders(options) : []
+    answer(reply, status, [...headers, ...refusalHeaders(refusal, status), ...more], refusal.body())
     return reply
   })
 
@@ -117,8 +118,8 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Nothing needs escaping: tokens are base64url, and scopes have no quotes or backslashes (RFC 6749
       // §3.3).
-      const text = `{"access_token":"${issued.accessToken}","token_type":"Bearer","expires_in":${issued.expiresInSeconds}${scope}}`
-      answer(reply, 200, headers, text)
+      const text = `{"access_token":"${issued.accessToken}","token_type":"${issued.tokenType}","expires_in":${issued.expiresInSeconds}${scope}}`
+      answer(reply, 200, issued.tokenType === 'DPoP' ? [...headers, ...nonceHeaders(options)] : headers, text)
       return reply
     })
   }
@@ -153,6 +154,12 @@ function refusalHeaders(refusal: OAuthError, status: number): string[] {
   // The unread rest of the body must not be read as the next request, so the connection is closed.
   if (refusal.status === 413 || refusal.reason === 'body_incomplete') headers.push('connection', 'close')
   return headers
+}
+
+/** The nonce for the next proof. With a token too, so that nobody is sent back for one every few minutes (RFC 9449 §8.2). */
+function nonceHeaders({ dpop }: TokenRouteOptions): string[] {
+  const nonce = dpop.nonces?.current
+  return nonce === undefined ? [] : ['dpop-nonce', nonce]
 }
 
 const formType =

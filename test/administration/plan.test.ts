@@ -25,6 +25,7 @@ const billing: ClientDefinition = {
   access: [{ audience: 'urn:orders', scopes: ['r'] }],
   keys: undefined,
   assertionAudience: 'issuer',
+  dpopBoundTokens: false,
 }
 const stored: StoredClient = {
   ...billing,

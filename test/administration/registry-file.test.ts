@@ -54,6 +54,7 @@ clients:
         keys: undefined,
         assertionAudience: 'issuer',
         certificateBoundTokens: false,
+        dpopBoundTokens: false,
       },
     ])
   })

@@ -1,4 +1,5 @@
 /** What a development CA writes is whole at every moment, and what it refuses has a name. */
+import { spawnSync } from 'node:child_process'
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -171,6 +172,27 @@ describe('files', () => {
     const authority = await newAuthority()
     writeFileSync(authority.path(name), text)
     expect(await codeOf(issueCertificate(authority.context, localhost))).toBe('authority_damaged')
+  })
+
+  test('a damaged list is named where it is read, and written anew by the next command', async () => {
+    const authority = await newAuthority()
+    writeFileSync(authority.path('ca.crl'), 'nothing')
+    const show = () => authorityOverview(authority.context.directory, now)
+    expect(show).toThrow('authority_damaged')
+    await renewDue(authority.context, { days: undefined, withNewKey: false })
+    expect(show()).toMatchObject({ list: { state: 'valid' } })
+  })
+
+  test('a command waits for another one, and not for one that was killed', async () => {
+    const authority = await newAuthority()
+    writeFileSync(authority.path('lock'), `${process.pid}\n`)
+    const issued = issueCertificate(authority.context, localhost)
+    await expect.poll(() => existsSync(authority.path('localhost'))).toBe(false)
+    rmSync(authority.path('lock'))
+    expect(await codeOf(issued)).toBe('done')
+    const { pid = 0 } = spawnSync(process.execPath, ['--version'])
+    writeFileSync(authority.path('lock'), `${pid}\n`)
+    expect(await codeOf(issueCertificate(authority.context, billing))).toBe('authority_busy')
   })
 
   test('the key of another CA is refused', async () => {

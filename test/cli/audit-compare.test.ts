@@ -56,6 +56,8 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'create', 'z')
   await ran('clients', 'disable', 'z')
 
+  for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
+
   // The backup.
   for (const table of tables) await database.query(`CREATE TABLE backup_${table} AS TABLE ${table}`)
 
@@ -66,6 +68,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'secrets', 'revoke', 'c', secretId)
   await ran('clients', 'keys', 'revoke', 'c', 'k')
   await ran('clients', 'update', 'd', '--assertion-audience', 'issuer')
+  await ran('clients', 'update', 'd', '--dpop-bound-access-tokens', 'yes')
   await ran('clients', 'access', 'remove', 'c', orders, 'write')
   await ran('clients', 'access', 'remove', 'c', quoted)
   await ran('clients', 'update', 'd', '--allow-network', '10.0.0.0/8', '--auth-method', 'client_secret_post')
@@ -107,6 +110,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['secret_alive', `bin/mintmark clients secrets revoke c ${secretId}`],
       ['client_key_alive', `bin/mintmark clients keys revoke c ${key.thumbprint}`],
       ['client_audience_widened', 'bin/mintmark clients update d --assertion-audience issuer'],
+      ['client_dpop_unbound', 'bin/mintmark clients update d --dpop-bound-access-tokens yes'],
       ['access_widened', `bin/mintmark clients access remove c ${orders} write`],
       ['access_back', `bin/mintmark clients access remove c ${quoted}`],
       ['client_networks_widened', 'bin/mintmark clients update d --allow-network 10.0.0.0/8'],
@@ -122,7 +126,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
   const table = await run('audit', 'compare', file)
   expect(table.stdout).toContain('client a')
-  expect(table.stderr).toContain('15 things came back.')
+  expect(table.stderr).toContain('20 things came back.')
 
   // The commands do what they say.
   for (const { repair } of found) {

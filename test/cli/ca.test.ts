@@ -151,6 +151,16 @@ test.skipIf(!isAtHand('curl'))(
     const curl = (...words: readonly string[]) => promisify(execFile)('curl', ['-sS', ...words])
     const jwks = `https://localhost:${port}/.well-known/jwks.json`
     expect(JSON.parse((await curl('--cacert', `${directory}/ca.crt`, jwks)).stdout).keys).toHaveLength(1)
+    // What it prints can be pasted.
+    const line =
+      service
+        .output()
+        .split('\n')
+        .find((each) => /curl .*\/token$/.test(each)) ?? 'false'
+    expect(line).toContain(`--cacert '${directory}/ca.crt'`)
+    expect(JSON.parse((await promisify(execFile)('/bin/sh', ['-c', line])).stdout)).toMatchObject({
+      expires_in: 300,
+    })
     await expect(curl(jwks)).rejects.toThrow(/certificate/)
   },
 )

@@ -58,6 +58,35 @@ describe('while the service runs', () => {
     expect(await status('free', free)).toBe(200)
   })
 
+  test('a client gets only bound tokens from the moment on that somebody says so', async ({
+    ran,
+    run,
+    status,
+  }) => {
+    const secret = secretIn(await ran('clients', 'create', 'bound', '--access', `${orders}=orders:read`))
+    expect(await status('bound', secret)).toBe(200)
+    expect(await ran('clients', 'update', 'bound', '--dpop-bound-access-tokens', 'yes')).toContain(
+      'dpop_bound_access_tokens: no → yes',
+    )
+    expect(await status('bound', secret)).toBe(400)
+    expect(await ran('clients', 'show', 'bound')).toMatch(/^dpop_bound_access_tokens +yes$/m)
+    for (const command of [['list'], ['show', 'bound']]) {
+      const shown = await ran('clients', ...command, '--json')
+      expect(shown).toMatch(/"dpop_bound_access_tokens": ?true/)
+    }
+    // What is not named stays as it is.
+    await ran('clients', 'update', 'bound', '--name', 'Bound')
+    expect(await status('bound', secret)).toBe(400)
+    await ran('clients', 'update', 'bound', '--dpop-bound-access-tokens=no')
+    expect(await status('bound', secret)).toBe(200)
+    const wrong = await run('clients', 'create', 'x', '--dpop-bound-access-tokens', 'true')
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('must be yes or no') })
+    await ran('clients', 'create', 'born', '--dpop-bound-access-tokens', 'yes')
+    expect(JSON.parse(await ran('clients', 'show', 'born', '--json'))).toMatchObject({
+      dpop_bound_access_tokens: true,
+    })
+  })
+
   test('an id with a colon works, and whoever creates it is told which libraries lose it', async ({
     run,
     status,

@@ -103,6 +103,19 @@ export const signers: readonly Program[] = [
   java('Nimbus oauth2-oidc-sdk', ['oauth2-oidc-sdk'], 'NimbusAssertion.java', 'NimbusAssertion'),
 ]
 
+/** A caller whose tokens are bound to a key of its own (DPoP). The service asks for nonces. */
+export const bound: readonly Program[] = [
+  node('openid-client', ['openid-client'], 'openid-client-dpop'),
+  python('requests_oauth2client', ['requests_oauth2client'], 'requests_oauth2client_dpop'),
+  java(
+    'Nimbus oauth2-oidc-sdk',
+    ['oauth2-oidc-sdk'],
+    'NimbusDPoP.java',
+    'NimbusDPoP',
+    'a second attempt with the nonce',
+  ),
+]
+
 const typed = 'the header’s `typ` is checked by hand'
 
 export const verifiers: readonly Verifier[] = [

@@ -1,9 +1,9 @@
 /**
  * Runs the service and real libraries against each other, and says what came of it:
  *
- *     npm run interop -- [node] [python] [go] [java] [rust] [curl] [--write]
+ *     npm run interop -- [node] [python] [go] [java] [rust] [curl] [callers] [signers] [bound] [verifiers] [--write]
  *
- * Toolchains that are not at hand are left out. What is needed is installed in INTEROP_DIRECTORY (by default in the
+ * Without a toolchain all are run, and without a kind of program all are. Toolchains that are not at hand are left out. What is needed is installed in INTEROP_DIRECTORY (by default in the
  * system's directory for temporary files) from the registries, in the versions that the manifests here pin. With
  * --write the tables and the code in docs/guides are written again; the rows of toolchains that were not run stay. It is
  * no part of `npm test`.
@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { rowsIn, withSnippets, withTable } from './guides.ts'
 import {
+  bound,
   callers,
   type Program,
   signers,
@@ -32,6 +33,10 @@ const given = process.argv.slice(2)
 const isWriting = given.includes('--write')
 const all: readonly Toolchain[] = ['curl', 'node', 'python', 'go', 'java', 'rust']
 const chosen = all.filter((toolchain) => given.includes(toolchain))
+const kinds = ['callers', 'signers', 'bound', 'verifiers'] as const
+const chosenKinds = kinds.filter((kind) => given.includes(kind))
+const isChosen = (kind: (typeof kinds)[number]): boolean =>
+  chosenKinds.length === 0 || chosenKinds.includes(kind)
 const scratch = process.env['INTEROP_DIRECTORY'] ?? join(tmpdir(), 'mintmark-interop')
 
 interface Outcome {
@@ -116,6 +121,21 @@ async function trySigner(
   return row(program, works, [shows ? 'yes' : 'no'])
 }
 
+async function tryBound(service: InteropService, ready: Ready, program: Program): Promise<readonly string[]> {
+  const more = { CLIENT_ID: 'shipping', AUDIENCE: audiences.orders }
+  const as = (secret: string) =>
+    run(ready, program, environmentOf(service, { ...more, CLIENT_SECRET: secret }))
+  const outcome = await as(service.secrets['shipping'] ?? '')
+  const isBound = /"cnf":\{"jkt":"/.test(
+    Buffer.from(lastLine(outcome).split('.')[1] ?? '', 'base64url').toString(),
+  )
+  const works = isBound && (await isRightToken(service, outcome, audiences.orders, 'shipping'))
+  if (!works) report(program, outcome)
+  const wrong = await as(`mm_${'x'.repeat(57)}`)
+  const shows = wrong.output.includes('Client authentication failed.')
+  return row(program, works, [shows ? 'yes' : 'no'])
+}
+
 async function isRightToken(service: InteropService, outcome: Outcome, audience: string, subject: string) {
   const token = /"access_token":"([^"]+)"/.exec(outcome.output)?.[1] ?? lastLine(outcome)
   const keys = createRemoteJWKSet(new URL(`${service.issuer}/.well-known/jwks.json`))
@@ -193,6 +213,7 @@ chmodSync(data, 0o755)
 const service = await startInteropService(data)
 const callerRows: (readonly string[])[] = []
 const signerRows: (readonly string[])[] = []
+const boundRows: (readonly string[])[] = []
 const verifierRows: (readonly string[])[] = []
 try {
   for (const toolchain of chosen.length === 0 ? all : chosen) {
@@ -201,13 +222,18 @@ try {
       process.stdout.write(`– ${toolchain} is not at hand\n`)
       continue
     }
-    for (const program of callers.filter((each) => each.toolchain === toolchain)) {
+    const of = <Kind extends Program>(kind: (typeof kinds)[number], programs: readonly Kind[]) =>
+      isChosen(kind) ? programs.filter((each) => each.toolchain === toolchain) : []
+    for (const program of of('callers', callers)) {
       callerRows.push(await tryCaller(service, ready, program))
     }
-    for (const program of signers.filter((each) => each.toolchain === toolchain)) {
+    for (const program of of('signers', signers)) {
       signerRows.push(await trySigner(service, ready, program))
     }
-    for (const program of verifiers.filter((each) => each.toolchain === toolchain)) {
+    for (const program of of('bound', bound)) {
+      boundRows.push(await tryBound(service, ready, program))
+    }
+    for (const program of of('verifiers', verifiers)) {
       verifierRows.push(await tryVerifier(service, ready, program))
     }
   }
@@ -220,6 +246,7 @@ const verifierTitles = ['', 'library', 'verifies', 'beyond its first example', '
 for (const [file, name, titles, rows] of [
   ['callers.md', 'callers', callerTitles, callerRows],
   ['assertions.md', 'signers', callerTitles, signerRows],
+  ['dpop.md', 'bound', callerTitles, boundRows],
   ['relying-services.md', 'verifiers', verifierTitles, verifierRows],
 ] as const) {
   process.stdout.write(`\n${tableOf(titles, rows)}\n`)

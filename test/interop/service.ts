@@ -44,6 +44,7 @@ export async function startInteropService(directory: string): Promise<InteropSer
     MINTMARK_ISSUER: issuer,
     MINTMARK_DATA_DIR: join(directory, 'data'),
     MINTMARK_SIGNING_ALGORITHMS: 'ES256,RS256',
+    MINTMARK_DPOP_NONCES: 'yes',
     MINTMARK_TLS_CERTIFICATE_FILE: certificate,
     MINTMARK_TLS_PRIVATE_KEY_FILE: key,
     // Every library is also tried with a wrong secret.
@@ -159,6 +160,7 @@ function registration(mcpUrl: string, jwks: object): string {
     ],
     clients: [
       { client_id: 'billing', access: [access(orders)] },
+      { client_id: 'shipping', dpop_bound_access_tokens: true, access: [access(orders)] },
       { client_id: 'agent', access: [access(mcpUrl)] },
       { client_id: 'payroll', token_endpoint_auth_method: 'private_key_jwt', jwks, access: [access(orders)] },
       {

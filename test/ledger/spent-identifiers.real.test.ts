@@ -90,7 +90,7 @@ describe('a batch', () => {
   test('uses up its identifiers with its records, in one call', async () => {
     const { committer, chain } = await openCommitter()
     const commits = ['a1', 'a2', 'a3'].map((name) =>
-      committer.commit(undefined, record(name), undefined, once(name)),
+      committer.commit(undefined, record(name), undefined, [once(name)]),
     )
     expect(await outcomesOf([...commits, committer.commit(undefined, record('plain'))])).toEqual(
       Array.from({ length: 4 }, () => 'committed'),
@@ -108,12 +108,12 @@ describe('a batch', () => {
 
   test('with one that another process used: only this request is refused, and each signs once', async () => {
     const [first, second] = [await openCommitter(), await openCommitter()]
-    await first.committer.commit(undefined, record('b1'), undefined, once('b'))
+    await first.committer.commit(undefined, record('b1'), undefined, [once('b')])
     const signed: string[] = []
     const commits = [
-      second.committer.commit(undefined, record('before'), () => signed.push('before'), once('b-before')),
-      second.committer.commit(undefined, record('replay'), () => signed.push('replay'), once('b')),
-      second.committer.commit(undefined, record('after'), () => signed.push('after'), once('b-after')),
+      second.committer.commit(undefined, record('before'), () => signed.push('before'), [once('b-before')]),
+      second.committer.commit(undefined, record('replay'), () => signed.push('replay'), [once('b')]),
+      second.committer.commit(undefined, record('after'), () => signed.push('after'), [once('b-after')]),
       second.committer.commit(undefined, record('plain')),
     ]
     expect(await outcomesOf(commits)).toEqual(['committed', 'assertion_replayed', 'committed', 'committed'])
@@ -124,7 +124,7 @@ describe('a batch', () => {
     // What was known by then costs no call.
     calls = []
     expect(
-      await outcomesOf([second.committer.commit(undefined, record('again'), undefined, once('b'))]),
+      await outcomesOf([second.committer.commit(undefined, record('again'), undefined, [once('b')])]),
     ).toEqual(['assertion_replayed'])
     expect(calls).toEqual([])
   })
@@ -132,7 +132,7 @@ describe('a batch', () => {
   test('with the same one many times: the first gets it, in one call', async () => {
     const { committer, chain } = await openCommitter()
     const commits = Array.from({ length: 30 }, (_, index) =>
-      committer.commit(undefined, record(`c${index}`), undefined, once('c')),
+      committer.commit(undefined, record(`c${index}`), undefined, [once('c')]),
     )
     const outcomes = await outcomesOf(commits)
     expect(outcomes[0]).toBe('committed')
@@ -144,10 +144,10 @@ describe('a batch', () => {
   test('of a stale version uses up nothing', async () => {
     const { committer } = await openCommitter()
     const version = await currentVersion()
-    const commits = [committer.commit(version + 1, record('d'), undefined, once('d'))]
+    const commits = [committer.commit(version + 1, record('d'), undefined, [once('d')])]
     expect(await outcomesOf(commits)).toEqual(['stale'])
     expect(await spent('d')).toEqual([false])
-    expect(await outcomesOf([committer.commit(version, record('d'), undefined, once('d'))])).toEqual([
+    expect(await outcomesOf([committer.commit(version, record('d'), undefined, [once('d')])])).toEqual([
       'committed',
     ])
   })
@@ -155,26 +155,54 @@ describe('a batch', () => {
   test('with a record that cannot be written: its identifier is not used up, and those beside it are', async () => {
     const { committer, chain } = await openCommitter()
     const commits = [
-      committer.commit(undefined, record('e1'), undefined, once('e1')),
-      committer.commit(undefined, record('e2', { jti: 'no UUID' }), undefined, once('e2')),
-      committer.commit(undefined, record('e3'), undefined, once('e3')),
+      committer.commit(undefined, record('e1'), undefined, [once('e1')]),
+      committer.commit(undefined, record('e2', { jti: 'no UUID' }), undefined, [once('e2')]),
+      committer.commit(undefined, record('e3'), undefined, [once('e3')]),
     ]
     expect(await outcomesOf(commits)).toEqual(['committed', 'ledger_unavailable', 'committed'])
     expect(await spent('e1', 'e2', 'e3')).toEqual([true, false, true])
     expect(await clientsOf(chain)).toEqual(['e1', 'e3'])
-    expect(await outcomesOf([committer.commit(undefined, record('e2'), undefined, once('e2'))])).toEqual([
+    expect(await outcomesOf([committer.commit(undefined, record('e2'), undefined, [once('e2')])])).toEqual([
       'committed',
     ])
+  })
+
+  test('with two identifiers of one request: both are used up, or neither is, and the one that was used is named', async () => {
+    const [first, second] = [await openCommitter(), await openCommitter()]
+    const proof = (name: string): OnceOnly => ({ ...once(name), reason: 'dpop_proof_replayed' })
+    const both = (one: string, other: string) => [once(one), proof(other)]
+    await first.committer.commit(undefined, record('g1'), undefined, both('g-a1', 'g-p1'))
+    const commits = [
+      second.committer.commit(undefined, record('g2'), undefined, both('g-a2', 'g-p2')),
+      second.committer.commit(undefined, record('g3'), undefined, both('g-a3', 'g-p1')),
+      second.committer.commit(undefined, record('g4'), undefined, both('g-a1', 'g-p4')),
+      second.committer.commit(undefined, record('g5'), undefined, [proof('g-p5')]),
+      // One of them is of a request in the same batch.
+      second.committer.commit(undefined, record('g6'), undefined, both('g-a6', 'g-p2')),
+    ]
+    expect(await outcomesOf(commits)).toEqual([
+      'committed',
+      'dpop_proof_replayed',
+      'assertion_replayed',
+      'committed',
+      'dpop_proof_replayed',
+    ])
+    expect(await clientsOf(second.chain)).toEqual(['g2', 'g5'])
+    expect(await spent('g-a1', 'g-p1', 'g-a2', 'g-p2', 'g-p5')).toEqual([true, true, true, true, true])
+    expect(await spent('g-a3', 'g-p4', 'g-a6')).toEqual([false, false, false])
+    // What was not used up is good for another request.
+    const later = second.committer.commit(undefined, record('g7'), undefined, both('g-a3', 'g-p4'))
+    expect(await outcomesOf([later])).toEqual(['committed'])
   })
 
   test('and another one with the same identifiers the other way round: nobody waits for ever', async () => {
     const [first, second] = [await openCommitter(), await openCommitter()]
     const names = Array.from({ length: 50 }, (_, index) => `f${index}`)
     const outcomes = await outcomesOf([
-      ...names.map((name) => first.committer.commit(undefined, record(name), undefined, once(name))),
+      ...names.map((name) => first.committer.commit(undefined, record(name), undefined, [once(name)])),
       ...names
         .toReversed()
-        .map((name) => second.committer.commit(undefined, record(name), undefined, once(name))),
+        .map((name) => second.committer.commit(undefined, record(name), undefined, [once(name)])),
     ])
     expect(outcomes.filter((outcome) => outcome === 'committed')).toHaveLength(50)
     expect(outcomes.filter((outcome) => outcome === 'assertion_replayed')).toHaveLength(50)

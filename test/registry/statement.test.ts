@@ -27,6 +27,7 @@ const facts: ClientFacts = {
   certificateField: { name: 'tls_client_auth_san_dns', value: 'a.td' },
   requiredCertificate: { name: 'tls_client_auth_san_uri', value: 'urn:a' },
   certificateBoundTokens: false,
+  dpopBoundTokens: true,
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
 const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
@@ -48,8 +49,8 @@ test('a statement is read as it was written', () => {
   expect(readResourceStatement(resourceStatement('urn:a', resource))).toEqual(resource)
 })
 
-test('a client without keys has the text that it had before there were any', () => {
-  const none = { certificateField: undefined, requiredCertificate: undefined }
+test('a client that has nothing of what came later has the text that it had before', () => {
+  const none = { certificateField: undefined, requiredCertificate: undefined, dpopBoundTokens: false }
   const without = { ...statement, ...none, keys: [], assertionAudience: 'issuer' as const }
   const text = clientStatement('billing', without)
   expect(text).toHaveLength(8)
@@ -73,6 +74,17 @@ describe('keys', () => {
   })
 })
 
+test('whether tokens are bound is read beside keys and without them', () => {
+  const none = { certificateField: undefined, requiredCertificate: undefined }
+  for (const changes of [{}, { keys: [] }, none, { ...none, keys: [] }]) {
+    for (const dpopBoundTokens of [true, false]) {
+      const given = { ...statement, assertionAudience: 'issuer' as const, ...changes, dpopBoundTokens }
+      const text = JSON.stringify(clientStatement('billing', given))
+      expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(given)
+    }
+  }
+})
+
 test('a row that says the same is believed', () => {
   expect(believeClient(facts, statement)).toEqual({ facts, differences: [] })
   const row = { ...secret, revokedAt: undefined }
@@ -93,6 +105,10 @@ describe('what takes away counts and is no difference', () => {
   ])('%s', (_name, change) => {
     const row = { ...facts, ...change }
     expect(believeClient(row, statement)).toEqual({ facts: row, differences: [] })
+  })
+
+  test('tokens that are bound where they need not be', () => {
+    expect(believeClient(facts, { ...statement, dpopBoundTokens: false })).toEqual({ facts, differences: [] })
   })
 
   test('a method and networks where any was registered', () => {
@@ -122,6 +138,7 @@ describe('what gives counts for nothing, and the rest of the row stays', () => {
       { access: [...facts.access.slice(0, 1), { audience: 'urn:b', scopes: ['all'] }] },
       'access urn:b',
     ],
+    ['tokens that are not bound', { dpopBoundTokens: false }, 'dpop_bound_access_tokens'],
     ['more access', { access: [...facts.access, { audience: 'urn:c', scopes: [] }] }, 'access urn:c'],
   ])('%s', (_name, change, difference) => {
     const { facts: believed, differences } = believeClient({ ...facts, ...change }, statement)

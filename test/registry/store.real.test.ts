@@ -69,6 +69,7 @@ describe('clients', () => {
         keys: [],
         assertionAudience: 'issuer',
         certificateBoundTokens: false,
+        dpopBoundTokens: false,
         access: new Map([
           [orders, ['orders:read']],
           [invoices, []],
@@ -112,6 +113,7 @@ describe('clients', () => {
         keys: [],
         assertionAudience: 'issuer',
         certificateBoundTokens: false,
+        dpopBoundTokens: false,
         access: new Map(),
       },
     ])

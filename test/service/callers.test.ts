@@ -130,6 +130,29 @@ describe('over TLS, with the development CA', () => {
     await expect(untrusted).rejects.toMatchObject({ code: 'unreachable' })
   })
 
+  test('a service that begins an answer and does not end it is given up in time', async () => {
+    const authority = await newAuthority()
+    await issueCertificate(authority.context, localhost)
+    const pair = {
+      cert: readFileSync(authority.path('localhost/tls.crt')),
+      key: readFileSync(authority.path('localhost/tls.key')),
+    }
+    const server = createServer(pair, (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{"access_token":')
+    })
+    onTestFinished(() => server.closeAllConnections())
+    const issuer = `https://localhost:${await listen(server)}`
+    const tokens = createTokenSource({
+      issuer,
+      tokenEndpoint: `${issuer}/token`,
+      clientId: 'billing',
+      clientSecret: 'secret',
+      caFile: authority.path('ca.crt'),
+      timeoutSeconds: 0.5,
+    })
+    await expect(tokens.token()).rejects.toMatchObject({ code: 'timeout' })
+  })
+
   test('a certificate that was renewed is shown from the next request on, and never beside the wrong key', async ({
     database,
     startService,

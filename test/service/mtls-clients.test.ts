@@ -57,6 +57,13 @@ test('openid-client finds the listener that asks, by the metadata', async ({ sta
     client_id: clientId,
     cnf: { 'x5t#S256': expect.any(String) },
   })
+  // A proof names the URL of that listener. The token is bound to both.
+  const DPoP = openid.getDPoPHandle(configuration, await openid.randomDPoPKeyPair('ES256'))
+  const bound = await openid.clientCredentialsGrant(configuration, { resource: orders }, { DPoP })
+  expect([bound.token_type, decodeJwt(bound.access_token)['cnf']]).toEqual([
+    'dpop',
+    { 'x5t#S256': expect.any(String), jkt: await DPoP.calculateThumbprint() },
+  ])
   agent.destroy()
 })
 

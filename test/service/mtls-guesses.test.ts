@@ -1,4 +1,5 @@
 /** Guessing which client a certificate is for is limited, tells nothing, and shuts nobody out. */
+import https from 'node:https'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { callerOf, mtlsSettings, outcomeOf, registerCertificateClient, tokenOver } from '../support/mtls.ts'
@@ -62,4 +63,31 @@ test('a field that was changed counts at once, also where memory has the old one
   // First the one that has just been given it.
   await set('foreign.td')
   expect([await ask(foreign), await ask()]).toEqual(['issued', 'certificate_subject_mismatch'])
+})
+
+test('a wrong certificate takes as long for a client that exists as for a name that does not', async ({
+  startService,
+  database,
+}) => {
+  const limits = { MINTMARK_FAILURES_PER_CLIENT_MAX: '1000000', MINTMARK_FAILURES_PER_ADDRESS_MAX: '1000000' }
+  const { url } = await startService({ environment: { ...mtlsSettings(root), ...limits } })
+  await registerCertificateClient(database, { clientId: 'client-eeeeeeee', field: ['san_dns', 'own.td'] })
+  expect((await tokenOver(url, { client_id: 'client-eeeeeeee' }, callerOf(own))).status).toBe(200)
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1, ...callerOf(foreign) })
+  const times: [number[], number[]] = [[], []]
+  for (let round = 0; round < 300; round += 1) {
+    for (const which of round % 2 === 0 ? [0, 1] : [1, 0]) {
+      const startedAt = performance.now()
+      await tokenOver(url, { client_id: which === 0 ? 'client-eeeeeeee' : 'client-ffffffff' }, { agent })
+      times[which]?.push(performance.now() - startedAt)
+    }
+  }
+  agent.destroy()
+  // Mann and Whitney: a half if the two cannot be told apart. With hundreds of tries, chance stays within a twentieth.
+  const longer = times[0].flatMap((one) =>
+    times[1].map((other): number => (one > other ? 1 : one === other ? 0.5 : 0)),
+  )
+  const chance = longer.reduce((sum, each) => sum + each, 0) / longer.length
+  expect(chance).toBeGreaterThan(0.4)
+  expect(chance).toBeLessThan(0.6)
 })

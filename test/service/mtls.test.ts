@@ -30,6 +30,7 @@ import {
   ia5,
   makeCa,
   makeCertificate,
+  makeRevocationList,
   nameConstraints,
   printable,
   serverAuth,
@@ -608,6 +609,31 @@ describe('a service of its own', () => {
     await running.close()
     await ended
     await expect(connected(`https://127.0.0.1:${port}`, {})).rejects.toThrow(/ECONNREFUSED/)
+  })
+
+  shared('a revocation list that is too old refuses, and readiness warns of it', async ({ database }) => {
+    const environment = {
+      ...mtlsSettings(root),
+      MINTMARK_TLS_CLIENT_CRL: makeRevocationList(root, [], { until: -5 }),
+    }
+    const running = await startService({ database, environment })
+    const { clientId } = await registerCertificateClient(database, { field: fields.dns })
+    const outcome = async () =>
+      outcomeOf(database, await tokenOver(running.url, { client_id: clientId }, callerOf(leaf())))
+    const warnings = async () => {
+      const socket = await connected(running.url, {})
+      socket.write('GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+      let text = ''
+      for await (const chunk of socket) text += String(chunk)
+      return text.slice(text.indexOf('{'))
+    }
+    expect(await outcome()).toBe('certificate_revocation_unknown')
+    expect(await warnings()).toContain('client_revocation_list_old')
+    const revocationLists = makeRevocationList(root, [])
+    running.service.replaceTls({ tls: undefined, clientTrust: { authorities: root.pem, revocationLists } })
+    expect(await outcome()).toBe('issued')
+    expect(await warnings()).not.toContain('client_revocation_list_old')
+    await running.close()
   })
 
   shared('another CA counts on open connections at once', async ({ database }) => {

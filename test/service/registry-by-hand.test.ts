@@ -395,6 +395,7 @@ test('a command never makes good what it finds, and puts right what it changes',
         access: [{ audience: orders, scopes: ['orders:read'] }],
         keys: undefined,
         assertionAudience: 'issuer' as const,
+        dpopBoundTokens: false,
       },
     ],
   }
@@ -575,6 +576,7 @@ test('whatever commands do in whatever order is sealed: nothing differs, and not
     status: undefined,
     keys: undefined,
     assertionAudience: 'issuer' as const,
+    dpopBoundTokens: false,
     access: [{ audience: orders, scopes }],
   })
   const ids = Array.from({ length: 12 }, (_, number) => `client-${number}`)

@@ -9,8 +9,10 @@ import { requireRights } from '../../src/database/rights.ts'
 import { grantRoles } from '../../src/database/roles.ts'
 import { assertionOf, makeKey, registerKey, requestTokenWith, type TestKey } from '../support/assertion.ts'
 import { administer } from '../support/database.ts'
+import { proofOf, requestWithProof } from '../support/dpop.ts'
 import { test } from '../support/fixtures.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
+import { requestToken } from '../support/service.ts'
 
 test('a key counts as far as a holder of the key-encryption key registered it', async ({
   startService,
@@ -127,4 +129,31 @@ test('the roles of the service and of operators are enough for a sealed registry
     await database.query(`DROP OWNED BY ${role}`)
     await administer(serverUrl, `DROP ROLE ${role}`)
   }
+})
+
+test('a row cannot give tokens that are not bound to a client that was registered for bound ones', async ({
+  startService,
+  database,
+}) => {
+  const running = await startService({ environment: sealedSetting })
+  const context = sealedContext(running.service.database)
+  await createResources(context)
+  const [bound, open] = [
+    await createTestClient(context, 'bound', { dpopBoundTokens: true }),
+    await createTestClient(context, 'open'),
+  ]
+  const statuses = async () => [
+    (await requestToken(running.url, bound)).status,
+    (await requestToken(running.url, open)).status,
+  ]
+  expect(await statuses()).toEqual([400, 200])
+  await database.query('UPDATE client SET dpop_bound_access_tokens = NOT dpop_bound_access_tokens')
+  // The row of the other one takes something away: that counts.
+  expect(await statuses()).toEqual([400, 400])
+  expect(
+    (await requestWithProof(running.url, bound, proofOf(makeKey(), `${running.url}/token`))).status,
+  ).toBe(200)
+  expect((await reviewRegistry(context)).problems).toEqual([
+    { subject: 'client', id: 'bound', differences: ['dpop_bound_access_tokens'] },
+  ])
 })

@@ -174,6 +174,7 @@ describe('a secret that is created where the key-encryption key is at hand', () 
     access: [{ audience: orders, scopes: ['orders:read'] }],
     keys: undefined,
     assertionAudience: 'issuer',
+    dpopBoundTokens: false,
   })
 
   test('has its tag before its first use: with a client, and with one more secret', async () => {

@@ -53,6 +53,7 @@ export async function createTestClient(
     access: [{ audience: orders, scopes: ['orders:read'] }],
     keys: undefined,
     assertionAudience: 'issuer',
+    dpopBoundTokens: false,
     ...more,
   })
   return { clientId, secretId: made?.secretId ?? '', secret: made?.secret ?? '' }

@@ -31,6 +31,12 @@ describe('claims (RFC 9068 §2.2)', () => {
     })
   })
 
+  test('with what the token is bound to (RFC 7800)', () => {
+    const confirmation = { jkt: 'a', 'x5t#S256': 'b' }
+    expect(accessTokenClaims(issuer, { ...grant, confirmation }, now, jti).cnf).toEqual(confirmation)
+    expect(accessTokenClaims(issuer, grant, now, jti)).not.toHaveProperty('cnf')
+  })
+
   test('without scopes there is no scope claim, not an empty one (RFC 9068 §2.2.3)', () => {
     expect(accessTokenClaims(issuer, { ...grant, scopes: [] }, now, jti)).not.toHaveProperty('scope')
   })

@@ -94,6 +94,7 @@ function decided(given: readonly TrustRule[], request: Asked, clientId: string):
     secrets: new Map(),
     keys: [],
     assertionAudience: 'issuer',
+    dpopBoundTokens: false,
     access: new Map(request.clientAccess.map((each) => [each.audience, each.scopes])),
   }
   const facts = {
@@ -128,7 +129,7 @@ function decided(given: readonly TrustRule[], request: Asked, clientId: string):
     trust,
   }
   return decide(
-    { credentials, target: request.target, scopes: request.scopes },
+    { credentials, target: request.target, scopes: request.scopes, dpopProof: undefined },
     proof,
     view,
     '127.0.0.1',

@@ -5,7 +5,9 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { JudgedCertificate } from '../../src/authentication/certificate.ts'
 import type { ParsedAssertion } from '../../src/authentication/client-assertion.ts'
+import type { ProvenPossession } from '../../src/authentication/dpop.ts'
 import type { Proof, ProvenAssertion } from '../../src/authentication/method.ts'
 import { parseNetwork } from '../../src/lib/network.ts'
 import { limits } from '../../src/limits.ts'
@@ -41,6 +43,7 @@ const client: RegisteredClient = {
   secrets: new Map([[secret.secretId, secret]]),
   keys: [],
   assertionAudience: 'issuer',
+  dpopBoundTokens: false,
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const resource: RegisteredResource = {
@@ -52,6 +55,7 @@ const resource: RegisteredResource = {
 }
 const request: TokenRequest = {
   credentials: { method: 'client_secret_basic', clientId: 'billing', secret: 'mm_…' },
+  dpopProof: undefined,
   target: undefined,
   scopes: undefined,
 }
@@ -99,6 +103,8 @@ const refused: readonly (readonly [RefusalReason, Case])[] = [
   ['secret_expired', { secret: { expiresAt: now } }],
   ['network_not_allowed', { client: { allowedNetworks: [parseNetwork('192.168.0.0/16')] } }],
   ['authentication_method_not_registered', { client: { tokenEndpointAuthMethod: 'client_secret_post' } }],
+  ['certificate_missing', { client: { certificateBoundTokens: true } }],
+  ['dpop_proof_missing', { client: { dpopBoundTokens: true } }],
   ['client_without_access', { client: { access: new Map() } }],
   [
     'target_missing',
@@ -203,6 +209,58 @@ describe('an assertion', () => {
     ['authentication_method_not_registered', { client: { tokenEndpointAuthMethod: 'client_secret_basic' } }],
   ])('is refused: %s', (reason, changes) => {
     expect(asserted(changes)).toEqual({ granted: false, reason })
+  })
+})
+
+describe('a token', () => {
+  const possession: ProvenPossession = {
+    thumbprint: 'thumbprint of a key',
+    issuedAt: now,
+    refusal: undefined,
+    nonce: undefined,
+    once: { digest: 'digest', expiresAt: now + 60, reason: 'dpop_proof_replayed' },
+  }
+  const certificate: JudgedCertificate = {
+    notBefore: 0,
+    notAfter: now + 60,
+    thumbprint: 'thumbprint of a certificate',
+    names: {} as JudgedCertificate['names'],
+    keyThumbprint: undefined,
+    fault: undefined,
+    paths: [],
+    untrusted: 'certificate_untrusted',
+  }
+  const confirmationOf = (changes: Case) => {
+    const decision = decided(changes)
+    return decision.granted ? decision.confirmation : decision.reason
+  }
+
+  test('is bound to the key of a proof whenever there is one, and to nothing without one', () => {
+    const jkt = 'thumbprint of a key'
+    expect(confirmationOf({})).toBeUndefined()
+    expect(confirmationOf({ proof: { possession } })).toEqual({ jkt })
+    expect(confirmationOf({ proof: { possession }, client: { dpopBoundTokens: true } })).toEqual({ jkt })
+  })
+
+  test('is bound to a certificate and a key if its client brings both, and both are asked for', () => {
+    const client = { certificateBoundTokens: true, dpopBoundTokens: true }
+    expect(confirmationOf({ request: { certificate }, proof: { possession }, client })).toEqual({
+      'x5t#S256': 'thumbprint of a certificate',
+      jkt: 'thumbprint of a key',
+    })
+    expect(confirmationOf({ request: { certificate }, client })).toBe('dpop_proof_missing')
+    expect(confirmationOf({ proof: { possession }, client })).toBe('certificate_missing')
+  })
+
+  test.each<[RefusalReason, Partial<ProvenPossession>]>([
+    ['dpop_signature_wrong', { refusal: 'dpop_signature_wrong' }],
+    ['dpop_proof_expired', { issuedAt: now - limits.dpopProofAgeSecondsMax }],
+    ['dpop_proof_not_yet_valid', { issuedAt: now + limits.dpopProofLeewaySeconds + 1 }],
+    ['dpop_nonce_missing', { nonce: 'missing' }],
+    ['dpop_nonce_wrong', { nonce: 'wrong' }],
+    ['dpop_nonce_expired', { nonce: 'expired' }],
+  ])('is not issued with a proof that is not right, also where none is needed: %s', (reason, changes) => {
+    expect(confirmationOf({ proof: { possession: { ...possession, ...changes } } })).toBe(reason)
   })
 })
 

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { Dpop } from '../../src/authentication/dpop.ts'
 import { FailureLimit } from '../../src/authentication/failure-limit.ts'
 import { makeSecret } from '../../src/authentication/secret.ts'
 import type { SecretTags } from '../../src/authentication/secret-tags.ts'
@@ -38,6 +39,7 @@ const client: RegisteredClient = {
   ]),
   keys: [],
   assertionAudience: 'issuer',
+  dpopBoundTokens: false,
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const view: View = {
@@ -83,6 +85,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
   }
   const edges: IssueEdges = {
     issuer: 'https://tokens.example.com',
+    dpop: new Dpop(['https://tokens.example.com/token'], undefined),
     tokenLifetimeSecondsMax: 86_400,
     clock: {
       nowSeconds: () => now,
@@ -138,10 +141,11 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       close: async () => {},
     },
     secretUses: {
-      note: (id, time) => void steps.push(`note ${id === secretId} ${time}`),
+      note: (id, { time }) => void steps.push(`note ${id === secretId} ${time}`),
       close: async () => {},
     },
     keyUses: { note: () => {}, close: async () => {} },
+    clientUses: { note: () => {}, close: async () => {} },
     randomId: () => randomId,
     verification: new Verification(
       {
@@ -190,6 +194,7 @@ describe('a token', () => {
       accessToken: 'a.signed.token',
       expiresInSeconds: 300,
       scope: 'orders:read',
+      tokenType: 'Bearer',
     })
     const time = now * 1_000 + 123
     expect(steps).toEqual([`view billing ${orders}`, 'verify', 'commit 7', 'sign', `note true ${time}`])

@@ -144,7 +144,8 @@ async function send(request: Request, agent: Agent): Promise<Response> {
       agent,
       signal: request.signal,
     })
-    outgoing.once('error', (error) => reject(request.signal.aborted ? request.signal.reason : error))
+    // Not once: what happens after the answer has begun is heard by whoever reads it.
+    outgoing.on('error', (error) => reject(request.signal.aborted ? request.signal.reason : error))
     outgoing.once('response', (incoming) => {
       const status = incoming.statusCode ?? 0
       if (request.redirect === 'error' && status >= 300 && status < 400 && status !== 304) {

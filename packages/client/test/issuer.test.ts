@@ -62,6 +62,24 @@ describe('the issuer', () => {
     },
   )
 
+  test('its metadata may name another endpoint for those with a certificate (RFC 8705 §5)', async () => {
+    const server = await startServer(tokens())
+    const token_endpoint = `${server.url}/token`
+    const mtls_endpoint_aliases = { token_endpoint: `${server.url}/mtls/token` }
+    server.metadata = json({ issuer: server.url, token_endpoint, mtls_endpoint_aliases })
+    const options = { issuer: server.url, clientId: 'billing' }
+    // Over TLS they would be read.
+    const certificate = { certificateFile: '/nowhere', privateKeyFile: '/nowhere' }
+    expect(await createTokenSource({ ...options, certificate }).token()).toBe('token-1')
+    expect(await createTokenSource({ ...options, clientSecret: 'a' }).token()).toBe('token-2')
+    expect(
+      server.requests.map(({ path, form, headers }) => [path, form.get('client_id'), headers.authorization]),
+    ).toEqual([
+      ['/mtls/token', 'billing', undefined],
+      ['/token', null, expect.stringContaining('Basic ')],
+    ])
+  })
+
   test('needs no metadata where the token endpoint is said', async () => {
     const server = await startServer(tokens())
     server.metadata = json({}, 404)

@@ -56,6 +56,24 @@ describe('a token', () => {
   })
 })
 
+test('tokens for a thousand audiences are kept, and of more the ones that were used last', async () => {
+  const asked: (string | null)[] = []
+  const fetch = async (_url: unknown, init?: RequestInit): Promise<Response> => {
+    asked.push(new URLSearchParams(String(init?.body)).get('audience'))
+    return Response.json({ access_token: 'token', token_type: 'Bearer', expires_in: 100 })
+  }
+  const tokenEndpoint = 'https://tokens.example.com/token'
+  const { source } = await newSource([], { fetch, tokenEndpoint })
+  for (let index = 0; index < 1_000; index += 1) await source.token(`a${index}`)
+  await source.token('a0')
+  await source.token('another')
+  asked.length = 0
+  await source.token('a0')
+  await source.token('a2')
+  await source.token('a1')
+  expect(asked).toEqual(['a1'])
+})
+
 describe('renewal', () => {
   test('comes early, at a moment of chance, and nobody waits for it', async () => {
     for (const [chance, at] of [

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from support import AUDIENCE, ISSUER, NOW, Answers, Clock, Key, key_set
 
-from mintmark import Dpop, DpopKey, Outcome, ReplayMemory, Verifier, VerifyError
+from mintmark import Dpop, DpopKey, Outcome, ReplayMemory, Verifier, VerifyError, certificate_thumbprint
 from mintmark.compact import parse_compact
+from mintmark.dpop import normal_url
 from mintmark.jwk import read_public_key
 
 KEY = Key("a")
@@ -43,11 +44,43 @@ def verifier(**settings: Any) -> Verifier:
         {"issuer": "http://mint.example", "audience": AUDIENCE},
         {"issuer": ISSUER, "audience": AUDIENCE, "jwks_url": "file:///etc/passwd"},
         {"issuer": ISSUER, "audience": AUDIENCE, "jwks_url": "https://user@mint.example/keys"},
+        {"issuer": ISSUER, "audience": AUDIENCE, "name": "zwei\nZeilen"},
+        {"issuer": ISSUER, "audience": AUDIENCE, "name": "é"},
+        {"issuer": ISSUER, "audience": AUDIENCE, "name": ""},
     ],
 )
 def test_it_does_not_exist_without_what_makes_it_safe(settings: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):
         Verifier(**settings)
+
+
+def test_its_name_fits_into_a_header_whatever_the_audience() -> None:
+    answers = Answers(key_set(KEY))
+    one = Verifier(issuer=ISSUER, audience="urn:órders\n", transport=answers, now=lambda: NOW)
+    assert one.verify(KEY.token(aud="urn:órders\n")).subject == "billing"
+    assert answers.requests[0].headers["mintmark-verifier"] == "urn:_rders_"
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("https://[::1]:443/a", "https://[::1]/a"),
+        ("http://[::1]:8080", "http://[::1]:8080/"),
+        ("https://orders.example:/a", "https://orders.example/a"),
+        ("https://orders.example/../../a", "https://orders.example/a"),
+        ("https://orders.example/a/b/..", "https://orders.example/a/"),
+        ("https://orders.example/a/.", "https://orders.example/a/"),
+        ("https://orders.example//a", "https://orders.example//a"),
+        ("ftp://orders.example/a", None),
+        ("https:///a", None),
+        ("https://orders.example:x/a", None),
+        ("https://[::1/a", None),
+        ("//orders.example/a", None),
+        ("a", None),
+    ],
+)
+def test_urls_are_compared_in_their_normal_form(url: str, normal: str | None) -> None:
+    assert normal_url(url) == normal
 
 
 def test_what_it_answers() -> None:
@@ -139,6 +172,20 @@ def test_brackets_count_outside_of_texts_alone() -> None:
         deep = [deep]
     with pytest.raises(VerifyError, match="nests too deep"):
         one.verify(KEY.token(note='"\\', deep=deep))
+
+
+@pytest.mark.parametrize("junk", ["junk", b"junk", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "é"])
+def test_what_is_no_certificate_is_another_one(junk: Any) -> None:
+    with pytest.raises(VerifyError, match="certificate_wrong"):
+        verifier().verify(KEY.token(cnf={"x5t#S256": "A" * 43}), certificate=junk)
+    # Two in one text: nobody can say which is meant.
+    with pytest.raises(ValueError, match="exactly one"):
+        certificate_thumbprint("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" * 2)
+
+
+def test_all_algorithms_may_be_accepted() -> None:
+    every = ("ES256", "EdDSA", "Ed25519", "PS256", "RS256")
+    assert verifier(algorithms=every).verify(KEY.token()).subject == "billing"
 
 
 def test_binding_can_be_required() -> None:

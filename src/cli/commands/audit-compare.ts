@@ -97,7 +97,9 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_certificate_changed: 'is known by another certificate, or by one again',
   client_certificate_not_required: 'need not bring the certificate that it had to',
   client_tokens_unbound: 'its tokens are not bound to a certificate',
+  client_dpop_unbound: 'gets tokens that are not bound to a key',
   secret_alive: 'was revoked, and is valid',
+  secret_expires_later: 'was replaced, and expires later or not at all',
   client_key_alive: 'was revoked, and is valid',
   access_back: 'was removed, and is there',
   access_widened: 'has scopes that were removed',
@@ -144,9 +146,12 @@ function repairOf(each: CameBack): readonly string[] {
       return updateClient('--require-certificate')
     case 'client_tokens_unbound':
       return ['clients', 'update', clientId, '--tls-client-certificate-bound-access-tokens', 'yes']
+    case 'client_dpop_unbound':
+      return updateClient('--dpop-bound-access-tokens')
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':
+    case 'secret_expires_later':
       return ['clients', 'secrets', 'revoke', clientId, secretId]
     case 'access_back':
     case 'access_widened':

@@ -33,7 +33,9 @@ export const caShow = defineCommand({
       }
       if (options.json) print(`${json(overviewFields(directory, overview))}\n`)
       else print(drawAuthority(overview, now))
-      const due = overview.certificates.filter(({ state }) => state === 'due' || state === 'expired')
+      const due = [...overview.certificates, { ...overview.list, name: 'ca.crl' }].filter(
+        ({ state }) => state === 'due' || state === 'expired',
+      )
       if (due.length > 0)
         note(`${due.map((each) => each.name).join(', ')}: due. "bin/mintmark ca renew" renews what is due.`)
     })

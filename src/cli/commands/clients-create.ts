@@ -3,6 +3,7 @@ import {
   assertionAudiences,
   type ClientDefinition,
   certificateAuthMethod,
+  clientKinds,
   federatedAuthMethod,
   hasSecretByMethod,
   tokenEndpointAuthMethods,
@@ -10,7 +11,7 @@ import {
 import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { futureMoment, requireFuture } from '../terminal/arguments.ts'
+import { futureMoment, requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import {
   type CertificateOptions,
   certificateOptions,
@@ -18,7 +19,7 @@ import {
   optionOfCertificateField,
 } from '../terminal/certificate-options.ts'
 import { colonNote } from '../terminal/colon-note.ts'
-import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
+import { defineCommand, jsonOption, type OptionDefinitions, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
@@ -27,6 +28,26 @@ import { SecretOutput } from '../terminal/secret-output.ts'
 
 /** The ways to authenticate, for the help. */
 export const authMethodsLine = `Methods: ${tokenEndpointAuthMethods.slice(0, 3).join(', ')},\n${tokenEndpointAuthMethods.slice(3).join(', ')}.`
+/** Whom a client belongs to and what it is for. */
+export const ownerOptions = {
+  owner: { type: 'string', value: 'WHO', description: 'who answers for it: a team or a person' },
+  purpose: { type: 'string', value: 'TEXT', description: 'what it is for' },
+  kind: { type: 'string', value: 'KIND', description: `what runs: ${clientKinds.join(', ')}` },
+} as const satisfies OptionDefinitions
+
+/** The same in the words of a file. */
+export function ownerFields(options: {
+  readonly owner: string | undefined
+  readonly purpose: string | undefined
+  readonly kind: string | undefined
+}): Readonly<Record<string, string>> {
+  const { owner, purpose, kind } = options
+  return {
+    ...(owner === undefined ? {} : { owner }),
+    ...(purpose === undefined ? {} : { purpose }),
+    ...(kind === undefined ? {} : { kind }),
+  }
+}
 
 export const clientsCreate = defineCommand({
   path: ['clients', 'create'],
@@ -58,6 +79,11 @@ export const clientsCreate = defineCommand({
       description: `the aud of its assertions: ${assertionAudiences.join(' (default) or ')}`,
     },
     ...certificateOptions,
+    'dpop-bound-access-tokens': {
+      type: 'string',
+      value: 'YES',
+      description: 'only tokens that are bound to its key (DPoP): yes or no',
+    },
     access: {
       type: 'string',
       value: 'AUDIENCE=SCOPE,SCOPE',
@@ -75,6 +101,7 @@ export const clientsCreate = defineCommand({
       value: 'MOMENT',
       description: 'when it expires and gets no more tokens, like 2027-01-31T23:59:59Z',
     },
+    ...ownerOptions,
     'secret-expires-in': { type: 'string', value: 'TIME', description: 'when its secret expires, like 90d' },
     'secret-out': {
       type: 'string',
@@ -92,6 +119,10 @@ export const clientsCreate = defineCommand({
       'bin/mintmark clients create audit --access https://orders.example.com=orders:read \\\n' +
         '    --allow-network 10.0.0.0/8 --secret-expires-in 90d --secret-out audit.secret',
       'from one network only, with a secret that expires and is written to a file',
+    ],
+    [
+      'bin/mintmark clients create nightly --owner team-reports --kind job --purpose exports',
+      'says whom it belongs to, and what it is for',
     ],
     [
       'bin/mintmark clients create payroll --access https://orders.example.com=orders:read \\\n' +
@@ -158,15 +189,20 @@ interface CreateOptions extends CertificateOptions {
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
   readonly 'assertion-audience': string | undefined
+  readonly 'dpop-bound-access-tokens': string | undefined
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
+  readonly owner: string | undefined
+  readonly purpose: string | undefined
+  readonly kind: string | undefined
 }
 
 /** The options as a file would say them, so that one schema judges both. */
 async function readClient(clientId: string, options: CreateOptions): Promise<ClientDefinition> {
   const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
   const { 'assertion-audience': assertionAudience } = options
+  const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
   const access = options.access.map(readAccess)
   const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
@@ -183,8 +219,10 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
     ...certificateWords(options),
+    ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
     allowed_networks: [...new Set(networks)],
     access,
+    ...ownerFields(options),
   })
   const [first] = mistakes
   if (first !== undefined) throw usageError(inWordsOf(first))
@@ -212,8 +250,12 @@ const optionOfField: Readonly<Record<string, string>> = {
   expires_at: '--expires-at',
   jwks: 'the key',
   assertion_audience: '--assertion-audience',
+  dpop_bound_access_tokens: '--dpop-bound-access-tokens',
   access: '--access',
   ...optionOfCertificateField,
+  owner: '--owner',
+  purpose: '--purpose',
+  kind: '--kind',
 }
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */

@@ -1,18 +1,18 @@
 import { assertionAudiences } from '../../administration/definition.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { certificateFieldNames } from '../../registry/client.ts'
-import { requireFuture } from '../terminal/arguments.ts'
+import { requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import { certificateOptions, certificateWords } from '../terminal/certificate-options.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
 import { json, print } from '../terminal/output.ts'
-import { authMethodsLine, inWordsOf } from './clients-create.ts'
+import { authMethodsLine, inWordsOf, ownerFields, ownerOptions } from './clients-create.ts'
 import { describeChanges } from './seed.ts'
 
 export const clientsUpdate = defineCommand({
   path: ['clients', 'update'],
-  summary: 'change the name, the method, the certificate, the networks or the end of a client',
+  summary: 'change the name, the owner, the method, the certificate, the networks or the end of a client',
   details:
     'What you do not name stays as it is. In force on every replica when the command returns. "clients access" changes\n' +
     'what the client may call, and "clients disable" stops it. The id of a client never changes.\n' +
@@ -36,6 +36,11 @@ export const clientsUpdate = defineCommand({
       type: 'boolean',
       description: 'it need not bring a certificate in addition',
     },
+    'dpop-bound-access-tokens': {
+      type: 'string',
+      value: 'YES',
+      description: 'only tokens that are bound to its key (DPoP): yes or no',
+    },
     'allow-network': {
       type: 'string',
       value: 'CIDR',
@@ -49,6 +54,10 @@ export const clientsUpdate = defineCommand({
       description: 'when it expires, like 2027-01-31T23:59:59Z',
     },
     'never-expires': { type: 'boolean', description: 'it does not expire' },
+    ...ownerOptions,
+    'no-owner': { type: 'boolean', description: 'nobody answers for it' },
+    'no-purpose': { type: 'boolean', description: 'nothing is said of what it is for' },
+    'no-kind': { type: 'boolean', description: 'nothing is said of what runs' },
     ...jsonOption,
   },
   examples: [
@@ -57,6 +66,11 @@ export const clientsUpdate = defineCommand({
       'bin/mintmark clients update billing --allow-network 10.0.0.0/8 --allow-network 192.0.2.7',
       'from there only',
     ],
+    [
+      'bin/mintmark clients update billing --dpop-bound-access-tokens yes',
+      'only tokens that are of no use without its key',
+    ],
+    ['bin/mintmark clients update billing --owner team-payments --kind service', 'whom it belongs to'],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     [
       'bin/mintmark clients update billing --require-certificate tls_client_auth_san_dns=billing.example.com',
@@ -67,25 +81,29 @@ export const clientsUpdate = defineCommand({
   async run(options, [clientId = '']) {
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
     const { 'assertion-audience': assertionAudience } = options
+    const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
       throw usageError('--never-expires: not with --expires-at.')
+    const unowned = (['owner', 'purpose', 'kind'] as const).filter((field) => options[`no-${field}`])
+    for (const field of unowned) {
+      if (options[field] !== undefined) throw usageError(`--no-${field}: not with --${field}.`)
+    }
     const certificate = certificateWords(options)
     const fields: Record<string, unknown> = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
+      ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
       ...certificate,
+      ...ownerFields(options),
     }
-    const removed = removedWords(options, certificate)
-    if (
-      Object.keys(fields).length + removed.length === 0 &&
-      !options['any-network'] &&
-      !options['never-expires']
-    )
+    const removed: readonly string[] = [...removedWords(options, certificate), ...unowned]
+    const isSaid = Object.keys(fields).length + removed.length > 0
+    if (!isSaid && !options['any-network'] && !options['never-expires'])
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')
     // Loaded here, because a process that serves has no use for it.
     const { parseClient } = await import('../../administration/parse.ts')

@@ -202,6 +202,7 @@ export function describeChanges(changes: readonly FieldChange[]): string {
 
 function shownValue(value: unknown): string {
   if (value === null) return 'not set'
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
   return Array.isArray(value) ? `[${value.join(', ')}]` : String(value)
 }
 

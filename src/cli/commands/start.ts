@@ -19,6 +19,7 @@ import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
 import { logOutput } from '../../telemetry/log.ts'
 import { operatingSystemActor } from '../terminal/actor.ts'
+import { curlTrustOption } from '../terminal/authority.ts'
 import { defineCommand } from '../terminal/command.ts'
 import { note, print } from '../terminal/output.ts'
 import { shellQuoted } from '../terminal/shell.ts'
@@ -129,10 +130,11 @@ async function seedExamples(config: Config, server: DatabaseServer, database: Da
 
 /** The commands that a new user can paste into another terminal. */
 async function firstSteps(config: Config, database: Database, baseUrl: string): Promise<string> {
-  const keys = `curl -s ${baseUrl}/.well-known/jwks.json`
+  const curl = `curl -s${curlTrustOption(config)}`
+  const keys = `${curl} ${baseUrl}/.well-known/jwks.json`
   const verifies = `To see the keys that verify it:\n\n  ${keys}\n`
   const token = (secret: string): string =>
-    `curl -s -u "${exampleClient}:${secret}" -d grant_type=client_credentials ${baseUrl}/token`
+    `${curl} -u "${exampleClient}:${secret}" -d grant_type=client_credentials ${baseUrl}/token`
   const state = await exampleState(config, database)
   if (state === 'absent') {
     return (

@@ -117,6 +117,7 @@ async function decideHere(
     credentials: { method: 'federated_jwt' as const, clientId: options.client, assertion },
     target: options.resource,
     scopes,
+    dpopProof: undefined,
   }
   const anywhere = client && { ...client, allowedNetworks: [] }
   const target = options.resource ?? (client?.access.size === 1 ? [...client.access.keys()][0] : undefined)

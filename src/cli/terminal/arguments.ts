@@ -98,6 +98,13 @@ function checkPositionals(command: Command, positionals: readonly string[]): voi
   }
 }
 
+/** An option whose value is yes or no; undefined if it is not given. */
+export function yesOrNo(option: string, text: string | undefined): boolean | undefined {
+  if (text === undefined || text === 'yes' || text === 'no')
+    return text === undefined ? undefined : text === 'yes'
+  throw usageError(`--${option}: must be yes or no.`)
+}
+
 /** A time in the past: `2h` ago, a day, or a date and time. In milliseconds since 1970, as `now` is. */
 export function pastMoment(option: string, text: string, now: number): number {
   const ago = readDuration(text)

@@ -1,10 +1,12 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AuthorityContext } from '../../certificates/open.ts'
-import { readCommandConfig } from '../../config.ts'
+import { type Config, readCommandConfig } from '../../config.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { throwCertificateProblem } from './certificate-sentences.ts'
 import type { OptionDefinitions } from './command.ts'
+import { shellQuoted } from './shell.ts'
 import { terminal } from './terminal.ts'
 
 /** What the commands of the development CA share. */
@@ -40,5 +42,21 @@ export async function withAuthority<Result>(
 }
 
 function defaultDirectory(): string {
-  return join(readCommandConfig(terminal().environment).dataDirectory, 'ca')
+  return directoryIn(readCommandConfig(terminal().environment))
+}
+
+const directoryIn = ({ dataDirectory }: Pick<Config, 'dataDirectory'>): string => join(dataDirectory, 'ca')
+
+/** What curl needs where the CA of the data directory issued the service's certificate: nobody trusts it otherwise. */
+export function curlTrustOption(config: Config): string {
+  const file = join(directoryIn(config), 'ca.crt')
+  if (config.tls === undefined) return ''
+  try {
+    const isIssuer = new X509Certificate(config.tls.certificate).checkIssued(
+      new X509Certificate(readFileSync(file)),
+    )
+    return isIssuer ? ` --cacert ${shellQuoted(file)}` : ''
+  } catch {
+    return ''
+  }
 }

@@ -1,4 +1,5 @@
 import { certificateFieldNames } from '../../registry/client.ts'
+import { yesOrNo } from './arguments.ts'
 import { usageError } from './command.ts'
 
 /** Options about the certificate of a client. Each field has its name of RFC 8705 §2.1.2, with hyphens. */
@@ -47,10 +48,9 @@ export function certificateWords(options: CertificateOptions): Record<string, un
   }
   const required = options['require-certificate']
   if (required !== undefined) words['require_certificate'] = requiredWords(required)
-  const bound = options['tls-client-certificate-bound-access-tokens']
-  if (bound !== undefined && bound !== 'yes' && bound !== 'no')
-    throw usageError('--tls-client-certificate-bound-access-tokens: must be yes or no.')
-  if (bound !== undefined) words['tls_client_certificate_bound_access_tokens'] = bound === 'yes'
+  const option = 'tls-client-certificate-bound-access-tokens'
+  const bound = yesOrNo(option, options[option])
+  if (bound !== undefined) words['tls_client_certificate_bound_access_tokens'] = bound
   return words
 }
 

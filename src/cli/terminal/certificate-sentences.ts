@@ -49,8 +49,8 @@ const certificateSentences: {
     `${directory}: the CA expired ${shownMoment(expiredAt)}. Move the directory away, create another one with ` +
     '"bin/mintmark ca init", and give its ca.crt to everybody who trusts the old one.',
   authority_busy: ({ path, processId }) =>
-    `Process ${processId} is changing the CA. Run the command again when it has ended. If there is no such process any ` +
-    `more, delete ${path}.`,
+    `${processId === undefined ? 'Another process' : `Process ${processId}`} is changing the CA. Run the command again ` +
+    `when it has ended. If there is no such process any more, it was killed: then delete ${path}.`,
   authority_damaged: ({ path, problem }) =>
     `${path}: ${problem}. Nothing was changed. Restore the file, or create another CA.`,
   directory_taken: ({ directory }) =>
