@@ -4,6 +4,7 @@ import {
   type ClientDefinition,
   certificateAuthMethod,
   clientKinds,
+  federatedAuthMethod,
   hasSecretByMethod,
   tokenEndpointAuthMethods,
 } from '../../administration/definition.ts'
@@ -56,6 +57,7 @@ export const clientsCreate = defineCommand({
     'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".\n' +
     'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. So it is with\n' +
     'self_signed_tls_client_auth, and with tls_client_auth, where one field of its certificate names it.\n' +
+    'With federated_jwt rules say whose assertions stand for it ("trust add").\n' +
     authMethodsLine,
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
@@ -156,11 +158,15 @@ export const clientsCreate = defineCommand({
         }).catch(throwInWords(inWordsOf))
         if (secret === undefined) {
           if (options.json) print(`${json({ client_id: clientId, status: 'created' })}\n`)
+          else if (method === federatedAuthMethod)
+            print(`${clientId} is created. It has no secret and no key.\n`)
           else
             print(
               `${clientId} is created. It authenticates with its ${byCertificate ? 'certificate' : 'keys'}.\n`,
             )
-          if (client.keys === undefined && !byCertificate)
+          if (method === federatedAuthMethod)
+            note(`Say whose assertions stand for it: bin/mintmark trust add --help`)
+          else if (client.keys === undefined && !byCertificate)
             note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
         } else if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
@@ -225,7 +231,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
 }
 
 /** An audience may contain "=", so the last one counts. */
-function readAccess(text: string) {
+export function readAccess(text: string) {
   const equals = text.lastIndexOf('=')
   if (equals === -1) {
     throw usageError(`--access: write AUDIENCE=SCOPE,SCOPE, or "${text}=" for a token without scopes.`)
