@@ -58,6 +58,7 @@ export interface AdministrationErrorFields {
   client_deleted: { readonly clientId: string }
   client_vanished: { readonly clientId: string }
   secret_not_found: { readonly clientId: string; readonly secretId: string }
+  leaked_secrets_too_many: { readonly count: number; readonly limit: number }
   client_key_not_found: { readonly clientId: string; readonly key: string }
   client_key_exists: { readonly clientId: string; readonly thumbprint: string; readonly isRevoked: boolean }
   client_key_named_alike: { readonly clientId: string; readonly kid: string }
@@ -120,6 +121,7 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_vanished: rule('conflict', 'A client vanished during the change. Nothing was changed.'),
     secret_not_found: rule('not_found', 'The client has no such secret.'),
     secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
+    leaked_secrets_too_many: rule('invalid', 'There are more leaked secrets than one command takes.'),
     client_key_not_found: rule('not_found', 'The client has no such key.'),
     client_key_exists: rule('conflict', 'The client has, or had, this key already.'),
     client_key_named_alike: rule('conflict', 'The client has another valid key with this kid.'),

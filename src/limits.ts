@@ -83,6 +83,14 @@ export const limits = {
   accessPerClientMax: 200,
   /** Valid secrets of one client. Two are enough to rotate; the others are for several deployments. */
   secretsPerClientMax: 10,
+  /** Longest time in seconds for which a replaced secret stays valid: 90 days. What takes longer is not a replacement. */
+  secretOverlapSecondsMax: 90 * 86_400,
+  /** Shortest time in seconds without use after which a replaced secret ends. Uses are written every half minute. */
+  secretUnusedSecondsMin: 300,
+  /** Leaked secrets that one command revokes. Each costs a hash, so these take some minutes. */
+  leakedSecretsMax: 10_000,
+  /** Bytes of a file of leaked secrets. */
+  leakedFileBytesMax: 4 * 1024 * 1024,
   /** Valid keys of one client. Two are enough to rotate; the others are for several deployments. */
   keysPerClientMax: 10,
   /** Characters of a key's `kid`. */
@@ -119,6 +127,18 @@ export const limits = {
   verifiedSecretSeconds: 900,
   /** Remembered secrets. Each takes about 200 bytes. */
   verifiedSecretsMax: 100_000,
+  /** Callers of one secret that are kept. More than one deployment rarely has, and enough to find out who they are. */
+  callersPerSecretMax: 20,
+  /** Callers of all secrets that one process notes until they are written. Each takes about 300 bytes. */
+  callersNotedMax: 50_000,
+  /** Characters kept of a caller's user agent: the name and the version of a library stand in front. */
+  callerUserAgentCharactersMax: 128,
+  /** Days after which a caller is forgotten that did not use the secret again. */
+  callerKeptDays: 30,
+  /** Milliseconds between two looks at secrets that are about to end. */
+  secretLookMilliseconds: 30_000,
+  /** Seconds before its end at which a secret is first warned about: 7 days. It is a third of its life if that is less. */
+  secretWarningSeconds: 7 * 86_400,
   /** Counters for the failures of all clients. As many again count the failures of all addresses. */
   failureCountersMax: 100_000,
   /** Seconds over which failures are counted. */

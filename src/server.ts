@@ -1,6 +1,7 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
+import { SecretWatch } from './administration/secret-watch.ts'
 import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
@@ -33,6 +34,8 @@ import {
   commitsBlocked,
   databaseUrlReread,
   recordsLost,
+  secretEnded,
+  secretsExpiring,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -79,6 +82,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
+    const secretWatch = watchSecrets(database, clock, log, onFault)
     const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
@@ -108,7 +112,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         },
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
         warnings: () => [
-          ...warningsOf(upkeep, ledger, seals.problems, processes),
+          ...warningsOf(upkeep, ledger, seals.problems, processes, secretWatch),
           ...warningsOfTrust(clientTrust, clock),
         ],
       },
@@ -129,7 +133,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await new Promise((resolve) => setImmediate(resolve))
         await processes.close()
         await handChanges.close()
-        await Promise.all([upkeep.close(), seals.close()])
+        await Promise.all([upkeep.close(), seals.close(), secretWatch.close()])
         await registry.close()
         await ledger.close()
         await tagWriter.close()
@@ -168,12 +172,14 @@ function warningsOf(
   ledger: Ledger,
   problems: SealProblems,
   processes: RunningProcesses,
+  secretWatch: SecretWatch,
 ): string[] {
   return [
     ...upkeep.warnings,
     ...(ledger.hasLost === true ? ['ledger_records_lost'] : []),
     ...(problems.all.length > 0 ? ['registry_unsealed'] : []),
     ...(processes.contradictsLater ? ['settings_differ'] : []),
+    ...(secretWatch.hasExpiring ? ['secret_expiring'] : []),
   ]
 }
 
@@ -200,6 +206,23 @@ function recordClockOf(clock: Clock, clockGuard: ClockGuard): Clock {
     nowMilliseconds: () => clockGuard.trustedMilliseconds,
     monotonicMilliseconds: () => clock.monotonicMilliseconds(),
   }
+}
+
+/** Nobody asks for the end of a secret that nobody uses: whose account the service runs under is not who ends it. */
+function watchSecrets(
+  { statements }: Database,
+  clock: Clock,
+  log: Log,
+  onFault: (error: unknown) => void,
+): SecretWatch {
+  return new SecretWatch({
+    database: statements,
+    clock,
+    actor: { by: 'mintmark', host: hostname() },
+    onExpiring: (secrets) => secretsExpiring(log, secrets),
+    onEnded: (secret) => secretEnded(log, secret),
+    onFault,
+  })
 }
 
 function compareSettings(

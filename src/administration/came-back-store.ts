@@ -59,10 +59,13 @@ export async function readNamed(
         },
       ]),
     ),
-    liveSecrets: new Set(
+    liveSecrets: new Map(
       secrets
         .filter(({ expiresAt }) => expiresAt === null || expiresAt.getTime() > now * 1_000)
-        .map(({ secretId }) => secretId),
+        .map(({ secretId, expiresAt }) => [
+          secretId,
+          expiresAt === null ? undefined : Math.floor(expiresAt.getTime() / 1_000),
+        ]),
     ),
     liveClientKeys: new Set(
       clientKeys

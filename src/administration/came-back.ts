@@ -32,8 +32,8 @@ export interface ChangeRecord {
 /** What is registered, as far as the records name it. */
 export interface RegisteredState {
   readonly clients: ReadonlyMap<string, RegisteredClientState>
-  /** The secrets that are not revoked. */
-  readonly liveSecrets: ReadonlySet<string>
+  /** The secrets that are neither revoked nor expired, and when they end; undefined: never. */
+  readonly liveSecrets: ReadonlyMap<string, number | undefined>
   /** Keys of clients that are not revoked, by `accessKey` of client and thumbprint. */
   readonly liveClientKeys: ReadonlySet<string>
   /** By `accessKey`. */
@@ -78,6 +78,7 @@ export type CameBackKind =
   | 'client_tokens_unbound'
   | 'client_dpop_unbound'
   | 'secret_alive'
+  | 'secret_expires_later'
   | 'client_key_alive'
   | 'access_back'
   | 'access_widened'
@@ -149,7 +150,13 @@ export function findCameBack(
   })
   // Who deletes a client takes its secrets and its access with it.
   const deleted = new Set(found.flatMap((each) => (each.kind === 'client_undeleted' ? [each.clientId] : [])))
-  return found.filter(({ kind, clientId }) => kind === 'client_undeleted' || !deleted.has(clientId))
+  // One that was revoked needs no end.
+  const alive = new Set(found.flatMap((each) => (each.kind === 'secret_alive' ? [each.secretId] : [])))
+  return found.filter(
+    ({ kind, clientId, secretId }) =>
+      (kind === 'client_undeleted' || !deleted.has(clientId)) &&
+      !(kind === 'secret_expires_later' && alive.has(secretId)),
+  )
 }
 
 function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
@@ -162,7 +169,11 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
     if (outcome === 'changed') for (const [field, { to }] of changes) set(to, 'client', clientId, field)
     else set(outcome, 'status', clientId)
   } else if (type === 'secret') {
-    set(outcome, 'secret', secretId, clientId)
+    // Whoever replaces a secret, or leaves it unused, gives it an end.
+    if (outcome === 'changed' || outcome === 'ended') {
+      for (const [field, { to }] of changes)
+        if (field === 'expires_at') set(to, 'secret_end', secretId, clientId)
+    } else set(outcome, 'secret', secretId, clientId)
   } else if (type === 'client_key') {
     set(outcome, 'client_key', secretId, clientId)
   } else if (type === 'access') {
@@ -247,6 +258,15 @@ const judges = {
   secret({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {
     if (value !== 'revoked' || !state.liveSecrets.has(secretId)) return []
     return [{ kind: 'secret_alive', clientId, secretId, takenAt: record.time }]
+  },
+
+  secret_end({ names: [secretId = '', clientId = ''], record, value, state }: Question): CameBack[] {
+    const end = typeof value === 'string' ? readMoment(value) : undefined
+    if (end === undefined || !state.liveSecrets.has(secretId)) return []
+    if ((state.liveSecrets.get(secretId) ?? Number.POSITIVE_INFINITY) <= end) return []
+    return [
+      { kind: 'secret_expires_later', clientId, secretId, takenAt: record.time, setTo: [String(value)] },
+    ]
   },
 
   access({ names: [clientId = '', audience = ''], record, value, state }: Question): CameBack[] {

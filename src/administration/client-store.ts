@@ -24,6 +24,11 @@ interface SecretRow {
   readonly expiresAt: Date | null
   readonly revokedAt: Date | null
   readonly use: { readonly lastUsedAt: Date } | null
+  readonly overlap: {
+    readonly replacedBy: string
+    readonly startedAt: Date
+    readonly unusedSeconds: number | null
+  } | null
 }
 
 const clientsPerPage = 500
@@ -122,6 +127,14 @@ function toStoredSecret(row: SecretRow, nowMilliseconds: number): StoredSecret {
     expiresAt: optionalSeconds(row.expiresAt),
     revokedAt: optionalSeconds(row.revokedAt),
     lastUsedAt: optionalSeconds(row.use?.lastUsedAt),
+    overlap:
+      row.overlap === null
+        ? undefined
+        : {
+            replacedBy: row.overlap.replacedBy,
+            startedAt: seconds(row.overlap.startedAt),
+            unusedSeconds: row.overlap.unusedSeconds ?? undefined,
+          },
   }
 }
 
@@ -160,7 +173,7 @@ export async function findClient(
     where: { clientId },
     include: {
       access: alsoRead.access,
-      secrets: { orderBy: { createdAt: 'asc' }, include: { use: true } },
+      secrets: { orderBy: { createdAt: 'asc' }, include: { use: true, overlap: true } },
     },
   })
   if (row === null) throw await noSuchClient(database, clientId)

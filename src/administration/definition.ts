@@ -79,6 +79,16 @@ export interface StoredSecret {
   readonly revokedAt: number | undefined
   /** True to about a minute. */
   readonly lastUsedAt: number | undefined
+  /** Set when it was replaced by another one. */
+  readonly overlap: SecretOverlap | undefined
+}
+
+/** That a secret is being replaced: it stays valid until its own end, or until nobody has used it for a while. */
+export interface SecretOverlap {
+  /** The id of the secret that takes its place. */
+  readonly replacedBy: string
+  readonly startedAt: number
+  readonly unusedSeconds: number | undefined
 }
 
 /** What is known of a client's key. */

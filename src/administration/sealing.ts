@@ -106,7 +106,8 @@ export class Seals {
   readonly #open: OpenSeals | undefined
   readonly #nodes = new Map<string, string>()
   readonly #tree: SealTree
-  readonly #changed: (readonly [Subject, string])[] = []
+  /** By subject and id: a change may say several things about one. */
+  readonly #changed = new Map<string, readonly [Subject, string]>()
 
   constructor(open?: OpenSeals) {
     this.#open = open
@@ -228,7 +229,7 @@ export class Seals {
     }
     await writeSeal(transaction, await keyForHead(transaction, keys), next, change)
     // Their rows may be what they were before, or somebody may have switched off the triggers.
-    await noteChanges(transaction, this.#changed)
+    await noteChanges(transaction, [...this.#changed.values()])
     if (records.all.length === 0) records.add('registry', 'sealed', {})
     recordSeal(records, next)
   }
@@ -253,7 +254,7 @@ export class Seals {
   #set(subject: Subject, id: string, statement: Statement | undefined): boolean {
     if (JSON.stringify(this.#statement(subject, id)) === JSON.stringify(statement)) return false
     this.#tree.set(subject, id, statement)
-    this.#changed.push([subject, id])
+    this.#changed.set(`${subject} ${id}`, [subject, id])
     return true
   }
 

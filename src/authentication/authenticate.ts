@@ -12,6 +12,7 @@ import type {
   UseEdges,
 } from './method.ts'
 import { jwtBearer, privateKeyJwt } from './private-key-jwt.ts'
+import type { SecretUse } from './secret-use-store.ts'
 import { tlsClientAuth } from './tls-client-auth.ts'
 
 /** How a caller proves who it is: the methods that there are, and the choice of the one that a request uses. */
@@ -100,7 +101,7 @@ export function noteUse(
   edges: UseEdges,
   { method, clientId }: Credentials,
   proof: Proof,
-  time: number,
+  use: SecretUse,
 ): void {
-  methods[method].noteUse(edges, clientId, proof, time)
+  methods[method].noteUse(edges, clientId, proof, use)
 }

@@ -10,6 +10,7 @@ import type {
   UseEdges,
 } from './method.ts'
 import { secretIdOf, UnusableHash } from './secret.ts'
+import type { SecretUse } from './secret-use-store.ts'
 
 /** A client's secret, in the header or in the body (RFC 6749 §2.3.1). The two differ only in where it stands. */
 
@@ -141,8 +142,8 @@ function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReas
   return secretRefusal(secret, now)
 }
 
-function noteUse({ secretUses }: UseEdges, _clientId: string, { credentialId }: Proof, time: number): void {
-  secretUses.note(credentialId, time)
+function noteUse({ secretUses }: UseEdges, _clientId: string, { credentialId }: Proof, use: SecretUse): void {
+  secretUses.note(credentialId, use)
 }
 
 /** Why a secret opens nothing any more; undefined while it does. */

@@ -9,7 +9,7 @@ import type { ClientKeyUses } from './client-key-use-store.ts'
 import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
-import type { SecretUses } from './secret-use-store.ts'
+import type { SecretUse, SecretUses } from './secret-use-store.ts'
 import type { Verification } from './verification.ts'
 
 /** What a request brings to say who sends it, before anything of it is believed. */
@@ -148,6 +148,6 @@ export interface AuthenticationMethod<
   ): Proof | Promise<Proof>
   /** Why the proof is not enough for this client now; undefined when it is. `now` in seconds since 1970. */
   judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined
-  /** Notes that a token was issued for the proof. `time` in milliseconds since 1970. */
-  noteUse(edges: UseEdges, clientId: string, proof: Proof, time: number): void
+  /** Notes that a token was issued for the proof. */
+  noteUse(edges: UseEdges, clientId: string, proof: Proof, use: SecretUse): void
 }

@@ -14,6 +14,7 @@ import type {
   Proof,
   UseEdges,
 } from './method.ts'
+import type { SecretUse } from './secret-use-store.ts'
 
 /** An assertion that the client signs with a key of its own (RFC 7523 §2.2, as updated by RFC 10070). */
 
@@ -41,7 +42,7 @@ export const privateKeyJwt: AuthenticationMethod<AssertionCredentials, AdmittedA
   admit,
   prove,
   judge,
-  noteUse({ keyUses }: UseEdges, clientId: string, { credentialId, assertion }: Proof, time: number) {
+  noteUse({ keyUses }: UseEdges, clientId: string, { credentialId, assertion }: Proof, { time }: SecretUse) {
     keyUses.note({ clientId, thumbprint: credentialId, time, audience: assertion?.audience ?? 'issuer' })
   },
 }

@@ -28,7 +28,9 @@ import { migrate } from './commands/migrate.ts'
 import { registrySeal } from './commands/registry-seal.ts'
 import { resourcesList } from './commands/resources.ts'
 import { resourcesCreate, resourcesDelete, resourcesUpdate } from './commands/resources-change.ts'
-import { secretsAdd, secretsList, secretsRevoke } from './commands/secrets.ts'
+import { secretsAdd, secretsList } from './commands/secrets.ts'
+import { secretsRevoke } from './commands/secrets-revoke.ts'
+import { secretsRotate } from './commands/secrets-rotate.ts'
 import { seed } from './commands/seed.ts'
 import { serve } from './commands/serve.ts'
 import { start } from './commands/start.ts'
@@ -57,6 +59,7 @@ export const commands: readonly Command[] = [
   clientsAccessGrant,
   clientsAccessRemove,
   secretsAdd,
+  secretsRotate,
   secretsList,
   secretsRevoke,
   clientsKeysAdd,

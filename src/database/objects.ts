@@ -49,7 +49,10 @@ export async function requireObjects(client: pg.ClientBase): Promise<void> {
         AND relname IN (SELECT "table" FROM jsonb_to_recordset($1::jsonb) AS wanted ("table" text)
                         UNION ALL VALUES ('audit_record'), ('registry_version'), ('registry_change'),
                                          ('registry_unrecorded_change'), ('spent_identifier'))`,
-    [JSON.stringify(triggers), [...watched, 'client_key_use', 'client_secret_use']],
+    [
+      JSON.stringify(triggers),
+      [...watched, 'client_key_use', 'client_secret_use', 'client_secret_caller', 'client_secret_overlap'],
+    ],
   )
   if (rows.length === 0) return await requireSequences(client)
   throw new OperatorError(

@@ -27,6 +27,8 @@ export type Queryable = Pick<
   | 'clientKey'
   | 'clientSecret'
   | 'clientSecretUse'
+  | 'clientSecretCaller'
+  | 'clientSecretOverlap'
   | 'access'
   | 'signingKey'
   | 'verifier'

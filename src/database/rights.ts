@@ -21,6 +21,8 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   client_secret: ['SELECT'],
   client_secret_tag: ['SELECT', 'INSERT', 'UPDATE'],
   client_secret_use: ['SELECT', 'INSERT', 'UPDATE'],
+  client_secret_caller: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  client_secret_overlap: ['SELECT', 'UPDATE'],
   access: ['SELECT'],
   resource: ['SELECT'],
   sealed_registry_head: ['SELECT'],
@@ -59,7 +61,8 @@ export async function requireRights(url: string): Promise<void> {
        SELECT current_user, 'EXECUTE on ' || p.oid::regprocedure
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname = $3
-          AND p.proname IN ('ledger_commit', 'ledger_commit_once', 'ledger_append', 'ledger_record_changes')
+          AND p.proname IN ('ledger_commit', 'ledger_commit_once', 'ledger_append', 'ledger_record_changes',
+                            'ledger_end_unused_secret', 'registry_end_unused_secret')
           AND NOT has_function_privilege(p.oid, 'EXECUTE')`,
       [
         JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),

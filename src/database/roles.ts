@@ -21,6 +21,7 @@ const rightsOfOperator: Readonly<Record<string, readonly string[]>> = {
   client: ['INSERT', 'UPDATE'],
   client_key: ['INSERT', 'UPDATE'],
   client_secret: ['INSERT', 'UPDATE'],
+  client_secret_overlap: ['INSERT'],
   access: ['INSERT', 'UPDATE', 'DELETE'],
   resource: ['INSERT', 'UPDATE', 'DELETE'],
   sealed_registry_head: ['INSERT', 'UPDATE'],

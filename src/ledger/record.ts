@@ -6,7 +6,7 @@ export const recordOutcomes = {
   token: ['issued', 'refused'],
   service: ['started', 'stopped', 'records lost'],
   client: ['created', 'changed', 'disabled', 'enabled', 'deleted', 'changed by hand'],
-  secret: ['added', 'revoked', 'changed by hand'],
+  secret: ['added', 'changed', 'ended', 'revoked', 'changed by hand'],
   client_key: ['added', 'changed', 'revoked', 'changed by hand'],
   resource: ['created', 'changed', 'deleted', 'changed by hand'],
   access: ['created', 'changed', 'deleted', 'changed by hand'],

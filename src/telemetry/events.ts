@@ -1,3 +1,5 @@
+import type { UnusedSecret } from '../administration/secret-end-store.ts'
+import type { EndingSecret } from '../authentication/secret-expiry.ts'
 import type { KeyChange } from '../keys/key-change.ts'
 import type { KeyProblem } from '../keys/manifest.ts'
 import type { KeyUpkeepEvents } from '../keys/upkeep.ts'
@@ -91,6 +93,25 @@ export function tagSpoiled(log: Log, secretId: string): void {
     'the tag of a secret does not fit its row: somebody without the key-encryption key changed client_secret_tag or ' +
     'client_secret; the secret is hashed instead; find out who can write the database'
   log.error({ event: 'secret_tag_unvouched', secretId }, message)
+}
+
+/** Secrets that end soon, and are used or the last of their clients. */
+export function secretsExpiring(log: Log, secrets: readonly EndingSecret[]): void {
+  const message =
+    'secrets end soon, and their clients still use them or have no other; give the clients new ones with ' +
+    '"clients secrets rotate"'
+  const shown = secrets.slice(0, problemsLogged).map(({ clientId, secretId, expiresAt }) => ({
+    clientId,
+    secretId,
+    expiresAt: momentText(expiresAt),
+  }))
+  log.warn({ event: 'secret_expiring', count: secrets.length, secrets: shown }, message)
+}
+
+/** A replaced secret was not used for as long as was said. */
+export function secretEnded(log: Log, { clientId, secretId, unusedSeconds }: UnusedSecret): void {
+  const message = 'a replaced secret has ended, because nobody used it any more'
+  log.info({ event: 'secret_ended', clientId, secretId, unusedSeconds }, message)
 }
 
 /** A change was committed, and nobody waited until a synchronous standby had it. */

@@ -235,7 +235,7 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      noteUse(edges, credentials, proof, record.time)
+      noteUse(edges, credentials, proof, record)
       const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },

@@ -32,6 +32,7 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   resource_in_use: { audience: 'urn:x', holders: ['billing'], count: 2 },
   secret_not_found: { clientId: 'billing', secretId: 'k3v9x2ab' },
   secrets_too_many: { clientId: 'billing', count: 10, limit: 10 },
+  leaked_secrets_too_many: { count: 10_001, limit: 10_000 },
   client_key_not_found: { clientId: 'billing', key: '2027-01' },
   client_key_exists: { clientId: 'billing', thumbprint: 'thumbprint-1', isRevoked: true },
   client_key_named_alike: { clientId: 'billing', kid: '2027-01' },

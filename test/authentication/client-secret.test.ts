@@ -372,7 +372,8 @@ describe('a proof is judged', () => {
   test('and its use is noted under the id of the secret', () => {
     const noted: unknown[] = []
     const edges = { secretUses: { note: (...given: unknown[]) => noted.push(given) } } as unknown as UseEdges
-    noteUse(edges, 'billing', right, 1_234)
-    expect(noted).toEqual([[secretId, 1_234]])
+    const use = { time: 1_234, address: '192.0.2.7', userAgent: 'curl' }
+    noteUse(edges, 'billing', right, use)
+    expect(noted).toEqual([[secretId, use]])
   })
 })

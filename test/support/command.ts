@@ -14,8 +14,17 @@ const serving = ['start', 'serve']
  * Runs one command of the command line in this process, with nothing in its environment but what is given. That costs
  * a tenth of what a process of its own costs. `test/cli/processes.test.ts` runs every command as a process.
  */
-export async function command(
+export function command(
   environment: Readonly<Record<string, string>>,
+  ...commandArguments: readonly string[]
+): Promise<Outcome> {
+  return commandWithInput(environment, '', ...commandArguments)
+}
+
+/** @param input what the command finds on standard input. */
+export async function commandWithInput(
+  environment: Readonly<Record<string, string>>,
+  input: string,
   ...commandArguments: readonly string[]
 ): Promise<Outcome> {
   if (serving.includes(commandArguments[0] ?? '')) {
@@ -24,7 +33,7 @@ export async function command(
   const [stdout, stderr] = [collector(), collector()]
   const terminal: Terminal = {
     environment,
-    stdin: Readable.from([]),
+    stdin: Readable.from(input === '' ? [] : [Buffer.from(input)]),
     stdout: stdout.stream,
     stderr: stderr.stream,
     // The signals of this process are the test runner's.

@@ -138,7 +138,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       close: async () => {},
     },
     secretUses: {
-      note: (id, time) => void steps.push(`note ${id === secretId} ${time}`),
+      note: (id, { time }) => void steps.push(`note ${id === secretId} ${time}`),
       close: async () => {},
     },
     keyUses: { note: () => {}, close: async () => {} },

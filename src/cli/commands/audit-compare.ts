@@ -99,6 +99,7 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_tokens_unbound: 'its tokens are not bound to a certificate',
   client_dpop_unbound: 'gets tokens that are not bound to a key',
   secret_alive: 'was revoked, and is valid',
+  secret_expires_later: 'was replaced, and expires later or not at all',
   client_key_alive: 'was revoked, and is valid',
   access_back: 'was removed, and is there',
   access_widened: 'has scopes that were removed',
@@ -150,6 +151,7 @@ function repairOf(each: CameBack): readonly string[] {
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':
+    case 'secret_expires_later':
       return ['clients', 'secrets', 'revoke', clientId, secretId]
     case 'access_back':
     case 'access_widened':

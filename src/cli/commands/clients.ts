@@ -1,11 +1,14 @@
 import { clientPages, deleteClient, findClient, setClientStatus } from '../../administration/client-store.ts'
 import type { StoredClient, StoredClientWithSecrets } from '../../administration/definition.ts'
+import { findExpiring } from '../../administration/secret-end-store.ts'
+import type { EndingSecret } from '../../authentication/secret-expiry.ts'
 import { OperatorError } from '../../errors.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { someOf } from '../terminal/mistakes.ts'
 import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
 import { SealNotes } from '../terminal/seal-notes.ts'
 import { renderFields, Table } from '../terminal/table.ts'
@@ -40,9 +43,19 @@ export const clientsList = defineCommand({
       if (options.json) await printClientsAsJson(pages)
       else await printClients(pages)
       notes.print()
+      const expiring = await findExpiring(database.prisma, clock.nowSeconds())
+      if (expiring.length > 0) note(expiringNote(expiring))
     })
   },
 })
+
+function expiringNote(expiring: readonly EndingSecret[]): string {
+  const clientIds = [...new Set(expiring.map(({ clientId }) => clientId))]
+  return (
+    `${counted(expiring.length, 'secret')} that ${expiring.length === 1 ? 'is' : 'are'} needed will end soon: ` +
+    `${someOf(clientIds)}. "bin/mintmark clients secrets list CLIENT" says when and who uses it.`
+  )
+}
 
 async function printClients(pages: AsyncIterable<readonly StoredClient[]>): Promise<void> {
   const table = new Table([

@@ -1,13 +1,14 @@
 import { findClient } from '../../administration/client-store.ts'
 import type { StoredSecret } from '../../administration/definition.ts'
-import { addSecret, revokeSecret } from '../../administration/secret-store.ts'
-import { secretIdOf } from '../../authentication/secret.ts'
+import { findExpiring } from '../../administration/secret-end-store.ts'
+import { addSecret } from '../../administration/secret-store.ts'
+import { readSecretCallers, type SecretCaller } from '../../authentication/secret-use-store.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { futureMoment } from '../terminal/arguments.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
-import { json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+import { json, note, print, shownMoment } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 import { Table } from '../terminal/table.ts'
 
@@ -17,8 +18,7 @@ export const secretsAdd = defineCommand({
   path: ['clients', 'secrets', 'add'],
   summary: 'give a client one more secret and print it, once',
   details:
-    'To replace a secret without a gap: add one and deploy it. When "clients secrets list" shows that the old one is\n' +
-    'not used any more, revoke the old one.',
+    'The others stay valid until somebody revokes them. To replace them, use "clients secrets rotate".',
   positionals: [clientArgument],
   options: {
     'expires-in': {
@@ -82,8 +82,11 @@ export const secretsAdd = defineCommand({
 
 export const secretsList = defineCommand({
   path: ['clients', 'secrets', 'list'],
-  summary: "list a client's secrets: when they were made, used and revoked",
-  details: 'The time of last use is true to about half a minute.',
+  summary:
+    "list a client's secrets: when they were made, used and revoked, and who uses those that are valid",
+  details:
+    'What is said of their use is true to about half a minute. For each secret the latest callers are kept, by address and\n' +
+    'user agent, and forgotten after a month without use. The last line of a list counts all others.',
   positionals: [clientArgument],
   options: { ...jsonOption },
   examples: [
@@ -92,44 +95,34 @@ export const secretsList = defineCommand({
   async run(options, [clientId = '']) {
     await withDatabase(async ({ database, clock }) => {
       const { secrets } = await findClient(database.prisma, clientId, clock.nowMilliseconds())
-      if (options.json) print(`${json({ client_id: clientId, secrets: secrets.map(secretFields) })}\n`)
-      else print(secretTable(secrets))
-    })
-  },
-})
-
-export const secretsRevoke = defineCommand({
-  path: ['clients', 'secrets', 'revoke'],
-  summary: 'revoke a secret: it is refused from the moment this returns',
-  details:
-    'In force on every replica when the command returns. Tokens that were issued with it live until they expire.',
-  positionals: [
-    clientArgument,
-    { name: 'SECRET_ID', description: 'the id that "clients secrets list" shows' },
-  ],
-  options: { ...jsonOption },
-  examples: [['bin/mintmark clients secrets revoke billing k3v9x2ab', 'the one whose hint is mm_k3v9x2ab…']],
-  async run(options, [clientId = '', given = '']) {
-    await withDatabase(async (connection) => {
-      const secretId = secretIdFrom(given)
-      const { revoked, validLeft } = await revokeSecret(connection, clientId, secretId)
+      const ids = secrets.map(({ secretId }) => secretId)
+      const callers = await readSecretCallers(database.prisma, ids)
+      const expiring = await findExpiring(database.prisma, clock.nowSeconds(), clientId)
       if (options.json) {
-        const fields = { client_id: clientId, secret_id: secretId, status: 'revoked', changed: revoked }
-        print(`${jsonLine({ ...fields, valid_secrets: validLeft })}\n`)
-      } else print(`${secretId} ${revoked ? 'is' : 'was already'} revoked.\n`)
-      if (validLeft === 0) {
+        const fields = secrets.map((secret) => ({
+          ...secretFields(secret),
+          needs_replacement: expiring.some(({ secretId }) => secretId === secret.secretId),
+          used_by: callers.filter(({ secretId }) => secretId === secret.secretId).map(callerFields),
+        }))
+        print(`${json({ client_id: clientId, secrets: fields })}\n`)
+      } else {
+        print(secretTable(secrets))
+        for (const { secretId, state, overlap } of secrets) {
+          const its = callers.filter((caller) => caller.secretId === secretId)
+          if (state !== 'valid' || its.length === 0) continue
+          const isOld = overlap === undefined ? '' : `, which ${overlap.replacedBy} replaces`
+          print(`\nWho uses ${secretId}${isOld}:\n\n${callerTable(its)}`)
+        }
+      }
+      for (const { secretId, expiresAt, hasLater } of expiring) {
+        const why = hasLater ? 'is still used' : 'is the last one of this client'
         note(
-          `${clientId} has no valid secret left and gets no tokens: bin/mintmark clients secrets add ${clientId}`,
+          `${secretId} ends ${shownMoment(expiresAt)} and ${why}: bin/mintmark clients secrets rotate ${clientId}`,
         )
       }
     })
   },
 })
-
-/** The id is given by itself, in the hint, or, if a secret leaked, in that secret. */
-function secretIdFrom(text: string): string {
-  return /^mm_([0-9A-Za-z]{8})…?$/.exec(text)?.[1] ?? secretIdOf(text) ?? text
-}
 
 export function secretFields(secret: StoredSecret): Record<string, unknown> {
   return {
@@ -140,7 +133,35 @@ export function secretFields(secret: StoredSecret): Record<string, unknown> {
     expires_at: optionalMoment(secret.expiresAt),
     last_used_at: optionalMoment(secret.lastUsedAt),
     revoked_at: optionalMoment(secret.revokedAt),
+    replaced_by: secret.overlap?.replacedBy ?? null,
+    ends_when_unused_seconds: secret.overlap?.unusedSeconds ?? null,
   }
+}
+
+export function callerFields(caller: SecretCaller): Record<string, unknown> {
+  return {
+    address: caller.address ?? null,
+    user_agent: caller.userAgent ?? null,
+    count: caller.count,
+    last_used_at: optionalMoment(caller.lastUsedAt),
+  }
+}
+
+export function callerTable(callers: readonly SecretCaller[]): string {
+  const table = new Table([
+    { title: 'ADDRESS' },
+    { title: 'USER AGENT', shrinks: true },
+    { title: 'TOKENS', alignRight: true },
+    { title: 'LAST USED' },
+  ])
+  return table.render(
+    callers.map(({ address, userAgent, count, lastUsedAt }) => [
+      address ?? '(others)',
+      userAgent ?? '-',
+      String(count),
+      shownMoment(lastUsedAt),
+    ]),
+  )
 }
 
 export function secretTable(secrets: readonly StoredSecret[]): string {

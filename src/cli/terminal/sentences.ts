@@ -38,6 +38,8 @@ export const sentences: {
   secrets_too_many: ({ clientId, count }) =>
     `The client ${clientId} has ${count} valid secrets, which is the most there can be. Revoke one first: ` +
     `"bin/mintmark clients secrets list ${clientId}" shows when each was last used.`,
+  leaked_secrets_too_many: ({ count, limit }) =>
+    `There are ${count} secrets, and one command takes ${limit}. Split the file. Nothing was changed.`,
   client_key_not_found: ({ clientId, key }) =>
     `The client ${clientId} has no key ${JSON.stringify(key)}. ` +
     `"bin/mintmark clients keys list ${clientId}" shows those it has.`,

@@ -1,0 +1,95 @@
+import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
+import { AdministrationError } from '../errors.ts'
+import { optionalMoment } from '../lib/moment.ts'
+import { limits } from '../limits.ts'
+import { requireClient } from './client-store.ts'
+import { changeSealed } from './sealing.ts'
+import {
+  endReplaced,
+  insertSecret,
+  type ReplacedSecret,
+  readReplaceable,
+  type SecretContext,
+} from './secret-store.ts'
+
+export interface RotateOptions {
+  /** Seconds for which the secrets before stay valid. 0: they end with this. */
+  readonly overlapSeconds: number
+  /** They also end when nobody has used them for so many seconds. */
+  readonly unusedSeconds?: number | undefined
+  /** When the new one expires, in seconds since 1970; undefined: never. */
+  readonly expiresAt?: number | undefined
+  /** Given the secret just before the COMMIT. What it throws undoes the whole. */
+  readonly deliver?: (secret: NewSecret) => void
+}
+
+export interface SecretRotation {
+  readonly secret: NewSecret
+  readonly clientStatus: string
+  /** The secrets that it replaces. */
+  readonly replaced: readonly ReplacedSecret[]
+}
+
+/**
+ * Replaces the secrets of a client: it gets a new one, and those before get an end. An earlier end of theirs stays. The
+ * ends stand in their rows, so they come whether a process runs or not.
+ */
+export async function rotateSecret(
+  context: SecretContext,
+  clientId: string,
+  options: RotateOptions,
+): Promise<SecretRotation> {
+  const { expiresAt, overlapSeconds, unusedSeconds } = options
+  const secret = await generateSecret()
+  const { secretId, hash } = secret
+  return await changeSealed(
+    context,
+    async (transaction, records, seals) => {
+      const { status } = await requireClient(transaction, clientId)
+      const now = context.clock.nowSeconds()
+      const before = await readReplaceable(transaction, clientId, now)
+      const limit = limits.secretsPerClientMax
+      if (overlapSeconds > 0 && before.length >= limit) {
+        throw new AdministrationError('secrets_too_many', { clientId, count: before.length, limit })
+      }
+      const endsAt = now + overlapSeconds
+      const replaced = before.map((each) => ({ ...each, endsAt: Math.min(each.endedAt ?? endsAt, endsAt) }))
+      await insertSecret(transaction, clientId, secret, expiresAt)
+      await endReplaced(transaction, replaced, { replacedBy: secretId, endsAt, unusedSeconds, now })
+      await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
+      await seals.read(transaction, { clientIds: [clientId] })
+      const ends = new Map(replaced.map((each) => [each.secretId, each.endsAt]))
+      seals.take(clientId, (client) => ({
+        ...client,
+        secrets: client.secrets.map((known) => ({
+          ...known,
+          expiresAt: earlier(known.expiresAt, ends.get(known.secretId)),
+        })),
+      }))
+      seals.addSecret(clientId, { secretId, hash, expiresAt })
+      const replaces = { replaces: replaced.map((each) => each.secretId) }
+      const added = [{ field: 'expires_at', from: null, to: optionalMoment(expiresAt) }]
+      const changes = expiresAt === undefined ? [] : added
+      records.add('secret', 'added', { clientId, credentialId: secretId }, changes, replaces)
+      const more = {
+        replaced_by: secretId,
+        ...(unusedSeconds === undefined ? {} : { ends_when_unused_seconds: unusedSeconds }),
+      }
+      for (const each of replaced) {
+        const change = {
+          field: 'expires_at',
+          from: optionalMoment(each.endedAt),
+          to: optionalMoment(each.endsAt),
+        }
+        records.add('secret', 'changed', { clientId, credentialId: each.secretId }, [change], more)
+      }
+      return { secret, clientStatus: status, replaced }
+    },
+    { beforeCommit: () => options.deliver?.(secret) },
+  )
+}
+
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return Math.min(one, other)
+}

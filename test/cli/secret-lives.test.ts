@@ -1,0 +1,287 @@
+/** The whole life of a secret: it is replaced while it is used, and ends by itself. */
+import { describe, expect } from 'vitest'
+import { endUnusedSecrets } from '../../src/administration/secret-watch.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { commandWithInput, succeeding } from '../support/command.ts'
+import { test as ownTest, sharedTest } from '../support/fixtures.ts'
+import { basic, orders, registerClient, requestToken, startService } from '../support/service.ts'
+
+const test = sharedTest
+  .extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const service = await startService({ database })
+    onCleanup(() => service.close())
+    return service
+  })
+  .extend('statements', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+    const opened = openDatabase(database.url)
+    onCleanup(() => opened.close())
+    return opened.statements
+  })
+
+type Database = Parameters<typeof registerClient>[0]
+
+async function recordsOf(database: Database, secretId: string) {
+  const rows = await database.query<{ outcome: string; detail: string }>(
+    `SELECT outcome, detail FROM audit_record WHERE type = 'secret' AND credential_id = $1 ORDER BY time, chain, seq`,
+    [secretId],
+  )
+  return rows.map(({ outcome, detail }) => ({ outcome, ...JSON.parse(detail) }))
+}
+
+const statusOf = async (url: string, clientId: string, secret: string): Promise<number> =>
+  (await requestToken(url, { clientId, secret }, { resource: orders })).status
+
+/** The service reads another clock than this process: an end of a secret is moved instead. */
+const past = (database: Database, secretId: string) =>
+  database.query(`UPDATE client_secret SET expires_at = now() - interval '1 second' WHERE secret_id = $1`, [
+    secretId,
+  ])
+
+describe('clients secrets rotate', () => {
+  test('fails no request while the old and the new secret are deployed', async ({
+    database,
+    run,
+    service,
+  }) => {
+    const client = await registerClient(database)
+    let current = client.secret
+    let isRunning = true
+    const statuses: number[] = []
+    const callers = Array.from({ length: 8 }, async () => {
+      while (isRunning) statuses.push(await statusOf(service.url, client.clientId, current))
+    })
+    for (let round = 0; round < 3; round += 1) {
+      const printed = await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, '--json')
+      const before = statuses.length
+      // Some callers still have the old one.
+      while (statuses.length < before + 20) await new Promise((resolve) => setImmediate(resolve))
+      current = JSON.parse(printed).client_secret
+      while (statuses.length < before + 60) await new Promise((resolve) => setImmediate(resolve))
+    }
+    isRunning = false
+    await Promise.all(callers)
+    expect(new Set(statuses)).toEqual(new Set([200]))
+  })
+
+  test('gives the old one an end, keeps an earlier end, and says both in the ledger', async ({
+    database,
+    run,
+    service,
+  }) => {
+    const ran = succeeding(run)
+    const client = await registerClient(database)
+    const soon = JSON.parse(
+      await ran('clients', 'secrets', 'add', client.clientId, '--expires-in', '1h', '--json'),
+    )
+    const now = Math.floor(Date.now() / 1000)
+    const rotated = JSON.parse(
+      await ran('clients', 'secrets', 'rotate', client.clientId, '--overlap', '1d', '--json'),
+    )
+    expect(rotated).toMatchObject({ status: 'rotated', expires_at: null })
+    const [first, second] = rotated.replaced
+    expect(first.secret_id).toBe(client.secretId)
+    expect(Date.parse(first.expires_at) / 1000 - now).toBeGreaterThanOrEqual(86_400)
+    expect(Date.parse(first.expires_at) / 1000 - now).toBeLessThan(86_400 + 60)
+    expect(second).toMatchObject({ secret_id: soon.secret_id, expires_at: soon.expires_at })
+    expect((await recordsOf(database, client.secretId)).at(-1)).toMatchObject({
+      outcome: 'changed',
+      replaced_by: rotated.secret_id,
+      changes: { expires_at: { from: null, to: first.expires_at } },
+    })
+    expect((await recordsOf(database, rotated.secret_id)).at(0)).toMatchObject({
+      outcome: 'added',
+      replaces: [client.secretId, soon.secret_id],
+    })
+    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(200)
+    expect(await statusOf(service.url, client.clientId, rotated.client_secret)).toBe(200)
+  })
+
+  test('--overlap 0s ends the old one at once, --dry-run ends nothing', async ({
+    database,
+    run,
+    service,
+  }) => {
+    const ran = succeeding(run)
+    const client = await registerClient(database)
+    const dry = await ran('clients', 'secrets', 'rotate', client.clientId, '--overlap', '0s', '--dry-run')
+    expect(dry).toContain(`${client.clientId} would get a new secret. Nothing was changed.`)
+    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(200)
+    await ran('clients', 'secrets', 'rotate', client.clientId, '--overlap', '0s')
+    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(401)
+  })
+
+  test.each([
+    [['--overlap', '91d'], 'is too long; 90d are the most'],
+    [['--overlap', 'long'], 'is no time'],
+    [['--end-when-unused', '1m'], 'is too short; 5m are the least'],
+    [['--overlap', '1h', '--end-when-unused', '1h'], 'must be shorter than the overlap'],
+  ])('refuses %j', async (options, says) => {
+    const { code, stderr } = await commandWithInput({}, '', 'clients', 'secrets', 'rotate', 'a', ...options)
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(says) })
+  })
+})
+
+describe('an overlap ends', () => {
+  ownTest('while no process runs', async ({ database, run, startService: start }) => {
+    const client = await registerClient(database)
+    const first = await start()
+    await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, '--overlap', '1h')
+    expect(await statusOf(first.url, client.clientId, client.secret)).toBe(200)
+    await first.close()
+    await past(database, client.secretId)
+    const second = await start()
+    expect(await statusOf(second.url, client.clientId, client.secret)).toBe(401)
+  })
+
+  test('when nobody has used the old one, with a record, and not sooner', async ({
+    database,
+    run,
+    service,
+    statements,
+  }) => {
+    const client = await registerClient(database)
+    const options = ['--overlap', '1d', '--end-when-unused', '2h']
+    await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, ...options)
+    const look = () => endUnusedSecrets(statements, systemClock, { by: 'mintmark' })
+    const watched = (since: string, at = '1 minute') =>
+      database.query(
+        `UPDATE client_secret_overlap SET watched_since = now() - $2::interval, watched_at = now() - $3::interval
+          WHERE secret_id = $1`,
+        [client.secretId, since, at],
+      )
+    const lastUse = (ago: string) =>
+      database.query(
+        `INSERT INTO client_secret_use VALUES ($1, now() - $2::interval)
+           ON CONFLICT (secret_id) DO UPDATE SET last_used_at = excluded.last_used_at`,
+        [client.secretId, ago],
+      )
+    expect(await look()).toEqual([])
+    await watched('2 hours')
+    expect(await look(), 'a use may not be written yet').toEqual([])
+    await watched('3 hours')
+    await lastUse('119 minutes')
+    expect(await look(), 'it was used').toEqual([])
+    await lastUse('3 hours')
+    await watched('3 hours', '10 minutes')
+    expect(await look(), 'nobody watched for a while').toEqual([])
+    await watched('3 hours')
+    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(200)
+    const ended = await Promise.all([look(), look()])
+    expect(ended.flat().map(({ secretId }) => secretId)).toEqual([client.secretId])
+    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(401)
+    expect((await recordsOf(database, client.secretId)).at(-1)).toMatchObject({
+      outcome: 'ended',
+      by: 'mintmark',
+      because: 'unused',
+      unused_seconds: 7_200,
+    })
+    expect(await database.query('SELECT 1 FROM registry_unrecorded_change')).toEqual([])
+    expect(await look()).toEqual([])
+  })
+
+  test('for nobody who asks the function before the time', async ({ database, run }) => {
+    const client = await registerClient(database)
+    const options = ['--overlap', '1d', '--end-when-unused', '2h']
+    await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, ...options)
+    const ask = () =>
+      database.query<{ ended: boolean }>('SELECT registry_end_unused_secret($1) AS ended', [client.secretId])
+    expect(await ask()).toEqual([{ ended: false }])
+  })
+})
+
+describe('clients secrets list', () => {
+  ownTest(
+    'says who uses each secret, and what must be replaced',
+    async ({ database, run, startService: start }) => {
+      const ran = succeeding(run)
+      const service = await start()
+      const client = await registerClient(database)
+      await ran('clients', 'secrets', 'rotate', client.clientId, '--overlap', '7d')
+      const ask = (userAgent: string) =>
+        fetch(`${service.url}/token`, {
+          method: 'POST',
+          headers: { authorization: basic(client.clientId, client.secret), 'user-agent': userAgent },
+          body: new URLSearchParams({ grant_type: 'client_credentials', resource: orders }),
+        })
+      for (const agent of ['nightly/1', 'nightly/1', 'old-cron/0.3'])
+        expect((await ask(agent)).status).toBe(200)
+      // Neither a secret in the wrong header nor a refused request.
+      await ask(`Bearer ${client.secret}`)
+      await service.close()
+      const listed = JSON.parse(await ran('clients', 'secrets', 'list', client.clientId, '--json'))
+      const [old, fresh] = listed.secrets
+      const last = { address: '127.0.0.1', last_used_at: expect.any(String) }
+      expect(old).toMatchObject({ secret_id: client.secretId, replaced_by: fresh.secret_id })
+      expect(new Set(old.used_by)).toEqual(
+        new Set([
+          { ...last, user_agent: 'nightly/1', count: 2 },
+          { ...last, user_agent: 'old-cron/0.3', count: 1 },
+          { ...last, user_agent: expect.stringMatching(/^\[withheld: .*\]$/), count: 1 },
+        ]),
+      )
+      expect(fresh).toMatchObject({ replaced_by: null, used_by: [] })
+      const text = await ran('clients', 'secrets', 'list', client.clientId)
+      expect(text).toContain(`Who uses ${client.secretId}, which ${fresh.secret_id} replaces:`)
+      expect(text).toMatch(/127\.0\.0\.1 +nightly\/1 +2 /)
+      expect(text).not.toContain(client.secret)
+
+      // A second process adds to it. Then the secret is used on its last day.
+      const second = await start()
+      const answer = await fetch(`${second.url}/token`, {
+        method: 'POST',
+        headers: { authorization: basic(client.clientId, client.secret), 'user-agent': 'nightly/1' },
+        body: new URLSearchParams({ grant_type: 'client_credentials', resource: orders }),
+      })
+      expect(answer.status).toBe(200)
+      await second.close()
+      await database.query(
+        `UPDATE client_secret SET expires_at = now() + interval '3 hours' WHERE secret_id = '${client.secretId}';
+       UPDATE client_secret_overlap SET started_at = now() - interval '1 day'`,
+      )
+      const outcome = await run('clients', 'secrets', 'list', client.clientId, '--json')
+      const [again] = JSON.parse(outcome.stdout).secrets
+      expect(again.used_by).toContainEqual({ ...last, user_agent: 'nightly/1', count: 3 })
+      expect(again.needs_replacement).toBe(true)
+      expect(outcome.stderr).toContain(`${client.secretId} ends`)
+      expect((await run('clients', 'list')).stderr).toContain('1 secret that is needed will end soon')
+
+      // A process says so too.
+      const third = await start()
+      await expect
+        .poll(async () => (await (await fetch(`${third.url}/readyz`)).json()) as unknown)
+        .toMatchObject({ status: 'ready', warnings: ['secret_expiring'] })
+      expect(third.log()).toContain('"event":"secret_expiring"')
+    },
+  )
+
+  test('keeps the latest callers, and counts the others together', async ({ database, run, statements }) => {
+    const { openSecretUses } = await import('../../src/authentication/secret-use-store.ts')
+    const client = await registerClient(database)
+    const time = Date.now()
+    for (let round = 0; round < 2; round += 1) {
+      const uses = openSecretUses(statements, (error) => {
+        throw error
+      })
+      for (let host = 0; host < 15; host += 1) {
+        uses.note(client.secretId, { time: time + host, address: `192.0.2.${round * 100 + host}` })
+      }
+      await uses.close()
+    }
+    await database.query(
+      `UPDATE client_secret_caller SET last_used_at = now() - interval '31 days' WHERE address = '192.0.2.114'`,
+    )
+    const uses = openSecretUses(statements, (error) => {
+      throw error
+    })
+    uses.note(client.secretId, { time, address: '192.0.2.200' })
+    await uses.close()
+    const [secret] = JSON.parse(
+      await succeeding(run)('clients', 'secrets', 'list', client.clientId, '--json'),
+    ).secrets
+    expect(secret.used_by).toHaveLength(21)
+    expect(secret.used_by.at(-1)).toMatchObject({ address: null, user_agent: null })
+    const count = secret.used_by.reduce((sum: number, each: { count: number }) => sum + each.count, 0)
+    expect(count, 'one was forgotten').toBe(30)
+  })
+})
