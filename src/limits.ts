@@ -73,6 +73,10 @@ export const limits = {
   clientIdCharactersMax: 128,
   /** Characters of a display name, which must fit into one line of a list. */
   nameCharactersMax: 200,
+  /** Characters of a client's owner: a team or a person, in one column of a list. */
+  ownerCharactersMax: 200,
+  /** Characters of a client's purpose: a sentence or two. More belongs where it can be found and kept up to date. */
+  purposeCharactersMax: 500,
   /** Characters of a resource's URI. Every token for the resource contains it. */
   audienceCharactersMax: 512,
   /** Characters of one scope token. RFC 6749 §3.3 sets no limit. */

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { SecretWatch } from './administration/secret-watch.ts'
 import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
+import { openClientUses } from './authentication/client-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
@@ -246,12 +247,13 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
   const secretUses = openSecretUses(statements, onFault)
   const keyUses = openClientKeyUses(statements, onFault)
+  const clientUses = openClientUses(statements, onFault)
   const verifiers = openVerifiers(statements, onFault)
   const handChanges = openHandChanges(statements, onFault)
   async function closeNotes(): Promise<void> {
-    for (const note of [spentIdentifiers, secretUses, keyUses, verifiers]) await note.close()
+    for (const note of [spentIdentifiers, secretUses, keyUses, clientUses, verifiers]) await note.close()
   }
-  return { secretUses, keyUses, verifiers, handChanges, closeNotes }
+  return { secretUses, keyUses, clientUses, verifiers, handChanges, closeNotes }
 }
 
 /** What checks secrets and certificates, counts what is wrong, and says what is kept of what callers claim. */

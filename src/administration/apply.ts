@@ -79,7 +79,7 @@ export async function applyRegistration(
       const { plan, mistakes } = makePlan(seals.withStatuses(registration), state)
       if (mistakes.length > 0) throw refusal(mistakes)
       const used = new Map(newClients(plan).map((clientId) => [clientId, secretOf(made, clientId)]))
-      await writePlan(transaction, plan, used)
+      await writePlan(transaction, plan, used, context.actor.by)
       seals.setPlan(plan, used)
       const tagged = [...used].map(([clientId, secret]) => ({ clientId, ...secret }))
       await context.tagMaker?.write(transaction, tagged)

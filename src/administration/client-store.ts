@@ -1,9 +1,10 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import type { Access, Client, ClientKey, ClientKeyUse } from '../generated/client.ts'
+import type { Access, Client, ClientKey, ClientKeyUse, ClientSecretOverlap } from '../generated/client.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { nearest } from '../lib/suggest.ts'
 import type { CertificateFieldName } from '../registry/client.ts'
+import { endOf } from './client-end.ts'
 import type { StoredClient, StoredClientWithSecrets, StoredKey, StoredSecret } from './definition.ts'
 import { changeSealed, type RegistryContext } from './sealing.ts'
 
@@ -24,14 +25,7 @@ interface SecretRow {
   readonly expiresAt: Date | null
   readonly revokedAt: Date | null
   readonly use: { readonly lastUsedAt: Date } | null
-  readonly overlap: {
-    readonly replacedBy: string
-    readonly startedAt: Date
-    readonly unusedSeconds: number | null
-  } | null
 }
-
-const clientsPerPage = 500
 
 const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000)
 const optionalSeconds = (moment: Date | null | undefined): number | undefined =>
@@ -52,24 +46,38 @@ export function toStored(
   },
   keys: readonly StoredKey[],
   nowMilliseconds: number,
+  lastUsedAt?: number,
 ): StoredClient {
+  const valid = row.secrets.filter((secret) => isValid(secret, nowMilliseconds))
+  const stored = {
+    expiresAt: optionalSeconds(row.expiresAt),
+    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod ?? undefined,
+    certificateField: toField(row.certificateField, row.certificateValue),
+  }
   return {
+    ...stored,
     clientId: row.clientId,
     name: row.name,
     status: row.status as StoredClient['status'],
-    tokenEndpointAuthMethod: row.tokenEndpointAuthMethod ?? undefined,
     allowedNetworks: row.allowedNetworks,
-    expiresAt: optionalSeconds(row.expiresAt),
     access: row.access.map(({ audience, scopes }) => ({ audience, scopes })),
     keys,
     assertionAudience: row.assertionAudience as StoredClient['assertionAudience'],
-    certificateField: toField(row.certificateField, row.certificateValue),
     requiredCertificate: toField(row.requiredField, row.requiredValue),
     certificateBoundTokens: row.certificateBoundTokens,
     dpopBoundTokens: row.dpopBoundTokens,
-    validSecrets: row.secrets.filter((secret) => isValid(secret, nowMilliseconds)).length,
+    owner: row.owner ?? undefined,
+    purpose: row.purpose ?? undefined,
+    kind: (row.kind ?? undefined) as StoredClient['kind'],
+    validSecrets: valid.length,
     createdAt: seconds(row.createdAt),
     updatedAt: seconds(row.updatedAt),
+    createdBy: row.createdBy ?? undefined,
+    lastUsedAt,
+    endsAt: endOf(stored, {
+      secrets: valid.map(({ expiresAt }) => optionalSeconds(expiresAt)),
+      keys: keys.filter(({ state }) => state === 'valid').map(({ expiresAt }) => expiresAt),
+    }),
   }
 }
 
@@ -118,7 +126,20 @@ export async function readKeys(
   return keys
 }
 
-function toStoredSecret(row: SecretRow, nowMilliseconds: number): StoredSecret {
+/** When these clients last got a token, by client: those that ever did. A statement of its own for the same reason. */
+export async function readLastUses(
+  database: Queryable,
+  clientIds: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const rows = await database.clientUse.findMany({ where: { clientId: { in: [...clientIds] } } })
+  return new Map(rows.map(({ clientId, lastUsedAt }) => [clientId, seconds(lastUsedAt)]))
+}
+
+function toStoredSecret(
+  row: SecretRow,
+  overlap: ClientSecretOverlap | undefined,
+  nowMilliseconds: number,
+): StoredSecret {
   return {
     secretId: row.secretId,
     hint: row.hint,
@@ -127,39 +148,11 @@ function toStoredSecret(row: SecretRow, nowMilliseconds: number): StoredSecret {
     expiresAt: optionalSeconds(row.expiresAt),
     revokedAt: optionalSeconds(row.revokedAt),
     lastUsedAt: optionalSeconds(row.use?.lastUsedAt),
-    overlap:
-      row.overlap === null
-        ? undefined
-        : {
-            replacedBy: row.overlap.replacedBy,
-            startedAt: seconds(row.overlap.startedAt),
-            unusedSeconds: row.overlap.unusedSeconds ?? undefined,
-          },
-  }
-}
-
-/** All clients by id, a page at a time. @param statuses those to show. */
-export async function* clientPages(
-  database: Queryable,
-  statuses: readonly string[],
-  nowMilliseconds: number,
-): AsyncGenerator<readonly StoredClient[]> {
-  let after = ''
-  for (;;) {
-    const rows = await database.client.findMany({
-      where: { clientId: { gt: after }, status: { in: [...statuses] } },
-      orderBy: { clientId: 'asc' },
-      take: clientsPerPage,
-      // Not _count, which adds up the whole table for each page.
-      include: alsoRead,
-    })
-    const last = rows.at(-1)
-    if (last === undefined) return
-    const ids = rows.map(({ clientId }) => clientId)
-    const keys = await readKeys(database, ids, nowMilliseconds)
-    yield rows.map((row) => toStored(row, keys.get(row.clientId) ?? [], nowMilliseconds))
-    if (rows.length < clientsPerPage) return
-    after = last.clientId
+    overlap: overlap && {
+      replacedBy: overlap.replacedBy,
+      startedAt: seconds(overlap.startedAt),
+      unusedSeconds: overlap.unusedSeconds ?? undefined,
+    },
   }
 }
 
@@ -173,13 +166,23 @@ export async function findClient(
     where: { clientId },
     include: {
       access: alsoRead.access,
-      secrets: { orderBy: { createdAt: 'asc' }, include: { use: true, overlap: true } },
+      secrets: { orderBy: { createdAt: 'asc' }, include: { use: true } },
     },
   })
   if (row === null) throw await noSuchClient(database, clientId)
-  const secrets = row.secrets.map((secret) => toStoredSecret(secret, nowMilliseconds))
+  const secretIds = row.secrets.map(({ secretId }) => secretId)
+  const overlaps = await database.clientSecretOverlap.findMany({ where: { secretId: { in: secretIds } } })
+  const secrets = row.secrets.map((secret) =>
+    toStoredSecret(
+      secret,
+      overlaps.find(({ secretId }) => secretId === secret.secretId),
+      nowMilliseconds,
+    ),
+  )
   const keys = await readKeys(database, [clientId], nowMilliseconds)
-  return { ...toStored(row, keys.get(clientId) ?? [], nowMilliseconds), secrets }
+  const lastUses = await readLastUses(database, [clientId])
+  const stored = toStored(row, keys.get(clientId) ?? [], nowMilliseconds, lastUses.get(clientId))
+  return { ...stored, secrets }
 }
 
 async function noSuchClient(database: Queryable, clientId: string): Promise<AdministrationError> {

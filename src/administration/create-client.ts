@@ -41,7 +41,7 @@ export async function createClient(
       if (mistakes.length > 0) throw refusalOf(mistakes)
       const made = new Map<string, SecretToWrite>()
       if (secret !== undefined) made.set(clientId, { ...secret, expiresAt: options.secretExpiresAt })
-      await writePlan(transaction, plan, made)
+      await writePlan(transaction, plan, made, context.actor.by)
       await seals.read(transaction, { clientIds: [clientId] })
       seals.setPlan(plan, made)
       if (secret !== undefined) await context.tagMaker?.write(transaction, [{ clientId, ...secret }])

@@ -51,6 +51,10 @@ export interface ClientDefinition {
   readonly certificateBoundTokens?: boolean
   /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
   readonly dpopBoundTokens: boolean
+  /** For people, as the name is: who answers for it, what it is for, and what runs. Undefined: nobody said. */
+  readonly owner?: string | undefined
+  readonly purpose?: string | undefined
+  readonly kind?: ClientKind | undefined
 }
 
 /** A client as the database holds it. */
@@ -62,6 +66,12 @@ export interface StoredClient extends Omit<ClientDefinition, 'status' | 'keys'> 
   readonly validSecrets: number
   readonly createdAt: number
   readonly updatedAt: number
+  /** Undefined for clients from before this was kept. */
+  readonly createdBy?: string | undefined
+  /** When it last got a token. True to about a minute. */
+  readonly lastUsedAt?: number | undefined
+  /** When it gets no more tokens unless somebody acts (client-end.ts). Undefined: never. */
+  readonly endsAt?: number | undefined
 }
 
 /** A client as the database holds it, with all its secrets, also those that are revoked or expired. */
@@ -137,6 +147,9 @@ export const hasSecretByMethod = (method: string | undefined): boolean =>
 
 export const assertionAudiences = ['issuer', 'token_endpoint'] as const
 export type AssertionAudience = (typeof assertionAudiences)[number]
+
+export const clientKinds = ['service', 'job', 'agent'] as const
+export type ClientKind = (typeof clientKinds)[number]
 
 /** What a field means that is left out. */
 export const defaults = {

@@ -54,6 +54,9 @@ export interface MistakeFields {
   typ_unknown: { readonly value: string; readonly known: readonly string[] }
   algorithm_unknown: { readonly value: string; readonly known: readonly string[] }
   assertion_audience_unknown: { readonly value: string; readonly known: readonly string[] }
+  text_empty: object
+  text_characters: object
+  client_kind_unknown: { readonly value: string; readonly known: readonly string[] }
   /** Neither of the two has a value of the key. */
   jwk_private: { readonly member: string }
   jwk_malformed: { readonly problem: string }

@@ -167,6 +167,9 @@ const explained = {
   typ_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   assertion_audience_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  text_empty: () => ({}),
+  text_characters: () => ({}),
+  client_kind_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
   jwk_private: (value: unknown) => {
     const read = readClientKey(value)
     return { member: 'privateMember' in read ? read.privateMember : '' }
@@ -289,5 +292,8 @@ function toClient(input: ClientInput): ClientDefinition {
     requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
     certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
     dpopBoundTokens: input.dpop_bound_access_tokens,
+    owner: input.owner,
+    purpose: input.purpose,
+    kind: input.kind,
   }
 }

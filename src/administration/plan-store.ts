@@ -1,6 +1,8 @@
 import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
+import { plainText } from '../lib/plain-text.ts'
+import { limits } from '../limits.ts'
 import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
@@ -88,12 +90,18 @@ export async function lockRows(
   }
 }
 
-/** Writes whatever the plan changes. @param secrets of the new clients, by client id. */
+/**
+ * Writes whatever the plan changes.
+ * @param secrets of the new clients, by client id.
+ * @param createdBy who creates the new clients.
+ */
 export async function writePlan(
   transaction: Queryable,
   plan: Plan,
   secrets: ReadonlyMap<string, SecretToWrite>,
+  createdBy?: string,
 ): Promise<void> {
+  const creator = createdBy && plainText(createdBy).slice(0, limits.ownerCharactersMax)
   for (const chunk of chunks(plan.resources.filter(({ status }) => status !== 'unchanged'))) {
     const json = JSON.stringify(chunk.map(({ definition }) => definition))
     await transaction.$executeRaw`
@@ -115,16 +123,18 @@ export async function writePlan(
     await transaction.$executeRaw`
       INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
                           assertion_audience, certificate_field, certificate_value, required_certificate_field,
-                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens)
+                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, owner,
+                          purpose, kind, created_by)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
              to_timestamp(c."expiresAt"), c."assertionAudience", c."certificateField" ->> 'name',
              c."certificateField" ->> 'value', c."requiredCertificate" ->> 'name',
-             c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false), c."dpopBoundTokens"
+             c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false), c."dpopBoundTokens",
+             c.owner, c.purpose, c.kind, ${creator ?? null}::text
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
                 "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text,
                 "certificateField" jsonb, "requiredCertificate" jsonb, "certificateBoundTokens" boolean,
-                "dpopBoundTokens" boolean)
+                "dpopBoundTokens" boolean, owner text, purpose text, kind text)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
         allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
@@ -133,7 +143,8 @@ export async function writePlan(
         required_certificate_field = excluded.required_certificate_field,
         required_certificate_value = excluded.required_certificate_value,
         certificate_bound_tokens = excluded.certificate_bound_tokens,
-        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, updated_at = now()`
+        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, owner = excluded.owner,
+        purpose = excluded.purpose, kind = excluded.kind, updated_at = now()`
   }
   await writeKeys(transaction, plan)
   await writeSecrets(transaction, secrets)

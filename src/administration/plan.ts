@@ -183,6 +183,9 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
+    ['owner', stored.owner ?? null, definition.owner ?? null],
+    ['purpose', stored.purpose ?? null, definition.purpose ?? null],
+    ['kind', stored.kind ?? null, definition.kind ?? null],
   )
   const status = changes.length + access.length + keys.length === 0 ? 'unchanged' : 'changed'
   const lacksSecret =

@@ -11,6 +11,7 @@ import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
+  clientKinds,
   defaults,
   tokenEndpointAuthMethods,
 } from './definition.ts'
@@ -49,6 +50,14 @@ const name = z
   .max(limits.nameCharactersMax, foundAndStop('text_too_long'))
   .regex(plainTextForm, found('name_characters'))
   .describe('A name for people. The id if it is left out.')
+
+/** A text for people that says something. */
+const plainTextOf = (most: number) =>
+  z
+    .string()
+    .regex(/\S/, foundAndStop('text_empty'))
+    .max(most, foundAndStop('text_too_long'))
+    .regex(plainTextForm, found('text_characters'))
 
 const audience = z
   .string()
@@ -222,6 +231,16 @@ const client = z
       .max(limits.accessPerClientMax, found('list_too_long'))
       .default([])
       .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+    owner: plainTextOf(limits.ownerCharactersMax)
+      .optional()
+      .describe('Who answers for the client: a team or a person. For people; it gives nothing.'),
+    purpose: plainTextOf(limits.purposeCharactersMax)
+      .optional()
+      .describe('What the client is for. For people; it gives nothing.'),
+    kind: z
+      .enum(clientKinds, found('client_kind_unknown'))
+      .optional()
+      .describe('What runs: a service, a job or an agent. For people; it gives nothing.'),
   })
   .check(({ value, issues }) => {
     const { token_endpoint_auth_method: method } = value

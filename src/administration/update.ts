@@ -26,6 +26,9 @@ export interface ClientWords extends CertificateWords {
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   readonly require_certificate?: CertificateWords
   readonly tls_client_certificate_bound_access_tokens?: boolean
+  readonly owner?: string
+  readonly purpose?: string
+  readonly kind?: string
 }
 
 /**
@@ -88,6 +91,9 @@ function wordsOf(client: StoredClient): ClientWords {
     ...(client.certificateBoundTokens === true ? { tls_client_certificate_bound_access_tokens: true } : {}),
     dpop_bound_access_tokens: client.dpopBoundTokens,
     access: client.access,
+    ...(client.owner === undefined ? {} : { owner: client.owner }),
+    ...(client.purpose === undefined ? {} : { purpose: client.purpose }),
+    ...(client.kind === undefined ? {} : { kind: client.kind }),
   }
 }
 

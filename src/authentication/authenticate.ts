@@ -103,5 +103,6 @@ export function noteUse(
   proof: Proof,
   use: SecretUse,
 ): void {
+  edges.clientUses.note(clientId, use.time)
   methods[method].noteUse(edges, clientId, proof, use)
 }

@@ -6,6 +6,7 @@ import type { Authorization } from './authorization.ts'
 import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { ClientUses } from './client-use-store.ts'
 import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import type { SecretTags } from './secret-tags.ts'
@@ -110,6 +111,7 @@ export interface AuthenticationEdges {
 export interface UseEdges {
   readonly secretUses: SecretUses
   readonly keyUses: ClientKeyUses
+  readonly clientUses: ClientUses
 }
 
 /** How the credentials of one method are read. Pure. */

@@ -11,6 +11,7 @@ import type {
   Proof,
   UseEdges,
 } from './method.ts'
+import type { SecretUse } from './secret-use-store.ts'
 
 /**
  * The certificate of the connection (RFC 8705 §2): of a CA, with the one field that the client is registered with, or
@@ -39,7 +40,7 @@ export const tlsClientAuth: AuthenticationMethod<CertificateCredentials, Certifi
     method: isSelfSigned(client) ? selfSigned : 'tls_client_auth',
   }),
   judge,
-  noteUse({ keyUses }: UseEdges, clientId: string, { method, certificate }: Proof, time: number) {
+  noteUse({ keyUses }: UseEdges, clientId: string, { method, certificate }: Proof, { time }: SecretUse) {
     const thumbprint = certificate?.keyThumbprint
     if (method !== selfSigned || thumbprint === undefined) return
     keyUses.note({ clientId, thumbprint, time, audience: 'issuer' })

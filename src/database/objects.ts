@@ -51,7 +51,14 @@ export async function requireObjects(client: pg.ClientBase): Promise<void> {
                                          ('registry_unrecorded_change'), ('spent_identifier'))`,
     [
       JSON.stringify(triggers),
-      [...watched, 'client_key_use', 'client_secret_use', 'client_secret_caller', 'client_secret_overlap'],
+      [
+        ...watched,
+        'client_use',
+        'client_key_use',
+        'client_secret_use',
+        'client_secret_caller',
+        'client_secret_overlap',
+      ],
     ],
   )
   if (rows.length === 0) return await requireSequences(client)

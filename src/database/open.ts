@@ -29,6 +29,7 @@ export type Queryable = Pick<
   | 'clientSecretUse'
   | 'clientSecretCaller'
   | 'clientSecretOverlap'
+  | 'clientUse'
   | 'access'
   | 'signingKey'
   | 'verifier'

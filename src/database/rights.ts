@@ -16,6 +16,7 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   registry_unrecorded_change: ['SELECT', 'DELETE'],
   registry_change: ['SELECT', 'INSERT', 'DELETE'],
   client: ['SELECT'],
+  client_use: ['SELECT', 'INSERT', 'UPDATE'],
   client_key: ['SELECT'],
   client_key_use: ['SELECT', 'INSERT', 'UPDATE'],
   client_secret: ['SELECT'],

@@ -12,7 +12,8 @@ import type { Statement, Subject } from './seal-tree.ts'
  *
  * Long because what is believed of each part of a registration stands beside how it is written.
  *
- * Names are for people and give nothing, so they are not here. Revoked secrets are not either: a secret that the
+ * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
+ * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
  * statement does not have opens nothing.
  */
 

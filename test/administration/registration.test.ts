@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
+import { clientKinds } from '../../src/administration/definition.ts'
 import { parseClient } from '../../src/administration/parse.ts'
 import { jsonSchema, schemas } from '../../src/administration/registration.ts'
 import { signingAlgorithms, tokenTyps } from '../../src/keys/signing-algorithm.ts'
@@ -44,6 +45,9 @@ describe('both accept', () => {
         expires_at: '2027-01-31T23:59:59Z',
         dpop_bound_access_tokens: true,
         access: [{ audience: 'https://orders.example.com', scopes: ['orders:read'] }],
+        owner: 'Zahlungen <payments@example.com>',
+        purpose: 'Schreibt Rechnungen',
+        kind: 'agent',
       }),
     ],
     ['a plain name as audience', ...resource({ audience: 'rabbitmq' })],
@@ -52,6 +56,7 @@ describe('both accept', () => {
     ['every character of an id', ...client({ client_id: 'Az09._:/@~-' })],
     ['the longest id', ...client({ client_id: 'a'.repeat(limits.clientIdCharactersMax) })],
     ['the longest name', ...client({ name: 'n'.repeat(limits.nameCharactersMax) })],
+    ['the longest owner and purpose', ...client({ owner: '𝔐'.repeat(200), purpose: 'p'.repeat(500) })],
     ['the longest name in rare characters', ...client({ name: '𝔐'.repeat(limits.nameCharactersMax) })],
     ['a moment with a zone and fractions', ...client({ expires_at: '2027-01-31 23:59:59.123+01:00' })],
     ['as many networks as there may be', ...client({ allowed_networks: many(50, (n) => `10.0.0.${n}`) })],
@@ -109,6 +114,11 @@ describe('both refuse', () => {
     ['yes in the place of true', ...client({ dpop_bound_access_tokens: 'yes' })],
     ['null in the place of false', ...client({ dpop_bound_access_tokens: null })],
     ['null for never', ...client({ expires_at: null })],
+    ['an owner that is too long', ...client({ owner: 'o'.repeat(201) })],
+    ['an owner of spaces', ...client({ owner: ' \t' })],
+    ['a purpose that is too long', ...client({ purpose: 'p'.repeat(501) })],
+    ['a purpose in two lines', ...client({ purpose: 'a\nb' })],
+    ['an unknown kind', ...client({ kind: 'robot' })],
     ['a day without a time', ...client({ expires_at: '2027-01-31' })],
     ['a time without a zone', ...client({ expires_at: '2027-01-31T23:59:59' })],
     ['a name as a network', ...client({ allowed_networks: ['localhost'] })],
@@ -189,6 +199,9 @@ test("the database's own checks are no narrower", () => {
   expect(sql).toContain(`CHECK ("client_id" ~ '^[!-~]{1,${limits.clientIdCharactersMax}}$')`)
   const { tokenLifetimeSecondsMin: least, tokenLifetimeSecondsMax: most } = limits
   expect(sql).toContain(`CHECK ("token_lifetime_seconds" BETWEEN ${least} AND ${most})`)
+  expect(sql).toContain(`CHECK ("kind" IN (${list(clientKinds)}))`)
+  expect(sql).toContain(`length("owner") <= ${limits.ownerCharactersMax} `)
+  expect(sql).toContain(`length("purpose") <= ${limits.purposeCharactersMax} `)
   expect(sql).toContain(`CHECK ("signing_algorithm" IN (${list(signingAlgorithms)}))`)
   expect(sql).toContain(`CHECK ("token_typ" IN (${list(tokenTyps)}))`)
   expect(sql).toContain(`DEFAULT '${tokenTyps[0]}'`)

@@ -142,6 +142,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       close: async () => {},
     },
     keyUses: { note: () => {}, close: async () => {} },
+    clientUses: { note: () => {}, close: async () => {} },
     randomId: () => randomId,
     verification: new Verification(
       {

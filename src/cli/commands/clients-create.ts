@@ -22,6 +22,7 @@ import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
+import { type OwnerOptions, optionOfOwnerField, ownerOptions, ownerWords } from '../terminal/owner-options.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
 /** The ways to authenticate, for the help. */
@@ -78,6 +79,7 @@ export const clientsCreate = defineCommand({
       value: 'MOMENT',
       description: 'when it expires and gets no more tokens, like 2027-01-31T23:59:59Z',
     },
+    ...ownerOptions,
     'secret-expires-in': { type: 'string', value: 'TIME', description: 'when its secret expires, like 90d' },
     'secret-out': {
       type: 'string',
@@ -95,6 +97,10 @@ export const clientsCreate = defineCommand({
       'bin/mintmark clients create audit --access https://orders.example.com=orders:read \\\n' +
         '    --allow-network 10.0.0.0/8 --secret-expires-in 90d --secret-out audit.secret',
       'from one network only, with a secret that expires and is written to a file',
+    ],
+    [
+      'bin/mintmark clients create nightly --owner team-reports --kind job --purpose exports',
+      'says whom it belongs to, and what it is for',
     ],
     [
       'bin/mintmark clients create payroll --access https://orders.example.com=orders:read \\\n' +
@@ -152,7 +158,7 @@ export const clientsCreate = defineCommand({
   },
 })
 
-interface CreateOptions extends CertificateOptions {
+interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly name: string | undefined
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
@@ -187,6 +193,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
     allowed_networks: [...new Set(networks)],
     access,
+    ...ownerWords(options),
   })
   const [first] = mistakes
   if (first !== undefined) throw usageError(inWordsOf(first))
@@ -217,6 +224,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   dpop_bound_access_tokens: '--dpop-bound',
   access: '--access',
   ...optionOfCertificateField,
+  ...optionOfOwnerField,
 }
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */

@@ -7,12 +7,13 @@ import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
 import { json, print } from '../terminal/output.ts'
+import { noOwnerOptions, ownerOptions, ownerWords, removedOwnerWords } from '../terminal/owner-options.ts'
 import { authMethodsLine, inWordsOf } from './clients-create.ts'
 import { describeChanges } from './seed.ts'
 
 export const clientsUpdate = defineCommand({
   path: ['clients', 'update'],
-  summary: 'change the name, the method, the certificate, the networks or the end of a client',
+  summary: 'change the name, the owner, the method, the certificate, the networks or the end of a client',
   details:
     'What you do not name stays as it is. In force on every replica when the command returns. "clients access" changes\n' +
     'what the client may call, and "clients disable" stops it. The id of a client never changes.\n' +
@@ -54,6 +55,8 @@ export const clientsUpdate = defineCommand({
       description: 'when it expires, like 2027-01-31T23:59:59Z',
     },
     'never-expires': { type: 'boolean', description: 'it does not expire' },
+    ...ownerOptions,
+    ...noOwnerOptions,
     ...jsonOption,
   },
   examples: [
@@ -66,6 +69,7 @@ export const clientsUpdate = defineCommand({
       'bin/mintmark clients update billing --dpop-bound yes',
       'only tokens that are of no use without its key',
     ],
+    ['bin/mintmark clients update billing --owner team-payments --kind service', 'whom it belongs to'],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     [
       'bin/mintmark clients update billing --require-certificate tls_client_auth_san_dns=billing.example.com',
@@ -90,8 +94,9 @@ export const clientsUpdate = defineCommand({
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
       ...certificate,
+      ...ownerWords(options),
     }
-    const removed = removedWords(options, certificate)
+    const removed = [...removedWords(options, certificate), ...removedOwnerWords(options)]
     if (
       Object.keys(fields).length + removed.length === 0 &&
       !options['any-network'] &&

@@ -1,121 +1,18 @@
-import { clientPages, deleteClient, findClient, setClientStatus } from '../../administration/client-store.ts'
+import { deleteClient, findClient, setClientStatus } from '../../administration/client-store.ts'
 import type { StoredClient, StoredClientWithSecrets } from '../../administration/definition.ts'
-import { findExpiring } from '../../administration/secret-end-store.ts'
-import type { EndingSecret } from '../../authentication/secret-expiry.ts'
 import { OperatorError } from '../../errors.ts'
 import { optionalMoment } from '../../lib/moment.ts'
-import { didYouMean } from '../../lib/suggest.ts'
-import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
+import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { someOf } from '../terminal/mistakes.ts'
-import { counted, json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+import { counted, json, jsonLine, print, shownMoment } from '../terminal/output.ts'
 import { SealNotes } from '../terminal/seal-notes.ts'
 import { renderFields, Table } from '../terminal/table.ts'
 import { keyFields, keyTable } from './clients-keys.ts'
+import { certificateFields, ownershipFields } from './clients-list.ts'
 import { secretFields, secretTable } from './secrets.ts'
 
 const clientArgument = { name: 'CLIENT', description: 'the client id' } as const
-const statuses = ['active', 'disabled', 'deleted', 'all'] as const
-
-export const clientsList = defineCommand({
-  path: ['clients', 'list'],
-  summary: 'list clients',
-  details: 'Deleted clients are only listed with --status deleted or --status all.',
-  options: {
-    status: { type: 'string', value: 'STATUS', description: `only ${statuses.join(', ')}` },
-    ...jsonOption,
-  },
-  examples: [
-    ['bin/mintmark clients list', 'all clients that are active or disabled'],
-    ['bin/mintmark clients list --status disabled --json', 'for scripts'],
-  ],
-  async run(options) {
-    const status = options.status ?? ''
-    if (status !== '' && !(statuses as readonly string[]).includes(status)) {
-      throw usageError(`--status: must be one of ${statuses.join(', ')}.${didYouMean(status, statuses)}`)
-    }
-    const shown = status === 'all' ? statuses.slice(0, 3) : status === '' ? statuses.slice(0, 2) : [status]
-    await withDatabase(async (connection) => {
-      const { database, clock } = connection
-      const notes = await SealNotes.open(connection)
-      const pages = notes.around(clientPages(database.prisma, shown, clock.nowMilliseconds()))
-      if (options.json) await printClientsAsJson(pages)
-      else await printClients(pages)
-      notes.print()
-      const expiring = await findExpiring(database.prisma, clock.nowSeconds())
-      if (expiring.length > 0) note(expiringNote(expiring))
-    })
-  },
-})
-
-function expiringNote(expiring: readonly EndingSecret[]): string {
-  const clientIds = [...new Set(expiring.map(({ clientId }) => clientId))]
-  return (
-    `${counted(expiring.length, 'secret')} that ${expiring.length === 1 ? 'is' : 'are'} needed will end soon: ` +
-    `${someOf(clientIds)}. "bin/mintmark clients secrets list CLIENT" says when and who uses it.`
-  )
-}
-
-async function printClients(pages: AsyncIterable<readonly StoredClient[]>): Promise<void> {
-  const table = new Table([
-    { title: 'CLIENT' },
-    { title: 'NAME', shrinks: true },
-    { title: 'STATUS' },
-    { title: 'METHOD' },
-    { title: 'RESOURCES', alignRight: true },
-    { title: 'SECRETS', alignRight: true },
-    { title: 'EXPIRES' },
-  ])
-  let count = 0
-  for await (const page of pages) {
-    count += page.length
-    const rows = page.map((client) => [
-      client.clientId,
-      client.name,
-      client.status,
-      client.tokenEndpointAuthMethod ?? 'any',
-      String(client.access.length),
-      String(client.validSecrets),
-      shownMoment(client.expiresAt),
-    ])
-    print(table.render(rows))
-  }
-  if (count === 0) note('No clients. "bin/mintmark clients create --help" shows how to make one.')
-}
-
-/** One document, written as it is read: there may be a hundred thousand. */
-async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>): Promise<void> {
-  let separator = '\n'
-  print('{"clients":[')
-  for await (const page of pages) {
-    const objects = page.map((client) =>
-      jsonLine({
-        client_id: client.clientId,
-        name: client.name,
-        status: client.status,
-        token_endpoint_auth_method: client.tokenEndpointAuthMethod ?? null,
-        expires_at: optionalMoment(client.expiresAt),
-        created_at: optionalMoment(client.createdAt),
-        resources: client.access.length,
-        valid_secrets: client.validSecrets,
-        valid_keys: client.keys.filter(({ state }) => state === 'valid').length,
-        assertion_audience: client.assertionAudience,
-        ...certificateFields(client),
-        dpop_bound_access_tokens: client.dpopBoundTokens,
-        token_endpoint_audience_count: tokenEndpointAudienceCount(client),
-      }),
-    )
-    print(separator + objects.join(',\n'))
-    separator = ',\n'
-  }
-  print('\n]}\n')
-}
-
-/** How many tokens were issued for assertions of the old kind: who still has to change (RFC 10070). */
-function tokenEndpointAudienceCount({ keys }: StoredClient): number {
-  return keys.reduce((sum, key) => sum + key.tokenEndpointAudienceCount, 0)
-}
 
 export const clientsShow = defineCommand({
   path: ['clients', 'show'],
@@ -154,16 +51,7 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     ...certificateFields(client),
     dpop_bound_access_tokens: client.dpopBoundTokens,
     keys: client.keys.map(keyFields),
-  }
-}
-
-/** What is said of certificates, in the words of a file. */
-function certificateFields(client: StoredClient): Record<string, unknown> {
-  const { certificateField: own, requiredCertificate: asked } = client
-  return {
-    ...(own === undefined ? {} : { [own.name]: own.value }),
-    require_certificate: asked === undefined ? null : { [asked.name]: asked.value },
-    tls_client_certificate_bound_access_tokens: client.certificateBoundTokens === true,
+    ...ownershipFields(client),
   }
 }
 
@@ -192,6 +80,11 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
+    ['owner', client.owner ?? '-'],
+    ['purpose', client.purpose ?? '-'],
+    ['kind', client.kind ?? '-'],
+    ['created_by', client.createdBy ?? '-'],
+    ['last_used_at', shownMoment(client.lastUsedAt, 'never')],
   ])
   const access = new Table([{ title: 'ACCESS TO' }, { title: 'SCOPES' }]).render(
     client.access.map(({ audience, scopes }) => [audience, scopes.join(' ') || '(none)']),

@@ -67,6 +67,10 @@ export const mistakeSentences: {
 
   assertion_audience_unknown: ({ value, known }) =>
     `${quoted(value)} is no audience of assertions: ${known.join(' or ')}.${didYouMean(value, known)}`,
+  text_empty: () => 'is empty; leave it out',
+  text_characters: () => 'contains a control, invisible or bidirectional character; remove it',
+  client_kind_unknown: ({ value, known }) =>
+    `${quoted(value)} is no kind of client: ${known.join(', ')}.${didYouMean(value, known)}`,
   jwk_private: ({ member }) =>
     `is a private key: it has ${quoted(member)}. Register its public half only. If this copy was ever shared, make a new key`,
   jwk_malformed: ({ problem }) => problem,
