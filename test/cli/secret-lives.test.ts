@@ -19,6 +19,11 @@ const test = sharedTest
     return opened.statements
   })
 
+interface Ended {
+  readonly secret_id: string
+  readonly expires_at: string | null
+}
+
 type Database = Parameters<typeof registerClient>[0]
 
 async function recordsOf(database: Database, secretId: string) {
@@ -84,6 +89,10 @@ describe('clients secrets rotate', () => {
     expect(Date.parse(first.expires_at) / 1000 - now).toBeGreaterThanOrEqual(86_400)
     expect(Date.parse(first.expires_at) / 1000 - now).toBeLessThan(86_400 + 60)
     expect(second).toMatchObject({ secret_id: soon.secret_id, expires_at: soon.expires_at })
+    const listed = JSON.parse(await ran('clients', 'secrets', 'list', client.clientId, '--json'))
+    const ends = new Map(listed.secrets.map((each: Ended) => [each.secret_id, each.expires_at]))
+    expect(ends.get(client.secretId)).toBe(first.expires_at)
+    expect(ends.get(soon.secret_id)).toBe(soon.expires_at)
     expect((await recordsOf(database, client.secretId)).at(-1)).toMatchObject({
       outcome: 'changed',
       replaced_by: rotated.secret_id,
@@ -95,6 +104,24 @@ describe('clients secrets rotate', () => {
     })
     expect(await statusOf(service.url, client.clientId, client.secret)).toBe(200)
     expect(await statusOf(service.url, client.clientId, rotated.client_secret)).toBe(200)
+  })
+
+  test('stops where a client would have more secrets than it may, unless the others end at once', async ({
+    database,
+    run,
+  }) => {
+    const { clientId } = await registerClient(database)
+    await database.query(
+      `INSERT INTO client_secret (secret_id, client_id, hash, hint)
+       SELECT 'many-' || n, $1, 'none', 'none' FROM generate_series(1, 9) AS n`,
+      [clientId],
+    )
+    const refused = await run('clients', 'secrets', 'rotate', clientId)
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('has 10 valid secrets') })
+    const { replaced } = JSON.parse(
+      await succeeding(run)('clients', 'secrets', 'rotate', clientId, '--overlap', '0s', '--json'),
+    )
+    expect(replaced).toHaveLength(10)
   })
 
   test('--overlap 0s ends the old one at once, --dry-run ends nothing', async ({
