@@ -35,8 +35,7 @@ import {
   commitsBlocked,
   databaseUrlReread,
   recordsLost,
-  secretEnded,
-  secretsExpiring,
+  secretEvents,
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
@@ -216,14 +215,8 @@ function watchSecrets(
   log: Log,
   onFault: (error: unknown) => void,
 ): SecretWatch {
-  return new SecretWatch({
-    database: statements,
-    clock,
-    actor: { by: 'mintmark', host: hostname() },
-    onExpiring: (secrets) => secretsExpiring(log, secrets),
-    onEnded: (secret) => secretEnded(log, secret),
-    onFault,
-  })
+  const actor = { by: 'mintmark', host: hostname() }
+  return new SecretWatch({ database: statements, clock, actor, ...secretEvents(log), onFault })
 }
 
 function compareSettings(

@@ -24,6 +24,8 @@ import type { MistakeCode } from './mistake.ts'
  * The message of each check is the code of a mistake. The database's own CHECK constraints are wider; they stop a
  * hand-written UPDATE that the service could not read.
  *
+ * Long because it is one schema.
+ *
  * Only what needs it may load this file: zod costs 30 ms, and a process that serves has no use for it.
  */
 

@@ -95,8 +95,14 @@ export function tagSpoiled(log: Log, secretId: string): void {
   log.error({ event: 'secret_tag_unvouched', secretId }, message)
 }
 
+/** What is told of secrets that end. */
+export const secretEvents = (log: Log) => ({
+  onExpiring: (secrets: readonly EndingSecret[]) => secretsExpiring(log, secrets),
+  onEnded: (secret: UnusedSecret) => secretEnded(log, secret),
+})
+
 /** Secrets that end soon, and are used or the last of their clients. */
-export function secretsExpiring(log: Log, secrets: readonly EndingSecret[]): void {
+function secretsExpiring(log: Log, secrets: readonly EndingSecret[]): void {
   const message =
     'secrets end soon, and their clients still use them or have no other; give the clients new ones with ' +
     '"clients secrets rotate"'
@@ -109,7 +115,7 @@ export function secretsExpiring(log: Log, secrets: readonly EndingSecret[]): voi
 }
 
 /** A replaced secret was not used for as long as was said. */
-export function secretEnded(log: Log, { clientId, secretId, unusedSeconds }: UnusedSecret): void {
+function secretEnded(log: Log, { clientId, secretId, unusedSeconds }: UnusedSecret): void {
   const message = 'a replaced secret has ended, because nobody used it any more'
   log.info({ event: 'secret_ended', clientId, secretId, unusedSeconds }, message)
 }
