@@ -24,6 +24,7 @@ import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
+import { type OwnerOptions, optionOfOwnerField, ownerOptions, ownerWords } from '../terminal/owner-options.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
 /** The ways to authenticate, for the help. */
@@ -184,7 +185,7 @@ export const clientsCreate = defineCommand({
   },
 })
 
-interface CreateOptions extends CertificateOptions {
+interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly name: string | undefined
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
