@@ -5,6 +5,7 @@ import type { RegisteredClient } from '../registry/client.ts'
 import { isWorkloadId, type TrustedIssuer, type TrustTable } from '../registry/issuer.ts'
 import { isSignedBy } from './assertion-signature.ts'
 import type { VerifyingKey } from './client-key.ts'
+import { closestRule } from './closest-rule.ts'
 import type { FederatedAssertion, ReadFederated } from './federated-assertion.ts'
 import { callersOf } from './federated-callers.ts'
 import { addressOf, keySourceId, uploadedKeys } from './issuer-keys.ts'
@@ -19,7 +20,7 @@ import type {
 } from './method.ts'
 import type { RemoteKeys } from './remote-keys.ts'
 import type { SecretUse } from './secret-use-store.ts'
-import { type AssertionFacts, type JudgedRule, judgeAssertion, type RuleVerdict } from './trust-rules.ts'
+import { type AssertionFacts, judgeAssertion, type RuleVerdict } from './trust-rules.ts'
 
 /**
  * An assertion that a trusted issuer signed about the caller: as authentication of a client (RFC 7523 §2.2, and a JWT-SVID by
@@ -93,7 +94,7 @@ function admit(
   credentials: FederatedCredentials,
   address: string,
 ): AdmittedFederated | Promise<AdmittedFederated> {
-  const issuer = issuerIn(edges.registry.trustNow(), credentials.assertion)
+  const issuer = issuerIn(edges.registry.trustNow(), credentials.assertion, edges.issuer)
   const keyId = issuer && signedBy(keysNow(edges, issuer), credentials.assertion)
   const admitted =
     issuer === undefined || keyId === undefined ? undefined : admitSigned(edges, credentials, issuer, keyId)
@@ -110,7 +111,7 @@ async function admitLater(
   address: string,
 ): Promise<AdmittedFederated> {
   const { assertion } = credentials
-  const issuer = issuerIn(await edges.registry.lookUpTrust(), assertion)
+  const issuer = issuerIn(await edges.registry.lookUpTrust(), assertion, edges.issuer)
   if (issuer === undefined) {
     // As much work as for one that is trusted.
     isSignedBy(assertion, undefined)
@@ -122,7 +123,7 @@ async function admitLater(
   if (typeof keyId !== 'string') return fail(edges, assertion, address, keyId.refusal)
   const admitted = admitSigned(edges, credentials, issuer, keyId)
   if (!('refusal' in admitted)) return admitted
-  return fail(edges, assertion, address, admitted.refusal, detailOf(edges, admitted.closest))
+  return fail(edges, assertion, address, admitted.refusal, closestRule(edges.claimedText, admitted.closest))
 }
 
 /**
@@ -161,7 +162,7 @@ export async function tryAssertion(
   ownIssuer: string,
   now: number,
 ): Promise<Trial> {
-  const issuer = issuerIn(trust, assertion)
+  const issuer = issuerIn(trust, assertion, ownIssuer)
   if (issuer === undefined) return { refusal: 'assertion_issuer_untrusted' }
   const keyId = await verified(remoteKeys, issuer, assertion)
   if (keyId === undefined) return { refusal: 'issuer_keys_unavailable' }
@@ -202,7 +203,13 @@ function fail(
   throw new OAuthError(reason, detail === undefined ? {} : { detail })
 }
 
-function issuerIn(trust: TrustTable | undefined, { issuer }: FederatedAssertion): TrustedIssuer | undefined {
+/** A token of ours is no assertion, whoever registered us: it would become another one, again and again. */
+function issuerIn(
+  trust: TrustTable | undefined,
+  { issuer }: FederatedAssertion,
+  ownIssuer: string,
+): TrustedIssuer | undefined {
+  if (issuer === ownIssuer) return undefined
   const trusted = trust?.issuers.get(issuer)
   return trusted?.status === 'active' ? trusted : undefined
 }
@@ -278,23 +285,4 @@ function prove(
 function digestOf({ issuer, jti, signedBytes }: FederatedAssertion): string {
   const id = jti === undefined ? `bytes ${hash('sha256', signedBytes, 'hex')}` : `jti ${jti}`
   return hash('sha256', `federated ${issuer.length}:${issuer}${id}`, 'hex')
-}
-
-/** Characters of a claim that the record of a refusal shows. */
-const shownCharactersMax = 128
-
-/** What the record of a refusal says of the rule that came closest. What a stranger chose is cleaned. */
-function detailOf(
-  { claimedText }: AuthenticationEdges,
-  closest: JudgedRule | undefined,
-): Readonly<Record<string, string>> | undefined {
-  const [first] = closest?.misfits ?? []
-  if (closest === undefined || first === undefined) return undefined
-  const { rule } = closest.rule
-  if (first.kind !== 'claim') return { closest_rule: rule, differs: first.kind }
-  const { found, condition } = first
-  if (found === undefined) return { closest_rule: rule, differs: `${condition.claim} is missing` }
-  const text = typeof found === 'string' ? found : JSON.stringify(found)
-  const shown = claimedText.keep(text.slice(0, shownCharactersMax), text.length <= shownCharactersMax)
-  return { closest_rule: rule, differs: condition.claim, found: shown }
 }

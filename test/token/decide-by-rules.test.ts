@@ -186,3 +186,44 @@ test('the order of rules does not matter', () => {
     { numRuns: 2_000 },
   )
 })
+
+test('two rules that give different scopes: the caller says which it means; and the least lifetime counts', () => {
+  const [workload = ''] = identities.slice(1)
+  const rule = (
+    name: string,
+    held: readonly string[],
+    lifetime: number,
+    use: TrustRule['assertionUse'],
+  ): TrustRule => ({
+    rule: name,
+    conditions: [{ claim: 'ref', equals: 'main' }],
+    clientId: undefined,
+    access: [{ audience: 'urn:a', scopes: held }],
+    assertionAudience: 'issuer',
+    assertionMaxAgeSeconds: 3_600,
+    assertionUse: use,
+    tokenLifetimeSeconds: lifetime,
+    allowDefaultServiceAccount: false,
+    dangerouslyAnySubject: false,
+  })
+  const given = [rule('reads', ['read'], 60, 'until_expiry'), rule('both', ['read', 'write'], 30, 'once')]
+  const request: Asked = {
+    target: 'urn:a',
+    scopes: undefined,
+    named: undefined,
+    secondsLeft: 1_000,
+    clientAccess: [],
+    clientStatus: 'active',
+  }
+  expect(decided(given, request, workload)).toEqual({ granted: false, reason: 'trust_rules_ambiguous' })
+  expect(decided(given, { ...request, scopes: ['write'] }, workload)).toMatchObject({
+    scopes: ['write'],
+    rule: { name: 'both' },
+  })
+  // Both give it: for as long as the shorter one says, and once, because one of them says so.
+  expect(decided(given, { ...request, scopes: ['read'] }, workload)).toMatchObject({
+    scopes: ['read'],
+    lifetimeSeconds: 30,
+    rule: { name: 'both', isSpent: true },
+  })
+})
