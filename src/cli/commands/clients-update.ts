@@ -25,6 +25,8 @@ export const clientsUpdate = defineCommand({
       value: 'METHOD',
       description: 'the only way in which it authenticates; or any',
     },
+    'jwks-uri': { type: 'string', value: 'URL', description: 'where it publishes its public keys' },
+    'no-jwks-uri': { type: 'boolean', description: 'it publishes no keys' },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
@@ -94,6 +96,7 @@ export const clientsUpdate = defineCommand({
     const fields: Record<string, unknown> = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
+      ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
@@ -101,7 +104,10 @@ export const clientsUpdate = defineCommand({
       ...certificate,
       ...ownerFields(options),
     }
-    const removed: readonly string[] = [...removedWords(options, certificate), ...unowned]
+    if (options['no-jwks-uri'] && options['jwks-uri'] !== undefined)
+      throw usageError('--no-jwks-uri: not with --jwks-uri.')
+    const unpublished = options['no-jwks-uri'] ? ['jwks_uri'] : []
+    const removed: readonly string[] = [...removedWords(options, certificate), ...unowned, ...unpublished]
     const isSaid = Object.keys(fields).length + removed.length > 0
     if (!isSaid && !options['any-network'] && !options['never-expires'])
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')
