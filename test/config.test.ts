@@ -66,6 +66,8 @@ describe('defaults', () => {
       requiresClientCertificate: false,
       mtls: undefined,
       trustedProxies: [],
+      fetchPrivateNetworks: [],
+      fetchCertificateAuthorities: undefined,
       registryClientsMax: 100_000,
       failuresPerClientMax: 30,
       failuresPerAddressMax: 100,
@@ -212,6 +214,12 @@ describe('what is accepted', () => {
       '10.0.0.1, 2001:db8::/32',
       { trustedProxies: ['10.0.0.1', '2001:db8::/32'] },
     ],
+    [
+      'MINTMARK_FETCH_PRIVATE_NETWORKS',
+      '10.0.0.0/8,fd00::/8',
+      { fetchPrivateNetworks: ['10.0.0.0/8', 'fd00::/8'] },
+    ],
+    ['MINTMARK_FETCH_CERTIFICATE_AUTHORITIES', certificate, { fetchCertificateAuthorities: certificate }],
     ['MINTMARK_REGISTRY_CLIENTS_MAX', '10', { registryClientsMax: 10 }],
     ['MINTMARK_REGISTRY_CLIENTS_MAX', '10000000', { registryClientsMax: 10_000_000 }],
     ['MINTMARK_ARGON2_PARALLEL_MAX', '1', { argon2ParallelMax: 1 }],
@@ -330,6 +338,18 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
   MINTMARK_TLS_CLIENT_CA: ['/etc/ca.crt', 'None', privateKey],
   MINTMARK_TLS_CLIENT_CRL: ['/etc/ca.crl', certificate],
   MINTMARK_REQUIRE_CLIENT_CERTIFICATE: ['true', '1', 'YES', ' yes', 'yes'],
+  MINTMARK_CLIENT_CERTIFICATE_HEADER: ['yes', 'Client-Cert', 'RFC9440', 'rfc9440'],
+  MINTMARK_CLIENT_CERTIFICATE_PROXY: [
+    '10.0.0.1',
+    'sha256:00',
+    `sha256:${'0'.repeat(63)}g`,
+    '0'.repeat(64),
+    'ip:10.0.0.1',
+    'dns:',
+    'dns:a b',
+    'dns:a,,dns:b',
+    'dns:front.example.com',
+  ],
   MINTMARK_MTLS_PORT: ['0', '65536', 'eighty', '8443'],
   MINTMARK_MTLS_URL: [
     'mtls.example.com',
@@ -357,6 +377,8 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     '10.0.0.1,::/0',
     '::ffff:0.0.0.0/96',
   ],
+  MINTMARK_FETCH_PRIVATE_NETWORKS: ['10.0.0.1/8', 'cluster', '10.0.0.0/33'],
+  MINTMARK_FETCH_CERTIFICATE_AUTHORITIES: ['ca.pem', '-----BEGIN CERTIFICATE-----\nx'],
   MINTMARK_REGISTRY_CLIENTS_MAX: ['0', '9', '10000001', '-1', 'many', '1e6', '100_000'],
   MINTMARK_ARGON2_PARALLEL_MAX: ['0', '65', '1.5', 'auto'],
   MINTMARK_FAILURES_PER_CLIENT_MAX: ['0', '1000001', '-1', 'none'],
@@ -398,6 +420,23 @@ describe('what makes no sense stops the start', () => {
     [
       { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_URL: 'https://a.example.com' },
       'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: certificate, MINTMARK_CLIENT_CERTIFICATE_HEADER: 'nginx' },
+      'MINTMARK_CLIENT_CERTIFICATE_PROXY: must be set with the header',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: certificate, MINTMARK_CLIENT_CERTIFICATE_PROXY: 'dns:front' },
+      'MINTMARK_CLIENT_CERTIFICATE_HEADER: must be set with the proxy',
+    ],
+    [
+      {
+        ...tls,
+        MINTMARK_TLS_CLIENT_CA: 'none',
+        MINTMARK_CLIENT_CERTIFICATE_HEADER: 'nginx',
+        MINTMARK_CLIENT_CERTIFICATE_PROXY: `sha256:${'0'.repeat(64)}, dns:front`,
+      },
+      'MINTMARK_CLIENT_CERTIFICATE_PROXY: "dns:front" needs CAs',
     ],
   ])('certificates of callers: %o', (environment, expected) => {
     expect(refusalOf(environment as Environment)).toContain(expected)

@@ -6,6 +6,7 @@ import { limits } from '../limits.ts'
 import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
+import { livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
 
 /**
  * What a plan is made from, and how it is written: many rows in each statement, because a registration may name
@@ -39,7 +40,12 @@ export async function readState(
     const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
     otherGrants.push(...rows.filter(({ clientId }) => !named.has(clientId)))
   }
-  return { resources, clients, otherGrants }
+  const issuers = await readIssuers(database)
+  const ruleClients = (definitions.issuers ?? []).flatMap(({ rules }) =>
+    rules.flatMap((rule) => rule.clientId ?? []),
+  )
+  const trust = { issuers, clientIds: await livingClients(database, ruleClients) }
+  return { resources, clients, otherGrants, trust }
 }
 
 export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
@@ -81,6 +87,7 @@ export async function lockRows(
   definitions: {
     readonly resources: readonly Pick<Registration['resources'][number], 'audience'>[]
     readonly clients: readonly Pick<Registration['clients'][number], 'clientId'>[]
+    readonly issuers?: readonly { readonly issuer: string }[]
   },
 ): Promise<void> {
   const audiences = definitions.resources.map(({ audience }) => audience)
@@ -88,6 +95,10 @@ export async function lockRows(
   for (const chunk of chunks(definitions.clients.map(({ clientId }) => clientId))) {
     await transaction.$queryRaw`SELECT client_id FROM client WHERE client_id = ANY(${chunk}::text[]) FOR UPDATE`
   }
+  await lockIssuers(
+    transaction,
+    (definitions.issuers ?? []).map(({ issuer }) => issuer),
+  )
 }
 
 /**
@@ -149,6 +160,7 @@ export async function writePlan(
   await writeKeys(transaction, plan)
   await writeSecrets(transaction, secrets)
   await writeAccess(transaction, plan)
+  await writeIssuers(transaction, plan.issuers)
 }
 
 async function writeSecrets(

@@ -5,6 +5,7 @@ import { clientRefusal, type RegisteredClient, type RegisteredKey } from '../reg
 import { isSignedBy } from './assertion-signature.ts'
 import type { ParsedAssertion } from './client-assertion.ts'
 import { keyRefusal, publicKeyOf } from './client-key.ts'
+import { federatedJwt } from './federated-jwt.ts'
 import type {
   AdmittedAssertion,
   AssertionCredentials,
@@ -22,8 +23,10 @@ import type { SecretUse } from './secret-use-store.ts'
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 export const privateKeyJwt: AuthenticationMethod<AssertionCredentials, AdmittedAssertion> = {
-  isPresented: ({ clientAssertion, clientAssertionType }) =>
-    clientAssertion !== undefined || clientAssertionType !== undefined,
+  // What another issuer signed is judged by its rules (federated-jwt.ts).
+  isPresented: (presented) =>
+    !federatedJwt.isPresented(presented) &&
+    (presented.clientAssertion !== undefined || presented.clientAssertionType !== undefined),
   parse({ clientAssertion, clientAssertionType, clientId: bodyClientId }: PresentedCredentials) {
     if (clientAssertionType !== undefined && clientAssertionType !== jwtBearer) {
       throw new OAuthError('authentication_method_unsupported')

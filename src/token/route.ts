@@ -9,7 +9,8 @@ import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
-import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
+import { type IssueEdges, issueToken, recordRefusal } from './issue.ts'
+import type { Origin } from './records.ts'
 import { authenticatesInBody, type Claimed, type RawTokenRequest } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {
@@ -103,10 +104,10 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   for (const path of options.paths) {
     app.all(path, async (request, reply) => {
       checkMessage(request)
+      const certificate = options.certificateOf?.(request.raw)
       const { exchange } = request
       exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const certificate = options.certificateOf?.(request.raw)
       const { rawHeaders } = request.raw
       const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
       underWay += 1

@@ -69,6 +69,10 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'keys', 'revoke', 'c', 'k')
   await ran('clients', 'update', 'd', '--assertion-audience', 'issuer')
   await ran('clients', 'update', 'd', '--dpop-bound-access-tokens', 'yes')
+  await ran('clients', 'update', 'e', '--tls-client-auth-san-dns', 'b.td')
+  await ran('clients', 'update', 'e', '--require-certificate', 'tls_client_auth_san_dns=b.td')
+  await ran('clients', 'update', 'e', '--tls-client-certificate-bound-access-tokens', 'yes')
+  await ran('clients', 'update', 'f', '--no-certificate')
   await ran('clients', 'access', 'remove', 'c', orders, 'write')
   await ran('clients', 'access', 'remove', 'c', quoted)
   await ran('clients', 'update', 'd', '--allow-network', '10.0.0.0/8', '--auth-method', 'client_secret_post')
@@ -111,6 +115,16 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['client_key_alive', `bin/mintmark clients keys revoke c ${key.thumbprint}`],
       ['client_audience_widened', 'bin/mintmark clients update d --assertion-audience issuer'],
       ['client_dpop_unbound', 'bin/mintmark clients update d --dpop-bound-access-tokens yes'],
+      ['client_certificate_changed', 'bin/mintmark clients update e --tls-client-auth-san-dns b.td'],
+      ['client_certificate_changed', 'bin/mintmark clients update f --no-certificate'],
+      [
+        'client_certificate_not_required',
+        'bin/mintmark clients update e --require-certificate tls_client_auth_san_dns=b.td',
+      ],
+      [
+        'client_tokens_unbound',
+        'bin/mintmark clients update e --tls-client-certificate-bound-access-tokens yes',
+      ],
       ['access_widened', `bin/mintmark clients access remove c ${orders} write`],
       ['access_back', `bin/mintmark clients access remove c ${quoted}`],
       ['client_networks_widened', 'bin/mintmark clients update d --allow-network 10.0.0.0/8'],
