@@ -16,12 +16,15 @@ import { openPythonEnvironment, type PythonEnvironment } from '../../packages/py
 import { main } from '../../src/cli/main.ts'
 import { makeCalls, ordersAudience, type Picture, sendOver, tokensOfShop } from './calls.ts'
 import { isOk, tableOf } from './report.ts'
-import { freePorts, Interrupted, Stage } from './stage.ts'
+import { freePorts, Stage } from './stage.ts'
 
 const root = join(import.meta.dirname, '../..')
 
 /** Seconds by which relying services let clocks differ. So long is a token good beyond its end. */
 const leewaySeconds = 10
+
+/** What this machine lacks. */
+class Missing extends Error {}
 
 const { keep } = parseArgs({ options: { keep: { type: 'boolean', default: false } } }).values
 process.exitCode = await demo()
@@ -29,13 +32,7 @@ process.exitCode = await demo()
 async function demo(): Promise<number> {
   const stage = new Stage()
   try {
-    const python = await stage.step('Python and its packages (the first time this takes minutes)', () =>
-      openPythonEnvironment(),
-    )
-    if (typeof python === 'string') {
-      process.stderr.write(`\n${helpFor(python)}\n`)
-      return 2
-    }
+    const python = await stage.step('Python and its packages (the first time this takes minutes)', findPython)
     const picture = await setUp(stage, python)
     const rows = await stage.step('all calls made', () => makeCalls(picture))
     process.stdout.write(`\n${tableOf(rows)}\n\n`)
@@ -51,11 +48,25 @@ async function demo(): Promise<number> {
     }
     return wrong === 0 ? 0 : 1
   } catch (error) {
-    process.stderr.write(`\n${error instanceof Interrupted ? 'Interrupted.' : describe(error)}\n`)
-    return error instanceof Interrupted ? 130 : 1
+    process.stderr.write(`\n${stage.isInterrupted ? 'Interrupted.' : describe(error)}\n`)
+    if (stage.isInterrupted) return 130
+    return error instanceof Missing ? 2 : 1
   } finally {
     await stage.close()
   }
+}
+
+/** The environment of the tests of `packages/python`: it is installed once, and has all that the examples need. */
+function findPython(): PythonEnvironment {
+  const found = openPythonEnvironment()
+  if (typeof found !== 'string') return found
+  throw new Missing(`The demo cannot run: ${found}.
+
+It needs Python 3.10 or newer with the modules venv and ensurepip, and PyPI once, to install FastAPI and Django.
+  Debian, Ubuntu   apt install python3-venv
+  Fedora           dnf install python3
+  macOS            brew install python
+Behind a proxy, set HTTPS_PROXY, or PIP_INDEX_URL for a mirror of PyPI. Then run it again.`)
 }
 
 /** Starts the three services, each with a certificate of one development CA. */
@@ -99,7 +110,7 @@ async function setUp(stage: Stage, python: PythonEnvironment): Promise<Picture> 
       ['billing', 'django-billing', billing, orders],
     ] as const) {
       const [certificate, key] = certificateOf(name)
-      stage.start(name, python.python, [join(root, 'examples', example, 'app.py')], {
+      const environment = {
         ...python.environment,
         PYTHONDONTWRITEBYTECODE: '1',
         PORT: new URL(own).port,
@@ -112,7 +123,9 @@ async function setUp(stage: Stage, python: PythonEnvironment): Promise<Picture> 
         TLS_CLIENT_CA_FILE: authority,
         REQUIRE_BOUND_TOKENS: 'yes',
         SIGNED_REQUESTS: 'certificate',
-      })
+      }
+      // They keep nothing, and asked to end they would wait half a minute for each other's open connections.
+      stage.start(name, python.python, [join(root, 'examples', example, 'app.py')], environment, 'SIGKILL')
     }
     await stage.until(() => answers(ca, `${orders}/health`))
     await stage.until(() => answers(ca, `${billing}/health`))
@@ -190,16 +203,6 @@ What Mintmark has recorded, and what each service says of its calls:
   MINTMARK_DATA_DIR=${stage.directory}/data ${join(root, 'bin/mintmark')} audit list
   tail ${stage.directory}/orders.log ${stage.directory}/billing.log
 `
-}
-
-function helpFor(reason: string): string {
-  return `The demo cannot run: ${reason}.
-
-It needs Python 3.10 or newer with the modules venv and ensurepip, and PyPI once, to install FastAPI and Django.
-  Debian, Ubuntu   apt install python3-venv
-  Fedora           dnf install python3
-  macOS            brew install python
-Behind a proxy, set HTTPS_PROXY, or PIP_INDEX_URL for a mirror of PyPI. Then run it again.`
 }
 
 function describe(error: unknown): string {

@@ -6,12 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Somebody pressed Ctrl-C, or the terminal was closed. */
-export class Interrupted extends Error {}
-
 interface Started {
   readonly name: string
   readonly child: ChildProcess
+  readonly endedBy: NodeJS.Signals
   readonly ended: Promise<void>
 }
 
@@ -25,7 +23,12 @@ export class Stage {
     // As root, the database runs as another user, who has to get in. What is secret has a mode of its own.
     chmodSync(this.directory, 0o711)
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.on(signal, () => this.#interruption.abort(new Interrupted(signal)))
+      process.on(signal, () => this.#interruption.abort())
+  }
+
+  /** Whether somebody pressed Ctrl-C, or closed the terminal. */
+  get isInterrupted(): boolean {
+    return this.#interruption.signal.aborted
   }
 
   /** Does one thing, and says on the screen what it is and how long it took. */
@@ -55,6 +58,7 @@ export class Stage {
     program: string,
     words: readonly string[],
     environment: Readonly<Record<string, string>>,
+    endedBy: NodeJS.Signals = 'SIGTERM',
   ): void {
     const log = openSync(this.#logFile(name), 'a')
     const child = spawn(program, words, {
@@ -64,7 +68,7 @@ export class Stage {
     const ended = new Promise<void>((resolve) =>
       child.once('exit', () => resolve()).once('error', () => resolve()),
     )
-    this.#processes.push({ name, child, ended })
+    this.#processes.push({ name, child, endedBy, ended })
   }
 
   logOf(name: string): string {
@@ -82,16 +86,15 @@ export class Stage {
 
   /** Waits until somebody presses Ctrl-C. */
   async untilInterrupted(): Promise<void> {
-    await this.until(() => this.#interruption.signal.aborted)
+    await this.until(() => this.isInterrupted)
   }
 
-  /**
-   * Ends the processes that were started here, and removes the directory. All are told at once: two of them have open
-   * connections to each other, and each waits half a minute for the other to close them.
-   */
+  /** Ends the processes that were started here, the last one first, and removes the directory. */
   async close(): Promise<void> {
-    for (const { child } of this.#processes) child.kill('SIGTERM')
-    for (const { ended } of this.#processes) await ended
+    for (const { child, endedBy, ended } of this.#processes.toReversed()) {
+      child.kill(endedBy)
+      await ended
+    }
     rmSync(this.directory, { recursive: true, force: true })
   }
 
