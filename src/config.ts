@@ -47,6 +47,8 @@ export interface Config {
   readonly requiresClientCertificate: boolean
   /** The listener that asks for certificates, where it is not the one at `port`. */
   readonly mtls: { readonly port: number; readonly url: string } | undefined
+  /** The proxy whose word counts about the certificates of its callers. Undefined: nobody's does. */
+  readonly certificateProxy: CertificateProxy | undefined
   readonly trustedProxies: readonly string[]
   /** Networks that are not public, and from which keys of others may be fetched. */
   readonly fetchPrivateNetworks: readonly string[]
@@ -67,6 +69,13 @@ export interface Config {
   readonly schedule: ScheduleSettings
   readonly signingAlgorithms: readonly SigningAlgorithm[]
   readonly logLevel: (typeof logLevels)[number]
+}
+
+interface CertificateProxy {
+  /** The form of its header. */
+  readonly form: 'rfc9440' | 'nginx' | 'xfcc'
+  /** What its own certificate is known by: `sha256:…`, `dns:…` or `uri:…`. */
+  readonly names: readonly string[]
 }
 
 /** In PEM. Without authorities only those certificates count that clients are registered with. */
@@ -139,6 +148,8 @@ const mtlsSettings = [
   'MINTMARK_TLS_CLIENT_CRL',
   'MINTMARK_MTLS_PORT',
   'MINTMARK_MTLS_URL',
+  'MINTMARK_CLIENT_CERTIFICATE_HEADER',
+  'MINTMARK_CLIENT_CERTIFICATE_PROXY',
 ] as const satisfies readonly SettingName[]
 
 /** What says how certificates count, where nobody is asked for one, would look like protection and be none. */
@@ -160,6 +171,11 @@ function refuseUselessMtls(config: Config, environment: Environment): void {
   if (config.requiresClientCertificate && config.clientTrust.authorities === undefined)
     throw new OperatorError(
       'MINTMARK_REQUIRE_CLIENT_CERTIFICATE: needs CAs in MINTMARK_TLS_CLIENT_CA. With "none", every request would be refused.',
+    )
+  const needsAuthorities = config.certificateProxy?.names.find((name) => !name.startsWith('sha256:'))
+  if (needsAuthorities !== undefined && config.clientTrust.authorities === undefined)
+    throw new OperatorError(
+      `MINTMARK_CLIENT_CERTIFICATE_PROXY: "${needsAuthorities}" needs CAs in MINTMARK_TLS_CLIENT_CA: anybody can write a name into a certificate. Or name its fingerprint with sha256:.`,
     )
   if (config.mtls?.port === config.port)
     throw new OperatorError('MINTMARK_MTLS_PORT: must be another port than PORT.')
@@ -207,6 +223,11 @@ function lazyConfig(environment: Environment): Config {
     clientTrust: () => trustOf(read('MINTMARK_TLS_CLIENT_CA'), read('MINTMARK_TLS_CLIENT_CRL')),
     requiresClientCertificate: () => read('MINTMARK_REQUIRE_CLIENT_CERTIFICATE') === 'yes',
     mtls: () => mtlsOf(read('MINTMARK_MTLS_PORT'), read('MINTMARK_MTLS_URL'), config),
+    certificateProxy: () =>
+      certificateProxyOf(
+        read('MINTMARK_CLIENT_CERTIFICATE_HEADER'),
+        read('MINTMARK_CLIENT_CERTIFICATE_PROXY'),
+      ),
     trustedProxies: () => read('MINTMARK_TRUSTED_PROXIES') ?? [],
     fetchPrivateNetworks: () => read('MINTMARK_FETCH_PRIVATE_NETWORKS') ?? [],
     fetchCertificateAuthorities: () => checkedAuthorities(read('MINTMARK_FETCH_CERTIFICATE_AUTHORITIES')),
@@ -315,6 +336,21 @@ function trustOf(
 ): Config['clientTrust'] {
   if (authorities === undefined) return undefined
   return { authorities: authorities === 'none' ? undefined : authorities, revocationLists }
+}
+
+/** A header of anybody would be a certificate of nobody, so the two belong together. */
+function certificateProxyOf(
+  form: CertificateProxy['form'] | undefined,
+  names: readonly string[] | undefined,
+): Config['certificateProxy'] {
+  if (form === undefined && names === undefined) return undefined
+  if (form === undefined)
+    throw new OperatorError('MINTMARK_CLIENT_CERTIFICATE_HEADER: must be set with the proxy.')
+  if (names === undefined)
+    throw new OperatorError(
+      'MINTMARK_CLIENT_CERTIFICATE_PROXY: must be set with the header: it names the certificate by which the proxy proves itself.',
+    )
+  return { form, names }
 }
 
 /** Callers reach it under the issuer's name and path, unless it is said otherwise. */

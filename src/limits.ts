@@ -206,6 +206,8 @@ export const limits = {
 
   /** Certificates that a caller may send: its own and those between it and the CA. Handshakes allow 100 KB of them. */
   certificatesPresentedMax: 8,
+  /** Characters of a header with a certificate, from a proxy. All headers together may have 16 KiB. */
+  certificateHeaderCharactersMax: 12 * 1024,
   /** Bytes of one certificate. With RSA keys they have up to 2,000. */
   certificateBytesMax: 8 * 1024,
   /** Ways from a certificate to a CA that are tried. One is usual, and two while a CA is replaced. */

@@ -72,6 +72,9 @@ const unavailable = (description: string, status = 503): RefusalDefinition => ({
   description,
 })
 
+/** One answer for all of them: who tries to forge such a header learns nothing from it. */
+const certificateHeader = request('The request has a header that is not accepted from this caller.')
+
 const capacity = unavailable('The service is at capacity. Try again after the time in Retry-After.')
 const storage = unavailable('The service cannot reach its database. Try again after the time in Retry-After.')
 
@@ -79,6 +82,11 @@ export const refusals = {
   // The message itself (RFC 9110, RFC 6749 §3.2).
   method_not_allowed: request('The token endpoint takes POST only.', 405),
   header_repeated: request('A header that may be given once is given more than once.'),
+  certificate_header_untrusted: certificateHeader,
+  certificate_header_unexpected: certificateHeader,
+  certificate_header_repeated: certificateHeader,
+  certificate_header_malformed: certificateHeader,
+  certificate_header_contradictory: certificateHeader,
   query_string_present: request('Parameters belong in the body; the token endpoint takes no query string.'),
   content_type_unsupported: request('The body must be application/x-www-form-urlencoded, in UTF-8.', 415),
   content_encoding_unsupported: request('The body must not be compressed.', 415),

@@ -270,8 +270,8 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
 
 /** What checks secrets, assertions and certificates, counts what is wrong, and says what is kept of what callers claim. */
 function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clock: Clock) {
-  const { clientTrust: files } = config
-  const clientTrust = files === undefined ? undefined : openClientTrust(files)
+  const { clientTrust: files, certificateProxy: proxy } = config
+  const clientTrust = files === undefined ? undefined : openClientTrust(files, { proxy, clock })
   const fetchDocument = guardedFetch({
     allowedNetworks: config.fetchPrivateNetworks.map(parseNetwork),
     authorities: config.fetchCertificateAuthorities,

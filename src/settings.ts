@@ -106,6 +106,14 @@ const settings = {
     parse: textLike((text) => text.startsWith('https:') && isIssuer(text)),
     must: 'an https URL like https://mtls.tokens.example.com, without a trailing slash',
   },
+  MINTMARK_CLIENT_CERTIFICATE_HEADER: {
+    parse: oneOf(['rfc9440', 'nginx', 'xfcc'] as const),
+    must: '"rfc9440" (Client-Cert), "nginx" (ssl-client-cert) or "xfcc" (X-Forwarded-Client-Cert)',
+  },
+  MINTMARK_CLIENT_CERTIFICATE_PROXY: {
+    parse: listOf(isProxyName),
+    must: 'a comma-separated list of sha256:FINGERPRINT, dns:NAME and uri:URI, of the certificate of the proxy',
+  },
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_TRUSTED_PROXIES: {
@@ -245,6 +253,11 @@ function isNetwork(text: string): text is string {
   } catch {
     return false
   }
+}
+
+/** A fingerprint as openssl prints it, with or without colons, or a name in the certificate. */
+function isProxyName(text: string): text is string {
+  return /^(?:sha256:[\dA-Fa-f]{2}(?::?[\dA-Fa-f]{2}){31}|(?:dns|uri):[!-~]+)$/.test(text)
 }
 
 /**

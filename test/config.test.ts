@@ -338,6 +338,18 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
   MINTMARK_TLS_CLIENT_CA: ['/etc/ca.crt', 'None', privateKey],
   MINTMARK_TLS_CLIENT_CRL: ['/etc/ca.crl', certificate],
   MINTMARK_REQUIRE_CLIENT_CERTIFICATE: ['true', '1', 'YES', ' yes', 'yes'],
+  MINTMARK_CLIENT_CERTIFICATE_HEADER: ['yes', 'Client-Cert', 'RFC9440', 'rfc9440'],
+  MINTMARK_CLIENT_CERTIFICATE_PROXY: [
+    '10.0.0.1',
+    'sha256:00',
+    `sha256:${'0'.repeat(63)}g`,
+    '0'.repeat(64),
+    'ip:10.0.0.1',
+    'dns:',
+    'dns:a b',
+    'dns:a,,dns:b',
+    'dns:front.example.com',
+  ],
   MINTMARK_MTLS_PORT: ['0', '65536', 'eighty', '8443'],
   MINTMARK_MTLS_URL: [
     'mtls.example.com',
@@ -408,6 +420,23 @@ describe('what makes no sense stops the start', () => {
     [
       { ...tls, MINTMARK_TLS_CLIENT_CA: 'none', MINTMARK_MTLS_URL: 'https://a.example.com' },
       'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: certificate, MINTMARK_CLIENT_CERTIFICATE_HEADER: 'nginx' },
+      'MINTMARK_CLIENT_CERTIFICATE_PROXY: must be set with the header',
+    ],
+    [
+      { ...tls, MINTMARK_TLS_CLIENT_CA: certificate, MINTMARK_CLIENT_CERTIFICATE_PROXY: 'dns:front' },
+      'MINTMARK_CLIENT_CERTIFICATE_HEADER: must be set with the proxy',
+    ],
+    [
+      {
+        ...tls,
+        MINTMARK_TLS_CLIENT_CA: 'none',
+        MINTMARK_CLIENT_CERTIFICATE_HEADER: 'nginx',
+        MINTMARK_CLIENT_CERTIFICATE_PROXY: `sha256:${'0'.repeat(64)}, dns:front`,
+      },
+      'MINTMARK_CLIENT_CERTIFICATE_PROXY: "dns:front" needs CAs',
     ],
   ])('certificates of callers: %o', (environment, expected) => {
     expect(refusalOf(environment as Environment)).toContain(expected)

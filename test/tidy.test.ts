@@ -37,8 +37,14 @@ test('there is something to check', () => {
 
 /** Settings that mean nothing without others. */
 function neededBy(name: string): Record<string, string> {
-  if (!name.startsWith('MINTMARK_MTLS_')) return {}
+  const isOfProxy = name.startsWith('MINTMARK_CLIENT_CERTIFICATE_')
+  if (!name.startsWith('MINTMARK_MTLS_') && !isOfProxy) return {}
+  const proxy = {
+    MINTMARK_CLIENT_CERTIFICATE_HEADER: 'rfc9440',
+    MINTMARK_CLIENT_CERTIFICATE_PROXY: `sha256:${'0'.repeat(64)}`,
+  }
   return {
+    ...(isOfProxy ? proxy : {}),
     MINTMARK_TLS_CERTIFICATE: certificate,
     MINTMARK_TLS_PRIVATE_KEY: privateKey,
     MINTMARK_TLS_CLIENT_CA: 'none',

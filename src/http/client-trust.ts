@@ -1,7 +1,15 @@
 import type { IncomingMessage } from 'node:http'
-import type { JudgedCertificate } from '../authentication/certificate.ts'
+import type { JudgedCertificate, PresentedCertificate } from '../authentication/certificate.ts'
 import { CertificateJudge, TrustProblem } from '../authentication/certificate-judge.ts'
+import { type ProxyName, proxyStanding, readProxyName } from '../authentication/certificate-proxy.ts'
 import { OperatorError } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { OAuthError } from '../refusals.ts'
+import {
+  type CertificateHeaderForm,
+  certificateHeaders,
+  readCertificateHeaders,
+} from './certificate-header.ts'
 import { certificateOf } from './client-certificate.ts'
 
 /** In PEM. Without authorities only those certificates count that clients are registered with. */
@@ -12,6 +20,7 @@ export interface ClientTrustFiles {
 
 /** The certificates of callers, judged by the CAs and revocation lists of today. */
 export interface ClientTrust {
+  /** @throws OAuthError for a header with a certificate that does not count. */
   readonly of: (request: IncomingMessage) => JudgedCertificate | undefined
   /**
    * From now on others count, on open connections as well.
@@ -27,8 +36,14 @@ const settings = {
   revocationLists: 'MINTMARK_TLS_CLIENT_CRL',
 } as const
 
+export interface ClientTrustOptions {
+  /** The proxy that sends the certificates of its callers in a header; undefined: such headers count for nothing. */
+  readonly proxy: { readonly form: CertificateHeaderForm; readonly names: readonly string[] } | undefined
+  readonly clock: Clock
+}
+
 /** @throws OperatorError in one line. */
-export function openClientTrust(files: ClientTrustFiles): ClientTrust {
+export function openClientTrust(files: ClientTrustFiles, { proxy, clock }: ClientTrustOptions): ClientTrust {
   function inWords<Result>(work: () => Result): Result {
     try {
       return work()
@@ -40,12 +55,38 @@ export function openClientTrust(files: ClientTrustFiles): ClientTrust {
     }
   }
   const judge = inWords(() => new CertificateJudge(files))
+  const names = proxy?.names.map(proxyName) ?? []
+  const judged = (presented: PresentedCertificate | undefined) =>
+    presented === undefined ? undefined : judge.judge(presented)
   return {
     of(request) {
-      const presented = certificateOf(request)
-      return presented === undefined ? undefined : judge.judge(presented)
+      const own = judged(certificateOf(request))
+      if (proxy === undefined) return own
+      const headers = certificateHeaders(request.rawHeaders)
+      const standing = own === undefined ? 'other' : proxyStanding(own, names, clock.nowSeconds())
+      if (headers !== undefined && standing !== 'proxy')
+        throw new OAuthError('certificate_header_untrusted', withThumbprint(own))
+      // The certificate of the proxy is no caller's.
+      if (standing !== 'other')
+        return headers === undefined ? undefined : judged(readCertificateHeaders(headers, proxy.form))
+      return own
     },
     replace: (next) => inWords(() => judge.replace(next)),
     listsEndAt: () => judge.listsEndAt,
+  }
+}
+
+/** Says in the record whose connection it was. */
+const withThumbprint = (own: JudgedCertificate | undefined) =>
+  own === undefined ? {} : { credentialId: own.thumbprint }
+
+function proxyName(text: string): ProxyName {
+  try {
+    return readProxyName(text)
+  } catch (error) {
+    throw new OperatorError(
+      `MINTMARK_CLIENT_CERTIFICATE_PROXY: "${text}" cannot be used: it ${(error as Error).message}.`,
+      { cause: error },
+    )
   }
 }

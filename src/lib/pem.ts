@@ -22,3 +22,9 @@ export function pemBlocks(text: string): PemBlock[] {
   }
   return blocks
 }
+
+/** A block as OpenSSL writes it: the one spelling that everybody reads in one way. */
+export function pemOf(label: string, der: Buffer): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? []
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n')
+}

@@ -104,10 +104,10 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   for (const path of options.paths) {
     app.all(path, async (request, reply) => {
       checkMessage(request)
+      const certificate = options.certificateOf?.(request.raw)
       const { exchange } = request
       exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const certificate = options.certificateOf?.(request.raw)
       const { rawHeaders } = request.raw
       const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
       underWay += 1

@@ -3,7 +3,6 @@ import {
   assertionAudiences,
   type ClientDefinition,
   certificateAuthMethod,
-  clientKinds,
   federatedAuthMethod,
   hasSecretByMethod,
   tokenEndpointAuthMethods,
@@ -19,36 +18,16 @@ import {
   optionOfCertificateField,
 } from '../terminal/certificate-options.ts'
 import { colonNote } from '../terminal/colon-note.ts'
-import { defineCommand, jsonOption, type OptionDefinitions, usageError } from '../terminal/command.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
+import { type OwnerOptions, optionOfOwnerField, ownerOptions, ownerWords } from '../terminal/owner-options.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
 /** The ways to authenticate, for the help. */
 export const authMethodsLine = `Methods: ${tokenEndpointAuthMethods.slice(0, 3).join(', ')},\n${tokenEndpointAuthMethods.slice(3).join(', ')}.`
-/** Whom a client belongs to and what it is for. */
-export const ownerOptions = {
-  owner: { type: 'string', value: 'WHO', description: 'who answers for it: a team or a person' },
-  purpose: { type: 'string', value: 'TEXT', description: 'what it is for' },
-  kind: { type: 'string', value: 'KIND', description: `what runs: ${clientKinds.join(', ')}` },
-} as const satisfies OptionDefinitions
-
-/** The same in the words of a file. */
-export function ownerFields(options: {
-  readonly owner: string | undefined
-  readonly purpose: string | undefined
-  readonly kind: string | undefined
-}): Readonly<Record<string, string>> {
-  const { owner, purpose, kind } = options
-  return {
-    ...(owner === undefined ? {} : { owner }),
-    ...(purpose === undefined ? {} : { purpose }),
-    ...(kind === undefined ? {} : { kind }),
-  }
-}
-
 export const clientsCreate = defineCommand({
   path: ['clients', 'create'],
   summary: 'create a client and print its secret, once',
@@ -185,7 +164,7 @@ export const clientsCreate = defineCommand({
   },
 })
 
-interface CreateOptions extends CertificateOptions {
+interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly name: string | undefined
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
@@ -195,9 +174,6 @@ interface CreateOptions extends CertificateOptions {
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
   readonly 'jwks-uri': string | undefined
-  readonly owner: string | undefined
-  readonly purpose: string | undefined
-  readonly kind: string | undefined
 }
 
 /** The options as a file would say them, so that one schema judges both. */
@@ -225,7 +201,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
     allowed_networks: [...new Set(networks)],
     access,
-    ...ownerFields(options),
+    ...ownerWords(options),
   })
   const [first] = mistakes
   if (first !== undefined) throw usageError(inWordsOf(first))
@@ -257,9 +233,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   dpop_bound_access_tokens: '--dpop-bound-access-tokens',
   access: '--access',
   ...optionOfCertificateField,
-  owner: '--owner',
-  purpose: '--purpose',
-  kind: '--kind',
+  ...optionOfOwnerField,
 }
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */
