@@ -153,6 +153,7 @@ async function openRoutes(
   await app.register(discoveryRoute, {
     issuer: config.issuer,
     keyring: edges.keyring,
+    registry: edges.registry,
     clockGuard: edges.clockGuard,
     catchUp: () => edges.registry.catchUp(),
     maxAgeSeconds: config.schedule.jwksMaxAgeSeconds,

@@ -50,6 +50,10 @@ export interface Config {
   /** The proxy whose word counts about the certificates of its callers. Undefined: nobody's does. */
   readonly certificateProxy: CertificateProxy | undefined
   readonly trustedProxies: readonly string[]
+  /** Networks that are not public, and from which keys of others may be fetched. */
+  readonly fetchPrivateNetworks: readonly string[]
+  /** Authorities that are trusted for it beside the usual ones, in PEM. */
+  readonly fetchCertificateAuthorities: string | undefined
   readonly registryClientsMax: number
   /** Per worker. */
   readonly argon2ParallelMax: number
@@ -225,6 +229,8 @@ function lazyConfig(environment: Environment): Config {
         read('MINTMARK_CLIENT_CERTIFICATE_PROXY'),
       ),
     trustedProxies: () => read('MINTMARK_TRUSTED_PROXIES') ?? [],
+    fetchPrivateNetworks: () => read('MINTMARK_FETCH_PRIVATE_NETWORKS') ?? [],
+    fetchCertificateAuthorities: () => checkedAuthorities(read('MINTMARK_FETCH_CERTIFICATE_AUTHORITIES')),
     registryClientsMax: () => read('MINTMARK_REGISTRY_CLIENTS_MAX') ?? 100_000,
     argon2ParallelMax: () => argon2Share(read('MINTMARK_ARGON2_PARALLEL_MAX'), config.workers),
     // Connections go to the workers in turn, so a guesser can use all workers. Shares keep the total at the
@@ -375,6 +381,18 @@ function tryTls(name: SettingName, options: SecureContextOptions): void {
     const problem = (error as Error).message.split(':').at(-1)
     throw new OperatorError(`${name}: TLS cannot use it: ${problem}.`, { cause: error })
   }
+}
+
+const certificateBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?(?:-----END CERTIFICATE-----|$)/g
+
+function checkedAuthorities(authorities: string | undefined): string | undefined {
+  try {
+    for (const [block] of authorities?.matchAll(certificateBlock) ?? []) new X509Certificate(block)
+  } catch (error) {
+    const problem = 'a certificate in it cannot be read'
+    throw new OperatorError(`MINTMARK_FETCH_CERTIFICATE_AUTHORITIES: ${problem}.`, { cause: error })
+  }
+  return authorities
 }
 
 function defaultIssuer(host: string, port: number, tls: boolean): string {

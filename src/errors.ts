@@ -70,8 +70,11 @@ export interface AdministrationErrorFields {
   resource_exists: { readonly audience: string }
   /** Clients that have access to it: some of them, and how many there are. */
   resource_in_use: { readonly audience: string; readonly holders: readonly string[]; readonly count: number }
+  issuer_not_found: { readonly issuer: string; readonly nearest: string | undefined }
+  rule_not_found: { readonly rule: string; readonly nearest: string | undefined }
+  rule_exists: { readonly rule: string; readonly issuer: string }
   registry_busy: { readonly waitedSeconds: number }
-  registration_unsealed: { readonly subject: 'client' | 'resource'; readonly id: string }
+  registration_unsealed: { readonly subject: 'client' | 'resource' | 'issuer'; readonly id: string }
   registry_seal_key_unset: object
   registry_seal_key_differs: { readonly keyEncryptionKeyId: string; readonly atHand: readonly string[] }
   registry_seal_missing: object
@@ -131,6 +134,9 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     resource_not_found: rule('not_found', 'There is no such resource.'),
     resource_exists: rule('conflict', 'There is already a resource with this audience.'),
     resource_in_use: rule('conflict', 'Clients have access to the resource. Nothing was changed.'),
+    issuer_not_found: rule('not_found', 'There is no such issuer.'),
+    rule_not_found: rule('not_found', 'There is no such rule.'),
+    rule_exists: rule('conflict', 'There is already a rule with this name.'),
     registry_busy: rule('busy', 'Somebody else is changing the registry. Nothing was changed.'),
 
     // The sealed registry.

@@ -1,6 +1,8 @@
 /**
  * Every limit of the service, with its unit and its reason. These limits are part of the design. A limit that operators
  * should choose themselves is an environment variable instead (see config.ts).
+ *
+ * Long because it is one list, which a page of the documentation shows whole.
  */
 export const limits = {
   // ── The request ──────────────────────────────────────────────────────────────────────────────────
@@ -103,6 +105,22 @@ export const limits = {
   clientKeyBitsMin: 2_048,
   /** Bits of a client's RSA key at most. A signature of a larger one costs more to verify and protects no better. */
   clientKeyBitsMax: 4_096,
+  /** Issuers that are trusted. All of them are in memory, with their rules. */
+  trustedIssuersMax: 100,
+  /** Rules of one issuer. Each assertion is compared with all of them. */
+  rulesPerIssuerMax: 200,
+  /** Conditions of one rule. */
+  conditionsPerRuleMax: 20,
+  /** Values that one condition lists. */
+  valuesPerConditionMax: 100,
+  /** Characters of an issuer. Records name it whole. */
+  issuerCharactersMax: 240,
+  /** Keys of one issuer. The others in its set are ignored. */
+  issuerKeysMax: 100,
+  /** Characters of a claim's name, and of a prefix. */
+  claimCharactersMax: 512,
+  /** Characters of an assertion's subject. */
+  subjectCharactersMax: 1_024,
   /** Characters of the name by which a certificate is known, such as a SPIFFE ID. SPIFFE allows 2,048 bytes. */
   certificateFieldCharactersMax: 2_048,
   /** Networks that one client may call from. Every request is compared with each of them. */
@@ -161,6 +179,30 @@ export const limits = {
   assertionLifetimeSecondsMax: 300,
   /** Seconds that `iat` and `nbf` of an assertion may be in the future: the clock of its maker may be ahead. */
   assertionLeewaySeconds: 30,
+  /** Seconds since `iat` that a rule may accept of an assertion from another issuer. */
+  assertionAgeSecondsMax: 86_400,
+
+  // ── Keys of others ───────────────────────────────────────────────────────────────────────────────
+  /** Bytes of a document that is fetched for keys. A hundred RSA keys take 60 KiB. */
+  fetchedBytesMax: 256 * 1024,
+  /** Milliseconds until such a document must have arrived, with the look-up of the name and the TLS handshake. */
+  fetchMilliseconds: 5_000,
+  /** Documents that one process fetches at the same time. */
+  fetchesAtOnceMax: 20,
+  /** Milliseconds that a request waits for keys. Then it gets 503, and the fetch goes on. */
+  keysWaitMilliseconds: 3_000,
+  /** Seconds between two fetches of the same keys. Unknown key ids cause no more of them. */
+  keysCooldownSeconds: 30,
+  /** The same as long as there are none yet. */
+  keysRetrySeconds: 5,
+  /** Seconds after which keys are fetched again at the earliest, whatever the answer allows. */
+  keysFreshSecondsMin: 60,
+  /** Seconds after which keys are fetched again at the latest. */
+  keysFreshSecondsMax: 3_600,
+  /** Seconds that the last good keys count while no new ones can be had. */
+  keysKeptSecondsMax: 86_400,
+  /** Sets of keys that one process remembers. */
+  keySetsMax: 10_000,
 
   /** Certificates that a caller may send: its own and those between it and the CA. Handshakes allow 100 KB of them. */
   certificatesPresentedMax: 8,

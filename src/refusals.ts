@@ -4,12 +4,15 @@
  * `OAuthError` has a precise *reason* for the ledger and the log. The caller gets only the OAuth error code, the status
  * and the description. Any other error becomes `server_error` without details, and its cause is logged. A test compares
  * docs/reference/errors.md with this table. What ends a command or a start is in errors.ts.
+ *
+ * Long because it is one table, in the order in which a request is judged.
  */
 
 /** The error codes of RFC 6749 §5.2, RFC 8707 §2 and RFC 9449 §12.2. The last two are from RFC 6749 §4.1.2.1. */
 export type OAuthErrorCode =
   | 'invalid_request'
   | 'invalid_client'
+  | 'invalid_grant'
   | 'unauthorized_client'
   | 'unsupported_grant_type'
   | 'invalid_scope'
@@ -103,7 +106,7 @@ export const refusals = {
   grant_type_unsupported: {
     error: 'unsupported_grant_type',
     status: 400,
-    description: 'The grant_type must be client_credentials.',
+    description: 'The grant_type must be client_credentials, or jwt-bearer (RFC 7523) with an assertion.',
   },
 
   // How the client authenticates (RFC 6749 §2.3).
@@ -113,15 +116,17 @@ export const refusals = {
   client_id_mismatch: request('The client_id in the body differs from the one that authenticates.'),
   authentication_missing: unauthenticated,
   authentication_method_unsupported: unauthenticated,
+  assertion_missing: request('The parameter assertion is missing.'),
   assertion_incomplete: request('The parameters client_assertion and client_assertion_type belong together.'),
   assertion_malformed: request(
-    'The client_assertion is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
+    'The assertion is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
   ),
   assertion_header_unsupported: unauthenticated,
   assertion_type_wrong: unauthenticated,
   assertion_algorithm_unsupported: unauthenticated,
   assertion_claims_malformed: unauthenticated,
-  assertion_subject_mismatch: unauthenticated,
+  assertion_about_user: unauthenticated,
+  assertion_issuer_untrusted: unauthenticated,
 
   // The client and its credentials (RFC 6749 §5.2), in the order in which they are checked.
   secret_malformed: unauthenticated,
@@ -140,6 +145,7 @@ export const refusals = {
   client_has_no_key: unauthenticated,
   assertion_key_unknown: unauthenticated,
   client_key_unusable: unauthenticated,
+  client_keys_unavailable: unauthenticated,
   assertion_signature_wrong: unauthenticated,
   client_key_revoked: unauthenticated,
   client_key_expired: unauthenticated,
@@ -149,6 +155,13 @@ export const refusals = {
   assertion_not_yet_valid: unauthenticated,
   assertion_lifetime_too_long: unauthenticated,
   assertion_replayed: unauthenticated,
+  assertion_no_rule_fits: unauthenticated,
+  assertion_too_old: unauthenticated,
+  default_service_account: unauthenticated,
+  workload_blocked: unauthenticated,
+  trust_rules_ambiguous: request(
+    'The assertion stands for several clients, or for different scopes. Name one with client_id, resource and scope.',
+  ),
   certificate_missing: unauthenticated,
   certificate_malformed: unauthenticated,
   certificate_chain_malformed: unauthenticated,
@@ -234,6 +247,9 @@ export const refusals = {
     'The clock of this service is not reliable. It issues no tokens until it is.',
   ),
   keys_unavailable: unavailable('No signing key may sign at this moment. Try again after Retry-After.'),
+  issuer_keys_unavailable: unavailable(
+    "The keys of the assertion's issuer cannot be fetched. Try again after the time in Retry-After.",
+  ),
   registry_unavailable: storage,
   ledger_unavailable: storage,
   internal_error: {
@@ -245,11 +261,22 @@ export const refusals = {
 
 export type RefusalReason = keyof typeof refusals
 
+/** What `invalid_client` becomes where nobody authenticates as a client (RFC 7523 §3.1). */
+const assertionRefused: RefusalDefinition = {
+  error: 'invalid_grant',
+  status: 400,
+  description: 'The assertion was refused.',
+}
+
 export interface OAuthErrorOptions {
+  /** Whether an assertion is refused that is the grant itself. */
+  readonly isGrant?: boolean
   /** Seconds for the Retry-After header. By default one second for 503 and 429, and no header otherwise. */
   readonly retryAfterSeconds?: number
   /** The id of the credential that was presented, for the record only. */
   readonly credentialId?: string
+  /** What else is known of it, for the record only. Texts that a stranger chose are cleaned already. */
+  readonly detail?: Readonly<Record<string, string>>
   /** The underlying error, only for the log. */
   readonly cause?: unknown
 }
@@ -263,17 +290,29 @@ export class OAuthError extends Error {
   readonly description: string
   readonly retryAfterSeconds: number | undefined
   readonly credentialId: string | undefined
+  readonly detail: Readonly<Record<string, string>> | undefined
 
   constructor(reason: RefusalReason, options: OAuthErrorOptions = {}) {
     super(reason, options.cause === undefined ? undefined : { cause: options.cause })
-    const definition: RefusalDefinition = refusals[reason]
+    const { isGrant = false } = options
+    const asked: RefusalDefinition = refusals[reason]
+    const definition = isGrant && asked.error === 'invalid_client' ? assertionRefused : asked
     this.reason = reason
     this.error = definition.error
     this.status = definition.status
     this.description = definition.description
     this.credentialId = options.credentialId
+    this.detail = options.detail
     this.retryAfterSeconds =
       options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
+  }
+
+  /** The same refusal of an assertion that is no client's authentication but the grant itself (RFC 7521 §4.1.1). */
+  forGrant(): OAuthError {
+    if (this.error !== 'invalid_client') return this
+    const { reason, credentialId, detail, cause } = this
+    const known = { ...(credentialId && { credentialId }), ...(detail && { detail }) }
+    return new OAuthError(reason, { ...known, cause, isGrant: true })
   }
 
   /** The JSON body (RFC 6749 §5.2). All of its text is constant, so nothing needs escaping. */

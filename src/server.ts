@@ -6,13 +6,16 @@ import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
 import { openClientUses } from './authentication/client-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
+import { RemoteKeys } from './authentication/remote-keys.ts'
 import { openSecretUses } from './authentication/secret-use-store.ts'
 import { Verification } from './authentication/verification.ts'
+import { openWorkloadUses } from './authentication/workload-use-store.ts'
 import { type Config, sharedSettings } from './config.ts'
 import { namingLockHolders } from './database/lock-holders.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { openRunningProcesses, type RunningProcesses } from './database/running-processes.ts'
 import { type ClientTrust, openClientTrust } from './http/client-trust.ts'
+import { guardedFetch } from './http/guarded-fetch.ts'
 import { closeWithin, listen } from './http/listen.ts'
 import { replaceCertificate } from './http/tls.ts'
 import type { Keyring } from './keys/keyring.ts'
@@ -24,6 +27,7 @@ import { openSpentIdentifierUpkeep } from './ledger/spent-identifier-store.ts'
 import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
+import { parseNetwork } from './lib/network.ts'
 import { limits } from './limits.ts'
 import type { Registry } from './registry/registry.ts'
 import type { SealProblems } from './registry/seal-problems.ts'
@@ -35,6 +39,7 @@ import {
   commitsBlocked,
   databaseUrlReread,
   recordsLost,
+  remoteKeyEvents,
   secretEnded,
   secretsExpiring,
   settingsDiffer,
@@ -58,6 +63,7 @@ export interface Service {
   readonly app: FastifyInstance
   readonly database: Database
   readonly keyring: Keyring
+  readonly registry: Registry
   /** Starts to listen. @throws OperatorError with the reason in one line. */
   listen(): Promise<void>
   /**
@@ -78,6 +84,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const clock = options.clock ?? systemClock
   const faults = databaseFaultLog(log, clock)
   const { onFault } = faults
+  // First: a file that cannot be used stops the start before anything is opened.
+  const { clientTrust, ...callers } = checksOfCallers(options, clock)
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
@@ -86,7 +94,6 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
     const secretWatch = watchSecrets(database, clock, log, onFault)
-    const { clientTrust, ...callers } = checksOfCallers(options, clock)
     let closing = false
     const processes = await compareSettings(config, database, log, onFault)
     const app = await buildApp(config, {
@@ -124,6 +131,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       app,
       database,
       keyring,
+      registry,
       listen: () => listen(app, config),
       replaceTls: (files) => replaceTls(app, config, clientTrust, files),
       async close() {
@@ -251,21 +259,32 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   const keyUses = openClientKeyUses(statements, onFault)
   const clientUses = openClientUses(statements, onFault)
   const verifiers = openVerifiers(statements, onFault)
+  const workloadUses = openWorkloadUses(statements, onFault)
   const handChanges = openHandChanges(statements, onFault)
   async function closeNotes(): Promise<void> {
-    for (const note of [spentIdentifiers, secretUses, keyUses, clientUses, verifiers]) await note.close()
+    for (const note of [spentIdentifiers, secretUses, keyUses, clientUses, workloadUses, verifiers])
+      await note.close()
   }
-  return { secretUses, keyUses, clientUses, verifiers, handChanges, closeNotes }
+  return { secretUses, keyUses, clientUses, workloadUses, verifiers, handChanges, closeNotes }
 }
 
-/** What checks secrets and certificates, counts what is wrong, and says what is kept of what callers claim. */
-function checksOfCallers({ config, keyEncryptionKeys }: ServiceOptions, clock: Clock) {
+/** What checks secrets, assertions and certificates, counts what is wrong, and says what is kept of what callers claim. */
+function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clock: Clock) {
   const { clientTrust: files, certificateProxy: proxy } = config
   const clientTrust = files === undefined ? undefined : openClientTrust(files, { proxy, clock })
+  const fetchDocument = guardedFetch({
+    allowedNetworks: config.fetchPrivateNetworks.map(parseNetwork),
+    authorities: config.fetchCertificateAuthorities,
+  })
   return {
     clientTrust,
     certificateOf: clientTrust?.of,
     requiresCertificate: config.requiresClientCertificate,
+    remoteKeys: new RemoteKeys({
+      fetch: fetchDocument,
+      monotonicMilliseconds: clock.monotonicMilliseconds,
+      ...remoteKeyEvents(log),
+    }),
     claimedText: new ClaimedText(keyEncryptionKeys[0].bytes),
     verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),
     failureLimit: new FailureLimit({

@@ -120,6 +120,14 @@ const settings = {
     parse: listOf(isLimitedNetwork),
     must: 'a comma-separated list of addresses or networks, not all addresses, for example 10.0.0.0/8',
   },
+  MINTMARK_FETCH_PRIVATE_NETWORKS: {
+    parse: listOf(isNetwork),
+    must: 'a comma-separated list of addresses or networks, for example 10.0.0.0/8',
+  },
+  MINTMARK_FETCH_CERTIFICATE_AUTHORITIES: {
+    parse: matching(/-----BEGIN CERTIFICATE-----/),
+    must: 'certificates in PEM; MINTMARK_FETCH_CERTIFICATE_AUTHORITIES_FILE names their file',
+  },
   MINTMARK_REGISTRY_CLIENTS_MAX: {
     parse: wholeNumber(10, 10_000_000),
     must: 'a whole number from 10 to 10000000',
@@ -237,6 +245,14 @@ function namesHost(url: string): boolean {
   if (!URL.canParse(withoutUser)) return false
   const { hostname, searchParams } = new URL(withoutUser)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
+}
+
+function isNetwork(text: string): text is string {
+  try {
+    return parseNetwork(text).prefixLength >= 0
+  } catch {
+    return false
+  }
 }
 
 /** A fingerprint as openssl prints it, with or without colons, or a name in the certificate. */

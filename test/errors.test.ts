@@ -15,6 +15,7 @@ const rows = Object.entries(refusals) as [RefusalReason, RefusalDefinition][]
 const statusesByError: Record<OAuthErrorCode, readonly number[]> = {
   invalid_request: [400, 405, 413, 415],
   invalid_client: [401],
+  invalid_grant: [400],
   unauthorized_client: [400],
   unsupported_grant_type: [400],
   invalid_scope: [400],

@@ -75,6 +75,7 @@ export async function applyRegistration(
       await seals.read(transaction, {
         clientIds: registration.clients.map(({ clientId }) => clientId),
         audiences: registration.resources.map(({ audience }) => audience),
+        issuers: (registration.issuers ?? []).map(({ issuer }) => issuer),
       })
       const { plan, mistakes } = makePlan(seals.withStatuses(registration), state)
       if (mistakes.length > 0) throw refusal(mistakes)
@@ -105,13 +106,14 @@ export async function mistakesBeside(
     // It may well be there, or have the scope, in an entry that could not be read.
     if ('audience' in mistake && part.unreadAudiences.has(mistake.audience)) return []
     const [list, index, ...rest] = mistake.path
-    const indexes = list === 'clients' ? part.clientIndexes : part.resourceIndexes
+    const indexes =
+      list === 'clients' ? part.clientIndexes : list === 'trust' ? part.issuerIndexes : part.resourceIndexes
     return [{ ...mistake, path: [list ?? '', indexes[Number(index)] ?? 0, ...rest] }]
   })
 }
 
 function hasWork(plan: Plan): boolean {
-  return [...plan.resources, ...plan.clients].some(({ status }) => status !== 'unchanged')
+  return [...plan.resources, ...plan.clients, ...plan.issuers].some(({ status }) => status !== 'unchanged')
 }
 
 /** Those who get a secret: a client that authenticates by a key needs none. */

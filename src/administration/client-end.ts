@@ -10,13 +10,15 @@ export function endOf(
   credentials: { readonly secrets: readonly End[]; readonly keys: readonly End[] },
 ): End {
   const method = client.tokenEndpointAuthMethod
+  const isBySecret = hasSecretByMethod(method)
   const isByKey = method === undefined || keyAuthMethods.includes(method)
+  // Its authority makes the next certificate.
+  const isByCertificate = method === undefined && client.certificateField !== undefined
   const ends = [
-    ...(hasSecretByMethod(method) ? credentials.secrets : []),
+    ...(isBySecret ? credentials.secrets : []),
     ...(isByKey ? credentials.keys : []),
+    ...(isByCertificate ? [undefined] : []),
   ]
-  // A name in certificates has no end that is known here.
-  if (client.certificateField !== undefined) return client.expiresAt
   // Without any, it gets no tokens now. That is another matter than an end.
   const last = ends.includes(undefined) ? undefined : latest(ends)
   return earliest([client.expiresAt, last])

@@ -1,6 +1,7 @@
 import type { ClientKey } from '../authentication/client-key.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import type { CertificateField } from '../registry/client.ts'
+import type { TrustedIssuer } from '../registry/issuer.ts'
 
 /**
  * Resources and clients as administration sees them. A *definition* is what somebody wants to be registered. A
@@ -51,6 +52,8 @@ export interface ClientDefinition {
   readonly certificateBoundTokens?: boolean
   /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
   readonly dpopBoundTokens: boolean
+  /** Where it publishes the keys of its assertions. Undefined: nowhere. */
+  readonly jwksUri?: string | undefined
   /** For people, as the name is: who answers for it, what it is for, and what runs. Undefined: nobody said. */
   readonly owner?: string | undefined
   readonly purpose?: string | undefined
@@ -114,10 +117,18 @@ export interface StoredKey extends Omit<ClientKey, 'publicJwk'> {
   readonly tokenEndpointAudienceAt: number | undefined
 }
 
+/** Another issuer as somebody wants it to be trusted, with all its rules. */
+export interface IssuerDefinition extends Omit<TrustedIssuer, 'status'> {
+  /** Undefined: leave it as it is. */
+  readonly status: TrustedIssuer['status'] | undefined
+}
+
 /** Several definitions that are applied together. */
 export interface Registration {
   readonly resources: readonly ResourceDefinition[]
   readonly clients: readonly ClientDefinition[]
+  /** Left out: none. */
+  readonly issuers?: readonly IssuerDefinition[]
 }
 
 /** Ways to authenticate with a secret (RFC 7591 §2). */
@@ -133,10 +144,14 @@ const selfSignedAuthMethod = 'self_signed_tls_client_auth'
 /** Methods for which a client has keys. */
 export const keyAuthMethods: readonly string[] = [keyAuthMethod, selfSignedAuthMethod]
 
+/** The method of clients that have neither: a trusted issuer vouches for them, and a rule names them. */
+export const federatedAuthMethod = 'federated_jwt'
+
 /** Ways to authenticate that a client can be registered for. */
 export const tokenEndpointAuthMethods: readonly string[] = [
   ...secretAuthMethods,
   keyAuthMethod,
+  federatedAuthMethod,
   certificateAuthMethod,
   selfSignedAuthMethod,
 ]
@@ -154,6 +169,8 @@ export type ClientKind = (typeof clientKinds)[number]
 /** What a field means that is left out. */
 export const defaults = {
   assertionAudience: 'issuer',
+  assertionMaxAgeSeconds: 3_600,
+  assertionUse: 'once',
   tokenLifetimeSeconds: 300,
   signingAlgorithm: 'ES256',
   tokenTyp: 'at+jwt',

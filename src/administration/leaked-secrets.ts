@@ -3,7 +3,8 @@ import { secretIdOf, UnusableHash } from '../authentication/secret.ts'
 import { secretMatches } from '../authentication/secret-hash.ts'
 import { AdministrationError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { findSecrets, type NamedSecret, revokeSecrets, type SecretContext } from './secret-store.ts'
+import type { RegistryContext } from './sealing.ts'
+import { findSecrets, type NamedSecret, revokeSecrets } from './secret-store.ts'
 
 /**
  * Secrets that leaked, revoked by themselves: who finds one need not know whose it is.
@@ -65,7 +66,7 @@ export function readLeaked(text: string): LeakedSecret[] {
 
 /** @param isDryRun finds out what would be done, and does nothing. */
 export async function revokeLeaked(
-  context: SecretContext,
+  context: RegistryContext,
   leaked: readonly LeakedSecret[],
   isDryRun: boolean,
 ): Promise<LeakFinding[]> {

@@ -42,6 +42,7 @@ export interface MistakeFields {
 
   // One field each.
   client_id_malformed: { readonly value: string }
+  client_id_reserved: { readonly value: string }
   name_empty: object
   name_characters: object
   method_unknown: { readonly value: string; readonly known: readonly string[] }
@@ -68,6 +69,26 @@ export interface MistakeFields {
   /** The client authenticates in another way. */
   certificate_field_unused: { readonly method: string }
 
+  // Trust in other issuers.
+  list_empty: object
+  issuer_malformed: { readonly value: string }
+  keys_url_malformed: { readonly value: string }
+  key_sources_several: object
+  spiffe_keys_missing: object
+  bundle_without_trust_domain: object
+  rule_malformed: { readonly value: string }
+  rule_gives_nothing: object
+  rule_open: object
+  rule_open_to_world: object
+  default_service_account_named: object
+  claim_malformed: { readonly value: string }
+  claim_value_wrong: object
+  condition_not_one: object
+  prefix_open: { readonly value: string }
+  present_not_true: object
+  assertion_use_unknown: { readonly value: string; readonly known: readonly string[] }
+  assertion_max_age_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
+
   // What does not fit to what is registered already.
   client_id_taken: { readonly clientId: string }
   key_was_revoked: { readonly thumbprint: string }
@@ -75,6 +96,10 @@ export interface MistakeFields {
   scope_unknown: { readonly scope: string; readonly audience: string; readonly known: readonly string[] }
   /** Clients that are not named in the same registration hold the scope, which the resource would lose. */
   scope_in_use: { readonly scope: string; readonly holders: readonly string[] }
+  /** Another issuer has a rule of that name. */
+  rule_named_elsewhere: { readonly rule: string; readonly issuer: string }
+  rule_client_unknown: { readonly clientId: string; readonly nearest: string | undefined }
+  issuers_too_many: { readonly count: number; readonly limit: number }
 }
 
 export type MistakeCode = keyof MistakeFields

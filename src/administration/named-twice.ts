@@ -35,6 +35,27 @@ export function keysNamedTwice(client: unknown, at: Path): Mistake[] {
   return twice.map((mistake) => ({ ...mistake, path: mistake.path.slice(0, path.length + 2) }))
 }
 
+/** Rules of a whole registration with the same name. Two of one issuer count as well. */
+export function rulesNamedTwice(root: unknown): Mistake[] {
+  const issuers = isMapping(root) ? root['trust'] : undefined
+  if (!Array.isArray(issuers)) return []
+  const firsts = new Map<string, Path>()
+  const mistakes: Mistake[] = []
+  for (const [index, issuer] of issuers.entries()) {
+    const rules = isMapping(issuer) ? issuer['rules'] : undefined
+    if (!Array.isArray(rules)) continue
+    for (const [at, rule] of rules.entries()) {
+      const value = isMapping(rule) ? rule['rule'] : undefined
+      if (typeof value !== 'string') continue
+      const path = ['trust', index, 'rules', at]
+      const first = firsts.get(value)
+      if (first === undefined) firsts.set(value, path)
+      else mistakes.push({ code: 'already_named', path: [...path, 'rule'], value, first })
+    }
+  }
+  return mistakes
+}
+
 export function clientKey(jwk: unknown): ClientKey | undefined {
   const read = readClientKey(jwk)
   return 'thumbprint' in read ? read : undefined

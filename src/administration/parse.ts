@@ -1,15 +1,13 @@
 import { z } from 'zod'
-import { fieldProblem } from '../authentication/certificate-field.ts'
-import { readClientKey } from '../authentication/client-key.ts'
 import { readMoment } from '../lib/moment.ts'
-import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
-import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
-import { type CertificateWords, fieldIn } from './certificate-words.ts'
-import type { ClientDefinition, Registration, ResourceDefinition } from './definition.ts'
-import type { Mistake, MistakeCode, MistakeFields, Path, ValueKind } from './mistake.ts'
-import { clientKey, keysNamedTwice, namedTwice } from './named-twice.ts'
+import { fieldIn } from './certificate-words.ts'
+import type { ClientDefinition, IssuerDefinition, Registration, ResourceDefinition } from './definition.ts'
+import { explained } from './explained.ts'
+import type { Mistake, MistakeCode, Path, ValueKind } from './mistake.ts'
+import { clientKey, keysNamedTwice, namedTwice, rulesNamedTwice } from './named-twice.ts'
 import { type ClientInput, type ResourceInput, schemas } from './registration.ts'
+import { toIssuer } from './trust-definition.ts'
 
 /**
  * From values that anybody may have written to definitions, or to everything that is wrong with them. The schema
@@ -28,6 +26,10 @@ const mistakesMax = 1_000
 const entries = schemas.registration.extend({
   resources: z.array(z.unknown()).default([]),
   clients: z.array(z.unknown()).default([]),
+  trust: z
+    .array(z.unknown())
+    .max(limits.trustedIssuersMax, 'list_too_long' satisfies MistakeCode)
+    .default([]),
 })
 
 /** What could be read of a registration with mistakes, so that the rest of it can be judged too. */
@@ -35,6 +37,7 @@ export interface ReadablePart extends Registration {
   /** Which entries of the registration these are. */
   readonly resourceIndexes: readonly number[]
   readonly clientIndexes: readonly number[]
+  readonly issuerIndexes: readonly number[]
   /** What is named by resources that could not be read. */
   readonly unreadAudiences: ReadonlySet<unknown>
 }
@@ -48,17 +51,18 @@ export function parseRegistration(root: unknown): Parsed<Registration> & { reado
   // Entries are also looked at when something else is wrong: all mistakes are told at once.
   const resources = parseEntries(root, 'resources', schemas.resource, 'audience', mistakes)
   const clients = parseEntries(root, 'clients', schemas.client, 'client_id', mistakes)
+  const issuers = parseEntries(root, 'trust', schemas.issuer, 'issuer', mistakes)
+  mistakes.push(...rulesNamedTwice(root))
   const value = {
     resources: resources.map(({ entry }) => toResource(entry)),
     clients: clients.map(({ entry }) => toClient(entry)),
+    issuers: issuers.map(({ entry }) => toIssuer(entry)),
   }
-  const [resourceIndexes, clientIndexes] = [resources, clients].map((list) => list.map(({ index }) => index))
-  const part = {
-    ...value,
-    resourceIndexes: resourceIndexes ?? [],
-    clientIndexes: clientIndexes ?? [],
-    unreadAudiences: unreadOf(root, new Set(resourceIndexes)),
-  }
+  const [resourceIndexes = [], clientIndexes = [], issuerIndexes = []] = [resources, clients, issuers].map(
+    (list) => list.map(({ index }) => index),
+  )
+  const unreadAudiences = unreadOf(root, new Set(resourceIndexes))
+  const part = { ...value, resourceIndexes, clientIndexes, issuerIndexes, unreadAudiences }
   return { value: mistakes.length > 0 ? undefined : value, mistakes, part }
 }
 
@@ -84,10 +88,18 @@ export function parseResource(value: unknown): Parsed<ResourceDefinition> {
   return { value: undefined, mistakes: mistakesOf(result.error, value, [], schemas.resource) }
 }
 
+/** One issuer by itself. Paths begin with its keys. */
+export function parseIssuer(value: unknown): Parsed<IssuerDefinition> {
+  const result = schemas.issuer.safeParse(value)
+  const mistakes = result.success ? [] : mistakesOf(result.error, value, [], schemas.issuer)
+  mistakes.push(...namedTwice(value, 'rules', 'rule', []))
+  return { value: result.success && mistakes.length === 0 ? toIssuer(result.data) : undefined, mistakes }
+}
+
 /** One by one, because a list of a million wrong ones must not become a million mistakes. */
 function parseEntries<Entry>(
   root: unknown,
-  key: 'resources' | 'clients',
+  key: 'resources' | 'clients' | 'trust',
   schema: z.ZodType<Entry>,
   id: string,
   mistakes: Mistake[],
@@ -142,71 +154,6 @@ function mistakesOf(
     const whole = valueAt(root, inner.slice(0, -1))
     return [{ code, path, ...explained[code](value as never, issue, whole) } as Mistake]
   })
-}
-
-/** The fields of the mistakes that a check of the schema finds in a value of the right kind. */
-const explained = {
-  // Counted as the schema counts: a rare character is one, although it has two units of UTF-16.
-  text_too_long: (value: string, issue) => ({ length: [...value].length, limit: most(issue) }),
-  list_too_long: (value: readonly unknown[], issue) => ({ count: value.length, limit: most(issue) }),
-  listed_twice: (value: string) => ({ value }),
-  client_id_malformed: (value: string) => ({ value }),
-  name_empty: () => ({}),
-  name_characters: () => ({}),
-  method_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
-  status_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
-  network_malformed: (value: string) => ({ value, problem: networkProblem(value) }),
-  moment_malformed: (value: string) => ({ value }),
-  audience_malformed: (value: string) => ({ value }),
-  scope_malformed: (value: string) => ({ value }),
-  token_lifetime_out_of_range: (value: number) => ({
-    value,
-    least: limits.tokenLifetimeSecondsMin,
-    most: limits.tokenLifetimeSecondsMax,
-  }),
-  typ_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
-  algorithm_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
-  assertion_audience_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
-  text_empty: () => ({}),
-  text_characters: () => ({}),
-  client_kind_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
-  jwk_private: (value: unknown) => {
-    const read = readClientKey(value)
-    return { member: 'privateMember' in read ? read.privateMember : '' }
-  },
-  certificate_field_malformed: (value: string, issue, _whole) => ({
-    problem: fieldProblem({ name: issue.path.at(-1) as CertificateFieldName, value }) ?? '',
-  }),
-  certificate_fields_several: (_value, _issue, whole) => ({
-    first: fieldIn(whole as CertificateWords)?.name ?? '',
-  }),
-  certificate_field_missing: () => ({ known: certificateFieldNames }),
-  certificate_field_unused: (_value, _issue, whole) => ({
-    method: String((whole as { token_endpoint_auth_method?: unknown }).token_endpoint_auth_method),
-  }),
-  jwk_malformed: (value: unknown) => {
-    const read = readClientKey(value)
-    return { problem: 'problem' in read ? read.problem : '' }
-  },
-} satisfies {
-  [Code in MistakeCode]?: (value: never, issue: z.core.$ZodIssue, whole: unknown) => MistakeFields[Code]
-}
-
-function most(issue: z.core.$ZodIssue): number {
-  return issue.code === 'too_big' ? Number(issue.maximum) : Number.NaN
-}
-
-function choices(issue: z.core.$ZodIssue): readonly string[] {
-  return issue.code === 'invalid_value' ? issue.values.map(String) : []
-}
-
-function networkProblem(text: string): string {
-  try {
-    parseNetwork(text)
-    return ''
-  } catch (error) {
-    return (error as Error).message
-  }
 }
 
 const kinds: Readonly<Record<string, ValueKind>> = {
@@ -292,6 +239,7 @@ function toClient(input: ClientInput): ClientDefinition {
     requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
     certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
     dpopBoundTokens: input.dpop_bound_access_tokens,
+    jwksUri: input.jwks_uri,
     owner: input.owner,
     purpose: input.purpose,
     kind: input.kind,

@@ -1,5 +1,7 @@
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import type { Plan } from './plan.ts'
+import { keyWords, ruleWords } from './trust-definition.ts'
+import type { IssuerStep } from './trust-plan.ts'
 
 /**
  * What the ledger says about a plan that was carried out.
@@ -31,5 +33,23 @@ export function recordPlan(records: ChangeRecords, plan: Plan, secretIds: Readon
       const { audience, scopes } = access
       records.add('access', outcome, { clientId, audience, scope: scopes.join(' ') }, changes)
     }
+  }
+  for (const step of plan.issuers) recordIssuer(records, step)
+}
+
+function recordIssuer(records: ChangeRecords, step: IssuerStep): void {
+  const { definition, status, finalStatus, changes, rules } = step
+  const credentialId = definition.issuer
+  const fields = changes.filter(({ field }) => field !== 'status')
+  if (status === 'created') records.add('issuer', 'created', { credentialId }, [], keyWords(definition.keys))
+  if (fields.length > 0) records.add('issuer', 'changed', { credentialId }, fields)
+  if (fields.length < changes.length || (status === 'created' && finalStatus === 'disabled')) {
+    records.add('issuer', finalStatus === 'disabled' ? 'disabled' : 'enabled', { credentialId })
+  }
+  for (const { rule, outcome, changes: ofRule } of rules) {
+    const { rule: name, clientId } = rule
+    const told =
+      outcome === 'created' ? { issuer: credentialId, given: ruleWords(rule) } : { issuer: credentialId }
+    records.add('trust_rule', outcome, { credentialId: name, clientId }, ofRule, told)
   }
 }

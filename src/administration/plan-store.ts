@@ -6,6 +6,7 @@ import { limits } from '../limits.ts'
 import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
+import { livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
 
 /**
  * What a plan is made from, and how it is written: many rows in each statement, because a registration may name
@@ -39,7 +40,12 @@ export async function readState(
     const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
     otherGrants.push(...rows.filter(({ clientId }) => !named.has(clientId)))
   }
-  return { resources, clients, otherGrants }
+  const issuers = await readIssuers(database)
+  const ruleClients = (definitions.issuers ?? []).flatMap(({ rules }) =>
+    rules.flatMap((rule) => rule.clientId ?? []),
+  )
+  const trust = { issuers, clientIds: await livingClients(database, ruleClients) }
+  return { resources, clients, otherGrants, trust }
 }
 
 export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
@@ -81,6 +87,7 @@ export async function lockRows(
   definitions: {
     readonly resources: readonly Pick<Registration['resources'][number], 'audience'>[]
     readonly clients: readonly Pick<Registration['clients'][number], 'clientId'>[]
+    readonly issuers?: readonly { readonly issuer: string }[]
   },
 ): Promise<void> {
   const audiences = definitions.resources.map(({ audience }) => audience)
@@ -88,6 +95,10 @@ export async function lockRows(
   for (const chunk of chunks(definitions.clients.map(({ clientId }) => clientId))) {
     await transaction.$queryRaw`SELECT client_id FROM client WHERE client_id = ANY(${chunk}::text[]) FOR UPDATE`
   }
+  await lockIssuers(
+    transaction,
+    (definitions.issuers ?? []).map(({ issuer }) => issuer),
+  )
 }
 
 /**
@@ -124,17 +135,17 @@ export async function writePlan(
       INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
                           assertion_audience, certificate_field, certificate_value, required_certificate_field,
                           required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, owner,
-                          purpose, kind, created_by)
+                          purpose, kind, jwks_uri, created_by)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
              to_timestamp(c."expiresAt"), c."assertionAudience", c."certificateField" ->> 'name',
              c."certificateField" ->> 'value', c."requiredCertificate" ->> 'name',
              c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false), c."dpopBoundTokens",
-             c.owner, c.purpose, c.kind, ${creator ?? null}::text
+             c.owner, c.purpose, c.kind, c."jwksUri", ${creator ?? null}::text
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
                 "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text,
                 "certificateField" jsonb, "requiredCertificate" jsonb, "certificateBoundTokens" boolean,
-                "dpopBoundTokens" boolean, owner text, purpose text, kind text)
+                "dpopBoundTokens" boolean, owner text, purpose text, kind text, "jwksUri" text)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
         allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
@@ -144,11 +155,12 @@ export async function writePlan(
         required_certificate_value = excluded.required_certificate_value,
         certificate_bound_tokens = excluded.certificate_bound_tokens,
         dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, owner = excluded.owner,
-        purpose = excluded.purpose, kind = excluded.kind, updated_at = now()`
+        purpose = excluded.purpose, kind = excluded.kind, jwks_uri = excluded.jwks_uri, updated_at = now()`
   }
   await writeKeys(transaction, plan)
   await writeSecrets(transaction, secrets)
   await writeAccess(transaction, plan)
+  await writeIssuers(transaction, plan.issuers)
 }
 
 async function writeSecrets(

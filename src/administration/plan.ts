@@ -1,7 +1,6 @@
 import type { ClientKey } from '../authentication/client-key.ts'
 import type { FieldChange } from '../ledger/change-records.ts'
 import { optionalMoment } from '../lib/moment.ts'
-import { nearest } from '../lib/suggest.ts'
 import { certificateFieldNames } from '../registry/client.ts'
 import {
   type AccessDefinition,
@@ -14,6 +13,8 @@ import {
   type StoredKey,
 } from './definition.ts'
 import type { Mistake } from './mistake.ts'
+import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
+import { type IssuerStep, planIssuers, rulesWith, type TrustState } from './trust-plan.ts'
 
 /**
  * What it takes to get from the registry as it is to what somebody wants. Pure: made once before the secrets, to
@@ -25,6 +26,8 @@ export interface RegistryState {
   readonly clients: ReadonlyMap<string, StoredClient>
   /** What clients that the registration does not name may do at resources that it does. */
   readonly otherGrants: readonly OtherGrant[]
+  /** Left out: no issuer is trusted, and none is to be. */
+  readonly trust?: TrustState | undefined
 }
 
 export interface OtherGrant {
@@ -32,8 +35,6 @@ export interface OtherGrant {
   readonly audience: string
   readonly scopes: readonly string[]
 }
-
-export type Status = 'created' | 'changed' | 'unchanged'
 
 export interface ResourceStep {
   readonly definition: ResourceDefinition
@@ -72,6 +73,7 @@ export interface ClientStep {
 export interface Plan {
   readonly resources: readonly ResourceStep[]
   readonly clients: readonly ClientStep[]
+  readonly issuers: readonly IssuerStep[]
 }
 
 export function makePlan(
@@ -81,10 +83,16 @@ export function makePlan(
   const mistakes: Mistake[] = []
   const merged = new Map(state.resources)
   for (const resource of definitions.resources) merged.set(resource.audience, resource)
+  const { issuers = [] } = definitions
+  const trust = state.trust ?? { issuers: new Map(), clientIds: new Set<string>() }
+  const plannedIssuers = new Set(issuers.map(({ issuer }) => issuer))
   const resources = definitions.resources.map((definition, index) => {
     const stored = state.resources.get(definition.audience)
     for (const scope of missingFrom(definition.scopes, stored?.scopes ?? [])) {
-      const holders = holdersOf(state.otherGrants, definition.audience, scope)
+      const holders = [
+        ...holdersOf(state.otherGrants, definition.audience, scope),
+        ...rulesWith(trust.issuers.values(), plannedIssuers, definition.audience, scope),
+      ]
       if (holders.length === 0) continue
       mistakes.push({ code: 'scope_in_use', path: ['resources', index, 'scopes'], scope, holders })
     }
@@ -96,10 +104,16 @@ export function makePlan(
       const path = ['clients', index, 'client_id']
       mistakes.push({ code: 'client_id_taken', path, clientId: definition.clientId })
     }
-    mistakes.push(...accessMistakes(definition, index, merged), ...keyMistakes(definition, index, stored))
+    mistakes.push(
+      ...accessMistakes(definition.access, ['clients', index], merged),
+      ...keyMistakes(definition, index, stored),
+    )
     return planClient(definition, stored)
   })
-  return { plan: { resources, clients }, mistakes }
+  const clientIds = new Set([...trust.clientIds, ...definitions.clients.map(({ clientId }) => clientId)])
+  const planned = planIssuers(issuers, { ...trust, clientIds }, merged)
+  mistakes.push(...planned.mistakes)
+  return { plan: { resources, clients, issuers: planned.steps }, mistakes }
 }
 
 function missingFrom(now: readonly string[], before: readonly string[]): string[] {
@@ -110,26 +124,6 @@ function holdersOf(grants: readonly OtherGrant[], audience: string, scope: strin
   return grants
     .filter((grant) => grant.audience === audience && grant.scopes.includes(scope))
     .map(({ clientId }) => clientId)
-}
-
-function accessMistakes(
-  client: ClientDefinition,
-  index: number,
-  resources: ReadonlyMap<string, ResourceDefinition>,
-): Mistake[] {
-  return client.access.flatMap(({ audience, scopes }, at): Mistake[] => {
-    const path = ['clients', index, 'access', at]
-    const resource = resources.get(audience)
-    if (resource === undefined) {
-      const known = nearest(audience, resources.keys())
-      return [{ code: 'resource_unknown', path: [...path, 'audience'], audience, nearest: known }]
-    }
-    const { scopes: known } = resource
-    return scopes.flatMap((scope, place): Mistake[] => {
-      if (known.includes(scope)) return []
-      return [{ code: 'scope_unknown', path: [...path, 'scopes', place], scope, audience, known }]
-    })
-  })
 }
 
 /** What was revoked stays so, or a file that is applied again would undo it. */
@@ -165,7 +159,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
   const { tokenEndpointAuthMethod: method } = definition
   const usesKey = method !== undefined && keyAuthMethods.includes(method)
   const usesSecret = hasSecretByMethod(method)
-  const hasKey = hasValidKey(definition.keys ?? stored?.keys ?? [])
+  const hasKey = hasValidKey(definition.keys ?? stored?.keys ?? []) || definition.jwksUri !== undefined
   const wants = { access, keys, getsSecret: stored === undefined && usesSecret, lacksKey: usesKey && !hasKey }
   if (stored === undefined) {
     return { definition, status: 'created', finalStatus, changes: [], ...wants, lacksSecret: false }
@@ -183,6 +177,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
+    ['jwks_uri', stored.jwksUri ?? null, definition.jwksUri ?? null],
     ['owner', stored.owner ?? null, definition.owner ?? null],
     ['purpose', stored.purpose ?? null, definition.purpose ?? null],
     ['kind', stored.kind ?? null, definition.kind ?? null],
@@ -251,10 +246,4 @@ function planAccess(wanted: readonly AccessDefinition[], stored: readonly Access
     steps.push({ access: { audience, scopes }, outcome: 'deleted', changes: [] })
   }
   return steps
-}
-
-function fieldChanges(...fields: readonly (readonly [string, unknown, unknown])[]): FieldChange[] {
-  return fields
-    .filter(([, from, to]) => JSON.stringify(from) !== JSON.stringify(to))
-    .map(([field, from, to]) => ({ field, from, to }))
 }

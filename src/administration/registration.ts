@@ -8,6 +8,7 @@ import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
+import { isWorkloadId } from '../registry/issuer.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
@@ -16,6 +17,7 @@ import {
   tokenEndpointAuthMethods,
 } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
+import { issuerSchema, keysUrl, ruleSchema } from './trust-registration.ts'
 
 /**
  * What may be registered. This is the only place that says it: files and commands are checked by it (parse.ts),
@@ -44,6 +46,7 @@ const clientId = z
   .string()
   .max(limits.clientIdCharactersMax, foundAndStop('text_too_long'))
   .regex(clientIdForm, found('client_id_malformed'))
+  .refine((text) => !isWorkloadId(text), found('client_id_reserved'))
   .describe('Names the client in tokens and in the ledger. It cannot be changed, and is never used again.')
 
 const name = z
@@ -204,6 +207,9 @@ const client = z
       .optional()
       .describe('Left as it is if it is left out; a new client is active.'),
     jwks: jwks.optional(),
+    jwks_uri: keysUrl
+      .optional()
+      .describe('Where it publishes its public keys instead (RFC 7591 section 2). Left out: nowhere.'),
     assertion_audience: z
       .enum(assertionAudiences, found('assertion_audience_unknown'))
       .default(defaults.assertionAudience)
@@ -262,11 +268,21 @@ const secret = z
   .strictObject({ expires_at: moment.optional() })
   .describe('What can be said of a new secret. The secret itself is always generated.')
 
-const registration = z
-  .strictObject({ resources: z.array(resource).default([]), clients: z.array(client).default([]) })
-  .meta({ minProperties: 1, description: 'Resources and clients that are applied together.' })
+const rule = ruleSchema(access)
+const issuer = issuerSchema(rule)
 
-export const schemas = { registration, resource, client, access, secret } as const
+const registration = z
+  .strictObject({
+    resources: z.array(resource).default([]),
+    clients: z.array(client).default([]),
+    trust: z.array(issuer).max(limits.trustedIssuersMax, found('list_too_long')).default([]),
+  })
+  .meta({
+    minProperties: 1,
+    description: 'Resources, clients and trusted issuers that are applied together.',
+  })
+
+export const schemas = { registration, resource, client, access, secret, issuer, rule } as const
 
 /** A resource and a client in the words of files, with the defaults filled in. */
 export type ResourceInput = z.output<typeof resource>

@@ -70,7 +70,7 @@ export function parseRegistryFile(text: string, name: string): RegistryFile {
 
 function withoutMistakes({ mistakes, part, refusal }: JudgedFile): RegistryFile {
   if (mistakes.length > 0) throw refusal(mistakes)
-  return { resources: part.resources, clients: part.clients, refusal }
+  return { resources: part.resources, clients: part.clients, issuers: part.issuers ?? [], refusal }
 }
 
 function judge(text: string, name: string): JudgedFile {

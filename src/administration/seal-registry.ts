@@ -1,7 +1,9 @@
-import type { Statements } from '../database/open.ts'
+import type { Queryable, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import type { TrustedIssuer } from '../registry/issuer.ts'
+import { believeIssuer, issuerStatement } from '../registry/issuer-statement.ts'
 import { reviewedNumber, type SealHead } from '../registry/seal-head.ts'
 import type { SealProblem } from '../registry/seal-problems.ts'
 import { currentHead, lastChain, noteChanges, readNodes, writeSeal } from '../registry/seal-store.ts'
@@ -34,6 +36,7 @@ import {
   registeredResources,
 } from './seal-registry-store.ts'
 import { keyForHead, type RegistryContext, recordSeal, type Sealing, sealingKeys } from './sealing.ts'
+import { readIssuers } from './trust-store.ts'
 
 /**
  * Looks through all that is registered, and seals it as it stands: once, to begin with, and whenever rows were changed by
@@ -123,7 +126,7 @@ export function problemText({ subject, id, differences }: SealProblem): string {
 }
 
 async function review(
-  database: Statements,
+  database: Queryable,
   keys: readonly KeyEncryptionKey[],
   { onProgress }: ReviewOptions,
 ): Promise<WholeReview> {
@@ -142,6 +145,7 @@ async function review(
     counts.resources += 1
     compare(compareResource(before, resource))
   }
+  for (const issuer of (await readIssuers(database)).values()) compare(compareIssuer(before, issuer))
   for (let ids = await clientIdsAfter(database, ''); ids.length > 0; ) {
     for (const row of await registeredClients(database, ids)) {
       counts.clients += 1
@@ -195,6 +199,10 @@ function compareResource(before: SealTree, row: RegisteredResourceRow): Comparis
   return compareWith(before, resourceStatement(audience, row), (known) => {
     return believeResource(row, readResourceStatement(known)).differences
   })
+}
+
+function compareIssuer(before: SealTree, row: TrustedIssuer): Comparison {
+  return compareWith(before, issuerStatement(row), (known) => believeIssuer(row, known).differences)
 }
 
 function compareClient(before: SealTree, row: RegisteredRow): Comparison {

@@ -5,6 +5,8 @@ import { type KeyEncryptionKey, newestSealedWith } from '../keys/seal.ts'
 import { listKeys } from '../keys/store.ts'
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import { type ChangeContext, type ChangeOptions, changeRegistry } from '../ledger/change-store.ts'
+import type { TrustedIssuer } from '../registry/issuer.ts'
+import { believeIssuer, issuerStatement } from '../registry/issuer-statement.ts'
 import type { SealHead } from '../registry/seal-head.ts'
 import {
   currentHead,
@@ -39,6 +41,8 @@ import type { SecretToWrite } from './plan-store.ts'
  * Rows are not trusted here either. Whoever can write the database can change them before and after they are read, with a
  * trigger for instance. So what is said in the tree comes from the tree and from what the caller wants, and never from a
  * row alone.
+ *
+ * Long because all that is said in the tree is said in one class, which nobody else can do.
  */
 export interface Sealing {
   /** Those at hand; undefined if there are none. */
@@ -117,13 +121,18 @@ export class Seals {
   /** Reads what is registered about these. Before anything else is asked or said about them. */
   async read(
     transaction: Queryable,
-    subjects: { readonly clientIds?: readonly string[]; readonly audiences?: readonly string[] },
+    subjects: {
+      readonly clientIds?: readonly string[]
+      readonly audiences?: readonly string[]
+      readonly issuers?: readonly string[]
+    },
   ): Promise<void> {
     if (this.#open === undefined) return
-    const { clientIds = [], audiences = [] } = subjects
+    const { clientIds = [], audiences = [], issuers = [] } = subjects
     const wanted = [
       ...clientIds.map((id) => ['client', id] as const),
       ...audiences.map((id) => ['resource', id] as const),
+      ...issuers.map((id) => ['issuer', id] as const),
     ]
     for (const [node, content] of await readNodes(transaction, wanted)) this.#nodes.set(node, content)
   }
@@ -154,6 +163,14 @@ export class Seals {
     return { ...stored, ...facts } as ResourceDefinition
   }
 
+  /** The same for an issuer: the keys and the rules that were registered. */
+  believedIssuer(stored: TrustedIssuer): TrustedIssuer {
+    if (this.#open === undefined) return stored
+    const { issuer } = believeIssuer(stored, this.#statement('issuer', stored.issuer))
+    if (issuer !== undefined) return issuer
+    throw new AdministrationError('registration_unsealed', { subject: 'issuer', id: stored.issuer })
+  }
+
   /** A client whose status nobody states keeps it. That it is disabled is not for its row to undo. */
   withStatuses(registration: Registration): Registration {
     if (this.#open === undefined) return registration
@@ -161,7 +178,11 @@ export class Seals {
       const isDisabled = this.#client(client.clientId)?.status === 'disabled'
       return client.status === undefined && isDisabled ? { ...client, status: 'disabled' as const } : client
     })
-    return { ...registration, clients }
+    const issuers = (registration.issuers ?? []).map((issuer) => {
+      const isDisabled = this.#statement('issuer', issuer.issuer)?.[2] === 'disabled'
+      return issuer.status === undefined && isDisabled ? { ...issuer, status: 'disabled' as const } : issuer
+    })
+    return { ...registration, clients, issuers }
   }
 
   /** Says what a plan comes to. @param secrets the new ones, by client id. */
@@ -185,6 +206,9 @@ export class Seals {
         keys: plannedKeys(definition, status === 'created' ? [] : (before?.keys ?? [])),
       }
       this.#set('client', clientId, clientStatement(clientId, next))
+    }
+    for (const { definition, finalStatus } of plan.issuers) {
+      this.#set('issuer', definition.issuer, issuerStatement({ ...definition, status: finalStatus }))
     }
   }
 
@@ -215,6 +239,22 @@ export class Seals {
 
   removeResource(audience: string): void {
     if (this.#open !== undefined) this.#set('resource', audience, undefined)
+  }
+
+  removeIssuer(issuer: string): void {
+    if (this.#open !== undefined) this.#set('issuer', issuer, undefined)
+  }
+
+  /** @returns whether that is anything new. */
+  setIssuer(issuer: TrustedIssuer): boolean {
+    return this.#open !== undefined && this.#set('issuer', issuer.issuer, issuerStatement(issuer))
+  }
+
+  /** Says that an issuer has less. What of its rows was not registered is not said either. */
+  takeFromIssuer(stored: TrustedIssuer, change: (before: TrustedIssuer) => TrustedIssuer): boolean {
+    if (this.#open === undefined) return false
+    const { issuer } = believeIssuer(stored, this.#statement('issuer', stored.issuer))
+    return issuer !== undefined && this.setIssuer(change(issuer))
   }
 
   async write(transaction: Queryable, records: ChangeRecords): Promise<void> {

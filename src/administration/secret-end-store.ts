@@ -31,8 +31,8 @@ export async function findExpiring(
            EXISTS (SELECT 1 FROM client_secret l WHERE l.client_id = s.client_id AND l.revoked_at IS NULL
                       AND (l.expires_at IS NULL OR l.expires_at > s.expires_at))
            OR (c.token_endpoint_auth_method IS NULL
-               AND EXISTS (SELECT 1 FROM client_key k WHERE k.client_id = s.client_id AND k.revoked_at IS NULL
-                              AND (k.expires_at IS NULL OR k.expires_at > s.expires_at))) AS "hasLater"
+               AND (c.certificate_field IS NOT NULL OR EXISTS (SELECT 1 FROM client_key k WHERE k.client_id = s.client_id AND k.revoked_at IS NULL
+                              AND (k.expires_at IS NULL OR k.expires_at > s.expires_at)))) AS "hasLater"
       FROM client_secret s JOIN client c ON c.client_id = s.client_id
       LEFT JOIN client_secret_overlap o ON o.secret_id = s.secret_id
       LEFT JOIN client_secret_use u ON u.secret_id = s.secret_id

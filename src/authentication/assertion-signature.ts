@@ -1,8 +1,8 @@
 import { constants, type KeyObject, verify } from 'node:crypto'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { RegisteredKey } from '../registry/client.ts'
-import type { ParsedAssertion } from './client-assertion.ts'
-import { publicKeyOf, readClientKey } from './client-key.ts'
+import { publicKeyOf, readClientKey, type VerifyingKey } from './client-key.ts'
+import type { SignedJwt } from './signed-jwt.ts'
 
 /**
  * Verifies the signature of an assertion or a proof (RFC 7515 §5.2). It is synchronous and runs on the event loop: in the thread pool
@@ -70,7 +70,10 @@ function writeInteger(
  * Whether a key made the signature. Without a key the signature is verified all the same, under one that nobody has: the
  * time tells nothing about which clients and keys exist.
  */
-export function isSignedBy(assertion: ParsedAssertion, registered: RegisteredKey | undefined): boolean {
+export function isSignedBy(
+  assertion: Pick<SignedJwt, 'algorithm' | 'signedBytes' | 'signature'>,
+  registered: VerifyingKey | undefined,
+): boolean {
   const { algorithm, signedBytes, signature } = assertion
   const key = registered === undefined ? undefined : publicKeyOf(registered)
   const isRight = verifiers[algorithm](signedBytes, key ?? decoyOf(algorithm), signature)

@@ -1,10 +1,14 @@
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
 import { clientSecretBasic, clientSecretPost } from './client-secret.ts'
+import { federatedJwt } from './federated-jwt.ts'
 import type {
   AdmittedCredentials,
   AuthenticationEdges,
   AuthenticationMethod,
+  Caller,
+  CallerRefusal,
+  CallerView,
   Credentials,
   CredentialsReader,
   PresentedCredentials,
@@ -20,12 +24,16 @@ const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
   client_secret_basic: clientSecretBasic,
   client_secret_post: clientSecretPost,
   private_key_jwt: privateKeyJwt,
+  federated_jwt: federatedJwt,
   tls_client_auth: tlsClientAuth,
 }
 
-/** Their names (RFC 7591 §2) where no certificates are asked for. */
+/**
+ * Their names (RFC 7591 §2) where no certificates are asked for. An assertion of a trusted issuer is sent like one of the
+ * client's own.
+ */
 export const authenticationMethods: readonly string[] = Object.keys(methods).filter(
-  (method) => method !== 'tls_client_auth',
+  (method) => method !== 'tls_client_auth' && method !== 'federated_jwt',
 )
 
 /** Those of clients that prove themselves with a certificate (RFC 8705 §2). */
@@ -60,6 +68,7 @@ export function claimedMethod(presented: PresentedCredentials): string | undefin
   const { authorization } = presented
   if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
   if (clientSecretPost.isPresented(presented)) return 'client_secret_post'
+  if (federatedJwt.isPresented(presented)) return 'federated_jwt'
   if (tlsClientAuth.isPresented(presented)) return 'tls_client_auth'
   if (!privateKeyJwt.isPresented(presented)) return undefined
   const { clientAssertionType: type } = presented
@@ -86,6 +95,16 @@ export function authenticate(
   return methods[credentials.method].prove(edges, credentials, client, address, earlier)
 }
 
+/** @see AuthenticationMethod.callersOf */
+export function callersOf(
+  { method }: Credentials,
+  proof: Proof,
+  view: CallerView,
+  now: number,
+): readonly Caller[] | CallerRefusal {
+  return methods[method].callersOf?.(proof, view, now) ?? [{ client: view.client }]
+}
+
 /** @see AuthenticationMethod.judge */
 export function judge(
   { method }: Credentials,
@@ -99,7 +118,7 @@ export function judge(
 /** @see AuthenticationMethod.noteUse */
 export function noteUse(
   edges: UseEdges,
-  { method, clientId }: Credentials,
+  { method, clientId }: AdmittedCredentials,
   proof: Proof,
   use: SecretUse,
 ): void {

@@ -1,29 +1,22 @@
-import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
-import { base64urlDecoded } from '../lib/base64url.ts'
-import { limits } from '../limits.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { RefusalReason } from '../refusals.ts'
-import {
-  demandsMore,
-  isJti,
-  isMoment,
-  type Mapping,
-  readMapping,
-  signedBytesOf,
-  splitCompact,
-  typeOf,
-} from './compact-jws.ts'
+import { isJti } from './compact-jws.ts'
+import { type ReadFederated, readFederated } from './federated-assertion.ts'
+import { type ReadJwt, readMoments, readSignedJwt, textOf } from './signed-jwt.ts'
 
 /**
  * Reads a client assertion (RFC 7521 §4.2, RFC 7523 §2.2 and §3 as updated by RFC 10070). Nothing in it is proven here.
  * Pure, and the same for everybody: no client and no key is looked at.
  */
 export interface ReadAssertion {
-  /** Who it says it is from, for the record of a refusal too; undefined if it does not say. */
+  /** Who it says it is from, for the record of a refusal too; undefined if it does not say, or somebody else says it. */
   readonly clientId: string | undefined
   /** What is wrong with it, whoever sent it. */
   readonly refusal: RefusalReason | undefined
   /** Undefined if there is a refusal. */
   readonly parsed: ParsedAssertion | undefined
+  /** Set if another issuer signed it, or is said to have. */
+  readonly federated?: ReadFederated
 }
 
 /** An assertion that is complete. Times in seconds since 1970, which need not be whole. */
@@ -41,21 +34,36 @@ export interface ParsedAssertion {
   readonly signature: Buffer
 }
 
-export function readAssertion(text: string): ReadAssertion {
-  const parts = text.length > limits.assertionCharactersMax ? undefined : splitCompact(text)
-  const header = parts && readMapping(parts.header)
-  const claims = parts && readMapping(parts.claims)
-  const signature = parts && base64urlDecoded(parts.signature)
-  const clientId = textOf(claims?.['sub']) ?? textOf(claims?.['iss'])
-  const refuse = (refusal: RefusalReason): ReadAssertion => ({ clientId, refusal, parsed: undefined })
-  if (header === undefined || claims === undefined || signature === undefined || signature.length === 0) {
-    return refuse('assertion_malformed')
+/**
+ * The types that an assertion may have. RFC 10070 has the second one; libraries from before send the first, or none. So
+ * any other type means something else: an access token, a request object, a proof of possession (RFC 8725 §3.12).
+ */
+const types: ReadonlySet<string | undefined> = new Set([undefined, 'jwt', 'client-authentication+jwt'])
+
+/** @param isSpiffe whether it is said to be a JWT-SVID, in which another issuer is implied. */
+export function readAssertion(text: string, isSpiffe = false): ReadAssertion {
+  const read = readSignedJwt(text)
+  // A client signs for itself, so issuer and subject are the same. Anything else is said by somebody else.
+  const { iss, sub } = read.claims ?? {}
+  const isOwn =
+    !isSpiffe && (iss === sub || textOf(sub) === undefined || (iss === undefined && !isSpiffeId(sub)))
+  if (isOwn) return readOwn(read)
+  const federated = readFederated(read, isSpiffe)
+  return {
+    clientId: undefined,
+    refusal: federated.refusal,
+    parsed: undefined,
+    federated,
   }
-  const headerRefusal = refusalOfHeader(header)
-  if (headerRefusal !== undefined) return refuse(headerRefusal)
-  const algorithm = header['alg'] === 'Ed25519' ? 'EdDSA' : header['alg']
-  if (typeof algorithm !== 'string' || !isSigningAlgorithm(algorithm))
-    return refuse('assertion_algorithm_unsupported')
+}
+
+const isSpiffeId = (value: unknown): boolean => typeof value === 'string' && value.startsWith('spiffe://')
+
+function readOwn({ claims, refusal, jwt }: ReadJwt): ReadAssertion {
+  const clientId = textOf(claims?.['sub']) ?? textOf(claims?.['iss'])
+  const refuse = (reason: RefusalReason): ReadAssertion => ({ clientId, refusal: reason, parsed: undefined })
+  if (claims === undefined || jwt === undefined) return refuse(refusal ?? 'assertion_malformed')
+  if (!types.has(jwt.type)) return refuse('assertion_type_wrong')
   const moments = readMoments(claims)
   const { iss, sub, jti, aud: audience } = claims
   if (typeof iss !== 'string' || typeof sub !== 'string' || iss === '' || sub === '') {
@@ -63,49 +71,7 @@ export function readAssertion(text: string): ReadAssertion {
   }
   if (moments === undefined || !isJti(jti) || audience === undefined)
     return refuse('assertion_claims_malformed')
-  if (iss !== sub) return refuse('assertion_subject_mismatch')
-  const parsed: ParsedAssertion = {
-    clientId: sub,
-    algorithm,
-    kid: header['kid'] as string | undefined,
-    audience,
-    ...moments,
-    jti,
-    signedBytes: signedBytesOf(text),
-    signature,
-  }
+  const { algorithm, kid, signedBytes, signature } = jwt
+  const parsed = { clientId: sub, algorithm, kid, audience, ...moments, jti, signedBytes, signature }
   return { clientId, refusal: undefined, parsed }
 }
-
-/**
- * The types that an assertion may have. RFC 10070 has the second one; libraries from before send the first, or none. So
- * any other type means something else: an access token, a request object, a proof of possession (RFC 8725 §3.12).
- */
-const types: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'client-authentication+jwt'])
-
-/** Keys and addresses of keys in the header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at (RFC 8725 §3.10). */
-function refusalOfHeader(header: Mapping): RefusalReason | undefined {
-  const { kid } = header
-  if (demandsMore(header)) return 'assertion_header_unsupported'
-  if (
-    kid !== undefined &&
-    (typeof kid !== 'string' || kid === '' || kid.length > limits.keyIdCharactersMax)
-  ) {
-    return 'assertion_header_unsupported'
-  }
-  return types.has(typeOf(header)) ? undefined : 'assertion_type_wrong'
-}
-
-function readMoments(claims: Mapping) {
-  const { exp, nbf, iat } = claims
-  for (const moment of [exp, nbf === undefined ? 0 : nbf, iat === undefined ? 0 : iat]) {
-    if (!isMoment(moment)) return undefined
-  }
-  const [expiresAt, notBefore, issuedAt] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
-  // Valid at no moment at all.
-  if (expiresAt <= (notBefore ?? -1) || expiresAt <= (issuedAt ?? -1)) return undefined
-  return { expiresAt, notBefore, issuedAt }
-}
-
-const textOf = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' ? value : undefined

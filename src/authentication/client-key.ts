@@ -171,13 +171,16 @@ export function keyRefusal({ revokedAt, expiresAt }: RegisteredKey, now: number)
   return expiresAt !== undefined && expiresAt <= now ? 'client_key_expired' : undefined
 }
 
-const keyObjects = new WeakMap<RegisteredKey, KeyObject | 'unusable'>()
+/** What is needed of a key to verify with it, whoever published it. */
+export type VerifyingKey = Pick<RegisteredKey, 'thumbprint' | 'algorithm' | 'publicJwk'>
+
+const keyObjects = new WeakMap<VerifyingKey, KeyObject | 'unusable'>()
 
 /**
  * The key to verify with. Its row is read as strictly as a new key, because somebody may have written it by hand.
  * @returns undefined when the row is no key, or not the one that its thumbprint names.
  */
-export function publicKeyOf(registered: RegisteredKey): KeyObject | undefined {
+export function publicKeyOf(registered: VerifyingKey): KeyObject | undefined {
   let key = keyObjects.get(registered)
   if (key === undefined) {
     const { publicJwk, thumbprint, algorithm } = registered

@@ -1,6 +1,8 @@
+import type { ClaimedText } from '../lib/claimed-text.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
+import type { TrustTable } from '../registry/issuer.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
 import type { JudgedCertificate } from './certificate.ts'
@@ -9,9 +11,13 @@ import type { ClientKeyUses } from './client-key-use-store.ts'
 import type { ClientUses } from './client-use-store.ts'
 import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
+import type { FederatedAssertion } from './federated-assertion.ts'
+import type { RemoteKeys } from './remote-keys.ts'
 import type { SecretTags } from './secret-tags.ts'
 import type { SecretUse, SecretUses } from './secret-use-store.ts'
+import type { AssertionFacts } from './trust-rules.ts'
 import type { Verification } from './verification.ts'
+import type { WorkloadUses } from './workload-use-store.ts'
 
 /** What a request brings to say who sends it, before anything of it is believed. */
 export interface PresentedCredentials {
@@ -30,7 +36,11 @@ export interface PresentedCredentials {
  * Credentials that are complete. Nothing in them is proven. `method` is a value of `token_endpoint_auth_method`
  * (RFC 7591 §2).
  */
-export type Credentials = SecretCredentials | AssertionCredentials | CertificateCredentials
+export type Credentials =
+  | SecretCredentials
+  | AssertionCredentials
+  | FederatedCredentials
+  | CertificateCredentials
 
 export interface SecretCredentials {
   readonly method: 'client_secret_basic' | 'client_secret_post'
@@ -44,6 +54,14 @@ export interface AssertionCredentials {
   readonly assertion: ParsedAssertion
 }
 
+/** An assertion of another issuer, as a client's authentication or as the grant itself (RFC 7523 §2.1 and §2.2). */
+export interface FederatedCredentials {
+  readonly method: 'federated_jwt'
+  /** The client that the caller names; undefined if it names none. */
+  readonly clientId: string | undefined
+  readonly assertion: FederatedAssertion
+}
+
 /** Also those of a client that is registered for `self_signed_tls_client_auth`: a request does not say which it is. */
 export interface CertificateCredentials {
   readonly method: 'tls_client_auth'
@@ -51,7 +69,11 @@ export interface CertificateCredentials {
   readonly certificate: JudgedCertificate
 }
 
-export type AdmittedCredentials = AdmittedSecret | AdmittedAssertion | CertificateCredentials
+export type AdmittedCredentials =
+  | AdmittedSecret
+  | AdmittedAssertion
+  | AdmittedFederated
+  | CertificateCredentials
 
 /** Credentials whose secret may be one of ours: its form and its checksum are right. */
 export interface AdmittedSecret extends SecretCredentials {
@@ -62,6 +84,18 @@ export interface AdmittedSecret extends SecretCredentials {
 export interface AdmittedAssertion extends AssertionCredentials {
   /** The thumbprint of the key. */
   readonly keyId: string
+  /** Where the client publishes the key. Undefined: it is registered. */
+  readonly jwksUri?: string
+}
+
+/** Credentials whose signature is right for a key of their issuer, and that fit a rule. */
+export interface AdmittedFederated extends Omit<FederatedCredentials, 'clientId'> {
+  /** The client or the workload that the assertion stands for. */
+  readonly clientId: string
+  readonly namedClientId: string | undefined
+  readonly keyId: string
+  /** Which keys of the issuer were asked. If others are registered meanwhile, the signature proves nothing. */
+  readonly keySource: string
 }
 
 /** What a client could prove when it was asked to. */
@@ -76,6 +110,10 @@ export interface Proof {
   readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
   /** The assertion whose signature was right. */
   readonly assertion?: ProvenAssertion
+  /** Where its client published the key, if it is not registered. */
+  readonly jwksUri?: string
+  /** An assertion of another issuer whose signature was right. */
+  readonly federated?: ProvenFederated
   /** The certificate that was presented as the proof. */
   readonly certificate?: JudgedCertificate
   /** The method for the record, where only the registration says which it is. */
@@ -94,12 +132,60 @@ export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'no
   readonly audience: 'issuer' | 'token_endpoint' | 'other'
 }
 
+/** What the signature of an issuer proves. Which rule it fits is decided against the registry at one version. */
+export interface ProvenFederated {
+  readonly facts: AssertionFacts
+  readonly clientId: string
+  readonly namedClientId: string | undefined
+  readonly keySource: string
+}
+
+/** Who asks, as the registry at one version says. */
+export interface Caller {
+  readonly client: RegisteredClient | undefined
+  /** What its credential puts beside what the client may have. */
+  readonly rule?: CallerRule
+}
+
+export interface CallerRule {
+  readonly name: string
+  /** Undefined: as the resource says. */
+  readonly tokenLifetimeSeconds: number | undefined
+  /** When its assertion ends, in seconds since 1970: a token must not outlive it. */
+  readonly tokensEndBy: number
+  /** Whether the assertion counts once. */
+  readonly isSpent: boolean
+}
+
+/** The part of the registry at one version that says who asks. */
+export interface CallerView {
+  readonly client: RegisteredClient | undefined
+  readonly trust?: TrustTable | undefined
+}
+
+/** Nobody asks whom the registry knows. */
+export interface CallerRefusal {
+  readonly refusal: RefusalReason
+  readonly detail?: Readonly<Record<string, string>>
+}
+
 export interface AuthenticationEdges {
   readonly issuer: string
   readonly registry: Pick<
     Registry,
-    'knows' | 'lookUp' | 'keysNow' | 'lookUpKeys' | 'clientNow' | 'lookUpCertified'
+    | 'knows'
+    | 'lookUp'
+    | 'keysNow'
+    | 'lookUpKeys'
+    | 'clientNow'
+    | 'lookUpCertified'
+    | 'trustNow'
+    | 'lookUpTrust'
   >
+  /** Keys of other issuers. */
+  readonly remoteKeys: RemoteKeys
+  /** What is kept of the claims of an assertion that is refused. */
+  readonly claimedText: Pick<ClaimedText, 'keep'>
   readonly verification: Verification
   readonly secretTags: SecretTags
   readonly failureLimit: FailureLimit
@@ -111,6 +197,7 @@ export interface AuthenticationEdges {
 export interface UseEdges {
   readonly secretUses: SecretUses
   readonly keyUses: ClientKeyUses
+  readonly workloadUses: WorkloadUses
   readonly clientUses: ClientUses
 }
 
@@ -148,6 +235,11 @@ export interface AuthenticationMethod<
     address: string,
     earlier?: Proof,
   ): Proof | Promise<Proof>
+  /**
+   * Who asks, where the credentials do not say it themselves: a caller for each rule that they fit. Pure.
+   * Undefined: the client that they name.
+   */
+  callersOf?(proof: Proof, view: CallerView, now: number): readonly Caller[] | CallerRefusal
   /** Why the proof is not enough for this client now; undefined when it is. `now` in seconds since 1970. */
   judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined
   /** Notes that a token was issued for the proof. */

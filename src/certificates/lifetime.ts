@@ -41,8 +41,9 @@ export function validityWithin(
   const notBefore = Math.max(authority.issuedAt, now - backdatedSeconds)
   const notAfter = now + (days === undefined ? usualSeconds : days * daySeconds)
   if (notAfter <= authority.expiresAt) return { notBefore, notAfter }
-  if (days === undefined) return { notBefore, notAfter: authority.expiresAt }
-  const most = Math.floor((authority.expiresAt - now) / daySeconds)
+  // The last day of the CA counts as a whole one: as many days as it was given a moment ago are not too many.
+  const most = Math.ceil((authority.expiresAt - now) / daySeconds)
+  if (days === undefined || days <= most) return { notBefore, notAfter: authority.expiresAt }
   throw new CertificateProblem('lifetime_beyond_authority', { days, most })
 }
 

@@ -37,6 +37,10 @@ import { seed } from './commands/seed.ts'
 import { serve } from './commands/serve.ts'
 import { start } from './commands/start.ts'
 import { token } from './commands/token.ts'
+import { trustDisable, trustEnable, trustList, trustRemove } from './commands/trust.ts'
+import { trustAdd } from './commands/trust-add.ts'
+import { trustTest } from './commands/trust-test.ts'
+import { trustBlock, trustUnblock, trustWorkloads } from './commands/trust-workloads.ts'
 import { parseArguments } from './terminal/arguments.ts'
 import { type Command, usageError } from './terminal/command.ts'
 import { Interrupted } from './terminal/connect.ts'
@@ -71,6 +75,15 @@ export const commands: readonly Command[] = [
   resourcesCreate,
   resourcesUpdate,
   resourcesDelete,
+  trustList,
+  trustAdd,
+  trustTest,
+  trustRemove,
+  trustDisable,
+  trustEnable,
+  trustWorkloads,
+  trustBlock,
+  trustUnblock,
   registrySeal,
   keysList,
   keysRotate,
@@ -102,7 +115,8 @@ const groups: readonly CommandGroup[] = [
   },
   { path: ['clients', 'access'], summary: 'which resources a client may call, and with which scopes' },
   { path: ['resources'], summary: 'what tokens are for' },
-  { path: ['registry'], summary: 'all of it: clients, secrets, access and resources' },
+  { path: ['trust'], summary: 'other issuers whose assertions are accepted, and what their workloads get' },
+  { path: ['registry'], summary: 'all of it: clients, secrets, access, resources and trusted issuers' },
   {
     path: ['keys'],
     summary: 'the keys that sign tokens',

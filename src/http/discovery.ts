@@ -3,6 +3,8 @@ import { authenticationMethods, certificateMethods } from '../authentication/aut
 import type { Keyring } from '../keys/keyring.ts'
 import { isPublished } from '../keys/state.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
+import type { Registry } from '../registry/registry.ts'
+import { jwtBearerGrant } from '../token/request.ts'
 import { allowEveryOrigin } from './cross-origin.ts'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
@@ -15,10 +17,12 @@ const callerAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 /**
  * The metadata of the authorization server (RFC 8414 §2).
  * @param signingAlgorithms those of the keys that are published.
+ * @param trustsIssuers whether there is anybody whose assertions are a grant.
  */
 function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
+  trustsIssuers: boolean,
   mtls: MtlsMetadata | undefined,
 ): Readonly<Record<string, unknown>> {
   return {
@@ -27,7 +31,7 @@ function serverMetadata(
     // Required by libraries although no grant here uses it (authorization-endpoint.ts).
     authorization_endpoint: `${issuer}/authorize`,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
-    grant_types_supported: ['client_credentials'],
+    grant_types_supported: trustsIssuers ? ['client_credentials', jwtBearerGrant] : ['client_credentials'],
     token_endpoint_auth_methods_supported: [
       ...authenticationMethods,
       ...(mtls === undefined ? [] : certificateMethods),
@@ -64,6 +68,7 @@ function mtlsMetadata(mtls: MtlsMetadata | undefined): Readonly<Record<string, u
 export interface DiscoveryOptions {
   readonly issuer: string
   readonly keyring: Pick<Keyring, 'keys'>
+  readonly registry: Pick<Registry, 'trustNow' | 'trust'>
   readonly clockGuard: Pick<ClockGuard, 'trustedSeconds'>
   /** Waits until the keys in memory are recent enough. */
   readonly catchUp: () => Promise<void>
@@ -77,15 +82,17 @@ export interface DiscoveryOptions {
 }
 
 export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, done: () => void): void {
-  const { issuer, keyring, clockGuard, catchUp, maxAgeSeconds, paths } = options
-  let document = { algorithms: '', body: '', etag: '' }
+  const { issuer, keyring, registry, clockGuard, catchUp, maxAgeSeconds, paths } = options
+  let document = { made: '', body: '', etag: '' }
   /** Its text is made once for each set of algorithms. */
   function current(): typeof document {
     const published = keyring.keys.filter((key) => isPublished(key, clockGuard.trustedSeconds))
     const algorithms = [...new Set(published.map(({ algorithm }) => algorithm))].sort()
-    if (document.body === '' || document.algorithms !== algorithms.join(' ')) {
-      const body = JSON.stringify(serverMetadata(issuer, algorithms, options.mtls))
-      document = { algorithms: algorithms.join(' '), body, etag: entityTag(body) }
+    const trustsIssuers = (registry.trustNow()?.issuers.size ?? 0) > 0
+    const made = `${algorithms.join(' ')} ${trustsIssuers}`
+    if (document.made !== made) {
+      const body = JSON.stringify(serverMetadata(issuer, algorithms, trustsIssuers, options.mtls))
+      document = { made, body, etag: entityTag(body) }
     }
     return document
   }
@@ -93,6 +100,8 @@ export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, 
   for (const path of paths) {
     app.get(path, async (request, reply) => {
       await catchUp()
+      // Where the database does not answer, memory has to do.
+      await registry.trust().catch(() => {})
       const { body, etag } = current()
       reply.headers({
         'cache-control': `public, max-age=${maxAgeSeconds}`,

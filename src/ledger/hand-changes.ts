@@ -67,6 +67,9 @@ const typeOfTable: Readonly<Record<string, RecordType>> = {
   client_key: 'client_key',
   access: 'access',
   resource: 'resource',
+  trusted_issuer: 'issuer',
+  trust_rule: 'trust_rule',
+  blocked_workload: 'workload',
   signing_key: 'key',
   signing_key_manifest: 'key',
 }
@@ -82,8 +85,8 @@ function toRecord(change: HandChange): AuditRecord {
     time: change.time,
     type: typeOfTable[tableName] ?? 'client',
     outcome: 'changed by hand',
-    clientId: text('client_id'),
-    credentialId: text('secret_id') ?? text('thumbprint'),
+    clientId: text('client_id') ?? text('workload_id'),
+    credentialId: text('secret_id') ?? text('thumbprint') ?? text('rule') ?? text('issuer'),
     audience: text('audience'),
     // The kid of a client's key names no key of ours.
     kid: tableName === 'client_key' ? undefined : text('kid'),

@@ -10,6 +10,9 @@ export const recordOutcomes = {
   client_key: ['added', 'changed', 'revoked', 'changed by hand'],
   resource: ['created', 'changed', 'deleted', 'changed by hand'],
   access: ['created', 'changed', 'deleted', 'changed by hand'],
+  issuer: ['created', 'changed', 'disabled', 'enabled', 'deleted', 'changed by hand'],
+  trust_rule: ['created', 'changed', 'deleted', 'changed by hand'],
+  workload: ['blocked', 'unblocked', 'changed by hand'],
   registry: ['sealed'],
   key: [
     'created',

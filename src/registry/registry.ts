@@ -9,11 +9,13 @@ import {
   readCertificatePresences,
 } from './certificate-store.ts'
 import { onlyAudience, type RegisteredClient, type RegisteredKey, type RegisteredResource } from './client.ts'
+import { isWorkloadId, type TrustTable } from './issuer.ts'
 import { readKeyPresences } from './key-store.ts'
 import { Look, type LookOptions } from './look.ts'
 import { type KeyPresence, LookUp, type Presence } from './look-up.ts'
 import type { SealGuard } from './seal-guard.ts'
 import { type LoadedClients, loadClients, readPresences } from './store.ts'
+import { loadTrust } from './trust-store.ts'
 
 /**
  * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
@@ -29,6 +31,8 @@ export interface View {
   readonly client: RegisteredClient | undefined
   /** The resource asked for, if the client has access to it. */
   readonly resource: RegisteredResource | undefined
+  /** Which other issuers are trusted. Undefined unless it was asked for. */
+  readonly trust?: TrustTable | undefined
 }
 
 export interface RegistryOptions extends LookOptions {
@@ -65,6 +69,8 @@ export class Registry {
   readonly #certificateLookUp: LookUp<CertificatePresence>
   readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
+  #trust: TrustTable | undefined
+  #loadingTrust: Promise<void> | undefined
   #version = 0
   #loading: Promise<void> | undefined
   #refreshing: Promise<void> | undefined
@@ -108,7 +114,7 @@ export class Registry {
   async close(): Promise<void> {
     clearInterval(this.#timer)
     const lookUps = [this.#lookUp, this.#keyLookUp, this.#certificateLookUp].map((each) => each.idle())
-    await Promise.allSettled([this.#refreshing, this.#loading, ...lookUps])
+    await Promise.allSettled([this.#refreshing, this.#loading, this.#loadingTrust, ...lookUps])
   }
 
   /** Whether memory has this client with a secret of this id. */
@@ -135,7 +141,8 @@ export class Registry {
   /** As `lookUp`, for the keys of a client. @param kid the name of one of them; undefined: all. */
   async lookUpKeys(clientId: string, kid: string | undefined): Promise<KeyPresence> {
     const presence = await this.#keyLookUp.ask([clientId, kid ?? ''])
-    if (presence.keys.length > 0) await this.#refreshTo(presence.version, false)
+    const hasAny = presence.keys.length > 0 || presence.client?.jwksUri !== undefined
+    if (hasAny) await this.#refreshTo(presence.version, false)
     return presence
   }
 
@@ -182,6 +189,80 @@ export class Registry {
     const resource = this.#resources.get(audience)
     if (resource === undefined) return undefined
     return { version: this.#version, client, resource: resource === unsealed ? undefined : resource }
+  }
+
+  /** The trust table in memory. */
+  trustNow(): TrustTable | undefined {
+    return this.#trust
+  }
+
+  /**
+   * The same, read if it is not there. All who ask at the same time share one read.
+   * @throws OAuthError `registry_unavailable` when the database does not answer.
+   */
+  async trust(): Promise<TrustTable> {
+    for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
+      if (this.#trust !== undefined) return this.#trust
+      this.#loadingTrust ??= this.#loadTrust().finally(() => {
+        this.#loadingTrust = undefined
+      })
+      await withDeadline(
+        this.#loadingTrust,
+        limits.databaseReadTimeoutMilliseconds,
+        () => new OAuthError('registry_unavailable'),
+      )
+    }
+    throw new OAuthError('registry_unsettled')
+  }
+
+  /**
+   * The trust table as the database has it, read after this was asked. Those who ask together share one read.
+   * @throws OAuthError `registry_unavailable` when the database does not answer.
+   */
+  async lookUpTrust(): Promise<TrustTable> {
+    await this.#refreshTo(await this.versionNow(), false)
+    return await this.trust()
+  }
+
+  async #loadTrust(): Promise<void> {
+    const { pool, seals, onFault } = this.#options
+    try {
+      const loaded = seals === undefined ? await loadTrust(pool) : await seals.readTrust(pool)
+      if (isBehind(loaded.version, this.#version)) this.#look.replaceReaders('behind')
+      if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
+      this.#noteAnswer()
+      // Moved on again meanwhile: whoever waits will ask again.
+      if (loaded.version !== this.#version) return
+      this.#trust = 'believe' in loaded ? loaded.believe() : loaded.trust
+    } catch (error) {
+      this.#healthy = false
+      onFault(error)
+      throw new OAuthError('registry_unavailable', { cause: error })
+    }
+  }
+
+  /**
+   * As `viewNow`, with the trust table.
+   * @param clientId a client, or a workload, of which nothing else is registered.
+   */
+  trustingViewNow(clientId: string, target: string | undefined): View | undefined {
+    const trust = this.#trust
+    if (trust === undefined) return undefined
+    if (isWorkloadId(clientId))
+      return { version: this.#version, client: undefined, resource: undefined, trust }
+    const view = this.viewNow(clientId, target)
+    return view && { ...view, trust }
+  }
+
+  /** The same, read where needed. @throws OAuthError as `view` and `trust`. */
+  async trustingView(clientId: string, target: string | undefined): Promise<View> {
+    for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
+      await this.trust()
+      if (!isWorkloadId(clientId)) await this.view(clientId, target)
+      const view = this.trustingViewNow(clientId, target)
+      if (view !== undefined) return view
+    }
+    throw new OAuthError('registry_unsettled')
   }
 
   /**
@@ -345,7 +426,11 @@ export class Registry {
 
   #forget(subject: string, subjectId: string): void {
     if (subjectId === '*') this.#forgetEverything()
-    else if (subject === 'resource') this.#resources.delete(subjectId)
+    else if (subject === 'resource') {
+      this.#resources.delete(subjectId)
+      // Also one that was not there: a rule may name it.
+      this.#trust = undefined
+    } else if (subject === 'issuer' || subject === 'workload') this.#trust = undefined
     else if (subject === 'client') {
       this.#clients.delete(subjectId)
       this.#unknown.delete(subjectId)
@@ -356,5 +441,6 @@ export class Registry {
     this.#clients.clear()
     this.#unknown.clear()
     this.#resources.clear()
+    this.#trust = undefined
   }
 }

@@ -4,6 +4,8 @@ import type { KeyEncryptionKeySource } from '../keys/key-encryption-key.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
+import { type IssuerRow, type TrustedIssuer, type TrustTable, toIssuer } from './issuer.ts'
+import { believeIssuer } from './issuer-statement.ts'
 import { openHead, type SealHead, SealMemory } from './seal-head.ts'
 import type { SealProblems } from './seal-problems.ts'
 import { currentHead, hasRegistrations, loadSealedRows, type SealedRows } from './seal-store.ts'
@@ -26,6 +28,7 @@ import {
   toField,
   toResource,
 } from './store.ts'
+import { loadSealedTrustRows, type SealedTrustRows } from './trust-store.ts'
 
 /**
  * What a process that serves believes of rows, with a sealed registry. Everything that is needed to judge a client comes
@@ -52,6 +55,12 @@ export interface BelievedClients extends LoadedClients {
   readonly isOtherHead: boolean
 }
 
+/** The same for the trust table. */
+export interface ReadTrust {
+  readonly version: number
+  readonly believe: () => TrustTable
+}
+
 export class SealGuard {
   readonly #options: SealGuardOptions
   readonly #memory = new SealMemory()
@@ -76,13 +85,44 @@ export class SealGuard {
 
   async read(pool: Pool, clientIds: readonly string[]): Promise<ReadRows> {
     const rows = await loadSealedRows(pool, clientIds)
-    const id = rows.head?.keyEncryptionKeyId
-    // A rewrap may have put the head under a key that was not there before. Asked here, because from the look at the
-    // version to the memory of the head nothing may wait: another read could come first.
-    if (id !== undefined && !this.#keys.some((key) => key.id === id)) {
-      this.#keys = await this.#options.keyEncryptionKeys().catch(() => this.#keys)
-    }
+    await this.#findKeyOf(rows.head)
     return { version: rows.version, believe: () => this.#believe(rows) }
+  }
+
+  async readTrust(pool: Pool): Promise<ReadTrust> {
+    const rows = await loadSealedTrustRows(pool)
+    await this.#findKeyOf(rows.head)
+    return { version: rows.version, believe: () => this.#believeTrust(rows) }
+  }
+
+  /**
+   * A rewrap may have put the head under a key that was not there before. Asked before anything is believed, because from
+   * the look at the version to the memory of the head nothing may wait: another read could come first.
+   */
+  async #findKeyOf(head: SealedText | undefined): Promise<void> {
+    const id = head?.keyEncryptionKeyId
+    if (id === undefined || this.#keys.some((key) => key.id === id)) return
+    this.#keys = await this.#options.keyEncryptionKeys().catch(() => this.#keys)
+  }
+
+  #believeTrust(rows: SealedTrustRows): TrustTable {
+    const tree = this.#treeOf(rows)
+    const issuers = rows.issuers.flatMap((row) => this.#issuer(row, tree) ?? [])
+    const resources = rows.resources.flatMap((row) => this.#resource(row, tree) ?? [])
+    this.#options.problems.tell()
+    return {
+      issuers: new Map(issuers.map((issuer) => [issuer.issuer, issuer])),
+      // A row that blocks takes away, so it needs no statement.
+      blocked: new Set(rows.blocked),
+      resources: new Map(resources.map((resource) => [resource.audience, resource])),
+    }
+  }
+
+  #issuer(row: IssuerRow, tree: SealTree | undefined): TrustedIssuer | undefined {
+    const read = readFrom(tree, 'issuer', row.issuer)
+    const { issuer, differences } = believeIssuer(toIssuer(row), read.statement)
+    this.#options.problems.note('issuer', row.issuer, read.problem ?? differences)
+    return issuer
   }
 
   #believe(rows: SealedRows): BelievedClients {
@@ -106,7 +146,7 @@ export class SealGuard {
   }
 
   /** Undefined when there is no head to believe: then no row is believed either. */
-  #treeOf({ head: stored, nodes }: SealedRows): SealTree | undefined {
+  #treeOf({ head: stored, nodes }: Pick<SealedRows, 'head' | 'nodes'>): SealTree | undefined {
     const { problems } = this.#options
     try {
       const head = this.#headOf(stored)
@@ -199,6 +239,7 @@ function factsOf(row: ClientRow): ClientFacts {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    jwksUri: row.jwks_uri ?? undefined,
   }
 }
 
@@ -215,5 +256,6 @@ function columnsOf(facts: ClientFacts): Partial<ClientRow> {
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
     dpop_bound_access_tokens: facts.dpopBoundTokens === true,
+    jwks_uri: facts.jwksUri ?? null,
   }
 }

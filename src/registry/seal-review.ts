@@ -45,6 +45,8 @@ export class SealReview {
     const clientIds = await nextClientIds(pool, this.#after, clientsPerLook)
     // Also without clients: the head is read with them.
     await registry.inspect(clientIds)
+    // It stays in memory as long as nothing changes it.
+    await registry.trust()
     this.#after = clientIds.length < clientsPerLook ? '' : (clientIds.at(-1) ?? '')
     if (this.#after === '') problems.endRound()
   }

@@ -77,7 +77,8 @@ export async function nextClientIds(pool: Pool, after: string, count: number): P
 /** Whether anything is registered that a seal would have to speak of. */
 export async function hasRegistrations(database: Statements): Promise<boolean> {
   const rows = await database.$queryRaw<{ found: number }[]>`
-    SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM client) OR EXISTS (SELECT 1 FROM resource)`
+    SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM client) OR EXISTS (SELECT 1 FROM resource)
+       OR EXISTS (SELECT 1 FROM trusted_issuer)`
   return rows.length > 0
 }
 
@@ -171,7 +172,7 @@ export async function recordedSeal(
   const [row] = await database.$queryRaw<{ number: number; root: string | null }[]>`
     SELECT (detail::jsonb ->> 'sealed')::float8 AS number, detail::jsonb ->> 'sealed_root' AS root
       FROM audit_chain JOIN audit_record USING (chain)
-     WHERE chain > ${afterChain}::int AND seq = 1 AND type IN ('client', 'secret', 'client_key', 'access', 'resource', 'registry')
+     WHERE chain > ${afterChain}::int AND seq = 1 AND type IN ('client', 'secret', 'client_key', 'access', 'resource', 'issuer', 'trust_rule', 'registry')
        AND detail::jsonb ? 'sealed'
      ORDER BY 1 DESC LIMIT 1`
   return row === undefined ? undefined : { number: row.number, root: row.root ?? undefined }

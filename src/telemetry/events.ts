@@ -121,6 +121,27 @@ export function changeUnconfirmed(log: Log): void {
   log.error({ event: 'commit_unconfirmed' }, message)
 }
 
+/** Keys of another issuer, or of a client that says where its keys are. */
+export function remoteKeyEvents(log: Log) {
+  return {
+    onFailed(address: string, problem: string, keptSeconds: number | undefined): void {
+      const message =
+        keptSeconds === undefined
+          ? 'keys cannot be fetched, and there are none from before: assertions that they would verify get 503'
+          : 'keys cannot be fetched; those from before count as long as this says'
+      log.error({ event: 'remote_keys_unavailable', address, problem, keptSeconds }, message)
+    },
+    onRecovered(address: string): void {
+      log.info({ event: 'remote_keys_recovered', address }, 'keys can be fetched again')
+    },
+    onReplaced(address: string, kids: readonly string[]): void {
+      const message =
+        'a key id names another key than before, which a good issuer never does; ask its operator whether that was meant'
+      log.warn({ event: 'remote_key_replaced', address, kids: kids.slice(0, 10) }, message)
+    },
+  }
+}
+
 /** @param offSeconds seconds that the clock is ahead of the database's clock; negative if it is behind. */
 export function clockChanged(log: Log, reliable: boolean, offSeconds: number): void {
   if (reliable) {

@@ -1,7 +1,7 @@
-import { isOfMethod, judge } from '../authentication/authenticate.ts'
+import { callersOf, isOfMethod, judge } from '../authentication/authenticate.ts'
 import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
 import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
-import type { Proof } from '../authentication/method.ts'
+import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
 import type { RefusalReason } from '../refusals.ts'
@@ -17,9 +17,11 @@ export interface Grant {
   readonly lifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
   readonly tokenTyp: TokenTyp
+  /** The rule by which an assertion of another issuer got it. */
+  readonly rule?: CallerRule | undefined
   /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
   readonly confirmation?: Confirmation | undefined
-  /** The thumbprint of the certificate that its client had to bring in addition. */
+  /** The thumbprint of the certificate that had to be brought in addition. */
   readonly certificateThumbprint?: string | undefined
 }
 
@@ -34,6 +36,8 @@ export interface Confirmation {
 export interface Denial {
   readonly granted: false
   readonly reason: RefusalReason
+  /** For the record only. */
+  readonly detail?: Readonly<Record<string, string>> | undefined
 }
 
 /**
@@ -48,11 +52,62 @@ export function decide(
   address: string,
   now: number,
 ): Grant | Denial {
-  const reason = judgeClient(request, proof, view.client, address, now)
+  const callers = callersOf(request.credentials, proof, view, now)
+  if ('refusal' in callers) return { granted: false, reason: callers.refusal, detail: callers.detail }
+  return chosen(callers.map((caller) => decideFor(request, proof, caller, view, address, now)))
+}
+
+function decideFor(
+  request: TokenRequest,
+  proof: Proof,
+  { client, rule }: Caller,
+  view: View,
+  address: string,
+  now: number,
+): Grant | Denial {
+  const reason = judgeClient(request, proof, client, address, now)
   if (reason !== undefined) return { granted: false, reason }
-  const decision = decideGrant(request, view)
+  const decision = decideGrant(request, client, view)
   if (!decision.granted) return decision
-  return withPossession(withCertificate(decision, request, view.client), proof.possession)
+  const confirmed = withPossession(withCertificate(decision, request, client), proof.possession)
+  if (rule === undefined) return confirmed
+  const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
+  const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
+  return { ...confirmed, lifetimeSeconds, rule }
+}
+
+/**
+ * One of the rules that an assertion fits has to grant all that is asked for. Where several do, the one that gives the
+ * least: they have no order. If they give different scopes, because none were named, nobody can say which are meant.
+ */
+function chosen(decisions: readonly (Grant | Denial)[]): Grant | Denial {
+  const [first] = decisions
+  if (first === undefined) return { granted: false, reason: 'assertion_no_rule_fits' }
+  if (decisions.length === 1) return first
+  const grants = decisions.filter((decision) => decision.granted)
+  const [grant, ...others] = grants.toSorted(
+    (one, other) =>
+      one.lifetimeSeconds - other.lifetimeSeconds ||
+      Number(other.rule?.isSpent) - Number(one.rule?.isSpent) ||
+      ((one.rule?.name ?? '') < (other.rule?.name ?? '') ? -1 : 1),
+  )
+  // What they are refused for may differ. The reason whose name comes first is as good as any, and always the same.
+  if (grant === undefined) return denials(decisions)[0] ?? first
+  const isSame = others.every(
+    (other) =>
+      other.audience === grant.audience &&
+      other.scopes.toSorted().join(' ') === grant.scopes.toSorted().join(' '),
+  )
+  if (!isSame) return { granted: false, reason: 'trust_rules_ambiguous' }
+  // Spent if any of them says so.
+  const isSpent = grants.some(({ rule }) => rule?.isSpent === true)
+  return grant.rule === undefined ? grant : { ...grant, rule: { ...grant.rule, isSpent } }
+}
+
+function denials(decisions: readonly (Grant | Denial)[]): readonly Denial[] {
+  return decisions
+    .filter((decision) => !decision.granted)
+    .toSorted((one, other) => (one.reason < other.reason ? -1 : 1))
 }
 
 function judgeClient(
@@ -78,10 +133,13 @@ function judgeClient(
 /** What a grant says about a certificate that its client had to bring. */
 function withCertificate(
   grant: Grant,
-  { certificate }: TokenRequest,
+  { certificate, credentials, isGated = false }: TokenRequest,
   client: RegisteredClient | undefined,
 ): Grant {
-  if (client === undefined || certificate === undefined || !demandsCertificate(client)) return grant
+  // Where it is the credential, the record names it anyway.
+  const isDemanded = isGated && credentials.method !== 'tls_client_auth'
+  if (client === undefined || certificate === undefined) return grant
+  if (!isDemanded && !demandsCertificate(client)) return grant
   const { thumbprint } = certificate
   const bound = { confirmation: { 'x5t#S256': thumbprint } }
   return {
@@ -101,12 +159,18 @@ function withPossession(grant: Grant, possession: ProvenPossession | undefined):
  * Chooses the audience and the scopes (RFC 8707 §2, RFC 6749 §3.3). A requested scope is never silently
  * dropped.
  */
-function decideGrant(request: TokenRequest, { client, resource }: View): Grant | Denial {
+function decideGrant(
+  request: TokenRequest,
+  client: RegisteredClient | undefined,
+  view: View,
+): Grant | Denial {
   if (client === undefined || client.access.size === 0)
     return { granted: false, reason: 'client_without_access' }
   const audience = request.target ?? onlyAudience(client)
   if (audience === undefined) return { granted: false, reason: 'target_missing' }
   const granted = client.access.get(audience)
+  // What only a rule names is beside the rules.
+  const resource = view.resource?.audience === audience ? view.resource : view.trust?.resources.get(audience)
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
   const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm, tokenTyp } = resource

@@ -12,7 +12,14 @@ import { OAuthError, type RefusalReason } from '../refusals.ts'
 import type { Registry, View } from '../registry/registry.ts'
 import { accessTokenClaims } from './claims.ts'
 import { decide, type Grant } from './decide.ts'
-import { type Claimed, parseTokenRequest, type RawTokenRequest, type TokenRequest } from './request.ts'
+import { issuedDetail, type Origin, refusalRecord } from './records.ts'
+import {
+  type Claimed,
+  jwtBearerGrant,
+  parseTokenRequest,
+  type RawTokenRequest,
+  type TokenRequest,
+} from './request.ts'
 
 /**
  * The whole grant, from top to bottom: parse, authenticate, decide, commit, release.
@@ -37,13 +44,6 @@ export interface IssueEdges extends AuthenticationEdges, UseEdges {
   readonly randomId: () => string
 }
 
-/** The origin of a request, for the record and the log. */
-export interface Origin {
-  readonly address: string
-  readonly userAgent: string | undefined
-  readonly requestId: string
-}
-
 export interface IssuedToken {
   readonly accessToken: string
   readonly expiresInSeconds: number
@@ -66,17 +66,19 @@ export async function issueToken(
 ): Promise<IssuedToken> {
   let request: TokenRequest | undefined
   let credentials: AdmittedCredentials
+  const isGated = edges.requiresCertificate === true
   try {
     request = parseTokenRequest(raw, claimed)
-    if (edges.requiresCertificate === true) requireTrusted(request.certificate, edges.clock.nowSeconds())
+    if (isGated) requireTrusted(request.certificate, edges.clock.nowSeconds())
     // Most are known already, and wait for nothing.
     const admitted = admit(edges, request.credentials, origin.address)
     credentials = admitted instanceof Promise ? await admitted : admitted
   } catch (error) {
-    if (request !== undefined && saysRegistered(error)) claimed.clientId = request.credentials.clientId
+    const clientId = request?.credentials.clientId
+    if (clientId !== undefined && saysRegistered(error)) claimed.clientId = clientId
     throw await recordRefusal(edges, origin, claimed, error)
   }
-  return await decideAndCommit(edges, { ...request, credentials }, origin, claimed)
+  return await decideAndCommit(edges, { ...request, credentials, isGated }, origin, claimed)
 }
 
 /** Decides again if the registry has changed before the commit, at most `decisionsPerRequestMax` times. */
@@ -93,8 +95,11 @@ async function decideAndCommit(
   try {
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
       const { clientId } = credentials
-      const view = registry.viewNow(clientId, target) ?? (await registry.view(clientId, target))
-      if (view.client !== undefined) claimed.clientId = clientId
+      const view =
+        credentials.method === 'federated_jwt'
+          ? (registry.trustingViewNow(clientId, target) ?? (await registry.trustingView(clientId, target)))
+          : (registry.viewNow(clientId, target) ?? (await registry.view(clientId, target)))
+      if (view.client !== undefined || view.trust !== undefined) claimed.clientId = clientId
       const proving = proveOrRefuse(edges, credentials, view, origin, proof)
       const proven = proving instanceof Promise ? await proving : proving
       if (proven instanceof OAuthError) {
@@ -109,14 +114,15 @@ async function decideAndCommit(
             view.version,
             issuance.record,
             issuance.sign,
-            identifiersOf(proof),
+            identifiersOf(spentBy(decision, proof)),
           )
           if (outcome.committed) return issuance.release()
           await registry.refresh(outcome.version)
           continue
         }
-        refusal = new OAuthError(decision.reason)
+        refusal = new OAuthError(decision.reason, decision.detail && { detail: decision.detail })
       }
+      refusal = inTermsOf(claimed, refusal)
       const record = refusalRecord(clock, origin, claimed, refusal, proof)
       const outcome = await ledger.refuse(record, view.version, proof?.matched)
       if (outcome.committed) break
@@ -159,6 +165,18 @@ function asVerdict(error: unknown): OAuthError {
   throw error
 }
 
+/** What is refused of an assertion that is the grant itself is no client (RFC 7523 §3.1). */
+function inTermsOf({ grantType }: Claimed, refusal: OAuthError): OAuthError {
+  return grantType === jwtBearerGrant ? refusal.forGrant() : refusal
+}
+
+/** An assertion that its rule accepts until it expires is not used up. */
+function spentBy({ rule }: Grant, proof: Proof): Proof {
+  if (rule?.isSpent !== false) return proof
+  const { once: _once, ...others } = proof
+  return others
+}
+
 interface Issuance {
   readonly record: AuditRecord
   /** Signs the token. Called while the database writes the record. */
@@ -189,6 +207,8 @@ function prepare(
   const jti = tokenId(time, edges.randomId())
   const claims = accessTokenClaims(edges.issuer, { ...grant, lifetimeSeconds }, now, jti)
   const scope = claims.scope ?? ''
+  // An assertion of another issuer is named by the rule that it fits.
+  const used = grant.rule === undefined ? proof : { ...proof, credentialId: grant.rule.name }
   let accessToken: string | undefined
   const record: AuditRecord = {
     time,
@@ -196,7 +216,7 @@ function prepare(
     outcome: 'issued',
     clientId: claims.client_id,
     authenticationMethod: proof.method ?? claimed.authenticationMethod,
-    credentialId: proof.credentialId,
+    credentialId: used.credentialId,
     audience: claims.aud,
     scope,
     jti: claims.jti,
@@ -205,7 +225,7 @@ function prepare(
     address: origin.address,
     userAgent: origin.userAgent,
     requestId: origin.requestId,
-    detail: issuedDetail(grant, proof),
+    detail: issuedDetail(grant, proof, claimed),
   }
   return {
     record,
@@ -214,22 +234,11 @@ function prepare(
     },
     release() {
       if (accessToken === undefined) throw new Error('a token was released before it was signed')
-      noteUse(edges, credentials, proof, record)
+      noteUse(edges, credentials, used, record)
       const tokenType = grant.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP'
       return { accessToken, expiresInSeconds: claims.exp - claims.iat, scope, tokenType }
     },
   }
-}
-
-function issuedDetail(grant: Grant, { assertion }: Proof): AuditRecord['detail'] {
-  const { certificateThumbprint, confirmation } = grant
-  const detail = {
-    // Callers that name the token endpoint can be found (RFC 10070).
-    ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
-    ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
-    ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
-  }
-  return Object.keys(detail).length === 0 ? undefined : detail
 }
 
 /**
@@ -246,7 +255,8 @@ export async function recordRefusal(
   error: unknown,
   proof?: Proof,
 ): Promise<OAuthError> {
-  const refusal = error instanceof OAuthError ? error : new OAuthError('internal_error', { cause: error })
+  const known = error instanceof OAuthError ? error : new OAuthError('internal_error', { cause: error })
+  const refusal = inTermsOf(claimed, known)
   const record = refusalRecord(edges.clock, origin, claimed, refusal, proof)
   if (isOnlyCounted(refusal)) {
     edges.ledger.count(record, proof?.matched)
@@ -258,32 +268,5 @@ export async function recordRefusal(
   } catch (fault) {
     edges.ledger.count(record, proof?.matched)
     return fault instanceof OAuthError ? fault : new OAuthError('ledger_unavailable', { cause: fault })
-  }
-}
-
-function refusalRecord(
-  clock: Clock,
-  origin: Origin,
-  claimed: Claimed,
-  refusal: OAuthError,
-  proof: Proof | undefined,
-): AuditRecord {
-  const { otherClientId, grantType } = claimed
-  const odd = otherClientId !== undefined || grantType !== undefined
-  return {
-    time: clock.nowMilliseconds(),
-    type: 'token',
-    outcome: 'refused',
-    error: refusal.error,
-    reason: refusal.reason,
-    clientId: claimed.clientId,
-    authenticationMethod: proof?.method ?? claimed.authenticationMethod,
-    credentialId: proof?.credentialId ?? refusal.credentialId,
-    audience: claimed.target,
-    scope: claimed.scope,
-    address: origin.address,
-    userAgent: origin.userAgent,
-    requestId: origin.requestId,
-    detail: odd ? { other_client_id: otherClientId, grant_type: grantType } : undefined,
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Parses a client credentials request from its bytes (RFC 6749 §4.4.2 and §2.3.1, Appendix A and B; RFC 8707
- * §2).
+ * Parses a token request from its bytes: client credentials (RFC 6749 §4.4.2 and §2.3.1, Appendix A and B; RFC 8707 §2), or
+ * an assertion as the grant (RFC 7523 §2.1).
  *
  * Body and header are read to their end before anything is refused. Errors are noted first and thrown later.
  * So the record of a refusal can name the client even if the request is malformed, and one function,
@@ -12,12 +12,15 @@ import { type Authorization, readAuthorization } from '../authentication/authori
 import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { type ReadAssertion, readAssertion } from '../authentication/client-assertion.ts'
 import { findDpopProof, type ParsedDpopProof } from '../authentication/dpop-proof.ts'
+import { type ReadFederated, readFederatedText } from '../authentication/federated-assertion.ts'
+import { parseAssertionGrant, spiffeAssertionType } from '../authentication/federated-jwt.ts'
 import type { Credentials, PresentedCredentials } from '../authentication/method.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
 import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
 import { isAudience, isClientId, isResource, isScopeToken } from '../registry/grammar.ts'
 import {
+  ASSERTION,
   AUDIENCE,
   CLIENT_ASSERTION,
   CLIENT_ASSERTION_TYPE,
@@ -47,6 +50,8 @@ export interface TokenRequest {
   readonly credentials: Credentials
   /** The certificate of the connection, whether it is the credential or comes in addition. */
   readonly certificate?: JudgedCertificate | undefined
+  /** The service takes no request without that certificate. */
+  readonly isGated?: boolean
   /** The proof of possession of the key that the token is to be bound to (RFC 9449). */
   readonly dpopProof: ParsedDpopProof | undefined
   /** The requested resource, unchanged. It is only compared, never resolved as a URL. */
@@ -66,8 +71,11 @@ export interface Claimed {
   authenticationMethod?: string
   target?: string
   scope?: string
-  /** Only a grant type that is not supported. */
+  /** Only another grant type than client credentials. */
   grantType?: string
+  /** Who is said to have signed the assertion, and about whom. */
+  assertionIssuer?: string
+  assertionSubject?: string
 }
 
 /**
@@ -78,24 +86,33 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
   const presented = presentedCredentials(form, authorization, raw.certificate)
+  // The grant may be named wrong, and the assertion is of the record all the same.
+  const grantAssertion = grantAssertionIn(form.values[ASSERTION])
   const dpopProof = findDpopProof(raw.rawHeaders)
-  fillClaimed(claimed, raw, form, presented)
+  fillClaimed(claimed, raw, form, presented, grantAssertion)
 
   const refusal = form.malformed ?? authorization?.refusal ?? form.refusal ?? dpopProof?.refusal
   if (refusal !== undefined) throw new OAuthError(refusal)
 
   const grantType = form.values[GRANT_TYPE]
   if (grantType === undefined) throw new OAuthError('grant_type_missing')
-  if (grantType !== 'client_credentials') throw new OAuthError('grant_type_unsupported')
-
+  if (grantType !== 'client_credentials' && grantType !== jwtBearerGrant) {
+    throw new OAuthError('grant_type_unsupported')
+  }
   return {
-    credentials: parseCredentials(presented),
+    credentials:
+      grantType === jwtBearerGrant
+        ? parseAssertionGrant(grantAssertion, presented)
+        : parseCredentials(presented),
     certificate: raw.certificate,
     dpopProof: dpopProof?.parsed,
     target: chooseTarget(form.values[RESOURCE], form.values[AUDIENCE]),
     scopes: parseScopes(form.values[SCOPE]),
   }
 }
+
+/** RFC 7523 §2.1. */
+export const jwtBearerGrant = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 
 // ── Claims and parameters of the request ───────────────────────────────────────────────────────────────
 
@@ -108,14 +125,21 @@ function presentedCredentials(
     authorization,
     clientId: values[CLIENT_ID],
     clientSecret: values[CLIENT_SECRET],
-    clientAssertion: assertionIn(values[CLIENT_ASSERTION]),
+    clientAssertion: assertionIn(
+      values[CLIENT_ASSERTION],
+      values[CLIENT_ASSERTION_TYPE] === spiffeAssertionType,
+    ),
     clientAssertionType: values[CLIENT_ASSERTION_TYPE],
     certificate,
   }
 }
 
-function assertionIn(text: string | undefined): ReadAssertion | undefined {
-  return text === undefined ? undefined : readAssertion(text)
+function assertionIn(text: string | undefined, isSpiffe: boolean): ReadAssertion | undefined {
+  return text === undefined ? undefined : readAssertion(text, isSpiffe)
+}
+
+function grantAssertionIn(text: string | undefined): ReadFederated | undefined {
+  return text === undefined ? undefined : readFederatedText(text)
 }
 
 function fillClaimed(
@@ -123,6 +147,7 @@ function fillClaimed(
   { claimedText, isRegistered }: RawTokenRequest,
   form: Form,
   presented: PresentedCredentials,
+  grantAssertion: ReadFederated | undefined,
 ): void {
   const keptId = (id: string) => {
     const isPossible = isClientId(id)
@@ -136,14 +161,17 @@ function fillClaimed(
   if (clientId !== undefined) claimed.clientId = keptId(clientId)
   const otherClientId = bodyClientId === clientId ? form.otherClientId : bodyClientId
   if (otherClientId !== undefined) claimed.otherClientId = keptId(otherClientId)
-  const method = claimedMethod(presented)
+  const federated = clientAssertion?.federated ?? grantAssertion
+  if (federated?.issuer !== undefined) claimed.assertionIssuer = claimedText.keep(federated.issuer, true)
+  if (federated?.subject !== undefined) claimed.assertionSubject = claimedText.keep(federated.subject, true)
+  const method = claimedMethod(presented) ?? (grantAssertion === undefined ? undefined : 'federated_jwt')
   if (method !== undefined) claimed.authenticationMethod = method
   const target = values[RESOURCE] ?? values[AUDIENCE]
   if (target !== undefined) claimed.target = claimedText.keep(target, isAudience(target))
   const scope = values[SCOPE]
   if (scope !== undefined) claimed.scope = claimedText.keep(scope, isScope(scope))
   const grantType = values[GRANT_TYPE]
-  // The supported grant type is not recorded.
+  // The usual grant type is not recorded.
   if (grantType !== undefined && grantType !== 'client_credentials') {
     claimed.grantType = claimedText.keep(grantType, grantTypeForm.test(grantType))
   }
@@ -161,6 +189,7 @@ export function authenticatesInBody({ authenticationMethod, clientId }: Claimed)
 const bodyMethods: ReadonlySet<string> = new Set([
   'client_secret_post',
   'private_key_jwt',
+  'federated_jwt',
   'client_assertion',
   'tls_client_auth',
   'self_signed_tls_client_auth',

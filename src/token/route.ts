@@ -9,7 +9,8 @@ import type { Clock } from '../lib/clock.ts'
 import { limits } from '../limits.ts'
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
-import { type IssueEdges, issueToken, type Origin, recordRefusal } from './issue.ts'
+import { type IssueEdges, issueToken, recordRefusal } from './issue.ts'
+import type { Origin } from './records.ts'
 import { authenticatesInBody, type Claimed, type RawTokenRequest } from './request.ts'
 
 export interface TokenRouteOptions extends IssueEdges {

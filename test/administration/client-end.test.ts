@@ -26,5 +26,18 @@ test.each<
   ['neither counts for another method', 'tls_client_auth', 70, [40], [40], 70],
   ['without any credential, only its own end is one', undefined, 70, [], [], 70],
 ])('%s', (_title, tokenEndpointAuthMethod, expiresAt, secrets, keys, end) => {
-  expect(endOf({ tokenEndpointAuthMethod, expiresAt }, { secrets, keys })).toBe(end)
+  expect(endOf({ tokenEndpointAuthMethod, expiresAt, certificateField: undefined }, { secrets, keys })).toBe(
+    end,
+  )
+})
+
+test('a certificate that a client may use has no end here', () => {
+  const certificateField = { name: 'tls_client_auth_san_dns', value: 'a.example.com' } as const
+  const credentials = { secrets: [40], keys: [] }
+  const client = { tokenEndpointAuthMethod: undefined, expiresAt: undefined, certificateField }
+  expect(endOf(client, credentials)).toBe(undefined)
+  expect(endOf({ ...client, tokenEndpointAuthMethod: 'client_secret_post' }, credentials)).toBe(40)
+  expect(
+    endOf({ ...client, tokenEndpointAuthMethod: 'self_signed_tls_client_auth' }, { secrets: [], keys: [50] }),
+  ).toBe(50)
 })

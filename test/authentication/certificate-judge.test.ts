@@ -17,6 +17,7 @@ import {
   type CertificateOptions,
   clientAuth,
   extension,
+  freezeTime,
   general,
   ia5,
   makeCa,
@@ -34,7 +35,7 @@ import {
   utf8,
 } from '../support/x509.ts'
 
-const now = Math.floor(Date.now() / 1000)
+const now = freezeTime()
 const root = makeCa('O=Test,CN=Root')
 const other = makeCa('O=Test,CN=Other')
 const between = makeCa('O=Test,CN=Between', { pathLength: 0 }, root)

@@ -275,7 +275,7 @@ describe('the order of things', () => {
     expect(await codeOf(issueCertificate(authority.context, { ...billing, days: 11 }))).toBe(
       'lifetime_beyond_authority',
     )
-    await issueCertificate(authority.context, { ...billing, days: 10 })
+    expect(await issueCertificate(authority.at(7), { ...billing, days: 10 })).toMatchObject({ expiresAt })
     expect(await codeOf(issueCertificate(authority.at(10 * day), both))).toBe('authority_expired')
     expect(authorityOverview(authority.context.directory, now + 10 * day)).toMatchObject({
       state: 'expired',

@@ -26,9 +26,9 @@ test('from nothing to a revoked certificate, and a table of it all', async ({ ca
   expect(issued.stdout).toContain(
     `MINTMARK_TLS_PRIVATE_KEY_FILE='${directory}/localhost/tls.key' npm start\n`,
   )
-  expect(await ca('issue billing --uri spiffe://example.org/billing --client --days 7')).toMatchObject({
-    code: 0,
-  })
+  expect((await ca('issue billing --uri spiffe://example.org/billing --client --days 7')).stdout).toContain(
+    "--auth-method tls_client_auth --tls-client-auth-san-uri 'spiffe://example.org/billing' --access",
+  )
   expect(await ca('renew billing --new-key')).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/^billing is renewed with a new key, valid until .*\.\n$/),

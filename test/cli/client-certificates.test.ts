@@ -44,7 +44,7 @@ describe('a client', () => {
     expect(changed).toContain(`tls_client_auth_san_uri: ${uri} → not set`)
     expect(changed).toContain('tls_client_auth_subject_dn: not set → CN=ledger,O=Example')
     const bound = ['--tls-client-certificate-bound-access-tokens', 'yes']
-    expect(await ok('clients', 'update', 'ledger', ...bound)).toContain('false → true')
+    expect(await ok('clients', 'update', 'ledger', ...bound)).toContain('no → yes')
     expect(await show()).toMatchObject({
       tls_client_auth_subject_dn: 'CN=ledger,O=Example',
       tls_client_certificate_bound_access_tokens: true,
@@ -192,7 +192,7 @@ ${more}`
     for (const change of [
       'tls_client_auth_san_dns: filed.example.com → not set',
       'require_certificate: not set → tls_client_auth_san_ip=2001:db8::7',
-      'tls_client_certificate_bound_access_tokens: true → false',
+      'tls_client_certificate_bound_access_tokens: yes → no',
       'has no secret',
     ]) {
       expect(plan.replaceAll(/\s+/g, ' ')).toContain(change)

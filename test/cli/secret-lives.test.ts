@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { commandWithInput, succeeding } from '../support/command.ts'
 import { test as ownTest, sharedTest } from '../support/fixtures.ts'
-import { basic, orders, registerClient, requestToken, startService } from '../support/service.ts'
+import { orders, registerClient, requestToken, startService } from '../support/service.ts'
 
 const test = sharedTest
   .extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -18,6 +18,11 @@ const test = sharedTest
     onCleanup(() => opened.close())
     return opened.statements
   })
+
+interface Ended {
+  readonly secret_id: string
+  readonly expires_at: string | null
+}
 
 type Database = Parameters<typeof registerClient>[0]
 
@@ -84,6 +89,10 @@ describe('clients secrets rotate', () => {
     expect(Date.parse(first.expires_at) / 1000 - now).toBeGreaterThanOrEqual(86_400)
     expect(Date.parse(first.expires_at) / 1000 - now).toBeLessThan(86_400 + 60)
     expect(second).toMatchObject({ secret_id: soon.secret_id, expires_at: soon.expires_at })
+    const listed = JSON.parse(await ran('clients', 'secrets', 'list', client.clientId, '--json'))
+    const ends = new Map(listed.secrets.map((each: Ended) => [each.secret_id, each.expires_at]))
+    expect(ends.get(client.secretId)).toBe(first.expires_at)
+    expect(ends.get(soon.secret_id)).toBe(soon.expires_at)
     expect((await recordsOf(database, client.secretId)).at(-1)).toMatchObject({
       outcome: 'changed',
       replaced_by: rotated.secret_id,
@@ -95,6 +104,24 @@ describe('clients secrets rotate', () => {
     })
     expect(await statusOf(service.url, client.clientId, client.secret)).toBe(200)
     expect(await statusOf(service.url, client.clientId, rotated.client_secret)).toBe(200)
+  })
+
+  test('stops where a client would have more secrets than it may, unless the others end at once', async ({
+    database,
+    run,
+  }) => {
+    const { clientId } = await registerClient(database)
+    await database.query(
+      `INSERT INTO client_secret (secret_id, client_id, hash, hint)
+       SELECT 'many-' || n, $1, 'none', 'none' FROM generate_series(1, 9) AS n`,
+      [clientId],
+    )
+    const refused = await run('clients', 'secrets', 'rotate', clientId)
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('has 10 valid secrets') })
+    const { replaced } = JSON.parse(
+      await succeeding(run)('clients', 'secrets', 'rotate', clientId, '--overlap', '0s', '--json'),
+    )
+    expect(replaced).toHaveLength(10)
   })
 
   test('--overlap 0s ends the old one at once, --dry-run ends nothing', async ({
@@ -187,101 +214,5 @@ describe('an overlap ends', () => {
     const ask = () =>
       database.query<{ ended: boolean }>('SELECT registry_end_unused_secret($1) AS ended', [client.secretId])
     expect(await ask()).toEqual([{ ended: false }])
-  })
-})
-
-describe('clients secrets list', () => {
-  ownTest(
-    'says who uses each secret, and what must be replaced',
-    async ({ database, run, startService: start }) => {
-      const ran = succeeding(run)
-      const service = await start()
-      const client = await registerClient(database)
-      await ran('clients', 'secrets', 'rotate', client.clientId, '--overlap', '7d')
-      const ask = (userAgent: string) =>
-        fetch(`${service.url}/token`, {
-          method: 'POST',
-          headers: { authorization: basic(client.clientId, client.secret), 'user-agent': userAgent },
-          body: new URLSearchParams({ grant_type: 'client_credentials', resource: orders }),
-        })
-      for (const agent of ['nightly/1', 'nightly/1', 'old-cron/0.3'])
-        expect((await ask(agent)).status).toBe(200)
-      // Neither a secret in the wrong header nor a refused request.
-      await ask(`Bearer ${client.secret}`)
-      await service.close()
-      const listed = JSON.parse(await ran('clients', 'secrets', 'list', client.clientId, '--json'))
-      const [old, fresh] = listed.secrets
-      const last = { address: '127.0.0.1', last_used_at: expect.any(String) }
-      expect(old).toMatchObject({ secret_id: client.secretId, replaced_by: fresh.secret_id })
-      expect(new Set(old.used_by)).toEqual(
-        new Set([
-          { ...last, user_agent: 'nightly/1', count: 2 },
-          { ...last, user_agent: 'old-cron/0.3', count: 1 },
-          { ...last, user_agent: expect.stringMatching(/^\[withheld: .*\]$/), count: 1 },
-        ]),
-      )
-      expect(fresh).toMatchObject({ replaced_by: null, used_by: [] })
-      const text = await ran('clients', 'secrets', 'list', client.clientId)
-      expect(text).toContain(`Who uses ${client.secretId}, which ${fresh.secret_id} replaces:`)
-      expect(text).toMatch(/127\.0\.0\.1 +nightly\/1 +2 /)
-      expect(text).not.toContain(client.secret)
-
-      // A second process adds to it. Then the secret is used on its last day.
-      const second = await start()
-      const answer = await fetch(`${second.url}/token`, {
-        method: 'POST',
-        headers: { authorization: basic(client.clientId, client.secret), 'user-agent': 'nightly/1' },
-        body: new URLSearchParams({ grant_type: 'client_credentials', resource: orders }),
-      })
-      expect(answer.status).toBe(200)
-      await second.close()
-      await database.query(
-        `UPDATE client_secret SET expires_at = now() + interval '3 hours' WHERE secret_id = '${client.secretId}';
-       UPDATE client_secret_overlap SET started_at = now() - interval '1 day'`,
-      )
-      const outcome = await run('clients', 'secrets', 'list', client.clientId, '--json')
-      const [again] = JSON.parse(outcome.stdout).secrets
-      expect(again.used_by).toContainEqual({ ...last, user_agent: 'nightly/1', count: 3 })
-      expect(again.needs_replacement).toBe(true)
-      expect(outcome.stderr).toContain(`${client.secretId} ends`)
-      expect((await run('clients', 'list')).stderr).toContain('1 secret that is needed will end soon')
-
-      // A process says so too.
-      const third = await start()
-      await expect
-        .poll(async () => (await (await fetch(`${third.url}/readyz`)).json()) as unknown)
-        .toMatchObject({ status: 'ready', warnings: ['secret_expiring'] })
-      expect(third.log()).toContain('"event":"secret_expiring"')
-    },
-  )
-
-  test('keeps the latest callers, and counts the others together', async ({ database, run, statements }) => {
-    const { openSecretUses } = await import('../../src/authentication/secret-use-store.ts')
-    const client = await registerClient(database)
-    const time = Date.now()
-    for (let round = 0; round < 2; round += 1) {
-      const uses = openSecretUses(statements, (error) => {
-        throw error
-      })
-      for (let host = 0; host < 15; host += 1) {
-        uses.note(client.secretId, { time: time + host, address: `192.0.2.${round * 100 + host}` })
-      }
-      await uses.close()
-    }
-    await database.query(
-      `UPDATE client_secret_caller SET last_used_at = now() - interval '31 days' WHERE address = '192.0.2.114'`,
-    )
-    const uses = openSecretUses(statements, (error) => {
-      throw error
-    })
-    uses.note(client.secretId, { time, address: '192.0.2.200' })
-    await uses.close()
-    const [secret] = JSON.parse(
-      await succeeding(run)('clients', 'secrets', 'list', client.clientId, '--json'),
-    ).secrets
-    expect(secret.used_by).toHaveLength(21)
-    expect(secret.used_by.at(-1)).toMatchObject({ address: null, user_agent: null })
-    const count = secret.used_by.reduce((sum: number, each: { count: number }) => sum + each.count, 0)
-    expect(count, 'one was forgotten').toBe(30)
   })
 })

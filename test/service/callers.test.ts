@@ -1,4 +1,5 @@
 /** Our own client library against the service, and against relying services that have our own verifier. */
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer as createPlainServer, type IncomingMessage, type RequestListener } from 'node:http'
@@ -6,6 +7,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo, Server } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import type { TLSSocket } from 'node:tls'
+import { calculateJwkThumbprint, type JWK } from 'jose'
 import { describe, expect, onTestFinished } from 'vitest'
 import { createTokenSource } from '../../packages/client/src/index.ts'
 import { createRequestVerifier, createVerifier } from '../../packages/verifier/src/index.ts'
@@ -169,12 +171,19 @@ describe('over TLS, with the development CA', () => {
         ca: read('ca.crt'),
         requestCert: true,
       },
-      (request, response) => {
-        seen.push((request.socket as TLSSocket).getPeerCertificate().serialNumber.toLowerCase())
-        response.writeHead(204).end()
+      async (request, response) => {
+        const { serialNumber, raw } = (request.socket as TLSSocket).getPeerCertificate()
+        seen.push(serialNumber.toLowerCase())
+        // Signed by the key of the certificate, which is named by its thumbprint.
+        const jwk = new X509Certificate(raw).publicKey.export({ format: 'jwk' })
+        const kid = await calculateJwkThumbprint(jwk as JWK)
+        const verifier = createRequestVerifier({ keys: { keys: [{ ...jwk, kid, alg: 'ES256' }] } })
+        const signed = { method: 'GET', url: `${origin}/`, headers: headersOf(request), body: '' }
+        const outcome = verifier.verify(signed, { boundTo: kid })
+        response.writeHead(await outcome.then(() => 204).catch(() => 400)).end()
       },
     )
-    const origin = `https://localhost:${await listen(server)}`
+    const origin: string = `https://localhost:${await listen(server)}`
     const { clientId, secret: clientSecret } = await registerClient(database)
     // Files that are written one after the other, not swapped.
     const files = { certificateFile: authority.path('copy.crt'), privateKeyFile: authority.path('copy.key') }
@@ -189,7 +198,7 @@ describe('over TLS, with the development CA', () => {
       certificate: files,
       caFile: authority.path('ca.crt'),
     })
-    const fetchOrders = tokens.fetchFor(orders, [], { origins: [origin] })
+    const fetchOrders = tokens.fetchFor(orders, [], { origins: [origin], sign: true })
     const call = async (): Promise<string> => {
       expect((await fetchOrders(origin)).status).toBe(204)
       return seen.at(-1) ?? ''

@@ -576,6 +576,9 @@ describe('a service of its own', () => {
       expect(await outcome([leaf({}, stranger)], { client_id: byCertificate.clientId }, none)).toBe(
         'certificate_untrusted',
       )
+      const answer = await tokenOver(running.url, {}, { ...callerOf(leaf()), headers })
+      const { detail } = (await recordOf(database, answer)) ?? {}
+      expect(JSON.parse(detail ?? '')).toEqual({ certificate: expect.stringMatching(/^[\w-]{43}$/) })
       // Guesses do not get far enough to be counted.
       expect(await outcome([], {}, { authorization: basic('nobody', client.secret) })).toBe(
         'certificate_missing',
@@ -583,6 +586,17 @@ describe('a service of its own', () => {
       await running.close()
     },
   )
+
+  shared('M-40: CAs or lists that cannot be used stop the start', async ({ database }) => {
+    for (const [name, text] of [
+      ['MINTMARK_TLS_CLIENT_CA', root.pem.slice(0, -40)],
+      ['MINTMARK_TLS_CLIENT_CA', leaf().pem],
+      ['MINTMARK_TLS_CLIENT_CRL', makeRevocationList(root, []).slice(0, -40)],
+    ] as const) {
+      const environment = { ...mtlsSettings(root), [name]: text }
+      await expect(startService({ database, environment })).rejects.toThrow(`${name}: cannot be used: it has`)
+    }
+  })
 
   shared('a second listener asks, and the first one does not', async ({ database }) => {
     const port = await freePort()

@@ -292,8 +292,8 @@ const refused: readonly (readonly [title: string, reason: string, make: Make])[]
   ['a negative exp', 'assertion_claims_malformed', claims(() => ({ exp: -1 }))],
   ['iat null', 'assertion_claims_malformed', claims(() => ({ iat: null }))],
   ['exp before iat', 'assertion_claims_malformed', claims(() => ({ iat: now() + 20, exp: now() + 10 }))],
-  ['iss is not sub', 'assertion_subject_mismatch', claims(() => ({ iss: 'other' }))],
-  ['sub is another client', 'assertion_subject_mismatch', claims(() => ({ sub: 'other' }))],
+  ['iss is not sub', 'assertion_issuer_untrusted', claims(() => ({ iss: 'other' }))],
+  ['sub is another client', 'assertion_issuer_untrusted', claims(() => ({ sub: 'other' }))],
 
   // The key and the signature.
   ['a client without keys', 'client_has_no_key', about('keyless')],
@@ -407,7 +407,8 @@ describe('refused, with one record, and no word to the caller', () => {
     expect(await recordOf(running, response)).toMatchObject({
       outcome: 'refused',
       reason,
-      authentication_method: 'private_key_jwt',
+      // Whose iss and sub differ speaks of somebody else.
+      authentication_method: reason === 'assertion_issuer_untrusted' ? 'federated_jwt' : 'private_key_jwt',
     })
   })
 

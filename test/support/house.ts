@@ -40,7 +40,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http: [...nouns, 'telemetry'],
   telemetry: [...nouns],
   process: [...nouns, 'database', 'telemetry', 'config', 'server'],
-  cli: [...nouns, 'database', 'process', 'telemetry', 'config'],
+  cli: [...nouns, 'http', 'database', 'process', 'telemetry', 'config'],
   config: ['settings', 'keys'],
   settings: ['keys'],
   app: [...nouns, 'http', 'telemetry', 'config'],

@@ -1,8 +1,19 @@
 /**
  * Certificates and revocation lists for tests, written byte by byte: so that a test can make one that no tool would make.
  * Of no use to anybody outside of tests.
+ *
+ * Long because certificates and lists are written with the same few words.
  */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+
+let frozenSeconds: number | undefined
+const nowSeconds = (): number => frozenSeconds ?? Math.floor(Date.now() / 1000)
+
+/** What is made from now on in this file is made at one moment, however long it takes. @returns seconds since 1970. */
+export function freezeTime(): number {
+  frozenSeconds = nowSeconds()
+  return frozenSeconds
+}
 
 // ── DER (X.690) ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -208,7 +219,7 @@ export function makeCertificate(
   const { privateKey, publicKey } = options.keyOf ?? keyPair(options.key ?? 'p256')
   const subject = typeof options.subject === 'object' ? options.subject : plainName(options.subject ?? '')
   const serial = options.serial ?? nextSerial()
-  const now = Math.floor(Date.now() / 1000)
+  const now = nowSeconds()
   const signer = issuer?.privateKey ?? privateKey
   const algorithm = signatureAlgorithm(signer, digest, isPss)
   const {
@@ -280,7 +291,7 @@ export function makeRevocationList(
   revoked: readonly TestCertificate[],
   { from = -3_600, until = 86_400, extensions = [], signer = issuer.privateKey }: ListOptions = {},
 ): string {
-  const now = Math.floor(Date.now() / 1000)
+  const now = nowSeconds()
   const algorithm = signatureAlgorithm(signer, 'sha256', false)
   const content = sequence(
     integer(1),

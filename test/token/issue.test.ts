@@ -93,6 +93,9 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
       monotonicMilliseconds: () => 0,
     },
     clockGuard: { reliable: true },
+    remoteKeys: {} as IssueEdges['remoteKeys'],
+    claimedText,
+    workloadUses: { note: () => {}, close: async () => {} },
     registry: {
       // The way of all whom memory does not have; admission is tested with the authentication.
       knows: () => true,

@@ -18,6 +18,8 @@ export interface Grant {
 export interface TokenCacheOptions {
   readonly request: (target: Target, signal: AbortSignal) => Promise<TokenAnswer>
   readonly time: Time
+  /** Tokens that were asked for under another one are not used any more. */
+  readonly generation: () => number
   /** Hears of a renewal that failed while the token before it is still used. */
   readonly onRenewalFailed: (error: unknown) => void
 }
@@ -87,7 +89,7 @@ export class TokenCache {
   }
 
   #entryOf({ audience, scopes }: Target): Entry {
-    const key = JSON.stringify([audience, scopes])
+    const key = JSON.stringify([audience, scopes, this.#options.generation()])
     const entry = this.#entries.get(key) ?? {
       held: undefined,
       request: undefined,

@@ -90,6 +90,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const cache = new TokenCache({
     request: (target, signal) => endpoint.request(target, signal),
     time,
+    generation: () => (hasCertificate ? (transport?.generation ?? 0) : 0),
     onRenewalFailed: options.onRenewalFailed ?? warnOnce(),
   })
   const grant = (audience?: string, scopes?: Scopes, { signal }: CallOptions = {}): Promise<Grant> =>

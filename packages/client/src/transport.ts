@@ -35,6 +35,7 @@ export class Transport {
   readonly #plainFetch: typeof fetch
   #loaded: Loaded | undefined
   #seen = ''
+  #generation = 0
 
   constructor(files: TransportFiles, plainFetch: typeof fetch) {
     this.#files = files
@@ -45,6 +46,16 @@ export class Transport {
     const request = new Request(input, init)
     if (new URL(request.url).protocol !== 'https:') return await this.#plainFetch(request)
     return await send(request, this.#current().agent)
+  }
+
+  /** Another number after each renewal. A token may be bound to the certificate with which it was asked for. */
+  get generation(): number {
+    try {
+      this.#current()
+    } catch {
+      // Whoever sends something hears of it.
+    }
+    return this.#generation
   }
 
   /** The key of the certificate. @throws TokenError if it cannot be read, or cannot sign. */
@@ -65,6 +76,7 @@ export class Transport {
       const seen = paths.map(fingerprint).join()
       if (this.#loaded === undefined || seen !== this.#seen) {
         this.#loaded = load(this.#files)
+        this.#generation += 1
         this.#seen = seen
       }
     } catch (error) {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,14 @@ from support import AUDIENCE, ISSUER, Answers, Clock, Key, Server, key_set
 from mintmark import Verifier, VerifyError
 
 DAY = 86_400
+
+
+#: Whatever is wrong with an answer, its keys are not taken, however good they look.
+EVIL = Key("evil")
+
+
+def with_evil_keys(status: int = 200, more: str = "", **headers: str) -> httpx.Response:
+    return httpx.Response(status, text=f'{{"keys":[{json.dumps(EVIL.jwk)}{more}]}}', headers=headers)
 
 
 class Relying:
@@ -67,6 +77,16 @@ def test_the_fetch_names_the_relying_service_and_follows_nothing() -> None:
 @pytest.mark.parametrize(
     "hostile",
     [
+        with_evil_keys(500),
+        with_evil_keys(203),
+        with_evil_keys(302, location="https://attacker.example/keys"),
+        with_evil_keys(more=" " * 300_000),
+        with_evil_keys(more=",{}" * 100),
+        httpx.Response(
+            200,
+            content=gzip.compress(with_evil_keys().content),
+            headers={"content-encoding": "gzip"},
+        ),
         httpx.Response(500, text="oops"),
         httpx.Response(404, text="not here"),
         httpx.Response(302, headers={"location": "https://attacker.example/keys"}),
@@ -98,7 +118,8 @@ def test_what_is_no_set_changes_nothing_for_a_day(hostile: Any) -> None:
         relying.clock.pass_seconds(1_800)
         refused += not relying.accepts(key)
     assert refused == 0
-    assert "keys_fetch_failed" in relying.events
+    assert set(relying.events) == {"keys_fetch_failed"}
+    assert not relying.accepts(EVIL)
     # The bound: the freshness of the set, and a day.
     relying.clock.pass_seconds(301)
     assert relying.code(key) == "keys_unavailable"
@@ -223,8 +244,11 @@ def test_a_set_is_renewed_early_beside_the_traffic() -> None:
     relying = Relying(key_set(key))
     assert relying.accepts(key)
     relying.clock.pass_seconds(250)
+    # Nobody waits for it: the old set has the answer.
+    assert relying.verifier.keys.find_now("a") is not None
     assert relying.accepts(key)
     assert relying.fetches == 2
+    assert relying.events == []
     relying.clock.pass_seconds(60)
     assert relying.accepts(key)
     assert relying.fetches == 2
@@ -268,8 +292,10 @@ def test_a_fetch_that_hangs_holds_up_nobody_for_long() -> None:
         leave.wait(60)
         return key_set(key)
 
-    relying = Relying(key_set(key), fetch_timeout_seconds=0.05)
+    relying = Relying(key_set(key))
     relying.verifier.verify(key.token(exp=relying.clock.wall + 3_000))
+    # Only now, or a slow machine would give up the first fetch.
+    relying.verifier.keys._timeout_seconds = 0.05
     relying.answers.answer = hang
     relying.clock.pass_seconds(301)
     token = key.token(exp=relying.clock.wall + 3_000)
@@ -326,10 +352,9 @@ def test_a_real_answer_without_an_end_is_given_up(body: bytes | None) -> None:
 
     with Server(handle) as server:
         verifier = Verifier(issuer=server.url, audience=AUDIENCE, fetch_timeout_seconds=0.3)
-        began = time.monotonic()
+        # It ends, although the answer does not.
         with pytest.raises(VerifyError, match="keys_unavailable"):
             verifier.verify(Key("a").token())
-        assert time.monotonic() - began < 20
         done.set()
 
 

@@ -114,9 +114,24 @@ def test_async_requests_are_signed_as_well() -> None:
     asyncio.run(call())
 
 
+def test_a_signature_is_said_once_and_covers_no_more_than_can_be_read() -> None:
+    verifier = RequestVerifier([SignatureKey.shared_secret("ours", SECRET)])
+    request = received(RequestSigner(SECRET, keyid="ours"), content=b"x")
+    for name, value in (
+        ("signature-input", f"{request.headers['signature-input']}, {request.headers['signature-input']}"),
+        ("signature", f"{request.headers['signature']}, {request.headers['signature']}"),
+        ("signature-input", request.headers["signature-input"].replace("sig1=(", "sig1=(" + '"@path" ' * 40)),
+    ):
+        headers = [(each, given) for each, given in request.headers.multi_items() if each != name]
+        with pytest.raises(VerifyError, match="request_signature_malformed"):
+            verifier.verify("POST", URL, [*headers, (name, value)], b"x")
+    assert check(verifier, request) == "ours"
+
+
 def test_a_secret_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         RequestSigner(b"short", keyid="ours")
+    assert SignatureKey.shared_secret("ours", bytes(32)).keyid == "ours"
     with pytest.raises(ValueError, match="32 bytes"):
         SignatureKey.shared_secret("ours", b"short")
     with pytest.raises(ValueError, match="keyid"):

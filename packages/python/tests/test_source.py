@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
@@ -246,6 +247,75 @@ def test_async_callers_share_one_request_and_cancel_alone() -> None:
     asyncio.run(scenario())
 
 
+def test_async_tokens_are_renewed_and_fail_like_the_others() -> None:
+    clock, service = Clock(), Service()
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return service.transport.handle_request(request)
+
+    async def settled(tokens: AsyncTokenSource) -> None:
+        for entry in tokens._entries.values():
+            if entry.in_flight is not None:
+                await entry.in_flight
+
+    async def scenario() -> None:
+        secret = ClientSecret("billing", "secret")
+        async with AsyncTokenSource(ISSUER, secret, transport=Transport(), elapsed=clock.elapsed) as tokens:
+            assert await tokens.token(ORDERS) == "token-1"
+            clock.pass_seconds(300 * 0.59)
+            assert await tokens.token(ORDERS) == "token-1"
+            await settled(tokens)
+            assert service.issued == 1
+            # Renewed beside the caller, who gets the old one at once.
+            clock.pass_seconds(300 * 0.22)
+            assert await tokens.token(ORDERS) == "token-1"
+            await settled(tokens)
+            assert await tokens.token(ORDERS) == "token-2"
+            # Away: a refusal that all hear, and one request in its pause.
+            service.given = [httpx.Response(400, json={"error": "invalid_scope"})]
+            clock.pass_seconds(400)
+            for _ in range(3):
+                with pytest.raises(TokenError, match="invalid_scope"):
+                    await tokens.token(ORDERS)
+            clock.pass_seconds(2)
+            assert await tokens.token(ORDERS) == "token-3"
+        assert len(service.forms) == 4
+
+    asyncio.run(scenario())
+
+
+def test_after_a_fork_the_child_makes_its_own_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, service = Clock(), Service()
+    tokens = source(service, clock)
+    tokens.token(ORDERS)
+    before = tokens._client
+    clock.pass_seconds(400)
+    tokens.token(ORDERS)
+    assert tokens._client is before
+    process = os.getpid() + 1
+    monkeypatch.setattr("mintmark.source.os.getpid", lambda: process)
+    clock.pass_seconds(400)
+    tokens.token(ORDERS)
+    assert tokens._client is not before
+    tokens.close()
+    assert tokens._client is None
+
+
+@pytest.mark.parametrize("seconds", [None, 0, -1, True, "300", [300]])
+def test_a_lifetime_that_is_none_counts_as_a_minute(seconds: Any) -> None:
+    clock = Clock()
+    body = {"access_token": "token-0", "token_type": "bearer", "expires_in": seconds}
+    service = Service(httpx.Response(200, json=body))
+    tokens = source(service, clock)
+    assert tokens.token(ORDERS) == "token-0"
+    clock.pass_seconds(57)
+    assert tokens.token(ORDERS) == "token-0"
+    settle()
+    clock.pass_seconds(2)
+    assert tokens.token(ORDERS) == "token-1"
+
+
 # ── Credentials ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -330,6 +400,9 @@ def test_the_metadata_is_of_this_issuer() -> None:
     service = Service()
     service.metadata["issuer"] = "https://attacker.example"
     with pytest.raises(TokenError, match="not the metadata"):
+        source(service).token(ORDERS)
+    service.metadata = {"issuer": ISSUER, "token_endpoint": 7}
+    with pytest.raises(TokenError, match="names no token_endpoint"):
         source(service).token(ORDERS)
     service.metadata = {"issuer": ISSUER, "token_endpoint": "http://mint.example/token"}
     with pytest.raises(TokenError, match="https is needed"):

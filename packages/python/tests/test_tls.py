@@ -18,7 +18,7 @@ from fastapi import Depends, FastAPI
 from starlette.requests import Request
 from support import AUDIENCE, ISSUER, Answers, Key, key_set
 
-from mintmark import Claims, ClientTls, ServerTls, Verifier, certificate_thumbprint
+from mintmark import Claims, ClientTls, ServerTls, Verifier, VerifyError, certificate_thumbprint
 from mintmark.fastapi import Guard
 from mintmark.uvicorn import Protocol
 
@@ -127,6 +127,24 @@ def test_renewed_files_are_used_by_the_next_connection(tmp_path: Path) -> None:
         # A file that is gone changes nothing either.
         client_files[0].unlink()
         assert call(url)[1] == on_disk("server")
+
+
+def test_keys_come_from_an_issuer_whose_authority_is_private(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    key = Key("a")
+    app = FastAPI()
+
+    @app.get("/.well-known/jwks.json")
+    def keys() -> dict[str, object]:
+        return {"keys": [key.jwk]}
+
+    tls = ServerTls(*authority.issue("server"))
+    with serving(app, tls) as url:
+        token = key.token(time.time(), iss=url)
+        trusting = Verifier(issuer=url, audience=AUDIENCE, tls=ClientTls(ca_file=authority.file))
+        assert trusting.verify(token).issuer == url
+        with pytest.raises(VerifyError, match="keys_unavailable"):
+            Verifier(issuer=url, audience=AUDIENCE).verify(token)
 
 
 def test_contexts_refuse_what_is_old(tmp_path: Path) -> None:

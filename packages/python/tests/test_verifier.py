@@ -54,6 +54,17 @@ def test_it_does_not_exist_without_what_makes_it_safe(settings: dict[str, Any]) 
         Verifier(**settings)
 
 
+def test_http_is_for_this_machine_unless_somebody_says_so() -> None:
+    for url in ("http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"):
+        Verifier(issuer=url, audience=AUDIENCE)
+    for url in ("http://mint.example", "http://127.0.0.1.attacker.example", "ftp://localhost"):
+        with pytest.raises(ValueError, match="https"):
+            Verifier(issuer=url, audience=AUDIENCE)
+    Verifier(issuer="http://mint.example", audience=AUDIENCE, allow_insecure_http=True)
+    with pytest.raises(ValueError, match="https"):
+        Verifier(issuer="ftp://mint.example", audience=AUDIENCE, allow_insecure_http=True)
+
+
 def test_its_name_fits_into_a_header_whatever_the_audience() -> None:
     answers = Answers(key_set(KEY))
     one = Verifier(issuer=ISSUER, audience="urn:órders\n", transport=answers, now=lambda: NOW)

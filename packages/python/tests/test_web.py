@@ -25,6 +25,7 @@ from mintmark import Claims, DpopKey, Verifier, certificate_thumbprint
 from mintmark.fastapi import Guard
 from mintmark.signatures import RequestVerifier
 from mintmark.signing import RequestSigner, SignedRequests
+from mintmark.web import Gate, Request
 
 KEY = Key("a")
 PUBLIC = "https://orders.example"
@@ -275,6 +276,35 @@ def test_an_absent_service_is_not_the_callers_fault() -> None:
     answer = call(service, headers=bearer())
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("audience", "public_url", "url"),
+    [
+        ("https://orders.example/api", None, "https://orders.example/orders?page=1"),
+        ("urn:orders", "https://orders.example/api/", "https://orders.example/api/orders?page=1"),
+        (AUDIENCE, "http://localhost:9001", "http://localhost:9001/orders?page=1"),
+    ],
+)
+def test_its_address_comes_from_its_settings(audience: str, public_url: str | None, url: str) -> None:
+    guard = Verifier(issuer=ISSUER, audience=audience, transport=Answers(key_set(KEY)))
+    key = DpopKey()
+    bound = token(aud=audience, cnf={"jkt": key.thumbprint})
+    headers = [("authorization", f"DPoP {bound}"), ("dpop", key.proof("GET", url, bound))]
+    claims = Gate(guard, public_url).authenticate(Request("GET", "/orders?page=1", headers, None), ())
+    assert claims.subject == "billing"
+
+
+def test_a_gate_that_cannot_check_what_it_should_says_so() -> None:
+    named = Verifier(issuer=ISSUER, audience="urn:orders", transport=Answers(key_set(KEY)))
+    with pytest.raises(ValueError, match="public_url"):
+        Gate(named, "orders.example")
+    request = Request("GET", "/", [("authorization", f"DPoP {token(aud='urn:orders')}")], None)
+    with pytest.raises(ValueError, match="public_url"):
+        Gate(named).authenticate(request, ())
+    claims = verifier().verify(token())
+    with pytest.raises(ValueError, match="RequestVerifier"):
+        Gate(verifier()).check_signature(request, claims, b"")
 
 
 # ── Django alone ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -34,11 +34,32 @@ export class BoundedMap<V> {
   }
 }
 
+/** The hash of a whole token as proofs name it (`ath`, RFC 9449 §4.2). */
+export const tokenHash = (token: string): string => hash('sha256', token, 'base64url')
+
 /**
  * The name of a token in memory: a hash of all of it, so that two tokens never share one, and so that a copy of the
- * memory is of no use to anybody.
+ * memory is of no use to anybody. A character for each byte.
  */
-export const tokenHash = (token: string): string => hash('sha256', token, 'base64url')
+export const tokenName = (token: string): string => hash('sha256', token, 'binary')
+
+/**
+ * Notices names that come again. Most callers use a token many times; one that comes once should neither take a place in a
+ * memory nor push out another. It keeps a part of each name in one fixed place, so a name may be forgotten, and one in four
+ * billion is taken for another: then it is remembered a little early.
+ */
+export class ComesAgain {
+  readonly #marks = new Uint32Array(16_384)
+
+  note(name: string): boolean {
+    const place = (name.charCodeAt(0) << 6) | (name.charCodeAt(1) >> 2)
+    let mark = 0
+    for (let at = 2; at < 6; at += 1) mark = ((mark << 8) | name.charCodeAt(at)) >>> 0
+    const isAgain = this.#marks[place] === mark
+    this.#marks[place] = mark
+    return isAgain
+  }
+}
 
 /** What counts once, such as the `jti` of a proof. */
 export interface ReplayMemory {

@@ -3,7 +3,7 @@ import { type JsonObject, readCompact, readJsonObject } from './compact.ts'
 import { VerifyError } from './errors.ts'
 import type { KeySource } from './key-source.ts'
 import { type Algorithm, isSignedBy, type VerificationKey } from './keys.ts'
-import { BoundedMap, tokenHash } from './memory.ts'
+import { BoundedMap, ComesAgain, tokenName } from './memory.ts'
 
 export interface TokenSettings {
   readonly issuer: string
@@ -35,6 +35,7 @@ export function createTokenReader(
   keys: KeySource,
 ): (token: string) => Promise<AccessTokenClaims> {
   const remembered = new BoundedMap<ProvenToken>(settings.tokensRememberedMax)
+  const comesAgain = new ComesAgain()
   /** Headers of tokens that were proven. All tokens of one key have the same. */
   const headers = new BoundedMap<JsonObject>(headersRememberedMax)
 
@@ -62,11 +63,11 @@ export function createTokenReader(
       settings.tokensRememberedMax === 0
     )
       return (await prove(token)).claims
-    const name = tokenHash(token)
+    const name = tokenName(token)
     const known = recall(name)
     if (known !== undefined) return known.claims
     const proven = await prove(token)
-    remembered.set(name, proven)
+    if (comesAgain.note(name)) remembered.set(name, proven)
     return proven.claims
   }
 }
@@ -75,7 +76,7 @@ export interface SignatureSettings {
   readonly algorithms: readonly Algorithm[]
   /** Whether the `typ` of a header is one that is meant. */
   readonly isType: (typ: unknown) => boolean
-  readonly keys: Pick<KeySource, 'find'>
+  readonly keys: KeySource
   readonly headers: BoundedMap<JsonObject>
 }
 
@@ -89,7 +90,8 @@ export async function verifySignature(
   if ('crit' in header || 'b64' in header) throw new VerifyError('header_unsupported')
   if (!algorithms.some((algorithm) => algorithm === alg)) throw new VerifyError('algorithm_not_allowed')
   if (!isType(typ)) throw new VerifyError('type_wrong')
-  const key = await keys.find(kid)
+  // Nobody waits who need not: this is the usual way.
+  const key = (typeof kid === 'string' ? keys.known(kid) : undefined) ?? (await keys.find(kid))
   if (key.algorithm !== alg) throw new VerifyError('algorithm_not_allowed')
   if (!isSignedBy(key, signed, signature)) throw new VerifyError('signature_wrong')
   headers.set(headerText, header)

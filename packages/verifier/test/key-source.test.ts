@@ -65,6 +65,11 @@ const outcome = (verified: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof VerifyError ? error.code : String(error)),
   )
 
+/** From the second time on a token is remembered. */
+async function remember(verifier: Verifier, remembered: string): Promise<void> {
+  for (let time = 1; time <= 2; time += 1) expect(await outcome(verifier.verify(remembered))).toBe('accepted')
+}
+
 /** Until what was begun in the background has come to its end. */
 const settled = (faultsWanted: number) => expect.poll(() => faults.length).toBe(faultsWanted)
 
@@ -142,7 +147,7 @@ test('a key that is taken out is refused after max-age, also for tokens that are
   answer = keys(first, second)
   const verifier = open()
   const remembered = makeToken(first, { exp: clock.wall + 3_600 })
-  expect(await outcome(verifier.verify(remembered))).toBe('accepted')
+  await remember(verifier, remembered)
   answer = keys(second)
   clock.pass(239)
   expect(await outcome(verifier.verify(remembered))).toBe('accepted')
@@ -254,7 +259,7 @@ describe('a token that is remembered', () => {
   test('expires', async () => {
     const verifier = open()
     const remembered = token(first)
-    expect(await outcome(verifier.verify(remembered))).toBe('accepted')
+    await remember(verifier, remembered)
     clock.pass(309)
     expect(await outcome(verifier.verify(remembered))).toBe('accepted')
     clock.pass(1)
@@ -264,7 +269,7 @@ describe('a token that is remembered', () => {
   test('is refused when the clock is put back before it was issued', async () => {
     const verifier = open()
     const remembered = token(first)
-    expect(await outcome(verifier.verify(remembered))).toBe('accepted')
+    await remember(verifier, remembered)
     clock.wall -= 60
     expect(await outcome(verifier.verify(remembered))).toBe('token_not_yet_valid')
   })
@@ -272,7 +277,7 @@ describe('a token that is remembered', () => {
   test('is not taken for another one that differs in its last character', async () => {
     const verifier = open()
     const remembered = token(first)
-    expect(await outcome(verifier.verify(remembered))).toBe('accepted')
+    await remember(verifier, remembered)
     for (const other of [`${remembered}=`, `${remembered} `, `${remembered}\n`, remembered.slice(0, -1)])
       expect(await outcome(verifier.verify(other))).toBe('token_malformed')
   })
@@ -280,6 +285,7 @@ describe('a token that is remembered', () => {
   test('has claims that nobody can change', async () => {
     const verifier = open()
     const remembered = makeToken(first, { list: [{ a: 1 }] })
+    await remember(verifier, remembered)
     const claims = await verifier.verify(remembered)
     expect(() => Object.assign(claims, { scope: 'admin' })).toThrow(TypeError)
     expect(() => Object.assign((claims['list'] as object[])[0] as object, { a: 2 })).toThrow(TypeError)

@@ -1,7 +1,7 @@
 /** A verifier refuses to exist without what makes it safe; what it tells about itself is what it was told. */
 import { describe, expect, test } from 'vitest'
 import { createVerifier, type VerifierOptions, VerifyError } from '../src/index.ts'
-import { createReplayMemory } from '../src/memory.ts'
+import { BoundedMap, ComesAgain, createReplayMemory, tokenName } from '../src/memory.ts'
 import { audience, issuer, makeKey, makeToken, start } from './fixtures.ts'
 
 const key = makeKey('first')
@@ -98,6 +98,27 @@ describe('the protected-resource document', () => {
 
   test('is there for those who want it', () => {
     expect(createVerifier(good).resourceMetadata).toBeUndefined()
+  })
+})
+
+describe('the memory of tokens', () => {
+  test('notices what comes again', () => {
+    const comesAgain = new ComesAgain()
+    const names = Array.from({ length: 1_000 }, (_, number) => tokenName(`${number}`))
+    expect(names.filter((name) => comesAgain.note(name))).toEqual([])
+    const again = names.filter((name) => comesAgain.note(name))
+    // Some share a place.
+    expect(again.length).toBeGreaterThan(900)
+    expect(names.at(-1) !== undefined && comesAgain.note(names.at(-1) as string)).toBe(true)
+  })
+
+  test('never has more than it may', () => {
+    const memory = new BoundedMap<number>(3)
+    for (let number = 0; number < 10; number += 1) memory.set(`${number}`, number)
+    expect(memory.size).toBe(3)
+    expect(['6', '7', '8', '9'].map((name) => memory.get(name))).toEqual([undefined, 7, 8, 9])
+    memory.set('8', 0)
+    expect(['7', '8', '9'].map((name) => memory.get(name))).toEqual([7, 0, 9])
   })
 })
 

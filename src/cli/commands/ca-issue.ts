@@ -75,6 +75,13 @@ export function issuedFields(directory: string, issued: IssuedCertificate): Reco
   }
 }
 
+/** The one name by which the service looks for the certificate (RFC 8705 §2.1.2). A URI is the most precise. */
+function registrationOption({ name, names }: IssuedCertificate): string {
+  const [first] = ['uri', 'dns', 'ip', 'email'].flatMap((kind) => names.filter((each) => each.kind === kind))
+  if (first === undefined || first.value.startsWith('*')) return `--tls-client-auth-subject-dn CN=${name}`
+  return `--tls-client-auth-san-${first.kind} ${shellQuoted(first.value)}`
+}
+
 /** What happened, and the lines that a reader copies next. */
 function issuedText(directory: string, issued: IssuedCertificate, done: string): string {
   const { name, uses, names, expiresAt } = issued
@@ -91,6 +98,8 @@ function issuedText(directory: string, issued: IssuedCertificate, done: string):
     )
   if (uses.includes('client'))
     lines.push(
+      '  # A client is registered by it:',
+      `  bin/mintmark clients create ${name} --auth-method tls_client_auth ${registrationOption(issued)} --access AUDIENCE=SCOPES`,
       '  # curl shows it:',
       `  curl --cacert ${file('ca.crt')} --cert ${file(`${name}/tls.crt`)} --key ${file(`${name}/tls.key`)} URL`,
     )

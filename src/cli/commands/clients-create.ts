@@ -3,7 +3,7 @@ import {
   assertionAudiences,
   type ClientDefinition,
   certificateAuthMethod,
-  clientKinds,
+  federatedAuthMethod,
   hasSecretByMethod,
   tokenEndpointAuthMethods,
 } from '../../administration/definition.ts'
@@ -18,36 +18,16 @@ import {
   optionOfCertificateField,
 } from '../terminal/certificate-options.ts'
 import { colonNote } from '../terminal/colon-note.ts'
-import { defineCommand, jsonOption, type OptionDefinitions, usageError } from '../terminal/command.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
+import { type OwnerOptions, optionOfOwnerField, ownerOptions, ownerWords } from '../terminal/owner-options.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
 
 /** The ways to authenticate, for the help. */
 export const authMethodsLine = `Methods: ${tokenEndpointAuthMethods.slice(0, 3).join(', ')},\n${tokenEndpointAuthMethods.slice(3).join(', ')}.`
-/** Whom a client belongs to and what it is for. */
-export const ownerOptions = {
-  owner: { type: 'string', value: 'WHO', description: 'who answers for it: a team or a person' },
-  purpose: { type: 'string', value: 'TEXT', description: 'what it is for' },
-  kind: { type: 'string', value: 'KIND', description: `what runs: ${clientKinds.join(', ')}` },
-} as const satisfies OptionDefinitions
-
-/** The same in the words of a file. */
-export function ownerFields(options: {
-  readonly owner: string | undefined
-  readonly purpose: string | undefined
-  readonly kind: string | undefined
-}): Readonly<Record<string, string>> {
-  const { owner, purpose, kind } = options
-  return {
-    ...(owner === undefined ? {} : { owner }),
-    ...(purpose === undefined ? {} : { purpose }),
-    ...(kind === undefined ? {} : { kind }),
-  }
-}
-
 export const clientsCreate = defineCommand({
   path: ['clients', 'create'],
   summary: 'create a client and print its secret, once',
@@ -56,6 +36,7 @@ export const clientsCreate = defineCommand({
     'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".\n' +
     'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. So it is with\n' +
     'self_signed_tls_client_auth, and with tls_client_auth, where one field of its certificate names it.\n' +
+    'With federated_jwt rules say whose assertions stand for it ("trust add").\n' +
     authMethodsLine,
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
@@ -71,6 +52,7 @@ export const clientsCreate = defineCommand({
       multiple: true,
       description: 'its public keys: JWK, JWKS or PEM',
     },
+    'jwks-uri': { type: 'string', value: 'URL', description: 'where it publishes its public keys' },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
@@ -156,11 +138,15 @@ export const clientsCreate = defineCommand({
         }).catch(throwInWords(inWordsOf))
         if (secret === undefined) {
           if (options.json) print(`${json({ client_id: clientId, status: 'created' })}\n`)
+          else if (method === federatedAuthMethod)
+            print(`${clientId} is created. It has no secret and no key.\n`)
           else
             print(
               `${clientId} is created. It authenticates with its ${byCertificate ? 'certificate' : 'keys'}.\n`,
             )
-          if (client.keys === undefined && !byCertificate)
+          if (method === federatedAuthMethod)
+            note(`Say whose assertions stand for it: bin/mintmark trust add --help`)
+          else if (client.keys === undefined && client.jwksUri === undefined && !byCertificate)
             note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
         } else if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
@@ -178,7 +164,7 @@ export const clientsCreate = defineCommand({
   },
 })
 
-interface CreateOptions extends CertificateOptions {
+interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly name: string | undefined
   readonly 'auth-method': string | undefined
   readonly key: readonly string[]
@@ -187,9 +173,7 @@ interface CreateOptions extends CertificateOptions {
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
-  readonly owner: string | undefined
-  readonly purpose: string | undefined
-  readonly kind: string | undefined
+  readonly 'jwks-uri': string | undefined
 }
 
 /** The options as a file would say them, so that one schema judges both. */
@@ -211,12 +195,13 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
     ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
+    ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
     ...certificateWords(options),
     ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
     allowed_networks: [...new Set(networks)],
     access,
-    ...ownerFields(options),
+    ...ownerWords(options),
   })
   const [first] = mistakes
   if (first !== undefined) throw usageError(inWordsOf(first))
@@ -225,7 +210,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
 }
 
 /** An audience may contain "=", so the last one counts. */
-function readAccess(text: string) {
+export function readAccess(text: string) {
   const equals = text.lastIndexOf('=')
   if (equals === -1) {
     throw usageError(`--access: write AUDIENCE=SCOPE,SCOPE, or "${text}=" for a token without scopes.`)
@@ -243,13 +228,12 @@ const optionOfField: Readonly<Record<string, string>> = {
   allowed_networks: '--allow-network',
   expires_at: '--expires-at',
   jwks: 'the key',
+  jwks_uri: '--jwks-uri',
   assertion_audience: '--assertion-audience',
   dpop_bound_access_tokens: '--dpop-bound-access-tokens',
   access: '--access',
   ...optionOfCertificateField,
-  owner: '--owner',
-  purpose: '--purpose',
-  kind: '--kind',
+  ...optionOfOwnerField,
 }
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */

@@ -7,7 +7,8 @@ import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
 import { json, print } from '../terminal/output.ts'
-import { authMethodsLine, inWordsOf, ownerFields, ownerOptions } from './clients-create.ts'
+import { noOwnerOptions, ownerOptions, ownerWords, removedOwnerWords } from '../terminal/owner-options.ts'
+import { authMethodsLine, inWordsOf } from './clients-create.ts'
 import { describeChanges } from './seed.ts'
 
 export const clientsUpdate = defineCommand({
@@ -25,6 +26,8 @@ export const clientsUpdate = defineCommand({
       value: 'METHOD',
       description: 'the only way in which it authenticates; or any',
     },
+    'jwks-uri': { type: 'string', value: 'URL', description: 'where it publishes its public keys' },
+    'no-jwks-uri': { type: 'boolean', description: 'it publishes no keys' },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
@@ -55,9 +58,7 @@ export const clientsUpdate = defineCommand({
     },
     'never-expires': { type: 'boolean', description: 'it does not expire' },
     ...ownerOptions,
-    'no-owner': { type: 'boolean', description: 'nobody answers for it' },
-    'no-purpose': { type: 'boolean', description: 'nothing is said of what it is for' },
-    'no-kind': { type: 'boolean', description: 'nothing is said of what runs' },
+    ...noOwnerOptions,
     ...jsonOption,
   },
   examples: [
@@ -86,22 +87,22 @@ export const clientsUpdate = defineCommand({
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
       throw usageError('--never-expires: not with --expires-at.')
-    const unowned = (['owner', 'purpose', 'kind'] as const).filter((field) => options[`no-${field}`])
-    for (const field of unowned) {
-      if (options[field] !== undefined) throw usageError(`--no-${field}: not with --${field}.`)
-    }
     const certificate = certificateWords(options)
     const fields: Record<string, unknown> = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
+      ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
       ...certificate,
-      ...ownerFields(options),
+      ...ownerWords(options),
     }
-    const removed: readonly string[] = [...removedWords(options, certificate), ...unowned]
+    if (options['no-jwks-uri'] && options['jwks-uri'] !== undefined)
+      throw usageError('--no-jwks-uri: not with --jwks-uri.')
+    const unpublished = options['no-jwks-uri'] ? ['jwks_uri'] : []
+    const removed = [...removedWords(options, certificate), ...removedOwnerWords(options), ...unpublished]
     const isSaid = Object.keys(fields).length + removed.length > 0
     if (!isSaid && !options['any-network'] && !options['never-expires'])
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')

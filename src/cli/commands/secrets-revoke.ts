@@ -14,7 +14,6 @@ import { limits } from '../../limits.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { readInput } from '../terminal/input.ts'
-import { secretContext } from '../terminal/key-context.ts'
 import { counted, json, jsonLine, note, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
 import { callerFields, callerTable } from './secrets.ts'
@@ -121,7 +120,7 @@ async function revokeOne(isDryRun: boolean, asJson: boolean): Promise<number> {
   if (leaked.length > 1)
     throw usageError('--leaked: standard input has several lines or secrets. Use --leaked-file -')
   return await withDatabase(async (connection) => {
-    const [finding] = await revokeLeaked(await secretContext(connection), leaked, isDryRun)
+    const [finding] = await revokeLeaked(connection, leaked, isDryRun)
     if (finding === undefined) return exitCodes.failed
     const { secretId } = finding
     const callers =
@@ -146,7 +145,7 @@ async function revokeAll(path: string, isDryRun: boolean, asJson: boolean): Prom
   const leaked = readLeaked(text)
   if (leaked.length === 0) throw usageError('--leaked-file: there is no line with a secret.')
   await withDatabase(async (connection) => {
-    const findings = await revokeLeaked(await secretContext(connection), leaked, isDryRun)
+    const findings = await revokeLeaked(connection, leaked, isDryRun)
     const count = (outcome: LeakOutcome) => findings.filter((each) => each.outcome === outcome).length
     if (asJson) print(`${json({ dry_run: isDryRun, lines: findings.map(findingFields) })}\n`)
     else {

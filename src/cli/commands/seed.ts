@@ -16,7 +16,7 @@ import { terminal } from '../terminal/terminal.ts'
 
 export const seed = defineCommand({
   path: ['seed'],
-  summary: 'apply a file of resources, clients and access',
+  summary: 'apply a file of resources, clients, access and trusted issuers',
   details: `The file is YAML or JSON; prisma/clients.example.yaml shows everything that may stand in it:
 
   resources:
@@ -34,6 +34,13 @@ export const seed = defineCommand({
           scopes: [orders:read]
   # Optional for a client: allowed_networks, expires_at, status (active or disabled), and
   # token_endpoint_auth_method (client_secret_basic or client_secret_post; left out: either).
+  trust:
+    - issuer: https://token.actions.githubusercontent.com   # whose assertions are accepted
+      rules:
+        - rule: deploy
+          conditions:
+            - {claim: repository_id, equals: "74"}
+          client_id: billing
 
 You can apply it again at any time. What the file names becomes what the file says. What it does not name stays
 as it is. A client that was disabled stays disabled, unless the file states its status. A new client gets one
@@ -134,6 +141,11 @@ function secretsDocument(secrets: Applied['secrets']): string {
 
 function resultFields(result: Applied, secrets: Applied['secrets'], dryRun: boolean): unknown {
   const byClient = new Map(secrets.map(({ clientId, secret }) => [clientId, secret]))
+  const trust = result.plan.issuers.map(({ definition, status, rules }) => ({
+    issuer: definition.issuer,
+    status,
+    rules: rules.map(({ rule: { rule }, outcome }) => ({ rule, status: outcome })),
+  }))
   return {
     ...(dryRun ? { dry_run: true } : {}),
     resources: result.plan.resources.map(({ definition, status }) => ({
@@ -144,11 +156,12 @@ function resultFields(result: Applied, secrets: Applied['secrets'], dryRun: bool
       const secret = byClient.get(clientId)
       return { client_id: clientId, ...(secret === undefined ? {} : { client_secret: secret }), status }
     }),
+    ...(trust.length === 0 ? {} : { trust }),
   }
 }
 
 function printResult(result: Applied, secrets: Applied['secrets'], dryRun: boolean): void {
-  const { resources, clients } = result.plan
+  const { resources, clients, issuers } = result.plan
   const rows = [
     ...resources.map(({ definition, status, changes }) => {
       return ['resource', definition.audience, status, describeChanges(changes)]
@@ -160,6 +173,11 @@ function printResult(result: Applied, secrets: Applied['secrets'], dryRun: boole
       const changes = describeChanges(step.changes)
       const details = [...(changes === '' ? [] : [changes]), ...keys, ...access, ...lack].join('; ')
       return ['client', step.definition.clientId, step.status, details]
+    }),
+    ...issuers.map(({ definition, status, changes, rules }) => {
+      const ofRules = rules.map(({ rule: { rule }, outcome }) => `rule ${rule} ${outcome}`)
+      const ofIssuer = changes.length === 0 ? [] : [describeChanges(changes)]
+      return ['issuer', definition.issuer, status, [...ofIssuer, ...ofRules].join('; ')]
     }),
   ]
   const columns = [{ title: 'WHAT' }, { title: 'WHICH' }, { title: 'STATUS' }, { title: 'DETAILS' }]

@@ -6,7 +6,7 @@ import {
   type NameMistake,
 } from '../../certificates/problem.ts'
 import { exitCodes, OperatorError } from '../../errors.ts'
-import { shownMoment } from './output.ts'
+import { counted, shownMoment } from './output.ts'
 
 /** What an operator is told about the development CA: what happened, and then what to do. */
 
@@ -90,9 +90,7 @@ const certificateSentences: {
   lifetime_refused: ({ days, least, most }) =>
     `--days: ${quoted(days)} is not a number of days from ${least} to ${most}.`,
   lifetime_beyond_authority: ({ days, most }) =>
-    most < 1
-      ? `--days: the CA expires within a day. Leave --days out, or create another CA.`
-      : `--days: the CA expires in ${most} days, before a certificate for ${days} days would. Write ${most} or less.`,
+    `--days: the CA expires in ${counted(most, 'day')}, before a certificate for ${days} days would. Write ${most} or less.`,
 }
 
 /** Mistakes in a call: nothing was done, and the exit code is that of a wrong call. */

@@ -34,6 +34,8 @@ export const mistakeSentences: {
 
   client_id_malformed: ({ value }) =>
     `${quoted(value)} is no client id: use letters, digits and . _ : / @ ~ -, beginning with a letter or digit`,
+  client_id_reserved: ({ value }) =>
+    `${quoted(value)} begins like the id of a workload, which no client can have; choose another`,
   name_empty: () => 'is empty; leave it out to use the id as the name',
   name_characters: () => 'contains a control, invisible or bidirectional character; remove it',
   method_unknown: ({ value, known }) =>
@@ -82,6 +84,43 @@ export const mistakeSentences: {
     `is for clients that authenticate by tls_client_auth, and this one does by ${method}; a certificate in addition to ` +
     'that is named in require_certificate',
 
+  list_empty: () => 'is empty; it needs at least one entry',
+  issuer_malformed: ({ value }) =>
+    `${quoted(value)} is no issuer: write the iss of its assertions, like https://token.actions.githubusercontent.com, or ` +
+    'a trust domain, like spiffe://example.org',
+  keys_url_malformed: ({ value }) =>
+    `${quoted(value)} is no address of keys: it must be an https URL without a fragment`,
+  key_sources_several: () =>
+    'has several sources of keys; write one of jwks_uri, spiffe_bundle and jwks, or none',
+  spiffe_keys_missing: () =>
+    'a trust domain does not say where its keys are; write spiffe_bundle with the address of its bundle, or jwks',
+  bundle_without_trust_domain: () =>
+    'spiffe_bundle is for a trust domain, like spiffe://example.org; write jwks_uri for any other issuer',
+  rule_malformed: ({ value }) =>
+    `${quoted(value)} is no name of a rule: use letters, digits and . _ : / @ ~ -, beginning with a letter or digit`,
+  rule_gives_nothing: () =>
+    'says for whom it is and not what it gives: write client_id, or access for workloads without a client',
+  rule_open: () =>
+    'fits whomever the issuer signs for; add a condition with equals, one_of or prefix, or write ' +
+    'dangerously_any_subject: true if that is meant',
+  rule_open_to_world: () =>
+    'fits everybody in the world who has an account there; add a condition that says whose the workload is ' +
+    '(repository_id or project_id, for example), or write dangerously_any_subject: true if that is meant',
+  default_service_account_named: () =>
+    'names the service account "default", which every pod has that was given none; give the pods an account of their ' +
+    'own, or write allow_default_service_account: true',
+  claim_malformed: ({ value }) =>
+    `${quoted(value)} is no claim: write its name, or a JSON Pointer like /kubernetes.io/namespace`,
+  claim_value_wrong: () => 'must be text, a number, true or false: what a claim can be compared with',
+  condition_not_one: () => 'needs exactly one of equals, one_of, prefix and present',
+  prefix_open: ({ value }) =>
+    `${quoted(value)} ends in the middle of a name, so longer names would fit too; end it with / or :`,
+  present_not_true: () => 'must be true; a claim that must be missing cannot be asked for',
+  assertion_use_unknown: ({ value, known }) =>
+    `${quoted(value)} is no use of assertions: ${known.join(' or ')}.${didYouMean(value, known)}`,
+  assertion_max_age_out_of_range: ({ value, least, most }) =>
+    `must be a whole number of seconds from ${least} to ${most}; it is ${value}`,
+
   client_id_taken: ({ clientId }) =>
     `${quoted(clientId)} was deleted, and an id is never used again; choose another`,
   key_was_revoked: ({ thumbprint }) =>
@@ -100,6 +139,13 @@ export const mistakeSentences: {
   },
   scope_in_use: ({ scope, holders }) =>
     `lacks ${quoted(scope)}, which ${someOf(holders)} may still ask for; change them in this file too`,
+  rule_named_elsewhere: ({ rule, issuer }) =>
+    `${quoted(rule)} is a rule of ${issuer} already; names are unique, because the ledger has only them`,
+  rule_client_unknown({ clientId, nearest }) {
+    const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
+    return `there is no client ${quoted(clientId)}.${hint} Clients are made by a seed file, or by "clients create".`
+  },
+  issuers_too_many: ({ count, limit }) => `makes ${count} trusted issuers; at most ${limit} are allowed`,
 }
 
 /** Keys that cannot be left out, and what to write. */
@@ -107,6 +153,9 @@ const keyExamples: Readonly<Record<string, string>> = {
   client_id: 'billing',
   audience: 'https://orders.example.com',
   scopes: '[orders:read], or [] for a token without scopes',
+  issuer: 'https://token.actions.githubusercontent.com',
+  rule: 'deploy',
+  claim: 'repository_id',
 }
 
 export function mistakeSentence(mistake: Mistake): string {

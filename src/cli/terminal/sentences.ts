@@ -72,6 +72,16 @@ export const sentences: {
       `each first: "bin/mintmark clients access remove CLIENT ${audience}".`
     )
   },
+  issuer_not_found({ issuer, nearest }) {
+    const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
+    return `The issuer ${JSON.stringify(issuer)} is not trusted.${hint} "bin/mintmark trust list" shows them all.`
+  },
+  rule_not_found({ rule, nearest }) {
+    const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
+    return `There is no rule ${JSON.stringify(rule)}.${hint} "bin/mintmark trust list" shows them all.`
+  },
+  rule_exists: ({ rule, issuer }) =>
+    `There is already a rule ${rule}, of ${issuer}. Choose another name, or remove it first: "bin/mintmark trust remove ${rule}".`,
   registry_busy: ({ waitedSeconds }) =>
     `Another command, or another session of the database, has kept this change waiting for ${waitedSeconds} seconds. ` +
     'Nothing was changed. Try again when it has finished.',

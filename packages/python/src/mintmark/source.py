@@ -1,4 +1,7 @@
-"""Tokens for callers: kept, renewed early and beside the traffic, and used on while the service is away."""
+"""Tokens for callers: kept, renewed early and beside the traffic, and used on while the service is away.
+
+Long because the two kinds of sources, for threads and for a loop of events, stand side by side.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Verifies access tokens, offline, with the published keys of the issuer."""
+"""Verifies access tokens, offline, with the published keys of the issuer.
+
+Long because every check of a token is called here, in the order in which they are made, and every setting read.
+"""
 
 from __future__ import annotations
 

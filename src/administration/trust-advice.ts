@@ -1,0 +1,92 @@
+import { type ClaimCondition, readCondition } from '../registry/issuer.ts'
+import type { MistakeCode } from './mistake.ts'
+
+/** What is known of platforms that many trust: which claims say whose a workload is, and which of them can change hands. */
+
+interface RuleWords {
+  readonly conditions: readonly unknown[]
+  readonly dangerously_any_subject: boolean
+  readonly allow_default_service_account: boolean
+}
+
+/**
+ * Issuers that sign for whoever has an account there, and the claims that say whose a workload is. A rule that names none of
+ * them would let in all of the world. A subject names its owner in its second part: `repo:acme/`.
+ */
+const sharedIssuers: Readonly<Record<string, readonly string[]>> = {
+  'https://token.actions.githubusercontent.com': [
+    'sub',
+    'repository',
+    'repository_id',
+    'repository_owner',
+    'repository_owner_id',
+    'enterprise_id',
+    'job_workflow_ref',
+  ],
+  'https://gitlab.com': [
+    'sub',
+    'project_id',
+    'project_path',
+    'namespace_id',
+    'namespace_path',
+    'ci_config_ref_uri',
+  ],
+  'https://agent.buildkite.com': ['sub', 'organization_id', 'organization_slug', 'pipeline_id'],
+  'https://app.terraform.io': [
+    'sub',
+    'terraform_organization_id',
+    'terraform_organization_name',
+    'terraform_workspace_id',
+  ],
+  'https://accounts.google.com': ['sub', 'email'],
+}
+
+/** Names that somebody else can have one day, and the number that stays with the first owner. */
+const numbered: Readonly<Record<string, string>> = {
+  repository: 'repository_id',
+  repository_owner: 'repository_owner_id',
+  project_path: 'project_id',
+  namespace_path: 'namespace_id',
+  organization_slug: 'organization_id',
+  terraform_organization_name: 'terraform_organization_id',
+}
+
+const defaultAccount = /^system:serviceaccount:[^:]+:default$/
+
+/** Why a rule would let in more than was meant, or nobody. */
+export function openRuleProblem(issuer: string, words: RuleWords): MistakeCode | undefined {
+  const conditions = words.conditions.flatMap((condition) => readCondition(condition) ?? [])
+  // What is wrong with a condition is told where it stands.
+  if (conditions.length < words.conditions.length) return undefined
+  const naming = conditions.filter((condition) => !('present' in condition))
+  if (naming.length === 0 && !words.dangerously_any_subject) return 'rule_open'
+  const owners = Object.hasOwn(sharedIssuers, issuer) ? sharedIssuers[issuer] : undefined
+  const namesOwner = naming.some(({ claim, ...is }) => {
+    return (
+      owners?.includes(claim) &&
+      (!('prefix' in is) || claim !== 'sub' || /^[^/:]+[/:][^/:]+[/:]/.test(is.prefix))
+    )
+  })
+  if (owners !== undefined && !namesOwner && !words.dangerously_any_subject) return 'rule_open_to_world'
+  const namesDefault = naming.some((condition) => {
+    return (
+      condition.claim === 'sub' && valuesOf(condition).some((value) => defaultAccount.test(String(value)))
+    )
+  })
+  return namesDefault && !words.allow_default_service_account ? 'default_service_account_named' : undefined
+}
+
+/** The ids that a rule should name beside names that can change hands, by these names. */
+export function missingIds(conditions: readonly ClaimCondition[]): ReadonlyMap<string, string> {
+  const claims = new Set(conditions.map(({ claim }) => claim))
+  const pairs = [...claims].flatMap((claim) => {
+    const id = Object.hasOwn(numbered, claim) ? numbered[claim] : undefined
+    return id === undefined || claims.has(id) ? [] : [[claim, id] as const]
+  })
+  return new Map(pairs)
+}
+
+function valuesOf(condition: ClaimCondition): readonly unknown[] {
+  if ('equals' in condition) return [condition.equals]
+  return 'oneOf' in condition ? condition.oneOf : []
+}

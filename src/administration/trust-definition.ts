@@ -1,0 +1,71 @@
+import { readIssuerKey } from '../authentication/issuer-key.ts'
+import {
+  conditionWords,
+  type IssuerKeySource,
+  readCondition,
+  type TrustedIssuer,
+  type TrustRule,
+} from '../registry/issuer.ts'
+import type { IssuerDefinition } from './definition.ts'
+import type { IssuerInput, RuleInput } from './trust-registration.ts'
+
+/** Issuers in the words of files, and back. */
+
+export function toIssuer(input: IssuerInput): IssuerDefinition {
+  const { issuer, status, rules } = input
+  return { issuer, status, keys: keySource(input), rules: rules.map(toRule) }
+}
+
+function keySource({ jwks_uri, spiffe_bundle, jwks }: IssuerInput): IssuerKeySource {
+  if (jwks_uri !== undefined) return { kind: 'jwks_uri', url: jwks_uri }
+  if (spiffe_bundle !== undefined) return { kind: 'spiffe_bundle', url: spiffe_bundle }
+  if (jwks === undefined) return { kind: 'discovery' }
+  // Only what makes the key and names it: never a member that nobody looked at.
+  const keys = jwks.keys.flatMap((jwk) => {
+    const key = readIssuerKey(jwk, 'sig')
+    if (!('thumbprint' in key)) return []
+    const { publicJwk, kid, algorithm } = key
+    return [{ ...publicJwk, alg: algorithm, ...(kid === undefined ? {} : { kid }) }]
+  })
+  return { kind: 'jwks', keys }
+}
+
+function toRule(input: RuleInput): TrustRule {
+  return {
+    rule: input.rule,
+    conditions: input.conditions.flatMap((words) => readCondition(words) ?? []),
+    clientId: input.client_id,
+    access: input.access as TrustRule['access'],
+    assertionAudience: input.assertion_audience,
+    assertionMaxAgeSeconds: input.assertion_max_age,
+    assertionUse: input.assertion_use,
+    tokenLifetimeSeconds: input.token_lifetime,
+    allowDefaultServiceAccount: input.allow_default_service_account,
+    dangerouslyAnySubject: input.dangerously_any_subject,
+  }
+}
+
+/** What a file would say, with the defaults left out. */
+export function issuerWords({ issuer, status, keys, rules }: TrustedIssuer) {
+  return { issuer, status, ...keyWords(keys), rules: rules.map(ruleWords) }
+}
+
+export function keyWords(keys: IssuerKeySource): Readonly<Record<string, unknown>> {
+  if (keys.kind === 'discovery') return {}
+  return keys.kind === 'jwks' ? { jwks: { keys: keys.keys } } : { [keys.kind]: keys.url }
+}
+
+export function ruleWords(rule: TrustRule) {
+  return {
+    rule: rule.rule,
+    conditions: rule.conditions.map(conditionWords),
+    ...(rule.clientId === undefined ? {} : { client_id: rule.clientId }),
+    ...(rule.access === undefined ? {} : { access: rule.access }),
+    assertion_audience: rule.assertionAudience,
+    assertion_max_age: rule.assertionMaxAgeSeconds,
+    assertion_use: rule.assertionUse,
+    ...(rule.tokenLifetimeSeconds === undefined ? {} : { token_lifetime: rule.tokenLifetimeSeconds }),
+    ...(rule.allowDefaultServiceAccount ? { allow_default_service_account: true } : {}),
+    ...(rule.dangerouslyAnySubject ? { dangerously_any_subject: true } : {}),
+  }
+}

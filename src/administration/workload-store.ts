@@ -1,0 +1,67 @@
+import type { Queryable } from '../database/open.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
+
+/** Workloads that got a token by a rule without a client, and those that get none any more. */
+
+export interface StoredWorkload {
+  readonly workloadId: string
+  /** Undefined if it never got a token. */
+  readonly issuer: string | undefined
+  readonly subject: string | undefined
+  readonly rule: string | undefined
+  /** Seconds since 1970. The first two are true to about a minute. */
+  readonly firstSeenAt: number | undefined
+  readonly lastUsedAt: number | undefined
+  readonly blockedAt: number | undefined
+}
+
+const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000)
+
+/** Those used last come first. @param limit how many at most. Blocked ones are all there. */
+export async function listWorkloads(database: Queryable, limit: number): Promise<StoredWorkload[]> {
+  const blocked = await database.blockedWorkload.findMany({ orderBy: { blockedAt: 'desc' } })
+  const blockedAt = new Map(blocked.map((row) => [row.workloadId, seconds(row.blockedAt)]))
+  const seen = await database.workload.findMany({ orderBy: { lastUsedAt: 'desc' }, take: limit })
+  const missing = [...blockedAt.keys()].filter((id) => !seen.some(({ workloadId }) => workloadId === id))
+  const others = await database.workload.findMany({ where: { workloadId: { in: missing } } })
+  const rows = [...seen, ...others].map((row) => ({
+    workloadId: row.workloadId,
+    issuer: row.issuer,
+    subject: row.subject,
+    rule: row.rule,
+    firstSeenAt: seconds(row.firstSeenAt),
+    lastUsedAt: seconds(row.lastUsedAt),
+    blockedAt: blockedAt.get(row.workloadId),
+  }))
+  const known = new Set(rows.map(({ workloadId }) => workloadId))
+  const never = [...blockedAt].filter(([workloadId]) => !known.has(workloadId))
+  const nothing = {
+    issuer: undefined,
+    subject: undefined,
+    rule: undefined,
+    firstSeenAt: undefined,
+    lastUsedAt: undefined,
+  }
+  return [...rows, ...never.map(([workloadId, at]) => ({ workloadId, ...nothing, blockedAt: at }))]
+}
+
+/** In force when this returns. It may be one that was never seen. @returns whether that is anything new. */
+export async function blockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
+  return await changeSealed(context, async (transaction, records) => {
+    const { count } = await transaction.blockedWorkload.createMany({
+      data: [{ workloadId }],
+      skipDuplicates: true,
+    })
+    if (count === 1) records.add('workload', 'blocked', { clientId: workloadId })
+    return count === 1
+  })
+}
+
+/** @returns whether it was blocked. */
+export async function unblockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
+  return await changeSealed(context, async (transaction, records) => {
+    const { count } = await transaction.blockedWorkload.deleteMany({ where: { workloadId } })
+    if (count === 1) records.add('workload', 'unblocked', { clientId: workloadId })
+    return count === 1
+  })
+}

@@ -1,0 +1,71 @@
+import type { RegisteredClient } from '../registry/client.ts'
+import type { TrustRule } from '../registry/issuer.ts'
+import { keySourceId } from './issuer-keys.ts'
+import type { Caller, CallerRefusal, CallerView, Proof, ProvenFederated } from './method.ts'
+import { judgeAssertion, type RuleVerdict } from './trust-rules.ts'
+
+/** Whom an assertion of another issuer stands for, by the registry at one version. Pure. */
+
+/** A caller for each rule that fits now. */
+export function callersOf(
+  { federated }: Proof,
+  view: CallerView,
+  now: number,
+): readonly Caller[] | CallerRefusal {
+  const issuer = federated && view.trust?.issuers.get(federated.facts.issuer)
+  if (federated === undefined || issuer?.status !== 'active') return { refusal: 'assertion_issuer_untrusted' }
+  // The signature was right for keys that do not count any more. With the new ones the caller tries again.
+  if (keySourceId(issuer) !== federated.keySource) return { refusal: 'registry_unsettled' }
+  const verdict = judgeAssertion(issuer, federated.facts, federated.namedClientId, now)
+  if ('refusal' in verdict) return { refusal: verdict.refusal }
+  return callersBy(verdict, federated, view)
+}
+
+function callersBy(
+  { clientId, rules }: Extract<RuleVerdict, { clientId: string }>,
+  federated: ProvenFederated,
+  { client, trust }: CallerView,
+): readonly Caller[] | CallerRefusal {
+  // The rules stand for somebody else now, of whom nothing was read. The caller tries again.
+  if (clientId !== federated.clientId) return { refusal: 'registry_unsettled' }
+  if (trust?.blocked.has(clientId) === true) return { refusal: 'workload_blocked' }
+  const { expiresAt } = federated.facts
+  return rules.map((rule) => ({
+    client: rule.clientId === undefined ? workloadBy(rule, clientId) : narrowed(client, rule),
+    rule: {
+      name: rule.rule,
+      tokenLifetimeSeconds: rule.tokenLifetimeSeconds,
+      tokensEndBy: Math.floor(expiresAt),
+      isSpent: rule.assertionUse === 'once',
+    },
+  }))
+}
+
+/** A workload is what a rule says of it. */
+function workloadBy({ access = [] }: TrustRule, clientId: string): RegisteredClient {
+  return {
+    clientId,
+    status: 'active',
+    tokenEndpointAuthMethod: undefined,
+    allowedNetworks: [],
+    expiresAt: undefined,
+    secrets: new Map(),
+    keys: [],
+    assertionAudience: 'issuer',
+    dpopBoundTokens: false,
+    access: new Map(access.map(({ audience, scopes }) => [audience, scopes])),
+  }
+}
+
+/** A client may have what it and the rule both have. */
+function narrowed(client: RegisteredClient | undefined, { access }: TrustRule): RegisteredClient | undefined {
+  if (client === undefined || access === undefined) return client
+  const both = access.flatMap(({ audience, scopes }) => {
+    const granted = client.access.get(audience)
+    const common = granted?.filter((scope) => scopes.includes(scope)) ?? []
+    // Access without scopes is another thing than access that has lost its scopes.
+    const isLost = granted === undefined || (common.length === 0 && granted.length > 0 && scopes.length > 0)
+    return isLost ? [] : [[audience, scopes.length === 0 ? [] : common] as const]
+  })
+  return { ...client, access: new Map(both) }
+}

@@ -1,0 +1,91 @@
+import { blockWorkload, listWorkloads, unblockWorkload } from '../../administration/workload-store.ts'
+import { optionalMoment } from '../../lib/moment.ts'
+import { isWorkloadId } from '../../registry/issuer.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
+import { withDatabase } from '../terminal/connect.ts'
+import { json, jsonLine, print, shownMoment } from '../terminal/output.ts'
+import { Table } from '../terminal/table.ts'
+
+/** Workloads that one list shows. */
+const shownMax = 1_000
+
+const workloadArgument = {
+  name: 'WORKLOAD',
+  description: 'its id, as "trust workloads" and its tokens (sub) show it',
+} as const
+
+export const trustWorkloads = defineCommand({
+  path: ['trust', 'workloads'],
+  summary: 'list the workloads that got a token by a rule without a client',
+  details: `The latest ${shownMax}. The id of a workload follows from its issuer and its subject, so it is never given to another one.`,
+  options: { ...jsonOption },
+  examples: [['bin/mintmark trust workloads', 'with their first and their latest token']],
+  async run(options) {
+    await withDatabase(async ({ database }) => {
+      const workloads = await listWorkloads(database.prisma, shownMax)
+      if (options.json) {
+        const fields = workloads.map((workload) => ({
+          workload_id: workload.workloadId,
+          issuer: workload.issuer ?? null,
+          subject: workload.subject ?? null,
+          rule: workload.rule ?? null,
+          first_seen_at: optionalMoment(workload.firstSeenAt),
+          last_used_at: optionalMoment(workload.lastUsedAt),
+          blocked_at: optionalMoment(workload.blockedAt),
+        }))
+        print(`${json({ workloads: fields })}\n`)
+        return
+      }
+      if (workloads.length === 0) {
+        print('No workload has got a token yet.\n')
+        return
+      }
+      const titles = ['WORKLOAD', 'ISSUER', 'SUBJECT', 'RULE', 'FIRST SEEN', 'LAST USED', 'BLOCKED']
+      print(
+        new Table(titles.map((title) => ({ title }))).render(
+          workloads.map((workload) => [
+            workload.workloadId,
+            workload.issuer ?? '-',
+            workload.subject ?? '-',
+            workload.rule ?? '-',
+            shownMoment(workload.firstSeenAt, 'never'),
+            shownMoment(workload.lastUsedAt, 'never'),
+            shownMoment(workload.blockedAt),
+          ]),
+        ),
+      )
+    })
+  },
+})
+
+export const trustBlock = defineCommand({
+  path: ['trust', 'block'],
+  summary: 'give a workload no more tokens, whichever rule it fits',
+  details: 'In force on every replica when the command returns. Tokens that it has live until they expire.',
+  positionals: [workloadArgument],
+  options: { ...jsonOption },
+  examples: [['bin/mintmark trust block workload:Zx0…', 'one that was taken over']],
+  run: (options, [workloadId = '']) => setBlocked(workloadId, true, options.json),
+})
+
+export const trustUnblock = defineCommand({
+  path: ['trust', 'unblock'],
+  summary: 'give a workload tokens again, as the rules say',
+  positionals: [workloadArgument],
+  options: { ...jsonOption },
+  examples: [['bin/mintmark trust unblock workload:Zx0…', 'one that is whole again']],
+  run: (options, [workloadId = '']) => setBlocked(workloadId, false, options.json),
+})
+
+async function setBlocked(workloadId: string, blocked: boolean, asJson: boolean): Promise<void> {
+  if (!isWorkloadId(workloadId) || !/:[A-Za-z0-9_-]{43}$/.test(workloadId)) {
+    throw usageError(
+      'WORKLOAD: write the id of a workload, like workload:… with 43 letters and digits after it.',
+    )
+  }
+  await withDatabase(async (connection) => {
+    const changed = await (blocked ? blockWorkload : unblockWorkload)(connection, workloadId)
+    if (asJson) print(`${jsonLine({ workload_id: workloadId, blocked, changed })}\n`)
+    else print(`${workloadId} ${changed ? 'is' : 'was'} ${blocked ? 'blocked' : 'not blocked'}.\n`)
+  })
+}

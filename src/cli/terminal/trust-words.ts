@@ -1,0 +1,29 @@
+import { missingIds } from '../../administration/trust-advice.ts'
+import type { ClaimCondition, IssuerKeySource, RuleAccess, TrustRule } from '../../registry/issuer.ts'
+
+/** Trusted issuers and their rules in words. */
+
+export function conditionText(condition: ClaimCondition): string {
+  const { claim } = condition
+  if ('equals' in condition) return `${claim} = ${condition.equals}`
+  if ('oneOf' in condition) return `${claim} = ${condition.oneOf.join(' or ')}`
+  return 'prefix' in condition ? `${claim} begins with ${condition.prefix}` : `${claim} is present`
+}
+
+export function keysText(keys: IssuerKeySource): string {
+  if (keys.kind === 'discovery') return 'discovery'
+  return keys.kind === 'jwks' ? `${keys.keys.length} uploaded` : keys.url
+}
+
+export function accessText(access: readonly RuleAccess[] | undefined): string {
+  if (access === undefined) return 'all that the client may'
+  return access.map(({ audience, scopes }) => `${audience} (${scopes.join(' ') || 'no scopes'})`).join(', ')
+}
+
+/** What a rule should name as well, a sentence each. */
+export function adviceOn({ rule, conditions }: Pick<TrustRule, 'rule' | 'conditions'>): string[] {
+  return [...missingIds(conditions)].map(
+    ([name, id]) =>
+      `${rule}: ${name} is a name, which somebody else can have one day. Add ${id} as well: it stays with its first owner.`,
+  )
+}

@@ -1,0 +1,204 @@
+import { hash } from 'node:crypto'
+import type { RegisteredResource } from './client.ts'
+
+/**
+ * Trust in other issuers: whose assertions are accepted (RFC 7523), by which keys, and which of their workloads get what.
+ * Unlike clients, all of it is in memory: there are few issuers, and which rule an assertion fits is known only after all
+ * rules were looked at.
+ */
+export interface TrustTable {
+  readonly issuers: ReadonlyMap<string, TrustedIssuer>
+  /** Workloads that get nothing, whichever rule they fit. */
+  readonly blocked: ReadonlySet<string>
+  /** What the rules name, by audience. */
+  readonly resources: ReadonlyMap<string, RegisteredResource>
+}
+
+export interface TrustedIssuer {
+  /** The `iss` of its assertions, or `spiffe://` and a trust domain. Compared as text. */
+  readonly issuer: string
+  readonly status: 'active' | 'disabled'
+  readonly keys: IssuerKeySource
+  readonly rules: readonly TrustRule[]
+}
+
+/** How the keys of an issuer are had. */
+export type IssuerKeySource =
+  /** From the address in the issuer's own metadata (OpenID Connect Discovery 1.0 §4). */
+  | { readonly kind: 'discovery' }
+  | { readonly kind: 'jwks_uri'; readonly url: string }
+  /** A JWK Set of a trust domain that says itself how often it is to be fetched. */
+  | { readonly kind: 'spiffe_bundle'; readonly url: string }
+  | { readonly kind: 'jwks'; readonly keys: readonly Jwk[] }
+
+export type Jwk = Readonly<Record<string, unknown>>
+
+/** Which assertions of an issuer are accepted, and what they get. */
+export interface TrustRule {
+  /** Unique among the rules of all issuers. */
+  readonly rule: string
+  /** All of them must hold. */
+  readonly conditions: readonly ClaimCondition[]
+  /** The client that the assertions stand for. Undefined: each workload that fits has an identity of its own. */
+  readonly clientId: string | undefined
+  /** What they may ask for. Undefined: all that the client may. */
+  readonly access: readonly RuleAccess[] | undefined
+  /** What they must name as audience, alone: the issuer only, or its token endpoint as well. */
+  readonly assertionAudience: 'issuer' | 'token_endpoint'
+  /** Seconds since `iat` after which an assertion is too old. */
+  readonly assertionMaxAgeSeconds: number
+  /** Whether the same assertion counts once, or until it expires. */
+  readonly assertionUse: 'once' | 'until_expiry'
+  /** Undefined: what the resource says. */
+  readonly tokenLifetimeSeconds: number | undefined
+  /** Whether the service account `default` of a Kubernetes namespace may fit. */
+  readonly allowDefaultServiceAccount: boolean
+  /** Whether the rule may name nobody in particular. */
+  readonly dangerouslyAnySubject: boolean
+}
+
+export interface RuleAccess {
+  readonly audience: string
+  readonly scopes: readonly string[]
+}
+
+export type ClaimValue = string | number | boolean
+
+/**
+ * What one claim must be. The claim is a name, or a JSON Pointer (RFC 6901) to a claim within another one, such as
+ * `/kubernetes.io/namespace`.
+ */
+export type ClaimCondition = { readonly claim: string } & (
+  | { readonly equals: ClaimValue }
+  | { readonly oneOf: readonly ClaimValue[] }
+  /** Ends at a separator, so that `repo:acme/` never means `repo:acme-evil/`. */
+  | { readonly prefix: string }
+  | { readonly present: true }
+)
+
+/** What a prefix must end with. */
+export const prefixEnd = /[/:]$/
+
+// ── Workloads ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What the ids of workloads begin with, and no id of a client. */
+const workloadPrefix = 'workload:'
+
+/**
+ * The identity of a workload. It follows from issuer and subject together, so it is the same everywhere and is never given
+ * to another workload, whatever is restored or registered. The length stands in front, so that no two pairs give the same
+ * bytes.
+ */
+export function workloadId(issuer: string, subject: string): string {
+  return workloadPrefix + hash('sha256', `workload ${issuer.length}:${issuer}${subject}`, 'base64url')
+}
+
+export function isWorkloadId(clientId: string): boolean {
+  return clientId.startsWith(workloadPrefix)
+}
+
+// ── As it stands in the database ─────────────────────────────────────────────────────────────────────────────────────
+
+export interface IssuerRow {
+  readonly issuer: string
+  readonly status: 'active' | 'disabled'
+  readonly source: IssuerKeySource['kind']
+  readonly url: string | null
+  readonly jwks: unknown
+  readonly rules: readonly RuleRow[] | null
+}
+
+export interface RuleRow {
+  readonly rule: string
+  readonly conditions: unknown
+  readonly client_id: string | null
+  readonly access: unknown
+  readonly assertion_audience: TrustRule['assertionAudience']
+  readonly max_age: number
+  readonly use: TrustRule['assertionUse']
+  readonly lifetime: number | null
+  readonly allow_default: boolean
+  readonly any_subject: boolean
+}
+
+/** A rule that nobody can understand admits nobody. The others count. */
+export function toIssuer(row: IssuerRow): TrustedIssuer {
+  return {
+    issuer: row.issuer,
+    status: row.status,
+    keys: toKeySource(row),
+    rules: (row.rules ?? []).flatMap((rule) => toRule(rule) ?? []),
+  }
+}
+
+function toKeySource({ source, url, jwks }: IssuerRow): IssuerKeySource {
+  if (source === 'jwks_uri' || source === 'spiffe_bundle') return { kind: source, url: url ?? '' }
+  if (source === 'jwks') return { kind: source, keys: Array.isArray(jwks) ? jwks.filter(isMapping) : [] }
+  return { kind: 'discovery' }
+}
+
+function toRule(row: RuleRow): TrustRule | undefined {
+  const conditions = readEach(row.conditions, readCondition)
+  const access = row.access === null ? undefined : readEach(row.access, readAccess)
+  if (conditions === undefined || (row.access !== null && access === undefined)) return undefined
+  if (row.client_id === null && access === undefined) return undefined
+  // The same as the database checks. Somebody may have removed the check.
+  if (conditions.length === 0 && !row.any_subject) return undefined
+  return {
+    rule: row.rule,
+    conditions,
+    clientId: row.client_id ?? undefined,
+    access,
+    assertionAudience: row.assertion_audience,
+    assertionMaxAgeSeconds: row.max_age,
+    assertionUse: row.use,
+    tokenLifetimeSeconds: row.lifetime ?? undefined,
+    allowDefaultServiceAccount: row.allow_default,
+    dangerouslyAnySubject: row.any_subject,
+  }
+}
+
+function readEach<Item>(
+  value: unknown,
+  read: (item: unknown) => Item | undefined,
+): readonly Item[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const items = value.map(read)
+  return items.every((item) => item !== undefined) ? items : undefined
+}
+
+/** A condition in the words of files. @returns undefined if it is none, or more than one. */
+export function readCondition(value: unknown): ClaimCondition | undefined {
+  if (!isMapping(value)) return undefined
+  const { claim, equals, one_of: oneOf, prefix, present, ...rest } = value
+  if (typeof claim !== 'string' || claim === '' || Object.keys(rest).length > 0) return undefined
+  const given = [equals, oneOf, prefix, present].filter((each) => each !== undefined)
+  if (given.length !== 1) return undefined
+  if (isClaimValue(equals)) return { claim, equals }
+  if (Array.isArray(oneOf) && oneOf.length > 0 && oneOf.every(isClaimValue)) return { claim, oneOf }
+  if (typeof prefix === 'string' && prefixEnd.test(prefix)) return { claim, prefix }
+  return present === true ? { claim, present } : undefined
+}
+
+/** A condition as files and the database have it. */
+export function conditionWords(condition: ClaimCondition): Readonly<Record<string, unknown>> {
+  const { claim } = condition
+  if ('equals' in condition) return { claim, equals: condition.equals }
+  if ('oneOf' in condition) return { claim, one_of: condition.oneOf }
+  return 'prefix' in condition ? { claim, prefix: condition.prefix } : { claim, present: true }
+}
+
+function readAccess(value: unknown): RuleAccess | undefined {
+  if (!isMapping(value)) return undefined
+  const { audience, scopes } = value
+  if (typeof audience !== 'string' || !Array.isArray(scopes)) return undefined
+  return scopes.every((scope) => typeof scope === 'string') ? { audience, scopes } : undefined
+}
+
+export function isClaimValue(value: unknown): value is ClaimValue {
+  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

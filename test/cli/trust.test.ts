@@ -1,0 +1,207 @@
+/** The commands about trusted issuers: what they write is what a file would say, and what they refuse they explain. */
+import { writeFileSync } from 'node:fs'
+import { expect } from 'vitest'
+import { workloadId } from '../../src/registry/issuer.ts'
+import { makeKey } from '../support/assertion.ts'
+import { command, succeeding } from '../support/command.ts'
+import { test as base } from '../support/fixtures.ts'
+import { fetchingLocally, startKeyServer } from '../support/key-server.ts'
+import { github as platform, publishedKeys, tokenOf } from '../support/platforms.ts'
+
+const github = platform.issuer
+const test = base.extend('ran', ({ run }) => succeeding(run))
+
+test('a rule is added, listed, applied by a file as it stands, and removed', async ({ run, ran, files }) => {
+  const orders = 'https://orders.example.com'
+  await ran('resources', 'create', orders, '--scope', 'orders:read')
+  const created = await ran(
+    'clients',
+    'create',
+    'billing',
+    '--auth-method',
+    'federated_jwt',
+    '--access',
+    `${orders}=orders:read`,
+  )
+  expect(created).toBe('billing is created. It has no secret and no key.\n')
+  const add = ['trust', 'add', 'deploy', '--issuer', github, '--equals', 'repository=acme/shop']
+  const added = await run(
+    ...add,
+    '--equals',
+    'ref=refs/heads/main',
+    '--equals',
+    'ref=refs/heads/next',
+    '--client',
+    'billing',
+  )
+  expect(added).toMatchObject({ code: 0, stdout: `${github} is trusted now. The rule deploy is created.\n` })
+  expect(added.stderr).toContain('Add repository_id as well: it stays with its first owner.')
+
+  const key = makeKey('RS256', 'cluster-1')
+  writeFileSync(
+    files.path('cluster.json'),
+    JSON.stringify({ keys: [{ ...key.publicJwk, kid: 'cluster-1' }] }),
+  )
+  await ran(
+    ...[
+      'trust',
+      'add',
+      'payments',
+      '--issuer',
+      'https://kubernetes.default.svc',
+      '--jwks',
+      files.path('cluster.json'),
+    ],
+    ...[
+      '--prefix',
+      'sub=system:serviceaccount:payments:',
+      '--access',
+      `${orders}=orders:read`,
+      '--token-lifetime',
+      '60',
+    ],
+  )
+  const list = await ran('trust', 'list')
+  expect(list).toMatch(
+    /githubusercontent\.com +active +discovery +deploy +repository = acme\/shop, ref = refs\/heads\/main or refs\/heads\/next +billing +all that the client may/,
+  )
+  expect(list).toMatch(/1 uploaded +payments +sub begins with system:serviceaccount:payments: +any workload/)
+
+  // What the list says as JSON is a file, and applying it changes nothing.
+  writeFileSync(files.path('trust.json'), await ran('trust', 'list', '--json'))
+  const again: { trust: { status: string }[] } = JSON.parse(
+    await ran('seed', files.path('trust.json'), '--json'),
+  )
+  expect(again.trust.map(({ status }) => status)).toEqual(['unchanged', 'unchanged'])
+
+  expect(await ran('trust', 'disable', github)).toBe(`${github} is disabled.\n`)
+  expect(await ran('trust', 'remove', 'deploy')).toBe(`deploy is removed. ${github} is still trusted.\n`)
+  expect(await ran('trust', 'remove', '--issuer', github)).toContain(
+    'is not trusted any more; 0 rules went with it.',
+  )
+  expect(await run('trust', 'remove', 'deploy')).toMatchObject({ code: 3 })
+})
+
+test.for([
+  [['--equals', 'ref=refs/heads/main'], 'fits everybody in the world who has an account there'],
+  [[], 'fits whomever the issuer signs for'],
+  [['--prefix', 'repository=acme'], 'ends in the middle of a name'],
+  [['--equals', 'sub=system:serviceaccount:shop:default'], 'names the service account "default"'],
+  [
+    ['--equals', 'repository_id=74', '--assertion-max-age', '0'],
+    '--assertion-max-age: must be a whole number',
+  ],
+  [['--equals', 'repository_id=74', '--client', 'billng'], '--client: there is no client "billng"'],
+] as const)('a rule that is too open or wrong is refused: %j', async ([options, words], { run, ran }) => {
+  const client = options.includes('--client' as never) ? [] : ['--client', 'billing']
+  await ran('clients', 'create', 'billing', '--auth-method', 'federated_jwt')
+  const refused = await run('trust', 'add', 'deploy', '--issuer', github, ...options, ...client)
+  expect(refused.code).toBeGreaterThan(0)
+  expect(refused.stderr).toContain(words)
+})
+
+test('a workload is blocked before it was ever seen, and listed', async ({ run, ran }) => {
+  const id = workloadId('https://kubernetes.default.svc', 'system:serviceaccount:payments:api')
+  expect(await ran('trust', 'block', id)).toBe(`${id} is blocked.\n`)
+  expect(await ran('trust', 'workloads')).toMatch(new RegExp(`${id} +- +- +- +never`))
+  expect(await ran('trust', 'unblock', id)).toBe(`${id} is not blocked.\n`)
+  expect((await run('trust', 'block', 'billing')).code).toBe(2)
+  // No client can have such an id.
+  const refused = await run('clients', 'create', id)
+  expect(refused.stderr).toContain('begins like the id of a workload')
+})
+
+test('an assertion is tried: which rule fits, which does not and why, what it would get; and nothing is used up', async ({
+  database,
+  files,
+  ran,
+  startService,
+}) => {
+  const server = await startKeyServer({ '/keys': publishedKeys(platform) })
+  const environment = { ...fetchingLocally, MINTMARK_ISSUER: 'https://tokens.example.com' }
+  const running = await startService({ environment })
+  try {
+    const orders = 'https://orders.example.com'
+    await ran('resources', 'create', orders, '--scope', 'orders:read', '--scope', 'orders:write')
+    await ran(
+      'clients',
+      'create',
+      'billing',
+      '--auth-method',
+      'federated_jwt',
+      '--access',
+      `${orders}=orders:read`,
+    )
+    const add = ['trust', 'add', '--issuer', github, '--client', 'billing']
+    await ran(
+      ...add,
+      'deploy',
+      '--jwks-uri',
+      `${server.url}/keys`,
+      '--equals',
+      'repository_id=74',
+      '--token-lifetime',
+      '60',
+    )
+    await ran(...add, 'other', '--equals', 'repository_id=75', '--equals', 'environment=prod')
+    const assertion = tokenOf(platform, 'https://tokens.example.com')
+    writeFileSync(files.path('token.jwt'), `${assertion}\n`)
+    const tried = (...more: string[]) =>
+      command(
+        { DATABASE_URL: database.url, ...environment },
+        'trust',
+        'test',
+        '--assertion',
+        files.path('token.jwt'),
+        ...more,
+      )
+    const fits = await tried()
+    expect(fits).toMatchObject({ code: 0 })
+    expect(fits.stdout).toMatch(/^deploy +yes/m)
+    expect(fits.stdout).toMatch(/^other +no +repository_id = 75: it is "74"$/m)
+    expect(fits.stdout).toContain(
+      `By the rule deploy, billing would get a token for ${orders} with orders:read, for 60 s. The assertion counts once. Nothing was issued.`,
+    )
+    expect(JSON.parse((await tried('--json')).stdout)).toMatchObject({
+      would_issue: {
+        rule: 'deploy',
+        client_id: 'billing',
+        audience: orders,
+        scope: 'orders:read',
+        expires_in: 60,
+      },
+      reason: null,
+    })
+    const denied = await tried('--scope', 'orders:write')
+    expect([denied.code, denied.stdout]).toEqual([
+      1,
+      expect.stringContaining('No token would be issued: scope_not_granted.'),
+    ])
+    // What was tried is as good as before, and no record speaks of it.
+    expect(await database.query(`SELECT 1 FROM audit_record WHERE type = 'token'`)).toEqual([])
+    const body = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }
+    const response = await fetch(`${running.url}/token`, { method: 'POST', body: new URLSearchParams(body) })
+    expect(response.status).toBe(200)
+
+    // The same words as the service has for those that are refused.
+    for (const [changes, reason] of [
+      [{ key: makeKey('RS256', platform.key.kid) }, 'assertion_signature_wrong'],
+      [{ claims: { repository_id: '76' } }, 'assertion_no_rule_fits'],
+      [{ claims: { iss: 'https://evil.example.com' } }, 'assertion_issuer_untrusted'],
+      [{ claims: { aud: 'https://other.example.com' } }, 'assertion_audience_wrong'],
+    ] as const) {
+      writeFileSync(files.path('token.jwt'), tokenOf(platform, 'https://tokens.example.com', changes))
+      const outcome = await tried()
+      expect([outcome.code, outcome.stdout]).toEqual([1, expect.stringContaining(`issued: ${reason}.`)])
+      expect(outcome.stdout + outcome.stderr).not.toContain('eyJ')
+    }
+    await server.close()
+    const away = await tried()
+    expect(away.stdout).toContain('issued: issuer_keys_unavailable.')
+    expect(away.stderr).toContain('The keys of the issuer cannot be fetched')
+    writeFileSync(files.path('token.jwt'), 'x')
+    expect(await tried()).toMatchObject({ code: 1, stderr: expect.stringContaining('assertion_malformed') })
+  } finally {
+    await server.close()
+  }
+})

@@ -1,0 +1,108 @@
+/** The demo shows what it says that it shows, leaves it running where asked, and leaves nothing behind. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { describe, expect, test as plainTest } from 'vitest'
+import { isOk, tableOf } from '../../examples/demo/report.ts'
+import { openPythonEnvironment } from '../../packages/python/test/environment.ts'
+import { test } from '../support/fixtures.ts'
+import { isRunning, root, start } from '../support/process.ts'
+
+const environment = openPythonEnvironment()
+const demo = `${root}examples/demo/run.ts`
+
+if (typeof environment === 'string') plainTest(`NOT TESTED: the demo, because ${environment}`, () => {})
+
+describe.skipIf(typeof environment === 'string')('the demo', () => {
+  test('every row is as it should be, and the commands that it prints work', async ({ track }) => {
+    const { HOME = '' } = process.env
+    const running = track(
+      start(process.execPath, [demo, '--keep'], { environment: { HOME }, leadsGroup: true }),
+    )
+    await running.until(() => running.output().includes('tail '))
+    const text = running.stdout()
+    expect(text).toContain('Every row is as it should be.')
+    const rows = text.split('\n').filter((line) => / (yes|NO)$/.test(line))
+    expect(rows.map((row) => row.slice(0, row.indexOf('  ', 2)))).toEqual(tried)
+
+    const commands = [...text.matchAll(/^ {2}((?:TOKEN=|curl|MINTMARK_DATA_DIR|tail)(?:\\\n|.)*)$/gm)].map(
+      ([, command]) => command,
+    )
+    expect(commands).toHaveLength(6)
+    const pasted = spawnSync('sh', ['-c', commands.join('\n')], { encoding: 'utf8' })
+    expect(pasted.stdout, pasted.stderr).toContain('[{"number":1,"item":"tea"')
+    expect(pasted.stdout).toContain('The access token belongs to another certificate.')
+    expect(pasted.stdout).toContain('The access token is for another audience.')
+    expect(pasted.stdout).toMatch(/issued.*shop/)
+    expect(pasted.stdout).toContain('/orders shop accepted')
+
+    const directory = /\S*mintmark-demo-\w+/.exec(text)?.[0] ?? ''
+    const children = childrenOf(running.processId)
+    expect(existsSync(directory)).toBe(true)
+    expect(children).toHaveLength(3)
+    expect(await running.end('SIGINT')).toBe(0)
+    expect(existsSync(directory)).toBe(false)
+    expect(children.filter(isRunning)).toEqual([])
+  })
+})
+
+const tried = [
+  'shop orders tea from FastAPI',
+  '  for that, FastAPI calls Django',
+  '  and Django calls FastAPI back',
+  'shop reads the orders',
+  'shop reads the invoices',
+  'shop proves a key too (DPoP)',
+  'no certificate, at Mintmark',
+  "a stranger's certificate, at Mintmark",
+  'no certificate, at FastAPI',
+  'no certificate, at Django',
+  'no token, at FastAPI',
+  'no token, at Django',
+  'a token for FastAPI, at Django',
+  'a token without the scope',
+  'a token that has expired',
+  "a token with a stranger's certificate",
+  'the DPoP proof of before again',
+  'the signed order of before again',
+  'a signed order with another amount',
+  'an order that is not signed',
+  'after all that, one order',
+]
+
+plainTest('without Python it says what to install', async () => {
+  const { code, stderr } = await start(process.execPath, [demo], { environment: { PATH: '/nowhere' } })
+    .outcome
+  expect(code).toBe(2)
+  expect(stderr).toContain('there is no Python 3.10 or newer')
+  expect(stderr).toContain('apt install python3-venv')
+})
+
+plainTest('a row is right only with the status and the words that were expected', () => {
+  const row = { tried: 'a call', expected: [401, 'expired'] as const }
+  const rows = [
+    { ...row, came: { status: 401, text: 'The access token has expired.' } },
+    { ...row, came: { status: 401, text: 'The access token is malformed.' } },
+    { ...row, came: { status: 200, text: 'expired' } },
+    { ...row, came: { status: 0, text: `${'x'.repeat(100)}expired` } },
+  ]
+  expect(rows.map(isOk)).toEqual([true, false, false, false])
+  const cells = tableOf(rows)
+    .split('\n')
+    .map((line) => line.split(/ {2,}/))
+  expect(cells).toEqual([
+    ['TRIED', 'EXPECTED', 'CAME', 'OK'],
+    ['a call', '401 … expired', '401 The access token has expired.', 'yes'],
+    ['a call', '401 … expired', '401 The access token is malformed.', 'NO'],
+    ['a call', '401 … expired', '200 expired', 'NO'],
+    // The end of a long answer, where its words are.
+    ['a call', '401 … expired', `closed …${'x'.repeat(53)}expired`, 'NO'],
+  ])
+})
+
+/** The processes that a process started and that still run. */
+function childrenOf(processId: number): number[] {
+  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+  return [...stdout.matchAll(/(\d+) +(\d+)/g)]
+    .filter(([, , parent]) => Number(parent) === processId)
+    .map(([, child]) => Number(child))
+}
