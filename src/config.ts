@@ -172,16 +172,32 @@ function refuseUselessMtls(config: Config, environment: Environment): void {
     throw new OperatorError(
       'MINTMARK_REQUIRE_CLIENT_CERTIFICATE: needs CAs in MINTMARK_TLS_CLIENT_CA. With "none", every request would be refused.',
     )
-  const needsAuthorities = config.certificateProxy?.names.find((name) => !name.startsWith('sha256:'))
-  if (needsAuthorities !== undefined && config.clientTrust.authorities === undefined)
-    throw new OperatorError(
-      `MINTMARK_CLIENT_CERTIFICATE_PROXY: "${needsAuthorities}" needs CAs in MINTMARK_TLS_CLIENT_CA: anybody can write a name into a certificate. Or name its fingerprint with sha256:.`,
-    )
+  refuseHalfAProxy(config, environment, config.clientTrust.authorities)
   if (config.mtls?.port === config.port)
     throw new OperatorError('MINTMARK_MTLS_PORT: must be another port than PORT.')
   if (config.mtls === undefined && isSet(environment, 'MINTMARK_MTLS_URL'))
     throw new OperatorError(
       'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT: it is the URL of the listener there.',
+    )
+}
+
+/** A header of anybody would be a certificate of nobody, and a name that no CA stands for would be anybody's. */
+function refuseHalfAProxy(
+  { certificateProxy }: Config,
+  environment: Environment,
+  authorities: string | undefined,
+): void {
+  const [header, proxy] = ['MINTMARK_CLIENT_CERTIFICATE_HEADER', 'MINTMARK_CLIENT_CERTIFICATE_PROXY'] as const
+  if (isSet(environment, proxy) && !isSet(environment, header))
+    throw new OperatorError(`${header}: must be set with the proxy.`)
+  if (isSet(environment, header) && !isSet(environment, proxy))
+    throw new OperatorError(
+      `${proxy}: must be set with the header: it names the certificate by which the proxy proves itself.`,
+    )
+  const name = certificateProxy?.names.find((each) => !each.startsWith('sha256:'))
+  if (name !== undefined && authorities === undefined)
+    throw new OperatorError(
+      `${proxy}: "${name}" needs CAs in MINTMARK_TLS_CLIENT_CA: anybody can write a name into a certificate. Or name its fingerprint with sha256:.`,
     )
 }
 
@@ -338,19 +354,12 @@ function trustOf(
   return { authorities: authorities === 'none' ? undefined : authorities, revocationLists }
 }
 
-/** A header of anybody would be a certificate of nobody, so the two belong together. */
+/** One without the other stops the start (`refuseHalfAProxy`). */
 function certificateProxyOf(
   form: CertificateProxy['form'] | undefined,
   names: readonly string[] | undefined,
 ): Config['certificateProxy'] {
-  if (form === undefined && names === undefined) return undefined
-  if (form === undefined)
-    throw new OperatorError('MINTMARK_CLIENT_CERTIFICATE_HEADER: must be set with the proxy.')
-  if (names === undefined)
-    throw new OperatorError(
-      'MINTMARK_CLIENT_CERTIFICATE_PROXY: must be set with the header: it names the certificate by which the proxy proves itself.',
-    )
-  return { form, names }
+  return form === undefined || names === undefined ? undefined : { form, names }
 }
 
 /** Callers reach it under the issuer's name and path, unless it is said otherwise. */
