@@ -58,6 +58,7 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['ca renew shop --directory $CA', /^shop is renewed, /],
   ['ca revoke shop --directory $CA', /^shop is revoked: 2 certificates\.\n/],
   ['ca show --directory $CA', /^NAME .*\nshop +revoked /],
+  ['proxy check $URL', /^FORGED .*\n(?:.*\n)*Client-Cert +400 +no certificate +failed$/m],
   ['audit list --outcome issued', /^TIME .*\n.* shop /],
   ['audit list --type client --json', /^\[\n[\s\S]*\n\]\n$/],
   ['audit compare $LEDGER', /^$/],
