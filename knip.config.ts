@@ -52,7 +52,8 @@ const config: KnipConfig = {
     'keytool',
     // So do the tests of the examples.
     'go',
-    // So do the tests of poolers.
+    // So do the tests of poolers and of proxies.
+    'nginx',
     'pgbouncer',
   ],
   // A type that is part of an exported function's signature is exported for its readers, even if nobody names it.

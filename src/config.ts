@@ -223,11 +223,14 @@ function lazyConfig(environment: Environment): Config {
     clientTrust: () => trustOf(read('MINTMARK_TLS_CLIENT_CA'), read('MINTMARK_TLS_CLIENT_CRL')),
     requiresClientCertificate: () => read('MINTMARK_REQUIRE_CLIENT_CERTIFICATE') === 'yes',
     mtls: () => mtlsOf(read('MINTMARK_MTLS_PORT'), read('MINTMARK_MTLS_URL'), config),
+    // Where nobody is asked for a certificate, both are useless, and that is told instead.
     certificateProxy: () =>
-      certificateProxyOf(
-        read('MINTMARK_CLIENT_CERTIFICATE_HEADER'),
-        read('MINTMARK_CLIENT_CERTIFICATE_PROXY'),
-      ),
+      config.clientTrust === undefined
+        ? undefined
+        : certificateProxyOf(
+            read('MINTMARK_CLIENT_CERTIFICATE_HEADER'),
+            read('MINTMARK_CLIENT_CERTIFICATE_PROXY'),
+          ),
     trustedProxies: () => read('MINTMARK_TRUSTED_PROXIES') ?? [],
     fetchPrivateNetworks: () => read('MINTMARK_FETCH_PRIVATE_NETWORKS') ?? [],
     fetchCertificateAuthorities: () => checkedAuthorities(read('MINTMARK_FETCH_CERTIFICATE_AUTHORITIES')),

@@ -145,6 +145,7 @@ export const refusals = {
   client_has_no_key: unauthenticated,
   assertion_key_unknown: unauthenticated,
   client_key_unusable: unauthenticated,
+  client_keys_unavailable: unauthenticated,
   assertion_signature_wrong: unauthenticated,
   client_key_revoked: unauthenticated,
   client_key_expired: unauthenticated,

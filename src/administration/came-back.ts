@@ -55,6 +55,7 @@ export interface RegisteredClientState {
   readonly requiredCertificate?: string | undefined
   readonly certificateBoundTokens?: boolean
   readonly dpopBoundTokens: boolean
+  readonly jwksUri?: string | undefined
 }
 
 export interface RegisteredResourceState {
@@ -73,6 +74,7 @@ export type CameBackKind =
   | 'client_expires_later'
   | 'client_method_changed'
   | 'client_audience_widened'
+  | 'client_keys_elsewhere'
   | 'client_certificate_changed'
   | 'client_certificate_not_required'
   | 'client_tokens_unbound'
@@ -235,6 +237,8 @@ const judges = {
       return told('client_method_changed', [value])
     if (field === 'assertion_audience' && value === 'issuer' && client.assertionAudience !== value)
       return told('client_audience_widened', [value])
+    if (field === 'jwks_uri' && client.jwksUri !== undefined && client.jwksUri !== value)
+      return told('client_keys_elsewhere', typeof value === 'string' ? [value] : [])
     const named = certificateFieldNames.find((name) => name === field)
     if (named !== undefined) return certificateCameBack(client, named, value, told)
     if (field === 'require_certificate' && typeof value === 'string' && client.requiredCertificate !== value)

@@ -159,7 +159,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
   const { tokenEndpointAuthMethod: method } = definition
   const usesKey = method !== undefined && keyAuthMethods.includes(method)
   const usesSecret = hasSecretByMethod(method)
-  const hasKey = hasValidKey(definition.keys ?? stored?.keys ?? [])
+  const hasKey = hasValidKey(definition.keys ?? stored?.keys ?? []) || definition.jwksUri !== undefined
   const wants = { access, keys, getsSecret: stored === undefined && usesSecret, lacksKey: usesKey && !hasKey }
   if (stored === undefined) {
     return { definition, status: 'created', finalStatus, changes: [], ...wants, lacksSecret: false }
@@ -177,6 +177,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
+    ['jwks_uri', stored.jwksUri ?? null, definition.jwksUri ?? null],
     ['owner', stored.owner ?? null, definition.owner ?? null],
     ['purpose', stored.purpose ?? null, definition.purpose ?? null],
     ['kind', stored.kind ?? null, definition.kind ?? null],

@@ -17,7 +17,7 @@ import {
   tokenEndpointAuthMethods,
 } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
-import { issuerSchema, ruleSchema } from './trust-registration.ts'
+import { issuerSchema, keysUrl, ruleSchema } from './trust-registration.ts'
 
 /**
  * What may be registered. This is the only place that says it: files and commands are checked by it (parse.ts),
@@ -207,6 +207,9 @@ const client = z
       .optional()
       .describe('Left as it is if it is left out; a new client is active.'),
     jwks: jwks.optional(),
+    jwks_uri: keysUrl
+      .optional()
+      .describe('Where it publishes its public keys instead (RFC 7591 section 2). Left out: nowhere.'),
     assertion_audience: z
       .enum(assertionAudiences, found('assertion_audience_unknown'))
       .default(defaults.assertionAudience)

@@ -27,7 +27,8 @@ const issuerName = z
     description: 'The iss of the assertions, exactly as it stands in them; or spiffe:// and a trust domain.',
   })
 
-const keysUrl = z
+/** Where keys are, of an issuer or of a client. */
+export const keysUrl = z
   .string()
   .max(limits.audienceCharactersMax, foundAndStop('text_too_long'))
   .refine(isKeysUrl, found('keys_url_malformed'))

@@ -84,6 +84,8 @@ export interface AdmittedSecret extends SecretCredentials {
 export interface AdmittedAssertion extends AssertionCredentials {
   /** The thumbprint of the key. */
   readonly keyId: string
+  /** Where the client publishes the key. Undefined: it is registered. */
+  readonly jwksUri?: string
 }
 
 /** Credentials whose signature is right for a key of their issuer, and that fit a rule. */
@@ -108,6 +110,8 @@ export interface Proof {
   readonly fault?: Extract<RefusalReason, 'secret_hash_unusable'>
   /** The assertion whose signature was right. */
   readonly assertion?: ProvenAssertion
+  /** Where its client published the key, if it is not registered. */
+  readonly jwksUri?: string
   /** An assertion of another issuer whose signature was right. */
   readonly federated?: ProvenFederated
   /** The certificate that was presented as the proof. */

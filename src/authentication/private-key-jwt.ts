@@ -4,7 +4,7 @@ import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { clientRefusal, type RegisteredClient, type RegisteredKey } from '../registry/client.ts'
 import { isSignedBy } from './assertion-signature.ts'
 import type { ParsedAssertion } from './client-assertion.ts'
-import { keyRefusal, publicKeyOf } from './client-key.ts'
+import { type ClientKey, keyRefusal, publicKeyOf } from './client-key.ts'
 import { federatedJwt } from './federated-jwt.ts'
 import type {
   AdmittedAssertion,
@@ -59,9 +59,30 @@ function admit(
   const { registry, clock } = edges
   const { clientId, assertion } = credentials
   const key = chooseKey(registry.keysNow(clientId), assertion, clock.nowSeconds())
-  return isSignedBy(assertion, key) && key !== undefined
-    ? { ...credentials, keyId: key.thumbprint }
-    : admitIfThere(edges, credentials, address)
+  if (isSignedBy(assertion, key) && key !== undefined) return { ...credentials, keyId: key.thumbprint }
+  const jwksUri = registry.clientNow(clientId)?.jwksUri
+  const published = jwksUri === undefined ? undefined : edges.remoteKeys.now(addressOf(jwksUri))
+  return byPublished(credentials, jwksUri, published) ?? admitIfThere(edges, credentials, address)
+}
+
+const addressOf = (url: string) => ({ kind: 'client_jwks_uri', url }) as const
+
+/** Whether one of the keys that the client publishes made the signature. */
+function byPublished(
+  credentials: AssertionCredentials,
+  jwksUri: string | undefined,
+  published: readonly ClientKey[] | undefined,
+): AdmittedAssertion | undefined {
+  if (jwksUri === undefined || published === undefined) return undefined
+  const never = { expiresAt: undefined, revokedAt: undefined }
+  const key = chooseKey(
+    published.map((each) => ({ ...each, ...never })),
+    credentials.assertion,
+    0,
+  )
+  const found = published.find(({ thumbprint }) => thumbprint === key?.thumbprint)
+  if (found === undefined || !isSignedBy(credentials.assertion, found)) return undefined
+  return { ...credentials, keyId: found.thumbprint, jwksUri }
 }
 
 /**
@@ -70,7 +91,7 @@ function admit(
  * (RFC 6749 §10.10). It is looked up before failures are counted: nobody can lock out who has the key.
  */
 async function admitIfThere(
-  { registry, failureLimit, clock }: AuthenticationEdges,
+  { registry, remoteKeys, failureLimit, clock }: AuthenticationEdges,
   credentials: AssertionCredentials,
   address: string,
 ): Promise<AdmittedAssertion> {
@@ -80,8 +101,16 @@ async function admitIfThere(
   const key = chooseKey(keys, assertion, now)
   const isRight = isSignedBy(assertion, key)
   if (isRight && key !== undefined) return { ...credentials, keyId: key.thumbprint }
+  // Whoever publishes keys may have new ones. They are asked for once in a while, whoever wants to know.
+  const jwksUri = client?.jwksUri
+  const published = jwksUri === undefined ? undefined : await remoteKeys.renewed(addressOf(jwksUri))
+  const admitted = byPublished(credentials, jwksUri, published)
+  if (admitted !== undefined) return admitted
   failureLimit.fail(clientId, address)
-  const reason = clientRefusal(client, now) ?? wrongSignature(client?.hasKeys === true, key)
+  const isAway = jwksUri !== undefined && published === undefined
+  const hasKeys = client?.hasKeys === true || jwksUri !== undefined
+  const reason =
+    clientRefusal(client, now) ?? (isAway ? 'client_keys_unavailable' : wrongSignature(hasKeys, key))
   throw new OAuthError(reason, key === undefined ? {} : { credentialId: key.thumbprint })
 }
 
@@ -113,7 +142,7 @@ function chooseKey(
 /** The signature was right for the key of this thumbprint. Whether the client still has this key is for `judge`. */
 function prove(
   { issuer }: AuthenticationEdges,
-  { clientId, assertion, keyId }: AdmittedAssertion,
+  { clientId, assertion, keyId, jwksUri }: AdmittedAssertion,
   _client: RegisteredClient | undefined,
   _address: string,
   earlier?: Proof,
@@ -128,6 +157,7 @@ function prove(
     checkedHash: undefined,
     matched: true,
     assertion: { expiresAt, notBefore, issuedAt, audience },
+    ...(jwksUri === undefined ? {} : { jwksUri }),
     once: { digest, expiresAt: Math.ceil(expiresAt), reason: 'assertion_replayed' },
   }
 }
@@ -143,13 +173,23 @@ function audienceOf(audience: unknown, issuer: string): 'issuer' | 'token_endpoi
   return areOurs && named.length > 0 ? 'token_endpoint' : 'other'
 }
 
-function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined {
+/** Whether the client still has the key, or still publishes its keys in the same place. */
+function keyRefusalOf(
+  { credentialId, jwksUri }: Proof,
+  client: RegisteredClient,
+  now: number,
+): RefusalReason | undefined {
+  if (jwksUri !== undefined) return jwksUri === client.jwksUri ? undefined : 'assertion_key_unknown'
   if (client.keys.length === 0) return 'client_has_no_key'
-  const key = client.keys.find(({ thumbprint }) => thumbprint === proof.credentialId)
-  if (key === undefined || proof.assertion === undefined) return 'assertion_key_unknown'
-  const { audience, expiresAt, notBefore = 0, issuedAt = 0 } = proof.assertion
-  const refusal = keyRefusal(key, now)
+  const key = client.keys.find(({ thumbprint }) => thumbprint === credentialId)
+  return key === undefined ? 'assertion_key_unknown' : keyRefusal(key, now)
+}
+
+function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReason | undefined {
+  const refusal = keyRefusalOf(proof, client, now)
   if (refusal !== undefined) return refusal
+  if (proof.assertion === undefined) return 'assertion_key_unknown'
+  const { audience, expiresAt, notBefore = 0, issuedAt = 0 } = proof.assertion
   if (audience === 'other') return 'assertion_audience_wrong'
   if (audience === 'token_endpoint' && client.assertionAudience !== 'token_endpoint') {
     return 'assertion_audience_token_endpoint'

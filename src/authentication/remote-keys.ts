@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { withDeadline } from '../lib/deadline.ts'
 import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
-import type { ClientKey } from './client-key.ts'
+import { type ClientKey, readClientKey } from './client-key.ts'
 import { readIssuerKey } from './issuer-key.ts'
 
 /**
@@ -30,6 +30,8 @@ export type KeyAddress =
   | { readonly kind: 'discovery'; readonly issuer: string }
   | { readonly kind: 'jwks_uri'; readonly url: string }
   | { readonly kind: 'spiffe_bundle'; readonly url: string }
+  /** Of a client, whose keys are read as those that are registered. */
+  | { readonly kind: 'client_jwks_uri'; readonly url: string }
 
 export interface RemoteKeysOptions {
   readonly fetch: FetchDocument
@@ -149,12 +151,14 @@ async function fetchKeys(fetch: FetchDocument, address: KeyAddress): Promise<Fet
   const url = address.kind === 'discovery' ? await discover(fetch, address.issuer) : address.url
   const { text, maxAgeSeconds } = await fetch(url)
   const set = readMapping(text)
-  const isBundle = address.kind === 'spiffe_bundle'
+  const { kind } = address
+  const isBundle = kind === 'spiffe_bundle'
   const { keys: listed, spiffe_refresh_hint: hint } = set
   if (!Array.isArray(listed)) throw new Error('its answer is no JWK Set')
   const keys = listed.slice(0, limits.issuerKeysMax).flatMap((jwk: unknown) => {
     // Keys of other kinds and for other uses stand beside ours (RFC 7517 §5).
-    const read = readIssuerKey(jwk, isBundle ? 'jwt-svid' : 'sig')
+    const read =
+      kind === 'client_jwks_uri' ? readClientKey(jwk) : readIssuerKey(jwk, isBundle ? 'jwt-svid' : 'sig')
     return 'thumbprint' in read ? [read] : []
   })
   if (keys.length === 0) throw new Error('its answer has no key that can be used')

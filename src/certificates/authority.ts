@@ -80,7 +80,7 @@ export async function createAuthority(
 }
 
 /** RFC 5280 §4.1.2.2: positive, and at most 20 bytes. It is 16 long whatever is drawn, and no zero leads. */
-function newSerialNumber(randomBytes: AuthorityContext['randomBytes']): string {
+export function newSerialNumber(randomBytes: AuthorityContext['randomBytes']): string {
   const bytes = randomBytes(16)
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40
   return bytes.toString('hex')

@@ -26,6 +26,7 @@ import { keysRevoke } from './commands/keys-revoke.ts'
 import { keysRewrap } from './commands/keys-rewrap.ts'
 import { keysRotate } from './commands/keys-rotate.ts'
 import { migrate } from './commands/migrate.ts'
+import { proxyCheck } from './commands/proxy-check.ts'
 import { registrySeal } from './commands/registry-seal.ts'
 import { resourcesList } from './commands/resources.ts'
 import { resourcesCreate, resourcesDelete, resourcesUpdate } from './commands/resources-change.ts'
@@ -98,6 +99,7 @@ export const commands: readonly Command[] = [
   caRenew,
   caRevoke,
   caShow,
+  proxyCheck,
   token,
 ]
 
@@ -128,6 +130,7 @@ const groups: readonly CommandGroup[] = [
   },
   { path: ['audit'], summary: 'the ledger: what was issued, refused and changed' },
   { path: ['ca'], summary: 'a CA for development and tests: certificates for TLS, as files' },
+  { path: ['proxy'], summary: 'the proxy in front, where it passes on the certificates of its callers' },
 ]
 
 /**

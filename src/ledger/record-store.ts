@@ -153,6 +153,18 @@ function toEntry(row: Omit<AuditRow, 'committedAt'>): AuditEntry {
   }
 }
 
+/** The records of requests, by their ids. The range of time keeps the database from reading the whole ledger. */
+export async function findByRequestIds(
+  database: Queryable,
+  requestIds: readonly string[],
+  sinceMilliseconds: number,
+): Promise<AuditEntry[]> {
+  const rows = await database.auditRecord.findMany({
+    where: { requestId: { in: [...requestIds] }, time: { gte: new Date(sinceMilliseconds) } },
+  })
+  return rows.map(toEntry)
+}
+
 /**
  * The changes of the registry and the keys that were committed at a moment or later, in any order. OFFSET keeps the
  * database from choosing a join that reads the whole ledger.

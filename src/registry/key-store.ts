@@ -34,7 +34,7 @@ const keyPresencesStatement = `
     (SELECT jsonb_agg(jsonb_build_array(c.status, ${seconds('c.expires_at')},
          EXISTS (SELECT 1 FROM client_key k WHERE k.client_id = p.client_id),
          (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k
-           WHERE k.client_id = p.client_id AND (p.kid = '' OR k.kid = p.kid OR k.thumbprint = p.kid)))
+           WHERE k.client_id = p.client_id AND (p.kid = '' OR k.kid = p.kid OR k.thumbprint = p.kid)), c.jwks_uri)
        ORDER BY p.place)
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (client_id, kid, place)
      LEFT JOIN client c ON c.client_id = p.client_id) AS presences`
@@ -43,7 +43,9 @@ const keyPresencesStatement = `
 export async function readKeyPresences(pool: Pool, pairs: readonly Pair[]): Promise<KeyPresence[]> {
   const { rows } = await pool.query<{
     version: string
-    presences: [ClientPresence['status'] | null, number | null, boolean, KeyRow[] | null][] | null
+    presences:
+      | [ClientPresence['status'] | null, number | null, boolean, KeyRow[] | null, string | null][]
+      | null
   }>({
     name: 'registry_key_presences',
     text: keyPresencesStatement,
@@ -52,9 +54,12 @@ export async function readKeyPresences(pool: Pool, pairs: readonly Pair[]): Prom
   const [row] = rows
   if (row === undefined) throw new Error('the registry has no version row')
   const version = Number(row.version)
-  return (row.presences ?? []).map(([status, expiresAt, hasKeys, keys]) => ({
+  return (row.presences ?? []).map(([status, expiresAt, hasKeys, keys, jwksUri]) => ({
     version,
-    client: status === null ? undefined : { status, expiresAt: expiresAt ?? undefined, hasKeys },
+    client:
+      status === null
+        ? undefined
+        : { status, expiresAt: expiresAt ?? undefined, hasKeys, jwksUri: jwksUri ?? undefined },
     keys: (keys ?? []).map(toKey),
   }))
 }

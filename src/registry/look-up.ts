@@ -22,7 +22,13 @@ export interface ClientPresence {
 /** The same for keys. */
 export interface KeyPresence {
   readonly version: number
-  readonly client: (Omit<ClientPresence, 'hasSecrets'> & { readonly hasKeys: boolean }) | undefined
+  readonly client:
+    | (Omit<ClientPresence, 'hasSecrets'> & {
+        readonly hasKeys: boolean
+        /** Where it publishes its keys. */
+        readonly jwksUri: string | undefined
+      })
+    | undefined
   /** Those of the name that was asked for; all of them if none was. */
   readonly keys: readonly RegisteredKey[]
 }

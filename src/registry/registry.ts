@@ -141,7 +141,8 @@ export class Registry {
   /** As `lookUp`, for the keys of a client. @param kid the name of one of them; undefined: all. */
   async lookUpKeys(clientId: string, kid: string | undefined): Promise<KeyPresence> {
     const presence = await this.#keyLookUp.ask([clientId, kid ?? ''])
-    if (presence.keys.length > 0) await this.#refreshTo(presence.version, false)
+    const hasAny = presence.keys.length > 0 || presence.client?.jwksUri !== undefined
+    if (hasAny) await this.#refreshTo(presence.version, false)
     return presence
   }
 

@@ -239,6 +239,7 @@ function factsOf(row: ClientRow): ClientFacts {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    jwksUri: row.jwks_uri ?? undefined,
   }
 }
 
@@ -255,5 +256,6 @@ function columnsOf(facts: ClientFacts): Partial<ClientRow> {
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
     dpop_bound_access_tokens: facts.dpopBoundTokens === true,
+    jwks_uri: facts.jwksUri ?? null,
   }
 }

@@ -36,6 +36,8 @@ export interface ClientFacts {
   readonly certificateBoundTokens?: boolean
   /** Whether it gets only tokens that are bound to a key. Undefined: no. */
   readonly dpopBoundTokens?: boolean
+  /** Where it publishes its keys. */
+  readonly jwksUri?: string | undefined
 }
 
 export interface SecretFacts {
@@ -103,6 +105,9 @@ export function believeClient(
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
   const isBound = statement.dpopBoundTokens === true
   note(isBound && row.dpopBoundTokens !== true, 'dpop_bound_access_tokens')
+  // Who names another place of keys names another client.
+  const isElsewhere = row.jwksUri !== undefined && row.jwksUri !== statement.jwksUri
+  note(isElsewhere, 'jwks_uri')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
   const certificates = believedCertificates(row, statement, differences)
@@ -121,6 +126,7 @@ export function believeClient(
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
     ...certificates,
     dpopBoundTokens: isBound || row.dpopBoundTokens === true,
+    jwksUri: isElsewhere ? undefined : row.jwksUri,
   }
   return { facts, differences }
 }
@@ -273,12 +279,16 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
     ...laterStatement(client),
+    ...(client.jwksUri === undefined ? [] : [keysAt + client.jwksUri]),
     ...(client.dpopBoundTokens === true ? [dpopBound] : []),
   ]
 }
 
 /** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
 const dpopBound = 'dpop_bound_access_tokens'
+
+/** Stands before it, and before the address, for a client that publishes its keys. */
+const keysAt = 'jwks_uri '
 
 /** What there has been since some version. A client that has nothing of it keeps the text that it had before. */
 function laterStatement(client: ClientStatement): readonly unknown[] {
@@ -342,7 +352,10 @@ function readCertificates([field, value, askedField, askedValue, isBound]: Certi
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
   const isBound = statement.at(-1) === dpopBound
-  const text = isBound ? statement.slice(0, -1) : statement
+  const unbound = isBound ? statement.slice(0, -1) : statement
+  const last = unbound.at(-1)
+  const jwksUri = typeof last === 'string' && last.startsWith(keysAt) ? last.slice(keysAt.length) : undefined
+  const text = jwksUri === undefined ? unbound : unbound.slice(0, -1)
   const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
     text as unknown as ClientText
   const [keys = [], assertionAudience = 'issuer', certificates] = more
@@ -361,6 +374,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     assertionAudience,
     ...readCertificates(certificates ?? noCertificates),
     dpopBoundTokens: isBound,
+    jwksUri,
   }
 }
 

@@ -58,6 +58,8 @@ test('every kind of thing that came back with a restored registry is listed, wit
 
   for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
 
+  await ran('clients', 'update', 'c', '--jwks-uri', 'https://c.example.com/old')
+
   // The backup.
   for (const table of tables) await database.query(`CREATE TABLE backup_${table} AS TABLE ${table}`)
 
@@ -69,6 +71,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'keys', 'revoke', 'c', 'k')
   await ran('clients', 'update', 'd', '--assertion-audience', 'issuer')
   await ran('clients', 'update', 'd', '--dpop-bound-access-tokens', 'yes')
+  await ran('clients', 'update', 'c', '--jwks-uri', 'https://c.example.com/new')
   await ran('clients', 'update', 'e', '--tls-client-auth-san-dns', 'b.td')
   await ran('clients', 'update', 'e', '--require-certificate', 'tls_client_auth_san_dns=b.td')
   await ran('clients', 'update', 'e', '--tls-client-certificate-bound-access-tokens', 'yes')
@@ -114,6 +117,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['secret_alive', `bin/mintmark clients secrets revoke c ${secretId}`],
       ['client_key_alive', `bin/mintmark clients keys revoke c ${key.thumbprint}`],
       ['client_audience_widened', 'bin/mintmark clients update d --assertion-audience issuer'],
+      ['client_keys_elsewhere', 'bin/mintmark clients update c --jwks-uri https://c.example.com/new'],
       ['client_dpop_unbound', 'bin/mintmark clients update d --dpop-bound-access-tokens yes'],
       ['client_certificate_changed', 'bin/mintmark clients update e --tls-client-auth-san-dns b.td'],
       ['client_certificate_changed', 'bin/mintmark clients update f --no-certificate'],
@@ -140,7 +144,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
   const table = await run('audit', 'compare', file)
   expect(table.stdout).toContain('client a')
-  expect(table.stderr).toContain('20 things came back.')
+  expect(table.stderr).toContain('21 things came back.')
 
   // The commands do what they say.
   for (const { repair } of found) {

@@ -10,6 +10,8 @@ import { test } from '../support/fixtures.ts'
 import { commandProcess, environmentOf, type Outcome, root, sharedKey } from '../support/process.ts'
 
 const stock = 'urn:example:stock'
+const ci = 'https://ci.example'
+const workload = `workload:${'a'.repeat(43)}`
 
 /** In an order in which each finds what it needs. `$NAME` is what the test knows or an earlier command printed. */
 const calls: readonly (readonly [call: string, prints: RegExp])[] = [
@@ -34,6 +36,17 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['clients keys revoke shop 2027-01', / is revoked\.\n$/],
   ['clients keys list shop', / 2027-01 .* revoked/],
   [`clients access remove shop ${stock}`, /^shop has no access to urn:example:stock\.\n$/],
+  [
+    `trust add deploy --issuer ${ci} --jwks $KEY --equals sub=job:1 --access ${stock}=read`,
+    / The rule deploy is created\.\n$/,
+  ],
+  ['trust list', /^ISSUER .*\nhttps:\/\/ci\.example +active +1 uploaded +deploy /],
+  [`trust disable ${ci}`, / is disabled\.\n$/],
+  [`trust enable ${ci}`, / is enabled\.\n$/],
+  [`trust block ${workload}`, / is blocked/],
+  [`trust unblock ${workload}`, / is not blocked\.\n$/],
+  ['trust workloads', /^No workload has got a token yet\.\n$/],
+  ['trust remove deploy', /^deploy is removed\. /],
   [`resources delete ${stock} --yes`, /^urn:example:stock is deleted\.\n$/],
   ['clients delete shop --yes', /^shop is deleted: 2 secrets revoked, /],
   ['keys rotate --json', /"kid": "(?<KID>[^"]+)"/],
@@ -45,6 +58,7 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['ca renew shop --directory $CA', /^shop is renewed, /],
   ['ca revoke shop --directory $CA', /^shop is revoked: 2 certificates\.\n/],
   ['ca show --directory $CA', /^NAME .*\nshop +revoked /],
+  ['proxy check $URL', /^FORGED .*\n(?:.*\n)*Client-Cert +400 +no certificate +failed$/m],
   ['audit list --outcome issued', /^TIME .*\n.* shop /],
   ['audit list --type client --json', /^\[\n[\s\S]*\n\]\n$/],
   ['audit compare $LEDGER', /^$/],
@@ -57,6 +71,7 @@ const failing: readonly (readonly [call: string, code: number])[] = [
   ['clients create shop', 1],
   ['keys abandon --yes', 1],
   ['registry seal', 1],
+  ['trust test --assertion $KEY', 1],
   ['clients show', 2],
   ['clients show nobody', 3],
 ]

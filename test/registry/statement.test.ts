@@ -74,11 +74,22 @@ describe('keys', () => {
   })
 })
 
-test('whether tokens are bound is read beside keys and without them', () => {
+test('whether tokens are bound, and where keys are, is read beside keys and without them', () => {
   const none = { certificateField: undefined, requiredCertificate: undefined }
   for (const changes of [{}, { keys: [] }, none, { ...none, keys: [] }]) {
-    for (const dpopBoundTokens of [true, false]) {
-      const given = { ...statement, assertionAudience: 'issuer' as const, ...changes, dpopBoundTokens }
+    for (const [dpopBoundTokens, jwksUri] of [
+      [true, undefined],
+      [false, undefined],
+      [true, 'https://a.example.com/keys'],
+      [false, 'https://a.example.com/keys'],
+    ] as const) {
+      const given = {
+        ...statement,
+        assertionAudience: 'issuer' as const,
+        ...changes,
+        dpopBoundTokens,
+        jwksUri,
+      }
       const text = JSON.stringify(clientStatement('billing', given))
       expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(given)
     }
@@ -139,6 +150,7 @@ describe('what gives counts for nothing, and the rest of the row stays', () => {
       'access urn:b',
     ],
     ['tokens that are not bound', { dpopBoundTokens: false }, 'dpop_bound_access_tokens'],
+    ['keys in another place', { jwksUri: 'https://evil.example.com/keys' }, 'jwks_uri'],
     ['more access', { access: [...facts.access, { audience: 'urn:c', scopes: [] }] }, 'access urn:c'],
   ])('%s', (_name, change, difference) => {
     const { facts: believed, differences } = believeClient({ ...facts, ...change }, statement)

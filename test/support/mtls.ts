@@ -74,7 +74,7 @@ export function tokenOver(
           resolve({
             status: response.statusCode ?? 0,
             requestId: String(response.headers['x-request-id']),
-            body: JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>,
+            body: readJson(Buffer.concat(chunks).toString()),
           })
         })
       },
@@ -82,6 +82,15 @@ export function tokenOver(
     request.on('error', (error) => resolve({ status: 0, requestId: '', body: { error: error.message } }))
     request.end(body)
   })
+}
+
+/** What a proxy in front answers is no JSON. */
+function readJson(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    return { text }
+  }
 }
 
 /** The record of a request: what it says of who, how and why. */

@@ -94,6 +94,7 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_expires_later: 'expires later, or not at all',
   client_method_changed: 'may authenticate by another method',
   client_audience_widened: 'its assertions may name the token endpoint',
+  client_keys_elsewhere: 'publishes its keys in another place',
   client_certificate_changed: 'is known by another certificate, or by one again',
   client_certificate_not_required: 'need not bring the certificate that it had to',
   client_tokens_unbound: 'its tokens are not bound to a certificate',
@@ -139,6 +140,9 @@ function repairOf(each: CameBack): readonly string[] {
       return updateClient('--auth-method')
     case 'client_audience_widened':
       return updateClient('--assertion-audience')
+    case 'client_keys_elsewhere':
+      if (setTo.length === 0) return ['clients', 'update', clientId, '--no-jwks-uri']
+      return updateClient('--jwks-uri')
     case 'client_certificate_changed':
       if (setTo.length === 0) return ['clients', 'update', clientId, '--no-certificate']
       return updateClient(`--${String(detail).replaceAll('_', '-')}`)

@@ -47,7 +47,11 @@ export const auditList = defineCommand({
       value: 'OUTCOME',
       description: 'only issued, refused, created, changed, disabled, …; a wrong value lists them all',
     },
-    type: { type: 'string', value: 'TYPE', description: `only ${recordTypes.join(', ')}` },
+    type: {
+      type: 'string',
+      value: 'TYPE',
+      description: 'only token, client, secret, access, key, …; a wrong value lists them all',
+    },
     since: { type: 'string', value: 'MOMENT', description: 'from 2h ago, or from 2027-01-31T00:00:00Z on' },
     until: { type: 'string', value: 'MOMENT', description: 'before that moment' },
     jti: { type: 'string', value: 'UUID', description: 'the record of one token' },

@@ -52,6 +52,7 @@ export const clientsCreate = defineCommand({
       multiple: true,
       description: 'its public keys: JWK, JWKS or PEM',
     },
+    'jwks-uri': { type: 'string', value: 'URL', description: 'where it publishes its public keys' },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
@@ -145,7 +146,7 @@ export const clientsCreate = defineCommand({
             )
           if (method === federatedAuthMethod)
             note(`Say whose assertions stand for it: bin/mintmark trust add --help`)
-          else if (client.keys === undefined && !byCertificate)
+          else if (client.keys === undefined && client.jwksUri === undefined && !byCertificate)
             note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
         } else if (options.json) {
           const shown = output.path === undefined ? { client_secret: secret.secret } : {}
@@ -172,6 +173,7 @@ interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
+  readonly 'jwks-uri': string | undefined
 }
 
 /** The options as a file would say them, so that one schema judges both. */
@@ -193,6 +195,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
     ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     ...(options.key.length === 0 ? {} : { jwks: { keys: options.key.flatMap(readKeyFile) } }),
+    ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
     ...certificateWords(options),
     ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
@@ -225,6 +228,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   allowed_networks: '--allow-network',
   expires_at: '--expires-at',
   jwks: 'the key',
+  jwks_uri: '--jwks-uri',
   assertion_audience: '--assertion-audience',
   dpop_bound_access_tokens: '--dpop-bound-access-tokens',
   access: '--access',

@@ -26,6 +26,8 @@ export const clientsUpdate = defineCommand({
       value: 'METHOD',
       description: 'the only way in which it authenticates; or any',
     },
+    'jwks-uri': { type: 'string', value: 'URL', description: 'where it publishes its public keys' },
+    'no-jwks-uri': { type: 'boolean', description: 'it publishes no keys' },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
@@ -89,6 +91,7 @@ export const clientsUpdate = defineCommand({
     const fields: Record<string, unknown> = {
       ...(name === undefined ? {} : { name }),
       ...(method === undefined ? {} : { token_endpoint_auth_method: method }),
+      ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
@@ -96,7 +99,10 @@ export const clientsUpdate = defineCommand({
       ...certificate,
       ...ownerWords(options),
     }
-    const removed = [...removedWords(options, certificate), ...removedOwnerWords(options)]
+    if (options['no-jwks-uri'] && options['jwks-uri'] !== undefined)
+      throw usageError('--no-jwks-uri: not with --jwks-uri.')
+    const unpublished = options['no-jwks-uri'] ? ['jwks_uri'] : []
+    const removed = [...removedWords(options, certificate), ...removedOwnerWords(options), ...unpublished]
     const isSaid = Object.keys(fields).length + removed.length > 0
     if (!isSaid && !options['any-network'] && !options['never-expires'])
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')

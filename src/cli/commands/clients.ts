@@ -50,6 +50,7 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     assertion_audience: client.assertionAudience,
     ...certificateFields(client),
     dpop_bound_access_tokens: client.dpopBoundTokens,
+    jwks_uri: client.jwksUri ?? null,
     keys: client.keys.map(keyFields),
     ...ownershipFields(client),
   }
@@ -78,6 +79,7 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ['expires_at', shownMoment(client.expiresAt, 'never')],
     ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),
     ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
+    ...(client.jwksUri === undefined ? [] : [['jwks_uri', client.jwksUri] as const]),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
     ['owner', client.owner ?? '-'],

@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connected } from './mtls.ts'
+import { freePort } from './service.ts'
+
+/** The version of the nginx of this machine; undefined if there is none. */
+export function nginxVersion(): string | undefined {
+  const { status, stderr } = spawnSync('nginx', ['-v'], { encoding: 'utf8' })
+  return status === 0 ? /nginx\/(\S+)/.exec(stderr)?.[1] : undefined
+}
+
+/** nginx with JavaScript, which Debian has as a package of its own. */
+const njsModule = '/usr/lib/nginx/modules/ngx_http_js_module.so'
+export const hasNjs = existsSync(njsModule)
+
+export interface Nginx {
+  readonly url: string
+  /** The path of one of its files. */
+  readonly path: (name: string) => string
+  close(): Promise<void>
+}
+
+/**
+ * A real nginx.
+ * @param configure what is in the `http` block, with this port. `directory` has the files.
+ */
+export async function openNginx(
+  files: Readonly<Record<string, string>>,
+  configure: (port: number, directory: string) => string,
+): Promise<Nginx> {
+  const directory = mkdtempSync(join(tmpdir(), 'mintmark-nginx-'))
+  const port = await freePort()
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  writeFileSync(
+    join(directory, 'nginx.conf'),
+    `${hasNjs ? `load_module ${njsModule};\n` : ''}daemon off;
+master_process off;
+pid ${directory}/pid;
+error_log stderr;
+events {}
+http {
+access_log off;
+${temporary.map((name) => `${name}_temp_path ${directory}/${name};`).join('\n')}
+${configure(port, directory)}
+}
+`,
+  )
+  const child = spawn('nginx', ['-p', directory, '-c', join(directory, 'nginx.conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let output = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
+  const url = `https://127.0.0.1:${port}`
+  while (!(await answers(url))) {
+    if (child.exitCode !== null) throw new Error(`nginx ended:\n${output}`)
+    await sleep(20)
+  }
+  return {
+    url,
+    path: (name) => join(directory, name),
+    async close() {
+      await end(child)
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const socket = await connected(url, {})
+    socket.destroy()
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  if (child.exitCode === null) await ended
+}
