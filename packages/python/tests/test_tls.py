@@ -73,6 +73,24 @@ def test_a_token_and_its_certificate_come_together(tmp_path: Path) -> None:
         assert "another certificate" in wrong.headers["www-authenticate"]
 
 
+def test_a_caller_that_keeps_its_connection_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    app = FastAPI()
+    tls = ServerTls(*authority.issue("server"), authority.file, require_client_certificate=False)
+    context = ClientTls(None, None, ca_file=authority.file)
+    ended = threading.Event()
+
+    def serve_and_end() -> None:
+        with serving(app, tls) as url:
+            client.get(url)
+        ended.set()
+
+    with httpx.Client(verify=context) as client:
+        threading.Thread(target=serve_and_end).start()
+        # The client still has its connection. asyncio alone would wait for it for 30 seconds.
+        assert ended.wait(25)
+
+
 def test_without_a_certificate_of_the_authority_there_is_no_connection(tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "another authority")
     tls = ServerTls(*authority.issue("server"), authority.file)

@@ -25,12 +25,24 @@ class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # Which one
     """The protocol of uvicorn, with the certificate of the connection in the scope of each request."""
 
     app: Any
+    cycle: Any
+    transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.app = _with_extension(self.app, tls)
+
+    def shutdown(self) -> None:
+        """The server ends. An idle connection ends at once.
+
+        asyncio would wait 30 seconds for the other side to say goodbye in TLS, and who pools connections does not.
+        """
+        cycle = self.cycle
+        super().shutdown()
+        if cycle is None or cycle.response_complete:
+            self.transport.abort()
 
 
 def _with_extension(app: Any, tls: ssl.SSLObject) -> Callable[..., Awaitable[None]]:
