@@ -22,6 +22,7 @@ const blocks: Block[] = [...readme.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map
 const elsewhere: readonly (readonly [begins: RegExp, why: string])[] = [
   [/^npm (start|ci|install)\b/, 'installs and starts; start.test.ts starts from nothing'],
   [/^MINTMARK_TLS_/, 'serves until it is ended; ca.test.ts starts it'],
+  [/^npm run demo\b/, 'needs Python; peers/demo.test.ts runs it'],
   [/^npm (test|run (bench|drill|dev|coverage|check))\b/, 'is no part of using the service'],
   [/^(docker|git)\b/, 'needs what a test machine may not have'],
 ]
