@@ -16,6 +16,7 @@ export const verifiers: Readonly<
     signature.length === 64 && verify('sha256', input, key, derSignature(signature)),
   EdDSA: (input, key, signature) => verify(null, input, key, signature),
   PS256: (input, key, signature) =>
+    isWhole(signature, key) &&
     verify(
       'sha256',
       input,
@@ -23,7 +24,13 @@ export const verifiers: Readonly<
       signature,
     ),
   RS256: (input, key, signature) =>
+    isWhole(signature, key) &&
     verify('sha256', input, { key, padding: constants.RSA_PKCS1_PADDING }, signature),
+}
+
+/** OpenSSL also takes a signature without its leading zeros, which is another text (RFC 8017 §8.1.2, step 1). */
+function isWhole(signature: Buffer, key: KeyObject): boolean {
+  return signature.length === Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8)
 }
 
 /** Two numbers of 32 bytes each (RFC 7518 §3.4) as a SEQUENCE of two INTEGERs. */

@@ -99,6 +99,15 @@ describe('a proof', () => {
     }
   })
 
+  test.each([keys.ps, keys.rs])('of RSA whose leading zero is cut off', (key) => {
+    const dpop = new Dpop([uri], undefined)
+    let proof = at({}, key)
+    while (proof.signature[0] !== 0) proof = at({}, key)
+    expect(dpop.prove(proof).refusal).toBeUndefined()
+    const signature = proof.signature.subarray(1)
+    expect(dpop.prove({ ...proof, signature }).refusal).toBe('dpop_signature_wrong')
+  })
+
   test('with a point that is not on the curve', () => {
     const y = Buffer.alloc(32, 7).toString('base64url')
     expect(refusalOf({ header: { jwk: { ...keys.ec.publicJwk, y } } })).toBe('dpop_key_unusable')

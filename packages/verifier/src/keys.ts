@@ -127,17 +127,23 @@ export function isSignedBy(
       case 'EdDSA':
         return signature.length === 64 && verify(null, data, publicKey, signature)
       case 'RS256':
-        return verify('sha256', data, publicKey, signature)
+        return isWhole(signature, publicKey) && verify('sha256', data, publicKey, signature)
       case 'PS256': {
         const padding = constants.RSA_PKCS1_PSS_PADDING
         const saltLength = constants.RSA_PSS_SALTLEN_DIGEST
-        return verify('sha256', data, { key: publicKey, padding, saltLength }, signature)
+        const key = { key: publicKey, padding, saltLength }
+        return isWhole(signature, publicKey) && verify('sha256', data, key, signature)
       }
     }
   } catch {
     // OpenSSL throws for some signatures that are of no use at all.
     return false
   }
+}
+
+/** OpenSSL also takes a signature of RSA without its leading zeros, which is another text (RFC 8017 §8.1.2, step 1). */
+function isWhole(signature: Buffer, { asymmetricKeyDetails }: KeyObject): boolean {
+  return signature.length === Math.ceil((asymmetricKeyDetails?.modulusLength ?? 0) / 8)
 }
 
 /**

@@ -40,6 +40,9 @@ class PublicKey:
     _implementation: Algorithm
 
     def verifies(self, data: bytes, signature: bytes) -> bool:
+        # OpenSSL also takes a signature of RSA without its leading zeros, which is another text (RFC 8017 §8.1.2).
+        if isinstance(self.key, RSAPublicKey) and len(signature) != (self.key.key_size + 7) // 8:
+            return False
         try:
             return bool(self._implementation.verify(data, self.key, signature))
         except Exception:  # Whatever a library throws at a signature, the signature is wrong.
