@@ -1,7 +1,17 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import {
+  type CertificateProxy,
+  type CertificateTrust,
+  certificateProxyOf,
+  checkedAuthorities,
+  type MtlsListener,
+  mtlsOf,
+  pairOfTls,
+  refuseUselessMtls,
+  type TlsPair,
+  trustOf,
+} from './config-tls.ts'
 import { OperatorError } from './errors.ts'
 import { scheduleProblem } from './keys/schedule.ts'
 import type { SigningAlgorithm } from './keys/signing-algorithm.ts'
@@ -38,15 +48,15 @@ export interface Config {
   readonly issuer: string
   /** 32 bytes. Undefined with the embedded database if the key is a file in the data directory. */
   readonly keyEncryptionKey: Buffer | undefined
-  readonly tls: { readonly certificate: string; readonly privateKey: string } | undefined
+  readonly tls: TlsPair | undefined
   /** Whether the service speaks TLS. A command that calls the service need not be able to read the private key. */
   readonly speaksTls: boolean
   /** What decides about certificates of callers. Undefined: nobody is asked for one. */
-  readonly clientTrust: ClientTrust | undefined
+  readonly clientTrust: CertificateTrust | undefined
   /** Whether a token request needs a certificate of the CAs, whatever else it brings. */
   readonly requiresClientCertificate: boolean
   /** The listener that asks for certificates, where it is not the one at `port`. */
-  readonly mtls: { readonly port: number; readonly url: string } | undefined
+  readonly mtls: MtlsListener | undefined
   /** The proxy whose word counts about the certificates of its callers. Undefined: nobody's does. */
   readonly certificateProxy: CertificateProxy | undefined
   readonly trustedProxies: readonly string[]
@@ -69,19 +79,6 @@ export interface Config {
   readonly schedule: ScheduleSettings
   readonly signingAlgorithms: readonly SigningAlgorithm[]
   readonly logLevel: (typeof logLevels)[number]
-}
-
-interface CertificateProxy {
-  /** The form of its header. */
-  readonly form: 'rfc9440' | 'nginx' | 'xfcc'
-  /** What its own certificate is known by: `sha256:…`, `dns:…` or `uri:…`. */
-  readonly names: readonly string[]
-}
-
-/** In PEM. Without authorities only those certificates count that clients are registered with. */
-interface ClientTrust {
-  readonly authorities: string | undefined
-  readonly revocationLists: string | undefined
 }
 
 /**
@@ -143,64 +140,6 @@ function requireTls(config: Config, environment: Environment): void {
   )
 }
 
-const mtlsSettings = [
-  'MINTMARK_REQUIRE_CLIENT_CERTIFICATE',
-  'MINTMARK_TLS_CLIENT_CRL',
-  'MINTMARK_MTLS_PORT',
-  'MINTMARK_MTLS_URL',
-  'MINTMARK_CLIENT_CERTIFICATE_HEADER',
-  'MINTMARK_CLIENT_CERTIFICATE_PROXY',
-] as const satisfies readonly SettingName[]
-
-/** What says how certificates count, where nobody is asked for one, would look like protection and be none. */
-function refuseUselessMtls(config: Config, environment: Environment): void {
-  if (config.clientTrust === undefined) {
-    const useless = mtlsSettings.find(
-      (name) => isSet(environment, name) && readSetting(environment, name) !== 'no',
-    )
-    if (useless !== undefined)
-      throw new OperatorError(
-        `${useless}: needs MINTMARK_TLS_CLIENT_CA, so that callers are asked for a certificate.`,
-      )
-    return
-  }
-  if (config.tls === undefined)
-    throw new OperatorError(
-      'MINTMARK_TLS_CLIENT_CA: needs MINTMARK_TLS_CERTIFICATE: certificates are for TLS.',
-    )
-  if (config.requiresClientCertificate && config.clientTrust.authorities === undefined)
-    throw new OperatorError(
-      'MINTMARK_REQUIRE_CLIENT_CERTIFICATE: needs CAs in MINTMARK_TLS_CLIENT_CA. With "none", every request would be refused.',
-    )
-  refuseHalfAProxy(config, environment, config.clientTrust.authorities)
-  if (config.mtls?.port === config.port)
-    throw new OperatorError('MINTMARK_MTLS_PORT: must be another port than PORT.')
-  if (config.mtls === undefined && isSet(environment, 'MINTMARK_MTLS_URL'))
-    throw new OperatorError(
-      'MINTMARK_MTLS_URL: needs MINTMARK_MTLS_PORT: it is the URL of the listener there.',
-    )
-}
-
-/** A header of anybody would be a certificate of nobody, and a name that no CA stands for would be anybody's. */
-function refuseHalfAProxy(
-  { certificateProxy }: Config,
-  environment: Environment,
-  authorities: string | undefined,
-): void {
-  const [header, proxy] = ['MINTMARK_CLIENT_CERTIFICATE_HEADER', 'MINTMARK_CLIENT_CERTIFICATE_PROXY'] as const
-  if (isSet(environment, proxy) && !isSet(environment, header))
-    throw new OperatorError(`${header}: must be set with the proxy.`)
-  if (isSet(environment, header) && !isSet(environment, proxy))
-    throw new OperatorError(
-      `${proxy}: must be set with the header: it names the certificate by which the proxy proves itself.`,
-    )
-  const name = certificateProxy?.names.find((each) => !each.startsWith('sha256:'))
-  if (name !== undefined && authorities === undefined)
-    throw new OperatorError(
-      `${proxy}: "${name}" needs CAs in MINTMARK_TLS_CLIENT_CA: anybody can write a name into a certificate. Or name its fingerprint with sha256:.`,
-    )
-}
-
 function requireKeyEncryptionKey(environment: Environment): void {
   if (!isSet(environment, 'DATABASE_URL') || isSet(environment, 'MINTMARK_KEY_ENCRYPTION_KEY')) return
   throw new OperatorError(
@@ -238,7 +177,7 @@ function lazyConfig(environment: Environment): Config {
     keyEncryptionKey: () => read('MINTMARK_KEY_ENCRYPTION_KEY'),
     clientTrust: () => trustOf(read('MINTMARK_TLS_CLIENT_CA'), read('MINTMARK_TLS_CLIENT_CRL')),
     requiresClientCertificate: () => read('MINTMARK_REQUIRE_CLIENT_CERTIFICATE') === 'yes',
-    mtls: () => mtlsOf(read('MINTMARK_MTLS_PORT'), read('MINTMARK_MTLS_URL'), config),
+    mtls: () => mtlsOf(read('MINTMARK_MTLS_PORT'), read('MINTMARK_MTLS_URL'), () => config.issuer),
     certificateProxy: () =>
       certificateProxyOf(
         read('MINTMARK_CLIENT_CERTIFICATE_HEADER'),
@@ -329,48 +268,6 @@ function argon2Share(chosen: number | undefined, workers: number): number {
   return chosen === undefined ? Math.min(4, share) : share
 }
 
-function pairOfTls(certificate: string | undefined, privateKey: string | undefined): Config['tls'] {
-  if (certificate === undefined && privateKey === undefined) return undefined
-  if (certificate === undefined)
-    throw new OperatorError('MINTMARK_TLS_CERTIFICATE: must be set with the private key.')
-  if (privateKey === undefined)
-    throw new OperatorError('MINTMARK_TLS_PRIVATE_KEY: must be set with the certificate.')
-  tryTls('MINTMARK_TLS_CERTIFICATE', { cert: certificate })
-  tryTls('MINTMARK_TLS_PRIVATE_KEY', { cert: certificate, key: privateKey })
-  // TLS notices this only if both are of the same kind. A key of another kind would be loaded beside the
-  // certificate, and every connection would fail.
-  if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(privateKey)))
-    throw new OperatorError(
-      'MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: it is not the key of the certificate.',
-    )
-  return { certificate, privateKey }
-}
-
-function trustOf(
-  authorities: string | undefined,
-  revocationLists: string | undefined,
-): Config['clientTrust'] {
-  if (authorities === undefined) return undefined
-  return { authorities: authorities === 'none' ? undefined : authorities, revocationLists }
-}
-
-/** One without the other stops the start (`refuseHalfAProxy`). */
-function certificateProxyOf(
-  form: CertificateProxy['form'] | undefined,
-  names: readonly string[] | undefined,
-): Config['certificateProxy'] {
-  return form === undefined || names === undefined ? undefined : { form, names }
-}
-
-/** Callers reach it under the issuer's name and path, unless it is said otherwise. */
-function mtlsOf(port: number | undefined, url: string | undefined, config: Config): Config['mtls'] {
-  if (port === undefined) return undefined
-  if (url !== undefined) return { port, url }
-  const own = new URL(config.issuer)
-  own.port = String(port)
-  return { port, url: own.href.replace(/\/$/, '') }
-}
-
 /** The files of TLS that are read again when they change, where settings name files. */
 export function tlsFilePaths(
   // biome-ignore lint/style/noProcessEnv: see readConfig.
@@ -378,30 +275,6 @@ export function tlsFilePaths(
 ): readonly string[] {
   const names = ['CERTIFICATE', 'PRIVATE_KEY', 'CLIENT_CA', 'CLIENT_CRL']
   return names.flatMap((name) => environment[`MINTMARK_TLS_${name}_FILE`] || [])
-}
-
-/**
- * Checks that TLS can use the values. Otherwise broken PEM or a key of another certificate would fail later.
- */
-function tryTls(name: SettingName, options: SecureContextOptions): void {
-  try {
-    createSecureContext(options)
-  } catch (error) {
-    const problem = (error as Error).message.split(':').at(-1)
-    throw new OperatorError(`${name}: TLS cannot use it: ${problem}.`, { cause: error })
-  }
-}
-
-const certificateBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?(?:-----END CERTIFICATE-----|$)/g
-
-function checkedAuthorities(authorities: string | undefined): string | undefined {
-  try {
-    for (const [block] of authorities?.matchAll(certificateBlock) ?? []) new X509Certificate(block)
-  } catch (error) {
-    const problem = 'a certificate in it cannot be read'
-    throw new OperatorError(`MINTMARK_FETCH_CERTIFICATE_AUTHORITIES: ${problem}.`, { cause: error })
-  }
-  return authorities
 }
 
 function defaultIssuer(host: string, port: number, tls: boolean): string {

@@ -19,13 +19,15 @@ import {
   believeKeys,
   believeResource,
   believeSecrets,
-  clientStatement,
   type Difference,
+  secretHashOf,
+} from '../registry/statement.ts'
+import {
+  clientStatement,
   readClientStatement,
   readResourceStatement,
   resourceStatement,
-  secretHashOf,
-} from '../registry/statement.ts'
+} from '../registry/statement-text.ts'
 import { type HeadProblem, headProblemOf, latestNumber, readableHead } from './head-problem.ts'
 import {
   allNodes,

@@ -22,14 +22,16 @@ import {
   believeClient,
   believeResource,
   type ClientStatement,
-  clientStatement,
   type KeyFacts,
-  readClientStatement,
-  readResourceStatement,
-  resourceStatement,
   type SecretFacts,
   secretHashOf,
 } from '../registry/statement.ts'
+import {
+  clientStatement,
+  readClientStatement,
+  readResourceStatement,
+  resourceStatement,
+} from '../registry/statement-text.ts'
 import type { ClientDefinition, Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { Plan } from './plan.ts'
 import type { SecretToWrite } from './plan-store.ts'

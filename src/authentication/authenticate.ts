@@ -1,5 +1,6 @@
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import type { RegisteredClient } from '../registry/client.ts'
+import { isWorkloadId } from '../registry/issuer.ts'
 import { clientSecretBasic, clientSecretPost } from './client-secret.ts'
 import { federatedJwt } from './federated-jwt.ts'
 import type {
@@ -122,7 +123,8 @@ export function noteUse(
   proof: Proof,
   use: SecretUse,
 ): void {
-  edges.clientUses.note(clientId, use.time)
+  // A workload has a note of its own (federated-jwt.ts).
+  if (!isWorkloadId(clientId)) edges.clientUses.note(clientId, use.time)
   methods[method].noteUse(edges, clientId, proof, use)
 }
 

@@ -191,8 +191,7 @@ function usageBits(bytes: Buffer | undefined): number | undefined {
 // ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A character of control in a name ends it for some programs and not for others. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-const notInNames = /[\u0000-\u001f\u007f-\u009f]/
+const notInNames = /\p{Cc}/u
 
 export function readName({ content }: DerValue): NameParts {
   return derValues(content).map((part) => {

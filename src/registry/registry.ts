@@ -15,6 +15,7 @@ import { Look, type LookOptions } from './look.ts'
 import { type KeyPresence, LookUp, type Presence } from './look-up.ts'
 import type { SealGuard } from './seal-guard.ts'
 import { type LoadedClients, loadClients, readPresences } from './store.ts'
+import { TrustMemory } from './trust-memory.ts'
 import { loadTrust } from './trust-store.ts'
 
 /**
@@ -69,8 +70,7 @@ export class Registry {
   readonly #certificateLookUp: LookUp<CertificatePresence>
   readonly #look: Look
   readonly #wanted = new Map<string, Waiting[]>()
-  #trust: TrustTable | undefined
-  #loadingTrust: Promise<void> | undefined
+  readonly #trust = new TrustMemory((adopt) => this.#readTrust(adopt))
   #version = 0
   #loading: Promise<void> | undefined
   #refreshing: Promise<void> | undefined
@@ -113,8 +113,8 @@ export class Registry {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    const lookUps = [this.#lookUp, this.#keyLookUp, this.#certificateLookUp].map((each) => each.idle())
-    await Promise.allSettled([this.#refreshing, this.#loading, this.#loadingTrust, ...lookUps])
+    const reads = [this.#lookUp, this.#keyLookUp, this.#certificateLookUp, this.#trust]
+    await Promise.allSettled([this.#refreshing, this.#loading, ...reads.map((each) => each.idle())])
   }
 
   /** Whether memory has this client with a secret of this id. */
@@ -193,26 +193,12 @@ export class Registry {
 
   /** The trust table in memory. */
   trustNow(): TrustTable | undefined {
-    return this.#trust
+    return this.#trust.now
   }
 
-  /**
-   * The same, read if it is not there. All who ask at the same time share one read.
-   * @throws OAuthError `registry_unavailable` when the database does not answer.
-   */
-  async trust(): Promise<TrustTable> {
-    for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
-      if (this.#trust !== undefined) return this.#trust
-      this.#loadingTrust ??= this.#loadTrust().finally(() => {
-        this.#loadingTrust = undefined
-      })
-      await withDeadline(
-        this.#loadingTrust,
-        limits.databaseReadTimeoutMilliseconds,
-        () => new OAuthError('registry_unavailable'),
-      )
-    }
-    throw new OAuthError('registry_unsettled')
+  /** The same, read if it is not there. @throws OAuthError `registry_unavailable` when the database does not answer. */
+  trust(): Promise<TrustTable> {
+    return this.#trust.get()
   }
 
   /**
@@ -224,7 +210,7 @@ export class Registry {
     return await this.trust()
   }
 
-  async #loadTrust(): Promise<void> {
+  async #readTrust(adopt: (table: TrustTable) => void): Promise<void> {
     const { pool, seals, onFault } = this.#options
     try {
       const loaded = seals === undefined ? await loadTrust(pool) : await seals.readTrust(pool)
@@ -233,7 +219,7 @@ export class Registry {
       this.#noteAnswer()
       // Moved on again meanwhile: whoever waits will ask again.
       if (loaded.version !== this.#version) return
-      this.#trust = 'believe' in loaded ? loaded.believe() : loaded.trust
+      adopt('believe' in loaded ? loaded.believe() : loaded.trust)
     } catch (error) {
       this.#healthy = false
       onFault(error)
@@ -246,7 +232,7 @@ export class Registry {
    * @param clientId a client, or a workload, of which nothing else is registered.
    */
   trustingViewNow(clientId: string, target: string | undefined): View | undefined {
-    const trust = this.#trust
+    const trust = this.#trust.now
     if (trust === undefined) return undefined
     if (isWorkloadId(clientId))
       return { version: this.#version, client: undefined, resource: undefined, trust }
@@ -429,8 +415,8 @@ export class Registry {
     else if (subject === 'resource') {
       this.#resources.delete(subjectId)
       // Also one that was not there: a rule may name it.
-      this.#trust = undefined
-    } else if (subject === 'issuer' || subject === 'workload') this.#trust = undefined
+      this.#trust.forget()
+    } else if (subject === 'issuer' || subject === 'workload') this.#trust.forget()
     else if (subject === 'client') {
       this.#clients.delete(subjectId)
       this.#unknown.delete(subjectId)
@@ -441,6 +427,6 @@ export class Registry {
     this.#clients.clear()
     this.#unknown.clear()
     this.#resources.clear()
-    this.#trust = undefined
+    this.#trust.forget()
   }
 }

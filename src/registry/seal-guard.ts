@@ -17,9 +17,8 @@ import {
   believeSecrets,
   type ClientFacts,
   type Difference,
-  readClientStatement,
-  readResourceStatement,
 } from './statement.ts'
+import { readClientStatement, readResourceStatement } from './statement-text.ts'
 import {
   type ClientRow,
   type LoadedClients,

@@ -14,7 +14,7 @@ import { hash } from 'node:crypto'
  */
 export type Subject = 'client' | 'resource' | 'issuer'
 
-/** JSON: the subject and its id, and then what is said about it (statement.ts). */
+/** JSON: the subject and its id, and then what is said about it (statement-text.ts). */
 export type Statement = readonly [subject: Subject, id: string, ...said: unknown[]]
 
 /** The content of nodes, by where they are: `''` is the root, `'3'` its child, `'3fa0'` a leaf. */

@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto'
 import { networkWithin, parseNetwork } from '../lib/network.ts'
-import type { CertificateField, CertificateFieldName } from './client.ts'
-import type { Statement, Subject } from './seal-tree.ts'
+import type { CertificateField } from './client.ts'
 
 /**
  * What was registered about a client or a resource by a holder of the key-encryption key, and what a row may make of it.
@@ -9,8 +8,6 @@ import type { Statement, Subject } from './seal-tree.ts'
  * A row can take away and never give. What is in force is what row and statement both say: the fewer scopes, the earlier
  * end, the shorter lifetime. Where they have nothing in common, nothing is in force. So a hand-written UPDATE that
  * disables counts at once, and one that grants counts for nothing.
- *
- * Long because what is believed of each part of a registration stands beside how it is written.
  *
  * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
  * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
@@ -258,135 +255,5 @@ export function believeResource(
   return { facts: { ...statement, scopes, tokenLifetimeSeconds }, differences }
 }
 
-// ── As it stands in the tree ─────────────────────────────────────────────────────────────────────────────────────────
-
 /** Secrets are too long for a statement, and a hash of a hash says as much. */
 export const secretHashOf = (secretHash: string): string => hash('sha256', secretHash, 'base64url')
-
-/** Everything in one order, so that the same registration has the same text. */
-export function clientStatement(clientId: string, client: ClientStatement): Statement {
-  const byFirst = (one: readonly unknown[], other: readonly unknown[]): number =>
-    String(one[0]) < String(other[0]) ? -1 : 1
-  return [
-    'client',
-    clientId,
-    client.status,
-    client.tokenEndpointAuthMethod ?? null,
-    [...client.allowedNetworks],
-    client.expiresAt ?? null,
-    client.secrets
-      .map((secret) => [secret.secretId, secret.hash, secret.expiresAt ?? null])
-      .toSorted(byFirst),
-    client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
-    ...laterStatement(client),
-    ...(client.jwksUri === undefined ? [] : [keysAt + client.jwksUri]),
-    ...(client.dpopBoundTokens === true ? [dpopBound] : []),
-  ]
-}
-
-/** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
-const dpopBound = 'dpop_bound_access_tokens'
-
-/** Stands before it, and before the address, for a client that publishes its keys. */
-const keysAt = 'jwks_uri '
-
-/** What there has been since some version. A client that has nothing of it keeps the text that it had before. */
-function laterStatement(client: ClientStatement): readonly unknown[] {
-  const keys = keyStatement(client)
-  const certificates = certificateStatement(client)
-  if (certificates.length === 0) return keys
-  return [...(keys.length === 0 ? [[], 'issuer'] : keys), certificates]
-}
-
-function certificateStatement(client: ClientStatement): readonly unknown[] {
-  const {
-    certificateField: own,
-    requiredCertificate: asked,
-    certificateBoundTokens: isBound = false,
-  } = client
-  if (own === undefined && asked === undefined && !isBound) return []
-  return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
-}
-
-/** Nothing for a client that has no keys. */
-function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
-  if (keys.length === 0 && assertionAudience === 'issuer') return []
-  const texts = keys.map((key) => [key.thumbprint, key.algorithm, key.expiresAt ?? null])
-  return [texts.toSorted((one, other) => (String(one[0]) < String(other[0]) ? -1 : 1)), assertionAudience]
-}
-
-type ClientText = [
-  subject: Subject,
-  clientId: string,
-  status: ClientFacts['status'],
-  method: string | null,
-  networks: string[],
-  expiresAt: number | null,
-  secrets: [secretId: string, hash: string, expiresAt: number | null][],
-  access: [audience: string, scopes: string[]][],
-  keys?: [thumbprint: string, algorithm: string, expiresAt: number | null][],
-  assertionAudience?: 'issuer' | 'token_endpoint',
-  certificates?: CertificateText,
-]
-
-type CertificateText = [
-  field: CertificateFieldName | null,
-  value: string | null,
-  askedField: CertificateFieldName | null,
-  askedValue: string | null,
-  isBound: boolean,
-]
-
-const noCertificates: CertificateText = [null, null, null, null, false]
-
-function readCertificates([field, value, askedField, askedValue, isBound]: CertificateText) {
-  const read = (name: CertificateFieldName | null, text: string | null): CertificateField | undefined =>
-    name === null || text === null ? undefined : { name, value: text }
-  return {
-    certificateField: read(field, value),
-    requiredCertificate: read(askedField, askedValue),
-    certificateBoundTokens: isBound,
-  }
-}
-
-export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
-  if (statement === undefined) return undefined
-  const isBound = statement.at(-1) === dpopBound
-  const unbound = isBound ? statement.slice(0, -1) : statement
-  const last = unbound.at(-1)
-  const jwksUri = typeof last === 'string' && last.startsWith(keysAt) ? last.slice(keysAt.length) : undefined
-  const text = jwksUri === undefined ? unbound : unbound.slice(0, -1)
-  const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
-    text as unknown as ClientText
-  const [keys = [], assertionAudience = 'issuer', certificates] = more
-  return {
-    status,
-    tokenEndpointAuthMethod: method ?? undefined,
-    allowedNetworks,
-    expiresAt: expiresAt ?? undefined,
-    secrets: secrets.map(([secretId, hash, ends]) => ({ secretId, hash, expiresAt: ends ?? undefined })),
-    access: access.map(([audience, scopes]) => ({ audience, scopes })),
-    keys: keys.map(([thumbprint, algorithm, ends]) => ({
-      thumbprint,
-      algorithm,
-      expiresAt: ends ?? undefined,
-    })),
-    assertionAudience,
-    ...readCertificates(certificates ?? noCertificates),
-    dpopBoundTokens: isBound,
-    jwksUri,
-  }
-}
-
-export function resourceStatement(audience: string, resource: ResourceFacts): Statement {
-  const { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp } = resource
-  return ['resource', audience, [...scopes], tokenLifetimeSeconds, signingAlgorithm, tokenTyp]
-}
-
-type ResourceText = [Subject, string, string[], number, string, string]
-
-export function readResourceStatement(statement: Statement | undefined): ResourceFacts | undefined {
-  if (statement === undefined) return undefined
-  const [, , scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp] = statement as unknown as ResourceText
-  return { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }
-}

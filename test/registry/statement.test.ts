@@ -7,12 +7,14 @@ import {
   believeSecrets,
   type ClientFacts,
   type ClientStatement,
+  secretHashOf,
+} from '../../src/registry/statement.ts'
+import {
   clientStatement,
   readClientStatement,
   readResourceStatement,
   resourceStatement,
-  secretHashOf,
-} from '../../src/registry/statement.ts'
+} from '../../src/registry/statement-text.ts'
 
 const facts: ClientFacts = {
   status: 'active',

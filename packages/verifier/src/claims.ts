@@ -64,8 +64,7 @@ function isFor(audience: string, aud: unknown): boolean {
   return aud.every((one) => typeof one === 'string') && aud.includes(audience)
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-const controlCharacter = /[\u0000-\u001f\u007f]/
+const controlCharacter = /\p{Cc}/u
 
 /** A name without what could write a second line into a log. */
 function isName(value: unknown): value is string {
