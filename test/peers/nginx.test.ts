@@ -11,7 +11,7 @@ import {
   registerCertificateClient,
   tokenOver,
 } from '../support/mtls.ts'
-import { hasNjs, type Nginx, nginxVersion, openNginx } from '../support/nginx.ts'
+import { type FrontProxy, hasNjs, nginxVersion, openNginx } from '../support/nginx.ts'
 import { environmentOf, root as repository } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 import { general, makeCa, makeCertificate, type TestCertificate } from '../support/x509.ts'
@@ -71,7 +71,7 @@ const test = sharedTest.extend('open', async ({ database }, { onCleanup }) => {
     }
     const running = await startService({ database, environment })
     opened.push(running)
-    const nginx: Nginx = await openNginx(
+    const nginx: FrontProxy = await openNginx(
       files,
       configured(running.url, (text) => change(forms[form](text))),
     )
