@@ -174,11 +174,14 @@ describe.each(Object.entries(servers))('%s', (_, serve) => {
     ])
   })
 
-  test.each(['GET http://orders.example:8443/orders', 'OPTIONS *'])('answers %s, which no proof can be for', async (line) => {
-    const origin = await serve(open({ origin: 'https://orders.example:8443' }), {})
-    const headers = ['host: x', 'connection: close', 'authorization: DPoP x', 'dpop: x']
-    expect(await send(origin, [`${line} HTTP/1.1`, ...headers])).toMatch(/^HTTP\/1\.1 4/)
-  })
+  test.each(['GET http://orders.example:8443/orders', 'OPTIONS *'])(
+    'answers %s, which no proof can be for',
+    async (line) => {
+      const origin = await serve(open({ origin: 'https://orders.example:8443' }), {})
+      const headers = ['host: x', 'connection: close', 'authorization: DPoP x', 'dpop: x']
+      expect(await send(origin, [`${line} HTTP/1.1`, ...headers])).toMatch(/^HTTP\/1\.1 4/)
+    },
+  )
 
   test('without an origin, DPoP is a scheme that is not understood', async () => {
     const origin = await serve(open({ audience: 'urn:orders' }), {})
