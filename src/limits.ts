@@ -21,11 +21,20 @@ export const limits = {
   /** Seconds until the whole request must have arrived. A form of a kilobyte needs milliseconds. */
   requestTimeoutSeconds: 15,
   /**
-   * Token requests that one process handles at the same time. More are refused with 503 before their body is read. At
-   * 10,000 tokens a second this is a fifth of a second of work. With more, every request would wait longer and none
+   * Token requests that one process handles at the same time, at most. More are refused with 503 before their body is read.
+   * At 10,000 tokens a second this is a fifth of a second of work. With more, every request would wait longer and none
    * would be faster.
    */
   requestsUnderWayMax: 2_000,
+  /** The same, at least, however slow the machine or the database is: one batch of a commit. */
+  requestsUnderWayMin: 256,
+  /**
+   * Milliseconds of work that are let in at a time, by what was lately answered: half of what a commit may take. So who is
+   * let in gets an answer, also where a machine or its database is slower than others.
+   */
+  answerMillisecondsAim: 450,
+  /** Milliseconds between two looks at how much is answered. */
+  admissionWindowMilliseconds: 250,
   /** Milliseconds between two searches for connections that are over one of the two timeouts above. */
   connectionCheckIntervalMilliseconds: 1_000,
   /** Seconds that an idle connection stays open. A TLS handshake costs as much as ten tokens, so callers reuse connections. */
