@@ -100,6 +100,14 @@ test.for([
   expect(refused.stderr).toContain(words)
 })
 
+test.for([
+  ['/dev/zero', 'it has more than'],
+  ['/nowhere', 'there is no such file'],
+] as const)('an assertion is not read from %s', async ([file, words], { run }) => {
+  const { code, stderr } = await run('trust', 'test', '--assertion', file)
+  expect([code, stderr]).toEqual([1, expect.stringContaining(words)])
+})
+
 test('a workload is blocked before it was ever seen, and listed', async ({ run, ran }) => {
   const id = workloadId('https://kubernetes.default.svc', 'system:serviceaccount:payments:api')
   expect(await ran('trust', 'block', id)).toBe(`${id} is blocked.\n`)

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import { text as readStream } from 'node:stream/consumers'
 import { type FederatedAssertion, readFederatedText } from '../../authentication/federated-assertion.ts'
 import { factsOf, tryAssertion } from '../../authentication/federated-jwt.ts'
@@ -11,6 +10,7 @@ import {
 } from '../../authentication/trust-rules.ts'
 import { OperatorError } from '../../errors.ts'
 import { guardedFetch } from '../../http/guarded-fetch.ts'
+import { fileProblem, readBounded, settingFileBytesMax } from '../../lib/bounded-file.ts'
 import { momentText } from '../../lib/moment.ts'
 import { parseNetwork } from '../../lib/network.ts'
 import { plainText } from '../../lib/plain-text.ts'
@@ -68,10 +68,13 @@ export const trustTest = defineCommand({
   },
 })
 
-function readAssertion(file: string): Promise<string> {
-  return readStream(file === '-' ? terminal().stdin : createReadStream(file)).catch((error: unknown) => {
-    throw new OperatorError(`${file}: cannot read it: ${(error as Error).message}`, { cause: error })
-  })
+async function readAssertion(file: string): Promise<string> {
+  if (file === '-') return await readStream(terminal().stdin)
+  try {
+    return readBounded(file, settingFileBytesMax).toString('utf8')
+  } catch (error) {
+    throw new OperatorError(`--assertion: cannot read the file: ${fileProblem(error)}.`, { cause: error })
+  }
 }
 
 /** Verifies the assertion with keys that are fetched now. */

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -24,7 +25,7 @@ import httpx
 from .attach import AsyncTokenAuth, Attaching, TokenAuth
 from .credentials import Credential
 from .dpop import DpopKey
-from .grant import Flow, Grant, Granted, TokenError
+from .grant import Answer, Flow, Grant, Granted, TokenError
 from .keyset import elapsed_seconds
 
 _log: Final = logging.getLogger("mintmark")
@@ -232,7 +233,11 @@ class TokenSource(_Source["Future[None]"]):
                     time.sleep(step)
                     continue
                 try:
-                    answer = client.send(step)
+                    with closing(client.send(step, stream=True)) as response:
+                        read = Answer(response)
+                        for part in response.iter_bytes():
+                            read.take(part)
+                    answer = read.whole
                 except httpx.TransportError as error:
                     answer = error
         except StopIteration as end:
@@ -299,7 +304,11 @@ class AsyncTokenSource(_Source["asyncio.Task[None]"]):
                     await asyncio.sleep(step)
                     continue
                 try:
-                    answer = await client.send(step)
+                    async with aclosing(await client.send(step, stream=True)) as response:
+                        read = Answer(response)
+                        async for part in response.aiter_bytes():
+                            read.take(part)
+                    answer = read.whole
                 except httpx.TransportError as error:
                     answer = error
         except StopIteration as end:
