@@ -66,6 +66,7 @@ export function toStored(
     requiredCertificate: toField(row.requiredField, row.requiredValue),
     certificateBoundTokens: row.certificateBoundTokens,
     dpopBoundTokens: row.dpopBoundTokens,
+    fapi: row.fapi,
     jwksUri: row.jwksUri ?? undefined,
     owner: row.owner ?? undefined,
     purpose: row.purpose ?? undefined,

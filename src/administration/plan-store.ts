@@ -134,18 +134,18 @@ export async function writePlan(
     await transaction.$executeRaw`
       INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
                           assertion_audience, certificate_field, certificate_value, required_certificate_field,
-                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, owner,
+                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, fapi, owner,
                           purpose, kind, jwks_uri, created_by)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
              to_timestamp(c."expiresAt"), c."assertionAudience", c."certificateField" ->> 'name',
              c."certificateField" ->> 'value', c."requiredCertificate" ->> 'name',
              c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false), c."dpopBoundTokens",
-             c.owner, c.purpose, c.kind, c."jwksUri", ${creator ?? null}::text
+             coalesce(c.fapi, false), c.owner, c.purpose, c.kind, c."jwksUri", ${creator ?? null}::text
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
                 "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text,
                 "certificateField" jsonb, "requiredCertificate" jsonb, "certificateBoundTokens" boolean,
-                "dpopBoundTokens" boolean, owner text, purpose text, kind text, "jwksUri" text)
+                "dpopBoundTokens" boolean, fapi boolean, owner text, purpose text, kind text, "jwksUri" text)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
         allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
@@ -154,7 +154,7 @@ export async function writePlan(
         required_certificate_field = excluded.required_certificate_field,
         required_certificate_value = excluded.required_certificate_value,
         certificate_bound_tokens = excluded.certificate_bound_tokens,
-        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, owner = excluded.owner,
+        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, fapi = excluded.fapi, owner = excluded.owner,
         purpose = excluded.purpose, kind = excluded.kind, jwks_uri = excluded.jwks_uri, updated_at = now()`
   }
   await writeKeys(transaction, plan)

@@ -177,6 +177,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
+    ['fapi', stored.fapi === true, definition.fapi === true],
     ['jwks_uri', stored.jwksUri ?? null, definition.jwksUri ?? null],
     ['owner', stored.owner ?? null, definition.owner ?? null],
     ['purpose', stored.purpose ?? null, definition.purpose ?? null],

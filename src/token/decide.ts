@@ -1,6 +1,7 @@
 import { callersOf, isOfMethod, judge } from '../authentication/authenticate.ts'
 import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
 import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
+import { fapiRefusal, fapiTokenRefusal } from '../authentication/fapi.ts'
 import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -70,6 +71,8 @@ function decideFor(
   const decision = decideGrant(request, client, view)
   if (!decision.granted) return decision
   const confirmed = withPossession(withCertificate(decision, request, client), proof.possession)
+  const unfit = client && fapiTokenRefusal(client, confirmed.confirmation !== undefined, decision)
+  if (unfit !== undefined) return { granted: false, reason: unfit }
   if (rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
@@ -127,7 +130,11 @@ function judgeClient(
   const { tokenEndpointAuthMethod: registered } = client
   if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
+  return (
+    fapiRefusal(client, request.credentials, proof) ??
+    demandRefusal(client, request.certificate, now) ??
+    possessionRefusal(proof.possession, client, now)
+  )
 }
 
 /** What a grant says about a certificate that its client had to bring. */
