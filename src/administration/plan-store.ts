@@ -1,3 +1,4 @@
+import { isFapiAlgorithm } from '../authentication/fapi.ts'
 import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
@@ -6,7 +7,7 @@ import { limits } from '../limits.ts'
 import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
-import { livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
+import { fapiClients, livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
 
 /**
  * What a plan is made from, and how it is written: many rows in each statement, because a registration may name
@@ -34,7 +35,12 @@ export async function readState(
   }
   const named = new Set(clientIds)
   const otherGrants: OtherGrant[] = []
-  for (const { audience, scopes } of definitions.resources) {
+  for (const { audience, scopes, signingAlgorithm } of definitions.resources) {
+    if (!isFapiAlgorithm(signingAlgorithm)) {
+      const rows = await database.access.findMany({ where: { audience, client: { fapi: true } } })
+      const others = rows.filter(({ clientId }) => !named.has(clientId))
+      otherGrants.push(...others.map((row) => ({ ...row, isFapi: true })))
+    }
     const removed = (resources.get(audience)?.scopes ?? []).filter((scope) => !scopes.includes(scope))
     if (removed.length === 0) continue
     const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
@@ -44,7 +50,12 @@ export async function readState(
   const ruleClients = (definitions.issuers ?? []).flatMap(({ rules }) =>
     rules.flatMap((rule) => rule.clientId ?? []),
   )
-  const trust = { issuers, clientIds: await livingClients(database, ruleClients) }
+  const clientIdsOfRules = await livingClients(database, ruleClients)
+  const trust = {
+    issuers,
+    clientIds: clientIdsOfRules,
+    fapiClientIds: await fapiClients(database, [...clientIdsOfRules]),
+  }
   return { resources, clients, otherGrants, trust }
 }
 

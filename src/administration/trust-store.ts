@@ -65,6 +65,19 @@ export async function livingClients(
   return new Set(rows.map(({ clientId }) => clientId))
 }
 
+/** Those of some clients that are held to the FAPI profile. */
+export async function fapiClients(
+  database: Queryable,
+  clientIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (clientIds.length === 0) return new Set()
+  const rows = await database.client.findMany({
+    where: { clientId: { in: [...clientIds] }, fapi: true },
+    select: { clientId: true },
+  })
+  return new Set(rows.map(({ clientId }) => clientId))
+}
+
 /** Locks the rows that are about to be compared and written, for the UPDATE that somebody types meanwhile. */
 export async function lockIssuers(transaction: Queryable, issuers: readonly string[]): Promise<void> {
   if (issuers.length === 0) return

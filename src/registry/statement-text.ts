@@ -126,7 +126,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     assertionAudience,
     ...readCertificates(certificates ?? noCertificates),
     dpopBoundTokens: isBound,
-    fapi,
+    ...(fapi ? { fapi } : {}),
     jwksUri,
   }
 }

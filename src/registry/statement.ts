@@ -127,7 +127,7 @@ export function believeClient(
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
     ...certificates,
     dpopBoundTokens: isBound || row.dpopBoundTokens === true,
-    fapi: isFapi || row.fapi === true,
+    ...(isFapi || row.fapi === true ? { fapi: true } : {}),
     jwksUri: isElsewhere ? undefined : row.jwksUri,
   }
   return { facts, differences }

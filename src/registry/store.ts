@@ -240,7 +240,7 @@ function readClient(row: ClientRow): RegisteredClient {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
-    fapi: row.fapi ?? false,
+    ...(row.fapi === true ? { fapi: true } : {}),
     jwksUri: row.jwks_uri ?? undefined,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
