@@ -223,7 +223,10 @@ export async function setClientStatus(
 }
 
 /** @throws AdministrationError when there is no such client, or not any more. */
-export async function requireClient(database: Queryable, clientId: string): Promise<{ status: string; fapi: boolean }> {
+export async function requireClient(
+  database: Queryable,
+  clientId: string,
+): Promise<{ status: string; fapi: boolean }> {
   const row = await database.client.findUnique({ where: { clientId }, select: { status: true, fapi: true } })
   if (row === null) throw await noSuchClient(database, clientId)
   if (row.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })

@@ -64,7 +64,11 @@ export const clientsCreate = defineCommand({
       value: 'YES',
       description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
-    fapi: { type: 'string', value: 'YES', description: 'hold it to the FAPI 2.0 Security Profile: yes or no' },
+    fapi: {
+      type: 'string',
+      value: 'YES',
+      description: 'hold it to the FAPI 2.0 Security Profile: yes or no',
+    },
     access: {
       type: 'string',
       value: 'AUDIENCE=SCOPE,SCOPE',

@@ -44,7 +44,11 @@ export const clientsUpdate = defineCommand({
       value: 'YES',
       description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
-    fapi: { type: 'string', value: 'YES', description: 'hold it to the FAPI 2.0 Security Profile: yes or no' },
+    fapi: {
+      type: 'string',
+      value: 'YES',
+      description: 'hold it to the FAPI 2.0 Security Profile: yes or no',
+    },
     'allow-network': {
       type: 'string',
       value: 'CIDR',

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { text as readStream } from 'node:stream/consumers'
+import type { ProvenPossession } from '../../authentication/dpop.ts'
 import { type FederatedAssertion, readFederatedText } from '../../authentication/federated-assertion.ts'
 import { factsOf, tryAssertion } from '../../authentication/federated-jwt.ts'
 import { RemoteKeys } from '../../authentication/remote-keys.ts'
@@ -10,7 +11,6 @@ import {
   judgeRules,
   type Misfit,
 } from '../../authentication/trust-rules.ts'
-import type { ProvenPossession } from '../../authentication/dpop.ts'
 import { OperatorError } from '../../errors.ts'
 import { guardedFetch } from '../../http/guarded-fetch.ts'
 import { momentText } from '../../lib/moment.ts'

@@ -1,5 +1,11 @@
 import { missingIds } from '../../administration/trust-advice.ts'
-import type { ClaimCondition, IssuerKeySource, RequiredProof, RuleAccess, TrustRule } from '../../registry/issuer.ts'
+import type {
+  ClaimCondition,
+  IssuerKeySource,
+  RequiredProof,
+  RuleAccess,
+  TrustRule,
+} from '../../registry/issuer.ts'
 
 /** Trusted issuers and their rules in words. */
 
