@@ -77,7 +77,10 @@ export function judgeAssertion(
   return { clientId: identity, rules: ofClient }
 }
 
-/** All rules, those with the fewest misfits first; among equals by name. The order in which they are given is of no matter. */
+/**
+ * All rules, those with the fewest misfits first; among equals those whose conditions hold, and then by name. The order in which
+ * they are given is of no matter.
+ */
 export function judgeRules(
   rules: readonly TrustRule[],
   facts: AssertionFacts,
@@ -86,9 +89,15 @@ export function judgeRules(
   return rules
     .map((rule) => ({ rule, misfits: misfitsOf(rule, facts, now) }))
     .sort(
-      (one, other) => one.misfits.length - other.misfits.length || (one.rule.rule < other.rule.rule ? -1 : 1),
+      (one, other) =>
+        one.misfits.length - other.misfits.length ||
+        claimMisfits(one) - claimMisfits(other) ||
+        (one.rule.rule < other.rule.rule ? -1 : 1),
     )
 }
+
+const claimMisfits = ({ misfits }: JudgedRule): number =>
+  misfits.filter(({ kind }) => kind === 'claim').length
 
 /** Whom a rule is for. */
 function identityOf(
