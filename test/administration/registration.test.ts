@@ -52,7 +52,11 @@ describe('both accept', () => {
     ],
     [
       'a client that is held to the FAPI profile',
-      ...client({ fapi: true, token_endpoint_auth_method: 'private_key_jwt', dpop_bound_access_tokens: true }),
+      ...client({
+        fapi: true,
+        token_endpoint_auth_method: 'private_key_jwt',
+        dpop_bound_access_tokens: true,
+      }),
     ],
     ['a plain name as audience', ...resource({ audience: 'rabbitmq' })],
     ['every character of a plain name', ...resource({ audience: '0Az._~/@-' })],

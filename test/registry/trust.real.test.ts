@@ -118,7 +118,9 @@ test('a sealed registry believes issuers and rules that a holder of the key regi
   expect((await seen()).believed).toMatchObject({ [cluster]: ['payments'] })
   await byHand('UPDATE trust_rule SET require_dpop = NULL')
   expect((await seen()).believed).toMatchObject({ [cluster]: [] })
-  await byHand(`UPDATE trust_rule SET require_dpop = 'any_key', required_certificate_value = 'spiffe://td/a' WHERE rule = 'payments'`)
+  await byHand(
+    `UPDATE trust_rule SET require_dpop = 'any_key', required_certificate_value = 'spiffe://td/a' WHERE rule = 'payments'`,
+  )
   expect((await seen()).believed).toMatchObject({ [cluster]: [] })
 
   async function seen() {
