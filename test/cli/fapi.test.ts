@@ -160,6 +160,17 @@ test('a file says the same, a dry run writes nothing, and applied again it chang
   writeFileSync(file, JSON.stringify({ clients: [{ client_id, ...without }] }))
   expect(await ran('seed', file, '--dry-run')).toContain('fapi: yes → no')
   // Both in one file.
+  const rule = {
+    rule: 'deploy',
+    conditions: [{ claim: 'sub', equals: 'job' }],
+    client_id: 'bank',
+    assertion_audience: 'token_endpoint',
+  }
+  const trust = [{ issuer: 'https://idp.example.com', rules: [rule] }]
+  writeFileSync(file, JSON.stringify({ ...registration, trust }))
+  expect((await run('seed', file)).stderr).toContain(
+    'trust[0].rules[0].assertion_audience: must be issuer: "bank"',
+  )
   const rs256 = [{ audience: orders, scopes: ['orders:read'], signing_algorithm: 'RS256' }]
   writeFileSync(file, JSON.stringify({ ...registration, resources: rs256 }))
   const { stderr } = await run('seed', file)

@@ -34,6 +34,11 @@ const test = sharedTest.extend('running', { scope: 'file' }, async ({ database }
   const context = { ...sealedContext(running.service.database), sealing: undefined }
   await createResources(context)
   await createTestClient(context, 'billing', { tokenEndpointAuthMethod: 'federated_jwt' })
+  await createTestClient(context, 'held', {
+    tokenEndpointAuthMethod: 'federated_jwt',
+    fapi: true,
+    dpopBoundTokens: true,
+  })
   const { value, mistakes } = parseRegistration({
     trust: [
       {
@@ -46,6 +51,11 @@ const test = sharedTest.extend('running', { scope: 'file' }, async ({ database }
             access,
             assertion_use: 'until_expiry',
             require_certificate: { tls_client_auth_san_uri: '{sub}' },
+          },
+          {
+            rule: 'held-mesh',
+            conditions: [{ claim: 'sub', equals: 'spiffe://example.org/ns/bank/sa/api' }],
+            client_id: 'held',
           },
         ],
       },
@@ -70,6 +80,7 @@ const test = sharedTest.extend('running', { scope: 'file' }, async ({ database }
             require_certificate: { tls_client_auth_san_uri: workload },
           },
           { rule: 'two-free', conditions: account('two'), access },
+          { rule: 'held-cluster', conditions: account('held'), client_id: 'held' },
         ],
       },
     ],
@@ -79,6 +90,7 @@ const test = sharedTest.extend('running', { scope: 'file' }, async ({ database }
   const issuer = running.url.replace('http:', 'https:')
   return {
     database,
+    issuer,
     async ask(
       platform: Platform,
       changes: TokenChanges,
@@ -212,6 +224,23 @@ test('where another rule asks for nothing, it admits; the token is bound where o
   expect([free.outcome, free.confirmation]).toEqual(['issued', undefined])
   const bound = await running.ask(kubernetes, subject('two'), { certificate: own })
   expect([bound.outcome, bound.confirmation]).toEqual(['issued', { 'x5t#S256': thumbprintOf(own) }])
+})
+
+test('a client that is held to the FAPI profile: by what is not signed with RS256, for the issuer alone, and bound', async ({
+  running,
+}) => {
+  const { ask, database } = running
+  const bank: TokenChanges = { claims: { sub: 'spiffe://example.org/ns/bank/sa/api' } }
+  const issued = await ask(spire, bank, { proofKey: key })
+  expect([issued.outcome, issued.confirmation]).toEqual(['issued', { jkt: key.thumbprint }])
+  expect((await ask(spire, bank)).outcome).toBe('dpop_proof_missing')
+  expect((await ask(kubernetes, subject('held'), { proofKey: key })).outcome).toBe(
+    'assertion_algorithm_unsupported',
+  )
+  // Somebody changed the rule by hand.
+  await database.query(`UPDATE trust_rule SET assertion_audience = 'token_endpoint' WHERE rule = 'held-mesh'`)
+  const elsewhere = { claims: { ...bank.claims, aud: `${running.issuer}/token` } }
+  expect((await ask(spire, elsewhere, { proofKey: key })).outcome).toBe('assertion_audience_token_endpoint')
 })
 
 test('a demand that nobody understands takes the rule away', async ({ running }) => {
