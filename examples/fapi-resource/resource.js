@@ -29,6 +29,8 @@ export function buildResource({ issuer, audience, origin, scope, certificate, pr
     name: 'fapi-resource',
     // No RS256 (FAPI 2.0 §5.4).
     algorithms: ['ES256', 'PS256', 'EdDSA'],
+    // A proof that is 10 seconds ahead must be accepted (§5.3.2.1), also where our clock is a moment behind.
+    leewaySeconds: 15,
     onVerified: log,
     onRefused: log,
     ...options,
