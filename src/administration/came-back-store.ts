@@ -56,6 +56,7 @@ export async function readNamed(
             row.requiredField === null ? undefined : `${row.requiredField}=${row.requiredValue}`,
           certificateBoundTokens: row.certificateBoundTokens,
           dpopBoundTokens: row.dpopBoundTokens,
+          fapi: row.fapi,
           jwksUri: row.jwksUri ?? undefined,
         },
       ]),

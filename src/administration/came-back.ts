@@ -55,6 +55,7 @@ export interface RegisteredClientState {
   readonly requiredCertificate?: string | undefined
   readonly certificateBoundTokens?: boolean
   readonly dpopBoundTokens: boolean
+  readonly fapi?: boolean
   readonly jwksUri?: string | undefined
 }
 
@@ -79,6 +80,7 @@ export type CameBackKind =
   | 'client_certificate_not_required'
   | 'client_tokens_unbound'
   | 'client_dpop_unbound'
+  | 'client_not_fapi'
   | 'secret_alive'
   | 'secret_expires_later'
   | 'client_key_alive'
@@ -251,6 +253,7 @@ const judges = {
       return told('client_tokens_unbound', [])
     if (field === 'dpop_bound_access_tokens' && value === true && !client.dpopBoundTokens)
       return told('client_dpop_unbound', ['yes'])
+    if (field === 'fapi' && value === true && client.fapi !== true) return told('client_not_fapi', ['yes'])
     return []
   },
 

@@ -52,6 +52,8 @@ export interface ClientDefinition {
   readonly certificateBoundTokens?: boolean
   /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
   readonly dpopBoundTokens: boolean
+  /** Whether it is held to the FAPI 2.0 Security Profile. */
+  readonly fapi?: boolean
   /** Where it publishes the keys of its assertions. Undefined: nowhere. */
   readonly jwksUri?: string | undefined
   /** For people, as the name is: who answers for it, what it is for, and what runs. Undefined: nobody said. */

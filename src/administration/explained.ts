@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
+import { fapiAuthMethods } from '../authentication/fapi.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
@@ -51,6 +52,14 @@ export const explained = {
   prefix_open: (value: string) => ({ value }),
   present_not_true: () => ({}),
   assertion_use_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  require_dpop_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  fapi_auth_method: (_value, _issue, whole) => ({
+    method: String((whole as { token_endpoint_auth_method?: unknown }).token_endpoint_auth_method ?? 'any'),
+    known: fapiAuthMethods,
+  }),
+  fapi_assertion_audience: () => ({}),
+  fapi_unbound: () => ({}),
+  fapi_key_algorithm: () => ({}),
   assertion_max_age_out_of_range: (value: number) => ({
     value,
     least: 1,

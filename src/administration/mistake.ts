@@ -69,6 +69,22 @@ export interface MistakeFields {
   /** The client authenticates in another way. */
   certificate_field_unused: { readonly method: string }
 
+  // What contradicts fapi: true.
+  fapi_auth_method: { readonly method: string; readonly known: readonly string[] }
+  fapi_assertion_audience: object
+  fapi_unbound: object
+  fapi_key_algorithm: object
+  /** Keys that are registered already. */
+  fapi_stored_keys: { readonly clientId: string; readonly thumbprints: readonly string[] }
+  fapi_secrets: { readonly clientId: string; readonly count: number }
+  fapi_resource_algorithm: { readonly audience: string }
+  /** Rules of trusted issuers that stand for the client. */
+  fapi_rules: { readonly rules: readonly string[] }
+  /** Clients with fapi: true may call the resource. */
+  resource_algorithm_fapi: { readonly holders: readonly string[] }
+  /** The rule stands for a client with fapi: true. */
+  rule_audience_fapi: { readonly clientId: string }
+
   // Trust in other issuers.
   list_empty: object
   issuer_malformed: { readonly value: string }
@@ -87,6 +103,7 @@ export interface MistakeFields {
   prefix_open: { readonly value: string }
   present_not_true: object
   assertion_use_unknown: { readonly value: string; readonly known: readonly string[] }
+  require_dpop_unknown: { readonly value: string; readonly known: readonly string[] }
   assertion_max_age_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
 
   // What does not fit to what is registered already.

@@ -239,6 +239,7 @@ function toClient(input: ClientInput): ClientDefinition {
     requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
     certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
     dpopBoundTokens: input.dpop_bound_access_tokens,
+    ...(input.fapi ? { fapi: true } : {}),
     jwksUri: input.jwks_uri,
     owner: input.owner,
     purpose: input.purpose,

@@ -1,3 +1,4 @@
+import { isFapiAlgorithm } from '../authentication/fapi.ts'
 import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
@@ -6,7 +7,7 @@ import { limits } from '../limits.ts'
 import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
 import type { OtherGrant, Plan, RegistryState } from './plan.ts'
-import { livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
+import { fapiClients, livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
 
 /**
  * What a plan is made from, and how it is written: many rows in each statement, because a registration may name
@@ -34,7 +35,12 @@ export async function readState(
   }
   const named = new Set(clientIds)
   const otherGrants: OtherGrant[] = []
-  for (const { audience, scopes } of definitions.resources) {
+  for (const { audience, scopes, signingAlgorithm } of definitions.resources) {
+    if (!isFapiAlgorithm(signingAlgorithm)) {
+      const rows = await database.access.findMany({ where: { audience, client: { fapi: true } } })
+      const others = rows.filter(({ clientId }) => !named.has(clientId))
+      otherGrants.push(...others.map((row) => ({ ...row, isFapi: true })))
+    }
     const removed = (resources.get(audience)?.scopes ?? []).filter((scope) => !scopes.includes(scope))
     if (removed.length === 0) continue
     const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
@@ -44,7 +50,12 @@ export async function readState(
   const ruleClients = (definitions.issuers ?? []).flatMap(({ rules }) =>
     rules.flatMap((rule) => rule.clientId ?? []),
   )
-  const trust = { issuers, clientIds: await livingClients(database, ruleClients) }
+  const clientIdsOfRules = await livingClients(database, ruleClients)
+  const trust = {
+    issuers,
+    clientIds: clientIdsOfRules,
+    fapiClientIds: await fapiClients(database, [...clientIdsOfRules]),
+  }
   return { resources, clients, otherGrants, trust }
 }
 
@@ -134,18 +145,18 @@ export async function writePlan(
     await transaction.$executeRaw`
       INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
                           assertion_audience, certificate_field, certificate_value, required_certificate_field,
-                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, owner,
+                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, fapi, owner,
                           purpose, kind, jwks_uri, created_by)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
              to_timestamp(c."expiresAt"), c."assertionAudience", c."certificateField" ->> 'name',
              c."certificateField" ->> 'value', c."requiredCertificate" ->> 'name',
              c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false), c."dpopBoundTokens",
-             c.owner, c.purpose, c.kind, c."jwksUri", ${creator ?? null}::text
+             coalesce(c.fapi, false), c.owner, c.purpose, c.kind, c."jwksUri", ${creator ?? null}::text
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
                 "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text,
                 "certificateField" jsonb, "requiredCertificate" jsonb, "certificateBoundTokens" boolean,
-                "dpopBoundTokens" boolean, owner text, purpose text, kind text, "jwksUri" text)
+                "dpopBoundTokens" boolean, fapi boolean, owner text, purpose text, kind text, "jwksUri" text)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
         allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
@@ -154,7 +165,7 @@ export async function writePlan(
         required_certificate_field = excluded.required_certificate_field,
         required_certificate_value = excluded.required_certificate_value,
         certificate_bound_tokens = excluded.certificate_bound_tokens,
-        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, owner = excluded.owner,
+        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, fapi = excluded.fapi, owner = excluded.owner,
         purpose = excluded.purpose, kind = excluded.kind, jwks_uri = excluded.jwks_uri, updated_at = now()`
   }
   await writeKeys(transaction, plan)

@@ -12,6 +12,7 @@ import {
   type StoredClient,
   type StoredKey,
 } from './definition.ts'
+import { clientFapiMistakes, resourceFapiMistakes, rulesOf } from './fapi-plan.ts'
 import type { Mistake } from './mistake.ts'
 import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
 import { type IssuerStep, planIssuers, rulesWith, type TrustState } from './trust-plan.ts'
@@ -32,6 +33,7 @@ export interface RegistryState {
 
 export interface OtherGrant {
   readonly clientId: string
+  readonly isFapi?: boolean
   readonly audience: string
   readonly scopes: readonly string[]
 }
@@ -84,7 +86,7 @@ export function makePlan(
   const merged = new Map(state.resources)
   for (const resource of definitions.resources) merged.set(resource.audience, resource)
   const { issuers = [] } = definitions
-  const trust = state.trust ?? { issuers: new Map(), clientIds: new Set<string>() }
+  const trust: TrustState = state.trust ?? { issuers: new Map(), clientIds: new Set() }
   const plannedIssuers = new Set(issuers.map(({ issuer }) => issuer))
   const resources = definitions.resources.map((definition, index) => {
     const stored = state.resources.get(definition.audience)
@@ -96,6 +98,7 @@ export function makePlan(
       if (holders.length === 0) continue
       mistakes.push({ code: 'scope_in_use', path: ['resources', index, 'scopes'], scope, holders })
     }
+    mistakes.push(...resourceFapiMistakes(definition, index, state.otherGrants))
     return planResource(definition, stored)
   })
   const clients = definitions.clients.map((definition, index) => {
@@ -107,11 +110,19 @@ export function makePlan(
     mistakes.push(
       ...accessMistakes(definition.access, ['clients', index], merged),
       ...keyMistakes(definition, index, stored),
+      ...(definition.fapi === true
+        ? clientFapiMistakes(definition, index, stored, merged, rulesOf(trust, plannedIssuers))
+        : []),
     )
     return planClient(definition, stored)
   })
   const clientIds = new Set([...trust.clientIds, ...definitions.clients.map(({ clientId }) => clientId)])
-  const planned = planIssuers(issuers, { ...trust, clientIds }, merged)
+  const fapiClientIds = new Set(trust.fapiClientIds)
+  for (const { clientId, fapi } of definitions.clients) {
+    if (fapi === true) fapiClientIds.add(clientId)
+    else fapiClientIds.delete(clientId)
+  }
+  const planned = planIssuers(issuers, { ...trust, clientIds, fapiClientIds }, merged)
   mistakes.push(...planned.mistakes)
   return { plan: { resources, clients, issuers: planned.steps }, mistakes }
 }
@@ -177,6 +188,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
+    ['fapi', stored.fapi === true, definition.fapi === true],
     ['jwks_uri', stored.jwksUri ?? null, definition.jwksUri ?? null],
     ['owner', stored.owner ?? null, definition.owner ?? null],
     ['purpose', stored.purpose ?? null, definition.purpose ?? null],

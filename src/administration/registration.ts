@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
+import { fapiAuthMethods, isFapiAlgorithm } from '../authentication/fapi.ts'
 import { signingAlgorithms, tokenTyps } from '../keys/signing-algorithm.ts'
 import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
@@ -8,7 +9,7 @@ import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
-import { isWorkloadId } from '../registry/issuer.ts'
+import { isWorkloadId, subjectOfAssertion } from '../registry/issuer.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
@@ -140,16 +141,24 @@ const jwks = z
       'are revoked. Left out: the keys stay as they are.',
   )
 
-const certificateField = (name: CertificateFieldName, description: string) =>
-  z
-    .string()
-    .max(limits.certificateFieldCharactersMax, foundAndStop('text_too_long'))
-    .refine((value) => fieldProblem({ name, value }) === undefined, found('certificate_field_malformed'))
-    .describe(description)
-    .optional()
+type FieldSchema = (name: CertificateFieldName, description: string) => z.ZodOptional<z.ZodString>
+
+/** @param other what may stand in the place of a name. */
+const fieldSchema =
+  (other?: string): FieldSchema =>
+  (name, description) =>
+    z
+      .string()
+      .max(limits.certificateFieldCharactersMax, foundAndStop('text_too_long'))
+      .refine(
+        (value) => value === other || fieldProblem({ name, value }) === undefined,
+        found('certificate_field_malformed'),
+      )
+      .describe(description)
+      .optional()
 
 /** RFC 8705 §2.1.2. */
-const certificateFields = {
+const fieldsBy = (certificateField: FieldSchema) => ({
   tls_client_auth_subject_dn: certificateField(
     'tls_client_auth_subject_dn',
     'The whole subject of the certificate (RFC 4514), like CN=billing,O=Example.',
@@ -170,7 +179,8 @@ const certificateFields = {
     'tls_client_auth_san_email',
     'An e-mail address in the certificate.',
   ),
-}
+})
+const certificateFields = fieldsBy(fieldSchema())
 
 const namedIn = (fields: object): CertificateFieldName[] =>
   certificateFieldNames.filter((name) => Object.hasOwn(fields, name))
@@ -183,14 +193,40 @@ function reportSeveral(fields: object, issues: z.core.$ZodRawIssue[], path: read
   issues.push({ code: 'custom', message, input: fields, path: [...path, second] })
 }
 
-const requiredCertificate = z
-  .strictObject(certificateFields)
-  .check(({ value, issues }) => {
+const requiredCertificateOf = (fields: typeof certificateFields) =>
+  z.strictObject(fields).check(({ value, issues }) => {
     reportSeveral(value, issues, [])
     if (namedIn(value).length > 0) return
     issues.push({ code: 'custom', message: found('certificate_field_missing'), input: value })
   })
-  .describe('What a certificate must have that the client brings in addition to its secret or assertion.')
+const requiredCertificate = requiredCertificateOf(certificateFields).describe(
+  'What a certificate must have that the client brings in addition to its secret or assertion.',
+)
+
+interface FapiWords {
+  readonly token_endpoint_auth_method?: string | undefined
+  readonly assertion_audience: string
+  readonly dpop_bound_access_tokens: boolean
+  readonly tls_client_certificate_bound_access_tokens: boolean
+  readonly jwks?: { readonly keys: readonly unknown[] } | undefined
+}
+
+/** What contradicts the profile (authentication/fapi.ts), all of it at once. */
+function reportFapi(
+  client: FapiWords,
+  report: (code: MistakeCode, ...path: (string | number)[]) => void,
+): void {
+  const { token_endpoint_auth_method: method = 'any', assertion_audience: audience, jwks: own } = client
+  if (!fapiAuthMethods.includes(method)) report('fapi_auth_method', 'fapi')
+  if (audience !== 'issuer') report('fapi_assertion_audience', 'assertion_audience')
+  if (!client.dpop_bound_access_tokens && !client.tls_client_certificate_bound_access_tokens)
+    report('fapi_unbound', 'fapi')
+  for (const [index, each] of (own?.keys ?? []).entries()) {
+    const read = readClientKey(each)
+    if ('thumbprint' in read && !isFapiAlgorithm(read.algorithm))
+      report('fapi_key_algorithm', 'jwks', 'keys', index)
+  }
+}
 
 const client = z
   .strictObject({
@@ -230,6 +266,13 @@ const client = z
         'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are then of no use ' +
           'without its key. Left out, its tokens are bound when it sends a proof.',
       ),
+    fapi: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the client is held to the FAPI 2.0 Security Profile: no secret, only tokens that are bound to a key or a ' +
+          'certificate, no RS256, and assertions for the issuer alone.',
+      ),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),
@@ -254,13 +297,14 @@ const client = z
     const { token_endpoint_auth_method: method } = value
     const [first] = namedIn(value)
     reportSeveral(value, issues, [])
-    const report = (code: MistakeCode, path: string): void => {
-      issues.push({ code: 'custom', message: found(code), input: value, path: [path] })
+    const report = (code: MistakeCode, ...path: (string | number)[]): void => {
+      issues.push({ code: 'custom', message: found(code), input: value, path })
     }
     if (first === undefined && method === certificateAuthMethod)
       report('certificate_field_missing', 'token_endpoint_auth_method')
     const isOther = method !== undefined && method !== 'any' && method !== certificateAuthMethod
     if (first !== undefined && isOther) report('certificate_field_unused', first)
+    if (value.fapi) reportFapi(value, report)
   })
   .describe('A machine that may ask for tokens.')
 
@@ -268,7 +312,7 @@ const secret = z
   .strictObject({ expires_at: moment.optional() })
   .describe('What can be said of a new secret. The secret itself is always generated.')
 
-const rule = ruleSchema(access)
+const rule = ruleSchema(access, requiredCertificateOf(fieldsBy(fieldSchema(subjectOfAssertion))))
 const issuer = issuerSchema(rule)
 
 const registration = z

@@ -24,6 +24,7 @@ interface ClientLine {
   required_certificate: ClientRow['required_certificate']
   certificate_bound_tokens: boolean
   dpop_bound_access_tokens: boolean
+  fapi: boolean
   jwks_uri: string | null
   keys: { thumbprint: string; algorithm: string; expires_at: number | null; revoked: boolean }[] | null
 }
@@ -52,7 +53,7 @@ export async function registeredClients(
               FROM client_secret s WHERE s.client_id = c.client_id) AS secrets,
            c.assertion_audience, jsonb_build_array(c.certificate_field, c.certificate_value) AS certificate,
            jsonb_build_array(c.required_certificate_field, c.required_certificate_value) AS required_certificate,
-           c.certificate_bound_tokens, c.dpop_bound_access_tokens, c.jwks_uri,
+           c.certificate_bound_tokens, c.dpop_bound_access_tokens, c.fapi, c.jwks_uri,
            (SELECT jsonb_agg(jsonb_build_object('thumbprint', k.thumbprint, 'algorithm', k.algorithm,
               'revoked', k.revoked_at IS NOT NULL,
               'expires_at', CASE WHEN isfinite(k.expires_at) THEN floor(extract(epoch FROM k.expires_at))
@@ -73,6 +74,7 @@ export async function registeredClients(
     requiredCertificate: toField(line.required_certificate),
     certificateBoundTokens: line.certificate_bound_tokens,
     dpopBoundTokens: line.dpop_bound_access_tokens,
+    fapi: line.fapi,
     jwksUri: line.jwks_uri ?? undefined,
     keys: (line.keys ?? []).map(({ thumbprint, algorithm, expires_at: expiresAt, revoked }) => ({
       thumbprint,

@@ -29,11 +29,13 @@ export interface TrustState {
   readonly issuers: ReadonlyMap<string, TrustedIssuer>
   /** Those of the clients that rules name which exist and are not deleted. */
   readonly clientIds: ReadonlySet<string>
+  /** Those among them that are held to the FAPI profile. Left out: none. */
+  readonly fapiClientIds?: ReadonlySet<string>
 }
 
 export function planIssuers(
   definitions: readonly IssuerDefinition[],
-  { issuers, clientIds }: TrustState,
+  { issuers, clientIds, fapiClientIds = new Set() }: TrustState,
   resources: ReadonlyMap<string, ResourceDefinition>,
 ): { steps: readonly IssuerStep[]; mistakes: readonly Mistake[] } {
   const mistakes: Mistake[] = []
@@ -62,6 +64,8 @@ export function planIssuers(
         const known = nearest(clientId, clientIds)
         mistakes.push({ code: 'rule_client_unknown', path: [...path, 'client_id'], clientId, nearest: known })
       }
+      if (clientId !== undefined && fapiClientIds.has(clientId) && rule.assertionAudience !== 'issuer')
+        mistakes.push({ code: 'rule_audience_fapi', path: [...path, 'assertion_audience'], clientId })
       mistakes.push(...accessMistakes(access, path, resources))
     }
     return planIssuer(definition, issuers.get(definition.issuer))

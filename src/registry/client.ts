@@ -27,6 +27,8 @@ export interface RegisteredClient {
   readonly certificateBoundTokens?: boolean
   /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449 §5.2). */
   readonly dpopBoundTokens: boolean
+  /** It is held to the FAPI 2.0 Security Profile (authentication/fapi.ts). */
+  readonly fapi?: boolean
   /** Where it publishes the keys of its assertions. Those that are registered count as well. */
   readonly jwksUri?: string | undefined
   /** Scopes granted, by audience. */

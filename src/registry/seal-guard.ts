@@ -238,6 +238,7 @@ function factsOf(row: ClientRow): ClientFacts {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    fapi: row.fapi ?? false,
     jwksUri: row.jwks_uri ?? undefined,
   }
 }
@@ -255,6 +256,7 @@ function columnsOf(facts: ClientFacts): Partial<ClientRow> {
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
     dpop_bound_access_tokens: facts.dpopBoundTokens === true,
+    fapi: facts.fapi === true,
     jwks_uri: facts.jwksUri ?? null,
   }
 }

@@ -27,13 +27,17 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
     ...laterStatement(client),
     ...(client.jwksUri === undefined ? [] : [keysAt + client.jwksUri]),
     ...(client.dpopBoundTokens === true ? [dpopBound] : []),
+    ...(client.fapi === true ? [heldToFapi] : []),
   ]
 }
 
 /** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
 const dpopBound = 'dpop_bound_access_tokens'
 
-/** Stands before it, and before the address, for a client that publishes its keys. */
+/** Stands behind that, for a client that is held to the FAPI profile. */
+const heldToFapi = 'fapi'
+
+/** Stands before both, and before the address, for a client that publishes its keys. */
 const keysAt = 'jwks_uri '
 
 /** Keys, and certificates after them. */
@@ -97,8 +101,10 @@ function readCertificates([field, value, askedField, askedValue, isBound]: Certi
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
-  const isBound = statement.at(-1) === dpopBound
-  const unbound = isBound ? statement.slice(0, -1) : statement
+  const fapi = statement.at(-1) === heldToFapi
+  const unheld = fapi ? statement.slice(0, -1) : statement
+  const isBound = unheld.at(-1) === dpopBound
+  const unbound = isBound ? unheld.slice(0, -1) : unheld
   const last = unbound.at(-1)
   const jwksUri = typeof last === 'string' && last.startsWith(keysAt) ? last.slice(keysAt.length) : undefined
   const text = jwksUri === undefined ? unbound : unbound.slice(0, -1)
@@ -120,6 +126,7 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     assertionAudience,
     ...readCertificates(certificates ?? noCertificates),
     dpopBoundTokens: isBound,
+    ...(fapi ? { fapi } : {}),
     jwksUri,
   }
 }

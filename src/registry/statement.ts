@@ -33,6 +33,8 @@ export interface ClientFacts {
   readonly certificateBoundTokens?: boolean
   /** Whether it gets only tokens that are bound to a key. Undefined: no. */
   readonly dpopBoundTokens?: boolean
+  /** Whether it is held to the FAPI 2.0 Security Profile. Undefined: no. */
+  readonly fapi?: boolean
   /** Where it publishes its keys. */
   readonly jwksUri?: string | undefined
 }
@@ -102,6 +104,8 @@ export function believeClient(
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
   const isBound = statement.dpopBoundTokens === true
   note(isBound && row.dpopBoundTokens !== true, 'dpop_bound_access_tokens')
+  const isFapi = statement.fapi === true
+  note(isFapi && row.fapi !== true, 'fapi')
   // Who names another place of keys names another client.
   const isElsewhere = row.jwksUri !== undefined && row.jwksUri !== statement.jwksUri
   note(isElsewhere, 'jwks_uri')
@@ -123,6 +127,7 @@ export function believeClient(
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
     ...certificates,
     dpopBoundTokens: isBound || row.dpopBoundTokens === true,
+    ...(isFapi || row.fapi === true ? { fapi: true } : {}),
     jwksUri: isElsewhere ? undefined : row.jwksUri,
   }
   return { facts, differences }

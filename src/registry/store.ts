@@ -52,6 +52,7 @@ export interface ClientRow {
   required_certificate?: CertificateColumns
   certificate_bound?: boolean
   dpop_bound_access_tokens: boolean
+  fapi?: boolean
   jwks_uri?: string | null
   access: { audience: string; scopes: string[] }[] | null
 }
@@ -92,6 +93,7 @@ export const clientsStatement = `
        'certificate', jsonb_build_array(c.certificate_field, c.certificate_value),
        'required_certificate', jsonb_build_array(c.required_certificate_field, c.required_certificate_value),
        'certificate_bound', c.certificate_bound_tokens, 'dpop_bound_access_tokens', c.dpop_bound_access_tokens,
+       'fapi', c.fapi,
        'jwks_uri', c.jwks_uri,
        'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
@@ -238,6 +240,7 @@ function readClient(row: ClientRow): RegisteredClient {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    ...(row.fapi === true ? { fapi: true } : {}),
     jwksUri: row.jwks_uri ?? undefined,
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }

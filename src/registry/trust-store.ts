@@ -31,7 +31,9 @@ const issuerObject = `jsonb_build_object('issuer', i.issuer, 'status', i.status,
   'jwks', i.jwks, 'rules', (SELECT jsonb_agg(jsonb_build_object('rule', r.rule, 'conditions', r.conditions,
      'client_id', r.client_id, 'access', r.access, 'assertion_audience', r.assertion_audience,
      'max_age', r.assertion_max_age_seconds, 'use', r.assertion_use, 'lifetime', r.token_lifetime_seconds,
-     'allow_default', r.allow_default_service_account, 'any_subject', r.dangerously_any_subject) ORDER BY r.rule)
+     'allow_default', r.allow_default_service_account, 'any_subject', r.dangerously_any_subject,
+     'required_certificate', jsonb_build_array(r.required_certificate_field, r.required_certificate_value),
+     'require_dpop', r.require_dpop) ORDER BY r.rule)
    FROM trust_rule r WHERE r.issuer = i.issuer))`
 
 /** What rules name, whatever a hand wrote into the column. */

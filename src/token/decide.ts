@@ -1,6 +1,7 @@
 import { callersOf, isOfMethod, judge } from '../authentication/authenticate.ts'
 import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
 import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
+import { fapiRefusal, fapiTokenRefusal } from '../authentication/fapi.ts'
 import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
@@ -65,11 +66,13 @@ function decideFor(
   address: string,
   now: number,
 ): Grant | Denial {
-  const reason = judgeClient(request, proof, client, address, now)
+  const reason = judgeClient(request, proof, client, address, now) ?? ruleRefusal(rule, request, proof, now)
   if (reason !== undefined) return { granted: false, reason }
   const decision = decideGrant(request, client, view)
   if (!decision.granted) return decision
   const confirmed = withPossession(withCertificate(decision, request, client), proof.possession)
+  const unfit = client && fapiTokenRefusal(client, confirmed.confirmation !== undefined, decision)
+  if (unfit !== undefined) return { granted: false, reason: unfit }
   if (rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
@@ -99,9 +102,12 @@ function chosen(decisions: readonly (Grant | Denial)[]): Grant | Denial {
       other.scopes.toSorted().join(' ') === grant.scopes.toSorted().join(' '),
   )
   if (!isSame) return { granted: false, reason: 'trust_rules_ambiguous' }
-  // Spent if any of them says so.
+  // Spent if any of them says so, and bound to all that any of them binds to.
   const isSpent = grants.some(({ rule }) => rule?.isSpent === true)
-  return grant.rule === undefined ? grant : { ...grant, rule: { ...grant.rule, isSpent } }
+  const bound = grants.find(({ confirmation }) => confirmation?.['x5t#S256'] !== undefined) ?? grant
+  const { confirmation, certificateThumbprint } = bound
+  const whole = { ...grant, confirmation, certificateThumbprint }
+  return grant.rule === undefined ? whole : { ...whole, rule: { ...grant.rule, isSpent } }
 }
 
 function denials(decisions: readonly (Grant | Denial)[]): readonly Denial[] {
@@ -127,7 +133,29 @@ function judgeClient(
   const { tokenEndpointAuthMethod: registered } = client
   if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
+  return (
+    fapiRefusal(client, request.credentials, proof) ??
+    demandRefusal(client, request.certificate, now) ??
+    possessionRefusal(proof.possession, client, now)
+  )
+}
+
+/** Why a request does not bring what its rule asks for beside the assertion; undefined when it does. */
+function ruleRefusal(
+  rule: CallerRule | undefined,
+  { certificate }: TokenRequest,
+  { possession }: Proof,
+  now: number,
+): RefusalReason | undefined {
+  if (rule === undefined) return undefined
+  const { requiredCertificate, confirmedCertificate, confirmedKey } = rule
+  const isOther =
+    (confirmedKey !== undefined && confirmedKey !== possession?.thumbprint) ||
+    (confirmedCertificate !== undefined && confirmedCertificate !== certificate?.thumbprint)
+  return (
+    demandRefusal({ requiredCertificate }, certificate, now) ??
+    (isOther ? 'assertion_confirmation_wrong' : undefined)
+  )
 }
 
 /** What a grant says about a certificate that its client had to bring. */

@@ -50,6 +50,14 @@ describe('both accept', () => {
         kind: 'agent',
       }),
     ],
+    [
+      'a client that is held to the FAPI profile',
+      ...client({
+        fapi: true,
+        token_endpoint_auth_method: 'private_key_jwt',
+        dpop_bound_access_tokens: true,
+      }),
+    ],
     ['a plain name as audience', ...resource({ audience: 'rabbitmq' })],
     ['every character of a plain name', ...resource({ audience: '0Az._~/@-' })],
     ['a resource whose tokens are any JWT', ...resource({ token_typ: 'JWT' })],

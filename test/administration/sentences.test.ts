@@ -35,6 +35,8 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   leaked_secrets_too_many: { count: 10_001, limit: 10_000 },
   client_key_not_found: { clientId: 'billing', key: '2027-01' },
   client_key_exists: { clientId: 'billing', thumbprint: 'thumbprint-1', isRevoked: true },
+  client_fapi_no_secret: { clientId: 'billing' },
+  client_fapi_key: { clientId: 'billing', thumbprint: 'thumbprint-1' },
   client_key_named_alike: { clientId: 'billing', kid: '2027-01' },
   client_keys_too_many: { clientId: 'billing', count: 10, limit: 10 },
   key_is_private: { path: 'billing.pem' },
@@ -75,6 +77,17 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
 }
 
 const mistakeSamples: { readonly [Code in MistakeCode]: MistakeFields[Code] } = {
+  fapi_auth_method: { method: 'any', known: ['private_key_jwt', 'tls_client_auth'] },
+  fapi_assertion_audience: {},
+  fapi_unbound: {},
+  fapi_key_algorithm: {},
+  fapi_stored_keys: { clientId: 'billing', thumbprints: ['thumbprint-1'] },
+  fapi_secrets: { clientId: 'billing', count: 1 },
+  fapi_resource_algorithm: { audience: 'urn:x' },
+  fapi_rules: { rules: ['the rule deploy'] },
+  resource_algorithm_fapi: { holders: ['billing'] },
+  rule_audience_fapi: { clientId: 'billing' },
+  require_dpop_unknown: { value: 'yes', known: ['any_key', 'confirmed_key'] },
   list_empty: {},
   client_id_reserved: { value: 'workload:x' },
   issuer_malformed: { value: 'idp' },

@@ -56,6 +56,8 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'create', 'z')
   await ran('clients', 'disable', 'z')
 
+  const bound = ['--auth-method', 'federated_jwt', '--dpop-bound-access-tokens', 'yes']
+  await ran('clients', 'create', 'g', ...bound)
   for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
 
   await ran('clients', 'update', 'c', '--jwks-uri', 'https://c.example.com/old')
@@ -71,6 +73,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'keys', 'revoke', 'c', 'k')
   await ran('clients', 'update', 'd', '--assertion-audience', 'issuer')
   await ran('clients', 'update', 'd', '--dpop-bound-access-tokens', 'yes')
+  await ran('clients', 'update', 'g', '--fapi', 'yes')
   await ran('clients', 'update', 'c', '--jwks-uri', 'https://c.example.com/new')
   await ran('clients', 'update', 'e', '--tls-client-auth-san-dns', 'b.td')
   await ran('clients', 'update', 'e', '--require-certificate', 'tls_client_auth_san_dns=b.td')
@@ -119,6 +122,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['client_audience_widened', 'bin/mintmark clients update d --assertion-audience issuer'],
       ['client_keys_elsewhere', 'bin/mintmark clients update c --jwks-uri https://c.example.com/new'],
       ['client_dpop_unbound', 'bin/mintmark clients update d --dpop-bound-access-tokens yes'],
+      ['client_not_fapi', 'bin/mintmark clients update g --fapi yes'],
       ['client_certificate_changed', 'bin/mintmark clients update e --tls-client-auth-san-dns b.td'],
       ['client_certificate_changed', 'bin/mintmark clients update f --no-certificate'],
       [
@@ -144,7 +148,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
   const table = await run('audit', 'compare', file)
   expect(table.stdout).toContain('client a')
-  expect(table.stderr).toContain('21 things came back.')
+  expect(table.stderr).toContain('22 things came back.')
 
   // The commands do what they say.
   for (const { repair } of found) {

@@ -30,6 +30,7 @@ const facts: ClientFacts = {
   requiredCertificate: { name: 'tls_client_auth_san_uri', value: 'urn:a' },
   certificateBoundTokens: false,
   dpopBoundTokens: true,
+  fapi: true,
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
 const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
@@ -53,7 +54,8 @@ test('a statement is read as it was written', () => {
 
 test('a client that has nothing of what came later has the text that it had before', () => {
   const none = { certificateField: undefined, requiredCertificate: undefined, dpopBoundTokens: false }
-  const without = { ...statement, ...none, keys: [], assertionAudience: 'issuer' as const }
+  const { fapi: _, ...others } = statement
+  const without = { ...others, ...none, keys: [], assertionAudience: 'issuer' as const }
   const text = clientStatement('billing', without)
   expect(text).toHaveLength(8)
   expect(readClientStatement(text)).toEqual(without)
@@ -76,9 +78,11 @@ describe('keys', () => {
   })
 })
 
-test('whether tokens are bound, and where keys are, is read beside keys and without them', () => {
+test('whether tokens are bound, the profile, and where keys are, are read beside keys and without them', () => {
+  const { fapi: _, ...free } = statement
   const none = { certificateField: undefined, requiredCertificate: undefined }
-  for (const changes of [{}, { keys: [] }, none, { ...none, keys: [] }]) {
+  const both = [{}, { keys: [] }, none, { ...none, keys: [] }]
+  for (const changes of [...both, ...both.map((each) => ({ ...each, fapi: true as const }))]) {
     for (const [dpopBoundTokens, jwksUri] of [
       [true, undefined],
       [false, undefined],
@@ -86,7 +90,7 @@ test('whether tokens are bound, and where keys are, is read beside keys and with
       [false, 'https://a.example.com/keys'],
     ] as const) {
       const given = {
-        ...statement,
+        ...free,
         assertionAudience: 'issuer' as const,
         ...changes,
         dpopBoundTokens,
@@ -124,6 +128,10 @@ describe('what takes away counts and is no difference', () => {
     expect(believeClient(facts, { ...statement, dpopBoundTokens: false })).toEqual({ facts, differences: [] })
   })
 
+  test('a client that is held to the profile where it need not be', () => {
+    expect(believeClient(facts, { ...statement, fapi: false })).toEqual({ facts, differences: [] })
+  })
+
   test('a method and networks where any was registered', () => {
     const any = { ...statement, tokenEndpointAuthMethod: undefined, allowedNetworks: [] }
     expect(believeClient(facts, any)).toEqual({ facts, differences: [] })
@@ -152,6 +160,7 @@ describe('what gives counts for nothing, and the rest of the row stays', () => {
       'access urn:b',
     ],
     ['tokens that are not bound', { dpopBoundTokens: false }, 'dpop_bound_access_tokens'],
+    ['a client that is not held to the profile', { fapi: false }, 'fapi'],
     ['keys in another place', { jwksUri: 'https://evil.example.com/keys' }, 'jwks_uri'],
     ['more access', { access: [...facts.access, { audience: 'urn:c', scopes: [] }] }, 'access urn:c'],
   ])('%s', (_name, change, difference) => {

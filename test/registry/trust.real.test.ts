@@ -121,6 +121,18 @@ test('a sealed registry believes issuers and rules that a holder of the key regi
   await sealRegistry(context, await reviewRegistry(context))
   await applyRegistration(context, parsed(file({ assertion_use: 'until_expiry' })))
   expect((await seen()).believed).toEqual({ [github]: 'disabled', [cluster]: ['payments'] })
+  // What a rule asks for beside the assertion is sealed with it.
+  const demands = { require_certificate: { tls_client_auth_san_uri: '{sub}' }, require_dpop: 'any_key' }
+  await applyRegistration(context, parsed(file(demands)))
+  const demanding = await applyRegistration(context, parsed(file(demands)))
+  expect(demanding.plan.issuers.map(({ status }) => status)).toEqual(['unchanged', 'unchanged'])
+  expect((await seen()).believed).toMatchObject({ [cluster]: ['payments'] })
+  await byHand('UPDATE trust_rule SET require_dpop = NULL')
+  expect((await seen()).believed).toMatchObject({ [cluster]: [] })
+  await byHand(
+    `UPDATE trust_rule SET require_dpop = 'any_key', required_certificate_value = 'spiffe://td/a' WHERE rule = 'payments'`,
+  )
+  expect((await seen()).believed).toMatchObject({ [cluster]: [] })
 
   async function trustNow() {
     const registry = running.service.registry

@@ -215,7 +215,10 @@ describe('an assertion', () => {
 describe('a token', () => {
   const possession: ProvenPossession = {
     thumbprint: 'thumbprint of a key',
+    algorithm: 'ES256',
     issuedAt: now,
+    notBefore: undefined,
+    expiresAt: undefined,
     refusal: undefined,
     nonce: undefined,
     once: { digest: 'digest', expiresAt: now + 60, reason: 'dpop_proof_replayed' },

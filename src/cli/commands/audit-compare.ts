@@ -99,6 +99,7 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_certificate_not_required: 'need not bring the certificate that it had to',
   client_tokens_unbound: 'its tokens are not bound to a certificate',
   client_dpop_unbound: 'gets tokens that are not bound to a key',
+  client_not_fapi: 'is not held to the FAPI profile any more',
   secret_alive: 'was revoked, and is valid',
   secret_expires_later: 'was replaced, and expires later or not at all',
   client_key_alive: 'was revoked, and is valid',
@@ -152,6 +153,8 @@ function repairOf(each: CameBack): readonly string[] {
       return ['clients', 'update', clientId, '--tls-client-certificate-bound-access-tokens', 'yes']
     case 'client_dpop_unbound':
       return updateClient('--dpop-bound-access-tokens')
+    case 'client_not_fapi':
+      return updateClient('--fapi')
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':

@@ -160,6 +160,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         assertion_audience: client.assertionAudience,
         ...certificateFields(client),
         dpop_bound_access_tokens: client.dpopBoundTokens,
+        fapi: client.fapi === true,
         jwks_uri: client.jwksUri ?? null,
         token_endpoint_audience_count: tokenEndpointAudienceCount(client),
         ...ownershipFields(client),

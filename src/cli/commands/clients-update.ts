@@ -44,6 +44,11 @@ export const clientsUpdate = defineCommand({
       value: 'YES',
       description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
+    fapi: {
+      type: 'string',
+      value: 'YES',
+      description: 'hold it to the FAPI 2.0 Security Profile: yes or no',
+    },
     'allow-network': {
       type: 'string',
       value: 'CIDR',
@@ -83,6 +88,7 @@ export const clientsUpdate = defineCommand({
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
     const { 'assertion-audience': assertionAudience } = options
     const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
+    const fapi = yesOrNo('fapi', options.fapi)
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
@@ -94,6 +100,7 @@ export const clientsUpdate = defineCommand({
       ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
+      ...(fapi === undefined ? {} : { fapi }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
       ...certificate,
@@ -112,6 +119,7 @@ export const clientsUpdate = defineCommand({
     const [mistake] = parseClient({ client_id: 'any', ...fields }).mistakes.filter(
       ({ code, path }) =>
         code !== 'certificate_field_unused' &&
+        !code.startsWith('fapi_') &&
         (code !== 'certificate_field_missing' || path[0] === 'require_certificate'),
     )
     if (mistake !== undefined) throw usageError(inWordsOf(mistake))

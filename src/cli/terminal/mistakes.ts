@@ -84,6 +84,31 @@ export const mistakeSentences: {
     `is for clients that authenticate by tls_client_auth, and this one does by ${method}; a certificate in addition to ` +
     'that is named in require_certificate',
 
+  fapi_auth_method: ({ method, known }) =>
+    `a client with fapi: true has no secret; write token_endpoint_auth_method: ${known.join(', or ')}. It is ${method} now`,
+  fapi_assertion_audience: () =>
+    'the assertions of a client with fapi: true name the issuer alone; write assertion_audience: issuer, or leave it out',
+  fapi_unbound: () =>
+    'a client with fapi: true gets only tokens that are bound; write dpop_bound_access_tokens: true, or ' +
+    'tls_client_certificate_bound_access_tokens: true',
+  fapi_key_algorithm: () =>
+    'is for RS256, which a client with fapi: true must not use; an RSA key with alg: PS256 will do, and so will P-256 or Ed25519',
+  fapi_stored_keys: ({ clientId, thumbprints }) =>
+    `has keys for RS256, which fapi: true does not allow: ${someOf(thumbprints)}. Revoke them with "bin/mintmark clients keys ` +
+    `revoke ${clientId} KEY" and register others, with alg: PS256 for RSA`,
+  fapi_secrets: ({ clientId, count }) =>
+    `has ${count === 1 ? 'a valid secret' : `${count} valid secrets`}, and a client with fapi: true has none. Let it use its key or ` +
+    `certificate first, then revoke what "bin/mintmark clients secrets list ${clientId}" shows`,
+  fapi_resource_algorithm: ({ audience }) =>
+    `the tokens of ${audience} are signed with RS256, which a client with fapi: true must not get; let that resource use ES256, ` +
+    'EdDSA or PS256, or leave it out here',
+  fapi_rules: ({ rules }) =>
+    `${someOf(rules)} may stand for it with assertion_audience: token_endpoint; a client with fapi: true needs issuer there`,
+  resource_algorithm_fapi: ({ holders }) =>
+    `cannot be RS256: ${someOf(holders)} may call it, with fapi: true. Choose ES256, EdDSA or PS256`,
+  rule_audience_fapi: ({ clientId }) =>
+    `must be issuer: ${quoted(clientId)} has fapi: true, so what stands for it names the issuer alone`,
+
   list_empty: () => 'is empty; it needs at least one entry',
   issuer_malformed: ({ value }) =>
     `${quoted(value)} is no issuer: write the iss of its assertions, like https://token.actions.githubusercontent.com, or ` +
@@ -119,6 +144,8 @@ export const mistakeSentences: {
   present_not_true: () => 'must be true; a claim that must be missing cannot be asked for',
   assertion_use_unknown: ({ value, known }) =>
     `${quoted(value)} is no use of assertions: ${known.join(' or ')}.${didYouMean(value, known)}`,
+  require_dpop_unknown: ({ value, known }) =>
+    `${quoted(value)} says of no key what it must be: ${known.join(' or ')}.${didYouMean(value, known)}`,
   assertion_max_age_out_of_range: ({ value, least, most }) =>
     `must be a whole number of seconds from ${least} to ${most}; it is ${value}`,
 

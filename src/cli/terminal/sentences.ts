@@ -50,6 +50,11 @@ export const sentences: {
         `"bin/mintmark clients keys list ${clientId}" shows it with its alg and kid. To change these, make a new key.`,
   client_key_named_alike: ({ clientId, kid }) =>
     `The client ${clientId} has another valid key with the kid ${JSON.stringify(kid)}. Give the new one another kid.`,
+  client_fapi_no_secret: ({ clientId }) =>
+    `${clientId} has fapi: true, so it has no secret. Give it a key ("bin/mintmark clients keys add ${clientId} FILE"), or set it ` +
+    `back: bin/mintmark clients update ${clientId} --fapi no`,
+  client_fapi_key: ({ clientId, thumbprint }) =>
+    `${clientId} has fapi: true, and the key ${thumbprint} is for RS256. Use --alg PS256, or another key: P-256 or Ed25519`,
   key_is_private: ({ path }) =>
     `${path}: has a private key. Register its public half only: "openssl pkey -in ${path} -pubout". The private key ` +
     'stays with the client. If this copy was ever shared, make a new key.',
