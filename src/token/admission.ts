@@ -1,4 +1,5 @@
 import { limits } from '../limits.ts'
+import { OAuthError } from '../refusals.ts'
 
 /**
  * How many token requests are let in at a time.
@@ -29,6 +30,20 @@ export class Admission {
   isFull(now: number): boolean {
     this.#measure(now)
     return this.#underWay >= this.#limit
+  }
+
+  /** Counts a request from now until it is decided. */
+  async count<Result>(deciding: Promise<Result>): Promise<Result> {
+    this.enter()
+    let isAnswered = true
+    try {
+      return await deciding
+    } catch (error) {
+      isAnswered = !(error instanceof OAuthError && error.status === 503)
+      throw error
+    } finally {
+      this.leave(isAnswered)
+    }
   }
 
   enter(): void {

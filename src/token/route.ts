@@ -115,16 +115,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const { rawHeaders } = request.raw
       const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
-      admission.enter()
-      let isAnswered = true
-      const issued = await issueToken(options, raw, exchange.origin, exchange.claimed)
-        .catch((error: unknown) => {
-          isAnswered = !(error instanceof OAuthError && error.status === 503)
-          throw error
-        })
-        .finally(() => {
-          admission.leave(isAnswered)
-        })
+      const issued = await admission.count(issueToken(options, raw, exchange.origin, exchange.claimed))
       options.logRequest({ ...eventOf(options.clock, request, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Nothing needs escaping: tokens are base64url, and scopes have no quotes or backslashes (RFC 6749

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { limits } from '../../src/limits.ts'
+import { OAuthError } from '../../src/refusals.ts'
 import { Admission } from '../../src/token/admission.ts'
 
 /** How many are let in: as many as were lately answered in the time that an answer may take. */
@@ -73,4 +74,23 @@ test('those that are under way stay under way in the next window', () => {
   expect(admission.isFull(window)).toBe(true)
   expect(admission.isFull(2 * window)).toBe(true)
   expect(admission.limit).toBe(Math.max(limit / 4, least))
+})
+
+test('a request counts until it is decided; only one that came too late was not answered', async () => {
+  const admission = new Admission(0)
+  const { limit } = admission
+  const decide = (results: readonly Promise<unknown>[]) =>
+    Promise.allSettled(results.map((result) => admission.count(result)))
+  const late = () => Promise.reject(new OAuthError('ledger_unavailable'))
+  const under = decide([new Promise(() => {})])
+  await decide(Array.from({ length: limit }, late))
+  admission.isFull(window)
+  expect(admission.limit).toBe(limit / 2)
+  await decide(Array.from({ length: limit }, () => Promise.reject(new OAuthError('client_unknown'))))
+  admission.isFull(2 * window)
+  expect(admission.limit).toBeGreaterThan(limit / 2)
+  for (let count = 1; !admission.isFull(2 * window); count += 1) admission.enter()
+  admission.leave(true)
+  expect(admission.isFull(2 * window)).toBe(false)
+  void under
 })
