@@ -67,6 +67,7 @@ export function toStored(
     certificateBoundTokens: row.certificateBoundTokens,
     dpopBoundTokens: row.dpopBoundTokens,
     jwksUri: row.jwksUri ?? undefined,
+    claims: (row.claims ?? undefined) as StoredClient['claims'],
     owner: row.owner ?? undefined,
     purpose: row.purpose ?? undefined,
     kind: (row.kind ?? undefined) as StoredClient['kind'],

@@ -1,8 +1,16 @@
 import { z } from 'zod'
 import { readMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
+import type { FixedClaims } from '../registry/fixed-claims.ts'
 import { fieldIn } from './certificate-words.ts'
-import type { ClientDefinition, IssuerDefinition, Registration, ResourceDefinition } from './definition.ts'
+import {
+  type ClientDefinition,
+  defaults,
+  externalDefaults,
+  type IssuerDefinition,
+  type Registration,
+  type ResourceDefinition,
+} from './definition.ts'
 import { explained } from './explained.ts'
 import type { Mistake, MistakeCode, Path, ValueKind } from './mistake.ts'
 import { clientKey, keysNamedTwice, namedTwice, rulesNamedTwice } from './named-twice.ts'
@@ -212,14 +220,23 @@ function keysOf(schema: z.ZodType): readonly string[] {
 
 function toResource(input: ResourceInput): ResourceDefinition {
   const { audience, name = audience, scopes, token_lifetime: tokenLifetimeSeconds } = input
+  const byDefault = input.external ? externalDefaults : defaults
   return {
     audience,
     name,
     scopes,
     tokenLifetimeSeconds,
-    signingAlgorithm: input.signing_algorithm,
-    tokenTyp: input.token_typ,
+    signingAlgorithm: input.signing_algorithm ?? byDefault.signingAlgorithm,
+    tokenTyp: input.token_typ ?? byDefault.tokenTyp,
+    ...(input.external ? { external: true } : {}),
+    subjectForm: input.subject_form,
+    claims: toClaims(input.claims),
   }
+}
+
+/** An empty mapping says as much as none. */
+function toClaims(claims: object | undefined): FixedClaims | undefined {
+  return claims === undefined || Object.keys(claims).length === 0 ? undefined : (claims as FixedClaims)
 }
 
 function toClient(input: ClientInput): ClientDefinition {
@@ -240,6 +257,7 @@ function toClient(input: ClientInput): ClientDefinition {
     certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
     dpopBoundTokens: input.dpop_bound_access_tokens,
     jwksUri: input.jwks_uri,
+    claims: toClaims(input.claims),
     owner: input.owner,
     purpose: input.purpose,
     kind: input.kind,

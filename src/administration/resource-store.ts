@@ -20,7 +20,13 @@ export interface ResourceWords {
   readonly token_lifetime?: unknown
   readonly signing_algorithm?: unknown
   readonly token_typ?: unknown
+  readonly external?: unknown
+  readonly subject_form?: unknown
+  readonly claims?: Readonly<Record<string, unknown>>
 }
+
+/** A resource that there is, in the same words: what has a default is said. */
+export type StoredResourceWords = ResourceWords & Required<Omit<ResourceWords, 'subject_form' | 'claims'>>
 
 /** How many clients a refusal names. */
 const holdersShownMax = 10
@@ -37,7 +43,7 @@ export async function createResource(context: RegistryContext, words: ResourceWo
 export async function updateResource(
   context: RegistryContext,
   audience: string,
-  change: (words: Required<ResourceWords>) => ResourceWords,
+  change: (words: StoredResourceWords) => ResourceWords,
 ): Promise<ResourceStep> {
   return await write(context, audience, (stored, audiences) => {
     if (stored === undefined) throw noSuchResource(audience, audiences)
@@ -100,8 +106,8 @@ function noSuchResource(audience: string, audiences: Iterable<string>): Administ
   return new AdministrationError('resource_not_found', { audience, nearest: nearest(audience, audiences) })
 }
 
-function wordsOf(resource: ResourceDefinition): Required<ResourceWords> {
-  const { audience, name, scopes } = resource
+function wordsOf(resource: ResourceDefinition): StoredResourceWords {
+  const { audience, name, scopes, subjectForm, claims } = resource
   return {
     audience,
     name,
@@ -109,5 +115,8 @@ function wordsOf(resource: ResourceDefinition): Required<ResourceWords> {
     token_lifetime: resource.tokenLifetimeSeconds,
     signing_algorithm: resource.signingAlgorithm,
     token_typ: resource.tokenTyp,
+    external: resource.external === true,
+    ...(subjectForm === undefined ? {} : { subject_form: subjectForm }),
+    ...(claims === undefined ? {} : { claims }),
   }
 }

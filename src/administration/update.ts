@@ -27,6 +27,7 @@ export interface ClientWords extends CertificateWords {
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   readonly require_certificate?: CertificateWords
   readonly tls_client_certificate_bound_access_tokens?: boolean
+  readonly claims?: Readonly<Record<string, unknown>>
   readonly owner?: string
   readonly purpose?: string
   readonly kind?: string
@@ -92,6 +93,7 @@ function wordsOf(client: StoredClient): ClientWords {
     ...(client.certificateBoundTokens === true ? { tls_client_certificate_bound_access_tokens: true } : {}),
     dpop_bound_access_tokens: client.dpopBoundTokens,
     ...(client.jwksUri === undefined ? {} : { jwks_uri: client.jwksUri }),
+    ...(client.claims === undefined ? {} : { claims: client.claims }),
     access: client.access,
     ...(client.owner === undefined ? {} : { owner: client.owner }),
     ...(client.purpose === undefined ? {} : { purpose: client.purpose }),

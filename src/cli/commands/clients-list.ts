@@ -161,6 +161,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         ...certificateFields(client),
         dpop_bound_access_tokens: client.dpopBoundTokens,
         jwks_uri: client.jwksUri ?? null,
+        claims: client.claims ?? {},
         token_endpoint_audience_count: tokenEndpointAudienceCount(client),
         ...ownershipFields(client),
       }),

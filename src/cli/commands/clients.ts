@@ -51,6 +51,7 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     ...certificateFields(client),
     dpop_bound_access_tokens: client.dpopBoundTokens,
     jwks_uri: client.jwksUri ?? null,
+    claims: client.claims ?? {},
     keys: client.keys.map(keyFields),
     ...ownershipFields(client),
   }
@@ -80,6 +81,9 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),
     ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
     ...(client.jwksUri === undefined ? [] : [['jwks_uri', client.jwksUri] as const]),
+    ...Object.entries(client.claims ?? {}).map(
+      ([name, value]) => [`claim ${name}`, JSON.stringify(value)] as const,
+    ),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
     ['owner', client.owner ?? '-'],
