@@ -8,6 +8,8 @@ import type { ResourceStep } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readResources } from './plan-store.ts'
 import { changeSealed, type RegistryContext } from './sealing.ts'
+import { gives } from './trust-plan.ts'
+import { readIssuers } from './trust-store.ts'
 import { carriedOut } from './update.ts'
 
 /** One resource: created, changed and deleted, under the rules of a file. */
@@ -71,21 +73,26 @@ async function write(
   })
 }
 
-/** @throws AdministrationError if there is no such resource, or while a client has access to it. */
+/** @throws AdministrationError if there is no such resource, or while a client has access to it or a rule gives it. */
 export async function deleteResource(context: RegistryContext, audience: string): Promise<void> {
   await changeSealed(context, async (transaction, records, seals) => {
     await lockRows(transaction, { resources: [{ audience }], clients: [] })
     const stored = await readResources(transaction)
     if (!stored.has(audience)) throw noSuchResource(audience, stored.keys())
     const count = await transaction.access.count({ where: { audience } })
-    if (count > 0) {
+    const issuers = await readIssuers(transaction)
+    const rules = [...issuers.values()]
+      .flatMap((issuer) => issuer.rules)
+      .filter((rule) => gives(rule, audience))
+    if (count > 0 || rules.length > 0) {
       const rows = await transaction.access.findMany({
         where: { audience },
         orderBy: { clientId: 'asc' },
         take: holdersShownMax,
       })
       const holders = rows.map(({ clientId }) => clientId)
-      throw new AdministrationError('resource_in_use', { audience, holders, count })
+      const named = rules.map(({ rule }) => rule)
+      throw new AdministrationError('resource_in_use', { audience, holders, count, rules: named })
     }
     await transaction.resource.deleteMany({ where: { audience } })
     await seals.read(transaction, { audiences: [audience] })

@@ -83,7 +83,8 @@ export function rulesWith(
   )
 }
 
-function gives({ access = [] }: TrustRule, audience: string, scope: string | undefined): boolean {
+/** @param scope undefined: whatever it gives there. */
+export function gives({ access = [] }: TrustRule, audience: string, scope?: string): boolean {
   return access.some(
     (given) => given.audience === audience && (scope === undefined || given.scopes.includes(scope)),
   )
@@ -102,7 +103,7 @@ function planIssuer(definition: IssuerDefinition, stored: TrustedIssuer | undefi
 }
 
 /** Whole keys are too long for a record, and their ids say which they are. */
-function keysShown({ keys }: Pick<TrustedIssuer, 'keys'>): string {
+export function keysShown({ keys }: Pick<TrustedIssuer, 'keys'>): string {
   if (keys.kind === 'discovery') return keys.kind
   if (keys.kind !== 'jwks') return `${keys.kind} ${keys.url}`
   return `jwks ${keys.keys.map((key) => `${key['kid'] ?? ''} ${key['x'] ?? key['n']}`).join(', ')}`
@@ -127,9 +128,14 @@ function planRules(wanted: readonly TrustRule[], stored: readonly TrustRule[]): 
 }
 
 function ruleChanges(before: TrustRule, after: TrustRule): FieldChange[] {
-  const [from, to] = [ruleWords(before), ruleWords(after)] as Readonly<Record<string, unknown>>[]
-  const fields = [...new Set([...Object.keys(from ?? {}), ...Object.keys(to ?? {})])]
-  return fieldChanges(...fields.map((field) => [field, shown(from?.[field]), shown(to?.[field])] as const))
+  const [from, to] = [ruleFields(ruleWords(before)), ruleFields(ruleWords(after))]
+  const fields = [...new Set([...Object.keys(from), ...Object.keys(to)])]
+  return fieldChanges(...fields.map((field) => [field, from[field] ?? null, to[field] ?? null] as const))
+}
+
+/** The fields of a rule as records of its changes have them. What is left out is null there. */
+export function ruleFields(words: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(words).map(([field, value]) => [field, shown(value)]))
 }
 
 /** Lists of conditions and access in one form, whatever order the database gives their members. */

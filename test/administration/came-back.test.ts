@@ -10,6 +10,7 @@ const state = (liveSecrets: ReadonlyMap<string, number | undefined>): Registered
   access: new Map(),
   resources: new Map(),
   liveKeys: new Set(),
+  trust: { issuers: new Map(), rules: new Map(), blockedWorkloads: new Set() },
 })
 
 const ended = (outcome: 'changed' | 'ended', to: string): ChangeRecord => ({

@@ -29,7 +29,7 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   client_vanished: { clientId: 'billing' },
   resource_not_found: { audience: 'urn:x', nearest: undefined },
   resource_exists: { audience: 'urn:x' },
-  resource_in_use: { audience: 'urn:x', holders: ['billing'], count: 2 },
+  resource_in_use: { audience: 'urn:x', holders: ['billing'], count: 2, rules: ['deploy'] },
   secret_not_found: { clientId: 'billing', secretId: 'k3v9x2ab' },
   secrets_too_many: { clientId: 'billing', count: 10, limit: 10 },
   leaked_secrets_too_many: { count: 10_001, limit: 10_000 },
