@@ -10,7 +10,7 @@ import { type CertificateFieldName, certificateFieldNames } from '../registry/cl
 import { type FixedClaimProblem, fixedClaimForm, fixedClaimProblems } from '../registry/fixed-claims.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
 import { isWorkloadId } from '../registry/issuer.ts'
-import { isSubjectForm } from '../registry/subject.ts'
+import { isSubjectForm, subjectFormGrammar } from '../registry/subject.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
@@ -159,11 +159,13 @@ const resource = z
       .string()
       .max(limits.subjectFormCharactersMax, foundAndStop('text_too_long'))
       .refine(isSubjectForm, found('subject_form_malformed'))
-      .optional()
-      .describe(
-        'The sub of the tokens of an external resource, with {client_id} in it once, like system:client:{client_id}. Left ' +
+      .meta({
+        pattern: subjectFormGrammar.source,
+        description:
+          'The sub of the tokens of an external resource, with {client_id} in it once, like system:client:{client_id}. Left ' +
           'out: the id of the client.',
-      ),
+      })
+      .optional(),
     claims: fixedClaims.optional().describe('Claims that all tokens for the resource have.'),
   })
   .check(({ value, issues }) => {

@@ -5,7 +5,7 @@
 const placeholder = '{client_id}'
 
 /** Printable ASCII without spaces, quotation marks, backslashes and braces; the placeholder stands in it once. */
-const subjectFormGrammar = /^[!#-[\]-z|~]*\{client_id\}[!#-[\]-z|~]*$/
+export const subjectFormGrammar = /^[!#-[\]-z|~]*\{client_id\}[!#-[\]-z|~]*$/
 
 const spiffePrefix = 'spiffe://'
 
