@@ -7,6 +7,7 @@ import { changedClaims, claimOptions, claimWords, noClaimOptions } from '../term
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { noteOfExternal } from '../terminal/external-note.ts'
 import { fieldOf, mistakeSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
@@ -77,6 +78,7 @@ export const resourcesCreate = defineCommand({
       const step = await createResource(connection, words).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
+      noteOfExternal({ resources: [step.definition] }, connection.config.issuer)
     })
   },
 })
@@ -135,6 +137,7 @@ export const resourcesUpdate = defineCommand({
       }).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
+      noteOfExternal({ resources: [step.definition] }, connection.config.issuer)
     })
   },
 })

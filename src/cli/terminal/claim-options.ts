@@ -6,7 +6,7 @@ export const claimOptions = {
     type: 'string',
     value: 'NAME=VALUE',
     multiple: true,
-    description: 'a claim that all its tokens have; NAME:=JSON for what is not text',
+    description: 'a claim of all its tokens; NAME:=JSON if not text',
   },
 } as const satisfies OptionDefinitions
 
