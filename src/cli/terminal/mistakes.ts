@@ -159,7 +159,7 @@ export const mistakeSentences: {
   scope_in_use: ({ scope, holders }) =>
     `lacks ${quoted(scope)}, which ${someOf(holders)} may still ask for; change them in this file too`,
   claims_contradict: ({ claim, others }) =>
-    `differs from ${quoted(claim)} of ${someOf(others)}, and a token says it once; make them equal, or take one away`,
+    `the claim ${quoted(claim)} contradicts that of ${someOf(others)}; a token says it once, so make them equal, or take one away`,
   subject_unfit: ({ form, clientIds }) =>
     `${quoted(form)} makes no SPIFFE ID for ${someOf(clientIds)}: it has letters, digits and . _ - in segments only`,
   rule_named_elsewhere: ({ rule, issuer }) =>
