@@ -97,8 +97,8 @@ export const limits = {
   /** Texts in the list of one such claim. */
   fixedClaimValuesMax: 20,
   /**
-   * Bytes of all such claims of one client or one resource, as JSON. With those of both a token has less than 8 KiB, which
-   * is what many servers take in one header.
+   * Bytes of all such claims of one client or one resource, as JSON. With those of both a token gets 5.5 KiB longer, and
+   * many servers take 8 KiB in one header.
    */
   fixedClaimsBytesMax: 2_048,
   /** Scopes of one resource. A request without a scope gets all scopes that its client has there. */

@@ -189,6 +189,8 @@ export function findCameBack(
 
 function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
   const { type, outcome, client_id: clientId, audience, kid, credential_id: secretId, detail } = record
+  // What hands change is not compared, and is no last word about what a command took away.
+  if (outcome === 'changed by hand') return
   const set = (value: unknown, ...key: (string | null | undefined)[]): void => {
     if (key.every((name) => typeof name === 'string')) last.set(JSON.stringify(key), { record, value })
   }

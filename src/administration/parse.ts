@@ -234,9 +234,10 @@ function toResource(input: ResourceInput): ResourceDefinition {
   }
 }
 
-/** An empty mapping says as much as none. */
-function toClaims(claims: object | undefined): FixedClaims | undefined {
-  return claims === undefined || Object.keys(claims).length === 0 ? undefined : (claims as FixedClaims)
+/** An empty mapping says as much as none. The schema has judged it. */
+function toClaims(claims: unknown): FixedClaims | undefined {
+  const mapping = claims as FixedClaims | undefined
+  return mapping === undefined || Object.keys(mapping).length === 0 ? undefined : mapping
 }
 
 function toClient(input: ClientInput): ClientDefinition {

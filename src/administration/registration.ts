@@ -107,16 +107,21 @@ const claimMistakes = {
   too_large: 'fixed_claims_too_large',
 } as const satisfies Record<FixedClaimProblem['kind'], MistakeCode>
 
-/** Claims of a client or a resource. */
+/** Claims of a client or a resource. Not a record of zod, which passes over a claim that is called __proto__. */
 const fixedClaims = z
-  .record(z.string(), z.unknown())
+  .unknown()
   .check(({ value, issues }) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      issues.push({ code: 'invalid_type', expected: 'record', input: value, path: [] })
+      return
+    }
     for (const problem of fixedClaimProblems(value)) {
       const path = 'name' in problem ? [problem.name] : []
       issues.push({ code: 'custom', message: found(claimMistakes[problem.kind]), input: value, path })
     }
   })
   .meta({
+    type: 'object',
     maxProperties: limits.fixedClaimsMax,
     propertyNames: { pattern: fixedClaimForm.source, maxLength: limits.fixedClaimNameCharactersMax },
     additionalProperties: {

@@ -1,10 +1,11 @@
 import type { FieldChange } from '../ledger/change-records.ts'
 import { nearest } from '../lib/suggest.ts'
 import { limits } from '../limits.ts'
-import type { TrustedIssuer, TrustRule } from '../registry/issuer.ts'
+import { type TrustedIssuer, type TrustRule, workloadId } from '../registry/issuer.ts'
 import type { IssuerDefinition, ResourceDefinition } from './definition.ts'
 import type { Mistake } from './mistake.ts'
 import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
+import { unfitResources } from './plan-tokens.ts'
 import { ruleWords } from './trust-definition.ts'
 
 /** The part of a plan that is about trusted issuers (plan.ts). Pure. */
@@ -63,6 +64,9 @@ export function planIssuers(
         mistakes.push({ code: 'rule_client_unknown', path: [...path, 'client_id'], clientId, nearest: known })
       }
       mistakes.push(...accessMistakes(access, path, resources))
+      // Workloads have ids of one form.
+      const subject = clientId ?? workloadId(definition.issuer, '')
+      mistakes.push(...unfitResources({ clientId: subject, access }, path, resources))
     }
     return planIssuer(definition, issuers.get(definition.issuer))
   })

@@ -38,3 +38,15 @@ test('a mistake in a claim names the claim', () => {
     { code: 'fixed_claims_too_many', path: ['claims'], count: 21, limit: 20 },
   ])
 })
+
+test('claims are a mapping, and none of them is passed over', () => {
+  for (const claims of ['tenant', ['tenant'], null, 3]) {
+    expect(parseClient({ client_id: 'a', claims }).mistakes).toMatchObject([
+      { code: 'kind_wrong', path: ['claims'], expected: 'mapping' },
+    ])
+  }
+  const claims = JSON.parse('{"__proto__": "x"}') as object
+  expect(parseClient({ client_id: 'a', claims }).mistakes).toEqual([
+    { code: 'fixed_claim_malformed', path: ['claims', '__proto__'], name: '__proto__' },
+  ])
+})

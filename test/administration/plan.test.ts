@@ -208,6 +208,36 @@ describe('what tokens say', () => {
     ])
   })
 
+  test('a rule gives workloads without a client no access to what needs a SPIFFE ID: theirs has a colon', () => {
+    const rule = {
+      rule: 'deploy',
+      conditions: [{ claim: 'sub', equals: 'a' }],
+      access: [{ audience: 'urn:orders', scopes: [] }],
+      assertionAudience: 'issuer',
+      assertionMaxAgeSeconds: 60,
+      assertionUse: 'once',
+      tokenLifetimeSeconds: undefined,
+      allowDefaultServiceAccount: false,
+      dangerouslyAnySubject: false,
+    } as const
+    const codes = (clientId: string | undefined) => {
+      const issuer = {
+        issuer: 'https://a.example',
+        status: undefined,
+        keys: { kind: 'discovery' },
+        rules: [{ ...rule, clientId }],
+      } as const
+      const trust = { issuers: new Map(), clientIds: new Set(['billing']) }
+      const { mistakes } = makePlan(
+        { resources: [spiffe], clients: [], issuers: [issuer] },
+        { ...state(), trust },
+      )
+      return mistakes.map(({ code }) => code)
+    }
+    expect(codes('billing')).toEqual([])
+    expect(codes(undefined)).toEqual(['subject_unfit'])
+  })
+
   test('a client whose id makes no SPIFFE ID has no access where one is needed', () => {
     const form = 'spiffe://example.org/{client_id}'
     const odd = { ...billing, clientId: 'acme:billing' }
