@@ -71,7 +71,13 @@ export interface AdministrationErrorFields {
   resource_not_found: { readonly audience: string; readonly nearest: string | undefined }
   resource_exists: { readonly audience: string }
   /** Clients that have access to it: some of them, and how many there are. */
-  resource_in_use: { readonly audience: string; readonly holders: readonly string[]; readonly count: number }
+  resource_in_use: {
+    readonly audience: string
+    readonly holders: readonly string[]
+    readonly count: number
+    /** Rules of trusted issuers that give access to it. */
+    readonly rules: readonly string[]
+  }
   issuer_not_found: { readonly issuer: string; readonly nearest: string | undefined }
   rule_not_found: { readonly rule: string; readonly nearest: string | undefined }
   rule_exists: { readonly rule: string; readonly issuer: string }
@@ -140,7 +146,10 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_keys_too_many: rule('conflict', 'The client has as many valid keys as there can be.'),
     resource_not_found: rule('not_found', 'There is no such resource.'),
     resource_exists: rule('conflict', 'There is already a resource with this audience.'),
-    resource_in_use: rule('conflict', 'Clients have access to the resource. Nothing was changed.'),
+    resource_in_use: rule(
+      'conflict',
+      'Clients have access to the resource, or rules give it. Nothing was changed.',
+    ),
     issuer_not_found: rule('not_found', 'There is no such issuer.'),
     rule_not_found: rule('not_found', 'There is no such rule.'),
     rule_exists: rule('conflict', 'There is already a rule with this name.'),

@@ -92,6 +92,24 @@ export const limits = {
   audienceCharactersMax: 512,
   /** Characters of one scope token. RFC 6749 §3.3 sets no limit. */
   scopeCharactersMax: 128,
+  /**
+   * Characters of the form of a subject. With the longest id of a client the subject has at most 245 characters, and AWS
+   * keeps 255.
+   */
+  subjectFormCharactersMax: 128,
+  /** Claims that one client or one resource gives its tokens. */
+  fixedClaimsMax: 20,
+  /** Characters of such a claim's name. AWS has a name of 43 characters before that of a session tag. */
+  fixedClaimNameCharactersMax: 200,
+  /** Characters of a text in such a claim. AWS takes as many in a session tag. */
+  fixedClaimTextCharactersMax: 256,
+  /** Texts in the list of one such claim. */
+  fixedClaimValuesMax: 20,
+  /**
+   * Bytes of all such claims of one client or one resource, as JSON. With those of both a token gets 5.5 KiB longer, and
+   * many servers take 8 KiB in one header.
+   */
+  fixedClaimsBytesMax: 2_048,
   /** Scopes of one resource. A request without a scope gets all scopes that its client has there. */
   scopesPerResourceMax: 100,
   /** Resources that one client has access to. While a client is in memory, all of them are. */

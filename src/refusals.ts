@@ -234,6 +234,8 @@ export const refusals = {
   token_algorithm_not_allowed: target(
     'The tokens of that resource are signed with an algorithm that this client must not get (FAPI 2.0).',
   ),
+  claims_contradictory: target('The claims of this client and of that resource contradict each other.'),
+  subject_unfit: target('This client has no subject for that resource.'),
   scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),
   scopes_too_many: scope('More than 100 scopes are requested.'),
   scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),

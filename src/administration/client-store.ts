@@ -68,6 +68,7 @@ export function toStored(
     dpopBoundTokens: row.dpopBoundTokens,
     ...(row.fapi ? { fapi: true } : {}),
     jwksUri: row.jwksUri ?? undefined,
+    claims: (row.claims ?? undefined) as StoredClient['claims'],
     owner: row.owner ?? undefined,
     purpose: row.purpose ?? undefined,
     kind: (row.kind ?? undefined) as StoredClient['kind'],

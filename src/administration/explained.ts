@@ -5,6 +5,7 @@ import { fapiAuthMethods } from '../authentication/fapi.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { claimsBytes } from '../registry/fixed-claims.ts'
 import { type CertificateWords, fieldIn } from './certificate-words.ts'
 import type { MistakeCode, MistakeFields } from './mistake.ts'
 
@@ -65,6 +66,19 @@ export const explained = {
     least: 1,
     most: limits.assertionAgeSecondsMax,
   }),
+  fixed_claim_malformed: (_value, issue) => ({ name: String(issue.path.at(-1)) }),
+  fixed_claim_reserved: (_value, issue) => ({ name: String(issue.path.at(-1)) }),
+  fixed_claim_value_wrong: (_value, issue) => ({ name: String(issue.path.at(-1)) }),
+  fixed_claims_too_many: (value: object) => ({
+    count: Object.keys(value).length,
+    limit: limits.fixedClaimsMax,
+  }),
+  fixed_claims_too_large: (value: object) => ({
+    bytes: claimsBytes(value),
+    limit: limits.fixedClaimsBytesMax,
+  }),
+  subject_form_malformed: (value: string) => ({ value }),
+  subject_form_not_external: () => ({}),
   jwk_private: (value: unknown) => {
     const read = readClientKey(value)
     return { member: 'privateMember' in read ? read.privateMember : '' }

@@ -2,6 +2,7 @@ import type { ClientKey } from '../authentication/client-key.ts'
 import type { FieldChange } from '../ledger/change-records.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { certificateFieldNames } from '../registry/client.ts'
+import { claimsText, type FixedClaims } from '../registry/fixed-claims.ts'
 import {
   type AccessDefinition,
   type ClientDefinition,
@@ -15,6 +16,7 @@ import {
 import { clientFapiMistakes, resourceFapiMistakes, rulesOf } from './fapi-plan.ts'
 import type { Mistake } from './mistake.ts'
 import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
+import { unfitHolders, unfitResources } from './plan-tokens.ts'
 import { type IssuerStep, planIssuers, rulesWith, type TrustState } from './trust-plan.ts'
 
 /**
@@ -27,6 +29,8 @@ export interface RegistryState {
   readonly clients: ReadonlyMap<string, StoredClient>
   /** What clients that the registration does not name may do at resources that it does. */
   readonly otherGrants: readonly OtherGrant[]
+  /** Who has access to resources whose tokens not every client may fit. Left out: nobody. */
+  readonly holders?: readonly Holder[]
   /** Left out: no issuer is trusted, and none is to be. */
   readonly trust?: TrustState | undefined
 }
@@ -36,6 +40,13 @@ export interface OtherGrant {
   readonly isFapi?: boolean
   readonly audience: string
   readonly scopes: readonly string[]
+}
+
+/** A client that the registration does not name, with access to a resource that it does. */
+export interface Holder {
+  readonly clientId: string
+  readonly audience: string
+  readonly claims: FixedClaims | undefined
 }
 
 export interface ResourceStep {
@@ -99,6 +110,7 @@ export function makePlan(
       mistakes.push({ code: 'scope_in_use', path: ['resources', index, 'scopes'], scope, holders })
     }
     mistakes.push(...resourceFapiMistakes(definition, index, state.otherGrants))
+    mistakes.push(...unfitHolders(definition, ['resources', index], state.holders ?? []))
     return planResource(definition, stored)
   })
   const clients = definitions.clients.map((definition, index) => {
@@ -109,6 +121,7 @@ export function makePlan(
     }
     mistakes.push(
       ...accessMistakes(definition.access, ['clients', index], merged),
+      ...unfitResources(definition, ['clients', index], merged),
       ...keyMistakes(definition, index, stored),
       ...(definition.fapi === true
         ? clientFapiMistakes(definition, index, stored, merged, rulesOf(trust, plannedIssuers))
@@ -158,6 +171,9 @@ function planResource(definition: ResourceDefinition, stored: ResourceDefinition
     ['token_lifetime', stored.tokenLifetimeSeconds, definition.tokenLifetimeSeconds],
     ['signing_algorithm', stored.signingAlgorithm, definition.signingAlgorithm],
     ['token_typ', stored.tokenTyp, definition.tokenTyp],
+    ['external', stored.external === true, definition.external === true],
+    ['subject_form', stored.subjectForm ?? null, definition.subjectForm ?? null],
+    ['claims', claimsText(stored.claims) ?? null, claimsText(definition.claims) ?? null],
   )
   return { definition, status: changes.length === 0 ? 'unchanged' : 'changed', changes }
 }
@@ -190,6 +206,7 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
     ['fapi', stored.fapi === true, definition.fapi === true],
     ['jwks_uri', stored.jwksUri ?? null, definition.jwksUri ?? null],
+    ['claims', claimsText(stored.claims) ?? null, claimsText(definition.claims) ?? null],
     ['owner', stored.owner ?? null, definition.owner ?? null],
     ['purpose', stored.purpose ?? null, definition.purpose ?? null],
     ['kind', stored.kind ?? null, definition.kind ?? null],

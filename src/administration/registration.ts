@@ -8,8 +8,10 @@ import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { type FixedClaimProblem, fixedClaimForm, fixedClaimProblems } from '../registry/fixed-claims.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
 import { isWorkloadId, subjectOfAssertion } from '../registry/issuer.ts'
+import { isSubjectForm, subjectFormGrammar } from '../registry/subject.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
@@ -98,6 +100,41 @@ const access = z
   })
   .describe('A resource that the client may call.')
 
+const claimMistakes = {
+  malformed: 'fixed_claim_malformed',
+  reserved: 'fixed_claim_reserved',
+  value: 'fixed_claim_value_wrong',
+  too_many: 'fixed_claims_too_many',
+  too_large: 'fixed_claims_too_large',
+} as const satisfies Record<FixedClaimProblem['kind'], MistakeCode>
+
+/** Claims of a client or a resource. Not a record of zod, which passes over a claim that is called __proto__. */
+const fixedClaims = z
+  .unknown()
+  .check(({ value, issues }) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      issues.push({ code: 'invalid_type', expected: 'record', input: value, path: [] })
+      return
+    }
+    for (const problem of fixedClaimProblems(value)) {
+      const path = 'name' in problem ? [problem.name] : []
+      issues.push({ code: 'custom', message: found(claimMistakes[problem.kind]), input: value, path })
+    }
+  })
+  .meta({
+    type: 'object',
+    maxProperties: limits.fixedClaimsMax,
+    propertyNames: { pattern: fixedClaimForm.source, maxLength: limits.fixedClaimNameCharactersMax },
+    additionalProperties: {
+      anyOf: [
+        { type: 'string', minLength: 1, maxLength: limits.fixedClaimTextCharactersMax },
+        { type: 'integer' },
+        { type: 'boolean' },
+        { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: limits.fixedClaimValuesMax },
+      ],
+    },
+  })
+
 const resource = z
   .strictObject({
     audience,
@@ -111,14 +148,36 @@ const resource = z
       .describe('Seconds that a token lives.'),
     signing_algorithm: z
       .enum(signingAlgorithms, found('algorithm_unknown'))
-      .default(defaults.signingAlgorithm)
-      .describe('What signs the tokens.'),
+      .optional()
+      .describe('What signs the tokens. Left out: ES256, and RS256 for an external resource.'),
     token_typ: z
       .enum(tokenTyps, found('typ_unknown'))
-      .default(defaults.tokenTyp)
+      .optional()
       .describe(
-        'The typ in the header of the tokens: at+jwt (RFC 9068), or JWT for frameworks that refuse it.',
+        'The typ in the header of the tokens: at+jwt (RFC 9068), or JWT for frameworks that refuse it. Left out: at+jwt, and ' +
+          'JWT for an external resource.',
       ),
+    external: z
+      .boolean()
+      .default(false)
+      .describe('Whether the audience is somebody else who trusts this issuer: a cloud, or an API provider.'),
+    subject_form: z
+      .string()
+      .max(limits.subjectFormCharactersMax, foundAndStop('text_too_long'))
+      .refine(isSubjectForm, found('subject_form_malformed'))
+      .meta({
+        pattern: subjectFormGrammar.source,
+        description:
+          'The sub of the tokens of an external resource, with {client_id} in it once, like system:client:{client_id}. Left ' +
+          'out: the id of the client.',
+      })
+      .optional(),
+    claims: fixedClaims.optional().describe('Claims that all tokens for the resource have.'),
+  })
+  .check(({ value, issues }) => {
+    if (value.subject_form === undefined || value.external) return
+    const message = found('subject_form_not_external')
+    issues.push({ code: 'custom', message, input: value, path: ['subject_form'] })
   })
   .describe('What tokens are for.')
 
@@ -282,6 +341,9 @@ const client = z
       .max(limits.accessPerClientMax, found('list_too_long'))
       .default([])
       .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+    claims: fixedClaims
+      .optional()
+      .describe('Claims that all tokens of the client have: a tenant, a workload id.'),
     owner: plainTextOf(limits.ownerCharactersMax)
       .optional()
       .describe('Who answers for the client: a team or a person. For people; it gives nothing.'),

@@ -28,6 +28,7 @@ export interface ClientWords extends CertificateWords {
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   readonly require_certificate?: CertificateWords
   readonly tls_client_certificate_bound_access_tokens?: boolean
+  readonly claims?: Readonly<Record<string, unknown>>
   readonly owner?: string
   readonly purpose?: string
   readonly kind?: string
@@ -94,6 +95,7 @@ function wordsOf(client: StoredClient): ClientWords {
     dpop_bound_access_tokens: client.dpopBoundTokens,
     ...(client.fapi === true ? { fapi: true } : {}),
     ...(client.jwksUri === undefined ? {} : { jwks_uri: client.jwksUri }),
+    ...(client.claims === undefined ? {} : { claims: client.claims }),
     access: client.access,
     ...(client.owner === undefined ? {} : { owner: client.owner }),
     ...(client.purpose === undefined ? {} : { purpose: client.purpose }),

@@ -1,8 +1,8 @@
 import type { Pool } from '../database/open.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
 import { type IssuerRow, type TrustTable, toIssuer } from './issuer.ts'
+import { type ResourceRow, resourceObject, toResource } from './resource-store.ts'
 import { type Nodes, treeDepth } from './seal-tree.ts'
-import { type ResourceRow, toResource } from './store.ts'
 
 /** How the trust table is read: all of it in one statement, so that it and its version come from one moment. */
 
@@ -45,8 +45,7 @@ const trustStatement = `
     (SELECT version FROM registry_version) AS version,
     (SELECT jsonb_agg(${issuerObject}) FROM trusted_issuer i) AS issuers,
     (SELECT jsonb_agg(workload_id) FROM blocked_workload) AS blocked,
-    (SELECT jsonb_agg(jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
-       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm, 'typ', r.token_typ))
+    (SELECT jsonb_agg(${resourceObject})
      FROM resource r WHERE r.audience IN (${namedAudiences})) AS resources`
 
 const sealedTrustStatement = `${trustStatement},

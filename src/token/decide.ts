@@ -6,13 +6,24 @@ import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
 import type { RefusalReason } from '../refusals.ts'
-import { clientRefusal, onlyAudience, type RegisteredClient } from '../registry/client.ts'
+import {
+  clientRefusal,
+  onlyAudience,
+  type RegisteredClient,
+  type RegisteredResource,
+} from '../registry/client.ts'
+import { contradictions, type FixedClaims } from '../registry/fixed-claims.ts'
 import type { View } from '../registry/registry.ts'
+import { subjectOf } from '../registry/subject.ts'
 import type { TokenRequest } from './request.ts'
 
 export interface Grant {
   readonly granted: true
   readonly clientId: string
+  /** Where it is not the id of the client: the audience is somebody else's, who has a form for it. */
+  readonly subject?: string | undefined
+  /** Claims that are registered with the client and the resource. */
+  readonly claims?: FixedClaims | undefined
   readonly audience: string
   readonly scopes: readonly string[]
   readonly lifetimeSeconds: number
@@ -183,6 +194,21 @@ function withPossession(grant: Grant, possession: ProvenPossession | undefined):
   return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
+/** What a token says by the registrations of its client and its resource. */
+function saidOf(
+  client: RegisteredClient,
+  { external, subjectForm, claims }: RegisteredResource,
+): Pick<Grant, 'subject' | 'claims'> | Denial {
+  // A token without them, or with one of two, would say something else than somebody registered.
+  if (claims === 'unreadable' || contradictions(client.claims, claims).length > 0)
+    return { granted: false, reason: 'claims_contradictory' }
+  const both =
+    client.claims === undefined && claims === undefined ? {} : { claims: { ...client.claims, ...claims } }
+  if (subjectForm === undefined) return both
+  const subject = external === true ? subjectOf(subjectForm, client.clientId) : undefined
+  return subject === undefined ? { granted: false, reason: 'subject_unfit' } : { ...both, subject }
+}
+
 /**
  * Chooses the audience and the scopes (RFC 8707 §2, RFC 6749 §3.3). A requested scope is never silently
  * dropped.
@@ -201,8 +227,11 @@ function decideGrant(
   const resource = view.resource?.audience === audience ? view.resource : view.trust?.resources.get(audience)
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
+  const said = saidOf(client, resource)
+  if ('reason' in said) return said
   const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm, tokenTyp } = resource
-  const allowed = { granted: true, clientId, audience, lifetimeSeconds, signingAlgorithm, tokenTyp } as const
+  const target = { audience, lifetimeSeconds, signingAlgorithm, tokenTyp }
+  const allowed = { granted: true, clientId, ...said, ...target } as const
   // A scope counts only while the resource has it, even if the access row still names it.
   if (request.scopes === undefined) {
     const scopes = granted.filter((scope) => resource.scopes.has(scope))

@@ -29,7 +29,7 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   client_vanished: { clientId: 'billing' },
   resource_not_found: { audience: 'urn:x', nearest: undefined },
   resource_exists: { audience: 'urn:x' },
-  resource_in_use: { audience: 'urn:x', holders: ['billing'], count: 2 },
+  resource_in_use: { audience: 'urn:x', holders: ['billing'], count: 2, rules: ['deploy'] },
   secret_not_found: { clientId: 'billing', secretId: 'k3v9x2ab' },
   secrets_too_many: { clientId: 'billing', count: 10, limit: 10 },
   leaked_secrets_too_many: { count: 10_001, limit: 10_000 },
@@ -147,6 +147,15 @@ const mistakeSamples: { readonly [Code in MistakeCode]: MistakeFields[Code] } = 
   resource_unknown: { audience: 'urn:a', nearest: 'urn:b' },
   scope_unknown: { scope: 'raed', audience: 'urn:a', known: ['read'] },
   scope_in_use: { scope: 'read', holders: ['a', 'b', 'c', 'd'] },
+  fixed_claim_malformed: { name: 'a b' },
+  fixed_claim_reserved: { name: 'iss' },
+  fixed_claim_value_wrong: { name: 'tenant' },
+  fixed_claims_too_many: { count: 21, limit: 20 },
+  fixed_claims_too_large: { bytes: 3_000, limit: 2_048 },
+  subject_form_malformed: { value: 'client' },
+  subject_form_not_external: {},
+  claims_contradict: { claim: 'tenant', others: ['the client billing'] },
+  subject_unfit: { form: 'spiffe://example.org/{client_id}', clientIds: ['a:b'] },
 }
 
 const sourceOf = (...patterns: string[]): string =>

@@ -190,6 +190,8 @@ test('an assertion is tried: which rule fits, which does not and why, what it wo
         audience: orders,
         scope: 'orders:read',
         expires_in: 60,
+        sub: 'billing',
+        claims: {},
       },
       reason: null,
     })

@@ -89,12 +89,14 @@ test('whether tokens are bound, the profile, and where keys are, are read beside
       [true, 'https://a.example.com/keys'],
       [false, 'https://a.example.com/keys'],
     ] as const) {
+      const claims = dpopBoundTokens ? { tenant: 'acme', list: ['a'] } : undefined
       const given = {
         ...free,
         assertionAudience: 'issuer' as const,
         ...changes,
         dpopBoundTokens,
         jwksUri,
+        claims,
       }
       const text = JSON.stringify(clientStatement('billing', given))
       expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(given)
@@ -230,4 +232,57 @@ test('resources: less counts, more does not, and another algorithm ends it', () 
   })
   expect(believeResource({ ...registered, tokenTyp: 'JWT' }, registered).facts).toBeUndefined()
   expect(believeResource(registered, undefined).facts).toBeUndefined()
+})
+
+describe('what tokens say', () => {
+  const plain = { scopes: ['a'], tokenLifetimeSeconds: 60, signingAlgorithm: 'RS256', tokenTyp: 'JWT' }
+  const external = { ...plain, external: true, subjectForm: 'c:{client_id}', claims: { b: ['x'], a: 1 } }
+
+  test('stands in the text, and the text of a resource without any of it stays what it was', () => {
+    expect(resourceStatement('urn:a', plain)).toEqual(['resource', 'urn:a', ['a'], 60, 'RS256', 'JWT'])
+    for (const given of [
+      plain,
+      external,
+      { ...plain, external: false, subjectForm: undefined, claims: { a: 1 } },
+    ]) {
+      const text = JSON.stringify(resourceStatement('urn:a', given))
+      expect(readResourceStatement(JSON.parse(text) as Statement)).toEqual(given)
+    }
+    // Whatever order a row has them in, it is the same text.
+    expect(resourceStatement('urn:a', { ...external, claims: { a: 1, b: ['x'] } })).toEqual(
+      resourceStatement('urn:a', external),
+    )
+  })
+
+  test('a row that says the same is believed', () => {
+    const row = { ...external, claims: { a: 1, b: ['x'] } }
+    expect(believeResource(row, external)).toEqual({ facts: external, differences: [] })
+  })
+
+  test.each<[string, object]>([
+    ['external', { external: false }],
+    ['subject_form', { subjectForm: 'd:{client_id}' }],
+    ['subject_form', { subjectForm: undefined }],
+    ['claims', { claims: undefined }],
+    ['claims', { claims: { b: ['x'] } }],
+    ['claims', { claims: { b: ['x'], a: 1, c: 2 } }],
+    ['claims', { claims: 'unreadable' }],
+  ])('nothing is in force of a resource with another %s: %j', (difference, change) => {
+    expect(believeResource({ ...external, ...change }, external)).toEqual({
+      facts: undefined,
+      differences: [difference],
+    })
+  })
+
+  test.each([undefined, {}, { tenant: 'other' }, { tenant: 'acme', more: 1 }])(
+    'nothing is in force of a client whose claims are others: %j',
+    (claims) => {
+      const registered = { ...statement, claims: { tenant: 'acme' } }
+      expect(believeClient({ ...facts, claims }, registered)).toEqual({
+        facts: undefined,
+        differences: ['claims'],
+      })
+      expect(believeClient({ ...facts, claims: { tenant: 'acme' } }, registered).differences).toEqual([])
+    },
+  )
 })

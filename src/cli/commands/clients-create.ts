@@ -17,6 +17,7 @@ import {
   certificateWords,
   optionOfCertificateField,
 } from '../terminal/certificate-options.ts'
+import { claimOptions, claimWords } from '../terminal/claim-options.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -86,6 +87,7 @@ export const clientsCreate = defineCommand({
       value: 'MOMENT',
       description: 'when it expires and gets no more tokens, like 2027-01-31T23:59:59Z',
     },
+    ...claimOptions,
     ...ownerOptions,
     'secret-expires-in': { type: 'string', value: 'TIME', description: 'when its secret expires, like 90d' },
     'secret-out': {
@@ -185,6 +187,7 @@ interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
   readonly 'jwks-uri': string | undefined
+  readonly claim: readonly string[]
 }
 
 /** The options as a file would say them, so that one schema judges both. */
@@ -214,6 +217,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(fapi === undefined ? {} : { fapi }),
     allowed_networks: [...new Set(networks)],
     access,
+    ...(options.claim.length === 0 ? {} : { claims: claimWords(options.claim) }),
     ...ownerWords(options),
   })
   const [first] = mistakes
@@ -246,6 +250,7 @@ const optionOfField: Readonly<Record<string, string>> = {
   dpop_bound_access_tokens: '--dpop-bound-access-tokens',
   fapi: '--fapi',
   access: '--access',
+  claims: '--claim',
   ...optionOfCertificateField,
   ...optionOfOwnerField,
 }

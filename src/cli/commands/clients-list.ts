@@ -162,6 +162,7 @@ async function printClientsAsJson(pages: AsyncIterable<readonly StoredClient[]>)
         dpop_bound_access_tokens: client.dpopBoundTokens,
         fapi: client.fapi === true,
         jwks_uri: client.jwksUri ?? null,
+        claims: client.claims ?? {},
         token_endpoint_audience_count: tokenEndpointAudienceCount(client),
         ...ownershipFields(client),
       }),

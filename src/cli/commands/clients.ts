@@ -52,6 +52,7 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     dpop_bound_access_tokens: client.dpopBoundTokens,
     fapi: client.fapi === true,
     jwks_uri: client.jwksUri ?? null,
+    claims: client.claims ?? {},
     keys: client.keys.map(keyFields),
     ...ownershipFields(client),
   }
@@ -82,6 +83,9 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
     ...(client.fapi === true ? [['fapi', 'yes'] as const] : []),
     ...(client.jwksUri === undefined ? [] : [['jwks_uri', client.jwksUri] as const]),
+    ...Object.entries(client.claims ?? {}).map(
+      ([name, value]) => [`claim ${name}`, JSON.stringify(value)] as const,
+    ),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
     ['owner', client.owner ?? '-'],

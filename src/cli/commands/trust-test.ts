@@ -219,7 +219,8 @@ function printTrial(
   print(
     `By the rule ${grant.rule?.name}, ${grant.clientId} would get a token for ${grant.audience} with ${scopes}, `,
   )
-  print(`for ${grant.lifetimeSeconds} s. The assertion counts ${use}. Nothing was issued.\n`)
+  const said = grant.subject === undefined ? '' : ` with the sub ${grant.subject}`
+  print(`for ${grant.lifetimeSeconds} s${said}. The assertion counts ${use}. Nothing was issued.\n`)
 }
 
 function misfitText(misfit: Misfit): string {
@@ -257,6 +258,8 @@ function fields(
             scope: grant.scopes.join(' '),
             expires_in: grant.lifetimeSeconds,
             must_bring: demands,
+            sub: grant.subject ?? grant.clientId,
+            claims: grant.claims ?? {},
           },
     reason: reason ?? null,
   }

@@ -8,6 +8,7 @@ import {
 import { OperatorError } from '../../errors.ts'
 import { momentExample } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
+import { limits } from '../../limits.ts'
 
 /** Mistakes in what is to be registered, in words. Each sentence completes "clients[3].name: …". */
 export const mistakeSentences: {
@@ -73,6 +74,23 @@ export const mistakeSentences: {
   text_characters: () => 'contains a control, invisible or bidirectional character; remove it',
   client_kind_unknown: ({ value, known }) =>
     `${quoted(value)} is no kind of client: ${known.join(', ')}.${didYouMean(value, known)}`,
+  fixed_claim_malformed: ({ name }) =>
+    `${quoted(name)} is no name of a claim: use letters, digits and . _ : / @ ~ -, beginning with a letter`,
+  fixed_claim_reserved: ({ name }) =>
+    `${quoted(name)} says to whoever verifies a token what it is, whose it is or what it may do, so only the service sets ` +
+    'it; choose another name',
+  fixed_claim_value_wrong: ({ name }) =>
+    `${quoted(name)} must be text of at most ${limits.fixedClaimTextCharactersMax} characters, a whole number, true or ` +
+    `false, or a list of at most ${limits.fixedClaimValuesMax} such texts. Text is not empty, and has no control, ` +
+    'invisible or bidirectional character',
+  fixed_claims_too_many: ({ count, limit }) => `has ${count} claims; at most ${limit} are allowed`,
+  fixed_claims_too_large: ({ bytes, limit }) =>
+    `takes ${bytes} bytes in every token; at most ${limit} are allowed`,
+  subject_form_malformed: ({ value }) =>
+    `${quoted(value)} is no form of a subject: write {client_id} in it once, like system:client:{client_id} or ` +
+    'spiffe://example.org/{client_id}',
+  subject_form_not_external: () =>
+    'is for a resource with external: true; services of your own read the id of the client as sub (RFC 9068)',
   jwk_private: ({ member }) =>
     `is a private key: it has ${quoted(member)}. Register its public half only. If this copy was ever shared, make a new key`,
   jwk_malformed: ({ problem }) => problem,
@@ -167,6 +185,10 @@ export const mistakeSentences: {
   },
   scope_in_use: ({ scope, holders }) =>
     `lacks ${quoted(scope)}, which ${someOf(holders)} may still ask for; change them in this file too`,
+  claims_contradict: ({ claim, others }) =>
+    `the claim ${quoted(claim)} contradicts that of ${someOf(others)}; a token says it once, so make them equal, or take one away`,
+  subject_unfit: ({ form, clientIds }) =>
+    `${quoted(form)} makes no SPIFFE ID for ${someOf(clientIds)}: it has letters, digits and . _ - in segments only`,
   rule_named_elsewhere: ({ rule, issuer }) =>
     `${quoted(rule)} is a rule of ${issuer} already; names are unique, because the ledger has only them`,
   rule_client_unknown({ clientId, nearest }) {

@@ -70,12 +70,19 @@ export const sentences: {
   },
   resource_exists: ({ audience }) =>
     `There is already a resource ${audience}. "bin/mintmark resources update ${audience}" changes it.`,
-  resource_in_use({ audience, holders, count }) {
+  resource_in_use({ audience, holders, count, rules }) {
     const more = count > holders.length ? ` and ${count - holders.length} more` : ''
-    return (
-      `${audience}: clients have access to it: ${holders.join(', ')}${more}. Nothing was changed. Take it away from ` +
-      `each first: "bin/mintmark clients access remove CLIENT ${audience}".`
-    )
+    const clients = count === 0 ? [] : [`clients have access to it: ${holders.join(', ')}${more}`]
+    const given = rules.length === 0 ? [] : [`rules give access to it: ${rules.join(', ')}`]
+    const away =
+      count === 0
+        ? ''
+        : ` Take it away from each first: "bin/mintmark clients access remove CLIENT ${audience}".`
+    const removal =
+      rules.length === 0
+        ? ''
+        : ' Apply a seed file in which no rule names it, or take the rules away: "bin/mintmark trust remove RULE".'
+    return `${audience}: ${[...clients, ...given].join('; ')}. Nothing was changed.${away}${removal}`
   },
   issuer_not_found({ issuer, nearest }) {
     const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
