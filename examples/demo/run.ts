@@ -125,7 +125,8 @@ async function setUp(stage: Stage, python: PythonEnvironment): Promise<Picture> 
         SIGNED_REQUESTS: 'certificate',
       }
       // They keep nothing, and asked to end they would wait half a minute for each other's open connections.
-      stage.start(name, python.python, [join(root, 'examples', example, 'app.py')], environment, 'SIGKILL')
+      const words = [join(import.meta.dirname, 'tied.py'), join(root, 'examples', example, 'app.py')]
+      stage.start(name, python.python, words, environment, 'SIGKILL')
     }
     await stage.until(() => answers(ca, `${orders}/health`))
     await stage.until(() => answers(ca, `${billing}/health`))
