@@ -57,6 +57,7 @@ export class RemoteKeys {
   readonly #options: RemoteKeysOptions
   readonly #sets = new LRUCache<string, KeySet>({ max: limits.keySetsMax })
   #underWay = 0
+  #waiting = 0
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options
@@ -72,13 +73,15 @@ export class RemoteKeys {
 
   /**
    * The keys after a fetch, if it is time for one: for whoever finds no key that fits. It resolves at the latest when a
-   * request has waited long enough.
+   * request has waited long enough, and at once where too many wait.
    */
   async renewed(address: KeyAddress): Promise<readonly ClientKey[] | undefined> {
     const set = this.#setOf(address)
     const fetching = this.#start(address, set)
-    if (fetching !== undefined) {
+    if (fetching !== undefined && this.#waiting < limits.keysWaitingMax) {
+      this.#waiting += 1
       await withDeadline(fetching, limits.keysWaitMilliseconds, () => new Error('late')).catch(() => {})
+      this.#waiting -= 1
     }
     return this.now(address)
   }
