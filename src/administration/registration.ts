@@ -269,7 +269,7 @@ const secret = z
   .describe('What can be said of a new secret. The secret itself is always generated.')
 
 const rule = ruleSchema(access)
-const issuer = issuerSchema(rule)
+const issuer = issuerSchema(rule, plainTextOf(limits.ownerCharactersMax))
 
 const registration = z
   .strictObject({

@@ -76,6 +76,25 @@ export function openRuleProblem(issuer: string, words: RuleWords): MistakeCode |
   return namesDefault && !words.allow_default_service_account ? 'default_service_account_named' : undefined
 }
 
+interface MetadataRuleWords extends RuleWords {
+  readonly client_id?: string | undefined
+  readonly access?: unknown
+  readonly assertion_use: string
+}
+
+/**
+ * Why a rule about clients that publish a document says what cannot be. What such a client signs, it says of itself: only its
+ * id is proven by its document. And it can make an assertion for every request.
+ */
+export function metadataRuleProblem(words: MetadataRuleWords): MistakeCode | undefined {
+  const conditions = words.conditions.flatMap((condition) => readCondition(condition) ?? [])
+  const isAboutId = conditions.every(({ claim }) => claim === 'sub')
+  const isOfWorkload = words.client_id === undefined && words.access !== undefined
+  const isPlain = !words.dangerously_any_subject && !words.allow_default_service_account
+  const isRight = isAboutId && isOfWorkload && isPlain && words.assertion_use === 'once'
+  return isRight ? undefined : 'client_metadata_rule_wrong'
+}
+
 /** The ids that a rule should name beside names that can change hands, by these names. */
 export function missingIds(conditions: readonly ClaimCondition[]): ReadonlyMap<string, string> {
   const claims = new Set(conditions.map(({ claim }) => claim))

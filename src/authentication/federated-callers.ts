@@ -42,7 +42,7 @@ function callersBy(
 }
 
 /** A workload is what a rule says of it. */
-function workloadBy({ access = [] }: TrustRule, clientId: string): RegisteredClient {
+export function workloadBy({ access = [] }: TrustRule, clientId: string): RegisteredClient {
   return {
     clientId,
     status: 'active',

@@ -12,6 +12,8 @@ import type { TokenRequest } from './request.ts'
 export interface Grant {
   readonly granted: true
   readonly clientId: string
+  /** What the token says in `client_id`, if it is another name of the same client. */
+  readonly publicClientId?: string | undefined
   readonly audience: string
   readonly scopes: readonly string[]
   readonly lifetimeSeconds: number
@@ -60,7 +62,7 @@ export function decide(
 function decideFor(
   request: TokenRequest,
   proof: Proof,
-  { client, rule }: Caller,
+  { client, rule, publicClientId }: Caller,
   view: View,
   address: string,
   now: number,
@@ -73,7 +75,7 @@ function decideFor(
   if (rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
-  return { ...confirmed, lifetimeSeconds, rule }
+  return { ...confirmed, lifetimeSeconds, rule, ...(publicClientId === undefined ? {} : { publicClientId }) }
 }
 
 /**

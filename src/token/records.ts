@@ -17,7 +17,7 @@ export interface Origin {
 /** What a record of a token says beside its columns. */
 export function issuedDetail(
   { certificateThumbprint, confirmation }: Pick<Grant, 'certificateThumbprint' | 'confirmation'>,
-  { assertion, federated, credentialId }: Proof,
+  { assertion, federated, metadata, credentialId }: Proof,
   { grantType }: Claimed,
 ): AuditRecord['detail'] {
   const bound = {
@@ -29,7 +29,13 @@ export function issuedDetail(
     const said = { issuer, subject, key: credentialId, assertion_audience: audience, grant_type: grantType }
     return { ...said, ...bound }
   }
+  const published = metadata && {
+    client_metadata: metadata.url,
+    document_sha256: metadata.documentHash,
+    key: credentialId,
+  }
   const detail = {
+    ...published,
     // Callers that name the token endpoint can be found (RFC 10070).
     ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
     ...bound,
@@ -50,6 +56,7 @@ export function refusalRecord(
     grant_type: grantType,
     issuer: assertionIssuer,
     subject: assertionSubject,
+    client_metadata: proof?.metadata?.url,
     ...refusal.detail,
   }
   const odd = Object.values(said).some((value) => value !== undefined)

@@ -12,6 +12,7 @@ export function conditionText(condition: ClaimCondition): string {
 
 export function keysText(keys: IssuerKeySource): string {
   if (keys.kind === 'discovery') return 'discovery'
+  if (keys.kind === 'client_metadata') return 'documents of its clients'
   return keys.kind === 'jwks' ? `${keys.keys.length} uploaded` : keys.url
 }
 
