@@ -149,27 +149,17 @@ function keyFor({ keys }: ClientMetadata, { assertion }: AssertionCredentials) {
   return keys.find(({ thumbprint }) => thumbprint === chosen?.thumbprint)
 }
 
-/**
- * What the rules say. The client signed all of its claims itself, so only its id counts, which its document proves. A rule that
- * names a registered client admits nobody here.
- */
-function verdictOf(
-  issuer: TrustedIssuer,
-  url: string,
-  { audience, expiresAt, notBefore, issuedAt }: ProvenAssertion,
-  now: number,
-): RuleVerdict {
+/** What rules are compared with. The client signed all of its claims itself, so only its id counts: its document proves it. */
+export function factsAbout(url: string, assertion: ProvenAssertion): AssertionFacts {
+  const { audience, expiresAt, notBefore, issuedAt } = assertion
+  const claims = { iss: url, sub: url }
+  return { issuer: metadataIssuerName, subject: url, claims, audience, expiresAt, notBefore, issuedAt }
+}
+
+/** What the rules say. One that names a registered client admits nobody here. */
+function verdictOf(issuer: TrustedIssuer, url: string, assertion: ProvenAssertion, now: number): RuleVerdict {
   const rules = issuer.rules.filter(({ clientId }) => clientId === undefined)
-  const facts: AssertionFacts = {
-    issuer: metadataIssuerName,
-    subject: url,
-    claims: { iss: url, sub: url },
-    audience,
-    expiresAt,
-    notBefore,
-    issuedAt,
-  }
-  return judgeAssertion({ ...issuer, rules }, facts, undefined, now)
+  return judgeAssertion({ ...issuer, rules }, factsAbout(url, assertion), undefined, now)
 }
 
 function callersOf(

@@ -3,12 +3,7 @@ import { text as readStream } from 'node:stream/consumers'
 import { type FederatedAssertion, readFederatedText } from '../../authentication/federated-assertion.ts'
 import { factsOf, tryAssertion } from '../../authentication/federated-jwt.ts'
 import { RemoteKeys } from '../../authentication/remote-keys.ts'
-import {
-  type AssertionFacts,
-  type JudgedRule,
-  judgeRules,
-  type Misfit,
-} from '../../authentication/trust-rules.ts'
+import { type AssertionFacts, type JudgedRule, judgeRules } from '../../authentication/trust-rules.ts'
 import { OperatorError } from '../../errors.ts'
 import { guardedFetch } from '../../http/guarded-fetch.ts'
 import { momentText } from '../../lib/moment.ts'
@@ -21,7 +16,7 @@ import { type Connection, withDatabase } from '../terminal/connect.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
 import { terminal } from '../terminal/terminal.ts'
-import { adviceOn, conditionText } from '../terminal/trust-words.ts'
+import { adviceOn, misfitText } from '../terminal/trust-words.ts'
 
 export const trustTest = defineCommand({
   path: ['trust', 'test'],
@@ -165,15 +160,6 @@ function printTrial(
     `By the rule ${grant.rule?.name}, ${grant.clientId} would get a token for ${grant.audience} with ${scopes}, `,
   )
   print(`for ${grant.lifetimeSeconds} s. The assertion counts ${use}. Nothing was issued.\n`)
-}
-
-function misfitText(misfit: Misfit): string {
-  if (misfit.kind === 'audience') return 'the audience is another one'
-  if (misfit.kind === 'too_old') return `it is older than ${misfit.maxAgeSeconds} s`
-  if (misfit.kind === 'default_service_account') return 'it is of the service account default'
-  const { condition, found } = misfit
-  const is = found === undefined ? 'is missing' : `is ${JSON.stringify(found).slice(0, 100)}`
-  return `${conditionText(condition)}: it ${is}`
 }
 
 function fields(
