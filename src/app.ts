@@ -9,11 +9,12 @@ import fastify, {
 import type { Config } from './config.ts'
 import { authorizationEndpoint } from './http/authorization-endpoint.ts'
 import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request.ts'
-import { callerAddress } from './http/caller-address.ts'
+import { callerAddress, trustedProxies } from './http/caller-address.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
 import { addMtlsListener } from './http/mtls-listener.ts'
+import { addProxySocket } from './http/proxy-socket.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { hasRepeatedSingleton } from './http/singleton-headers.ts'
 import { secureContext } from './http/tls.ts'
@@ -58,7 +59,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   const options = {
     logger: false,
     genReqId: edges.requestId,
-    trustProxy: config.trustedProxies.length === 0 ? false : [...config.trustedProxies],
+    trustProxy: trustedProxies(config),
     bodyLimit: limits.bodyBytesMax,
     keepAliveTimeout: limits.keepAliveTimeoutSeconds * 1000,
     requestTimeout: limits.requestTimeoutSeconds * 1000,
@@ -88,9 +89,12 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.writeHead(417, { ...constantHeaders, 'content-length': 0 }).end()
   })
-  const { tls, mtls } = config
+  const { tls, mtls, proxySocket } = config
+  app.decorate('listeners', [app.server])
   if (tls !== undefined && mtls !== undefined) addMtlsListener(app, tls, connections)
   else app.decorate('mtlsServer', undefined)
+  if (proxySocket !== undefined) addProxySocket(app, connections)
+  else app.decorate('proxySocket', undefined)
   boundConnections(app, config, edges)
   app.addHook('onClose', async () => broken.flush())
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')

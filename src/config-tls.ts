@@ -35,6 +35,7 @@ interface TlsConfig {
   readonly requiresClientCertificate: boolean
   readonly mtls: MtlsListener | undefined
   readonly certificateProxy: CertificateProxy | undefined
+  readonly proxySocket: string | undefined
 }
 
 const mtlsSettings = [
@@ -58,9 +59,9 @@ export function refuseUselessMtls(config: TlsConfig, environment: Environment): 
       )
     return
   }
-  if (config.tls === undefined)
+  if (config.tls === undefined && config.proxySocket === undefined)
     throw new OperatorError(
-      'MINTMARK_TLS_CLIENT_CA: needs MINTMARK_TLS_CERTIFICATE: certificates are for TLS.',
+      'MINTMARK_TLS_CLIENT_CA: needs MINTMARK_TLS_CERTIFICATE: certificates are for TLS. Or set MINTMARK_PROXY_SOCKET: then a proxy has them.',
     )
   if (config.requiresClientCertificate && config.clientTrust.authorities === undefined)
     throw new OperatorError(
@@ -84,9 +85,9 @@ function refuseHalfAProxy(
   const [header, proxy] = ['MINTMARK_CLIENT_CERTIFICATE_HEADER', 'MINTMARK_CLIENT_CERTIFICATE_PROXY'] as const
   if (isSet(environment, proxy) && !isSet(environment, header))
     throw new OperatorError(`${header}: must be set with the proxy.`)
-  if (isSet(environment, header) && !isSet(environment, proxy))
+  if (isSet(environment, header) && certificateProxy === undefined)
     throw new OperatorError(
-      `${proxy}: must be set with the header: it names the certificate by which the proxy proves itself.`,
+      `${proxy}: must be set with the header: it names the certificate by which the proxy proves itself. Or set MINTMARK_PROXY_SOCKET for a proxy on this machine.`,
     )
   const name = certificateProxy?.names.find((each) => !each.startsWith('sha256:'))
   if (name !== undefined && authorities === undefined)

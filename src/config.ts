@@ -59,6 +59,8 @@ export interface Config {
   readonly mtls: MtlsListener | undefined
   /** The proxy whose word counts about the certificates of its callers. Undefined: nobody's does. */
   readonly certificateProxy: CertificateProxy | undefined
+  /** The path of a Unix socket for a proxy on this machine. */
+  readonly proxySocket: string | undefined
   readonly trustedProxies: readonly string[]
   /** Networks that are not public, and from which keys of others may be fetched. */
   readonly fetchPrivateNetworks: readonly string[]
@@ -178,10 +180,11 @@ function lazyConfig(environment: Environment): Config {
     clientTrust: () => trustOf(read('MINTMARK_TLS_CLIENT_CA'), read('MINTMARK_TLS_CLIENT_CRL')),
     requiresClientCertificate: () => read('MINTMARK_REQUIRE_CLIENT_CERTIFICATE') === 'yes',
     mtls: () => mtlsOf(read('MINTMARK_MTLS_PORT'), read('MINTMARK_MTLS_URL'), () => config.issuer),
+    proxySocket: () => read('MINTMARK_PROXY_SOCKET'),
     certificateProxy: () =>
       certificateProxyOf(
         read('MINTMARK_CLIENT_CERTIFICATE_HEADER'),
-        read('MINTMARK_CLIENT_CERTIFICATE_PROXY'),
+        read('MINTMARK_CLIENT_CERTIFICATE_PROXY') ?? (config.proxySocket === undefined ? undefined : []),
       ),
     trustedProxies: () => read('MINTMARK_TRUSTED_PROXIES') ?? [],
     fetchPrivateNetworks: () => read('MINTMARK_FETCH_PRIVATE_NETWORKS') ?? [],

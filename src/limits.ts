@@ -191,6 +191,11 @@ export const limits = {
   fetchesAtOnceMax: 20,
   /** Milliseconds that a request waits for keys. Then it gets 503, and the fetch goes on. */
   keysWaitMilliseconds: 3_000,
+  /**
+   * Requests that may wait for keys at the same time. More are answered as if there were none to be had: a slow issuer must not
+   * take all of `requestsUnderWayMax`, and whoever knows its name can have a request wait.
+   */
+  keysWaitingMax: 1_000,
   /** Seconds between two fetches of the same keys. Unknown key ids cause no more of them. */
   keysCooldownSeconds: 30,
   /** The same as long as there are none yet. */
@@ -207,6 +212,8 @@ export const limits = {
   clientMetadataBytesMax: 5 * 1024,
   /** Bytes of the key set that such a document names. Ten of the largest RSA keys have 10 KB. */
   clientMetadataKeysBytesMax: 16 * 1024,
+  /** Requests that may wait for such documents at the same time, beside those that wait for keys. */
+  clientMetadataWaitingMax: 200,
   /** Such documents that one process remembers, with their keys; and as many addresses with nothing that could be used. */
   clientMetadataDocumentsMax: 1_000,
   /**

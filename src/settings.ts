@@ -114,6 +114,11 @@ const settings = {
     parse: listOf(isProxyName),
     must: 'a comma-separated list of sha256:FINGERPRINT, dns:NAME and uri:URI, of the certificate of the proxy',
   },
+  MINTMARK_PROXY_SOCKET: {
+    // The system cuts off what is longer than 107 bytes, or 103 on macOS.
+    parse: textLike((text) => /^\/[!-~]{1,102}$/.test(text) && !text.endsWith('/')),
+    must: 'the absolute path of a Unix socket of at most 103 characters, for example /run/mintmark/proxy.sock',
+  },
   MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES: { parse: oneOf(['yes', 'no']), must: '"yes" or "no"' },
   MINTMARK_TRUSTED_PROXIES: {

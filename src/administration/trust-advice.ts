@@ -58,7 +58,7 @@ export function openRuleProblem(issuer: string, words: RuleWords): MistakeCode |
   const conditions = words.conditions.flatMap((condition) => readCondition(condition) ?? [])
   // What is wrong with a condition is told where it stands.
   if (conditions.length < words.conditions.length) return undefined
-  const naming = conditions.filter((condition) => !('present' in condition))
+  const naming = conditions.filter((condition) => saysWho(issuer, condition))
   if (naming.length === 0 && !words.dangerously_any_subject) return 'rule_open'
   const owners = Object.hasOwn(sharedIssuers, issuer) ? sharedIssuers[issuer] : undefined
   const namesOwner = naming.some(({ claim, ...is }) => {
@@ -93,6 +93,23 @@ export function metadataRuleProblem(words: MetadataRuleWords): MistakeCode | und
   const isPlain = !words.dangerously_any_subject && !words.allow_default_service_account
   const isRight = isAboutId && isOfWorkload && isPlain && words.assertion_use === 'once'
   return isRight ? undefined : 'client_metadata_rule_wrong'
+}
+
+/** Claims that say of an assertion who made it, for whom and when, and nothing of whom it is about (RFC 7519 §4.1). */
+const aboutAssertion: ReadonlySet<string> = new Set(['iss', 'aud', 'exp', 'nbf', 'iat', 'jti'])
+
+/** A scheme, which the subjects of many issuers begin with. */
+const onlyScheme = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/$/
+
+/** Whether a condition tells some workloads of an issuer from the others. */
+function saysWho(issuer: string, condition: ClaimCondition): boolean {
+  const claim = condition.claim.replace(/^\//, '')
+  if ('present' in condition || aboutAssertion.has(claim)) return false
+  if (!('prefix' in condition) || claim !== 'sub') return true
+  const { prefix } = condition
+  // All workloads of a trust domain, and all service accounts of a cluster, have this in front.
+  const isOfAll = `${issuer}/`.startsWith(prefix) || 'system:serviceaccount:'.startsWith(prefix)
+  return !isOfAll && !onlyScheme.test(prefix)
 }
 
 /** The ids that a rule should name beside names that can change hands, by these names. */

@@ -63,6 +63,7 @@ export function openClientMetadata(options: ClientMetadataOptions): ClientMetada
     mayBegin: ({ prefix }) =>
       unseen.take(hash('sha256', prefix, 'buffer').readUInt32BE() % buckets) === undefined,
     rememberedMax: limits.clientMetadataDocumentsMax,
+    waitingMax: limits.clientMetadataWaitingMax,
   })
 }
 

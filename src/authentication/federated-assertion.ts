@@ -1,3 +1,4 @@
+import { hasControlCharacter } from '../lib/form-encoding.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
 import { isJti } from './compact-jws.ts'
@@ -71,10 +72,20 @@ export function readFederated({ claims, refusal, jwt }: ReadJwt, isSpiffe: boole
   if (issuer === undefined || subject === undefined || moments === undefined || aud === undefined) {
     return refuse('assertion_claims_malformed')
   }
-  const isNamed = issuer.length <= limits.issuerCharactersMax && subject.length <= limits.subjectCharactersMax
-  if (!isNamed || (jti !== undefined && !isJti(jti))) return refuse('assertion_claims_malformed')
+  if (!isNamed(issuer, subject) || (jti !== undefined && !isJti(jti)))
+    return refuse('assertion_claims_malformed')
   const assertion = { ...jwt, ...moments, issuer, subject, audience: onlyAudience(aud), jti, claims }
   return { issuer, subject, refusal: undefined, assertion }
+}
+
+/**
+ * Whether issuer and subject can stand for somebody. No name has a control character, and no column can hold all of them. A
+ * trust domain speaks of its own workloads alone, also where it names itself.
+ */
+function isNamed(issuer: string, subject: string): boolean {
+  if (issuer.length > limits.issuerCharactersMax || subject.length > limits.subjectCharactersMax) return false
+  if (hasControlCharacter(issuer) || hasControlCharacter(subject)) return false
+  return !issuer.startsWith('spiffe:') || trustDomainOf(subject) === issuer
 }
 
 /** Kubernetes, SPIRE and others write a list even where there is only one. */

@@ -43,6 +43,8 @@ export interface RemoteDocumentsOptions<Address, Document> {
   /** Whether something may be fetched now from where nothing good ever came. */
   readonly mayBegin?: (address: Address) => boolean
   readonly rememberedMax: number
+  /** Requests that may wait for it at the same time. */
+  readonly waitingMax: number
 }
 
 export interface ReadDocument<Document> {
@@ -67,6 +69,7 @@ export class RemoteDocuments<Address, Document> {
   readonly #good: LRUCache<string, Entry<Document>>
   readonly #others: LRUCache<string, Entry<Document>>
   #underWay = 0
+  #waiting = 0
 
   constructor(options: RemoteDocumentsOptions<Address, Document>) {
     this.#options = options
@@ -89,13 +92,15 @@ export class RemoteDocuments<Address, Document> {
 
   /**
    * The document after a fetch, if it is time for one: for whoever finds nothing that fits. It resolves at the latest when a
-   * request has waited long enough.
+   * request has waited long enough, and at once where too many wait.
    */
   async renewed(address: Address): Promise<Document | undefined> {
     const entry = this.#entryOf(address)
     const fetching = this.#start(address, entry)
-    if (fetching !== undefined) {
+    if (fetching !== undefined && this.#waiting < this.#options.waitingMax) {
+      this.#waiting += 1
       await withDeadline(fetching, limits.keysWaitMilliseconds, () => new Error('late')).catch(() => {})
+      this.#waiting -= 1
     }
     return this.now(address)
   }

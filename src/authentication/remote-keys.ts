@@ -39,6 +39,7 @@ export class RemoteKeys {
         if (replaced.length > 0) onReplaced(name, replaced)
       },
       rememberedMax: limits.keySetsMax,
+      waitingMax: limits.keysWaitingMax,
     })
   }
 

@@ -88,8 +88,16 @@ function readClientCert(
     if (chain !== undefined) throw contradictory()
     return undefined
   }
-  const others = chain === undefined ? [] : chain.split(/[ \t]*,[ \t]*/)
+  const others = chain === undefined ? [] : chain.split(',').map(withoutSpaces)
   return presented(byteSequence(certificate), others.map(byteSequence))
+}
+
+/** An expression that looks for spaces before a comma would take the square of their number. */
+function withoutSpaces(text: string): string {
+  let [start, end] = [0, text.length]
+  while (text[start] === ' ' || text[start] === '\t') start += 1
+  while (end > start && (text[end - 1] === ' ' || text[end - 1] === '\t')) end -= 1
+  return text.slice(start, end)
 }
 
 /** A byte sequence (RFC 9651 §3.3.5) without parameters, in base64 as its own rules write it. */

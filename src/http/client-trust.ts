@@ -11,6 +11,7 @@ import {
   readCertificateHeaders,
 } from './certificate-header.ts'
 import { certificateOf } from './client-certificate.ts'
+import { isFromProxySocket } from './proxy-socket.ts'
 
 /** In PEM. Without authorities only those certificates count that clients are registered with. */
 export interface ClientTrustFiles {
@@ -58,12 +59,16 @@ export function openClientTrust(files: ClientTrustFiles, { proxy, clock }: Clien
   const names = proxy?.names.map(proxyName) ?? []
   const judged = (presented: PresentedCertificate | undefined) =>
     presented === undefined ? undefined : judge.judge(presented)
+  function standingOf({ socket }: IncomingMessage, own: JudgedCertificate | undefined) {
+    if (isFromProxySocket(socket)) return 'proxy'
+    return own === undefined ? 'other' : proxyStanding(own, names, clock.nowSeconds())
+  }
   return {
     of(request) {
       const own = judged(certificateOf(request))
       if (proxy === undefined) return own
       const headers = certificateHeaders(request.rawHeaders)
-      const standing = own === undefined ? 'other' : proxyStanding(own, names, clock.nowSeconds())
+      const standing = standingOf(request, own)
       if (headers !== undefined && standing !== 'proxy')
         throw new OAuthError('certificate_header_untrusted', withThumbprint(own))
       // The certificate of the proxy is no caller's.

@@ -8,6 +8,7 @@ import { Tally } from '../telemetry/tally.ts'
 import { type ConnectionLimits, Connections } from './connections.ts'
 import { isHealthCheck } from './health.ts'
 import { openFilesMax } from './open-files.ts'
+import { proxySocketAddress } from './proxy-socket.ts'
 
 export interface BoundedBy {
   /** The number of processes that share the limits of an address. */
@@ -32,12 +33,11 @@ export function boundConnections(
   })
   const connections = new Connections({
     limits: limitsOf(connectionsMax, workers),
-    isTrusted: (address) => networkContains(proxies, address),
+    isTrusted: (address) => address === proxySocketAddress || networkContains(proxies, address),
     isUrgent: isHealthCheck,
     onClosed: (closed, address) => tally.count(closed, address),
   })
-  connections.watch(app.server)
-  if (app.mtlsServer !== undefined) connections.watch(app.mtlsServer)
+  for (const server of app.listeners) connections.watch(server)
   app.addHook('onClose', async () => tally.flush())
 }
 

@@ -1,12 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import { OperatorError } from '../errors.ts'
 import { listenMtls } from './mtls-listener.ts'
+import { listenOnProxySocket } from './proxy-socket.ts'
 
 export interface ListenAddress {
   readonly host: string
   readonly port: number
   /** The listener that asks for certificates, if it is another one. */
   readonly mtls?: { readonly port: number } | undefined
+  /** The path of the socket for a proxy on this machine, if there is one. */
+  readonly proxySocket?: string | undefined
 }
 
 /** Starts listening. @throws OperatorError with the reason in one line. */
@@ -21,6 +24,8 @@ export async function listen(app: FastifyInstance, address: ListenAddress): Prom
   }
   if (address.mtls !== undefined && app.mtlsServer !== undefined)
     await listenMtls(app.mtlsServer, address.host, address.mtls.port)
+  if (address.proxySocket !== undefined && app.proxySocket !== undefined)
+    await listenOnProxySocket(app.proxySocket, address.proxySocket)
 }
 
 const listenProblems: Readonly<Record<string, string>> = {
@@ -35,7 +40,7 @@ const listenProblems: Readonly<Record<string, string>> = {
  * too.
  */
 export async function closeWithin(app: FastifyInstance, milliseconds: number): Promise<void> {
-  const servers = [app.server, ...(app.mtlsServer === undefined ? [] : [app.mtlsServer])]
+  const servers = app.listeners
   const timer = setTimeout(() => {
     for (const server of servers) server.closeAllConnections()
   }, milliseconds).unref()

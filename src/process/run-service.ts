@@ -1,5 +1,6 @@
 import type { DestinationStream } from 'pino'
 import { type Config, databaseUrlReader, tlsFilePaths } from '../config.ts'
+import { removeDeadSocket } from '../lib/dead-socket.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import type { DatabaseServer } from './database-server.ts'
 import { findKeyEncryptionKeys } from './key-encryption-keys.ts'
@@ -17,6 +18,7 @@ export async function runService(
   log: Log,
   lifetime: Lifetime,
 ): Promise<string> {
+  if (config.proxySocket !== undefined) await removeDeadSocket(config.proxySocket)
   if (config.workers === 1) await serveAlone(config, server, log, lifetime)
   else await serveWithWorkers(config, server, log, lifetime)
   return baseUrlOf(config)

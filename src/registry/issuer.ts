@@ -205,8 +205,10 @@ function readAccess(value: unknown): RuleAccess | undefined {
   return scopes.every((scope) => typeof scope === 'string') ? { audience, scopes } : undefined
 }
 
+/** A larger whole number is read as a neighbour of itself: two of them would be one (RFC 7493 §2.2). */
 export function isClaimValue(value: unknown): value is ClaimValue {
-  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
+  if (typeof value === 'number') return Math.abs(value) <= Number.MAX_SAFE_INTEGER
+  return typeof value === 'string' || typeof value === 'boolean'
 }
 
 function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {

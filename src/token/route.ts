@@ -2,6 +2,7 @@ import { type IncomingMessage, METHODS } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { JudgedCertificate } from '../authentication/certificate.ts'
 import { callerAddress } from '../http/caller-address.ts'
+import { isFormType } from '../http/form-type.ts'
 import { hasRepeatedSingleton } from '../http/singleton-headers.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
@@ -162,9 +163,6 @@ function nonceHeaders({ dpop }: TokenRouteOptions): string[] {
   return nonce === undefined ? [] : ['dpop-nonce', nonce]
 }
 
-const formType =
-  /^application\/x-www-form-urlencoded[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?;?[ \t]*$/i
-
 function checkMessage(request: FastifyRequest): void {
   if (request.method !== 'POST') throw new OAuthError('method_not_allowed')
   const { raw } = request
@@ -172,7 +170,7 @@ function checkMessage(request: FastifyRequest): void {
     throw new OAuthError('header_repeated')
   if (request.url.includes('?')) throw new OAuthError('query_string_present')
   const { headers } = request
-  if (!formType.test(headers['content-type'] ?? '')) throw new OAuthError('content_type_unsupported')
+  if (!isFormType(headers['content-type'] ?? '')) throw new OAuthError('content_type_unsupported')
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new OAuthError('content_encoding_unsupported')

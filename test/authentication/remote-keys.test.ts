@@ -70,6 +70,22 @@ test('500 who ask at once share one fetch, and so do those who come later', asyn
   expect(asked).toHaveLength(1)
 })
 
+test('a slow issuer keeps no more than some requests waiting, so that there is room for all others', async () => {
+  const { keys, hold } = open()
+  const release = hold()
+  let answered = 0
+  const ask = () => keys.renewed(address).then(() => (answered += 1))
+  const waiting = Array.from({ length: limits.keysWaitingMax + 10 }, ask)
+  await settle()
+  expect(answered).toBe(10)
+  release()
+  await Promise.all(waiting)
+  const next = hold()
+  next()
+  await ask()
+  expect(answered).toBe(limits.keysWaitingMax + 11)
+})
+
 test('a new key is found after the pause, and one that was taken out is gone', async () => {
   const { asked, answer, pass, renewed, told } = open()
   expect(await renewed()).toEqual(['one'])

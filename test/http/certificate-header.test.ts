@@ -40,6 +40,7 @@ describe('RFC 9440', () => {
     ['l', 'a name has no case', 'CLIENT-cert', bytes(leaf)],
     ['lb', 'with a chain', name, bytes(leaf), `${name}-Chain`, bytes(between)],
     ['lbr', 'with a longer one', name, bytes(leaf), `${name}-Chain`, `${bytes(between)} ,\t${bytes(rsa)}`],
+    ['lb', 'spaces around it', name, bytes(leaf), `${name}-Chain`, `\t ${bytes(between)} \t`],
     ['contradictory', 'a chain of nothing', `${name}-Chain`, bytes(between)],
     ['repeated', 'twice', name, bytes(leaf), name, bytes(leaf)],
     ['repeated', 'a chain twice', `${name}-Chain`, bytes(leaf), `${name}-chain`, bytes(leaf)],

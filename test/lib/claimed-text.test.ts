@@ -61,6 +61,20 @@ describe('what looks like a credential', () => {
     expect(looksLikeCredential(credential)).toBe(true)
   })
 
+  // A stranger chooses the user agent. What takes the square of a length takes half a minute here, and all else nothing.
+  test.each([
+    ['a user of many colons', `//${':'.repeat(200_000)}`],
+    ['a pair of many colons, in base64', `${Buffer.from(':i?'.repeat(130_000)).toString('base64')}////`],
+    ['a name without its value', `secret${' '.repeat(200_000)}`],
+    ['a scheme without its credentials', `basic${' '.repeat(200_000)}`],
+    ['escapes of escapes', '%25'.repeat(70_000)],
+    ['parts of ids', 'abcdef01-'.repeat(22_000)],
+  ])('%s takes no longer than it is long', (_, text) => {
+    const startedAt = performance.now()
+    looksLikeCredential(text)
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+  })
+
   /** Made from so many random bytes, so that fast-check can repeat a failure. */
   const secrets = fc
     .uint8Array({ minLength: 48, maxLength: 48 })

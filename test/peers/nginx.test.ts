@@ -1,6 +1,7 @@
 /** A real nginx in front, which ends TLS and passes the certificate of its caller on, set up as the guide says. */
 import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
+import { listenOnProxySocket } from '../../src/http/proxy-socket.ts'
 import { command } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import {
@@ -11,7 +12,7 @@ import {
   registerCertificateClient,
   tokenOver,
 } from '../support/mtls.ts'
-import { hasNjs, type Nginx, nginxVersion, openNginx } from '../support/nginx.ts'
+import { type FrontProxy, hasNjs, nginxVersion, openNginx } from '../support/nginx.ts'
 import { environmentOf, root as repository } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 import { general, makeCa, makeCertificate, type TestCertificate } from '../support/x509.ts'
@@ -29,7 +30,7 @@ const guide = readFileSync(`${repository}docs/guides/mtls.md`, 'utf8')
 const blockOf = (name: string): string =>
   new RegExp(`<!-- ${name} -->\n\`\`\`\\w+\n([^]*?)\`\`\``).exec(guide)?.[1] ?? ''
 
-const files = {
+const nginxFiles = {
   'tls.crt': settings['MINTMARK_TLS_CERTIFICATE'] ?? '',
   'tls.key': settings['MINTMARK_TLS_PRIVATE_KEY'] ?? '',
   'mintmark-ca.crt': settings['MINTMARK_TLS_CERTIFICATE'] ?? '',
@@ -63,16 +64,20 @@ const test = sharedTest.extend('open', async ({ database }, { onCleanup }) => {
   onCleanup(async () => {
     for (const each of opened.reverse()) await each.close()
   })
-  return async (form: keyof typeof forms, change = (text: string) => text) => {
+  return async (form: keyof typeof forms, change = (text: string) => text, socket?: string) => {
     const environment = {
       ...settings,
       MINTMARK_CLIENT_CERTIFICATE_HEADER: form,
-      MINTMARK_CLIENT_CERTIFICATE_PROXY: 'uri:spiffe://td/front',
+      ...(socket === undefined
+        ? { MINTMARK_CLIENT_CERTIFICATE_PROXY: 'uri:spiffe://td/front' }
+        : { MINTMARK_PROXY_SOCKET: socket }),
     }
     const running = await startService({ database, environment })
     opened.push(running)
-    const nginx: Nginx = await openNginx(
-      files,
+    const { proxySocket } = running.service.app
+    if (proxySocket !== undefined && socket !== undefined) await listenOnProxySocket(proxySocket, socket)
+    const nginx: FrontProxy = await openNginx(
+      nginxFiles,
       configured(running.url, (text) => change(forms[form](text))),
     )
     opened.push(nginx)
@@ -202,5 +207,29 @@ describe.runIf(present)('a proxy that is set up carelessly', () => {
   test('has no certificate of its own: refused', async ({ open }) => {
     const { outcome } = await open('nginx', (text) => text.replace(/.*proxy_ssl_certificate.*\n/g, ''))
     expect(await outcome([leaf()])).toBe('certificate_header_untrusted')
+  })
+})
+
+describe.runIf(present)('nginx on the same machine', () => {
+  test('connects to a Unix socket, and needs no certificate of its own', async ({
+    open,
+    files: { path },
+  }) => {
+    const socket = path('proxy.sock')
+    const { outcome, check } = await open(
+      'nginx',
+      (text) =>
+        text
+          .replace('server mintmark.internal:8080', `server unix:${socket}`)
+          .replace('https://mintmark', 'http://mintmark')
+          .replace(/.*proxy_ssl_.*\n/g, ''),
+      socket,
+    )
+    expect(await outcome([leaf()])).toBe('issued')
+    expect(await outcome([])).toBe('authentication_missing')
+    expect(await outcome([leaf(stranger)])).toBe('certificate_untrusted')
+    const { code, stderr } = await check()
+    expect(stderr).toBe('Every forgery failed, 22 in all.\n')
+    expect(code).toBe(0)
   })
 })

@@ -346,6 +346,30 @@ describe('refused', () => {
       (url) => tokenOf(kubernetes, url, { claims: { sub: 'system:serviceaccount:payments:default' } }),
       'default_service_account',
     ],
+    [
+      'about a subject that no table can hold',
+      (url) => tokenOf(kubernetes, url, { claims: { sub: 'system:serviceaccount:payments:a\0b' } }),
+      'assertion_claims_malformed',
+    ],
+    [
+      'about a subject in two lines',
+      (url) => tokenOf(kubernetes, url, { claims: { sub: 'system:serviceaccount:payments:a\r\nb' } }),
+      'assertion_claims_malformed',
+    ],
+    [
+      'of a trust domain that names itself, about a path out of the rule',
+      (url) =>
+        tokenOf(spire, url, {
+          claims: { iss: spire.issuer, sub: 'spiffe://example.org/ns/payments/../admin' },
+        }),
+      'assertion_claims_malformed',
+    ],
+    [
+      'of a trust domain that names itself, about a workload of another one',
+      (url) =>
+        tokenOf(spire, url, { claims: { iss: spire.issuer, sub: 'spiffe://other.org/ns/payments/api' } }),
+      'assertion_claims_malformed',
+    ],
   ])('%s', async ([, make, reason], { running }) => {
     const asClient = await byClient(running, make(running.url))
     expect([asClient.status, await asClient.json()]).toMatchObject([400, { error: 'invalid_client' }])

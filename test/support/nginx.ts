@@ -16,7 +16,8 @@ export function nginxVersion(): string | undefined {
 const njsModule = '/usr/lib/nginx/modules/ngx_http_js_module.so'
 export const hasNjs = existsSync(njsModule)
 
-export interface Nginx {
+/** A proxy in front of a service, which ends TLS. */
+export interface FrontProxy {
   readonly url: string
   /** The path of one of its files. */
   readonly path: (name: string) => string
@@ -30,7 +31,7 @@ export interface Nginx {
 export async function openNginx(
   files: Readonly<Record<string, string>>,
   configure: (port: number, directory: string) => string,
-): Promise<Nginx> {
+): Promise<FrontProxy> {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-nginx-'))
   const port = await freePort()
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
@@ -65,13 +66,13 @@ ${configure(port, directory)}
     url,
     path: (name) => join(directory, name),
     async close() {
-      await end(child)
+      await killed(child)
       rmSync(directory, { recursive: true, force: true })
     },
   }
 }
 
-async function answers(url: string): Promise<boolean> {
+export async function answers(url: string): Promise<boolean> {
   try {
     const socket = await connected(url, {})
     socket.destroy()
@@ -81,7 +82,7 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function killed(child: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGKILL')
   if (child.exitCode === null) await ended

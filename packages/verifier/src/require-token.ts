@@ -82,13 +82,16 @@ async function admit(
   url: string,
   { scope, certificate = certificateOf }: RequireTokenOptions,
 ): Promise<AccessTokenClaims> {
-  const [path = '/', query = ''] = url.split('?', 2)
+  const mark = url.indexOf('?')
+  const [path, query] = mark === -1 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)]
   const context: VerifyContext = { scope, path, certificate: () => certificate(message) }
   const shown = readAuthorization(headersOf(message, 'authorization'), query)
   if (shown instanceof VerifyError) throw verifier.refuse(shown, context)
   if (shown.scheme === 'Bearer') return await verifier.verify(shown.token, context)
   // Without an origin no proof can be checked, so DPoP is a scheme that is not understood here.
   if (verifier.origin === undefined) throw verifier.refuse(new VerifyError('token_missing'), context)
+  // A request may also name another host, or none (RFC 9112 §3.2.2, §3.2.4). Behind our origin that would be no URL, or another.
+  if (!path.startsWith('/')) throw verifier.refuse(new VerifyError('request_malformed'), context)
   const dpop = {
     proof: headersOf(message, 'dpop'),
     method: message.method ?? 'GET',

@@ -137,6 +137,7 @@ describe.each(Object.entries(servers))('%s', (_, serve) => {
     const token = makeToken(key)
     expect((await fetch(`${origin}/orders?access_token=${token}`)).status).toBe(400)
     expect((await fetch(`${origin}/orders?access_token=${token}`, bearer(token))).status).toBe(400)
+    expect((await fetch(`${origin}/orders?page=1?&access_token=${token}`, bearer(token))).status).toBe(400)
   })
 
   test('answers with 503 and Retry-After while there are no keys', async () => {
@@ -172,6 +173,15 @@ describe.each(Object.entries(servers))('%s', (_, serve) => {
       'DPoP error="invalid_dpop_proof", error_description="The proof was used before.", algs="ES256 EdDSA PS256"',
     ])
   })
+
+  test.each(['GET http://orders.example:8443/orders', 'OPTIONS *'])(
+    'answers %s, which no proof can be for',
+    async (line) => {
+      const origin = await serve(open({ origin: 'https://orders.example:8443' }), {})
+      const headers = ['host: x', 'connection: close', 'authorization: DPoP x', 'dpop: x']
+      expect(await send(origin, [`${line} HTTP/1.1`, ...headers])).toMatch(/^HTTP\/1\.1 4/)
+    },
+  )
 
   test('without an origin, DPoP is a scheme that is not understood', async () => {
     const origin = await serve(open({ audience: 'urn:orders' }), {})

@@ -108,7 +108,7 @@ export const mistakeSentences: {
   rule_gives_nothing: () =>
     'says for whom it is and not what it gives: write client_id, or access for workloads without a client',
   rule_open: () =>
-    'fits whomever the issuer signs for; add a condition with equals, one_of or prefix, or write ' +
+    'fits whomever the issuer signs for; add a condition that only some of them fit, or write ' +
     'dangerously_any_subject: true if that is meant',
   rule_open_to_world: () =>
     'fits everybody in the world who has an account there; add a condition that says whose the workload is ' +
@@ -118,7 +118,8 @@ export const mistakeSentences: {
     'own, or write allow_default_service_account: true',
   claim_malformed: ({ value }) =>
     `${quoted(value)} is no claim: write its name, or a JSON Pointer like /kubernetes.io/namespace`,
-  claim_value_wrong: () => 'must be text, a number, true or false: what a claim can be compared with',
+  claim_value_wrong: () =>
+    'must be text, a number below 2^53, true or false: what a claim can be compared with',
   condition_not_one: () => 'needs exactly one of equals, one_of, prefix and present',
   prefix_open: ({ value }) =>
     `${quoted(value)} ends in the middle of a name, so longer names would fit too; end it with / or :`,
