@@ -81,19 +81,22 @@ export function admitByMetadataNow(
 
 /**
  * The same with what the database says now, and with a document that is fetched if that is needed.
- * @returns undefined if nothing that is trusted begins like this: then it is a name that nobody has.
+ * @param isRegistered whether a client has that id.
+ * @returns undefined if it is one, or if nothing that is trusted begins like this: then it is a name that nobody has.
  * @throws OAuthError
  */
 export async function admitByMetadata(
   edges: AuthenticationEdges,
   credentials: AssertionCredentials,
   address: string,
+  isRegistered: boolean,
 ): Promise<AdmittedMetadataClient | undefined> {
   const { registry, clientMetadata, failureLimit, claimedText, clock } = edges
   const { clientId: url, assertion } = credentials
   if (!mayBeMetadataClient(url)) return undefined
   const issuer = metadataIssuerOf(await registry.lookUpTrust(), url)
-  if (issuer === undefined) return undefined
+  // Asked for who is registered too, so that time does not tell who is.
+  if (issuer === undefined || isRegistered) return undefined
   const fail = (reason: RefusalReason, detail?: Readonly<Record<string, string>>): never => {
     failureLimit.fail(url, address)
     throw new OAuthError(reason, detail === undefined ? {} : { detail })

@@ -114,7 +114,7 @@ async function admitIfThere(
   const isRight = isSignedBy(assertion, key)
   if (isRight && key !== undefined) return { ...credentials, keyId: key.thumbprint }
   // Who is registered is a client by that. An address is looked at where nobody is.
-  const byMetadata = client === undefined ? await admitByMetadata(edges, credentials, address) : undefined
+  const byMetadata = await admitByMetadata(edges, credentials, address, client !== undefined)
   if (byMetadata !== undefined) return byMetadata
   // Whoever publishes keys may have new ones. They are asked for once in a while, whoever wants to know.
   const jwksUri = client?.jwksUri

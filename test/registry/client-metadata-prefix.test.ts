@@ -102,6 +102,11 @@ test('it stands under one trusted prefix, or under none', () => {
     ['https://good.example/b/', 'client_metadata', 'disabled'],
   )
   expect(metadataIssuerOf(nested, 'https://good.example/b/c')).toBeUndefined()
+  const around = trusting(
+    ['https://good.example/', 'client_metadata', 'disabled'],
+    ['https://good.example/b/', 'client_metadata', 'active'],
+  )
+  expect(metadataIssuerOf(around, 'https://good.example/b/c')).toBeUndefined()
   expect(metadataIssuerOf(nested, 'https://good.example/c')?.issuer).toBe('https://good.example/')
 })
 

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import { describe, expect } from 'vitest'
 import { applyRegistration } from '../../src/administration/apply.ts'
+import { setClientStatus } from '../../src/administration/client-store.ts'
 import { parseRegistration } from '../../src/administration/parse.ts'
 import { setIssuerStatus } from '../../src/administration/trust-change-store.ts'
 import { blockWorkload, unblockWorkload } from '../../src/administration/workload-store.ts'
@@ -54,6 +55,16 @@ const test = sharedTest
               conditions: [{ claim: 'sub', equals: `${host.url}/new/right` }],
               access: [{ audience: orders, scopes: ['orders:write'] }],
               assertion_audience: 'token_endpoint',
+            },
+          ],
+        },
+        {
+          issuer: `${host.url}/switched/`,
+          rules: [
+            {
+              rule: 'signed-by-an-issuer',
+              conditions: [{ claim: 'sub', prefix: `${host.url}/switched/by-it/` }],
+              access: [{ audience: orders, scopes: ['orders:read'] }],
             },
           ],
         },
@@ -166,6 +177,18 @@ test('its assertion is judged like that of any client, and counts once', async (
   })
 })
 
+test('who registers its address makes it a client, which proves itself with what is registered', async ({
+  running,
+  agents,
+}) => {
+  const id = agents.publish('/agents/registered-later')
+  expect(await agents.answer(id)).toBe('issued')
+  await createTestClient(running.context, id, { status: 'disabled' })
+  expect(await agents.answer(id)).toBe('client_disabled')
+  await setClientStatus(running.context, id, 'active')
+  expect(await agents.answer(id)).toBe('client_has_no_key')
+})
+
 test('only what a rule names is admitted', async ({ running, agents }) => {
   const right = agents.publish('/new/right')
   const near = agents.publish('/new/right2')
@@ -233,7 +256,7 @@ test('what ends it: a blocked workload, a disabled prefix, rows that a hand wrot
   expect(await agents.answer(id)).toBe('issued')
   expect(await metadata()).toMatchObject({
     client_id_metadata_document_supported: true,
-    grant_types_supported: ['client_credentials'],
+    grant_types_supported: expect.arrayContaining(['client_credentials']),
   })
   await blockWorkload(context, metadataWorkloadId(id))
   expect(await agents.answer(id)).toBe('workload_blocked')
@@ -250,6 +273,11 @@ test('what ends it: a blocked workload, a disabled prefix, rows that a hand wrot
          FROM trust_rule WHERE rule = 'partner-agents'`,
   )
   expect(await agents.answer(agents.publish('/hand/a'))).toBe('client_unknown')
+  // Nor does an issuer whose workloads may sign for themselves now.
+  await database.query(
+    `UPDATE trusted_issuer SET key_source = 'client_metadata' WHERE issuer = '${host.url}/switched/'`,
+  )
+  expect(await agents.answer(agents.publish('/switched/by-it/a'))).toBe('client_unknown')
   await database.query(`UPDATE trusted_issuer SET status = 'disabled' WHERE key_source = 'client_metadata'`)
   expect(await agents.answer(id)).toBe('client_unknown')
   expect(await metadata()).not.toHaveProperty('client_id_metadata_document_supported')
