@@ -91,7 +91,7 @@ interface KeysOfDocument {
  * Reads a document. Members that say nothing about this grant, such as redirect_uris, are not looked at.
  * @throws Error that says what is wrong with it, without any part of it.
  */
-export function readClientMetadata(text: string, url: string): KeysOfDocument {
+function readClientMetadata(text: string, url: string): KeysOfDocument {
   const document = readMapping(text)
   const refuse = (problem: string): never => {
     throw new Error(`its document ${problem}`)

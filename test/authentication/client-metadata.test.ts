@@ -1,5 +1,6 @@
 /** Documents that clients publish about themselves, hostile ones too, with a clock and a fetch that the test holds. */
 import { hash } from 'node:crypto'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { openClientMetadata } from '../../src/authentication/client-metadata.ts'
 import type { FetchDocument } from '../../src/authentication/remote-documents.ts'
@@ -106,6 +107,24 @@ describe('is refused, and nothing else is fetched:', () => {
     // Strangers choose the addresses, so the log does not tell of each.
     expect(run.told).toEqual([])
   })
+})
+
+test('whatever a host answers, there are keys of it or a problem without any part of it', async () => {
+  const member = fc.constantFrom(...Object.keys(good), 'jwks_uri', 'grant_types', 'client_secret')
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constantFrom(url, 'private_key_jwt', good.jwks, 'secret-word'),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.dictionary(member, value), fc.boolean(), async (changes, isWhole) => {
+      const run = open({ [url]: isWhole ? { ...good, ...changes } : { ...changes, more: 'secret-word' } })
+      const keys = await run.thumbprints()
+      const problem = run.documents.problemOf(place)
+      expect(keys === undefined).toBe(problem !== undefined)
+      expect(problem ?? '').not.toContain('secret-word')
+      if (keys !== undefined) expect(keys.every((thumbprint) => /^[\w-]{43}$/.test(thumbprint))).toBe(true)
+    }),
+  )
 })
 
 test('members for other grants, and keys of other kinds, are not looked at', async () => {

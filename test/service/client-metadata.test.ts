@@ -1,5 +1,9 @@
-/** Clients that publish a document about themselves, over real HTTP: first sight, what the ledger says, and how it ends. */
+/**
+ * Clients that publish a document about themselves, over real HTTP: first sight, what the ledger says, and how it ends. Long
+ * because it is a table of what must not pass.
+ */
 import { hash } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { describe, expect } from 'vitest'
 import { applyRegistration } from '../../src/administration/apply.ts'
 import { setClientStatus } from '../../src/administration/client-store.ts'
@@ -240,6 +244,47 @@ test('a document that is refused: the ledger says why, and the caller what every
     }),
   })
   expect(await agents.recordOf(grant)).toMatchObject({ reason: 'assertion_issuer_untrusted' })
+})
+
+test('hosts that mean no good: the ledger says what they did, and nothing of what they sent', async ({
+  running,
+  agents,
+  host,
+}) => {
+  const target = '/elsewhere/document'
+  const hostile: Readonly<Record<string, readonly [(response: ServerResponse) => void, RegExp]>> = {
+    redirect: [(response) => response.writeHead(302, { location: target }).end(), /redirect \(302\)/],
+    huge: [(response) => response.writeHead(200).end(JSON.stringify('x'.repeat(5 * 1024))), /more than 5120/],
+    HTML: [(response) => response.writeHead(200).end('<!doctype html><p>sign in'), /no JSON/],
+    error: [(response) => response.writeHead(500).end('{"stack":"of it"}'), /status 500/],
+    'broken off': [
+      (response) => response.writeHead(200, { 'content-length': '9' }).end('{}', () => response.destroy()),
+      /./,
+    ],
+    twice: [
+      (response) => response.writeHead(200).end('{"client_id":"a","client_id":"b"}'),
+      /everybody reads alike/,
+    ],
+  }
+  host.answer((request, response) => {
+    const name = decodeURI(request.url ?? '')
+      .replace('/agents/', '')
+      .replace('-', ' ')
+    hostile[name]?.[0](response)
+  })
+  const before = host.asked.length
+  for (const [name, [, problem]] of Object.entries(hostile)) {
+    const id = `${host.url}/agents/${name.replace(' ', '-')}`
+    const response = await requestTokenWith(running.url, assertionOf(key, id, running.url))
+    const { reason, detail } = await agents.recordOf(response)
+    expect({ name, reason }).toEqual({ name, reason: 'client_metadata_unavailable' })
+    expect(detail).toEqual({ problem: expect.stringMatching(problem) })
+    expect(JSON.stringify(detail)).not.toMatch(/sign in|stack|xxx/)
+  }
+  // One request each, and none to where the redirect leads.
+  expect(host.asked.slice(before)).toHaveLength(Object.keys(hostile).length)
+  expect(host.asked).not.toContain(target)
+  host.answer(agents.documents)
 })
 
 test('what ends it: a blocked workload, a disabled prefix, rows that a hand wrote; metadata says whether anybody may come', async ({

@@ -9,6 +9,7 @@ import { guardedFetch } from '../../http/guarded-fetch.ts'
 import { momentText } from '../../lib/moment.ts'
 import { parseNetwork } from '../../lib/network.ts'
 import { plainText } from '../../lib/plain-text.ts'
+import { mayBeMetadataClient } from '../../registry/client-metadata-prefix.ts'
 import { decide, type Grant } from '../../token/decide.ts'
 import { administeredTrust } from '../terminal/administered-trust.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
@@ -43,6 +44,10 @@ export const trustTest = defineCommand({
     if (options.assertion === undefined) throw usageError('--assertion: name the file with the assertion.')
     const { assertion, refusal } = readFederatedText((await readAssertion(options.assertion)).trim())
     if (assertion === undefined) throw new OperatorError(`This is no assertion of a workload: ${refusal}.`)
+    if (assertion.issuer === assertion.subject && mayBeMetadataClient(assertion.issuer))
+      note(
+        `${plainText(assertion.issuer)} signed this about itself. "trust document" tries clients that publish a document.`,
+      )
     return await withDatabase(async (connection) => {
       const { clock, config } = connection
       const now = clock.nowSeconds()
