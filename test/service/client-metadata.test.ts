@@ -1,6 +1,7 @@
 /**
- * Clients that publish a document about themselves, over real HTTP: first sight, what the ledger says, and how it ends. Long
- * because it is a table of what must not pass.
+ * Clients that publish a document about themselves, over real HTTP: first sight, what the ledger says, and how it ends.
+ *
+ * Long because it is a table of what must not pass.
  */
 import { hash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
