@@ -47,7 +47,10 @@ export function mayBeMetadataClient(clientId: string): boolean {
 export function metadataIssuerOf(trust: TrustTable | undefined, url: string): TrustedIssuer | undefined {
   if (trust === undefined) return undefined
   let found: TrustedIssuer | undefined
-  for (let at = url.indexOf('/', 'https://'.length); at !== -1; at = url.indexOf('/', at + 1)) {
+  const slashAfter = (place: number): number => url.indexOf('/', place)
+  for (let at = slashAfter('https://'.length); at !== -1; at = slashAfter(at + 1)) {
+    // No beginning is longer. An address of slashes alone would be hashed again and again.
+    if (at >= limits.issuerCharactersMax) break
     const issuer = trust.issuers.get(url.slice(0, at + 1))
     if (issuer?.keys.kind !== 'client_metadata') continue
     if (found !== undefined) return undefined

@@ -110,6 +110,14 @@ test('it stands under one trusted prefix, or under none', () => {
   expect(metadataIssuerOf(nested, 'https://good.example/c')?.issuer).toBe('https://good.example/')
 })
 
+test('an address of slashes alone costs no more than a long one', () => {
+  let asked = 0
+  const issuers = { get: () => void (asked += 1) }
+  metadataIssuerOf({ issuers } as unknown as TrustTable, `https://${'/'.repeat(8_000)}`)
+  expect(asked).toBeGreaterThan(100)
+  expect(asked).toBeLessThanOrEqual(limits.issuerCharactersMax)
+})
+
 test('prefixes within each other are found', () => {
   expect(isNestedPrefix('https://a.example/', 'https://a.example/b/')).toBe(true)
   expect(isNestedPrefix('https://a.example/b/', 'https://a.example/')).toBe(true)
