@@ -111,11 +111,11 @@ test('it stands under one trusted prefix, or under none', () => {
 })
 
 test('an address of slashes alone costs no more than a long one', () => {
-  let asked = 0
-  const issuers = { get: () => void (asked += 1) }
+  const asked: string[] = []
+  const issuers = { get: (prefix: string) => void asked.push(prefix) }
   metadataIssuerOf({ issuers } as unknown as TrustTable, `https://${'/'.repeat(8_000)}`)
-  expect(asked).toBeGreaterThan(100)
-  expect(asked).toBeLessThanOrEqual(limits.issuerCharactersMax)
+  expect(asked.length).toBeGreaterThan(100)
+  expect(asked.length).toBeLessThanOrEqual(limits.issuerCharactersMax)
 })
 
 test('prefixes within each other are found', () => {
