@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
@@ -55,7 +55,7 @@ interface KeySet {
 
 export class RemoteKeys {
   readonly #options: RemoteKeysOptions
-  readonly #sets = new LRUCache<string, KeySet>({ max: limits.keySetsMax })
+  readonly #sets = boundedCache<string, KeySet>(limits.keySetsMax)
   #underWay = 0
   #waiting = 0
 
