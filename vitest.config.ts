@@ -23,6 +23,7 @@ const shared = { isolate: false }
 
 const onPostgres = {
   globalSetup: ['test/support/postgres.ts'],
+  setupFiles: ['test/support/cheap-hashes.ts'],
   // Limits for what hangs. A test waits for what must come, and passes on a slow machine too.
   testTimeout: 240_000,
   hookTimeout: 240_000,
@@ -83,6 +84,7 @@ export default defineConfig({
           name: 'packages',
           include: ['packages/*/test/**/*.test.ts'],
           globalSetup: [],
+          setupFiles: [],
         },
       },
     ],

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import { commandProcess, signalGroup } from '../support/process.ts'
-import { freePort, requestToken } from '../support/service.ts'
+import { freePort, requestTokenPatiently } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 import { chainEnds, leftOf, linesOf, test, workersOf } from '../support/workers.ts'
 
@@ -140,14 +140,14 @@ describe('the embedded database', once, () => {
       clientId: 'billing',
       secret: readFileSync(`${directory}/billing.secret`, 'utf8').trim(),
     }
-    expect((await requestToken(first.url, example)).status).toBe(200)
+    expect((await requestTokenPatiently(first.url, example)).status).toBe(200)
     const keys = await commandProcess(environment, 'keys', 'list', '--json')
     expect(JSON.parse(keys.stdout).keys, keys.stdout).toHaveLength(1)
     expect(await first.end('SIGTERM')).toBe(0)
     expect(existsSync(serverFile)).toBe(false)
 
     const second = await start()
-    expect((await requestToken(second.url, example)).status).toBe(200)
+    expect((await requestTokenPatiently(second.url, example)).status).toBe(200)
     expect(existsSync(serverFile)).toBe(true)
     expect(await second.end('SIGKILL')).toBe('SIGKILL')
     await until(() => leftOf(second).length === 0)

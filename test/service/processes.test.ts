@@ -12,7 +12,7 @@ import {
   startServiceProcess,
   untilReady,
 } from '../support/process.ts'
-import { exchange, freePort, registerClient, requestToken } from '../support/service.ts'
+import { exchange, freePort, registerClient, requestTokenPatiently } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 /** The service as processes: ended in order, and two of them on one database. */
@@ -103,7 +103,7 @@ describe('two processes on one database', () => {
       // Those that came while a next key waited moved that one instead of making another.
       expect(keys.length).toBeGreaterThan(1)
       expect(keys.length).toBeLessThanOrEqual(11)
-      for (const { url } of pair) expect((await requestToken(url, client)).status).toBe(200)
+      for (const { url } of pair) expect((await requestTokenPatiently(url, client)).status).toBe(200)
     },
   )
 
@@ -120,7 +120,7 @@ describe('two processes on one database', () => {
       expect(await issuedSinceLatestChange(database, client.clientId)).toBe(0)
       for (const load of loads) expect(load.statuses.at(-1)).toBe(401)
       expect(await run('clients', 'enable', client.clientId)).toMatchObject({ code: 0 })
-      for (const { url } of pair) expect((await requestToken(url, client)).status).toBe(200)
+      for (const { url } of pair) expect((await requestTokenPatiently(url, client)).status).toBe(200)
     },
   )
 })
@@ -136,10 +136,10 @@ test.skipIf(process.platform !== 'linux')(
     await untilReady(service)
     const client = await registerClient(database)
     for (let round = 0; round < 20; round += 1) {
-      expect((await requestToken(service.url, client)).status).toBe(200)
+      expect((await requestTokenPatiently(service.url, client)).status).toBe(200)
     }
     expect(await exchange(service.url, 'GARBAGE\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
-    expect((await requestToken(service.url, client)).status).toBe(200)
+    expect((await requestTokenPatiently(service.url, client)).status).toBe(200)
     expect(await database.query(`SELECT 1 FROM audit_record WHERE reason = 'internal_error'`)).toEqual([])
     expect(await service.end('SIGTERM')).toBe(0)
   },
