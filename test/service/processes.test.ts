@@ -1,17 +1,11 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
+import { command } from '../support/command.ts'
 import { issuedSinceLatestChange } from '../support/database.ts'
 import { sharedTest, test } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
-import {
-  commandProcess,
-  environmentOf,
-  launcher,
-  start,
-  startServiceProcess,
-  untilReady,
-} from '../support/process.ts'
+import { environmentOf, launcher, start, startServiceProcess, untilReady } from '../support/process.ts'
 import { exchange, freePort, registerClient, requestTokenPatiently } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
@@ -89,10 +83,12 @@ describe('two processes on one database', () => {
   })
 
   pairTest(
-    'and ten more that force a rotation at once make one key per generation, without a gap',
+    'and ten commands that force a rotation at once make one key per generation, without a gap',
     async ({ client, database, pair }) => {
-      const environment = environmentOf(database.url)
-      const forced = Array.from({ length: 10 }, () => commandProcess(environment, 'keys', 'rotate', '--now'))
+      // Each with connections of its own. What races is in the database.
+      const forced = Array.from({ length: 10 }, () =>
+        command(environmentOf(database.url), 'keys', 'rotate', '--now'),
+      )
       expect((await Promise.all(forced)).map(({ code }) => code)).toEqual(forced.map(() => 0))
       const keys = await database.query<{ generation: number }>(
         'SELECT generation FROM signing_key ORDER BY generation',
