@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     name: 'container',
     include: ['test/container/**/*.test.ts'],
+    // Both files build the same image. The second one finds it made.
+    fileParallelism: false,
     testTimeout: 120_000,
     execArgv: ['--disable-warning=ExperimentalWarning'],
   },

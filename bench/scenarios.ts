@@ -5,6 +5,7 @@ import { cold } from './scenarios/cold.ts'
 import { connections } from './scenarios/connections.ts'
 import { deploy } from './scenarios/deploy.ts'
 import { dpop } from './scenarios/dpop.ts'
+import { federation } from './scenarios/federation.ts'
 import { flood } from './scenarios/flood.ts'
 import { guesses } from './scenarios/guesses.ts'
 import { jwks } from './scenarios/jwks.ts'
@@ -22,6 +23,7 @@ export const scenarios: readonly Scenario[] = [
   warm,
   assertions,
   dpop,
+  federation,
   latency,
   flood,
   guesses,

@@ -18,6 +18,8 @@ export const targets = {
   assertionCpu: { text: '≤ 7.5 S', most: 7.5 },
   /** The same for a token that is bound to a key by a DPoP proof. */
   dpopCpu: { text: '≤ 8 S', most: 8 },
+  /** The same for a token by the assertion of another issuer. */
+  federationCpu: { text: '≤ 8 S', most: 8 },
   postgresCpu: { text: '≤ 1 S', most: 1 },
   besideOidcProvider: { text: '≥ 4 × (aim 5)', least: 4 },
   besidePlain: { text: '≥ 2.5 ×', least: 2.5 },

@@ -95,7 +95,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   else app.decorate('mtlsServer', undefined)
   if (proxySocket !== undefined) addProxySocket(app, connections)
   else app.decorate('proxySocket', undefined)
-  boundConnections(app, config, edges)
+  const { turnOf } = boundConnections(app, config, edges)
   app.addHook('onClose', async () => broken.flush())
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const logRequest = requestLog(edges.log)
@@ -103,6 +103,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     ...edges,
     logRequest,
     constantHeaders,
+    turnOf,
     paths: each('/token', `${issuerPath}/token`),
   })
   await app.register(openRoutes, { config, edges, logRequest, constantHeaders, issuerPath })

@@ -237,7 +237,8 @@ function plainHttpAllowed(environment: Environment): boolean {
 
 /** The settings that all processes on one database must share. */
 export function sharedSettings(config: Config) {
-  const { issuer, host, port, tls, schedule, signingAlgorithms, sealedRegistry } = config
+  const { issuer, host, port, tls, schedule, signingAlgorithms, sealedRegistry, requiresClientCertificate } =
+    config
   // Without the setting the issuer is the address of the process, which no other machine can reach. Several processes
   // on one machine then have several, for a trial.
   const isOwnAddress = isLoopback(host) && issuer === defaultIssuer(host, port, tls !== undefined)
@@ -246,6 +247,7 @@ export function sharedSettings(config: Config) {
     ...schedule,
     signingAlgorithms: [...signingAlgorithms].sort(),
     sealedRegistry: sealedRegistry ? 'yes' : 'no',
+    requiresClientCertificate: requiresClientCertificate ? 'yes' : 'no',
   }
 }
 

@@ -62,6 +62,8 @@ export interface AdministrationErrorFields {
   client_key_not_found: { readonly clientId: string; readonly key: string }
   client_key_exists: { readonly clientId: string; readonly thumbprint: string; readonly isRevoked: boolean }
   client_key_named_alike: { readonly clientId: string; readonly kid: string }
+  client_fapi_no_secret: { readonly clientId: string }
+  client_fapi_key: { readonly clientId: string; readonly thumbprint: string }
   key_is_private: { readonly path: string }
   key_unreadable: { readonly path: string }
   client_keys_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
@@ -69,7 +71,13 @@ export interface AdministrationErrorFields {
   resource_not_found: { readonly audience: string; readonly nearest: string | undefined }
   resource_exists: { readonly audience: string }
   /** Clients that have access to it: some of them, and how many there are. */
-  resource_in_use: { readonly audience: string; readonly holders: readonly string[]; readonly count: number }
+  resource_in_use: {
+    readonly audience: string
+    readonly holders: readonly string[]
+    readonly count: number
+    /** Rules of trusted issuers that give access to it. */
+    readonly rules: readonly string[]
+  }
   issuer_not_found: { readonly issuer: string; readonly nearest: string | undefined }
   rule_not_found: { readonly rule: string; readonly nearest: string | undefined }
   rule_exists: { readonly rule: string; readonly issuer: string }
@@ -128,12 +136,20 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_key_not_found: rule('not_found', 'The client has no such key.'),
     client_key_exists: rule('conflict', 'The client has, or had, this key already.'),
     client_key_named_alike: rule('conflict', 'The client has another valid key with this kid.'),
+    client_fapi_no_secret: rule('conflict', 'The client is held to the FAPI profile, so it has no secret.'),
+    client_fapi_key: rule(
+      'conflict',
+      'The client is held to the FAPI profile, which does not allow the algorithm of the key.',
+    ),
     key_is_private: rule('invalid', 'The file has a private key, and only its public half is registered.'),
     key_unreadable: rule('invalid', 'The file has no public key that can be read.'),
     client_keys_too_many: rule('conflict', 'The client has as many valid keys as there can be.'),
     resource_not_found: rule('not_found', 'There is no such resource.'),
     resource_exists: rule('conflict', 'There is already a resource with this audience.'),
-    resource_in_use: rule('conflict', 'Clients have access to the resource. Nothing was changed.'),
+    resource_in_use: rule(
+      'conflict',
+      'Clients have access to the resource, or rules give it. Nothing was changed.',
+    ),
     issuer_not_found: rule('not_found', 'There is no such issuer.'),
     rule_not_found: rule('not_found', 'There is no such rule.'),
     rule_exists: rule('conflict', 'There is already a rule with this name.'),

@@ -21,11 +21,20 @@ export const limits = {
   /** Seconds until the whole request must have arrived. A form of a kilobyte needs milliseconds. */
   requestTimeoutSeconds: 15,
   /**
-   * Token requests that one process handles at the same time. More are refused with 503 before their body is read. At
-   * 10,000 tokens a second this is a fifth of a second of work. With more, every request would wait longer and none
+   * Token requests that one process handles at the same time, at most. More are refused with 503 before their body is read.
+   * At 10,000 tokens a second this is a fifth of a second of work. With more, every request would wait longer and none
    * would be faster.
    */
   requestsUnderWayMax: 2_000,
+  /** The same, at least, however slow the machine or the database is: one batch of a commit. */
+  requestsUnderWayMin: 256,
+  /**
+   * Milliseconds of work that are let in at a time, by what was lately answered: half of what a commit may take. So who is
+   * let in gets an answer, also where a machine or its database is slower than others.
+   */
+  answerMillisecondsAim: 450,
+  /** Milliseconds between two looks at how much is answered. */
+  admissionWindowMilliseconds: 250,
   /** Milliseconds between two searches for connections that are over one of the two timeouts above. */
   connectionCheckIntervalMilliseconds: 1_000,
   /** Seconds that an idle connection stays open. A TLS handshake costs as much as ten tokens, so callers reuse connections. */
@@ -83,6 +92,24 @@ export const limits = {
   audienceCharactersMax: 512,
   /** Characters of one scope token. RFC 6749 §3.3 sets no limit. */
   scopeCharactersMax: 128,
+  /**
+   * Characters of the form of a subject. With the longest id of a client the subject has at most 245 characters, and AWS
+   * keeps 255.
+   */
+  subjectFormCharactersMax: 128,
+  /** Claims that one client or one resource gives its tokens. */
+  fixedClaimsMax: 20,
+  /** Characters of such a claim's name. AWS has a name of 43 characters before that of a session tag. */
+  fixedClaimNameCharactersMax: 200,
+  /** Characters of a text in such a claim. AWS takes as many in a session tag. */
+  fixedClaimTextCharactersMax: 256,
+  /** Texts in the list of one such claim. */
+  fixedClaimValuesMax: 20,
+  /**
+   * Bytes of all such claims of one client or one resource, as JSON. With those of both a token gets 5.5 KiB longer, and
+   * many servers take 8 KiB in one header.
+   */
+  fixedClaimsBytesMax: 2_048,
   /** Scopes of one resource. A request without a scope gets all scopes that its client has there. */
   scopesPerResourceMax: 100,
   /** Resources that one client has access to. While a client is in memory, all of them are. */

@@ -157,6 +157,8 @@ export const refusals = {
   assertion_replayed: unauthenticated,
   assertion_no_rule_fits: unauthenticated,
   assertion_too_old: unauthenticated,
+  assertion_confirmation_missing: unauthenticated,
+  assertion_confirmation_wrong: unauthenticated,
   default_service_account: unauthenticated,
   workload_blocked: unauthenticated,
   trust_rules_ambiguous: request(
@@ -197,6 +199,9 @@ export const refusals = {
     'The jwk of the DPoP proof must be a public key that fits its alg: P-256, Ed25519, or RSA of 2048 to 4096 bits.',
   ),
   dpop_proof_missing: request('This client must send a DPoP proof (RFC 9449) with every token request.'),
+  token_not_bound: request(
+    'This client gets only tokens that are bound to a key: send a DPoP proof (RFC 9449), or the certificate (RFC 8705).',
+  ),
   dpop_signature_wrong: proof('The signature of the DPoP proof is not of the key in its header.'),
   dpop_method_wrong: proof('The htm of the DPoP proof must be POST.'),
   dpop_uri_wrong: proof(
@@ -226,6 +231,11 @@ export const refusals = {
     'This client has access to several resources: name one with the parameter resource or audience.',
   ),
   target_not_granted: target('This client has no access to that resource.'),
+  token_algorithm_not_allowed: target(
+    'The tokens of that resource are signed with an algorithm that this client must not get (FAPI 2.0).',
+  ),
+  claims_contradictory: target('The claims of this client and of that resource contradict each other.'),
+  subject_unfit: target('This client has no subject for that resource.'),
   scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),
   scopes_too_many: scope('More than 100 scopes are requested.'),
   scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),

@@ -288,8 +288,8 @@ describe('imports', () => {
         'vitest.config.ts',
       ].includes(path)
     const used = reachableFrom(code.filter((path) => isTest(path) || isStarted(path)))
-    // Programs, each run by test/interop/run.ts.
-    const isProgram = (path: string): boolean => path.startsWith('test/interop/node/')
+    // Programs, each run by test/interop/run.ts or test/peers/guide.test.ts.
+    const isProgram = (path: string): boolean => /^test\/interop\/(node|ours)\//.test(path)
     expect(code.filter((path) => isOfTests(path) && !isProgram(path) && !used.has(path))).toEqual([])
   })
 

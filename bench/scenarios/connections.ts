@@ -40,8 +40,10 @@ export const connections: Scenario = {
     await warmUp(world, server, requests)
     const rate = (await findPeak(world, server, requests)) / 4
     await warmUpAt(world, server, requests, rate)
+    // The same flood at another server takes the same cores and hits nothing of the service: what it costs is the machine's.
+    const nextDoor = await world.peer('bare')
     const floods = floodsAt(server)
-    const run = (flood?: Flood) => () => round(world, server, requests, rate, flood)
+    const run = (flood?: Flood, target?: Server) => () => round(world, server, requests, rate, flood, target)
     const results = await takeTurns(
       world,
       {
@@ -49,14 +51,18 @@ export const connections: Scenario = {
         idle: run(floods.idle),
         bodies: run(floods.bodies),
         pipelines: run(floods.pipelines),
+        'idle next door': run(floods.idle, nextDoor),
+        'bodies next door': run(floods.bodies, nextDoor),
+        'pipelines next door': run(floods.pipelines, nextDoor),
       },
       (result) =>
         `${describeLatency(result)}, ${megabytes(result.residentBytes)}${describe(result.strangers)}`,
       world.plan.fewRounds,
     )
-    return (['idle', 'bodies', 'pipelines'] as const).map((name) =>
+    return (['idle', 'bodies', 'pipelines'] as const).flatMap((name) => [
       rowOf(floods[name], results[name], results.quiet),
-    )
+      rowNextDoor(floods[name], results[name], results[`${name} next door`]),
+    ])
   },
 }
 
@@ -95,8 +101,9 @@ async function round(
   requests: readonly PreparedRequest[],
   rate: number,
   flood: Flood | undefined,
+  target: Server = server,
 ): Promise<Round> {
-  const strangers = flood === undefined ? undefined : runStrangers(world, server, flood)
+  const strangers = flood === undefined ? undefined : runStrangers(world, target, flood)
   // The promise is awaited below. A rejection before that must not end the process.
   strangers?.catch(() => {})
   if (strangers !== undefined) await sleep(leadSeconds * 1_000)
@@ -136,6 +143,18 @@ function rowOf({ description }: Flood, rounds: readonly Round[], quiet: readonly
     target: { name: 'latencyBesideStrangers', value: median(values) },
     worthless: whyWorthless(rounds, quiet),
     note: `From ${strangersAddress}, while good clients come at a quarter of the peak.${describe(rounds.at(-1)?.strangers)}`,
+  }
+}
+
+/** What of it is due to the service, and not to a machine that the flood shares with it. */
+function rowNextDoor({ description }: Flood, rounds: readonly Round[], nextDoor: readonly Round[]): Row {
+  const p99 = (result: Round): number => result.p99Milliseconds
+  return {
+    what: 'the same, beside the same flood at a bare server next door',
+    measured: times(ratios(rounds.map(p99), nextDoor.map(p99))),
+    beside: `next door: ${milliseconds(medianOf(nextDoor, p99))}`,
+    worthless: whyWorthless(rounds, nextDoor),
+    note: `${description}, at another process on this machine, which takes all of them in.${describe(nextDoor.at(-1)?.strangers)}`,
   }
 }
 

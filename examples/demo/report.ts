@@ -51,3 +51,13 @@ export function tableOf(rows: readonly Row[]): string {
     )
     .join('\n')
 }
+
+/** The table, and what it comes to. */
+export function verdictOf(rows: readonly Row[]): string {
+  const wrong = rows.filter((row) => !isOk(row)).length
+  const sum =
+    wrong === 0
+      ? 'Every row is as it should be.'
+      : `${wrong} of ${rows.length} rows are not as they should be.`
+  return `${tableOf(rows)}\n\n${sum}`
+}

@@ -7,21 +7,18 @@
  *     npm run demo -- --keep     leaves all of it running, until Ctrl-C
  *
  * 2 means that something is missing on this machine. All files are in a temporary directory, which is removed.
+ * docker-compose.demo.yml does the same with containers.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { openPythonEnvironment, type PythonEnvironment } from '../../packages/python/test/environment.ts'
-import { main } from '../../src/cli/main.ts'
-import { makeCalls, ordersAudience, type Picture, sendOver, tokensOfShop } from './calls.ts'
-import { isOk, tableOf } from './report.ts'
+import { makeCalls, ordersAudience, type Picture } from './calls.ts'
+import { answers, runCommand, shortToken } from './mintmark.ts'
+import { isOk, verdictOf } from './report.ts'
 import { freePorts, Stage } from './stage.ts'
 
 const root = join(import.meta.dirname, '../..')
-
-/** Seconds by which relying services let clocks differ. So long is a token good beyond its end. */
-const leewaySeconds = 10
 
 /** What this machine lacks. */
 class Missing extends Error {}
@@ -35,18 +32,12 @@ async function demo(): Promise<number> {
     const python = await stage.step('Python and its packages (the first time this takes minutes)', findPython)
     const picture = await setUp(stage, python)
     const rows = await stage.step('all calls made', () => makeCalls(picture))
-    process.stdout.write(`\n${tableOf(rows)}\n\n`)
-    const wrong = rows.filter((row) => !isOk(row)).length
-    const sum =
-      wrong === 0
-        ? 'Every row is as it should be.'
-        : `${wrong} of ${rows.length} rows are not as they should be.`
-    process.stdout.write(`${sum}\n`)
+    process.stdout.write(`\n${verdictOf(rows)}\n`)
     if (keep) {
       process.stdout.write(`\n${commandsFor(picture, stage)}\n`)
       await stage.untilInterrupted()
     }
-    return wrong === 0 ? 0 : 1
+    return rows.every(isOk) ? 0 : 1
   } catch (error) {
     process.stderr.write(`\n${stage.isInterrupted ? 'Interrupted.' : describe(error)}\n`)
     if (stage.isInterrupted) return 130
@@ -99,11 +90,7 @@ async function setUp(stage: Stage, python: PythonEnvironment): Promise<Picture> 
     await mintmark('seed', join(import.meta.dirname, 'clients.yaml'))
   })
 
-  // For one token only: it has to expire while somebody watches.
-  await mintmark('resources', 'update', ordersAudience, '--token-lifetime', '1')
-  const short = await tokensOfShop({ mintmark: issuer, ca }).grant(ordersAudience)
-  await mintmark('resources', 'update', ordersAudience, '--token-lifetime', '300')
-
+  const short = await shortToken({ mintmark: issuer, ca }, mintmark)
   await stage.step(`FastAPI on ${orders}, Django on ${billing}`, async () => {
     for (const [name, example, own, peer] of [
       ['orders', 'fastapi-orders', orders, billing],
@@ -125,21 +112,20 @@ async function setUp(stage: Stage, python: PythonEnvironment): Promise<Picture> 
         SIGNED_REQUESTS: 'certificate',
       }
       // They keep nothing, and asked to end they would wait half a minute for each other's open connections.
-      stage.start(name, python.python, [join(root, 'examples', example, 'app.py')], environment, 'SIGKILL')
+      const words = [join(import.meta.dirname, 'tied.py'), join(root, 'examples', example, 'app.py')]
+      stage.start(name, python.python, words, environment, 'SIGKILL')
     }
     await stage.until(() => answers(ca, `${orders}/health`))
     await stage.until(() => answers(ca, `${billing}/health`))
   })
-  await stage.step('a token has expired', () =>
-    stage.until(() => Date.now() / 1000 > short.expiresAt + leewaySeconds + 1),
-  )
+  await stage.step('a token has expired', () => stage.until(short.hasExpired))
   return {
     mintmark: issuer,
     orders,
     billing,
     ca,
     logOf: (name) => stage.logOf(name),
-    expiredToken: short.accessToken,
+    expiredToken: short.token,
   }
 }
 
@@ -148,37 +134,6 @@ function writeCredential(stage: Stage, name: 'orders' | 'billing'): string {
   const file = join(stage.directory, `${name}.json`)
   writeFileSync(file, JSON.stringify({ client_id: `${name}-service`, certificate: true }))
   return file
-}
-
-/** Does what `bin/mintmark WORDS` does, in this process: that is faster. */
-async function runCommand(
-  environment: Readonly<Record<string, string>>,
-  words: readonly string[],
-): Promise<void> {
-  let output = ''
-  const collect = (): Writable =>
-    new Writable({
-      write(chunk, _encoding, done) {
-        output += chunk
-        done()
-      },
-    })
-  const code = await main(words, {
-    environment,
-    stdin: Readable.from([]),
-    stdout: collect(),
-    stderr: collect(),
-    onSignal: () => () => {},
-  })
-  if (code !== 0) throw new Error(`bin/mintmark ${words.join(' ')} ended with ${code}:\n${output}`)
-}
-
-/** Whether a service answers. The certificate of the shop opens all of them. */
-function answers(ca: string, url: string): Promise<boolean> {
-  return sendOver(ca, { method: 'GET', url, headers: {} }, 'shop').then(
-    ({ status }) => status === 200,
-    () => false,
-  )
 }
 
 /** What to paste into another terminal. */

@@ -52,7 +52,11 @@ export class Stage {
     }
   }
 
-  /** Starts a program with nothing in its environment but what is given. What it writes is in `logOf(name)`. */
+  /**
+   * Starts a program with nothing in its environment but what is given. What it writes is in `logOf(name)`. Its standard
+   * input, and a channel in Node, end with this process. So a program that watches one of them ends too, also if this
+   * process is killed.
+   */
   start(
     name: string,
     program: string,
@@ -61,9 +65,10 @@ export class Stage {
     endedBy: NodeJS.Signals = 'SIGTERM',
   ): void {
     const log = openSync(this.#logFile(name), 'a')
+    const isNode = program === process.execPath
     const child = spawn(program, words, {
       env: { PATH: process.env['PATH'], ...environment },
-      stdio: ['ignore', log, log],
+      stdio: ['pipe', log, log, ...(isNode ? ['ipc' as const] : [])],
     })
     const ended = new Promise<void>((resolve) =>
       child.once('exit', () => resolve()).once('error', () => resolve()),

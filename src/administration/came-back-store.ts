@@ -2,6 +2,9 @@ import type { Queryable } from '../database/open.ts'
 import { isOver, type ScheduleSettings } from '../keys/state.ts'
 import { listKeys } from '../keys/store.ts'
 import { accessKey, type ChangeRecord, type RegisteredState } from './came-back.ts'
+import { ruleWords } from './trust-definition.ts'
+import { keysShown, ruleFields } from './trust-plan.ts'
+import { readIssuers } from './trust-store.ts'
 
 /** Names in one query. The driver sends at most 65,535 parameters. */
 const namesPerQuery = 5_000
@@ -56,7 +59,9 @@ export async function readNamed(
             row.requiredField === null ? undefined : `${row.requiredField}=${row.requiredValue}`,
           certificateBoundTokens: row.certificateBoundTokens,
           dpopBoundTokens: row.dpopBoundTokens,
+          fapi: row.fapi,
           jwksUri: row.jwksUri ?? undefined,
+          claims: (row.claims ?? undefined) as object | undefined,
         },
       ]),
     ),
@@ -74,8 +79,33 @@ export async function readNamed(
         .map(({ clientId, thumbprint }) => accessKey(clientId, thumbprint)),
     ),
     access: new Map(access.map((row) => [accessKey(row.clientId, row.audience), row.scopes])),
-    resources: new Map(resources.map((row) => [row.audience, row])),
+    resources: new Map(
+      resources.map((row) => [
+        row.audience,
+        {
+          ...row,
+          subjectForm: row.subjectForm ?? undefined,
+          claims: (row.claims ?? undefined) as object | undefined,
+        },
+      ]),
+    ),
     liveKeys: new Set(keys.map(({ kid }) => kid)),
+    trust: await readTrust(database),
+  }
+}
+
+/** All of it: there are few issuers. */
+async function readTrust(database: Queryable): Promise<RegisteredState['trust']> {
+  const issuers = [...(await readIssuers(database)).values()]
+  const blocked = await database.blockedWorkload.findMany({ select: { workloadId: true } })
+  return {
+    issuers: new Map(issuers.map((each) => [each.issuer, { status: each.status, keys: keysShown(each) }])),
+    rules: new Map(
+      issuers.flatMap(({ issuer, rules }) =>
+        rules.map((rule) => [rule.rule, { issuer, fields: ruleFields(ruleWords(rule)) }] as const),
+      ),
+    ),
+    blockedWorkloads: new Set(blocked.map(({ workloadId }) => workloadId)),
   }
 }
 

@@ -1,5 +1,7 @@
 import { readMoment } from '../lib/moment.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { claimsText } from '../registry/fixed-claims.ts'
+import { carryOutTrust, type RegisteredTrustState, trustJudges, withoutRepeats } from './came-back-trust.ts'
 
 /**
  * What came back with a restored registry: the changes of a ledger's export, carried out on paper and laid beside what
@@ -26,6 +28,8 @@ export interface ChangeRecord {
   readonly detail?: {
     readonly changes?: Readonly<Record<string, { readonly to?: unknown }>>
     readonly cut?: Readonly<Record<string, unknown>>
+    /** What a new rule says. */
+    readonly given?: Readonly<Record<string, unknown>>
   } | null
 }
 
@@ -41,6 +45,7 @@ export interface RegisteredState {
   readonly resources: ReadonlyMap<string, RegisteredResourceState>
   /** The keys that are neither revoked nor removed. */
   readonly liveKeys: ReadonlySet<string>
+  readonly trust: RegisteredTrustState
 }
 
 export interface RegisteredClientState {
@@ -55,7 +60,9 @@ export interface RegisteredClientState {
   readonly requiredCertificate?: string | undefined
   readonly certificateBoundTokens?: boolean
   readonly dpopBoundTokens: boolean
+  readonly fapi?: boolean
   readonly jwksUri?: string | undefined
+  readonly claims?: object | undefined
 }
 
 export interface RegisteredResourceState {
@@ -63,6 +70,9 @@ export interface RegisteredResourceState {
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: string
   readonly tokenTyp: string
+  readonly external?: boolean
+  readonly subjectForm?: string | undefined
+  readonly claims?: object | undefined
 }
 
 export const accessKey = (clientId: string, audience: string): string => JSON.stringify([clientId, audience])
@@ -79,6 +89,7 @@ export type CameBackKind =
   | 'client_certificate_not_required'
   | 'client_tokens_unbound'
   | 'client_dpop_unbound'
+  | 'client_not_fapi'
   | 'secret_alive'
   | 'secret_expires_later'
   | 'client_key_alive'
@@ -89,6 +100,14 @@ export type CameBackKind =
   | 'resource_lifetime_longer'
   | 'resource_changed'
   | 'key_unrevoked'
+  | 'client_claims_changed'
+  | 'resource_claims_changed'
+  | 'issuer_undeleted'
+  | 'issuer_enabled'
+  | 'issuer_keys_back'
+  | 'rule_undeleted'
+  | 'rule_changed'
+  | 'workload_unblocked'
 
 export interface CameBack {
   readonly kind: CameBackKind
@@ -97,14 +116,23 @@ export interface CameBack {
   readonly secretId?: string
   readonly kid?: string
   readonly thumbprint?: string
+  readonly issuer?: string
+  readonly rule?: string
+  readonly workloadId?: string
   /** When it was taken away: the time of the record. */
   readonly takenAt: string
   /** What it was set to: networks, an end, a method, a lifetime, an algorithm or a typ. */
   readonly setTo?: readonly string[]
-  /** What there is beyond that: scopes. */
+  /** What there is beyond that: scopes, names of claims, or fields of a rule. */
   readonly surplus?: readonly string[]
   /** What of a resource was changed, the field of a certificate, or that the end of a client has passed. */
-  readonly detail?: 'signing_algorithm' | 'token_typ' | 'passed' | CertificateFieldName
+  readonly detail?:
+    | 'signing_algorithm'
+    | 'token_typ'
+    | 'external'
+    | 'subject_form'
+    | 'passed'
+    | CertificateFieldName
 }
 
 /** The last word of the records about one field of one thing. */
@@ -154,7 +182,7 @@ export function findCameBack(
   const deleted = new Set(found.flatMap((each) => (each.kind === 'client_undeleted' ? [each.clientId] : [])))
   // One that was revoked needs no end.
   const alive = new Set(found.flatMap((each) => (each.kind === 'secret_alive' ? [each.secretId] : [])))
-  return found.filter(
+  return withoutRepeats(found).filter(
     ({ kind, clientId, secretId }) =>
       (kind === 'client_undeleted' || !deleted.has(clientId)) &&
       !(kind === 'secret_expires_later' && alive.has(secretId)),
@@ -163,6 +191,8 @@ export function findCameBack(
 
 function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
   const { type, outcome, client_id: clientId, audience, kid, credential_id: secretId, detail } = record
+  // What hands change is not compared, and is no last word about what a command took away.
+  if (outcome === 'changed by hand') return
   const set = (value: unknown, ...key: (string | null | undefined)[]): void => {
     if (key.every((name) => typeof name === 'string')) last.set(JSON.stringify(key), { record, value })
   }
@@ -191,12 +221,20 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
       for (const field of resourceFields) last.delete(JSON.stringify(['resource', audience, field]))
   } else if (type === 'key') {
     if (outcome === 'revoked' || outcome === 'abandoned') set(outcome, 'key', kid)
-  }
+  } else carryOutTrust(record, set, (...key) => last.delete(JSON.stringify(key)))
 }
 
-const resourceFields = ['scopes', 'token_lifetime', 'signing_algorithm', 'token_typ']
+const resourceFields = [
+  'scopes',
+  'token_lifetime',
+  'signing_algorithm',
+  'token_typ',
+  'external',
+  'subject_form',
+  'claims',
+]
 
-interface Question {
+export interface Question {
   readonly names: readonly string[]
   readonly record: ChangeRecord
   readonly value: unknown
@@ -251,6 +289,12 @@ const judges = {
       return told('client_tokens_unbound', [])
     if (field === 'dpop_bound_access_tokens' && value === true && !client.dpopBoundTokens)
       return told('client_dpop_unbound', ['yes'])
+    if (field === 'fapi' && value === true && client.fapi !== true) return told('client_not_fapi', ['yes'])
+    if (field === 'claims' && (claimsText(client.claims) ?? null) !== value)
+      return told('client_claims_changed', typeof value === 'string' ? [value] : []).map((each) => ({
+        ...each,
+        surplus: claimsBeyond(client.claims, value),
+      }))
     return []
   },
 
@@ -302,6 +346,14 @@ const judges = {
       return [{ ...common, kind: 'resource_changed', setTo, detail: field }]
     if (field === 'token_typ' && typeof value === 'string' && resource.tokenTyp !== value)
       return [{ ...common, kind: 'resource_changed', setTo, detail: field }]
+    if (field === 'external' && typeof value === 'boolean' && (resource.external === true) !== value)
+      return [{ ...common, kind: 'resource_changed', setTo: [value ? 'yes' : 'no'], detail: field }]
+    if (field === 'subject_form' && (resource.subjectForm ?? null) !== value)
+      return [{ ...common, kind: 'resource_changed', setTo: value === null ? [] : setTo, detail: field }]
+    if (field === 'claims' && (claimsText(resource.claims) ?? null) !== value) {
+      const surplus = claimsBeyond(resource.claims, value)
+      return [{ ...common, kind: 'resource_claims_changed', setTo: value === null ? [] : setTo, surplus }]
+    }
     return []
   },
 
@@ -309,7 +361,15 @@ const judges = {
     if (!state.liveKeys.has(kid)) return []
     return [{ kind: 'key_unrevoked', kid, takenAt: record.time }]
   },
+
+  ...trustJudges,
 } as const
+
+/** The names of claims that there are, and that were not to be. */
+function claimsBeyond(claims: object | undefined, text: unknown): string[] {
+  const wanted = typeof text === 'string' ? (JSON.parse(text) as object) : {}
+  return Object.keys(claims ?? {}).filter((name) => !Object.hasOwn(wanted, name))
+}
 
 function certificateCameBack(
   client: RegisteredClientState,

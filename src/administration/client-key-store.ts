@@ -1,4 +1,5 @@
 import type { ClientKey } from '../authentication/client-key.ts'
+import { isFapiAlgorithm } from '../authentication/fapi.ts'
 import { AdministrationError } from '../errors.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
@@ -18,7 +19,10 @@ export async function addClientKeys(
   expiresAt: number | undefined,
 ): Promise<{ clientStatus: string }> {
   return await changeSealed(context, async (transaction, records, seals) => {
-    const { status } = await requireClient(transaction, clientId)
+    const { status, fapi } = await requireClient(transaction, clientId)
+    const unfit = fapi ? keys.find(({ algorithm }) => !isFapiAlgorithm(algorithm)) : undefined
+    if (unfit !== undefined)
+      throw new AdministrationError('client_fapi_key', { clientId, thumbprint: unfit.thumbprint })
     const now = context.clock.nowMilliseconds()
     const others = await transaction.clientKey.findMany({ where: { clientId } })
     const valid = others.filter((row) => isValid(row, now))

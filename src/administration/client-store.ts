@@ -66,7 +66,9 @@ export function toStored(
     requiredCertificate: toField(row.requiredField, row.requiredValue),
     certificateBoundTokens: row.certificateBoundTokens,
     dpopBoundTokens: row.dpopBoundTokens,
+    ...(row.fapi ? { fapi: true } : {}),
     jwksUri: row.jwksUri ?? undefined,
+    claims: (row.claims ?? undefined) as StoredClient['claims'],
     owner: row.owner ?? undefined,
     purpose: row.purpose ?? undefined,
     kind: (row.kind ?? undefined) as StoredClient['kind'],
@@ -222,11 +224,24 @@ export async function setClientStatus(
 }
 
 /** @throws AdministrationError when there is no such client, or not any more. */
-export async function requireClient(database: Queryable, clientId: string): Promise<{ status: string }> {
-  const row = await database.client.findUnique({ where: { clientId }, select: { status: true } })
+export async function requireClient(
+  database: Queryable,
+  clientId: string,
+): Promise<{ status: string; fapi: boolean }> {
+  const row = await database.client.findUnique({ where: { clientId }, select: { status: true, fapi: true } })
   if (row === null) throw await noSuchClient(database, clientId)
   if (row.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })
   return row
+}
+
+/** @throws AdministrationError when there is no such client, or when it may have no secret. */
+export async function requireClientWithSecrets(
+  database: Queryable,
+  clientId: string,
+): Promise<{ status: string }> {
+  const client = await requireClient(database, clientId)
+  if (client.fapi) throw new AdministrationError('client_fapi_no_secret', { clientId })
+  return client
 }
 
 export interface Deletion {

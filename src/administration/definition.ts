@@ -1,6 +1,7 @@
 import type { ClientKey } from '../authentication/client-key.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import type { CertificateField } from '../registry/client.ts'
+import type { FixedClaims } from '../registry/fixed-claims.ts'
 import type { TrustedIssuer } from '../registry/issuer.ts'
 
 /**
@@ -20,6 +21,12 @@ export interface ResourceDefinition {
   readonly signingAlgorithm: SigningAlgorithm
   /** The `typ` in the header of its tokens. */
   readonly tokenTyp: TokenTyp
+  /** An audience of somebody else, who trusts this issuer. Undefined: no. */
+  readonly external?: boolean | undefined
+  /** How the `sub` of its tokens is made (registry/subject.ts). Undefined: it is the id of the client. */
+  readonly subjectForm?: string | undefined
+  /** Claims that all of its tokens have. Undefined: none. */
+  readonly claims?: FixedClaims | undefined
 }
 
 /** One resource that a client may call, and with which scopes. */
@@ -52,8 +59,12 @@ export interface ClientDefinition {
   readonly certificateBoundTokens?: boolean
   /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449). */
   readonly dpopBoundTokens: boolean
+  /** Whether it is held to the FAPI 2.0 Security Profile. */
+  readonly fapi?: boolean
   /** Where it publishes the keys of its assertions. Undefined: nowhere. */
   readonly jwksUri?: string | undefined
+  /** Claims that all of its tokens have. Undefined: none. */
+  readonly claims?: FixedClaims | undefined
   /** For people, as the name is: who answers for it, what it is for, and what runs. Undefined: nobody said. */
   readonly owner?: string | undefined
   readonly purpose?: string | undefined
@@ -175,3 +186,6 @@ export const defaults = {
   signingAlgorithm: 'ES256',
   tokenTyp: 'at+jwt',
 } as const
+
+/** The same for an external resource: what every cloud and API provider takes that says what it takes. */
+export const externalDefaults = { signingAlgorithm: 'RS256', tokenTyp: 'JWT' } as const

@@ -1,9 +1,11 @@
 import type { z } from 'zod'
 import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
+import { fapiAuthMethods } from '../authentication/fapi.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { claimsBytes } from '../registry/fixed-claims.ts'
 import { type CertificateWords, fieldIn } from './certificate-words.ts'
 import type { MistakeCode, MistakeFields } from './mistake.ts'
 
@@ -51,11 +53,32 @@ export const explained = {
   prefix_open: (value: string) => ({ value }),
   present_not_true: () => ({}),
   assertion_use_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  require_dpop_unknown: (value: string, issue) => ({ value, known: choices(issue) }),
+  fapi_auth_method: (_value, _issue, whole) => ({
+    method: String((whole as { token_endpoint_auth_method?: unknown }).token_endpoint_auth_method ?? 'any'),
+    known: fapiAuthMethods,
+  }),
+  fapi_assertion_audience: () => ({}),
+  fapi_unbound: () => ({}),
+  fapi_key_algorithm: () => ({}),
   assertion_max_age_out_of_range: (value: number) => ({
     value,
     least: 1,
     most: limits.assertionAgeSecondsMax,
   }),
+  fixed_claim_malformed: (_value, issue) => ({ name: String(issue.path.at(-1)) }),
+  fixed_claim_reserved: (_value, issue) => ({ name: String(issue.path.at(-1)) }),
+  fixed_claim_value_wrong: (_value, issue) => ({ name: String(issue.path.at(-1)) }),
+  fixed_claims_too_many: (value: object) => ({
+    count: Object.keys(value).length,
+    limit: limits.fixedClaimsMax,
+  }),
+  fixed_claims_too_large: (value: object) => ({
+    bytes: claimsBytes(value),
+    limit: limits.fixedClaimsBytesMax,
+  }),
+  subject_form_malformed: (value: string) => ({ value }),
+  subject_form_not_external: () => ({}),
   jwk_private: (value: unknown) => {
     const read = readClientKey(value)
     return { member: 'privateMember' in read ? read.privateMember : '' }

@@ -58,6 +58,14 @@ export interface MistakeFields {
   text_empty: object
   text_characters: object
   client_kind_unknown: { readonly value: string; readonly known: readonly string[] }
+  /** Claims that a client or a resource gives its tokens. */
+  fixed_claim_malformed: { readonly name: string }
+  fixed_claim_reserved: { readonly name: string }
+  fixed_claim_value_wrong: { readonly name: string }
+  fixed_claims_too_many: { readonly count: number; readonly limit: number }
+  fixed_claims_too_large: { readonly bytes: number; readonly limit: number }
+  subject_form_malformed: { readonly value: string }
+  subject_form_not_external: object
   /** Neither of the two has a value of the key. */
   jwk_private: { readonly member: string }
   jwk_malformed: { readonly problem: string }
@@ -68,6 +76,22 @@ export interface MistakeFields {
   certificate_field_missing: { readonly known: readonly string[] }
   /** The client authenticates in another way. */
   certificate_field_unused: { readonly method: string }
+
+  // What contradicts fapi: true.
+  fapi_auth_method: { readonly method: string; readonly known: readonly string[] }
+  fapi_assertion_audience: object
+  fapi_unbound: object
+  fapi_key_algorithm: object
+  /** Keys that are registered already. */
+  fapi_stored_keys: { readonly clientId: string; readonly thumbprints: readonly string[] }
+  fapi_secrets: { readonly clientId: string; readonly count: number }
+  fapi_resource_algorithm: { readonly audience: string }
+  /** Rules of trusted issuers that stand for the client. */
+  fapi_rules: { readonly rules: readonly string[] }
+  /** Clients with fapi: true may call the resource. */
+  resource_algorithm_fapi: { readonly holders: readonly string[] }
+  /** The rule stands for a client with fapi: true. */
+  rule_audience_fapi: { readonly clientId: string }
 
   // Trust in other issuers.
   list_empty: object
@@ -87,6 +111,7 @@ export interface MistakeFields {
   prefix_open: { readonly value: string }
   present_not_true: object
   assertion_use_unknown: { readonly value: string; readonly known: readonly string[] }
+  require_dpop_unknown: { readonly value: string; readonly known: readonly string[] }
   assertion_max_age_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
 
   // What does not fit to what is registered already.
@@ -96,6 +121,10 @@ export interface MistakeFields {
   scope_unknown: { readonly scope: string; readonly audience: string; readonly known: readonly string[] }
   /** Clients that are not named in the same registration hold the scope, which the resource would lose. */
   scope_in_use: { readonly scope: string; readonly holders: readonly string[] }
+  /** A client and a resource that it may call give their tokens different values of one claim. */
+  claims_contradict: { readonly claim: string; readonly others: readonly string[] }
+  /** The form makes no SPIFFE ID of these ids. */
+  subject_unfit: { readonly form: string; readonly clientIds: readonly string[] }
   /** Another issuer has a rule of that name. */
   rule_named_elsewhere: { readonly rule: string; readonly issuer: string }
   rule_client_unknown: { readonly clientId: string; readonly nearest: string | undefined }

@@ -1,8 +1,16 @@
 import { z } from 'zod'
 import { readMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
+import type { FixedClaims } from '../registry/fixed-claims.ts'
 import { fieldIn } from './certificate-words.ts'
-import type { ClientDefinition, IssuerDefinition, Registration, ResourceDefinition } from './definition.ts'
+import {
+  type ClientDefinition,
+  defaults,
+  externalDefaults,
+  type IssuerDefinition,
+  type Registration,
+  type ResourceDefinition,
+} from './definition.ts'
 import { explained } from './explained.ts'
 import type { Mistake, MistakeCode, Path, ValueKind } from './mistake.ts'
 import { clientKey, keysNamedTwice, namedTwice, rulesNamedTwice } from './named-twice.ts'
@@ -212,14 +220,24 @@ function keysOf(schema: z.ZodType): readonly string[] {
 
 function toResource(input: ResourceInput): ResourceDefinition {
   const { audience, name = audience, scopes, token_lifetime: tokenLifetimeSeconds } = input
+  const byDefault = input.external ? externalDefaults : defaults
   return {
     audience,
     name,
     scopes,
     tokenLifetimeSeconds,
-    signingAlgorithm: input.signing_algorithm,
-    tokenTyp: input.token_typ,
+    signingAlgorithm: input.signing_algorithm ?? byDefault.signingAlgorithm,
+    tokenTyp: input.token_typ ?? byDefault.tokenTyp,
+    ...(input.external ? { external: true } : {}),
+    subjectForm: input.subject_form,
+    claims: toClaims(input.claims),
   }
+}
+
+/** An empty mapping says as much as none. The schema has judged it. */
+function toClaims(claims: unknown): FixedClaims | undefined {
+  const mapping = claims as FixedClaims | undefined
+  return mapping === undefined || Object.keys(mapping).length === 0 ? undefined : mapping
 }
 
 function toClient(input: ClientInput): ClientDefinition {
@@ -239,7 +257,9 @@ function toClient(input: ClientInput): ClientDefinition {
     requiredCertificate: input.require_certificate && fieldIn(input.require_certificate),
     certificateBoundTokens: input.tls_client_certificate_bound_access_tokens,
     dpopBoundTokens: input.dpop_bound_access_tokens,
+    ...(input.fapi ? { fapi: true } : {}),
     jwksUri: input.jwks_uri,
+    claims: toClaims(input.claims),
     owner: input.owner,
     purpose: input.purpose,
     kind: input.kind,

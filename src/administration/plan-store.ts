@@ -1,12 +1,14 @@
+import { isFapiAlgorithm } from '../authentication/fapi.ts'
 import type { NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { plainText } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
+import type { FixedClaims } from '../registry/fixed-claims.ts'
 import { alsoRead, readKeys, toStored } from './client-store.ts'
 import type { Registration, ResourceDefinition, StoredClient } from './definition.ts'
-import type { OtherGrant, Plan, RegistryState } from './plan.ts'
-import { livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
+import type { Holder, OtherGrant, Plan, RegistryState } from './plan.ts'
+import { fapiClients, livingClients, lockIssuers, readIssuers, writeIssuers } from './trust-store.ts'
 
 /**
  * What a plan is made from, and how it is written: many rows in each statement, because a registration may name
@@ -34,32 +36,67 @@ export async function readState(
   }
   const named = new Set(clientIds)
   const otherGrants: OtherGrant[] = []
-  for (const { audience, scopes } of definitions.resources) {
+  for (const { audience, scopes, signingAlgorithm } of definitions.resources) {
+    if (!isFapiAlgorithm(signingAlgorithm)) {
+      const rows = await database.access.findMany({ where: { audience, client: { fapi: true } } })
+      const others = rows.filter(({ clientId }) => !named.has(clientId))
+      otherGrants.push(...others.map((row) => ({ ...row, isFapi: true })))
+    }
     const removed = (resources.get(audience)?.scopes ?? []).filter((scope) => !scopes.includes(scope))
     if (removed.length === 0) continue
     const rows = await database.access.findMany({ where: { audience, scopes: { hasSome: removed } } })
     otherGrants.push(...rows.filter(({ clientId }) => !named.has(clientId)))
   }
+  const holders = await readHolders(database, definitions.resources, named)
   const issuers = await readIssuers(database)
   const ruleClients = (definitions.issuers ?? []).flatMap(({ rules }) =>
     rules.flatMap((rule) => rule.clientId ?? []),
   )
-  const trust = { issuers, clientIds: await livingClients(database, ruleClients) }
-  return { resources, clients, otherGrants, trust }
+  const clientIdsOfRules = await livingClients(database, ruleClients)
+  const trust = {
+    issuers,
+    clientIds: clientIdsOfRules,
+    fapiClientIds: await fapiClients(database, [...clientIdsOfRules]),
+  }
+  return { resources, clients, otherGrants, holders, trust }
+}
+
+/** The clients that may not fit the tokens of these resources. @param named are judged with what they are to be. */
+async function readHolders(
+  database: Queryable,
+  resources: Registration['resources'],
+  named: ReadonlySet<string>,
+): Promise<Holder[]> {
+  const special = resources.filter(
+    ({ claims, subjectForm }) => claims !== undefined || subjectForm !== undefined,
+  )
+  if (special.length === 0) return []
+  const audiences = special.map(({ audience }) => audience)
+  const rows = await database.$queryRaw<
+    { audience: string; client_id: string; claims: FixedClaims | null }[]
+  >`
+    SELECT a.audience, c.client_id, c.claims FROM access a JOIN client c USING (client_id)
+     WHERE a.audience = ANY(${audiences}::text[]) AND c.status <> 'deleted' ORDER BY c.client_id`
+  return rows
+    .filter((row) => !named.has(row.client_id))
+    .map((row) => ({ audience: row.audience, clientId: row.client_id, claims: row.claims ?? undefined }))
 }
 
 export async function readResources(database: Queryable): Promise<Map<string, ResourceDefinition>> {
   const rows = await database.resource.findMany({ orderBy: { audience: 'asc' } })
   return new Map(
-    rows.map(({ audience, name, scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }) => [
-      audience,
+    rows.map((row) => [
+      row.audience,
       {
-        audience,
-        name,
-        scopes,
-        tokenLifetimeSeconds,
-        signingAlgorithm: signingAlgorithm as SigningAlgorithm,
-        tokenTyp: tokenTyp as TokenTyp,
+        audience: row.audience,
+        name: row.name,
+        scopes: row.scopes,
+        tokenLifetimeSeconds: row.tokenLifetimeSeconds,
+        signingAlgorithm: row.signingAlgorithm as SigningAlgorithm,
+        tokenTyp: row.tokenTyp as TokenTyp,
+        ...(row.external ? { external: true } : {}),
+        subjectForm: row.subjectForm ?? undefined,
+        claims: (row.claims ?? undefined) as FixedClaims | undefined,
       },
     ]),
   )
@@ -116,14 +153,18 @@ export async function writePlan(
   for (const chunk of chunks(plan.resources.filter(({ status }) => status !== 'unchanged'))) {
     const json = JSON.stringify(chunk.map(({ definition }) => definition))
     await transaction.$executeRaw`
-      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm, token_typ)
-      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm", r."tokenTyp"
+      INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm, token_typ, external,
+                            subject_form, claims)
+      SELECT r.audience, r.name, r.scopes, r."tokenLifetimeSeconds", r."signingAlgorithm", r."tokenTyp",
+             coalesce(r.external, false), r."subjectForm", r.claims
         FROM jsonb_to_recordset(${json}::jsonb)
           AS r (audience text, name text, scopes text[], "tokenLifetimeSeconds" int,
-                "signingAlgorithm" text, "tokenTyp" text)
+                "signingAlgorithm" text, "tokenTyp" text, external boolean, "subjectForm" text, claims jsonb)
       ON CONFLICT (audience) DO UPDATE SET name = excluded.name, scopes = excluded.scopes,
         token_lifetime_seconds = excluded.token_lifetime_seconds,
-        signing_algorithm = excluded.signing_algorithm, token_typ = excluded.token_typ, updated_at = now()`
+        signing_algorithm = excluded.signing_algorithm, token_typ = excluded.token_typ,
+        external = excluded.external, subject_form = excluded.subject_form, claims = excluded.claims,
+        updated_at = now()`
   }
   for (const chunk of chunks(
     plan.clients.filter((step) => step.status === 'created' || step.changes.length > 0),
@@ -134,18 +175,20 @@ export async function writePlan(
     await transaction.$executeRaw`
       INSERT INTO client (client_id, name, token_endpoint_auth_method, status, allowed_networks, expires_at,
                           assertion_audience, certificate_field, certificate_value, required_certificate_field,
-                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, owner,
-                          purpose, kind, jwks_uri, created_by)
+                          required_certificate_value, certificate_bound_tokens, dpop_bound_access_tokens, fapi, owner,
+                          purpose, kind, jwks_uri, claims, created_by)
       SELECT c."clientId", c.name, c."tokenEndpointAuthMethod", c.status, c."allowedNetworks",
              to_timestamp(c."expiresAt"), c."assertionAudience", c."certificateField" ->> 'name',
              c."certificateField" ->> 'value', c."requiredCertificate" ->> 'name',
              c."requiredCertificate" ->> 'value', coalesce(c."certificateBoundTokens", false), c."dpopBoundTokens",
-             c.owner, c.purpose, c.kind, c."jwksUri", ${creator ?? null}::text
+             coalesce(c.fapi, false), c.owner, c.purpose, c.kind, c."jwksUri", c.claims,
+             ${creator ?? null}::text
         FROM jsonb_to_recordset(${json}::jsonb)
           AS c ("clientId" text, name text, "tokenEndpointAuthMethod" text, status text,
                 "allowedNetworks" text[], "expiresAt" bigint, "assertionAudience" text,
                 "certificateField" jsonb, "requiredCertificate" jsonb, "certificateBoundTokens" boolean,
-                "dpopBoundTokens" boolean, owner text, purpose text, kind text, "jwksUri" text)
+                 "dpopBoundTokens" boolean, fapi boolean, owner text, purpose text, kind text, "jwksUri" text,
+                 claims jsonb)
       ON CONFLICT (client_id) DO UPDATE SET name = excluded.name,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method, status = excluded.status,
         allowed_networks = excluded.allowed_networks, expires_at = excluded.expires_at,
@@ -154,8 +197,9 @@ export async function writePlan(
         required_certificate_field = excluded.required_certificate_field,
         required_certificate_value = excluded.required_certificate_value,
         certificate_bound_tokens = excluded.certificate_bound_tokens,
-        dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, owner = excluded.owner,
-        purpose = excluded.purpose, kind = excluded.kind, jwks_uri = excluded.jwks_uri, updated_at = now()`
+         dpop_bound_access_tokens = excluded.dpop_bound_access_tokens, fapi = excluded.fapi, owner = excluded.owner,
+         purpose = excluded.purpose, kind = excluded.kind, jwks_uri = excluded.jwks_uri, claims = excluded.claims,
+         updated_at = now()`
   }
   await writeKeys(transaction, plan)
   await writeSecrets(transaction, secrets)

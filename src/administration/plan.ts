@@ -2,6 +2,7 @@ import type { ClientKey } from '../authentication/client-key.ts'
 import type { FieldChange } from '../ledger/change-records.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { certificateFieldNames } from '../registry/client.ts'
+import { claimsText, type FixedClaims } from '../registry/fixed-claims.ts'
 import {
   type AccessDefinition,
   type ClientDefinition,
@@ -12,8 +13,10 @@ import {
   type StoredClient,
   type StoredKey,
 } from './definition.ts'
+import { clientFapiMistakes, resourceFapiMistakes, rulesOf } from './fapi-plan.ts'
 import type { Mistake } from './mistake.ts'
 import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
+import { unfitHolders, unfitResources } from './plan-tokens.ts'
 import { type IssuerStep, planIssuers, rulesWith, type TrustState } from './trust-plan.ts'
 
 /**
@@ -26,14 +29,24 @@ export interface RegistryState {
   readonly clients: ReadonlyMap<string, StoredClient>
   /** What clients that the registration does not name may do at resources that it does. */
   readonly otherGrants: readonly OtherGrant[]
+  /** Who has access to resources whose tokens not every client may fit. Left out: nobody. */
+  readonly holders?: readonly Holder[]
   /** Left out: no issuer is trusted, and none is to be. */
   readonly trust?: TrustState | undefined
 }
 
 export interface OtherGrant {
   readonly clientId: string
+  readonly isFapi?: boolean
   readonly audience: string
   readonly scopes: readonly string[]
+}
+
+/** A client that the registration does not name, with access to a resource that it does. */
+export interface Holder {
+  readonly clientId: string
+  readonly audience: string
+  readonly claims: FixedClaims | undefined
 }
 
 export interface ResourceStep {
@@ -84,7 +97,7 @@ export function makePlan(
   const merged = new Map(state.resources)
   for (const resource of definitions.resources) merged.set(resource.audience, resource)
   const { issuers = [] } = definitions
-  const trust = state.trust ?? { issuers: new Map(), clientIds: new Set<string>() }
+  const trust: TrustState = state.trust ?? { issuers: new Map(), clientIds: new Set() }
   const plannedIssuers = new Set(issuers.map(({ issuer }) => issuer))
   const resources = definitions.resources.map((definition, index) => {
     const stored = state.resources.get(definition.audience)
@@ -96,6 +109,8 @@ export function makePlan(
       if (holders.length === 0) continue
       mistakes.push({ code: 'scope_in_use', path: ['resources', index, 'scopes'], scope, holders })
     }
+    mistakes.push(...resourceFapiMistakes(definition, index, state.otherGrants))
+    mistakes.push(...unfitHolders(definition, ['resources', index], state.holders ?? []))
     return planResource(definition, stored)
   })
   const clients = definitions.clients.map((definition, index) => {
@@ -106,12 +121,21 @@ export function makePlan(
     }
     mistakes.push(
       ...accessMistakes(definition.access, ['clients', index], merged),
+      ...unfitResources(definition, ['clients', index], merged),
       ...keyMistakes(definition, index, stored),
+      ...(definition.fapi === true
+        ? clientFapiMistakes(definition, index, stored, merged, rulesOf(trust, plannedIssuers))
+        : []),
     )
     return planClient(definition, stored)
   })
   const clientIds = new Set([...trust.clientIds, ...definitions.clients.map(({ clientId }) => clientId)])
-  const planned = planIssuers(issuers, { ...trust, clientIds }, merged)
+  const fapiClientIds = new Set(trust.fapiClientIds)
+  for (const { clientId, fapi } of definitions.clients) {
+    if (fapi === true) fapiClientIds.add(clientId)
+    else fapiClientIds.delete(clientId)
+  }
+  const planned = planIssuers(issuers, { ...trust, clientIds, fapiClientIds }, merged)
   mistakes.push(...planned.mistakes)
   return { plan: { resources, clients, issuers: planned.steps }, mistakes }
 }
@@ -147,6 +171,9 @@ function planResource(definition: ResourceDefinition, stored: ResourceDefinition
     ['token_lifetime', stored.tokenLifetimeSeconds, definition.tokenLifetimeSeconds],
     ['signing_algorithm', stored.signingAlgorithm, definition.signingAlgorithm],
     ['token_typ', stored.tokenTyp, definition.tokenTyp],
+    ['external', stored.external === true, definition.external === true],
+    ['subject_form', stored.subjectForm ?? null, definition.subjectForm ?? null],
+    ['claims', claimsText(stored.claims) ?? null, claimsText(definition.claims) ?? null],
   )
   return { definition, status: changes.length === 0 ? 'unchanged' : 'changed', changes }
 }
@@ -177,7 +204,9 @@ function planClient(definition: ClientDefinition, stored: StoredClient | undefin
     ['assertion_audience', stored.assertionAudience, definition.assertionAudience],
     ...certificateChanges(stored, definition),
     ['dpop_bound_access_tokens', stored.dpopBoundTokens, definition.dpopBoundTokens],
+    ['fapi', stored.fapi === true, definition.fapi === true],
     ['jwks_uri', stored.jwksUri ?? null, definition.jwksUri ?? null],
+    ['claims', claimsText(stored.claims) ?? null, claimsText(definition.claims) ?? null],
     ['owner', stored.owner ?? null, definition.owner ?? null],
     ['purpose', stored.purpose ?? null, definition.purpose ?? null],
     ['kind', stored.kind ?? null, definition.kind ?? null],

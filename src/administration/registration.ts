@@ -1,14 +1,17 @@
 import { z } from 'zod'
 import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
+import { fapiAuthMethods, isFapiAlgorithm } from '../authentication/fapi.ts'
 import { signingAlgorithms, tokenTyps } from '../keys/signing-algorithm.ts'
 import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 import { type CertificateFieldName, certificateFieldNames } from '../registry/client.ts'
+import { type FixedClaimProblem, fixedClaimForm, fixedClaimProblems } from '../registry/fixed-claims.ts'
 import { audienceForm, clientIdForm, scopeToken } from '../registry/grammar.ts'
-import { isWorkloadId } from '../registry/issuer.ts'
+import { isWorkloadId, subjectOfAssertion } from '../registry/issuer.ts'
+import { isSubjectForm, subjectFormGrammar } from '../registry/subject.ts'
 import {
   assertionAudiences,
   certificateAuthMethod,
@@ -97,6 +100,41 @@ const access = z
   })
   .describe('A resource that the client may call.')
 
+const claimMistakes = {
+  malformed: 'fixed_claim_malformed',
+  reserved: 'fixed_claim_reserved',
+  value: 'fixed_claim_value_wrong',
+  too_many: 'fixed_claims_too_many',
+  too_large: 'fixed_claims_too_large',
+} as const satisfies Record<FixedClaimProblem['kind'], MistakeCode>
+
+/** Claims of a client or a resource. Not a record of zod, which passes over a claim that is called __proto__. */
+const fixedClaims = z
+  .unknown()
+  .check(({ value, issues }) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      issues.push({ code: 'invalid_type', expected: 'record', input: value, path: [] })
+      return
+    }
+    for (const problem of fixedClaimProblems(value)) {
+      const path = 'name' in problem ? [problem.name] : []
+      issues.push({ code: 'custom', message: found(claimMistakes[problem.kind]), input: value, path })
+    }
+  })
+  .meta({
+    type: 'object',
+    maxProperties: limits.fixedClaimsMax,
+    propertyNames: { pattern: fixedClaimForm.source, maxLength: limits.fixedClaimNameCharactersMax },
+    additionalProperties: {
+      anyOf: [
+        { type: 'string', minLength: 1, maxLength: limits.fixedClaimTextCharactersMax },
+        { type: 'integer' },
+        { type: 'boolean' },
+        { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: limits.fixedClaimValuesMax },
+      ],
+    },
+  })
+
 const resource = z
   .strictObject({
     audience,
@@ -110,14 +148,36 @@ const resource = z
       .describe('Seconds that a token lives.'),
     signing_algorithm: z
       .enum(signingAlgorithms, found('algorithm_unknown'))
-      .default(defaults.signingAlgorithm)
-      .describe('What signs the tokens.'),
+      .optional()
+      .describe('What signs the tokens. Left out: ES256, and RS256 for an external resource.'),
     token_typ: z
       .enum(tokenTyps, found('typ_unknown'))
-      .default(defaults.tokenTyp)
+      .optional()
       .describe(
-        'The typ in the header of the tokens: at+jwt (RFC 9068), or JWT for frameworks that refuse it.',
+        'The typ in the header of the tokens: at+jwt (RFC 9068), or JWT for frameworks that refuse it. Left out: at+jwt, and ' +
+          'JWT for an external resource.',
       ),
+    external: z
+      .boolean()
+      .default(false)
+      .describe('Whether the audience is somebody else who trusts this issuer: a cloud, or an API provider.'),
+    subject_form: z
+      .string()
+      .max(limits.subjectFormCharactersMax, foundAndStop('text_too_long'))
+      .refine(isSubjectForm, found('subject_form_malformed'))
+      .meta({
+        pattern: subjectFormGrammar.source,
+        description:
+          'The sub of the tokens of an external resource, with {client_id} in it once, like system:client:{client_id}. Left ' +
+          'out: the id of the client.',
+      })
+      .optional(),
+    claims: fixedClaims.optional().describe('Claims that all tokens for the resource have.'),
+  })
+  .check(({ value, issues }) => {
+    if (value.subject_form === undefined || value.external) return
+    const message = found('subject_form_not_external')
+    issues.push({ code: 'custom', message, input: value, path: ['subject_form'] })
   })
   .describe('What tokens are for.')
 
@@ -140,16 +200,24 @@ const jwks = z
       'are revoked. Left out: the keys stay as they are.',
   )
 
-const certificateField = (name: CertificateFieldName, description: string) =>
-  z
-    .string()
-    .max(limits.certificateFieldCharactersMax, foundAndStop('text_too_long'))
-    .refine((value) => fieldProblem({ name, value }) === undefined, found('certificate_field_malformed'))
-    .describe(description)
-    .optional()
+type FieldSchema = (name: CertificateFieldName, description: string) => z.ZodOptional<z.ZodString>
+
+/** @param other what may stand in the place of a name. */
+const fieldSchema =
+  (other?: string): FieldSchema =>
+  (name, description) =>
+    z
+      .string()
+      .max(limits.certificateFieldCharactersMax, foundAndStop('text_too_long'))
+      .refine(
+        (value) => value === other || fieldProblem({ name, value }) === undefined,
+        found('certificate_field_malformed'),
+      )
+      .describe(description)
+      .optional()
 
 /** RFC 8705 §2.1.2. */
-const certificateFields = {
+const fieldsBy = (certificateField: FieldSchema) => ({
   tls_client_auth_subject_dn: certificateField(
     'tls_client_auth_subject_dn',
     'The whole subject of the certificate (RFC 4514), like CN=billing,O=Example.',
@@ -170,7 +238,8 @@ const certificateFields = {
     'tls_client_auth_san_email',
     'An e-mail address in the certificate.',
   ),
-}
+})
+const certificateFields = fieldsBy(fieldSchema())
 
 const namedIn = (fields: object): CertificateFieldName[] =>
   certificateFieldNames.filter((name) => Object.hasOwn(fields, name))
@@ -183,14 +252,40 @@ function reportSeveral(fields: object, issues: z.core.$ZodRawIssue[], path: read
   issues.push({ code: 'custom', message, input: fields, path: [...path, second] })
 }
 
-const requiredCertificate = z
-  .strictObject(certificateFields)
-  .check(({ value, issues }) => {
+const requiredCertificateOf = (fields: typeof certificateFields) =>
+  z.strictObject(fields).check(({ value, issues }) => {
     reportSeveral(value, issues, [])
     if (namedIn(value).length > 0) return
     issues.push({ code: 'custom', message: found('certificate_field_missing'), input: value })
   })
-  .describe('What a certificate must have that the client brings in addition to its secret or assertion.')
+const requiredCertificate = requiredCertificateOf(certificateFields).describe(
+  'What a certificate must have that the client brings in addition to its secret or assertion.',
+)
+
+interface FapiWords {
+  readonly token_endpoint_auth_method?: string | undefined
+  readonly assertion_audience: string
+  readonly dpop_bound_access_tokens: boolean
+  readonly tls_client_certificate_bound_access_tokens: boolean
+  readonly jwks?: { readonly keys: readonly unknown[] } | undefined
+}
+
+/** What contradicts the profile (authentication/fapi.ts), all of it at once. */
+function reportFapi(
+  client: FapiWords,
+  report: (code: MistakeCode, ...path: (string | number)[]) => void,
+): void {
+  const { token_endpoint_auth_method: method = 'any', assertion_audience: audience, jwks: own } = client
+  if (!fapiAuthMethods.includes(method)) report('fapi_auth_method', 'fapi')
+  if (audience !== 'issuer') report('fapi_assertion_audience', 'assertion_audience')
+  if (!client.dpop_bound_access_tokens && !client.tls_client_certificate_bound_access_tokens)
+    report('fapi_unbound', 'fapi')
+  for (const [index, each] of (own?.keys ?? []).entries()) {
+    const read = readClientKey(each)
+    if ('thumbprint' in read && !isFapiAlgorithm(read.algorithm))
+      report('fapi_key_algorithm', 'jwks', 'keys', index)
+  }
+}
 
 const client = z
   .strictObject({
@@ -230,6 +325,13 @@ const client = z
         'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are then of no use ' +
           'without its key. Left out, its tokens are bound when it sends a proof.',
       ),
+    fapi: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the client is held to the FAPI 2.0 Security Profile: no secret, only tokens that are bound to a key or a ' +
+          'certificate, no RS256, and assertions for the issuer alone.',
+      ),
     allowed_networks: eachOnce(network, limits.networksPerClientMax)
       .default([])
       .describe('Where the client may call from. Empty: from anywhere.'),
@@ -239,6 +341,9 @@ const client = z
       .max(limits.accessPerClientMax, found('list_too_long'))
       .default([])
       .describe('Every resource that the client may call, each once. What is not listed is taken away.'),
+    claims: fixedClaims
+      .optional()
+      .describe('Claims that all tokens of the client have: a tenant, a workload id.'),
     owner: plainTextOf(limits.ownerCharactersMax)
       .optional()
       .describe('Who answers for the client: a team or a person. For people; it gives nothing.'),
@@ -254,13 +359,14 @@ const client = z
     const { token_endpoint_auth_method: method } = value
     const [first] = namedIn(value)
     reportSeveral(value, issues, [])
-    const report = (code: MistakeCode, path: string): void => {
-      issues.push({ code: 'custom', message: found(code), input: value, path: [path] })
+    const report = (code: MistakeCode, ...path: (string | number)[]): void => {
+      issues.push({ code: 'custom', message: found(code), input: value, path })
     }
     if (first === undefined && method === certificateAuthMethod)
       report('certificate_field_missing', 'token_endpoint_auth_method')
     const isOther = method !== undefined && method !== 'any' && method !== certificateAuthMethod
     if (first !== undefined && isOther) report('certificate_field_unused', first)
+    if (value.fapi) reportFapi(value, report)
   })
   .describe('A machine that may ask for tokens.')
 
@@ -268,7 +374,7 @@ const secret = z
   .strictObject({ expires_at: moment.optional() })
   .describe('What can be said of a new secret. The secret itself is always generated.')
 
-const rule = ruleSchema(access)
+const rule = ruleSchema(access, requiredCertificateOf(fieldsBy(fieldSchema(subjectOfAssertion))))
 const issuer = issuerSchema(rule)
 
 const registration = z

@@ -8,6 +8,8 @@ import type { ResourceStep } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readResources } from './plan-store.ts'
 import { changeSealed, type RegistryContext } from './sealing.ts'
+import { gives } from './trust-plan.ts'
+import { readIssuers } from './trust-store.ts'
 import { carriedOut } from './update.ts'
 
 /** One resource: created, changed and deleted, under the rules of a file. */
@@ -20,7 +22,13 @@ export interface ResourceWords {
   readonly token_lifetime?: unknown
   readonly signing_algorithm?: unknown
   readonly token_typ?: unknown
+  readonly external?: unknown
+  readonly subject_form?: unknown
+  readonly claims?: Readonly<Record<string, unknown>>
 }
+
+/** A resource that there is, in the same words: what has a default is said. */
+export type StoredResourceWords = ResourceWords & Required<Omit<ResourceWords, 'subject_form' | 'claims'>>
 
 /** How many clients a refusal names. */
 const holdersShownMax = 10
@@ -37,7 +45,7 @@ export async function createResource(context: RegistryContext, words: ResourceWo
 export async function updateResource(
   context: RegistryContext,
   audience: string,
-  change: (words: Required<ResourceWords>) => ResourceWords,
+  change: (words: StoredResourceWords) => ResourceWords,
 ): Promise<ResourceStep> {
   return await write(context, audience, (stored, audiences) => {
     if (stored === undefined) throw noSuchResource(audience, audiences)
@@ -65,21 +73,26 @@ async function write(
   })
 }
 
-/** @throws AdministrationError if there is no such resource, or while a client has access to it. */
+/** @throws AdministrationError if there is no such resource, or while a client has access to it or a rule gives it. */
 export async function deleteResource(context: RegistryContext, audience: string): Promise<void> {
   await changeSealed(context, async (transaction, records, seals) => {
     await lockRows(transaction, { resources: [{ audience }], clients: [] })
     const stored = await readResources(transaction)
     if (!stored.has(audience)) throw noSuchResource(audience, stored.keys())
     const count = await transaction.access.count({ where: { audience } })
-    if (count > 0) {
+    const issuers = await readIssuers(transaction)
+    const rules = [...issuers.values()]
+      .flatMap((issuer) => issuer.rules)
+      .filter((rule) => gives(rule, audience))
+    if (count > 0 || rules.length > 0) {
       const rows = await transaction.access.findMany({
         where: { audience },
         orderBy: { clientId: 'asc' },
         take: holdersShownMax,
       })
       const holders = rows.map(({ clientId }) => clientId)
-      throw new AdministrationError('resource_in_use', { audience, holders, count })
+      const named = rules.map(({ rule }) => rule)
+      throw new AdministrationError('resource_in_use', { audience, holders, count, rules: named })
     }
     await transaction.resource.deleteMany({ where: { audience } })
     await seals.read(transaction, { audiences: [audience] })
@@ -100,8 +113,8 @@ function noSuchResource(audience: string, audiences: Iterable<string>): Administ
   return new AdministrationError('resource_not_found', { audience, nearest: nearest(audience, audiences) })
 }
 
-function wordsOf(resource: ResourceDefinition): Required<ResourceWords> {
-  const { audience, name, scopes } = resource
+function wordsOf(resource: ResourceDefinition): StoredResourceWords {
+  const { audience, name, scopes, subjectForm, claims } = resource
   return {
     audience,
     name,
@@ -109,5 +122,8 @@ function wordsOf(resource: ResourceDefinition): Required<ResourceWords> {
     token_lifetime: resource.tokenLifetimeSeconds,
     signing_algorithm: resource.signingAlgorithm,
     token_typ: resource.tokenTyp,
+    external: resource.external === true,
+    ...(subjectForm === undefined ? {} : { subject_form: subjectForm }),
+    ...(claims === undefined ? {} : { claims }),
   }
 }

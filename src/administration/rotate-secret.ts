@@ -2,7 +2,7 @@ import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts
 import { AdministrationError } from '../errors.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
-import { requireClient } from './client-store.ts'
+import { requireClientWithSecrets } from './client-store.ts'
 import { changeSealed } from './sealing.ts'
 import {
   endReplaced,
@@ -45,7 +45,7 @@ export async function rotateSecret(
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
-      const { status } = await requireClient(transaction, clientId)
+      const { status } = await requireClientWithSecrets(transaction, clientId)
       const now = context.clock.nowSeconds()
       const before = await readReplaceable(transaction, clientId, now)
       const limit = limits.secretsPerClientMax

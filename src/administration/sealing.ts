@@ -146,11 +146,11 @@ export class Seals {
   believedClient<Client extends StoredClient>(stored: Client): Client {
     if (this.#open === undefined) return stored
     const statement = this.#requireClient(stored.clientId)
-    const { tokenEndpointAuthMethod, allowedNetworks } = statement
+    const { tokenEndpointAuthMethod, allowedNetworks, claims } = statement
+    const known = { tokenEndpointAuthMethod, allowedNetworks, claims }
     const facts =
-      believeClient(stored, statement).facts ??
-      believeClient({ ...stored, tokenEndpointAuthMethod, allowedNetworks }, statement).facts
-    return { ...stored, ...facts }
+      believeClient(stored, statement).facts ?? believeClient({ ...stored, ...known }, statement).facts
+    return { ...stored, ...facts } as Client
   }
 
   /** The same for a resource. */
@@ -160,8 +160,9 @@ export class Seals {
     if (statement === undefined) {
       throw new AdministrationError('registration_unsealed', { subject: 'resource', id: stored.audience })
     }
-    const { signingAlgorithm, tokenTyp } = statement
-    const { facts } = believeResource({ ...stored, signingAlgorithm, tokenTyp }, statement)
+    const { signingAlgorithm, tokenTyp, external, subjectForm, claims } = statement
+    const known = { signingAlgorithm, tokenTyp, external, subjectForm, claims }
+    const { facts } = believeResource({ ...stored, ...known }, statement)
     return { ...stored, ...facts } as ResourceDefinition
   }
 

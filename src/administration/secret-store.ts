@@ -4,7 +4,7 @@ import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
-import { isValid, requireClient } from './client-store.ts'
+import { isValid, requireClient, requireClientWithSecrets } from './client-store.ts'
 import { changeSealed, type RegistryContext, type Seals } from './sealing.ts'
 
 /** A change that creates secrets. */
@@ -30,7 +30,7 @@ export async function addSecret(
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
-      const { status } = await requireClient(transaction, clientId)
+      const { status } = await requireClientWithSecrets(transaction, clientId)
       const now = context.clock.nowMilliseconds()
       const others = await transaction.clientSecret.findMany({ where: { clientId, revokedAt: null } })
       const valid = others.filter((row) => isValid(row, now)).length

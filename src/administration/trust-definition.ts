@@ -6,6 +6,7 @@ import {
   type TrustedIssuer,
   type TrustRule,
 } from '../registry/issuer.ts'
+import { type CertificateWords, fieldIn, fieldWords } from './certificate-words.ts'
 import type { IssuerDefinition } from './definition.ts'
 import type { IssuerInput, RuleInput } from './trust-registration.ts'
 
@@ -42,6 +43,10 @@ function toRule(input: RuleInput): TrustRule {
     tokenLifetimeSeconds: input.token_lifetime,
     allowDefaultServiceAccount: input.allow_default_service_account,
     dangerouslyAnySubject: input.dangerously_any_subject,
+    ...(input.require_certificate === undefined
+      ? {}
+      : { requiredCertificate: fieldIn(input.require_certificate as CertificateWords) }),
+    ...(input.require_dpop === undefined ? {} : { requireDpop: input.require_dpop }),
   }
 }
 
@@ -67,5 +72,9 @@ export function ruleWords(rule: TrustRule) {
     ...(rule.tokenLifetimeSeconds === undefined ? {} : { token_lifetime: rule.tokenLifetimeSeconds }),
     ...(rule.allowDefaultServiceAccount ? { allow_default_service_account: true } : {}),
     ...(rule.dangerouslyAnySubject ? { dangerously_any_subject: true } : {}),
+    ...(rule.requiredCertificate === undefined
+      ? {}
+      : { require_certificate: fieldWords(rule.requiredCertificate) }),
+    ...(rule.requireDpop === undefined ? {} : { require_dpop: rule.requireDpop }),
   }
 }

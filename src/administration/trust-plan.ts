@@ -1,10 +1,11 @@
 import type { FieldChange } from '../ledger/change-records.ts'
 import { nearest } from '../lib/suggest.ts'
 import { limits } from '../limits.ts'
-import type { TrustedIssuer, TrustRule } from '../registry/issuer.ts'
+import { type TrustedIssuer, type TrustRule, workloadId } from '../registry/issuer.ts'
 import type { IssuerDefinition, ResourceDefinition } from './definition.ts'
 import type { Mistake } from './mistake.ts'
 import { accessMistakes, fieldChanges, type Status } from './plan-parts.ts'
+import { unfitResources } from './plan-tokens.ts'
 import { ruleWords } from './trust-definition.ts'
 
 /** The part of a plan that is about trusted issuers (plan.ts). Pure. */
@@ -29,11 +30,13 @@ export interface TrustState {
   readonly issuers: ReadonlyMap<string, TrustedIssuer>
   /** Those of the clients that rules name which exist and are not deleted. */
   readonly clientIds: ReadonlySet<string>
+  /** Those among them that are held to the FAPI profile. Left out: none. */
+  readonly fapiClientIds?: ReadonlySet<string>
 }
 
 export function planIssuers(
   definitions: readonly IssuerDefinition[],
-  { issuers, clientIds }: TrustState,
+  { issuers, clientIds, fapiClientIds = new Set() }: TrustState,
   resources: ReadonlyMap<string, ResourceDefinition>,
 ): { steps: readonly IssuerStep[]; mistakes: readonly Mistake[] } {
   const mistakes: Mistake[] = []
@@ -62,7 +65,12 @@ export function planIssuers(
         const known = nearest(clientId, clientIds)
         mistakes.push({ code: 'rule_client_unknown', path: [...path, 'client_id'], clientId, nearest: known })
       }
+      if (clientId !== undefined && fapiClientIds.has(clientId) && rule.assertionAudience !== 'issuer')
+        mistakes.push({ code: 'rule_audience_fapi', path: [...path, 'assertion_audience'], clientId })
       mistakes.push(...accessMistakes(access, path, resources))
+      // Workloads have ids of one form.
+      const subject = clientId ?? workloadId(definition.issuer, '')
+      mistakes.push(...unfitResources({ clientId: subject, access }, path, resources))
     }
     return planIssuer(definition, issuers.get(definition.issuer))
   })
@@ -83,7 +91,8 @@ export function rulesWith(
   )
 }
 
-function gives({ access = [] }: TrustRule, audience: string, scope: string | undefined): boolean {
+/** @param scope undefined: whatever it gives there. */
+export function gives({ access = [] }: TrustRule, audience: string, scope?: string): boolean {
   return access.some(
     (given) => given.audience === audience && (scope === undefined || given.scopes.includes(scope)),
   )
@@ -102,7 +111,7 @@ function planIssuer(definition: IssuerDefinition, stored: TrustedIssuer | undefi
 }
 
 /** Whole keys are too long for a record, and their ids say which they are. */
-function keysShown({ keys }: Pick<TrustedIssuer, 'keys'>): string {
+export function keysShown({ keys }: Pick<TrustedIssuer, 'keys'>): string {
   if (keys.kind === 'discovery') return keys.kind
   if (keys.kind !== 'jwks') return `${keys.kind} ${keys.url}`
   return `jwks ${keys.keys.map((key) => `${key['kid'] ?? ''} ${key['x'] ?? key['n']}`).join(', ')}`
@@ -127,9 +136,14 @@ function planRules(wanted: readonly TrustRule[], stored: readonly TrustRule[]): 
 }
 
 function ruleChanges(before: TrustRule, after: TrustRule): FieldChange[] {
-  const [from, to] = [ruleWords(before), ruleWords(after)] as Readonly<Record<string, unknown>>[]
-  const fields = [...new Set([...Object.keys(from ?? {}), ...Object.keys(to ?? {})])]
-  return fieldChanges(...fields.map((field) => [field, shown(from?.[field]), shown(to?.[field])] as const))
+  const [from, to] = [ruleFields(ruleWords(before)), ruleFields(ruleWords(after))]
+  const fields = [...new Set([...Object.keys(from), ...Object.keys(to)])]
+  return fieldChanges(...fields.map((field) => [field, from[field] ?? null, to[field] ?? null] as const))
+}
+
+/** The fields of a rule as records of its changes have them. What is left out is null there. */
+export function ruleFields(words: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(words).map(([field, value]) => [field, shown(value)]))
 }
 
 /** Lists of conditions and access in one form, whatever order the database gives their members. */

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { readIssuerKey } from '../authentication/issuer-key.ts'
 import { limits } from '../limits.ts'
 import { clientIdForm } from '../registry/grammar.ts'
-import { isClaimValue, prefixEnd } from '../registry/issuer.ts'
+import { isClaimValue, prefixEnd, requiredProofs } from '../registry/issuer.ts'
 import { defaults } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
 import { openRuleProblem } from './trust-advice.ts'
@@ -65,8 +65,14 @@ const condition = z
   })
   .describe('What one claim must be. All conditions of a rule must hold.')
 
-/** @param access how a resource with scopes is written for a client. */
-export function ruleSchema<Access extends z.ZodType>(access: Access) {
+/**
+ * @param access how a resource with scopes is written for a client.
+ * @param requiredCertificate how a certificate is written that must be brought.
+ */
+export function ruleSchema<Access extends z.ZodType, Certificate extends z.ZodType>(
+  access: Access,
+  requiredCertificate: Certificate,
+) {
   return z
     .strictObject({
       rule: z
@@ -118,6 +124,19 @@ export function ruleSchema<Access extends z.ZodType>(access: Access) {
         .boolean()
         .default(false)
         .describe('Whether the rule may fit whomever the issuer signs for.'),
+      require_certificate: requiredCertificate
+        .optional()
+        .describe(
+          'What a certificate must have that the caller brings beside the assertion. {sub} stands for the subject of the ' +
+            'assertion. The token is bound to the certificate.',
+        ),
+      require_dpop: z
+        .enum(requiredProofs, found('require_dpop_unknown'))
+        .optional()
+        .describe(
+          'Whose key a DPoP proof must be of. confirmed_key: the one that the assertion names in cnf.jkt. any_key: any, ' +
+            'unless the assertion names one. The token is bound to the key.',
+        ),
     })
     .check(({ value, issues }) => {
       if (value.client_id !== undefined || value.access !== undefined) return

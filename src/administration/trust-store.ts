@@ -1,4 +1,5 @@
 import type { Queryable } from '../database/open.ts'
+import type { CertificateFieldName } from '../registry/client.ts'
 import {
   conditionWords,
   type IssuerRow,
@@ -46,6 +47,8 @@ function toRuleRow(row: StoredRule): RuleRow {
     lifetime: row.tokenLifetimeSeconds,
     allow_default: row.allowDefaultServiceAccount,
     any_subject: row.dangerouslyAnySubject,
+    required_certificate: [row.requiredField as CertificateFieldName | null, row.requiredValue],
+    require_dpop: row.requireDpop,
   }
 }
 
@@ -57,6 +60,19 @@ export async function livingClients(
   if (clientIds.length === 0) return new Set()
   const rows = await database.client.findMany({
     where: { clientId: { in: [...clientIds] }, status: { not: 'deleted' } },
+    select: { clientId: true },
+  })
+  return new Set(rows.map(({ clientId }) => clientId))
+}
+
+/** Those of some clients that are held to the FAPI profile. */
+export async function fapiClients(
+  database: Queryable,
+  clientIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (clientIds.length === 0) return new Set()
+  const rows = await database.client.findMany({
+    where: { clientId: { in: [...clientIds] }, fapi: true },
     select: { clientId: true },
   })
   return new Set(rows.map(({ clientId }) => clientId))
@@ -99,14 +115,18 @@ async function writeRule(transaction: Queryable, issuer: string, rule: TrustRule
   const access = rule.access === undefined ? null : JSON.stringify(rule.access)
   await transaction.$executeRaw`
     INSERT INTO trust_rule (rule, issuer, conditions, client_id, access, assertion_audience, assertion_max_age_seconds,
-      assertion_use, token_lifetime_seconds, allow_default_service_account, dangerously_any_subject)
+      assertion_use, token_lifetime_seconds, allow_default_service_account, dangerously_any_subject,
+      required_certificate_field, required_certificate_value, require_dpop)
     VALUES (${rule.rule}, ${issuer}, ${conditions}::jsonb, ${rule.clientId ?? null}, ${access}::jsonb,
       ${rule.assertionAudience}, ${rule.assertionMaxAgeSeconds}::int, ${rule.assertionUse},
-      ${rule.tokenLifetimeSeconds ?? null}::int, ${rule.allowDefaultServiceAccount}, ${rule.dangerouslyAnySubject})
+      ${rule.tokenLifetimeSeconds ?? null}::int, ${rule.allowDefaultServiceAccount}, ${rule.dangerouslyAnySubject},
+      ${rule.requiredCertificate?.name ?? null}, ${rule.requiredCertificate?.value ?? null}, ${rule.requireDpop ?? null})
     ON CONFLICT (rule) DO UPDATE SET issuer = excluded.issuer, conditions = excluded.conditions,
       client_id = excluded.client_id, access = excluded.access, assertion_audience = excluded.assertion_audience,
       assertion_max_age_seconds = excluded.assertion_max_age_seconds, assertion_use = excluded.assertion_use,
       token_lifetime_seconds = excluded.token_lifetime_seconds,
       allow_default_service_account = excluded.allow_default_service_account,
-      dangerously_any_subject = excluded.dangerously_any_subject, updated_at = now()`
+      dangerously_any_subject = excluded.dangerously_any_subject,
+      required_certificate_field = excluded.required_certificate_field,
+      required_certificate_value = excluded.required_certificate_value, require_dpop = excluded.require_dpop, updated_at = now()`
 }

@@ -23,10 +23,12 @@ export interface ClientWords extends CertificateWords {
   readonly expires_at?: string
   readonly assertion_audience: string
   readonly dpop_bound_access_tokens: boolean
+  readonly fapi?: boolean
   readonly jwks_uri?: string
   readonly access: readonly { readonly audience: string; readonly scopes: readonly string[] }[]
   readonly require_certificate?: CertificateWords
   readonly tls_client_certificate_bound_access_tokens?: boolean
+  readonly claims?: Readonly<Record<string, unknown>>
   readonly owner?: string
   readonly purpose?: string
   readonly kind?: string
@@ -91,7 +93,9 @@ function wordsOf(client: StoredClient): ClientWords {
       : { require_certificate: fieldWords(client.requiredCertificate) }),
     ...(client.certificateBoundTokens === true ? { tls_client_certificate_bound_access_tokens: true } : {}),
     dpop_bound_access_tokens: client.dpopBoundTokens,
+    ...(client.fapi === true ? { fapi: true } : {}),
     ...(client.jwksUri === undefined ? {} : { jwks_uri: client.jwksUri }),
+    ...(client.claims === undefined ? {} : { claims: client.claims }),
     access: client.access,
     ...(client.owner === undefined ? {} : { owner: client.owner }),
     ...(client.purpose === undefined ? {} : { purpose: client.purpose }),

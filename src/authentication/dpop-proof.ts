@@ -34,6 +34,9 @@ export interface ParsedDpopProof {
   readonly htm: string
   readonly htu: string
   readonly issuedAt: number
+  /** Claims of any JWT. Undefined: it has none, or one that is no moment. */
+  readonly notBefore: number | undefined
+  readonly expiresAt: number | undefined
   readonly nonce: string | undefined
   /** Header and claims as they were signed. */
   readonly signedBytes: Buffer
@@ -91,8 +94,9 @@ function keyOf(jwk: unknown, algorithm: SigningAlgorithm) {
 }
 
 /** `ath` is for requests with a token, and other claims are for others (RFC 9449 §4.2). */
-function readClaims({ jti, htm, htu, iat, nonce }: Mapping) {
+function readClaims({ jti, htm, htu, iat, nbf, exp, nonce }: Mapping) {
   if (!isJti(jti) || typeof htm !== 'string' || typeof htu !== 'string' || !isMoment(iat)) return undefined
   if (nonce !== undefined && typeof nonce !== 'string') return undefined
-  return { jti, htm, htu, issuedAt: iat, nonce }
+  const [notBefore, expiresAt] = [nbf, exp].map((moment) => (isMoment(moment) ? moment : undefined))
+  return { jti, htm, htu, issuedAt: iat, notBefore, expiresAt, nonce }
 }

@@ -1,4 +1,5 @@
 import { hash, type KeyObject } from 'node:crypto'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { boundedCache } from '../lib/bounded-cache.ts'
 import { normalizedHttpUri } from '../lib/http-uri.ts'
 import { limits } from '../limits.ts'
@@ -17,7 +18,11 @@ import type { Proof } from './method.ts'
 export interface ProvenPossession {
   /** The thumbprint of the key (RFC 7638): `jkt` in the token. */
   readonly thumbprint: string
+  readonly algorithm: SigningAlgorithm
   readonly issuedAt: number
+  /** Claims of any JWT, which a proof need not have. */
+  readonly notBefore: number | undefined
+  readonly expiresAt: number | undefined
   /** What is wrong with the proof, whoever sent it and when. */
   readonly refusal: RefusalReason | undefined
   /** Undefined where no nonces are asked for. */
@@ -42,13 +47,16 @@ export class Dpop {
   }
 
   prove(proof: ParsedDpopProof): ProvenPossession {
-    const { thumbprint, jti, issuedAt, nonce } = proof
+    const { thumbprint, algorithm, jti, issuedAt, notBefore, nonce } = proof
     // The thumbprint has one length, so that no two pairs give the same bytes.
     const digest = hash('sha256', `dpop ${thumbprint}${jti}`, 'hex')
     const expiresAt = Math.ceil(issuedAt + limits.dpopProofAgeSecondsMax)
     return {
       thumbprint,
+      algorithm,
       issuedAt,
+      notBefore,
+      expiresAt: proof.expiresAt,
       refusal: this.#refusalOf(proof),
       nonce: this.nonces?.check(nonce),
       once: { digest, expiresAt, reason: 'dpop_proof_replayed' },
@@ -110,13 +118,18 @@ const nonceRefusals = {
  */
 export function possessionRefusal(
   possession: ProvenPossession | undefined,
-  client: Pick<RegisteredClient, 'dpopBoundTokens'>,
+  client: Pick<RegisteredClient, 'dpopBoundTokens' | 'fapi'>,
   now: number,
 ): RefusalReason | undefined {
   if (possession === undefined) return client.dpopBoundTokens ? 'dpop_proof_missing' : undefined
-  const { refusal, issuedAt, nonce } = possession
+  const { refusal, issuedAt, notBefore = 0, expiresAt, nonce } = possession
   if (refusal !== undefined) return refusal
   if (issuedAt <= now - limits.dpopProofAgeSecondsMax) return 'dpop_proof_expired'
   if (issuedAt > now + limits.dpopProofLeewaySeconds) return 'dpop_proof_not_yet_valid'
+  if (client.fapi === true) {
+    // RFC 9449 leaves these two out. The profile judges every JWT by them.
+    if (notBefore > now + limits.dpopProofLeewaySeconds) return 'dpop_proof_not_yet_valid'
+    if (expiresAt !== undefined && expiresAt <= now) return 'dpop_proof_expired'
+  }
   return nonce === undefined || nonce === 'right' ? undefined : nonceRefusals[nonce]
 }

@@ -1,8 +1,8 @@
 import type { RegisteredClient } from '../registry/client.ts'
-import type { TrustRule } from '../registry/issuer.ts'
+import { subjectOfAssertion, type TrustRule } from '../registry/issuer.ts'
 import { keySourceId } from './issuer-keys.ts'
 import type { Caller, CallerRefusal, CallerView, Proof, ProvenFederated } from './method.ts'
-import { judgeAssertion, type RuleVerdict } from './trust-rules.ts'
+import { type AssertionFacts, confirmationIn, judgeAssertion, type RuleVerdict } from './trust-rules.ts'
 
 /** Whom an assertion of another issuer stands for, by the registry at one version. Pure. */
 
@@ -31,14 +31,43 @@ function callersBy(
   if (trust?.blocked.has(clientId) === true) return { refusal: 'workload_blocked' }
   const { expiresAt } = federated.facts
   return rules.map((rule) => ({
-    client: rule.clientId === undefined ? workloadBy(rule, clientId) : narrowed(client, rule),
+    client: demanding(
+      rule.clientId === undefined ? workloadBy(rule, clientId) : narrowed(client, rule),
+      rule,
+    ),
     rule: {
+      ...demandsOf(rule, federated.facts),
       name: rule.rule,
       tokenLifetimeSeconds: rule.tokenLifetimeSeconds,
       tokensEndBy: Math.floor(expiresAt),
       isSpent: rule.assertionUse === 'once',
     },
   }))
+}
+
+/** Its tokens are bound to what the rule asks for, in addition to what the client itself asks for. */
+function demanding(
+  client: RegisteredClient | undefined,
+  { requiredCertificate, requireDpop }: TrustRule,
+): RegisteredClient | undefined {
+  if (client === undefined || (requiredCertificate === undefined && requireDpop === undefined)) return client
+  return {
+    ...client,
+    certificateBoundTokens: client.certificateBoundTokens === true || requiredCertificate !== undefined,
+    dpopBoundTokens: client.dpopBoundTokens || requireDpop !== undefined,
+  }
+}
+
+/** What must be true of the certificate and the key. Whoever stole an assertion has neither. */
+function demandsOf({ requiredCertificate: asked, requireDpop }: TrustRule, facts: AssertionFacts) {
+  const { jkt, certificateThumbprint } = confirmationIn(facts.claims)
+  const value = asked?.value === subjectOfAssertion ? facts.subject : asked?.value
+  return {
+    ...(asked === undefined || value === undefined
+      ? {}
+      : { requiredCertificate: { ...asked, value }, confirmedCertificate: certificateThumbprint }),
+    ...(requireDpop === undefined ? {} : { confirmedKey: jkt }),
+  }
 }
 
 /** A workload is what a rule says of it. */

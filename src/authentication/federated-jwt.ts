@@ -280,9 +280,10 @@ function prove(
 
 /**
  * What counts once: the `jti` at its issuer, or what was signed. The signature itself does not count: of one assertion there
- * can be several that are right. Lengths stand in front, so that no two values give the same bytes.
+ * can be several that are right. What was signed counts whoever is its issuer: a trust domain can have a second name, an https
+ * URL, and then one assertion has two. The length stands in front, so that no two values give the same bytes.
  */
 function digestOf({ issuer, jti, signedBytes }: FederatedAssertion): string {
-  const id = jti === undefined ? `bytes ${hash('sha256', signedBytes, 'hex')}` : `jti ${jti}`
-  return hash('sha256', `federated ${issuer.length}:${issuer}${id}`, 'hex')
+  if (jti === undefined) return hash('sha256', `federated bytes ${hash('sha256', signedBytes, 'hex')}`, 'hex')
+  return hash('sha256', `federated ${issuer.length}:${issuer}jti ${jti}`, 'hex')
 }

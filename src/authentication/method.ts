@@ -1,7 +1,7 @@
 import type { ClaimedText } from '../lib/claimed-text.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { RefusalReason } from '../refusals.ts'
-import type { RegisteredClient } from '../registry/client.ts'
+import type { CertificateField, RegisteredClient } from '../registry/client.ts'
 import type { TrustTable } from '../registry/issuer.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Authorization } from './authorization.ts'
@@ -155,6 +155,11 @@ export interface CallerRule {
   readonly tokensEndBy: number
   /** Whether the assertion counts once. */
   readonly isSpent: boolean
+  /** What a certificate must name that the caller brings beside it. Undefined: none is asked for. */
+  readonly requiredCertificate?: CertificateField | undefined
+  /** The key and the certificate that the assertion names, where the rule asks for one of them. */
+  readonly confirmedKey?: string | undefined
+  readonly confirmedCertificate?: string | undefined
 }
 
 /** The part of the registry at one version that says who asks. */

@@ -7,7 +7,7 @@ import {
   type TrustRule,
   workloadId,
 } from '../registry/issuer.ts'
-import type { Claims, Moments } from './signed-jwt.ts'
+import { type Claims, type Moments, textOf } from './signed-jwt.ts'
 
 /**
  * Which rules an assertion fits, which it does not and why. Pure: a function of the assertion, the rules and now.
@@ -29,6 +29,8 @@ export type Misfit =
   | { readonly kind: 'audience' }
   | { readonly kind: 'too_old'; readonly maxAgeSeconds: number }
   | { readonly kind: 'default_service_account' }
+  /** It names no key, and the rule asks for a proof of that one. */
+  | { readonly kind: 'no_confirmation' }
 
 export interface JudgedRule {
   readonly rule: TrustRule
@@ -75,7 +77,10 @@ export function judgeAssertion(
   return { clientId: identity, rules: ofClient }
 }
 
-/** All rules, those with the fewest misfits first; among equals by name. The order in which they are given is of no matter. */
+/**
+ * All rules, those with the fewest misfits first; among equals those whose conditions hold, and then by name. The order in which
+ * they are given is of no matter.
+ */
 export function judgeRules(
   rules: readonly TrustRule[],
   facts: AssertionFacts,
@@ -84,9 +89,15 @@ export function judgeRules(
   return rules
     .map((rule) => ({ rule, misfits: misfitsOf(rule, facts, now) }))
     .sort(
-      (one, other) => one.misfits.length - other.misfits.length || (one.rule.rule < other.rule.rule ? -1 : 1),
+      (one, other) =>
+        one.misfits.length - other.misfits.length ||
+        claimMisfits(one) - claimMisfits(other) ||
+        (one.rule.rule < other.rule.rule ? -1 : 1),
     )
 }
+
+const claimMisfits = ({ misfits }: JudgedRule): number =>
+  misfits.filter(({ kind }) => kind === 'claim').length
 
 /** Whom a rule is for. */
 function identityOf(
@@ -128,7 +139,19 @@ function misfitsOf(rule: TrustRule, facts: AssertionFacts, now: number): readonl
   if (isTooOld) misfits.push({ kind: 'too_old', maxAgeSeconds })
   if (isDefaultServiceAccount(facts) && !rule.allowDefaultServiceAccount)
     misfits.push({ kind: 'default_service_account' })
+  if (rule.requireDpop === 'confirmed_key' && confirmationIn(facts.claims).jkt === undefined)
+    misfits.push({ kind: 'no_confirmation' })
   return misfits
+}
+
+/** The key and the certificate that an assertion is bound to (RFC 7800 §3.1, RFC 8705 §3.1, RFC 9449 §6.1). */
+export function confirmationIn(claims: Claims): {
+  readonly jkt: string | undefined
+  readonly certificateThumbprint: string | undefined
+} {
+  const cnf = claims['cnf']
+  const [jkt, thumbprint] = [memberOf(cnf, 'jkt'), memberOf(cnf, 'x5t#S256')]
+  return { jkt: textOf(jkt), certificateThumbprint: textOf(thumbprint) }
 }
 
 /** What a pod of Kubernetes has that was given no service account: all of a namespace share it. */
@@ -171,5 +194,6 @@ function reasonOf(closest: JudgedRule | undefined): RefusalReason {
   const kinds = new Set(closest?.misfits.map(({ kind }) => kind))
   if (kinds.has('claim') || closest === undefined) return 'assertion_no_rule_fits'
   if (kinds.has('audience')) return 'assertion_audience_wrong'
-  return kinds.has('too_old') ? 'assertion_too_old' : 'default_service_account'
+  if (kinds.has('too_old')) return 'assertion_too_old'
+  return kinds.has('no_confirmation') ? 'assertion_confirmation_missing' : 'default_service_account'
 }

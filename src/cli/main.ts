@@ -21,6 +21,7 @@ import { clientsKeysAdd, clientsKeysList, clientsKeysRevoke } from './commands/c
 import { clientsList } from './commands/clients-list.ts'
 import { clientsUpdate } from './commands/clients-update.ts'
 import { keysAbandon } from './commands/keys-abandon.ts'
+import { keysExport } from './commands/keys-export.ts'
 import { keysList } from './commands/keys-list.ts'
 import { keysRevoke } from './commands/keys-revoke.ts'
 import { keysRewrap } from './commands/keys-rewrap.ts'
@@ -86,6 +87,7 @@ export const commands: readonly Command[] = [
   trustUnblock,
   registrySeal,
   keysList,
+  keysExport,
   keysRotate,
   keysRevoke,
   keysRewrap,

@@ -100,18 +100,20 @@ async function findOthers(options: RunningProcessesOptions): Promise<OtherSettin
      WHERE own.process_id = ${processId}::uuid AND o.settings <> own.settings AND o.ended_at IS NULL
        AND o.seen_at > clock_timestamp() - ${limits.processSeenSeconds} * interval '1 second'
      ORDER BY o.started_at, o.process_id LIMIT 10`
-  return rows.map((row) => ({
-    described: row.described,
-    startedEarlier: row.earlier,
-    // Somebody may have written anything. It differs from ours, whatever it is.
-    settings: differences(settings, Object(row.settings ?? {}) as SharedSettings),
-  }))
+  return rows
+    .map((row) => ({
+      described: row.described,
+      startedEarlier: row.earlier,
+      settings: differences(settings, row.settings),
+    }))
+    .filter((other) => Object.keys(other.settings).length > 0)
 }
 
+/** Of what both know: another release may not have heard of a setting, and an upgrade must not wait for it. */
 function differences(here: SharedSettings, there: SharedSettings): OtherSettings['settings'] {
-  const names = [...new Set([...Object.keys(here), ...Object.keys(there)])]
   return Object.fromEntries(
-    names
+    Object.keys(here)
+      .filter((name) => Object.hasOwn(Object(there ?? {}), name))
       .filter((name) => JSON.stringify(here[name]) !== JSON.stringify(there[name]))
       .map((name) => [name, { here: here[name], there: there[name] }]),
   )

@@ -28,6 +28,10 @@ export interface Connection {
   readonly behind: Exchange[]
   /** Whether it takes one of its caller's places for requests that are being answered. */
   hasPlace: boolean
+  /** Whether the service has its request already, which waits for its turn with a body that came late. */
+  isRead: boolean
+  /** Who waits for that turn. */
+  held: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   /** Node's parser of a connection that is not read at the moment. */
   parser: PausableParser | undefined
 }

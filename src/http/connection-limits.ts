@@ -16,12 +16,12 @@ export interface BoundedBy {
   readonly trustedProxies: readonly string[]
 }
 
-/** Bounds what strangers can open on the server, and logs what was closed for that. */
+/** Bounds what strangers can open on the server, and logs what was closed for that. @returns whose turn it is. */
 export function boundConnections(
   app: FastifyInstance,
   { workers, trustedProxies }: BoundedBy,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
-): void {
+): Pick<Connections, 'turnOf'> {
   const openFiles = openFilesMax()
   const connectionsMax = connectionsThatFit(openFiles)
   if (connectionsMax < limits.connectionsMax)
@@ -39,6 +39,7 @@ export function boundConnections(
   })
   for (const server of app.listeners) connections.watch(server)
   app.addHook('onClose', async () => tally.flush())
+  return connections
 }
 
 /** How many connections a process can hold that may open this many files. */

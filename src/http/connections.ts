@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { callerNetwork } from '../lib/network.ts'
+import { OAuthError } from '../refusals.ts'
 import { Caller, type Connection, type Exchange, Waiters, type Waiting } from './caller.ts'
 import { pause, releaseParser, resume } from './pause.ts'
 
@@ -111,6 +112,8 @@ export class Connections {
       exchange: undefined,
       behind: [],
       hasPlace: false,
+      isRead: false,
+      held: undefined,
       parser: undefined,
     }
     this.#all.idle.add(connection)
@@ -147,6 +150,7 @@ export class Connections {
     this.#noLongerBehind(connection, connection.behind.splice(0).length)
     this.#leavePlace(connection)
     this.#forgetCaller(caller)
+    connection.held?.reject(new OAuthError('overloaded'))
   }
 
   #forgetCaller(caller: Caller): void {
@@ -185,9 +189,11 @@ export class Connections {
       caller.isTrusted ||
       caller.places < this.#options.limits.requestsPerAddress ||
       this.#options.isUrgent(exchange.request.url ?? '')
-    // The body usually arrives with the headers, and is parsed right after this. If not, its connection waits for it
-    // without a place.
-    if (!exchange.request.complete) process.nextTick(this.#checkBody, connection, exchange)
+    connection.isRead = false
+    connection.held = undefined
+    // The body usually arrives with the headers, and is parsed before the next turn of the loop. If not, its connection
+    // waits for it without a place.
+    if (!exchange.request.complete) setImmediate(this.#checkBody, connection, exchange)
     if (hasTurn) this.#hand(connection, exchange)
     else this.#move(connection, 'turn')
   }
@@ -197,7 +203,8 @@ export class Connections {
     this.#move(connection, 'answer')
     connection.hasPlace = true
     connection.caller.places += 1
-    this.#answer(request, response)
+    if (!connection.isRead) this.#answer(request, response)
+    else connection.held?.resolve()
   }
 
   readonly #checkBody = (connection: Connection, exchange: Exchange): void => {
@@ -210,15 +217,34 @@ export class Connections {
     this.#makeRoomForBody(this.#all, bodies)
     this.#move(connection, 'body')
     this.#leavePlace(connection)
+    connection.isRead = true
     request.once('end', () => {
-      if (connection.exchange !== exchange || connection.waiting !== 'body') return
-      if (!this.#all.body.has(connection)) return
-      this.#move(connection, 'answer')
-      connection.hasPlace = true
-      caller.places += 1
+      if (connection.exchange === exchange) this.#bodyArrived(connection)
     })
     // It had to wait for a turn. Reading its body is no work, so that starts now.
     if (waiting === 'turn') this.#answer(request, response)
+  }
+
+  /** Its request is complete, late. It takes a place, or waits for one like any other. */
+  #bodyArrived(connection: Connection): void {
+    const { caller, waiting } = connection
+    if (waiting !== 'body' || !this.#all.body.has(connection)) return
+    const isFree = caller.isTrusted || caller.places < this.#options.limits.requestsPerAddress
+    this.#move(connection, isFree ? 'answer' : 'turn')
+    connection.hasPlace = isFree
+    if (isFree) caller.places += 1
+  }
+
+  /** Resolves when it is the turn of a request that has its body. @returns undefined if it is its turn already. */
+  readonly turnOf = ({ socket }: IncomingMessage): Promise<void> | undefined => {
+    const connection = this.#bySocket.get(socket)
+    if (connection?.isRead !== true) return undefined
+    // The service may hear of the end of the body before we do.
+    this.#bodyArrived(connection)
+    if (connection.waiting !== 'turn') return undefined
+    return new Promise((resolve, reject) => {
+      connection.held = { resolve, reject }
+    })
   }
 
   #makeRoomForBody(waiters: Waiters, max: number): void {
@@ -230,6 +256,7 @@ export class Connections {
   /** The answer is sent, or the connection is closed. */
   #finish(connection: Connection): void {
     connection.exchange = undefined
+    connection.held?.reject(new OAuthError('overloaded'))
     if (!this.#all[connection.waiting].has(connection)) return
     this.#move(connection, 'idle')
     this.#leavePlace(connection)

@@ -45,6 +45,8 @@ function serverMetadata(
     // This service issues no ID tokens, but libraries that read the OpenID document require this member, and
     // verifiers take from it which algorithms to accept.
     id_token_signing_alg_values_supported: signingAlgorithms,
+    // Recommended (OpenID Connect Discovery 1.0 §3). Clouds that are told of an issuer look for them.
+    claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'scope'],
     ...mtlsMetadata(mtls),
   }
 }

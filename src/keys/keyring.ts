@@ -216,7 +216,8 @@ export class Keyring {
   }
 }
 
-function publish(entries: readonly KeyDescription[]): PublishedKeys {
+/** The JWK Set of some keys, as it is published. */
+export function publish(entries: readonly Pick<KeyDescription, 'kid' | 'publicJwk'>[]): PublishedKeys {
   return {
     kids: entries.map((key) => key.kid),
     body: JSON.stringify({ keys: entries.map((key) => key.publicJwk) }),

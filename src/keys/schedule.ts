@@ -120,7 +120,7 @@ function signsWithoutGapUntil(
  * if tokens live longer now than it can carry, or if keys live for a shorter time now. A turn that began at once may be
  * longer by two skews (`momentsSoon`, `planTakeover`).
  */
-function turnEndsAt(key: KeyMoments, settings: ScheduleSettings): number {
+export function turnEndsAt(key: KeyMoments, settings: ScheduleSettings): number {
   const longestTurn = Math.floor(settings.keyLifetimeSeconds / 2) + 2 * settings.clockSkewSeconds
   return Math.min(key.signsUntil, signsLongestUntil(key, settings), key.signsFrom + longestTurn)
 }

@@ -103,13 +103,18 @@ export function onlyValue(bytes: Buffer, tag: number): DerValue {
   return value
 }
 
+/** Bytes of one number in an object identifier. A UUID takes 19. A longer number takes the square of its length to read. */
+const arcBytesMax = 32
+
 export function objectIdentifierText({ content }: DerValue): string {
   const arcs: string[] = []
   let arc = 0n
   let isFirst = true
+  let start = 0
   for (const [index, byte] of content.entries()) {
     // Zeros in front have another encoding.
     if (arc === 0n && byte === 0x80) throw new DerProblem('an object identifier is malformed')
+    if (index - start >= arcBytesMax) throw new DerProblem('an object identifier is too long')
     arc = (arc << 7n) | BigInt(byte & 0x7f)
     if (byte >= 0x80) {
       if (index === content.length - 1) throw new DerProblem('an object identifier is cut off')
@@ -121,6 +126,7 @@ export function objectIdentifierText({ content }: DerValue): string {
     } else arcs.push(String(arc))
     isFirst = false
     arc = 0n
+    start = index + 1
   }
   if (arcs.length === 0) throw new DerProblem('an object identifier is empty')
   return arcs.join('.')

@@ -1,6 +1,7 @@
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import type { Network } from '../lib/network.ts'
 import type { RefusalReason } from '../refusals.ts'
+import type { FixedClaims } from './fixed-claims.ts'
 
 /** What a client is, as decisions need it. Times in seconds since 1970. */
 export interface RegisteredClient {
@@ -27,8 +28,12 @@ export interface RegisteredClient {
   readonly certificateBoundTokens?: boolean
   /** It gets only tokens that are bound to a key, which it proves to have with every request (RFC 9449 §5.2). */
   readonly dpopBoundTokens: boolean
+  /** It is held to the FAPI 2.0 Security Profile (authentication/fapi.ts). */
+  readonly fapi?: boolean
   /** Where it publishes the keys of its assertions. Those that are registered count as well. */
   readonly jwksUri?: string | undefined
+  /** Claims that all of its tokens have. */
+  readonly claims?: FixedClaims | undefined
   /** Scopes granted, by audience. */
   readonly access: ReadonlyMap<string, readonly string[]>
 }
@@ -76,6 +81,12 @@ export interface RegisteredResource {
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
   readonly tokenTyp: TokenTyp
+  /** An audience of somebody else, who trusts this issuer. */
+  readonly external?: boolean
+  /** How the `sub` of its tokens is made (subject.ts). Undefined: it is the id of the client. */
+  readonly subjectForm?: string | undefined
+  /** Claims that all of its tokens have. */
+  readonly claims?: FixedClaims | 'unreadable' | undefined
 }
 
 const statusRefusals = {

@@ -61,7 +61,14 @@ function ruleText(rule: TrustRule): readonly unknown[] {
     rule.tokenLifetimeSeconds ?? null,
     rule.allowDefaultServiceAccount,
     rule.dangerouslyAnySubject,
+    ...demandsText(rule),
   ]
+}
+
+/** Nothing for a rule that asks for no more than the assertion, so that its text stays what it was. */
+function demandsText({ requiredCertificate: asked, requireDpop }: TrustRule): readonly unknown[] {
+  if (asked === undefined && requireDpop === undefined) return []
+  return [asked?.name ?? null, asked?.value ?? null, requireDpop ?? null]
 }
 
 /** The database puts the members of an object into an order of its own. */

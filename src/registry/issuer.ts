@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { RegisteredResource } from './client.ts'
+import type { CertificateField, CertificateFieldName, RegisteredResource } from './client.ts'
 
 /**
  * Trust in other issuers: whose assertions are accepted (RFC 7523), by which keys, and which of their workloads get what.
@@ -55,7 +55,21 @@ export interface TrustRule {
   readonly allowDefaultServiceAccount: boolean
   /** Whether the rule may name nobody in particular. */
   readonly dangerouslyAnySubject: boolean
+  /**
+   * What a certificate must name that the caller brings beside the assertion. The token is bound to it. `subjectOfAssertion`
+   * stands for the subject of the assertion. Undefined: none is asked for.
+   */
+  readonly requiredCertificate?: CertificateField | undefined
+  /** Whose key a DPoP proof must be of. The token is bound to that key. Undefined: none is asked for. */
+  readonly requireDpop?: RequiredProof | undefined
 }
+
+/** `any_key`: a key of the caller's choice. `confirmed_key`: the one that the assertion names (`cnf.jkt`, RFC 7800). */
+export const requiredProofs = ['any_key', 'confirmed_key'] as const
+export type RequiredProof = (typeof requiredProofs)[number]
+
+/** In the place of a name in a certificate: the certificate names the same as the assertion. No name is written like it. */
+export const subjectOfAssertion = '{sub}'
 
 export interface RuleAccess {
   readonly audience: string
@@ -119,6 +133,9 @@ export interface RuleRow {
   readonly lifetime: number | null
   readonly allow_default: boolean
   readonly any_subject: boolean
+  /** Both are null where there is none. */
+  readonly required_certificate?: readonly [CertificateFieldName | null, string | null]
+  readonly require_dpop?: string | null
 }
 
 /** A rule that nobody can understand admits nobody. The others count. */
@@ -144,6 +161,10 @@ function toRule(row: RuleRow): TrustRule | undefined {
   if (row.client_id === null && access === undefined) return undefined
   // The same as the database checks. Somebody may have removed the check.
   if (conditions.length === 0 && !row.any_subject) return undefined
+  const { required_certificate: [field, name] = [null, null], require_dpop: proof = null } = row
+  const requireDpop = requiredProofs.find((each) => each === proof)
+  // What is asked for in a way that nobody understands must not be asked for no more.
+  if ((field === null) !== (name === null) || (proof !== null && requireDpop === undefined)) return undefined
   return {
     rule: row.rule,
     conditions,
@@ -155,6 +176,8 @@ function toRule(row: RuleRow): TrustRule | undefined {
     tokenLifetimeSeconds: row.lifetime ?? undefined,
     allowDefaultServiceAccount: row.allow_default,
     dangerouslyAnySubject: row.any_subject,
+    ...(field === null || name === null ? {} : { requiredCertificate: { name: field, value: name } }),
+    ...(requireDpop === undefined ? {} : { requireDpop }),
   }
 }
 

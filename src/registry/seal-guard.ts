@@ -6,6 +6,7 @@ import type { SealedText } from '../keys/sealed-text.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
 import { type IssuerRow, type TrustedIssuer, type TrustTable, toIssuer } from './issuer.ts'
 import { believeIssuer } from './issuer-statement.ts'
+import { type ResourceRow, toResource } from './resource-store.ts'
 import { openHead, type SealHead, SealMemory } from './seal-head.ts'
 import type { SealProblems } from './seal-problems.ts'
 import { currentHead, hasRegistrations, loadSealedRows, type SealedRows } from './seal-store.ts'
@@ -19,14 +20,7 @@ import {
   type Difference,
 } from './statement.ts'
 import { readClientStatement, readResourceStatement } from './statement-text.ts'
-import {
-  type ClientRow,
-  type LoadedClients,
-  type ResourceRow,
-  toClient,
-  toField,
-  toResource,
-} from './store.ts'
+import { type ClientRow, type LoadedClients, toClient, toField } from './store.ts'
 import { loadSealedTrustRows, type SealedTrustRows } from './trust-store.ts'
 
 /**
@@ -238,7 +232,9 @@ function factsOf(row: ClientRow): ClientFacts {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    fapi: row.fapi ?? false,
     jwksUri: row.jwks_uri ?? undefined,
+    claims: (row.claims ?? undefined) as object | undefined,
   }
 }
 
@@ -255,6 +251,8 @@ function columnsOf(facts: ClientFacts): Partial<ClientRow> {
     access: facts.access.map(({ audience, scopes }) => ({ audience, scopes: [...scopes] })),
     assertion_audience: facts.assertionAudience ?? ('issuer' as const),
     dpop_bound_access_tokens: facts.dpopBoundTokens === true,
+    fapi: facts.fapi === true,
     jwks_uri: facts.jwksUri ?? null,
+    claims: facts.claims ?? null,
   }
 }

@@ -2,9 +2,10 @@ import type { Pool, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
+import type { ResourceRow } from './resource-store.ts'
 import { openHead, type SealHead, sealHead } from './seal-head.ts'
 import { leafOf, type Nodes, type Subject, type TreeChange, treeDepth, wayTo } from './seal-tree.ts'
-import { type ClientRow, clientsStatement, type ResourceRow } from './store.ts'
+import { type ClientRow, clientsStatement } from './store.ts'
 
 /** The sealed registry in the database: its head, its tree, and rows together with both. */
 

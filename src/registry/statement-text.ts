@@ -1,4 +1,5 @@
 import type { CertificateField, CertificateFieldName } from './client.ts'
+import { claimsText } from './fixed-claims.ts'
 import type { Statement, Subject } from './seal-tree.ts'
 import type { ClientFacts, ClientStatement, ResourceFacts } from './statement.ts'
 
@@ -25,16 +26,24 @@ export function clientStatement(clientId: string, client: ClientStatement): Stat
       .toSorted(byFirst),
     client.access.map(({ audience, scopes }) => [audience, [...scopes]]).toSorted(byFirst),
     ...laterStatement(client),
+    ...(claimsText(client.claims) === undefined ? [] : [claimsAt + claimsText(client.claims)]),
     ...(client.jwksUri === undefined ? [] : [keysAt + client.jwksUri]),
     ...(client.dpopBoundTokens === true ? [dpopBound] : []),
+    ...(client.fapi === true ? [heldToFapi] : []),
   ]
 }
 
 /** Stands at the end of the text of a client whose tokens must be bound. The text of others stays what it was. */
 const dpopBound = 'dpop_bound_access_tokens'
 
-/** Stands before it, and before the address, for a client that publishes its keys. */
+/** Stands behind that, for a client that is held to the FAPI profile. */
+const heldToFapi = 'fapi'
+
+/** Stands before both, and before the address, for a client that publishes its keys. */
 const keysAt = 'jwks_uri '
+
+/** The same for a client that has claims of its own. */
+const claimsAt = 'claims '
 
 /** Keys, and certificates after them. */
 function laterStatement(client: ClientStatement): readonly unknown[] {
@@ -97,11 +106,15 @@ function readCertificates([field, value, askedField, askedValue, isBound]: Certi
 
 export function readClientStatement(statement: Statement | undefined): ClientStatement | undefined {
   if (statement === undefined) return undefined
-  const isBound = statement.at(-1) === dpopBound
-  const unbound = isBound ? statement.slice(0, -1) : statement
+  const fapi = statement.at(-1) === heldToFapi
+  const unheld = fapi ? statement.slice(0, -1) : statement
+  const isBound = unheld.at(-1) === dpopBound
+  const unbound = isBound ? unheld.slice(0, -1) : unheld
   const last = unbound.at(-1)
   const jwksUri = typeof last === 'string' && last.startsWith(keysAt) ? last.slice(keysAt.length) : undefined
-  const text = jwksUri === undefined ? unbound : unbound.slice(0, -1)
+  const withClaims = jwksUri === undefined ? unbound : unbound.slice(0, -1)
+  const claims = claimsIn(withClaims.at(-1))
+  const text = claims === undefined ? withClaims : withClaims.slice(0, -1)
   const [, , status, method, allowedNetworks, expiresAt, secrets, access, ...more] =
     text as unknown as ClientText
   const [keys = [], assertionAudience = 'issuer', certificates] = more
@@ -120,19 +133,41 @@ export function readClientStatement(statement: Statement | undefined): ClientSta
     assertionAudience,
     ...readCertificates(certificates ?? noCertificates),
     dpopBoundTokens: isBound,
+    ...(fapi ? { fapi } : {}),
     jwksUri,
+    claims,
   }
 }
 
-export function resourceStatement(audience: string, resource: ResourceFacts): Statement {
-  const { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp } = resource
-  return ['resource', audience, [...scopes], tokenLifetimeSeconds, signingAlgorithm, tokenTyp]
+function claimsIn(text: unknown): object | undefined {
+  if (typeof text !== 'string' || !text.startsWith(claimsAt)) return undefined
+  return JSON.parse(text.slice(claimsAt.length)) as object
 }
 
-type ResourceText = [Subject, string, string[], number, string, string]
+export function resourceStatement(audience: string, resource: ResourceFacts): Statement {
+  const { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp, external = false, subjectForm } = resource
+  const claims = resource.claims === 'unreadable' ? 'unreadable' : claimsText(resource.claims)
+  const isPlain = !external && subjectForm === undefined && claims === undefined
+  const later = isPlain ? [] : [[external, subjectForm ?? null, claims ?? null]]
+  return ['resource', audience, [...scopes], tokenLifetimeSeconds, signingAlgorithm, tokenTyp, ...later]
+}
+
+type ResourceText = [
+  subject: Subject,
+  audience: string,
+  scopes: string[],
+  lifetime: number,
+  algorithm: string,
+  typ: string,
+  later?: [external: boolean, subjectForm: string | null, claims: string | null],
+]
 
 export function readResourceStatement(statement: Statement | undefined): ResourceFacts | undefined {
   if (statement === undefined) return undefined
-  const [, , scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp] = statement as unknown as ResourceText
-  return { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }
+  const [, , scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp, later] =
+    statement as unknown as ResourceText
+  const [external = false, form = null, text = null] = later ?? []
+  const claims = text === null ? undefined : text === 'unreadable' ? text : (JSON.parse(text) as object)
+  const facts = { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }
+  return later === undefined ? facts : { ...facts, external, subjectForm: form ?? undefined, claims }
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { networkWithin, parseNetwork } from '../lib/network.ts'
 import type { CertificateField } from './client.ts'
+import { claimsText } from './fixed-claims.ts'
 
 /**
  * What was registered about a client or a resource by a holder of the key-encryption key, and what a row may make of it.
@@ -33,8 +34,12 @@ export interface ClientFacts {
   readonly certificateBoundTokens?: boolean
   /** Whether it gets only tokens that are bound to a key. Undefined: no. */
   readonly dpopBoundTokens?: boolean
+  /** Whether it is held to the FAPI 2.0 Security Profile. Undefined: no. */
+  readonly fapi?: boolean
   /** Where it publishes its keys. */
   readonly jwksUri?: string | undefined
+  /** Claims of its tokens, as the row has them. A row that leaves one out may give more, so they are compared as a whole. */
+  readonly claims?: object | undefined
 }
 
 export interface SecretFacts {
@@ -63,6 +68,11 @@ export interface ResourceFacts {
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: string
   readonly tokenTyp: string
+  /** Undefined: no. */
+  readonly external?: boolean | undefined
+  readonly subjectForm?: string | undefined
+  /** `unreadable` is like no claims that were registered. */
+  readonly claims?: object | 'unreadable' | undefined
 }
 
 /** What a row says that was not registered like that: the name of a column, or `secret` or `access` and which. */
@@ -102,9 +112,13 @@ export function believeClient(
   note(method !== undefined && row.tokenEndpointAuthMethod !== method, 'token_endpoint_auth_method')
   const isBound = statement.dpopBoundTokens === true
   note(isBound && row.dpopBoundTokens !== true, 'dpop_bound_access_tokens')
+  const isFapi = statement.fapi === true
+  note(isFapi && row.fapi !== true, 'fapi')
   // Who names another place of keys names another client.
   const isElsewhere = row.jwksUri !== undefined && row.jwksUri !== statement.jwksUri
   note(isElsewhere, 'jwks_uri')
+  const isOtherClaims = claimsText(row.claims) !== claimsText(statement.claims)
+  note(isOtherClaims, 'claims')
   const networks = narrower(row.allowedNetworks, statement.allowedNetworks)
   note(networks.length < row.allowedNetworks.length || isWider(row, statement), 'allowed_networks')
   const certificates = believedCertificates(row, statement, differences)
@@ -112,7 +126,8 @@ export function believeClient(
   const isContradicted =
     (method ?? row.tokenEndpointAuthMethod) !== (row.tokenEndpointAuthMethod ?? method) ||
     (networks.length === 0 && row.allowedNetworks.length > 0) ||
-    certificates === undefined
+    certificates === undefined ||
+    isOtherClaims
   if (isContradicted) return { facts: undefined, differences }
   const facts = {
     status: ranks[row.status] < ranks[status] ? status : row.status,
@@ -123,7 +138,9 @@ export function believeClient(
     assertionAudience: isAudienceWider ? ('issuer' as const) : (row.assertionAudience ?? 'issuer'),
     ...certificates,
     dpopBoundTokens: isBound || row.dpopBoundTokens === true,
+    ...(isFapi || row.fapi === true ? { fapi: true } : {}),
     jwksUri: isElsewhere ? undefined : row.jwksUri,
+    claims: statement.claims,
   }
   return { facts, differences }
 }
@@ -244,16 +261,26 @@ export function believeResource(
   const scopes = row.scopes.filter((scope) => statement.scopes.includes(scope))
   const isOtherAlgorithm = row.signingAlgorithm !== statement.signingAlgorithm
   const isOtherTyp = row.tokenTyp !== statement.tokenTyp
+  // Who gets the tokens, whom they name and what they say beside.
+  const others = [
+    ...((row.external === true) !== (statement.external === true) ? ['external'] : []),
+    ...(row.subjectForm !== statement.subjectForm ? ['subject_form'] : []),
+    ...(resourceClaimsText(row) !== resourceClaimsText(statement) ? ['claims'] : []),
+  ]
   const differences = [
     ...(scopes.length < row.scopes.length ? ['scopes'] : []),
     ...(row.tokenLifetimeSeconds > statement.tokenLifetimeSeconds ? ['token_lifetime_seconds'] : []),
     ...(isOtherAlgorithm ? ['signing_algorithm'] : []),
     ...(isOtherTyp ? ['token_typ'] : []),
+    ...others,
   ]
-  if (isOtherAlgorithm || isOtherTyp) return { facts: undefined, differences }
+  if (isOtherAlgorithm || isOtherTyp || others.length > 0) return { facts: undefined, differences }
   const tokenLifetimeSeconds = Math.min(row.tokenLifetimeSeconds, statement.tokenLifetimeSeconds)
   return { facts: { ...statement, scopes, tokenLifetimeSeconds }, differences }
 }
+
+const resourceClaimsText = ({ claims }: ResourceFacts): string | undefined =>
+  claims === 'unreadable' ? claims : claimsText(claims)
 
 /** Secrets are too long for a statement, and a hash of a hash says as much. */
 export const secretHashOf = (secretHash: string): string => hash('sha256', secretHash, 'base64url')

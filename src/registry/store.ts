@@ -1,5 +1,5 @@
 import type { Pool, Statements } from '../database/open.ts'
-import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import type {
@@ -9,9 +9,11 @@ import type {
   RegisteredResource,
   RegisteredSecret,
 } from './client.ts'
+import { readFixedClaims } from './fixed-claims.ts'
 import { isScopeToken } from './grammar.ts'
 import { type KeyRow, keyObject, seconds, secondsOfRevocation, toKey } from './key-store.ts'
 import type { ClientPresence, Pair, Presence } from './look-up.ts'
+import { type ResourceRow, resourceObject, toResource } from './resource-store.ts'
 
 /**
  * The registry's two reads. Each is one statement, so that the version and what goes with it come from
@@ -52,7 +54,9 @@ export interface ClientRow {
   required_certificate?: CertificateColumns
   certificate_bound?: boolean
   dpop_bound_access_tokens: boolean
+  fapi?: boolean
   jwks_uri?: string | null
+  claims?: unknown
   access: { audience: string; scopes: string[] }[] | null
 }
 
@@ -66,14 +70,6 @@ export interface SecretRow {
   revoked_at: number | null
   tag_key: string | null
   tag: string | null
-}
-
-export interface ResourceRow {
-  audience: string
-  scopes: string[]
-  lifetime: number
-  algorithm: SigningAlgorithm
-  typ: TokenTyp
 }
 
 /** Also the beginning of the statement that reads what is sealed (seal-store.ts). */
@@ -92,13 +88,12 @@ export const clientsStatement = `
        'certificate', jsonb_build_array(c.certificate_field, c.certificate_value),
        'required_certificate', jsonb_build_array(c.required_certificate_field, c.required_certificate_value),
        'certificate_bound', c.certificate_bound_tokens, 'dpop_bound_access_tokens', c.dpop_bound_access_tokens,
-       'jwks_uri', c.jwks_uri,
+       'fapi', c.fapi, 'jwks_uri', c.jwks_uri, 'claims', c.claims,
        'keys', (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = c.client_id),
        'access', (SELECT jsonb_agg(jsonb_build_object('audience', a.audience, 'scopes', a.scopes))
           FROM access a WHERE a.client_id = c.client_id)))
      FROM client c WHERE c.client_id = ANY($1)) AS clients,
-    (SELECT jsonb_agg(jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
-       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm, 'typ', r.token_typ))
+    (SELECT jsonb_agg(${resourceObject})
      FROM resource r WHERE r.audience IN (SELECT audience FROM access WHERE client_id = ANY($1))) AS resources`
 
 const changesStatement = `
@@ -238,7 +233,9 @@ function readClient(row: ClientRow): RegisteredClient {
     requiredCertificate: toField(row.required_certificate),
     certificateBoundTokens: row.certificate_bound ?? false,
     dpopBoundTokens: row.dpop_bound_access_tokens,
+    ...(row.fapi === true ? { fapi: true } : {}),
     jwksUri: row.jwks_uri ?? undefined,
+    claims: readFixedClaims(row.claims),
     access: new Map((row.access ?? []).map(({ audience, scopes }) => [audience, toScopes(scopes)])),
   }
 }
@@ -265,17 +262,6 @@ function toScopes(scopes: readonly unknown[]): string[] {
     if (typeof scope === 'string' && isScopeToken(scope)) return scope
     throw new Error('a scope is no scope token')
   })
-}
-
-/** A resource is for several clients. A scope of it that cannot be understood is in no token, and the others are. */
-export function toResource(row: ResourceRow): RegisteredResource {
-  return {
-    audience: row.audience,
-    scopes: new Set((row.scopes ?? []).filter((scope) => typeof scope === 'string' && isScopeToken(scope))),
-    tokenLifetimeSeconds: row.lifetime,
-    signingAlgorithm: row.algorithm,
-    tokenTyp: row.typ,
-  }
 }
 
 /** A network that a hand-written UPDATE left unreadable admits nobody; dropping it could admit everybody. */

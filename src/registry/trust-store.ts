@@ -1,8 +1,8 @@
 import type { Pool } from '../database/open.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
 import { type IssuerRow, type TrustTable, toIssuer } from './issuer.ts'
+import { type ResourceRow, resourceObject, toResource } from './resource-store.ts'
 import { type Nodes, treeDepth } from './seal-tree.ts'
-import { type ResourceRow, toResource } from './store.ts'
 
 /** How the trust table is read: all of it in one statement, so that it and its version come from one moment. */
 
@@ -31,7 +31,9 @@ const issuerObject = `jsonb_build_object('issuer', i.issuer, 'status', i.status,
   'jwks', i.jwks, 'rules', (SELECT jsonb_agg(jsonb_build_object('rule', r.rule, 'conditions', r.conditions,
      'client_id', r.client_id, 'access', r.access, 'assertion_audience', r.assertion_audience,
      'max_age', r.assertion_max_age_seconds, 'use', r.assertion_use, 'lifetime', r.token_lifetime_seconds,
-     'allow_default', r.allow_default_service_account, 'any_subject', r.dangerously_any_subject) ORDER BY r.rule)
+     'allow_default', r.allow_default_service_account, 'any_subject', r.dangerously_any_subject,
+     'required_certificate', jsonb_build_array(r.required_certificate_field, r.required_certificate_value),
+     'require_dpop', r.require_dpop) ORDER BY r.rule)
    FROM trust_rule r WHERE r.issuer = i.issuer))`
 
 /** What rules name, whatever a hand wrote into the column. */
@@ -43,8 +45,7 @@ const trustStatement = `
     (SELECT version FROM registry_version) AS version,
     (SELECT jsonb_agg(${issuerObject}) FROM trusted_issuer i) AS issuers,
     (SELECT jsonb_agg(workload_id) FROM blocked_workload) AS blocked,
-    (SELECT jsonb_agg(jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
-       'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm, 'typ', r.token_typ))
+    (SELECT jsonb_agg(${resourceObject})
      FROM resource r WHERE r.audience IN (${namedAudiences})) AS resources`
 
 const sealedTrustStatement = `${trustStatement},

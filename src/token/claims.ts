@@ -17,8 +17,10 @@ export interface AccessTokenClaims {
 export function accessTokenClaims(issuer: string, grant: Grant, now: number, jti: string): AccessTokenClaims {
   const scope = grant.scopes.join(' ')
   return {
+    // First, so that none of them can stand for a claim of the service.
+    ...grant.claims,
     iss: issuer,
-    sub: grant.clientId,
+    sub: grant.subject ?? grant.clientId,
     client_id: grant.clientId,
     aud: grant.audience,
     // RFC 9068 §2.2.3: the claim is absent if the token has no scope.

@@ -1,17 +1,29 @@
 import { callersOf, isOfMethod, judge } from '../authentication/authenticate.ts'
 import { demandRefusal, demandsCertificate } from '../authentication/certificate.ts'
 import { type ProvenPossession, possessionRefusal } from '../authentication/dpop.ts'
+import { fapiRefusal, fapiTokenRefusal } from '../authentication/fapi.ts'
 import type { Caller, CallerRule, Proof } from '../authentication/method.ts'
 import type { SigningAlgorithm, TokenTyp } from '../keys/signing-algorithm.ts'
 import { networkContains } from '../lib/network.ts'
 import type { RefusalReason } from '../refusals.ts'
-import { clientRefusal, onlyAudience, type RegisteredClient } from '../registry/client.ts'
+import {
+  clientRefusal,
+  onlyAudience,
+  type RegisteredClient,
+  type RegisteredResource,
+} from '../registry/client.ts'
+import { contradictions, type FixedClaims } from '../registry/fixed-claims.ts'
 import type { View } from '../registry/registry.ts'
+import { subjectOf } from '../registry/subject.ts'
 import type { TokenRequest } from './request.ts'
 
 export interface Grant {
   readonly granted: true
   readonly clientId: string
+  /** Where it is not the id of the client: the audience is somebody else's, who has a form for it. */
+  readonly subject?: string | undefined
+  /** Claims that are registered with the client and the resource. */
+  readonly claims?: FixedClaims | undefined
   readonly audience: string
   readonly scopes: readonly string[]
   readonly lifetimeSeconds: number
@@ -65,11 +77,13 @@ function decideFor(
   address: string,
   now: number,
 ): Grant | Denial {
-  const reason = judgeClient(request, proof, client, address, now)
+  const reason = judgeClient(request, proof, client, address, now) ?? ruleRefusal(rule, request, proof, now)
   if (reason !== undefined) return { granted: false, reason }
   const decision = decideGrant(request, client, view)
   if (!decision.granted) return decision
   const confirmed = withPossession(withCertificate(decision, request, client), proof.possession)
+  const unfit = client && fapiTokenRefusal(client, confirmed.confirmation !== undefined, decision)
+  if (unfit !== undefined) return { granted: false, reason: unfit }
   if (rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
@@ -99,9 +113,12 @@ function chosen(decisions: readonly (Grant | Denial)[]): Grant | Denial {
       other.scopes.toSorted().join(' ') === grant.scopes.toSorted().join(' '),
   )
   if (!isSame) return { granted: false, reason: 'trust_rules_ambiguous' }
-  // Spent if any of them says so.
+  // Spent if any of them says so, and bound to all that any of them binds to.
   const isSpent = grants.some(({ rule }) => rule?.isSpent === true)
-  return grant.rule === undefined ? grant : { ...grant, rule: { ...grant.rule, isSpent } }
+  const bound = grants.find(({ confirmation }) => confirmation?.['x5t#S256'] !== undefined) ?? grant
+  const { confirmation, certificateThumbprint } = bound
+  const whole = { ...grant, confirmation, certificateThumbprint }
+  return grant.rule === undefined ? whole : { ...whole, rule: { ...grant.rule, isSpent } }
 }
 
 function denials(decisions: readonly (Grant | Denial)[]): readonly Denial[] {
@@ -127,7 +144,29 @@ function judgeClient(
   const { tokenEndpointAuthMethod: registered } = client
   if (registered !== undefined && !isOfMethod(request.credentials, registered))
     return 'authentication_method_not_registered'
-  return demandRefusal(client, request.certificate, now) ?? possessionRefusal(proof.possession, client, now)
+  return (
+    fapiRefusal(client, request.credentials, proof) ??
+    demandRefusal(client, request.certificate, now) ??
+    possessionRefusal(proof.possession, client, now)
+  )
+}
+
+/** Why a request does not bring what its rule asks for beside the assertion; undefined when it does. */
+function ruleRefusal(
+  rule: CallerRule | undefined,
+  { certificate }: TokenRequest,
+  { possession }: Proof,
+  now: number,
+): RefusalReason | undefined {
+  if (rule === undefined) return undefined
+  const { requiredCertificate, confirmedCertificate, confirmedKey } = rule
+  const isOther =
+    (confirmedKey !== undefined && confirmedKey !== possession?.thumbprint) ||
+    (confirmedCertificate !== undefined && confirmedCertificate !== certificate?.thumbprint)
+  return (
+    demandRefusal({ requiredCertificate }, certificate, now) ??
+    (isOther ? 'assertion_confirmation_wrong' : undefined)
+  )
 }
 
 /** What a grant says about a certificate that its client had to bring. */
@@ -155,6 +194,21 @@ function withPossession(grant: Grant, possession: ProvenPossession | undefined):
   return { ...grant, confirmation: { ...grant.confirmation, jkt: possession.thumbprint } }
 }
 
+/** What a token says by the registrations of its client and its resource. */
+function saidOf(
+  client: RegisteredClient,
+  { external, subjectForm, claims }: RegisteredResource,
+): Pick<Grant, 'subject' | 'claims'> | Denial {
+  // A token without them, or with one of two, would say something else than somebody registered.
+  if (claims === 'unreadable' || contradictions(client.claims, claims).length > 0)
+    return { granted: false, reason: 'claims_contradictory' }
+  const both =
+    client.claims === undefined && claims === undefined ? {} : { claims: { ...client.claims, ...claims } }
+  if (subjectForm === undefined) return both
+  const subject = external === true ? subjectOf(subjectForm, client.clientId) : undefined
+  return subject === undefined ? { granted: false, reason: 'subject_unfit' } : { ...both, subject }
+}
+
 /**
  * Chooses the audience and the scopes (RFC 8707 §2, RFC 6749 §3.3). A requested scope is never silently
  * dropped.
@@ -173,8 +227,11 @@ function decideGrant(
   const resource = view.resource?.audience === audience ? view.resource : view.trust?.resources.get(audience)
   if (granted === undefined || resource === undefined) return { granted: false, reason: 'target_not_granted' }
   const { clientId } = client
+  const said = saidOf(client, resource)
+  if ('reason' in said) return said
   const { tokenLifetimeSeconds: lifetimeSeconds, signingAlgorithm, tokenTyp } = resource
-  const allowed = { granted: true, clientId, audience, lifetimeSeconds, signingAlgorithm, tokenTyp } as const
+  const target = { audience, lifetimeSeconds, signingAlgorithm, tokenTyp }
+  const allowed = { granted: true, clientId, ...said, ...target } as const
   // A scope counts only while the resource has it, even if the access row still names it.
   if (request.scopes === undefined) {
     const scopes = granted.filter((scope) => resource.scopes.has(scope))

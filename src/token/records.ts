@@ -16,13 +16,19 @@ export interface Origin {
 
 /** What a record of a token says beside its columns. */
 export function issuedDetail(
-  { certificateThumbprint, confirmation }: Pick<Grant, 'certificateThumbprint' | 'confirmation'>,
+  {
+    certificateThumbprint,
+    confirmation,
+    subject: sub,
+  }: Pick<Grant, 'certificateThumbprint' | 'confirmation' | 'subject'>,
   { assertion, federated, credentialId }: Proof,
   { grantType }: Claimed,
 ): AuditRecord['detail'] {
   const bound = {
     ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
     ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
+    // What somebody else has in the records of a call that was made with the token.
+    ...(sub === undefined ? {} : { sub }),
   }
   if (federated !== undefined) {
     const { issuer, subject, audience } = federated.facts

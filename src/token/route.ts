@@ -7,9 +7,9 @@ import { hasRepeatedSingleton } from '../http/singleton-headers.ts'
 import { isOnlyCounted } from '../ledger/ledger.ts'
 import type { ClaimedText } from '../lib/claimed-text.ts'
 import type { Clock } from '../lib/clock.ts'
-import { limits } from '../limits.ts'
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
+import { Admission } from './admission.ts'
 import { type IssueEdges, issueToken, recordRefusal } from './issue.ts'
 import type { Origin } from './records.ts'
 import { authenticatesInBody, type Claimed, type RawTokenRequest } from './request.ts'
@@ -22,6 +22,8 @@ export interface TokenRouteOptions extends IssueEdges {
   readonly constantHeaders: Readonly<Record<string, string>>
   /** The certificate of the caller; undefined: callers are not asked for one. */
   readonly certificateOf?: ((request: IncomingMessage) => JudgedCertificate | undefined) | undefined
+  /** Resolves when it is the turn of a request whose body has arrived; undefined if it is already. */
+  readonly turnOf?: ((request: IncomingMessage) => Promise<void> | undefined) | undefined
   /** The paths of the token endpoint. */
   readonly paths: readonly string[]
 }
@@ -60,7 +62,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   const { claimedText, registry } = options
   const isRegistered = (clientId: string) => registry.viewNow(clientId, '')?.client !== undefined
   // Counts only requests whose body has arrived, so that clients with a slow body do not block others.
-  let underWay = 0
+  const admission = new Admission(options.clock.monotonicMilliseconds())
   // The origin is read in the first hook, because a socket that is reset later no longer has an address.
   app.addHook('onRequest', (request, _reply, next) => {
     const startedAt = options.clock.monotonicMilliseconds()
@@ -70,7 +72,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       startedAt,
       issuing: false,
     }
-    next(underWay < limits.requestsUnderWayMax ? undefined : new OAuthError('overloaded'))
+    next(admission.isFull(startedAt) ? new OAuthError('overloaded') : undefined)
   })
   // All methods that Node can parse arrive here too, so that their refusal is recorded.
   for (const method of METHODS) {
@@ -105,16 +107,15 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   for (const path of options.paths) {
     app.all(path, async (request, reply) => {
       checkMessage(request)
+      const turn = options.turnOf?.(request.raw)
+      if (turn !== undefined) await turn
       const certificate = options.certificateOf?.(request.raw)
       const { exchange } = request
       exchange.issuing = true
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
       const { rawHeaders } = request.raw
       const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
-      underWay += 1
-      const issued = await issueToken(options, raw, exchange.origin, exchange.claimed).finally(() => {
-        underWay -= 1
-      })
+      const issued = await admission.count(issueToken(options, raw, exchange.origin, exchange.claimed))
       options.logRequest({ ...eventOf(options.clock, request, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Nothing needs escaping: tokens are base64url, and scopes have no quotes or backslashes (RFC 6749

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type ChangeRecord, findCameBack, type RegisteredState } from '../../src/administration/came-back.ts'
+import { ruleFields } from '../../src/administration/trust-plan.ts'
 
 const now = Date.parse('2027-01-31T12:00:00Z') / 1000
 
@@ -10,6 +11,7 @@ const state = (liveSecrets: ReadonlyMap<string, number | undefined>): Registered
   access: new Map(),
   resources: new Map(),
   liveKeys: new Set(),
+  trust: { issuers: new Map(), rules: new Map(), blockedWorkloads: new Set() },
 })
 
 const ended = (outcome: 'changed' | 'ended', to: string): ChangeRecord => ({
@@ -43,4 +45,70 @@ test('one that was revoked later is told once, as one that is alive', () => {
   const records = [ended('changed', '2027-02-01T00:00:00Z'), revoked]
   const found = findCameBack(records, state(new Map([['k3v9x2ab', undefined]])), now)
   expect(found.map(({ kind }) => kind)).toEqual(['secret_alive'])
+})
+
+test('a change by hand hides nothing that a command took away', () => {
+  const taken = {
+    type: 'issuer',
+    outcome: 'disabled',
+    time: '2027-01-30T12:00:00Z',
+    credential_id: 'https://a.example',
+  }
+  const byHand = { ...taken, outcome: 'changed by hand', time: '2027-01-30T13:00:00Z' }
+  const issuers = new Map([['https://a.example', { status: 'active', keys: 'discovery' }]])
+  const registered = {
+    ...state(new Map()),
+    trust: { issuers, rules: new Map(), blockedWorkloads: new Set<string>() },
+  }
+  const kinds = (records: ChangeRecord[]) => findCameBack(records, registered, now).map(({ kind }) => kind)
+  expect(kinds([taken, byHand])).toEqual(['issuer_enabled'])
+  expect(kinds([taken, byHand, { ...taken, outcome: 'enabled', time: '2027-01-30T14:00:00Z' }])).toEqual([])
+})
+
+describe('a rule', () => {
+  const at = { type: 'trust_rule', time: '2027-01-30T12:00:00Z', credential_id: 'deploy' }
+  const given = {
+    rule: 'deploy',
+    conditions: [{ claim: 'sub', equals: 'a' }],
+    client_id: 'billing',
+    assertion_use: 'once',
+  }
+  const kinds = (records: ChangeRecord[], words: object = given, issuer = 'https://a.example') => {
+    const rules = new Map([['deploy', { issuer, fields: ruleFields(words) }]])
+    const issuers = new Map([[issuer, { status: 'active', keys: 'discovery' }]])
+    const registered = { ...state(new Map()), trust: { issuers, rules, blockedWorkloads: new Set<string>() } }
+    return findCameBack(records, registered, now).map(({ kind, surplus = [] }) =>
+      [kind, ...surplus].join(' '),
+    )
+  }
+
+  test('is told once, with all that it says again', () => {
+    const changes = {
+      conditions: { to: ['claim: "sub", equals: "b"'] },
+      assertion_use: { to: 'until_expiry' },
+    }
+    expect(kinds([{ ...at, outcome: 'changed', detail: { changes } }])).toEqual([
+      'rule_changed conditions assertion_use',
+    ])
+    const same = { assertion_use: { to: 'once' } }
+    expect(kinds([{ ...at, outcome: 'changed', detail: { changes: same } }])).toEqual([])
+  })
+
+  test('that was made anew says what it was made with', () => {
+    const made = [
+      { ...at, outcome: 'deleted' },
+      { ...at, outcome: 'created', time: '2027-01-30T13:00:00Z', detail: { given } },
+    ]
+    expect(kinds(made)).toEqual([])
+    expect(kinds(made, { ...given, client_id: 'admin', access: [] })).toEqual([
+      'rule_changed client_id access',
+    ])
+    expect(kinds(made.slice(0, 1))).toEqual(['rule_undeleted'])
+  })
+
+  test('of an issuer that came back goes with it', () => {
+    const gone = { ...at, outcome: 'deleted' }
+    const issuer = { ...at, type: 'issuer', outcome: 'deleted', credential_id: 'https://a.example' }
+    expect(kinds([gone, issuer])).toEqual(['issuer_undeleted'])
+  })
 })

@@ -149,3 +149,104 @@ describe('what is judged on the merged result', () => {
     ])
   })
 })
+
+describe('what tokens say', () => {
+  const tenants = { ...orders, claims: { tenant: 'acme' } }
+  const spiffe = { ...orders, external: true, subjectForm: 'spiffe://example.org/{client_id}' }
+
+  test('claims are compared as a whole, whatever order they have', () => {
+    const claims = { a: 'x', b: ['y'] }
+    const before = state([{ ...stored, claims }], [{ ...orders, claims }])
+    const same = { b: ['y'], a: 'x' }
+    const kept = makePlan(
+      { resources: [{ ...orders, claims: same }], clients: [{ ...billing, claims: same }] },
+      before,
+    )
+    expect([kept.plan.resources[0]?.status, kept.plan.clients[0]?.status]).toEqual(['unchanged', 'unchanged'])
+    const { plan } = makePlan({ resources: [orders], clients: [{ ...billing, claims: { a: 'x' } }] }, before)
+    expect(plan.resources[0]?.changes).toEqual([{ field: 'claims', from: '{"a":"x","b":["y"]}', to: null }])
+    expect(plan.clients[0]?.changes).toEqual([
+      { field: 'claims', from: '{"a":"x","b":["y"]}', to: '{"a":"x"}' },
+    ])
+  })
+
+  test('a resource that becomes external, and its form', () => {
+    const { plan } = makePlan({ resources: [spiffe], clients: [] }, state())
+    expect(plan.resources[0]?.changes).toEqual([
+      { field: 'external', from: false, to: true },
+      { field: 'subject_form', from: null, to: 'spiffe://example.org/{client_id}' },
+    ])
+  })
+
+  test('a client and a resource that contradict each other are refused, and those that agree are not', () => {
+    const of = (tenant: string) =>
+      makePlan({ resources: [tenants], clients: [{ ...billing, claims: { tenant } }] }, state()).mistakes
+    expect(of('acme')).toEqual([])
+    expect(of('other')).toEqual([
+      {
+        code: 'claims_contradict',
+        path: ['clients', 0, 'claims', 'tenant'],
+        claim: 'tenant',
+        others: ['the resource urn:orders'],
+      },
+    ])
+  })
+
+  test('so is a resource that contradicts a client with access to it', () => {
+    const holders = [
+      { clientId: 'other', audience: 'urn:orders', claims: { tenant: 'other' } },
+      { clientId: 'fits', audience: 'urn:orders', claims: { tenant: 'acme' } },
+      { clientId: 'elsewhere', audience: 'urn:invoices', claims: { tenant: 'other' } },
+    ]
+    expect(makePlan({ resources: [tenants], clients: [] }, { ...state(), holders }).mistakes).toEqual([
+      {
+        code: 'claims_contradict',
+        path: ['resources', 0, 'claims', 'tenant'],
+        claim: 'tenant',
+        others: ['the client other'],
+      },
+    ])
+  })
+
+  test('a rule gives workloads without a client no access to what needs a SPIFFE ID: theirs has a colon', () => {
+    const rule = {
+      rule: 'deploy',
+      conditions: [{ claim: 'sub', equals: 'a' }],
+      access: [{ audience: 'urn:orders', scopes: [] }],
+      assertionAudience: 'issuer',
+      assertionMaxAgeSeconds: 60,
+      assertionUse: 'once',
+      tokenLifetimeSeconds: undefined,
+      allowDefaultServiceAccount: false,
+      dangerouslyAnySubject: false,
+    } as const
+    const codes = (clientId: string | undefined) => {
+      const issuer = {
+        issuer: 'https://a.example',
+        status: undefined,
+        keys: { kind: 'discovery' },
+        rules: [{ ...rule, clientId }],
+      } as const
+      const trust = { issuers: new Map(), clientIds: new Set(['billing']) }
+      const { mistakes } = makePlan(
+        { resources: [spiffe], clients: [], issuers: [issuer] },
+        { ...state(), trust },
+      )
+      return mistakes.map(({ code }) => code)
+    }
+    expect(codes('billing')).toEqual([])
+    expect(codes(undefined)).toEqual(['subject_unfit'])
+  })
+
+  test('a client whose id makes no SPIFFE ID has no access where one is needed', () => {
+    const form = 'spiffe://example.org/{client_id}'
+    const odd = { ...billing, clientId: 'acme:billing' }
+    expect(makePlan({ resources: [spiffe], clients: [billing, odd] }, state()).mistakes).toEqual([
+      { code: 'subject_unfit', path: ['clients', 1, 'access', 0], form, clientIds: ['acme:billing'] },
+    ])
+    const holders = ['a', 'b:c'].map((clientId) => ({ clientId, audience: 'urn:orders', claims: undefined }))
+    expect(makePlan({ resources: [spiffe], clients: [] }, { ...state(), holders }).mistakes).toEqual([
+      { code: 'subject_unfit', path: ['resources', 0, 'subject_form'], form, clientIds: ['b:c'] },
+    ])
+  })
+})

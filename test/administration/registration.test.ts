@@ -50,6 +50,14 @@ describe('both accept', () => {
         kind: 'agent',
       }),
     ],
+    [
+      'a client that is held to the FAPI profile',
+      ...client({
+        fapi: true,
+        token_endpoint_auth_method: 'private_key_jwt',
+        dpop_bound_access_tokens: true,
+      }),
+    ],
     ['a plain name as audience', ...resource({ audience: 'rabbitmq' })],
     ['every character of a plain name', ...resource({ audience: '0Az._~/@-' })],
     ['a resource whose tokens are any JWT', ...resource({ token_typ: 'JWT' })],
@@ -76,6 +84,19 @@ describe('both accept', () => {
         signing_algorithm: 'EdDSA',
       }),
     ],
+    [
+      'an audience of somebody else',
+      ...resource({
+        external: true,
+        subject_form: 'spiffe://example.org/{client_id}',
+        claims: { tenant: 'acme', level: 3, production: true, regions: ['eu', 'us'] },
+      }),
+    ],
+    [
+      'a session tag of AWS',
+      ...client({ claims: { 'https://aws.amazon.com/tags/principal_tags/Team': 'a' } }),
+    ],
+    ['no claims in a list of them', ...client({ claims: {} })],
     ['every algorithm', ...resource({ signing_algorithm: signingAlgorithms.at(-1) })],
     ['the longest lifetime', ...resource({ token_lifetime: limits.tokenLifetimeSecondsMax })],
     ['an audience with escapes', ...resource({ audience: 'https://a.example/%C3%A4?b=c' })],
@@ -96,6 +117,23 @@ describe('both refuse', () => {
     ['a list', 'client', []],
     ['a text', 'client', 'a'],
     ['no id', 'client', {}],
+    ['claims in a list', ...client({ claims: [] })],
+    ['a claim that is an object', ...client({ claims: { a: { b: 1 } } })],
+    ['a claim that is nothing', ...resource({ claims: { a: null } })],
+    ['a fraction as claim', ...client({ claims: { a: 1.5 } })],
+    ['an empty claim', ...client({ claims: { a: '' } })],
+    ['a claim that is too long', ...client({ claims: { a: 'x'.repeat(257) } })],
+    ['a claim with a space in its name', ...client({ claims: { 'a b': 1 } })],
+    [
+      'too many claims',
+      ...client({ claims: Object.fromEntries(many(21, (n) => [`c${n}`, 1]) as [string, number][]) }),
+    ],
+    ['a form of the subject without the client', ...resource({ external: true, subject_form: 'client' })],
+    ['yes for external', ...resource({ external: 'yes' })],
+    [
+      'a form of the subject that is too long',
+      ...resource({ external: true, subject_form: `${'a'.repeat(118)}{client_id}` }),
+    ],
     ['an unknown key', ...client({ nam: 'x' })],
     ['a number as an id', ...client({ client_id: 1 })],
     ['an empty id', ...client({ client_id: '' })],
@@ -158,6 +196,19 @@ describe('what JSON Schema has no words for', () => {
   test.each<[title: string, subject: Subject, value: unknown]>([
     ['a day that the calendar does not have', ...client({ expires_at: '2027-02-30T00:00:00Z' })],
     ['bits below the prefix of a network', ...client({ allowed_networks: ['10.0.0.1/8'] })],
+    ['a claim of the service', ...client({ claims: { scope: 'all' } })],
+    [
+      'claims that are too large together',
+      ...resource({
+        claims: Object.fromEntries(many(9, (n) => [`c${n}`, 'x'.repeat(250)]) as [string, string][]),
+      }),
+    ],
+    ['text that turns around in a claim', ...client({ claims: { a: 'b\u202ec' } })],
+    ['a form of the subject for a service of ours', ...resource({ subject_form: 'a:{client_id}' })],
+    [
+      'a form that makes no SPIFFE ID',
+      ...resource({ external: true, subject_form: 'spiffe://A/{client_id}' }),
+    ],
   ])('%s', (_title, subject, value) => {
     expect(accepts(subject, value)).toEqual({ schema: false, json: true })
   })
@@ -205,6 +256,7 @@ test("the database's own checks are no narrower", () => {
   expect(sql).toContain(`CHECK ("signing_algorithm" IN (${list(signingAlgorithms)}))`)
   expect(sql).toContain(`CHECK ("token_typ" IN (${list(tokenTyps)}))`)
   expect(sql).toContain(`DEFAULT '${tokenTyps[0]}'`)
+  expect(sql).toContain(`length("subject_form") <= ${limits.subjectFormCharactersMax} `)
 })
 
 test('a process that serves loads neither the schema nor the reader of files', () => {

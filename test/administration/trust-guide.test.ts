@@ -14,7 +14,7 @@ const recipes = new Map(
     ([, name = '', text = '']) => [name, text],
   ),
 )
-const platforms = { kubernetes, github, gitlab, spiffe: spire }
+const platforms = { kubernetes, github, gitlab, spiffe: spire, demands: spire }
 const uid = '5d0c8c0e-7a3c-4b5c-9d61-0c9a8a4c1f11'
 
 test('every platform has its recipe', () => {

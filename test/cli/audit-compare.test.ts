@@ -15,6 +15,9 @@ const tables = [
   'client_key',
   'client_secret_use',
   'client_secret',
+  'trust_rule',
+  'trusted_issuer',
+  'blocked_workload',
   'client',
   'resource',
   'signing_key',
@@ -56,9 +59,41 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'create', 'z')
   await ran('clients', 'disable', 'z')
 
+  const bound = ['--auth-method', 'federated_jwt', '--dpop-bound-access-tokens', 'yes']
+  await ran('clients', 'create', 'g', ...bound)
   for (const id of ['e', 'f']) await ran('clients', 'create', id, '--tls-client-auth-san-dns', 'a.td')
 
   await ran('clients', 'update', 'c', '--jwks-uri', 'https://c.example.com/old')
+
+  const idp = (name: string) => `https://${name}.idp.example`
+  const trusting = [...['--jwks', files.path('key.json')], ...['--client', 'd']]
+  for (const name of ['gone', 'off', 'keys', 'kept'])
+    await ran('trust', 'add', name, '--issuer', idp(name), '--equals', `sub=${name}`, ...trusting)
+  await ran(
+    'trust',
+    'add',
+    'wide',
+    '--issuer',
+    idp('kept'),
+    '--present',
+    'sub',
+    '--equals',
+    'a=b',
+    ...trusting,
+  )
+  const workload = `workload:${'a'.repeat(43)}`
+  await ran('clients', 'update', 'd', '--claim', 'tenant=acme', '--claim', 'old=x')
+  await ran(
+    'resources',
+    'create',
+    'cloud',
+    '--external',
+    'yes',
+    '--subject-form',
+    'c:{client_id}',
+    '--claim',
+    'a=b',
+  )
 
   // The backup.
   for (const table of tables) await database.query(`CREATE TABLE backup_${table} AS TABLE ${table}`)
@@ -71,6 +106,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('clients', 'keys', 'revoke', 'c', 'k')
   await ran('clients', 'update', 'd', '--assertion-audience', 'issuer')
   await ran('clients', 'update', 'd', '--dpop-bound-access-tokens', 'yes')
+  await ran('clients', 'update', 'g', '--fapi', 'yes')
   await ran('clients', 'update', 'c', '--jwks-uri', 'https://c.example.com/new')
   await ran('clients', 'update', 'e', '--tls-client-auth-san-dns', 'b.td')
   await ran('clients', 'update', 'e', '--require-certificate', 'tls_client_auth_san_dns=b.td')
@@ -85,6 +121,28 @@ test('every kind of thing that came back with a restored registry is listed, wit
   await ran('resources', 'update', orders, '--remove-scope', 'x')
   const { keys } = JSON.parse(await ran('keys', 'list', '--json'))
   await ran('keys', 'revoke', keys[0].kid, '--yes')
+  await ran('trust', 'remove', '--issuer', idp('gone'))
+  await ran('trust', 'disable', idp('off'))
+  writeFileSync(files.path('other.json'), JSON.stringify(makeKey('ES256', 'k').publicJwk))
+  await ran(
+    'trust',
+    'add',
+    'more',
+    '--issuer',
+    idp('keys'),
+    '--equals',
+    'sub=more',
+    '--client',
+    'd',
+    '--jwks',
+    files.path('other.json'),
+  )
+  await ran('trust', 'remove', 'kept')
+  await ran('trust', 'remove', 'wide')
+  await ran('trust', 'add', 'wide', '--issuer', idp('kept'), '--equals', 'sub=narrow', ...trusting)
+  await ran('trust', 'block', workload)
+  await ran('clients', 'update', 'd', '--claim', 'tenant=other', '--no-claim', 'old')
+  await ran('resources', 'update', 'cloud', '--external', 'no', '--no-subject-form', '--no-claim', 'a')
   // Taken away and given back on purpose.
   await ran('clients', 'disable', 'c')
   await ran('clients', 'enable', 'c')
@@ -119,6 +177,7 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['client_audience_widened', 'bin/mintmark clients update d --assertion-audience issuer'],
       ['client_keys_elsewhere', 'bin/mintmark clients update c --jwks-uri https://c.example.com/new'],
       ['client_dpop_unbound', 'bin/mintmark clients update d --dpop-bound-access-tokens yes'],
+      ['client_not_fapi', 'bin/mintmark clients update g --fapi yes'],
       ['client_certificate_changed', 'bin/mintmark clients update e --tls-client-auth-san-dns b.td'],
       ['client_certificate_changed', 'bin/mintmark clients update f --no-certificate'],
       [
@@ -138,18 +197,29 @@ test('every kind of thing that came back with a restored registry is listed, wit
       ['resource_lifetime_longer', `bin/mintmark resources update ${orders} --token-lifetime 300`],
       ['resource_scopes_back', `bin/mintmark resources update ${orders} --remove-scope x`],
       ['resource_changed', `bin/mintmark resources update ${orders} --signing-algorithm EdDSA`],
+      ['issuer_undeleted', `bin/mintmark trust remove --issuer ${idp('gone')}`],
+      ['issuer_enabled', `bin/mintmark trust disable ${idp('off')}`],
+      ['issuer_keys_back', `bin/mintmark trust disable ${idp('keys')}`],
+      ['rule_undeleted', 'bin/mintmark trust remove kept'],
+      ['rule_changed', 'bin/mintmark trust remove wide'],
+      ['workload_unblocked', `bin/mintmark trust block ${workload}`],
+      ['client_claims_changed', `bin/mintmark clients update d --claim 'tenant:="other"' --no-claim old`],
+      ['resource_changed', 'bin/mintmark resources update cloud --external no --no-subject-form'],
+      ['resource_changed', 'bin/mintmark resources update cloud --no-subject-form'],
+      ['resource_claims_changed', 'bin/mintmark resources update cloud --no-claim a'],
       ['key_unrevoked', `bin/mintmark keys revoke ${keys[0].kid}`],
     ].toSorted(),
   )
   expect((await run('audit', 'compare', lines, '--json')).stdout).toBe(stdout)
   const table = await run('audit', 'compare', file)
   expect(table.stdout).toContain('client a')
-  expect(table.stderr).toContain('21 things came back.')
+  expect(table.stderr).toContain('32 things came back.')
 
   // The commands do what they say.
   for (const { repair } of found) {
     const asks = /^bin\/mintmark (?:keys revoke|clients delete|resources delete) /.test(repair)
-    await ran(...repair.split(' ').slice(1), ...(asks ? ['--yes'] : []))
+    const words = repair.split(' ').map((word) => word.replaceAll("'", ''))
+    await ran(...words.slice(1), ...(asks ? ['--yes'] : []))
   }
   expect(await run('audit', 'compare', file)).toMatchObject({ code: 0, stdout: '' })
   // What is given back on purpose after the restore has not come back.

@@ -147,6 +147,25 @@ describe('from nothing to a token, and back', () => {
     expect(held).toMatchObject({ code: 1 })
     expect(held.stderr).toContain('clients have access to it: billing. Nothing was changed.')
     await ran('clients', 'access', 'remove', 'billing', orders)
+    // A rule that names it would give access again to what is created with the same audience.
+    await ran(
+      'trust',
+      'add',
+      'deploy',
+      '--issuer',
+      'https://ci.example',
+      '--equals',
+      'sub=1',
+      '--access',
+      `${orders}=`,
+    )
+    const given = await run('resources', 'delete', orders, '--yes')
+    expect(given).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('rules give access to it: deploy.'),
+    })
+    expect(given.stderr).toContain('"bin/mintmark trust remove RULE"')
+    await ran('trust', 'remove', '--issuer', 'https://ci.example')
     expect(await ran('resources', 'delete', orders, '--yes')).toBe(`${orders} is deleted.\n`)
     expect(await recorded(1)).toMatchObject([{ type: 'resource', outcome: 'deleted' }])
     expect(await run('resources', 'delete', orders)).toMatchObject({ code: 3 })

@@ -10,6 +10,7 @@ import { github as platform, publishedKeys, tokenOf } from '../support/platforms
 
 const github = platform.issuer
 const test = base.extend('ran', ({ run }) => succeeding(run))
+const guarded = { claims: { repository_id: '77' } }
 
 test('a rule is added, listed, applied by a file as it stands, and removed', async ({ run, ran, files }) => {
   const orders = 'https://orders.example.com'
@@ -91,6 +92,18 @@ test.for([
     ['--equals', 'repository_id=74', '--assertion-max-age', '0'],
     '--assertion-max-age: must be a whole number',
   ],
+  [
+    ['--equals', 'repository_id=74', '--require-dpop', 'yes'],
+    '--require-dpop: "yes" says of no key what it must be: any_key or confirmed_key',
+  ],
+  [
+    ['--equals', 'repository_id=74', '--require-certificate', 'tls_client_auth_san_uri={subject}'],
+    '--require-certificate: is no absolute URI',
+  ],
+  [
+    ['--equals', 'repository_id=74', '--require-certificate', 'common_name=ci'],
+    '--require-certificate: there is no such key',
+  ],
   [['--equals', 'repository_id=74', '--client', 'billng'], '--client: there is no client "billng"'],
 ] as const)('a rule that is too open or wrong is refused: %j', async ([options, words], { run, ran }) => {
   const client = options.includes('--client' as never) ? [] : ['--client', 'billing']
@@ -98,6 +111,14 @@ test.for([
   const refused = await run('trust', 'add', 'deploy', '--issuer', github, ...options, ...client)
   expect(refused.code).toBeGreaterThan(0)
   expect(refused.stderr).toContain(words)
+})
+
+test.for([
+  ['/dev/zero', 'it has more than'],
+  ['/nowhere', 'there is no such file'],
+] as const)('an assertion is not read from %s', async ([file, words], { run }) => {
+  const { code, stderr } = await run('trust', 'test', '--assertion', file)
+  expect([code, stderr]).toEqual([1, expect.stringContaining(words)])
 })
 
 test('a workload is blocked before it was ever seen, and listed', async ({ run, ran }) => {
@@ -169,9 +190,34 @@ test('an assertion is tried: which rule fits, which does not and why, what it wo
         audience: orders,
         scope: 'orders:read',
         expires_in: 60,
+        sub: 'billing',
+        claims: {},
       },
       reason: null,
     })
+    // What a certificate and a proof would be is not tried, and told.
+    await ran(
+      ...add,
+      'guarded',
+      '--equals',
+      'repository_id=77',
+      '--require-certificate',
+      'tls_client_auth_san_dns=ci.example.com',
+      '--require-dpop',
+      'any_key',
+    )
+    expect(await ran('trust', 'list')).toMatch(
+      /guarded .*a certificate with tls_client_auth_san_dns=ci\.example\.com, a DPoP proof$/m,
+    )
+    writeFileSync(files.path('token.jwt'), tokenOf(platform, environment.MINTMARK_ISSUER, guarded))
+    expect(await tried()).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(
+        'The caller must also bring a certificate with tls_client_auth_san_dns=ci.example.com, and a DPoP proof. That is not tried here.',
+      ),
+    })
+    expect(JSON.parse((await tried('--json')).stdout).would_issue.must_bring).toHaveLength(2)
+    writeFileSync(files.path('token.jwt'), assertion)
     const denied = await tried('--scope', 'orders:write')
     expect([denied.code, denied.stdout]).toEqual([
       1,

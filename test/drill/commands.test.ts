@@ -51,6 +51,7 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   ['clients delete shop --yes', /^shop is deleted: 2 secrets revoked, /],
   ['keys rotate --json', /"kid": "(?<KID>[^"]+)"/],
   ['keys list', / published/],
+  ['keys export --jwks', /^\{"keys":\[\{.*\}\]\}\n$/],
   ['keys revoke $KID --yes', / is revoked\. /],
   ['keys rewrap', /^Every signing key is sealed with key-encryption key \w+ already\.\n$/],
   ['ca init --directory $CA', /^Mintmark development CA .* is created, /],

@@ -14,12 +14,16 @@ const languages: Readonly<Record<string, string>> = {
   '.sh': 'sh',
 }
 
-/** What stands between the marks of a program, without its indentation. */
+/** What stands between the marks of a program, without its indentation. Several pieces have an empty line between them. */
 export function snippetOf(file: string): string {
   const text = readFileSync(join(import.meta.dirname, file), 'utf8')
-  const found = /^[ \t]*(?:\/\/|#) --- snippet\n([\s\S]*?)^[ \t]*(?:\/\/|#) --- end$/m.exec(text)?.[1]
-  if (found === undefined) throw new Error(`${file} has no snippet`)
-  const lines = found.trimEnd().split('\n')
+  const pieces = [...text.matchAll(/^[ \t]*(?:\/\/|#) --- snippet\n([\s\S]*?)^[ \t]*(?:\/\/|#) --- end$/gm)]
+  if (pieces.length === 0) throw new Error(`${file} has no snippet`)
+  return pieces.map(([, piece = '']) => withoutIndentation(piece)).join('\n\n')
+}
+
+function withoutIndentation(piece: string): string {
+  const lines = piece.trimEnd().split('\n')
   const indents = lines.filter((line) => line !== '').map((line) => /^[ \t]*/.exec(line)?.[0].length ?? 0)
   const indent = Math.min(...indents)
   return lines.map((line) => line.slice(indent)).join('\n')

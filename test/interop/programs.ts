@@ -121,6 +121,8 @@ const typed = 'the header’s `typ` is checked by hand'
 export const verifiers: readonly Verifier[] = [
   node('jose', ['jose'], 'jose'),
   node('jsonwebtoken + jwks-rsa', ['jsonwebtoken', 'jwks-rsa'], 'jsonwebtoken', '`algorithms: ["ES256"]`'),
+  node('express-jwt + jwks-rsa', ['express-jwt', 'jwks-rsa'], 'express-jwt', '`algorithms: ["ES256"]`'),
+  node('koa-jwt + jwks-rsa', ['koa-jwt', 'jwks-rsa'], 'koa-jwt', '`algorithms: ["ES256"]`'),
   node('express-oauth2-jwt-bearer', ['express-oauth2-jwt-bearer'], 'express-oauth2-jwt-bearer'),
   node('passport-jwt + jwks-rsa', ['passport-jwt', 'jwks-rsa'], 'passport-jwt', '`algorithms: ["ES256"]`'),
   node(
@@ -148,12 +150,26 @@ export const verifiers: readonly Verifier[] = [
   python('python-jose', ['python-jose[cryptography]'], 'jose_', '`algorithms=["ES256"]`'),
   python('joserfc', ['joserfc'], 'joserfc_', typed),
   python('Authlib JWTBearerTokenValidator', ['Authlib'], 'authlib_rfc9068'),
+  python(
+    'Django REST framework + simplejwt',
+    ['djangorestframework', 'djangorestframework_simplejwt[crypto]'],
+    'simplejwt_',
+    '`ES256`, no token type, `sub` as the user',
+  ),
+  python('FastMCP JWTVerifier', ['fastmcp'], 'fastmcp_', '`algorithm="ES256"`'),
   go('coreos/go-oidc', ['github.com/coreos/go-oidc/v3'], 'go_oidc.go', 'go-oidc'),
   go(
     'golang-jwt + keyfunc',
     ['github.com/golang-jwt/jwt/v5', 'github.com/MicahParks/keyfunc/v3'],
     'keyfunc.go',
     'keyfunc',
+  ),
+  go(
+    'auth0/go-jwt-middleware',
+    ['github.com/auth0/go-jwt-middleware/v2'],
+    'go_jwt_middleware.go',
+    'go-jwt-middleware',
+    '`validator.ES256`, the issuer letter by letter',
   ),
   go('go-jose', ['github.com/go-jose/go-jose/v4'], 'go_jose.go', 'go-jose'),
   go('lestrrat-go/jwx', ['github.com/lestrrat-go/jwx/v3'], 'jwx.go', 'jwx'),
@@ -182,6 +198,8 @@ export const verifiers: readonly Verifier[] = [
     'a type verifier for `at+jwt`',
   ),
   java('jose4j', ['jose4j'], 'Jose4jVerifier.java', 'Jose4jVerifier'),
+  java('java-jwt + jwks-rsa', ['java-jwt', 'jwks-rsa'], 'JavaJwtVerifier.java', 'JavaJwtVerifier', typed),
+  java('jjwt', ['jjwt-api'], 'JjwtVerifier.java', 'JjwtVerifier', typed),
   rust(
     'jsonwebtoken',
     ['jsonwebtoken'],

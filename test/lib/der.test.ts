@@ -58,6 +58,11 @@ describe('malformed', () => {
     ['an identifier that is cut off', () => objectIdentifierText(value('060181'))],
     ['an identifier with zeros in front', () => objectIdentifierText(value('0603558001'))],
     ['an empty identifier', () => objectIdentifierText(value('0600'))],
+    // What it takes to read one grows with the square of its length, and strangers send certificates.
+    [
+      'an identifier with a number of 33 bytes',
+      () => objectIdentifierText(value(`0622 2a${'ff'.repeat(32)}7f`)),
+    ],
     ['UTF-8 that is none', () => textOf(value('0c02c0af'))],
     ['half of a character', () => textOf(value('1e0141'))],
     ['printable text that is not ASCII', () => textOf(value('1301e9'))],
@@ -74,6 +79,7 @@ test.each([
   ['06028837', '2.999'],
   // Longer than a number can be.
   [`0614 69${'ff'.repeat(18)}7f`.replaceAll(' ', ''), '2.25.170141183460469231731687303715884105727'],
+  [`06308837${`${'ff'.repeat(22)}7f`.repeat(2)}`, `2.999.${2n ** 161n - 1n}.${2n ** 161n - 1n}`],
 ])('%s is %s', (hex, expected) => {
   if (expected.startsWith('2.25')) expect(objectIdentifierText(value(hex))).toMatch(/^2\.25\.\d+$/)
   else expect(objectIdentifierText(value(hex))).toBe(expected)

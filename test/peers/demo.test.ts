@@ -1,11 +1,12 @@
 /** The demo prints the table of the README, leaves it running where asked, and leaves nothing behind. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { describe, expect, test as plainTest } from 'vitest'
 import { isOk, tableOf } from '../../examples/demo/report.ts'
 import { openPythonEnvironment } from '../../packages/python/test/environment.ts'
 import { test } from '../support/fixtures.ts'
 import { isRunning, root, start } from '../support/process.ts'
+import { until } from '../support/wait.ts'
 
 const environment = openPythonEnvironment()
 const demo = `${root}examples/demo/run.ts`
@@ -48,6 +49,18 @@ describe.skipIf(typeof environment === 'string')('the demo', () => {
     expect(existsSync(directory)).toBe(false)
     expect(children.filter(isRunning)).toEqual([])
   })
+
+  test('its services end with it, also if it is killed', async ({ track, onTestFinished }) => {
+    const { HOME = '' } = process.env
+    const running = track(start(process.execPath, [demo], { environment: { HOME } }))
+    await running.until(() => running.output().includes('✓ FastAPI on'))
+    const children = childrenOf(running.processId)
+    const [directory = ''] = children.flatMap((child) => directoryOf(child) ?? [])
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
+    expect(children).toHaveLength(3)
+    await running.end('SIGKILL')
+    await until(() => !children.some(isRunning))
+  })
 })
 
 plainTest('without Python it says what to install', async () => {
@@ -79,6 +92,12 @@ plainTest('a row is right only with the status and the words that were expected'
     ['a call', '401 … expired', `closed …${'x'.repeat(53)}expired`, 'NO'],
   ])
 })
+
+/** The directory of the demo, as the command or the environment of one of its processes names it. */
+function directoryOf(processId: number): string | undefined {
+  const { stdout } = spawnSync('ps', ['eww', '-o', 'args=', '-p', String(processId)], { encoding: 'utf8' })
+  return /\S*?(\/\S*mintmark-demo-\w+)/.exec(stdout)?.[1]
+}
 
 /** The processes that a process started and that still run. */
 function childrenOf(processId: number): number[] {

@@ -30,6 +30,7 @@ const facts: ClientFacts = {
   requiredCertificate: { name: 'tls_client_auth_san_uri', value: 'urn:a' },
   certificateBoundTokens: false,
   dpopBoundTokens: true,
+  fapi: true,
 }
 const secret = { secretId: 'aaaaaaaa', hash: 'phc', expiresAt: 1_000 }
 const key = { thumbprint: 'thumbprint', algorithm: 'PS256', expiresAt: 1_000 }
@@ -53,7 +54,8 @@ test('a statement is read as it was written', () => {
 
 test('a client that has nothing of what came later has the text that it had before', () => {
   const none = { certificateField: undefined, requiredCertificate: undefined, dpopBoundTokens: false }
-  const without = { ...statement, ...none, keys: [], assertionAudience: 'issuer' as const }
+  const { fapi: _, ...others } = statement
+  const without = { ...others, ...none, keys: [], assertionAudience: 'issuer' as const }
   const text = clientStatement('billing', without)
   expect(text).toHaveLength(8)
   expect(readClientStatement(text)).toEqual(without)
@@ -76,21 +78,25 @@ describe('keys', () => {
   })
 })
 
-test('whether tokens are bound, and where keys are, is read beside keys and without them', () => {
+test('whether tokens are bound, the profile, and where keys are, are read beside keys and without them', () => {
+  const { fapi: _, ...free } = statement
   const none = { certificateField: undefined, requiredCertificate: undefined }
-  for (const changes of [{}, { keys: [] }, none, { ...none, keys: [] }]) {
+  const both = [{}, { keys: [] }, none, { ...none, keys: [] }]
+  for (const changes of [...both, ...both.map((each) => ({ ...each, fapi: true as const }))]) {
     for (const [dpopBoundTokens, jwksUri] of [
       [true, undefined],
       [false, undefined],
       [true, 'https://a.example.com/keys'],
       [false, 'https://a.example.com/keys'],
     ] as const) {
+      const claims = dpopBoundTokens ? { tenant: 'acme', list: ['a'] } : undefined
       const given = {
-        ...statement,
+        ...free,
         assertionAudience: 'issuer' as const,
         ...changes,
         dpopBoundTokens,
         jwksUri,
+        claims,
       }
       const text = JSON.stringify(clientStatement('billing', given))
       expect(readClientStatement(JSON.parse(text) as Statement)).toEqual(given)
@@ -124,6 +130,10 @@ describe('what takes away counts and is no difference', () => {
     expect(believeClient(facts, { ...statement, dpopBoundTokens: false })).toEqual({ facts, differences: [] })
   })
 
+  test('a client that is held to the profile where it need not be', () => {
+    expect(believeClient(facts, { ...statement, fapi: false })).toEqual({ facts, differences: [] })
+  })
+
   test('a method and networks where any was registered', () => {
     const any = { ...statement, tokenEndpointAuthMethod: undefined, allowedNetworks: [] }
     expect(believeClient(facts, any)).toEqual({ facts, differences: [] })
@@ -152,6 +162,7 @@ describe('what gives counts for nothing, and the rest of the row stays', () => {
       'access urn:b',
     ],
     ['tokens that are not bound', { dpopBoundTokens: false }, 'dpop_bound_access_tokens'],
+    ['a client that is not held to the profile', { fapi: false }, 'fapi'],
     ['keys in another place', { jwksUri: 'https://evil.example.com/keys' }, 'jwks_uri'],
     ['more access', { access: [...facts.access, { audience: 'urn:c', scopes: [] }] }, 'access urn:c'],
   ])('%s', (_name, change, difference) => {
@@ -221,4 +232,57 @@ test('resources: less counts, more does not, and another algorithm ends it', () 
   })
   expect(believeResource({ ...registered, tokenTyp: 'JWT' }, registered).facts).toBeUndefined()
   expect(believeResource(registered, undefined).facts).toBeUndefined()
+})
+
+describe('what tokens say', () => {
+  const plain = { scopes: ['a'], tokenLifetimeSeconds: 60, signingAlgorithm: 'RS256', tokenTyp: 'JWT' }
+  const external = { ...plain, external: true, subjectForm: 'c:{client_id}', claims: { b: ['x'], a: 1 } }
+
+  test('stands in the text, and the text of a resource without any of it stays what it was', () => {
+    expect(resourceStatement('urn:a', plain)).toEqual(['resource', 'urn:a', ['a'], 60, 'RS256', 'JWT'])
+    for (const given of [
+      plain,
+      external,
+      { ...plain, external: false, subjectForm: undefined, claims: { a: 1 } },
+    ]) {
+      const text = JSON.stringify(resourceStatement('urn:a', given))
+      expect(readResourceStatement(JSON.parse(text) as Statement)).toEqual(given)
+    }
+    // Whatever order a row has them in, it is the same text.
+    expect(resourceStatement('urn:a', { ...external, claims: { a: 1, b: ['x'] } })).toEqual(
+      resourceStatement('urn:a', external),
+    )
+  })
+
+  test('a row that says the same is believed', () => {
+    const row = { ...external, claims: { a: 1, b: ['x'] } }
+    expect(believeResource(row, external)).toEqual({ facts: external, differences: [] })
+  })
+
+  test.each<[string, object]>([
+    ['external', { external: false }],
+    ['subject_form', { subjectForm: 'd:{client_id}' }],
+    ['subject_form', { subjectForm: undefined }],
+    ['claims', { claims: undefined }],
+    ['claims', { claims: { b: ['x'] } }],
+    ['claims', { claims: { b: ['x'], a: 1, c: 2 } }],
+    ['claims', { claims: 'unreadable' }],
+  ])('nothing is in force of a resource with another %s: %j', (difference, change) => {
+    expect(believeResource({ ...external, ...change }, external)).toEqual({
+      facts: undefined,
+      differences: [difference],
+    })
+  })
+
+  test.each([undefined, {}, { tenant: 'other' }, { tenant: 'acme', more: 1 }])(
+    'nothing is in force of a client whose claims are others: %j',
+    (claims) => {
+      const registered = { ...statement, claims: { tenant: 'acme' } }
+      expect(believeClient({ ...facts, claims }, registered)).toEqual({
+        facts: undefined,
+        differences: ['claims'],
+      })
+      expect(believeClient({ ...facts, claims: { tenant: 'acme' } }, registered).differences).toEqual([])
+    },
+  )
 })

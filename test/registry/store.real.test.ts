@@ -22,11 +22,17 @@ beforeAll(async () => {
     [orders, invoices],
   )
   await database.query(
+    `UPDATE resource SET external = true, subject_form = 'system:client:{client_id}', claims = '{"level": 3, "list": ["a"]}'
+      WHERE audience = $1`,
+    [orders],
+  )
+  await database.query(
     `INSERT INTO client (client_id, name, status, token_endpoint_auth_method, allowed_networks, expires_at) VALUES
        ('full', 'Full', 'disabled', 'client_secret_post', '{10.0.0.0/8,2001:db8::/32}', '2027-01-15 08:00:00.999Z'),
        ('bare', 'Bare', DEFAULT, DEFAULT, DEFAULT, NULL),
        ('odd', 'Odd', DEFAULT, DEFAULT, '{10.0.0.0/8,nonsense}', NULL)`,
   )
+  await database.query(`UPDATE client SET claims = '{"tenant": "acme"}' WHERE client_id = 'full'`)
   await database.query(
     `INSERT INTO client_secret (secret_id, client_id, hash, hint, expires_at, revoked_at) VALUES
        ('secret01', 'full', 'hash 1', '', NULL, NULL),
@@ -70,6 +76,7 @@ describe('clients', () => {
         assertionAudience: 'issuer',
         certificateBoundTokens: false,
         dpopBoundTokens: false,
+        claims: { tenant: 'acme' },
         access: new Map([
           [orders, ['orders:read']],
           [invoices, []],
@@ -83,6 +90,9 @@ describe('clients', () => {
         tokenLifetimeSeconds: 300,
         signingAlgorithm: 'RS256',
         tokenTyp: 'JWT',
+        external: true,
+        subjectForm: 'system:client:{client_id}',
+        claims: { level: 3, list: ['a'] },
       },
       {
         audience: invoices,

@@ -106,15 +106,42 @@ test('a sealed registry believes issuers and rules that a holder of the key regi
   await byHand(`UPDATE trusted_issuer SET status = 'disabled' WHERE issuer = '${github}'`)
   expect((await seen()).believed).toEqual({ [github]: 'disabled', [cluster]: [] })
   await byHand(`DELETE FROM trusted_issuer WHERE issuer = 'https://evil.example.com'`)
+  // A block is a row alone. Who deletes it leaves a record.
+  const id = workloadId(cluster, 'system:serviceaccount:payments:api')
+  await blockWorkload(context, id)
+  expect([...(await trustNow()).blocked]).toEqual([id])
+  await byHand('DELETE FROM blocked_workload')
+  expect((await trustNow()).blocked.size).toBe(0)
+  await settleHandChanges(running.service.database.statements)
+  const [deleted] = await database.query<{ outcome: string; client_id: string }>(
+    `SELECT outcome, client_id FROM audit_record WHERE type = 'workload' ORDER BY chain DESC, seq DESC LIMIT 1`,
+  )
+  expect(deleted).toMatchObject({ outcome: 'changed by hand', client_id: id })
   // Sealed as it stands: what the hands did counts, because an operator looked at it.
   await sealRegistry(context, await reviewRegistry(context))
   await applyRegistration(context, parsed(file({ assertion_use: 'until_expiry' })))
   expect((await seen()).believed).toEqual({ [github]: 'disabled', [cluster]: ['payments'] })
+  // What a rule asks for beside the assertion is sealed with it.
+  const demands = { require_certificate: { tls_client_auth_san_uri: '{sub}' }, require_dpop: 'any_key' }
+  await applyRegistration(context, parsed(file(demands)))
+  const demanding = await applyRegistration(context, parsed(file(demands)))
+  expect(demanding.plan.issuers.map(({ status }) => status)).toEqual(['unchanged', 'unchanged'])
+  expect((await seen()).believed).toMatchObject({ [cluster]: ['payments'] })
+  await byHand('UPDATE trust_rule SET require_dpop = NULL')
+  expect((await seen()).believed).toMatchObject({ [cluster]: [] })
+  await byHand(
+    `UPDATE trust_rule SET require_dpop = 'any_key', required_certificate_value = 'spiffe://td/a' WHERE rule = 'payments'`,
+  )
+  expect((await seen()).believed).toMatchObject({ [cluster]: [] })
 
-  async function seen() {
+  async function trustNow() {
     const registry = running.service.registry
     await registry.refresh()
-    const { issuers } = await registry.trust()
+    return await registry.trust()
+  }
+
+  async function seen() {
+    const { issuers } = await trustNow()
     const believed = Object.fromEntries(
       [...issuers.values()].map(({ issuer, status, rules }) => [
         issuer,

@@ -133,6 +133,7 @@ describe('the metadata (RFC 8414)', () => {
         const response = await fetch(`${url}/.well-known/openid-configuration`)
         expect(await response.json()).toMatchObject({
           id_token_signing_alg_values_supported: ['ES256', 'EdDSA'],
+          claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'scope'],
         })
       }
       const before = (await fetch(`${again.url}/.well-known/openid-configuration`)).headers.get('etag')

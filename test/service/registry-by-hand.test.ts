@@ -3,7 +3,7 @@ import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { applyRegistration } from '../../src/administration/apply.ts'
 import { deleteClient, findClient, setClientStatus } from '../../src/administration/client-store.ts'
-import { deleteResource, updateResource } from '../../src/administration/resource-store.ts'
+import { createResource, deleteResource, updateResource } from '../../src/administration/resource-store.ts'
 import { reviewRegistry, sealRegistry } from '../../src/administration/seal-registry.ts'
 import { addSecret, revokeSecret } from '../../src/administration/secret-store.ts'
 import { granting, removing, updateClient } from '../../src/administration/update.ts'
@@ -189,6 +189,56 @@ describe('what gives, gives nothing', () => {
     expect(await answer(client)).toBe('network_not_allowed')
     await set('{127.0.0.0/8}')
     expect(await answer(client)).toBe('registration_unsealed')
+  })
+
+  test('claims of a client or a resource, and the subject of tokens for somebody else', async () => {
+    const audience = 'cloud'
+    await createResource(context, {
+      audience,
+      external: true,
+      signing_algorithm: 'ES256',
+      subject_form: 'system:client:{client_id}',
+      claims: { environment: 'test' },
+    })
+    const client = await newClient({ access: [{ audience, scopes: [] }], claims: { tenant: 'acme' } })
+    const said = async () => {
+      const response = await requestToken(running.url, client)
+      const { access_token: token } = (await response.json()) as { access_token?: string }
+      return token === undefined ? undefined : decodeJwt(token)
+    }
+    const claims = { tenant: 'acme', environment: 'test', sub: `system:client:${client.clientId}` }
+    expect(await said()).toMatchObject(claims)
+    const changes = [
+      ['client', 'client_id', `claims = '{"tenant": "other"}'`, `claims = '{"tenant": "acme"}'`],
+      ['client', 'client_id', 'claims = NULL', `claims = '{"tenant": "acme"}'`],
+      [
+        'resource',
+        'audience',
+        `claims = '{"environment": "production"}'`,
+        `claims = '{"environment": "test"}'`,
+      ],
+      ['resource', 'audience', `claims = '{"iss": "x"}'`, `claims = '{"environment": "test"}'`],
+      [
+        'resource',
+        'audience',
+        `subject_form = 'admin:{client_id}'`,
+        `subject_form = 'system:client:{client_id}'`,
+      ],
+      ['resource', 'audience', 'subject_form = NULL', `subject_form = 'system:client:{client_id}'`],
+    ] as const
+    for (const [table, column, change, back] of changes) {
+      const id = table === 'client' ? client.clientId : audience
+      await sql(`UPDATE ${table} SET ${change} WHERE ${column} = $1`, [id])
+      expect(await said(), change).toBeUndefined()
+      await sql(`UPDATE ${table} SET ${back} WHERE ${column} = $1`, [id])
+      expect(await said(), back).toMatchObject(claims)
+    }
+    // A command goes on from what was registered, whatever the rows say meanwhile.
+    await sql(`UPDATE client SET claims = '{"tenant": "other"}' WHERE client_id = $1`, [client.clientId])
+    await sql(`UPDATE resource SET claims = NULL WHERE audience = $1`, [audience])
+    await updateClient(context, client.clientId, (words) => ({ ...words, name: 'Another' }))
+    await updateResource(context, audience, (words) => ({ ...words, name: 'Another' }))
+    expect(await said()).toMatchObject(claims)
   })
 
   test('a resource with more scopes, a longer lifetime, another algorithm or type, or made by hand', async () => {

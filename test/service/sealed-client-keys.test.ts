@@ -157,3 +157,25 @@ test('a row cannot give tokens that are not bound to a client that was registere
     { subject: 'client', id: 'bound', differences: ['dpop_bound_access_tokens'] },
   ])
 })
+
+test('a row cannot let a client go that was registered for the FAPI profile', async ({
+  startService,
+  database,
+}) => {
+  const running = await startService({ environment: sealedSetting })
+  const context = sealedContext(running.service.database)
+  await createResources(context)
+  const key = makeKey('PS256', 'k')
+  const keys = [
+    { thumbprint: key.thumbprint, kid: 'k', algorithm: 'PS256' as const, publicJwk: key.publicJwk },
+  ]
+  const method = { tokenEndpointAuthMethod: 'private_key_jwt', keys }
+  await createTestClient(context, 'held', { ...method, dpopBoundTokens: true, fapi: true })
+  await database.query('UPDATE client SET fapi = false, dpop_bound_access_tokens = false')
+  await database.query(`UPDATE client SET assertion_audience = 'token_endpoint'`)
+  const ask = (audience: string) =>
+    requestTokenWith(running.url, assertionOf(key, 'held', audience), {}).then(({ status }) => status)
+  expect([await ask(running.url), await ask(`${running.url}/token`)]).toEqual([400, 400])
+  const differences = ['assertion_audience', 'dpop_bound_access_tokens', 'fapi']
+  expect((await reviewRegistry(context)).problems).toEqual([{ subject: 'client', id: 'held', differences }])
+})

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { startService, type TestService } from '../support/service.ts'
+import { makeCa } from '../support/x509.ts'
 
 /** Processes on one database must agree on what callers and verifiers see. One that does not is not ready. */
 
@@ -64,5 +65,38 @@ test('a process with the same settings is ready, and one that was not seen for l
     expect(await health(second)).toMatchObject({ status: 200, warnings: [] })
   } finally {
     await second.close()
+  }
+})
+
+test('a process that asks for no certificate beside one that does is not ready', async () => {
+  const gate = {
+    ...issuer,
+    MINTMARK_TLS_CLIENT_CA: makeCa('O=Test,CN=Root').pem,
+    // Without TLS of its own. Nothing listens there.
+    MINTMARK_PROXY_SOCKET: '/run/mintmark-test.sock',
+    MINTMARK_REQUIRE_CLIENT_CERTIFICATE: 'yes',
+  }
+  const second = await startService({ database, environment: gate })
+  try {
+    expect(await health(second)).toMatchObject({ status: 503, checks: { settings: false } })
+    expect(second.log()).toContain('"requiresClientCertificate":{"here":"yes","there":"no"}')
+  } finally {
+    await second.close()
+  }
+})
+
+test('a process of another release, which knows fewer settings or more, contradicts nobody', async () => {
+  await database.query(
+    `INSERT INTO running_process (process_id, described, settings, started_at, seen_at)
+     SELECT gen_random_uuid(), 'other release', change, 'epoch', clock_timestamp() FROM running_process,
+       LATERAL (VALUES (settings - 'sealedRegistry'), (settings || '{"later": "yes"}')) AS v (change)
+      WHERE ended_at IS NULL`,
+  )
+  const second = await startService({ database, environment: issuer })
+  try {
+    expect(await health(second)).toMatchObject({ status: 200, warnings: [] })
+  } finally {
+    await second.close()
+    await database.query(`DELETE FROM running_process WHERE described = 'other release'`)
   }
 })

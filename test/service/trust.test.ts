@@ -426,6 +426,27 @@ describe('refused', () => {
   })
 })
 
+test('an assertion counts once, also where its trust domain is trusted by two names', async ({ running }) => {
+  const context = { ...sealedContext(running.service.database), sealing: undefined }
+  const domain: Platform = { ...spire, key: makeKey('ES256', 'two-names') }
+  const [oidc, spiffeId] = ['https://oidc.two-names.example', 'spiffe://two-names.example']
+  const named = (issuer: string, rule: string) => ({
+    issuer,
+    jwks: { keys: [{ ...domain.key.publicJwk, kid: domain.key.kid, use: 'sig' }] },
+    rules: [{ rule, conditions: [{ claim: 'sub', prefix: `${spiffeId}/ns/` }], client_id: 'billing' }],
+  })
+  const { value, mistakes } = parseRegistration({ trust: [named(oidc, 'oidc'), named(spiffeId, 'svid')] })
+  expect(mistakes).toEqual([])
+  await applyRegistration(context, value as NonNullable<typeof value>)
+  const claims = { iss: oidc, sub: `${spiffeId}/ns/api` }
+  const assertion = tokenOf(domain, running.url, { claims })
+  expect((await byClient(running, assertion, { client_assertion_type: spiffe })).status).toBe(200)
+  const again = await byClient(running, assertion)
+  expect(await recordOf(running, again)).toMatchObject({ reason: 'assertion_replayed' })
+  const another = tokenOf(domain, running.url, { claims: { ...claims, session: 'another' } })
+  expect((await byClient(running, another)).status).toBe(200)
+})
+
 test('a key that the issuer made new is found, and one that it took out is not believed', async ({
   running,
   keys,

@@ -37,6 +37,16 @@ describe('claims (RFC 9068 §2.2)', () => {
     expect(accessTokenClaims(issuer, grant, now, jti)).not.toHaveProperty('cnf')
   })
 
+  test('with what is registered beside, and a subject in the form of somebody else', () => {
+    const claims = accessTokenClaims(
+      issuer,
+      { ...grant, subject: 'c:billing', claims: { tenant: 'acme' } },
+      now,
+      jti,
+    )
+    expect(claims).toMatchObject({ tenant: 'acme', sub: 'c:billing', client_id: 'billing' })
+  })
+
   test('without scopes there is no scope claim, not an empty one (RFC 9068 §2.2.3)', () => {
     expect(accessTokenClaims(issuer, { ...grant, scopes: [] }, now, jti)).not.toHaveProperty('scope')
   })

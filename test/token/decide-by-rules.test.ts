@@ -1,10 +1,18 @@
 /** What is decided for an assertion of another issuer, for all rules and requests: never more than one rule admits. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { JudgedCertificate } from '../../src/authentication/certificate.ts'
+import type { ProvenPossession } from '../../src/authentication/dpop.ts'
 import { keySourceId } from '../../src/authentication/issuer-keys.ts'
 import type { FederatedCredentials, Proof } from '../../src/authentication/method.ts'
-import type { RegisteredClient, RegisteredResource } from '../../src/registry/client.ts'
-import { type RuleAccess, type TrustedIssuer, type TrustRule, workloadId } from '../../src/registry/issuer.ts'
+import type { CertificateField, RegisteredClient, RegisteredResource } from '../../src/registry/client.ts'
+import {
+  type RuleAccess,
+  subjectOfAssertion,
+  type TrustedIssuer,
+  type TrustRule,
+  workloadId,
+} from '../../src/registry/issuer.ts'
 import type { View } from '../../src/registry/registry.ts'
 import { type Denial, decide, type Grant } from '../../src/token/decide.ts'
 
@@ -23,6 +31,28 @@ const access: fc.Arbitrary<readonly RuleAccess[]> = fc
       return found === null ? [] : [{ audience, scopes: found }]
     }),
   )
+const ofWorkload: CertificateField = { name: 'tls_client_auth_san_uri', value: subjectOfAssertion }
+/** The certificate of the workload, and its proof of a key. */
+const certificate: JudgedCertificate = {
+  notBefore: 0,
+  notAfter: now + 60,
+  thumbprint: 'thumbprint of a certificate',
+  names: { subject: '', dns: [], uris: [subject], addresses: [], emails: [] },
+  keyThumbprint: undefined,
+  fault: undefined,
+  paths: [{ notBefore: 0, notAfter: now + 60, revocationKnownUntil: undefined }],
+  untrusted: 'certificate_untrusted',
+}
+const possession: ProvenPossession = {
+  thumbprint: 'thumbprint of a key',
+  algorithm: 'ES256',
+  issuedAt: now,
+  notBefore: undefined,
+  expiresAt: undefined,
+  refusal: undefined,
+  nonce: undefined,
+  once: { digest: 'digest', expiresAt: now + 60, reason: 'dpop_proof_replayed' },
+}
 const rules: fc.Arbitrary<readonly TrustRule[]> = fc
   .array(
     fc.record({
@@ -31,11 +61,12 @@ const rules: fc.Arbitrary<readonly TrustRule[]> = fc
       access: fc.option(access, { nil: undefined }),
       lifetime: fc.constantFrom(undefined, 30, 600),
       use: fc.constantFrom('once' as const, 'until_expiry' as const),
+      demand: fc.constantFrom(undefined, undefined, 'dpop' as const, 'certificate' as const),
     }),
     { maxLength: 4 },
   )
   .map((made) =>
-    made.map(({ branch, clientId, access: given, lifetime, use }, index) => ({
+    made.map(({ branch, clientId, access: given, lifetime, use, demand }, index) => ({
       rule: `rule-${index}`,
       conditions: [{ claim: 'ref', equals: branch }],
       clientId,
@@ -47,6 +78,8 @@ const rules: fc.Arbitrary<readonly TrustRule[]> = fc
       tokenLifetimeSeconds: lifetime,
       allowDefaultServiceAccount: false,
       dangerouslyAnySubject: false,
+      ...(demand === 'dpop' ? { requireDpop: 'any_key' as const } : {}),
+      ...(demand === 'certificate' ? { requiredCertificate: ofWorkload } : {}),
     })),
   )
 const asked = fc.record({
@@ -56,6 +89,7 @@ const asked = fc.record({
   secondsLeft: fc.constantFrom(20, 1_000),
   clientAccess: access,
   clientStatus: fc.constantFrom('active' as const, 'active' as const, 'disabled' as const),
+  brings: fc.subarray(['dpop', 'certificate'] as const),
 })
 
 interface Asked {
@@ -65,6 +99,7 @@ interface Asked {
   readonly secondsLeft: number
   readonly clientAccess: readonly RuleAccess[]
   readonly clientStatus: 'active' | 'disabled'
+  readonly brings: readonly ('dpop' | 'certificate')[]
 }
 
 function resourceOf(audience: string): RegisteredResource {
@@ -111,6 +146,7 @@ function decided(given: readonly TrustRule[], request: Asked, clientId: string):
     checkedHash: undefined,
     matched: true,
     federated: { facts, clientId, namedClientId: request.named, keySource: keySourceId(issuer) },
+    ...(request.brings.includes('dpop') ? { possession } : {}),
   }
   const trust = {
     issuers: new Map([[issuerName, issuer]]),
@@ -129,7 +165,13 @@ function decided(given: readonly TrustRule[], request: Asked, clientId: string):
     trust,
   }
   return decide(
-    { credentials, target: request.target, scopes: request.scopes, dpopProof: undefined },
+    {
+      credentials,
+      target: request.target,
+      scopes: request.scopes,
+      dpopProof: undefined,
+      certificate: request.brings.includes('certificate') ? certificate : undefined,
+    },
     proof,
     view,
     '127.0.0.1',
@@ -140,7 +182,13 @@ function decided(given: readonly TrustRule[], request: Asked, clientId: string):
 const identities = ['one', workloadId(issuerName, subject)]
 
 /** Whether one rule alone gives all of it. Written in another way than what is tested. */
-function givesAll(rule: TrustRule, grant: Grant, { clientAccess, secondsLeft }: Asked): boolean {
+function givesAll(rule: TrustRule, grant: Grant, { clientAccess, secondsLeft, brings }: Asked): boolean {
+  // What it asks for was brought, and the token is bound to it.
+  const { jkt, 'x5t#S256': thumbprint } = grant.confirmation ?? {}
+  if (rule.requireDpop !== undefined && !(brings.includes('dpop') && jkt === possession.thumbprint))
+    return false
+  const isCertified = brings.includes('certificate') && thumbprint === certificate.thumbprint
+  if (rule.requiredCertificate !== undefined && !isCertified) return false
   if (JSON.stringify(rule.conditions) !== JSON.stringify([{ claim: 'ref', equals: 'main' }])) return false
   if ((rule.clientId ?? workloadId(issuerName, subject)) !== grant.clientId) return false
   const holds = (list: readonly RuleAccess[]) =>
@@ -214,6 +262,7 @@ test('two rules that give different scopes: the caller says which it means; and 
     secondsLeft: 1_000,
     clientAccess: [],
     clientStatus: 'active',
+    brings: [],
   }
   expect(decided(given, request, workload)).toEqual({ granted: false, reason: 'trust_rules_ambiguous' })
   expect(decided(given, { ...request, scopes: ['write'] }, workload)).toMatchObject({

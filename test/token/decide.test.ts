@@ -90,6 +90,13 @@ const reasonOf = (changes: Case): RefusalReason | undefined => {
 const unusable: Partial<Proof> = { matched: false, fault: 'secret_hash_unusable' }
 const guess: Partial<Proof> = { credentialId: 'unknown1', checkedHash: undefined, matched: false }
 
+const tenantB: RegisteredResource = { ...resource, claims: { tenant: 'b' } }
+const spiffe: RegisteredResource = {
+  ...resource,
+  external: true,
+  subjectForm: 'spiffe://example.org/{client_id}',
+}
+
 /** Everything that can be wrong, in the order in which it is told; each with a case that nothing else is wrong with. */
 const refused: readonly (readonly [RefusalReason, Case])[] = [
   ['client_unknown', { view: { client: undefined, resource: undefined } }],
@@ -118,6 +125,8 @@ const refused: readonly (readonly [RefusalReason, Case])[] = [
     },
   ],
   ['target_not_granted', { request: { target: invoices }, view: { resource: undefined } }],
+  ['claims_contradictory', { client: { claims: { tenant: 'a' } }, view: { resource: tenantB } }],
+  ['subject_unfit', { client: { clientId: 'a:b' }, view: { resource: spiffe } }],
   ['scope_not_granted', { request: { scopes: ['orders:delete'] } }],
 ]
 
@@ -215,7 +224,10 @@ describe('an assertion', () => {
 describe('a token', () => {
   const possession: ProvenPossession = {
     thumbprint: 'thumbprint of a key',
+    algorithm: 'ES256',
     issuedAt: now,
+    notBefore: undefined,
+    expiresAt: undefined,
     refusal: undefined,
     nonce: undefined,
     once: { digest: 'digest', expiresAt: now + 60, reason: 'dpop_proof_replayed' },
@@ -293,6 +305,10 @@ describe('the order of refusals', () => {
     'client_disabled client_deleted',
     'target_missing target_not_granted',
     'client_without_access target_missing',
+    // The resource of the view is another one there.
+    'claims_contradictory subject_unfit',
+    'target_not_granted claims_contradictory',
+    'target_not_granted subject_unfit',
   ])
   const pairs = refused.flatMap(([first, firstCase], index) =>
     refused
@@ -303,6 +319,41 @@ describe('the order of refusals', () => {
 
   test.each(pairs)('%s is told before %s', (first, _second, changes) => {
     expect(reasonOf(changes)).toBe(first)
+  })
+})
+
+describe('what the token says', () => {
+  test('the claims of the client and of the resource, each of them once', () => {
+    const claims = { tenant: 'b', level: 3 }
+    expect(decided({ client: { claims }, view: { resource: tenantB } })).toMatchObject({ claims })
+    expect(decided({ client: { claims: { level: 3 } }, view: { resource: tenantB } })).toMatchObject({
+      claims,
+    })
+    expect(decided({})).not.toHaveProperty('claims')
+  })
+
+  test('nothing at all where the claims of the resource cannot be understood', () => {
+    expect(reasonOf({ view: { resource: { ...resource, claims: 'unreadable' } } })).toBe(
+      'claims_contradictory',
+    )
+  })
+
+  test('the subject in the form of somebody else', () => {
+    expect(decided({ view: { resource: spiffe } })).toMatchObject({
+      clientId: 'billing',
+      subject: 'spiffe://example.org/billing',
+    })
+    expect(decided({ view: { resource: { ...resource, external: true } } })).not.toHaveProperty('subject')
+  })
+
+  test.each<[string, Partial<RegisteredResource>]>([
+    [
+      'for a service of ours, which reads the client there',
+      { external: false, subjectForm: 'a:{client_id}' },
+    ],
+    ['without the client, which would be the same for all', { subjectForm: 'spiffe://example.org/admin' }],
+  ])('no form %s', (_, changes) => {
+    expect(reasonOf({ view: { resource: { ...spiffe, ...changes } } })).toBe('subject_unfit')
   })
 })
 

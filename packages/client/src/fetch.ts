@@ -1,3 +1,4 @@
+import { challengeParameter } from './challenge.ts'
 import type { DpopProver } from './dpop.ts'
 import { isSafeUrl } from './metadata.ts'
 import { type RequestSigner, signRequest } from './signature.ts'
@@ -74,6 +75,14 @@ function readOrigins(given: readonly string[] | undefined, tokens: AttachedToken
     throw new TypeError(
       `The audience ${audience} is no URL, so "origins" must say where its tokens may be sent.`,
     )
+  return checkedOrigins(origins, dangerouslyAllowHttp)
+}
+
+/** @throws TypeError for what is no origin, or can be read on the way. */
+export function checkedOrigins(
+  origins: readonly string[],
+  dangerouslyAllowHttp: boolean,
+): ReadonlySet<string> {
   for (const origin of origins) {
     if (!URL.canParse(origin) || new URL(origin).origin !== origin)
       throw new TypeError(`origins: ${origin} is not like "https://orders.example.com".`)
@@ -110,6 +119,4 @@ function headersFor(
 }
 
 /** The error of the challenge (RFC 6750 §3). */
-function errorOf({ headers }: Response): string | undefined {
-  return /\berror="?([\w-]+)/.exec(headers.get('www-authenticate') ?? '')?.[1]
-}
+const errorOf = (response: Response): string | undefined => challengeParameter(response, 'error')

@@ -8,6 +8,7 @@ export type { Grant } from './token-cache.ts'
 export {
   type CallOptions,
   createTokenSource,
+  type DiscoveringOptions,
   type Scopes,
   type TokenSource,
   type TokenSourceOptions,

@@ -1,4 +1,4 @@
-import { readTokenAnswer, type TokenAnswer } from './answer.ts'
+import { readJson, readTokenAnswer, type TokenAnswer } from './answer.ts'
 import type { Credentials } from './credentials.ts'
 import type { DpopProver } from './dpop.ts'
 import { TokenError } from './errors.ts'
@@ -122,11 +122,8 @@ function audienceParameter(audience: string | undefined): Record<string, string>
 /** RFC 9449 §8: the server names a nonce, and wants the proof once more with it. */
 async function wantsNonce(response: Response): Promise<boolean> {
   if (response.status !== 400) return false
-  const body: unknown = await response
-    .clone()
-    .json()
-    .catch(() => undefined)
-  return (body as { error?: unknown } | undefined)?.error === 'use_dpop_nonce'
+  const body = await readJson(response.clone()).catch(() => undefined)
+  return body?.['error'] === 'use_dpop_nonce'
 }
 
 function reasonOf(error: unknown): string {

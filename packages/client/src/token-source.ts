@@ -1,6 +1,7 @@
 import { type CredentialOptions, readCredentials } from './credentials.ts'
+import { Discovery, fetchWithDiscovery } from './discovery.ts'
 import { DpopProver } from './dpop.ts'
-import { type FetchOptions, fetchWithTokens } from './fetch.ts'
+import { checkedOrigins, type FetchOptions, fetchWithTokens } from './fetch.ts'
 import { generateKey, type PrivateKey, readPrivateKey } from './key.ts'
 import { isSafeUrl, Metadata } from './metadata.ts'
 import type { RequestSigner } from './signature.ts'
@@ -53,6 +54,21 @@ export interface TokenSource {
   grant(audience?: string, scopes?: Scopes, options?: CallOptions): Promise<Grant>
   /** A `fetch` whose requests carry such a token. */
   fetchFor(audience: string, scopes?: Scopes, options?: FetchOptions): typeof fetch
+  /**
+   * A `fetch` for services whose audience and scopes are not known. They say so themselves when they refuse the first
+   * request (RFC 9728). They must name the issuer of this source: nobody else gets its credential.
+   */
+  fetchDiscovering(options: DiscoveringOptions): typeof fetch
+}
+
+export interface DiscoveringOptions extends Pick<FetchOptions, 'sign'> {
+  /** Where requests and tokens may be sent: origins like `https://orders.example.com`. */
+  readonly origins: readonly string[]
+  /**
+   * Audiences that these services may name although they are no URLs of theirs. Without it a service gets only tokens
+   * for itself, and not one that it could use at another service.
+   */
+  readonly audiences?: readonly string[] | undefined
 }
 
 const timeoutSecondsMost = 300
@@ -95,22 +111,36 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   })
   const grant = (audience?: string, scopes?: Scopes, { signal }: CallOptions = {}): Promise<Grant> =>
     cache.grant(targetOf(audience, scopes), signal)
+  const signer = (sign: FetchOptions['sign']) => signerOf(sign, dpop, hasCertificate ? transport : undefined)
+  const fetchFor: TokenSource['fetchFor'] = (audience, scopes, fetchOptions = {}) => {
+    const target = targetOf(audience, scopes)
+    const attached = {
+      audience,
+      grant: (signal: AbortSignal) => cache.grant(target, signal),
+      discard: (refused: Grant) => cache.discard(target, refused),
+      dpop,
+      signer: signer(fetchOptions.sign),
+      fetch: transportFetch,
+      nowSeconds: time.nowSeconds,
+      dangerouslyAllowHttp,
+    }
+    return fetchWithTokens(attached, fetchOptions)
+  }
   return {
     grant,
     token: async (...wanted) => (await grant(...wanted)).accessToken,
-    fetchFor(audience, scopes, fetchOptions = {}) {
-      const target = targetOf(audience, scopes)
-      const attached = {
-        audience,
-        grant: (signal: AbortSignal) => cache.grant(target, signal),
-        discard: (refused: Grant) => cache.discard(target, refused),
-        dpop,
-        signer: signerOf(fetchOptions.sign, dpop, hasCertificate ? transport : undefined),
+    fetchFor,
+    fetchDiscovering({ origins, audiences = [], sign }) {
+      // Wrong options are told now, and not with the first request.
+      signer(sign)
+      const allowed = checkedOrigins(origins, dangerouslyAllowHttp)
+      const found = { issuer, audiences, fetch: transportFetch, time, dangerouslyAllowHttp }
+      return fetchWithDiscovery({
+        discovery: new Discovery(found),
+        origins: allowed,
         fetch: transportFetch,
-        nowSeconds: time.nowSeconds,
-        dangerouslyAllowHttp,
-      }
-      return fetchWithTokens(attached, fetchOptions)
+        fetchFor: ({ audience, scopes }, origin) => fetchFor(audience, scopes, { origins: [origin], sign }),
+      })
     },
   }
 }

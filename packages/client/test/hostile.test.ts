@@ -67,8 +67,24 @@ describe('what is no token is not taken for one', () => {
     expect(server.requests).toHaveLength(1)
   })
 
-  function endless(response: Parameters<Answer>[0]): void {
-    response.writeHead(200, { 'content-type': 'application/json' })
+  test('a body without an end, beside a nonce for the next proof', async () => {
+    let sent = 0
+    const answer: Answer = (response) => {
+      const { socket } = response.req
+      socket.on('close', () => {
+        sent = socket.bytesWritten
+      })
+      endless(response, 400, { 'dpop-nonce': 'next' })
+    }
+    const { source } = await newSource([answer], { dpop: true, timeoutSeconds: 2 })
+    expect(await failureOf(source.token(orders))).toMatchObject({ code: 'response_invalid' })
+    await expect.poll(() => sent).toBeGreaterThan(0)
+    // What the two buffers of the connection hold, and not what a server can send in two seconds.
+    expect(sent).toBeLessThan(20_000_000)
+  })
+
+  function endless(response: Parameters<Answer>[0], status = 200, headers = {}): void {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers })
     const more = (): void => {
       if (!response.destroyed) response.write(' '.repeat(16_384), more)
     }

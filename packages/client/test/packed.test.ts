@@ -100,7 +100,16 @@ test('nothing is packed that nobody needs, and nothing is missing', async () => 
   const packed = join(folder, 'node_modules/@mintmark/client')
   const manifest = JSON.parse(readFileSync(join(packed, 'package.json'), 'utf8'))
   expect(manifest.dependencies).toBeUndefined()
-  for (const name of ['README.md', 'dist/index.js', 'dist/index.d.ts', 'src/index.ts'])
+  // Where it is published there is nothing beside the page that a link could lead to.
+  expect(readFileSync(join(packed, 'README.md'), 'utf8')).not.toContain('](..')
+  for (const name of [
+    'README.md',
+    'CHANGELOG.md',
+    'LICENSE',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'src/index.ts',
+  ])
     expect(existsSync(join(packed, name)), name).toBe(true)
   for (const name of ['test', 'tsconfig.json']) expect(existsSync(join(packed, name)), name).toBe(false)
 })

@@ -22,9 +22,9 @@ class Authority:
         self.file = folder / f"{name.replace(' ', '-')}.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, file: str | None = None) -> tuple[Path, Path]:
+    def issue(self, name: str, file: str | None = None, curve: ec.EllipticCurve | None = None) -> tuple[Path, Path]:
         """The files of a new certificate and its key. An existing pair is replaced."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = ec.generate_private_key(curve or ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._sign(subject, key.public_key(), authority=False)
         paths = self._folder / f"{file or name}.pem", self._folder / f"{file or name}.key"

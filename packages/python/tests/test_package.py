@@ -20,6 +20,15 @@ def test_it_says_that_it_is_typed_and_which_version_it_is() -> None:
     assert importlib.metadata.version("mintmark") == mintmark.__version__
 
 
+def test_it_brings_its_licence_and_a_page_that_reads_well_elsewhere() -> None:
+    about = importlib.metadata.metadata("mintmark")
+    assert about["License-Expression"] == "Apache-2.0"
+    assert [path.name for path in importlib.metadata.files("mintmark") or () if path.name == "LICENSE"] == ["LICENSE"]
+    # On PyPI there is nothing beside the page that a link could lead to.
+    assert "```python" in about.get_payload()
+    assert "](.." not in about.get_payload()
+
+
 def test_everything_that_it_names_is_there() -> None:
     assert [name for name in mintmark.__all__ if not hasattr(mintmark, name)] == []
 

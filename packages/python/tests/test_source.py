@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import threading
 from base64 import b64decode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -195,11 +197,61 @@ def test_refusals_are_not_tried_again() -> None:
         httpx.Response(200, json={"access_token": "x"}),
         httpx.Response(200, json={"access_token": "x", "token_type": "mac"}),
         httpx.Response(302, headers={"location": "https://attacker.example"}),
+        httpx.Response(200, json={"access_token": "x\r\ny: z", "token_type": "Bearer"}),
+        httpx.Response(200, json={"access_token": "x", "token_type": "Bearer", "more": "y" * 70_000}),
     ],
 )
 def test_what_is_no_answer_gives_no_token(answer: httpx.Response) -> None:
     with pytest.raises(TokenError, match="answer_invalid"):
         source(Service(answer)).token(ORDERS)
+
+
+def test_no_more_is_read_of_an_answer_than_an_answer_can_have() -> None:
+    sent = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(10_000):
+            sent += 16_384
+            yield b" " * 16_384
+
+    class Endless(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, content=parts())
+
+    tokens = TokenSource(ISSUER, ClientSecret("billing", "secret"), transport=Endless())
+    with pytest.raises(TokenError, match="answer_invalid"):
+        tokens.token(ORDERS)
+    assert sent < 1_000_000
+
+
+def test_an_answer_is_not_unpacked() -> None:
+    packed = gzip.compress(b'{"access_token": "x", "token_type": "Bearer"}')
+
+    class Packing(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            assert request.headers["accept-encoding"] == "identity"
+            return httpx.Response(200, headers={"content-encoding": "gzip"}, content=packed)
+
+    with pytest.raises(TokenError, match="the answer is compressed"):
+        TokenSource(ISSUER, ClientSecret("billing", "secret"), transport=Packing()).token(ORDERS)
+
+
+def test_what_a_service_says_cannot_write_a_second_line_into_a_log() -> None:
+    refusal = {"error": "x\ny", "error_description": "\x1b[31m" + "z" * 5_000}
+    with pytest.raises(TokenError) as raised:
+        source(Service(httpx.Response(400, json=refusal, headers={"x-request-id": "r"}))).token(ORDERS)
+    assert str(raised.value).startswith("x?y: ?[31mz")
+    assert len(str(raised.value)) < 400
+
+
+def test_a_lifetime_is_a_day_at_most() -> None:
+    clock = Clock()
+    text = '{"access_token": "token-0", "token_type": "Bearer", "expires_in": Infinity}'
+    tokens = source(Service(httpx.Response(200, text=text)), clock)
+    assert tokens.token(ORDERS) == "token-0"
+    clock.pass_seconds(86_401)
+    assert tokens.token(ORDERS) == "token-1"
 
 
 def test_hundred_threads_cost_one_request() -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from certificates import Authority
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.test import override_settings
@@ -250,6 +251,15 @@ def test_a_signed_request_is_by_the_key_of_the_certificate(app: Any, tmp_path: P
     assert post(None, b'{"amount":7000}', **signed).status_code == 401
     assert post(None, b'{"amount":7}', **signed).status_code == 200
     assert post(None, b'{"amount":7}', **signed).status_code == 401
+
+
+def test_a_certificate_with_a_key_that_signs_no_requests_is_refused(app: Any, tmp_path: Path) -> None:
+    certificate, _ = Authority(tmp_path).issue("billing", curve=ec.SECP384R1())
+    pem = certificate.read_text()
+    headers = bearer(cnf={"x5t#S256": certificate_thumbprint(pem)})
+    assert call(app, headers=headers, certificate=pem).status_code == 200
+    auth = Address(RequestSigner(DpopKey().private_key))
+    assert call(app, "POST", "/orders", pem, headers=headers, content=b"{}", auth=auth).status_code == 401
 
 
 def test_a_signed_request_is_by_the_key_of_the_proof(app: Any) -> None:

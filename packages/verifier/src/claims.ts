@@ -64,11 +64,16 @@ function isFor(audience: string, aud: unknown): boolean {
   return aud.every((one) => typeof one === 'string') && aud.includes(audience)
 }
 
-const controlCharacter = /\p{Cc}/u
+/**
+ * Controls, separators of lines, what turns a text around and what is not seen. U+FE0E and U+FE0F may stay: they choose how
+ * an emoji looks.
+ */
+const unseen =
+  /(?![\ufe0e\ufe0f])[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/u
 
-/** A name without what could write a second line into a log. */
+/** A name without what could write a second line into a log, or look like another name. */
 function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && !controlCharacter.test(value)
+  return typeof value === 'string' && value !== '' && !unseen.test(value)
 }
 
 export function isMoment(value: unknown): value is number {

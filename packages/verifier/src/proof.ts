@@ -69,7 +69,8 @@ function readProof(text: string): { jwk: JsonObject; claims: ProofClaims } {
   const { typ, alg, jwk } = header
   if ('crit' in header || 'b64' in header) throw new VerifyError('proof_malformed')
   if (typeof typ !== 'string' || typ.toLowerCase() !== 'dpop+jwt') throw new VerifyError('proof_type_wrong')
-  const algorithm = proofAlgorithms.find((one) => one === alg)
+  // RFC 9864 has another name for it, which the token service accepts and offers as well.
+  const algorithm = proofAlgorithms.find((one) => one === (alg === 'Ed25519' ? 'EdDSA' : alg))
   if (algorithm === undefined) throw new VerifyError('proof_algorithm_not_allowed')
   const key = readPublicKey(jwk, algorithm)
   if (key === undefined) throw new VerifyError('proof_key_invalid')

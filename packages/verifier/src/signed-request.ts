@@ -53,6 +53,7 @@ type Key =
   | undefined
 
 const nonceCharactersMax = 256
+const componentsMax = 32
 const sharedSecretBytesMin = 32
 
 /** Verifies signed requests (RFC 9421) with a digest of their body (RFC 9530). */
@@ -138,6 +139,8 @@ function readParameters({ parameters }: InnerList) {
 
 /** What was signed (RFC 9421 §2.5). */
 function signatureBase(request: SignedRequest, headers: readonly Header[], input: InnerList): string {
+  // Each is looked for among all headers, and anybody can name as many as there are.
+  if (input.items.length > componentsMax) throw new VerifyError('request_signature_malformed')
   const names = input.items.map(({ value, parameters }) => {
     if (typeof value !== 'string') throw new VerifyError('request_signature_malformed')
     // Parameters of a component say that another value is meant, such as one parameter of the query.

@@ -138,10 +138,15 @@ test('the tarball has what it should, and no more', async () => {
   const files = stdout.trim().split('\n')
   expect(
     files.filter(
-      (path) => !/^package\/(?:(?:dist|src)\/[\w-]+\.[\w.]+|package\.json|README\.md|LICENSE)$/.test(path),
+      (path) =>
+        !/^package\/(?:(?:dist|src)\/[\w-]+\.[\w.]+|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(
+          path,
+        ),
     ),
   ).toEqual([])
-  expect(files).toContain('package/README.md')
+  for (const name of ['README.md', 'CHANGELOG.md', 'LICENSE']) expect(files).toContain(`package/${name}`)
+  // Where it is published there is nothing beside the page that a link could lead to.
+  expect(readFileSync(join(packageFolder, 'README.md'), 'utf8')).not.toContain('](..')
   expect(files).toContain('package/dist/index.d.ts')
 })
 

@@ -99,6 +99,7 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_certificate_not_required: 'need not bring the certificate that it had to',
   client_tokens_unbound: 'its tokens are not bound to a certificate',
   client_dpop_unbound: 'gets tokens that are not bound to a key',
+  client_not_fapi: 'is not held to the FAPI profile any more',
   secret_alive: 'was revoked, and is valid',
   secret_expires_later: 'was replaced, and expires later or not at all',
   client_key_alive: 'was revoked, and is valid',
@@ -109,6 +110,14 @@ const descriptions: Readonly<Record<CameBackKind, string>> = {
   resource_lifetime_longer: 'its tokens live longer',
   resource_changed: 'its tokens are made as before',
   key_unrevoked: 'was revoked, and is not any more',
+  client_claims_changed: 'its tokens say what they said before',
+  resource_claims_changed: 'its tokens say what they said before',
+  issuer_undeleted: 'was removed, and is trusted',
+  issuer_enabled: 'was disabled, and is active',
+  issuer_keys_back: 'has the keys that it had before: disable it, and set the new ones',
+  rule_undeleted: 'was removed, and is there',
+  rule_changed: 'says what it said before: remove it, and add it as it was last',
+  workload_unblocked: 'was blocked, and is not any more',
 }
 
 /** The words of the command that takes it away again. */
@@ -152,6 +161,8 @@ function repairOf(each: CameBack): readonly string[] {
       return ['clients', 'update', clientId, '--tls-client-certificate-bound-access-tokens', 'yes']
     case 'client_dpop_unbound':
       return updateClient('--dpop-bound-access-tokens')
+    case 'client_not_fapi':
+      return updateClient('--fapi')
     case 'client_key_alive':
       return ['clients', 'keys', 'revoke', clientId, thumbprint]
     case 'secret_alive':
@@ -173,11 +184,45 @@ function repairOf(each: CameBack): readonly string[] {
       return updateResource('--remove-scope', surplus)
     case 'resource_lifetime_longer':
       return updateResource('--token-lifetime', setTo)
-    case 'resource_changed':
-      return updateResource(detail === 'token_typ' ? '--token-typ' : '--signing-algorithm', setTo)
     case 'key_unrevoked':
       return ['keys', 'revoke', kid]
+    default:
+      return otherRepairs[kind](each)
   }
+}
+
+const updated = (
+  what: 'clients' | 'resources',
+  id = '',
+  ...options: readonly string[]
+): readonly string[] => [what, 'update', id, ...options]
+
+/** The same for what has options of its own. */
+const otherRepairs = {
+  resource_changed({ audience, setTo = [], detail }: CameBack) {
+    if (detail === 'subject_form' && setTo.length === 0)
+      return updated('resources', audience, '--no-subject-form')
+    // Only an external resource can have a form.
+    const without = detail === 'external' && setTo[0] === 'no' ? ['--no-subject-form'] : []
+    return updated('resources', audience, `--${String(detail).replaceAll('_', '-')}`, ...setTo, ...without)
+  },
+  client_claims_changed: (each: CameBack) => updated('clients', each.clientId, ...claimRepair(each)),
+  resource_claims_changed: (each: CameBack) => updated('resources', each.audience, ...claimRepair(each)),
+  issuer_undeleted: ({ issuer = '' }: CameBack) => ['trust', 'remove', '--issuer', issuer],
+  issuer_enabled: ({ issuer = '' }: CameBack) => ['trust', 'disable', issuer],
+  issuer_keys_back: ({ issuer = '' }: CameBack) => ['trust', 'disable', issuer],
+  rule_undeleted: ({ rule = '' }: CameBack) => ['trust', 'remove', rule],
+  rule_changed: ({ rule = '' }: CameBack) => ['trust', 'remove', rule],
+  workload_unblocked: ({ workloadId = '' }: CameBack) => ['trust', 'block', workloadId],
+} satisfies { readonly [Kind in CameBackKind]?: (each: CameBack) => readonly string[] }
+
+/** The options that make the claims what they were last. */
+function claimRepair({ setTo: [text = '{}'] = [], surplus = [] }: CameBack): readonly string[] {
+  const claims = Object.entries(JSON.parse(text) as object)
+  return [
+    ...claims.flatMap(([name, value]) => ['--claim', `${name}:=${JSON.stringify(value)}`]),
+    ...surplus.flatMap((name) => ['--no-claim', name]),
+  ]
 }
 
 function commandOf(each: CameBack): string {
@@ -185,7 +230,10 @@ function commandOf(each: CameBack): string {
   return ['bin/mintmark', ...words].join(' ')
 }
 
-function nameOf({ kind, clientId, audience, secretId, kid }: CameBack): string {
+function nameOf({ kind, clientId, audience, secretId, kid, ...each }: CameBack): string {
+  if (each.rule !== undefined) return `rule ${each.rule} of ${each.issuer}`
+  if (each.issuer !== undefined) return `issuer ${each.issuer}`
+  if (each.workloadId !== undefined) return each.workloadId
   if (kid !== undefined) return `key ${kid}`
   if (secretId !== undefined) return `secret ${secretId} of ${clientId}`
   if (clientId === undefined) return `resource ${audience}`
@@ -207,6 +255,9 @@ function fieldsOf(each: CameBack): Record<string, unknown> {
     secret_id: each.secretId ?? null,
     kid: each.kid ?? null,
     thumbprint: each.thumbprint ?? null,
+    issuer: each.issuer ?? null,
+    rule: each.rule ?? null,
+    workload_id: each.workloadId ?? null,
     taken_away_at: each.takenAt,
     repair: commandOf(each),
   }

@@ -17,6 +17,7 @@ import {
   certificateWords,
   optionOfCertificateField,
 } from '../terminal/certificate-options.ts'
+import { claimOptions, claimWords } from '../terminal/claim-options.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -64,6 +65,11 @@ export const clientsCreate = defineCommand({
       value: 'YES',
       description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
+    fapi: {
+      type: 'string',
+      value: 'YES',
+      description: 'hold it to the FAPI 2.0 Security Profile: yes or no',
+    },
     access: {
       type: 'string',
       value: 'AUDIENCE=SCOPE,SCOPE',
@@ -81,6 +87,7 @@ export const clientsCreate = defineCommand({
       value: 'MOMENT',
       description: 'when it expires and gets no more tokens, like 2027-01-31T23:59:59Z',
     },
+    ...claimOptions,
     ...ownerOptions,
     'secret-expires-in': { type: 'string', value: 'TIME', description: 'when its secret expires, like 90d' },
     'secret-out': {
@@ -113,6 +120,11 @@ export const clientsCreate = defineCommand({
       'bin/mintmark clients create ledger --access https://orders.example.com=orders:read \\\n' +
         '    --auth-method tls_client_auth --tls-client-auth-san-uri spiffe://example.org/ledger',
       'without a secret: its certificate names it',
+    ],
+    [
+      'bin/mintmark clients create bank --access https://orders.example.com=orders:read --fapi yes \\\n' +
+        '    --auth-method private_key_jwt --key bank.public.pem --dpop-bound-access-tokens yes',
+      'held to the FAPI 2.0 Security Profile',
     ],
   ],
   async run(options, [clientId = '']) {
@@ -170,10 +182,12 @@ interface CreateOptions extends CertificateOptions, OwnerOptions {
   readonly key: readonly string[]
   readonly 'assertion-audience': string | undefined
   readonly 'dpop-bound-access-tokens': string | undefined
+  readonly fapi: string | undefined
   readonly access: readonly string[]
   readonly 'allow-network': readonly string[]
   readonly 'expires-at': string | undefined
   readonly 'jwks-uri': string | undefined
+  readonly claim: readonly string[]
 }
 
 /** The options as a file would say them, so that one schema judges both. */
@@ -181,6 +195,7 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
   const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
   const { 'assertion-audience': assertionAudience } = options
   const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
+  const fapi = yesOrNo('fapi', options.fapi)
   const access = options.access.map(readAccess)
   const audiences = access.map(({ audience }) => audience)
   const repeated = audiences.find((audience, index) => audiences.indexOf(audience) !== index)
@@ -199,8 +214,10 @@ async function readClient(clientId: string, options: CreateOptions): Promise<Cli
     ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
     ...certificateWords(options),
     ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
+    ...(fapi === undefined ? {} : { fapi }),
     allowed_networks: [...new Set(networks)],
     access,
+    ...(options.claim.length === 0 ? {} : { claims: claimWords(options.claim) }),
     ...ownerWords(options),
   })
   const [first] = mistakes
@@ -231,7 +248,9 @@ const optionOfField: Readonly<Record<string, string>> = {
   jwks_uri: '--jwks-uri',
   assertion_audience: '--assertion-audience',
   dpop_bound_access_tokens: '--dpop-bound-access-tokens',
+  fapi: '--fapi',
   access: '--access',
+  claims: '--claim',
   ...optionOfCertificateField,
   ...optionOfOwnerField,
 }

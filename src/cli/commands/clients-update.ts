@@ -3,6 +3,7 @@ import { systemClock } from '../../lib/clock.ts'
 import { certificateFieldNames } from '../../registry/client.ts'
 import { requireFuture, yesOrNo } from '../terminal/arguments.ts'
 import { certificateOptions, certificateWords } from '../terminal/certificate-options.ts'
+import { changedClaims, claimOptions, claimWords, noClaimOptions } from '../terminal/claim-options.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { throwInWords } from '../terminal/mistakes.ts'
@@ -44,6 +45,11 @@ export const clientsUpdate = defineCommand({
       value: 'YES',
       description: 'only tokens that are bound to its key (DPoP): yes or no',
     },
+    fapi: {
+      type: 'string',
+      value: 'YES',
+      description: 'hold it to the FAPI 2.0 Security Profile: yes or no',
+    },
     'allow-network': {
       type: 'string',
       value: 'CIDR',
@@ -57,6 +63,8 @@ export const clientsUpdate = defineCommand({
       description: 'when it expires, like 2027-01-31T23:59:59Z',
     },
     'never-expires': { type: 'boolean', description: 'it does not expire' },
+    ...claimOptions,
+    ...noClaimOptions,
     ...ownerOptions,
     ...noOwnerOptions,
     ...jsonOption,
@@ -72,6 +80,7 @@ export const clientsUpdate = defineCommand({
       'only tokens that are of no use without its key',
     ],
     ['bin/mintmark clients update billing --owner team-payments --kind service', 'whom it belongs to'],
+    ['bin/mintmark clients update billing --claim tenant=acme', 'a claim that all its tokens have'],
     ['bin/mintmark clients update billing --auth-method any', 'the secret in the header or in the body'],
     [
       'bin/mintmark clients update billing --require-certificate tls_client_auth_san_dns=billing.example.com',
@@ -83,6 +92,7 @@ export const clientsUpdate = defineCommand({
     const { name, 'auth-method': method, 'allow-network': networks, 'expires-at': expiresAt } = options
     const { 'assertion-audience': assertionAudience } = options
     const dpopBound = yesOrNo('dpop-bound-access-tokens', options['dpop-bound-access-tokens'])
+    const fapi = yesOrNo('fapi', options.fapi)
     if (options['any-network'] && networks.length > 0)
       throw usageError('--any-network: not with --allow-network.')
     if (options['never-expires'] && expiresAt !== undefined)
@@ -94,16 +104,19 @@ export const clientsUpdate = defineCommand({
       ...(options['jwks-uri'] === undefined ? {} : { jwks_uri: options['jwks-uri'] }),
       ...(assertionAudience === undefined ? {} : { assertion_audience: assertionAudience }),
       ...(dpopBound === undefined ? {} : { dpop_bound_access_tokens: dpopBound }),
+      ...(fapi === undefined ? {} : { fapi }),
       ...(networks.length > 0 ? { allowed_networks: [...new Set(networks)] } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
       ...certificate,
+      ...(options.claim.length === 0 ? {} : { claims: claimWords(options.claim) }),
       ...ownerWords(options),
     }
+    const lost = options['no-claim']
     if (options['no-jwks-uri'] && options['jwks-uri'] !== undefined)
       throw usageError('--no-jwks-uri: not with --jwks-uri.')
     const unpublished = options['no-jwks-uri'] ? ['jwks_uri'] : []
     const removed = [...removedWords(options, certificate), ...removedOwnerWords(options), ...unpublished]
-    const isSaid = Object.keys(fields).length + removed.length > 0
+    const isSaid = Object.keys(fields).length + removed.length + lost.length > 0
     if (!isSaid && !options['any-network'] && !options['never-expires'])
       throw usageError('say what to change, for example --name NAME. "--help" lists what there is.')
     // Loaded here, because a process that serves has no use for it.
@@ -112,6 +125,7 @@ export const clientsUpdate = defineCommand({
     const [mistake] = parseClient({ client_id: 'any', ...fields }).mistakes.filter(
       ({ code, path }) =>
         code !== 'certificate_field_unused' &&
+        !code.startsWith('fapi_') &&
         (code !== 'certificate_field_missing' || path[0] === 'require_certificate'),
     )
     if (mistake !== undefined) throw usageError(inWordsOf(mistake))
@@ -129,6 +143,7 @@ export const clientsUpdate = defineCommand({
           ...end,
           ...(options['any-network'] ? { allowed_networks: [] } : {}),
           ...fields,
+          claims: changedClaims(words.claims, claimWords(options.claim), lost),
         }
       }).catch(throwInWords(inWordsOf))
       const { status, changes } = step

@@ -50,7 +50,9 @@ function clientFields(client: StoredClientWithSecrets): Record<string, unknown> 
     assertion_audience: client.assertionAudience,
     ...certificateFields(client),
     dpop_bound_access_tokens: client.dpopBoundTokens,
+    fapi: client.fapi === true,
     jwks_uri: client.jwksUri ?? null,
+    claims: client.claims ?? {},
     keys: client.keys.map(keyFields),
     ...ownershipFields(client),
   }
@@ -79,7 +81,11 @@ function shownClient(client: StoredClientWithSecrets, now: number): string {
     ['expires_at', shownMoment(client.expiresAt, 'never')],
     ...(client.keys.length === 0 ? [] : [['assertion_audience', client.assertionAudience] as const]),
     ...(client.dpopBoundTokens ? [['dpop_bound_access_tokens', 'yes'] as const] : []),
+    ...(client.fapi === true ? [['fapi', 'yes'] as const] : []),
     ...(client.jwksUri === undefined ? [] : [['jwks_uri', client.jwksUri] as const]),
+    ...Object.entries(client.claims ?? {}).map(
+      ([name, value]) => [`claim ${name}`, JSON.stringify(value)] as const,
+    ),
     ['created_at', shownMoment(client.createdAt)],
     ['updated_at', shownMoment(client.updatedAt)],
     ['owner', client.owner ?? '-'],

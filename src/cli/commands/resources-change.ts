@@ -2,9 +2,12 @@ import type { Mistake } from '../../administration/mistake.ts'
 import type { ResourceStep } from '../../administration/plan.ts'
 import { OperatorError } from '../../errors.ts'
 import { signingAlgorithms, tokenTyps } from '../../keys/signing-algorithm.ts'
+import { yesOrNo } from '../terminal/arguments.ts'
+import { changedClaims, claimOptions, claimWords, noClaimOptions } from '../terminal/claim-options.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { noteOfExternal } from '../terminal/external-note.ts'
 import { fieldOf, mistakeSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
@@ -24,13 +27,26 @@ const fieldOptions = {
     value: 'TYP',
     description: `the typ in the header of its tokens: ${tokenTyps.join(' or ')}`,
   },
+  external: {
+    type: 'string',
+    value: 'YES',
+    description: 'somebody else who trusts this issuer: yes or no',
+  },
+  'subject-form': {
+    type: 'string',
+    value: 'FORM',
+    description: 'the sub of its tokens, like system:client:{client_id}, if it is external',
+  },
+  ...claimOptions,
 } as const
 
 export const resourcesCreate = defineCommand({
   path: ['resources', 'create'],
   summary: 'create a resource that tokens can be for',
   details:
-    'No client has access to it yet: "clients access grant" gives it. To create many, write a file and use "seed".',
+    'No client has access to it yet: "clients access grant" gives it. To create many, write a file and use "seed". An\n' +
+    'external resource is an audience of somebody else: a cloud, or the token exchange of an API provider. Unless you say\n' +
+    'otherwise its tokens have RS256 and the typ JWT, which all of them take.',
   positionals,
   options: {
     ...fieldOptions,
@@ -47,6 +63,10 @@ export const resourcesCreate = defineCommand({
       'bin/mintmark resources create https://orders.example.com --scope orders:read --scope orders:write',
       'with two scopes',
     ],
+    [
+      'bin/mintmark resources create sts.amazonaws.com --external yes --subject-form system:client:{client_id}',
+      'tokens that AWS exchanges for its own',
+    ],
   ],
   async run(options, [audience = '']) {
     const words = { audience, ...readFields(options), scopes: [...new Set(options.scope)] }
@@ -58,6 +78,7 @@ export const resourcesCreate = defineCommand({
       const step = await createResource(connection, words).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
+      noteOfExternal({ resources: [step.definition] }, connection.config.issuer)
     })
   },
 })
@@ -78,6 +99,8 @@ export const resourcesUpdate = defineCommand({
       description: 'a scope that it did not have',
     },
     'remove-scope': { type: 'string', value: 'SCOPE', multiple: true, description: 'a scope that it loses' },
+    'no-subject-form': { type: 'boolean', description: 'the sub of its tokens is the id of the client' },
+    ...noClaimOptions,
     ...jsonOption,
   },
   examples: [
@@ -94,7 +117,11 @@ export const resourcesUpdate = defineCommand({
   async run(options, [audience = '']) {
     const fields = readFields(options)
     const [added, removed] = [options['add-scope'], options['remove-scope']]
-    if (Object.keys(fields).length + added.length + removed.length === 0)
+    const [lost, withoutForm] = [options['no-claim'], options['no-subject-form']]
+    if (withoutForm && options['subject-form'] !== undefined)
+      throw usageError('--no-subject-form: not with --subject-form.')
+    const said = Object.keys(fields).length + added.length + removed.length + lost.length
+    if (said === 0 && !withoutForm)
       throw usageError('say what to change, for example --token-lifetime 600. "--help" lists what there is.')
     const { updateResource } = await import('../../administration/resource-store.ts')
     await withDatabase(async (connection) => {
@@ -103,10 +130,14 @@ export const resourcesUpdate = defineCommand({
         if (absent !== undefined)
           throw new OperatorError(`--remove-scope: ${audience} has no scope ${JSON.stringify(absent)}.`)
         const scopes = new Set([...words.scopes.filter((scope) => !removed.includes(scope)), ...added])
-        return { ...words, ...fields, scopes: [...scopes] }
+        const { subject_form: form, ...others } = words
+        const subject = withoutForm || form === undefined ? {} : { subject_form: form }
+        const claims = changedClaims(words.claims, claimWords(options.claim), lost)
+        return { ...others, ...subject, ...fields, scopes: [...scopes], claims }
       }).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
+      noteOfExternal({ resources: [step.definition] }, connection.config.issuer)
     })
   },
 })
@@ -143,11 +174,16 @@ interface FieldValues {
   readonly 'token-lifetime': string | undefined
   readonly 'signing-algorithm': string | undefined
   readonly 'token-typ': string | undefined
+  readonly external: string | undefined
+  readonly 'subject-form': string | undefined
+  readonly claim: readonly string[]
 }
 
 /** The options as a file would say them, so that one schema judges both. */
 function readFields(options: FieldValues) {
   const { name, 'token-lifetime': lifetime, 'signing-algorithm': algorithm, 'token-typ': typ } = options
+  const external = yesOrNo('external', options.external)
+  const { 'subject-form': form, claim } = options
   if (lifetime !== undefined && !/^\d{1,9}$/.test(lifetime))
     throw usageError('--token-lifetime: must be a whole number of seconds, for example 300.')
   return {
@@ -155,6 +191,9 @@ function readFields(options: FieldValues) {
     ...(lifetime === undefined ? {} : { token_lifetime: Number(lifetime) }),
     ...(algorithm === undefined ? {} : { signing_algorithm: algorithm }),
     ...(typ === undefined ? {} : { token_typ: typ }),
+    ...(external === undefined ? {} : { external }),
+    ...(form === undefined ? {} : { subject_form: form }),
+    ...(claim.length === 0 ? {} : { claims: claimWords(claim) }),
   }
 }
 
@@ -173,6 +212,9 @@ const optionOfField: Readonly<Record<string, string>> = {
   token_lifetime: '--token-lifetime',
   signing_algorithm: '--signing-algorithm',
   token_typ: '--token-typ',
+  external: '--external',
+  subject_form: '--subject-form',
+  claims: '--claim',
 }
 
 function inWordsOf(mistake: Mistake): string {

@@ -7,7 +7,9 @@ import { Table } from '../terminal/table.ts'
 export const resourcesList = defineCommand({
   path: ['resources', 'list'],
   summary: 'list the resources that tokens are for',
-  details: 'A seed file creates and changes them too; see "seed".',
+  details:
+    'A seed file creates and changes them too; see "seed". An external resource is an audience of somebody else, such as\n' +
+    'a cloud. --json also has the claims that all tokens for a resource have.',
   options: { ...jsonOption },
   examples: [
     ['bin/mintmark resources list', 'their audiences and scopes, how long tokens live, and what signs them'],
@@ -23,6 +25,9 @@ export const resourcesList = defineCommand({
           token_lifetime: tokenLifetimeSeconds,
           signing_algorithm: resource.signingAlgorithm,
           token_typ: resource.tokenTyp,
+          external: resource.external === true,
+          subject_form: resource.subjectForm ?? null,
+          claims: resource.claims ?? {},
         }))
         print(`${json({ resources: shown })}\n`)
         return
@@ -37,6 +42,7 @@ export const resourcesList = defineCommand({
         { title: 'LIFETIME', alignRight: true },
         { title: 'ALGORITHM' },
         { title: 'TYP' },
+        { title: 'SUBJECT' },
         { title: 'SCOPES', shrinks: true },
       ])
       const rows = resources.map((resource) => [
@@ -45,6 +51,7 @@ export const resourcesList = defineCommand({
         `${resource.tokenLifetimeSeconds} s`,
         resource.signingAlgorithm,
         resource.tokenTyp,
+        resource.external === true ? `external: ${resource.subjectForm ?? 'client id'}` : 'client id',
         resource.scopes.join(' '),
       ])
       print(table.render(rows))

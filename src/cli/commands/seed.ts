@@ -8,6 +8,7 @@ import type { FieldChange } from '../../ledger/change-records.ts'
 import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand } from '../terminal/command.ts'
 import { Interrupted, withDatabase } from '../terminal/connect.ts'
+import { noteOfExternal } from '../terminal/external-note.ts'
 import { secretContext } from '../terminal/key-context.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
@@ -32,7 +33,8 @@ export const seed = defineCommand({
       access:
         - audience: https://orders.example.com
           scopes: [orders:read]
-  # Optional for a client: allowed_networks, expires_at, status (active or disabled), and
+  # Optional for a resource: claims, and external with subject_form for an audience of somebody else (a cloud).
+  # Optional for a client: claims, allowed_networks, expires_at, status (active or disabled), and
   # token_endpoint_auth_method (client_secret_basic or client_secret_post; left out: either).
   trust:
     - issuer: https://token.actions.githubusercontent.com   # whose assertions are accepted
@@ -75,6 +77,7 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
       const progress = new Progress()
       const result = await withDatabase(async (connection) => {
         warnOfAlgorithms(file, connection.config.signingAlgorithms)
+        noteOfExternal(file, connection.config.issuer)
         for (const client of file.clients) {
           const word = colonNote(client)
           if (word !== undefined) note(word)

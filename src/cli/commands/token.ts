@@ -5,6 +5,7 @@ import { secretAuthMethods } from '../../administration/definition.ts'
 import { readCommandConfig } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { fileProblem, readBounded, settingFileBytesMax } from '../../lib/bounded-file.ts'
+import { plainText } from '../../lib/plain-text.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { baseUrlOf } from '../../process/run-service.ts'
 import { isResource } from '../../registry/grammar.ts'
@@ -173,7 +174,7 @@ async function requestToken(
   const { error, error_description: description } = (answer ?? {}) as Record<string, unknown>
   const hint = hintFor(error, description, method)
   throw new OperatorError(
-    `${url}/token answered ${response.status} ${String(error ?? '')}: ${String(description ?? 'the answer is not a token')} ` +
+    `${url}/token answered ${response.status} ${shown(error ?? '')}: ${shown(description ?? 'the answer is not a token')} ` +
       `${hint}To see the reason in the ledger: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
   )
 }
@@ -188,8 +189,14 @@ function hintFor(error: unknown, description: unknown, method: string): string {
   return ''
 }
 
+/** Whoever answers at an address need not be the service. */
+const shown = (said: unknown): string => plainText(String(said).slice(0, shownCharactersMax))
+const shownCharactersMax = 300
+
+/** What is printed is a JWT in compact form, and nothing that could write to the terminal. */
 function isTokenResponse(answer: unknown): answer is TokenResponse {
-  return typeof (answer as Partial<TokenResponse> | null | undefined)?.access_token === 'string'
+  const token = (answer as Partial<TokenResponse> | null | undefined)?.access_token
+  return typeof token === 'string' && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)
 }
 
 interface Decoded {

@@ -57,6 +57,16 @@ export const trustAdd = defineCommand({
       value: 'SECONDS',
       description: 'at most; otherwise as the resource says',
     },
+    'require-certificate': {
+      type: 'string',
+      value: 'FIELD=VALUE',
+      description: 'a certificate beside the assertion, like tls_client_auth_san_uri={sub}',
+    },
+    'require-dpop': {
+      type: 'string',
+      value: 'KEY',
+      description: 'a DPoP proof: of any_key, or of the confirmed_key that the assertion names',
+    },
     'allow-default-service-account': {
       type: 'boolean',
       description: 'let the Kubernetes service account "default" fit, which many pods share',
@@ -75,6 +85,12 @@ export const trustAdd = defineCommand({
         '    --prefix sub=system:serviceaccount:payments: --access https://orders.example.com=orders:read \\\n' +
         '    --assertion-use until_expiry',
       'every service account of a namespace has an identity of its own',
+    ],
+    [
+      'bin/mintmark trust add mesh --issuer spiffe://example.org --spiffe-bundle https://spire.example.org/bundle \\\n' +
+        '    --prefix sub=spiffe://example.org/ns/payments/ --access https://orders.example.com=orders:read \\\n' +
+        '    --require-certificate tls_client_auth_san_uri={sub}',
+      'with the certificate of the same SPIFFE ID, so that a stolen assertion is of no use',
     ],
   ],
   async run(options, [rule = '']) {
@@ -95,6 +111,8 @@ export const trustAdd = defineCommand({
       ...optional('assertion_use', options['assertion-use']),
       ...seconds('assertion_max_age', options['assertion-max-age']),
       ...seconds('token_lifetime', options['token-lifetime']),
+      ...requiredCertificate(options['require-certificate']),
+      ...optional('require_dpop', options['require-dpop']),
       ...(options['allow-default-service-account'] ? { allow_default_service_account: true } : {}),
       ...(options['dangerously-any-subject'] ? { dangerously_any_subject: true } : {}),
     }
@@ -156,6 +174,14 @@ function together(conditions: readonly Readonly<Record<string, unknown>>[]) {
 
 const optional = (name: string, value: string | undefined) => (value === undefined ? {} : { [name]: value })
 
+function requiredCertificate(text: string | undefined): Readonly<Record<string, unknown>> {
+  if (text === undefined) return {}
+  const equals = text.indexOf('=')
+  if (equals < 1)
+    throw usageError('--require-certificate: write FIELD=VALUE, like tls_client_auth_san_uri={sub}.')
+  return { require_certificate: { [text.slice(0, equals)]: text.slice(equals + 1) } }
+}
+
 function seconds(name: string, value: string | undefined): Readonly<Record<string, unknown>> {
   if (value === undefined) return {}
   return { [name]: /^\d+$/.test(value) ? Number(value) : value }
@@ -175,6 +201,8 @@ const optionOfField: Readonly<Record<string, string>> = {
   assertion_use: '--assertion-use',
   assertion_max_age: '--assertion-max-age',
   token_lifetime: '--token-lifetime',
+  require_certificate: '--require-certificate',
+  require_dpop: '--require-dpop',
 }
 
 /** A mistake of a file, in the words of the command line. Its path may lead to a rule of the issuer. */

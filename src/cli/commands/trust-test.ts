@@ -1,19 +1,23 @@
-import { createReadStream } from 'node:fs'
 import { text as readStream } from 'node:stream/consumers'
+import type { ProvenPossession } from '../../authentication/dpop.ts'
 import { type FederatedAssertion, readFederatedText } from '../../authentication/federated-assertion.ts'
 import { factsOf, tryAssertion } from '../../authentication/federated-jwt.ts'
 import { RemoteKeys } from '../../authentication/remote-keys.ts'
 import {
   type AssertionFacts,
+  confirmationIn,
   type JudgedRule,
   judgeRules,
   type Misfit,
 } from '../../authentication/trust-rules.ts'
 import { OperatorError } from '../../errors.ts'
 import { guardedFetch } from '../../http/guarded-fetch.ts'
+import { fileProblem, readBounded, settingFileBytesMax } from '../../lib/bounded-file.ts'
 import { momentText } from '../../lib/moment.ts'
 import { parseNetwork } from '../../lib/network.ts'
 import { plainText } from '../../lib/plain-text.ts'
+import type { RegisteredClient } from '../../registry/client.ts'
+import type { TrustRule, TrustTable } from '../../registry/issuer.ts'
 import { decide, type Grant } from '../../token/decide.ts'
 import { administeredTrust } from '../terminal/administered-trust.ts'
 import { defineCommand, usageError } from '../terminal/command.ts'
@@ -21,7 +25,7 @@ import { type Connection, withDatabase } from '../terminal/connect.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
 import { terminal } from '../terminal/terminal.ts'
-import { adviceOn, conditionText } from '../terminal/trust-words.ts'
+import { adviceOn, conditionText, demandTexts } from '../terminal/trust-words.ts'
 
 export const trustTest = defineCommand({
   path: ['trust', 'test'],
@@ -58,8 +62,12 @@ export const trustTest = defineCommand({
         trial.proof === undefined ? undefined : await decideHere(connection, assertion, trial, options)
       const reason = trial.refusal ?? (decision?.granted === false ? decision.reason : undefined)
       const grant = decision?.granted === true ? decision : undefined
-      if (options.json) print(`${json(fields(facts, judged, grant, reason))}\n`)
+      const rule = judged.find((each) => each.rule.rule === grant?.rule?.name)?.rule
+      const demands = grant === undefined ? [] : await demandsHere(connection, rule, trial.clientId)
+      if (options.json) print(`${json(fields(facts, judged, grant, reason, demands))}\n`)
       else printTrial(facts, assertion, judged, grant, reason, config.issuer, now)
+      if (demands.length > 0 && !options.json)
+        print(`The caller must also bring ${demands.join(', and ')}. That is not tried here.\n`)
       for (const { rule, misfits } of judged) {
         if (misfits.length === 0) for (const advice of adviceOn(rule)) note(advice)
       }
@@ -68,10 +76,13 @@ export const trustTest = defineCommand({
   },
 })
 
-function readAssertion(file: string): Promise<string> {
-  return readStream(file === '-' ? terminal().stdin : createReadStream(file)).catch((error: unknown) => {
-    throw new OperatorError(`${file}: cannot read it: ${(error as Error).message}`, { cause: error })
-  })
+async function readAssertion(file: string): Promise<string> {
+  if (file === '-') return await readStream(terminal().stdin)
+  try {
+    return readBounded(file, settingFileBytesMax).toString('utf8')
+  } catch (error) {
+    throw new OperatorError(`--assertion: cannot read the file: ${fileProblem(error)}.`, { cause: error })
+  }
 }
 
 /** Verifies the assertion with keys that are fetched now. */
@@ -113,22 +124,66 @@ async function decideHere(
   if (client !== undefined && client.allowedNetworks.length > 0)
     note(`${clientId} may call from its networks only. Whether this caller does is not tried.`)
   const scopes = options.scope.length === 0 ? undefined : options.scope
+  const now = connection.clock.nowSeconds()
   const request = {
     credentials: { method: 'federated_jwt' as const, clientId: options.client, assertion },
     target: options.resource,
     scopes,
     dpopProof: undefined,
   }
-  const anywhere = client && { ...client, allowedNetworks: [] }
+  const anywhere = client && { ...withoutCertificate(client), allowedNetworks: [] }
   const target = options.resource ?? (client?.access.size === 1 ? [...client.access.keys()][0] : undefined)
   const resource = resources.find(({ audience }) => audience === target)
-  return decide(
-    request,
-    proof,
-    { version: 0, client: anywhere, resource, trust },
-    '',
-    connection.clock.nowSeconds(),
-  )
+  const view = { version: 0, client: anywhere, resource, trust: withoutCertificates(trust) }
+  return decide(request, { ...proof, possession: assumedProof(assertion, now) }, view, '', now)
+}
+
+/** Nobody can show a certificate or a proof here, so the caller is assumed to have what it must bring. It is told below. */
+function assumedProof({ claims }: FederatedAssertion, now: number): ProvenPossession {
+  return {
+    thumbprint: confirmationIn(claims).jkt ?? 'its key',
+    algorithm: 'ES256',
+    issuedAt: now,
+    notBefore: undefined,
+    expiresAt: undefined,
+    refusal: undefined,
+    nonce: undefined,
+    once: { digest: '', expiresAt: now, reason: 'dpop_proof_replayed' },
+  }
+}
+
+const withoutCertificate = (client: RegisteredClient): RegisteredClient => ({
+  ...client,
+  requiredCertificate: undefined,
+  certificateBoundTokens: false,
+})
+
+function withoutCertificates(trust: TrustTable): TrustTable {
+  const issuers = [...trust.issuers.values()].map((issuer) => ({
+    ...issuer,
+    rules: issuer.rules.map((rule) => ({ ...rule, requiredCertificate: undefined })),
+  }))
+  return { ...trust, issuers: new Map(issuers.map((issuer) => [issuer.issuer, issuer])) }
+}
+
+/** What the caller must bring beside the assertion, by the rule and by its client. */
+async function demandsHere(
+  connection: Connection,
+  rule: TrustRule | undefined,
+  clientId: string | undefined,
+): Promise<readonly string[]> {
+  if (clientId === undefined) return []
+  const { clients } = await administeredTrust(connection, [clientId])
+  const [client] = clients
+  const asked = client?.requiredCertificate
+  const isBound = client?.certificateBoundTokens === true && asked === undefined
+  const all = [
+    ...(rule === undefined ? [] : demandTexts(rule)),
+    ...demandTexts({ requiredCertificate: asked }),
+    ...(isBound && rule?.requiredCertificate === undefined ? ['a certificate'] : []),
+    ...(client?.dpopBoundTokens === true && rule?.requireDpop === undefined ? ['a DPoP proof'] : []),
+  ]
+  return [...new Set(all)]
 }
 
 function printTrial(
@@ -164,13 +219,15 @@ function printTrial(
   print(
     `By the rule ${grant.rule?.name}, ${grant.clientId} would get a token for ${grant.audience} with ${scopes}, `,
   )
-  print(`for ${grant.lifetimeSeconds} s. The assertion counts ${use}. Nothing was issued.\n`)
+  const said = grant.subject === undefined ? '' : ` with the sub ${grant.subject}`
+  print(`for ${grant.lifetimeSeconds} s${said}. The assertion counts ${use}. Nothing was issued.\n`)
 }
 
 function misfitText(misfit: Misfit): string {
   if (misfit.kind === 'audience') return 'the audience is another one'
   if (misfit.kind === 'too_old') return `it is older than ${misfit.maxAgeSeconds} s`
   if (misfit.kind === 'default_service_account') return 'it is of the service account default'
+  if (misfit.kind === 'no_confirmation') return 'it names no key (cnf.jkt)'
   const { condition, found } = misfit
   const is = found === undefined ? 'is missing' : `is ${JSON.stringify(found).slice(0, 100)}`
   return `${conditionText(condition)}: it ${is}`
@@ -181,6 +238,7 @@ function fields(
   judged: readonly JudgedRule[],
   grant: Grant | undefined,
   reason: string | undefined,
+  demands: readonly string[],
 ): unknown {
   return {
     issuer: facts.issuer,
@@ -199,6 +257,9 @@ function fields(
             audience: grant.audience,
             scope: grant.scopes.join(' '),
             expires_in: grant.lifetimeSeconds,
+            must_bring: demands,
+            sub: grant.subject ?? grant.clientId,
+            claims: grant.claims ?? {},
           },
     reason: reason ?? null,
   }

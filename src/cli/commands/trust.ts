@@ -5,7 +5,7 @@ import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, jsonLine, note, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
-import { accessText, adviceOn, conditionText, keysText } from '../terminal/trust-words.ts'
+import { accessText, adviceOn, conditionText, demandTexts, keysText } from '../terminal/trust-words.ts'
 
 /** Loaded where it is used, because a process that serves has no use for it. */
 const changes = () => import('../../administration/trust-change-store.ts')
@@ -32,17 +32,18 @@ export const trustList = defineCommand({
 
 function trustTable(issuers: readonly TrustedIssuer[]): string {
   if (issuers.length === 0) return 'No issuer is trusted.\n'
-  const titles = ['ISSUER', 'STATUS', 'KEYS', 'RULE', 'CONDITIONS', 'FOR', 'MAY HAVE']
+  const titles = ['ISSUER', 'STATUS', 'KEYS', 'RULE', 'CONDITIONS', 'FOR', 'MAY HAVE', 'MUST BRING']
   return new Table(titles.map((title) => ({ title }))).render(
     issuers.flatMap(({ issuer, status, keys, rules }) => {
       const begins = [issuer, status, keysText(keys)]
-      if (rules.length === 0) return [[...begins, '-', '', '', '']]
+      if (rules.length === 0) return [[...begins, '-', '', '', '', '']]
       return rules.map((rule) => [
         ...begins,
         rule.rule,
         rule.conditions.map(conditionText).join(', ') || 'anybody',
         rule.clientId ?? 'any workload',
         accessText(rule.access),
+        demandTexts(rule).join(', ') || '-',
       ])
     }),
   )

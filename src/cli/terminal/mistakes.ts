@@ -8,6 +8,7 @@ import {
 import { OperatorError } from '../../errors.ts'
 import { momentExample } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
+import { limits } from '../../limits.ts'
 
 /** Mistakes in what is to be registered, in words. Each sentence completes "clients[3].name: …". */
 export const mistakeSentences: {
@@ -73,6 +74,23 @@ export const mistakeSentences: {
   text_characters: () => 'contains a control, invisible or bidirectional character; remove it',
   client_kind_unknown: ({ value, known }) =>
     `${quoted(value)} is no kind of client: ${known.join(', ')}.${didYouMean(value, known)}`,
+  fixed_claim_malformed: ({ name }) =>
+    `${quoted(name)} is no name of a claim: use letters, digits and . _ : / @ ~ -, beginning with a letter`,
+  fixed_claim_reserved: ({ name }) =>
+    `${quoted(name)} says to whoever verifies a token what it is, whose it is or what it may do, so only the service sets ` +
+    'it; choose another name',
+  fixed_claim_value_wrong: ({ name }) =>
+    `${quoted(name)} must be text of at most ${limits.fixedClaimTextCharactersMax} characters, a whole number, true or ` +
+    `false, or a list of at most ${limits.fixedClaimValuesMax} such texts. Text is not empty, and has no control, ` +
+    'invisible or bidirectional character',
+  fixed_claims_too_many: ({ count, limit }) => `has ${count} claims; at most ${limit} are allowed`,
+  fixed_claims_too_large: ({ bytes, limit }) =>
+    `takes ${bytes} bytes in every token; at most ${limit} are allowed`,
+  subject_form_malformed: ({ value }) =>
+    `${quoted(value)} is no form of a subject: write {client_id} in it once, like system:client:{client_id} or ` +
+    'spiffe://example.org/{client_id}',
+  subject_form_not_external: () =>
+    'is for a resource with external: true; services of your own read the id of the client as sub (RFC 9068)',
   jwk_private: ({ member }) =>
     `is a private key: it has ${quoted(member)}. Register its public half only. If this copy was ever shared, make a new key`,
   jwk_malformed: ({ problem }) => problem,
@@ -83,6 +101,31 @@ export const mistakeSentences: {
   certificate_field_unused: ({ method }) =>
     `is for clients that authenticate by tls_client_auth, and this one does by ${method}; a certificate in addition to ` +
     'that is named in require_certificate',
+
+  fapi_auth_method: ({ method, known }) =>
+    `a client with fapi: true has no secret; write token_endpoint_auth_method: ${known.join(', or ')}. It is ${method} now`,
+  fapi_assertion_audience: () =>
+    'the assertions of a client with fapi: true name the issuer alone; write assertion_audience: issuer, or leave it out',
+  fapi_unbound: () =>
+    'a client with fapi: true gets only tokens that are bound; write dpop_bound_access_tokens: true, or ' +
+    'tls_client_certificate_bound_access_tokens: true',
+  fapi_key_algorithm: () =>
+    'is for RS256, which a client with fapi: true must not use; an RSA key with alg: PS256 will do, and so will P-256 or Ed25519',
+  fapi_stored_keys: ({ clientId, thumbprints }) =>
+    `has keys for RS256, which fapi: true does not allow: ${someOf(thumbprints)}. Revoke them with "bin/mintmark clients keys ` +
+    `revoke ${clientId} KEY" and register others, with alg: PS256 for RSA`,
+  fapi_secrets: ({ clientId, count }) =>
+    `has ${count === 1 ? 'a valid secret' : `${count} valid secrets`}, and a client with fapi: true has none. Let it use its key or ` +
+    `certificate first, then revoke what "bin/mintmark clients secrets list ${clientId}" shows`,
+  fapi_resource_algorithm: ({ audience }) =>
+    `the tokens of ${audience} are signed with RS256, which a client with fapi: true must not get; let that resource use ES256, ` +
+    'EdDSA or PS256, or leave it out here',
+  fapi_rules: ({ rules }) =>
+    `${someOf(rules)} may stand for it with assertion_audience: token_endpoint; a client with fapi: true needs issuer there`,
+  resource_algorithm_fapi: ({ holders }) =>
+    `cannot be RS256: ${someOf(holders)} may call it, with fapi: true. Choose ES256, EdDSA or PS256`,
+  rule_audience_fapi: ({ clientId }) =>
+    `must be issuer: ${quoted(clientId)} has fapi: true, so what stands for it names the issuer alone`,
 
   list_empty: () => 'is empty; it needs at least one entry',
   issuer_malformed: ({ value }) =>
@@ -119,6 +162,8 @@ export const mistakeSentences: {
   present_not_true: () => 'must be true; a claim that must be missing cannot be asked for',
   assertion_use_unknown: ({ value, known }) =>
     `${quoted(value)} is no use of assertions: ${known.join(' or ')}.${didYouMean(value, known)}`,
+  require_dpop_unknown: ({ value, known }) =>
+    `${quoted(value)} says of no key what it must be: ${known.join(' or ')}.${didYouMean(value, known)}`,
   assertion_max_age_out_of_range: ({ value, least, most }) =>
     `must be a whole number of seconds from ${least} to ${most}; it is ${value}`,
 
@@ -140,6 +185,10 @@ export const mistakeSentences: {
   },
   scope_in_use: ({ scope, holders }) =>
     `lacks ${quoted(scope)}, which ${someOf(holders)} may still ask for; change them in this file too`,
+  claims_contradict: ({ claim, others }) =>
+    `the claim ${quoted(claim)} contradicts that of ${someOf(others)}; a token says it once, so make them equal, or take one away`,
+  subject_unfit: ({ form, clientIds }) =>
+    `${quoted(form)} makes no SPIFFE ID for ${someOf(clientIds)}: it has letters, digits and . _ - in segments only`,
   rule_named_elsewhere: ({ rule, issuer }) =>
     `${quoted(rule)} is a rule of ${issuer} already; names are unique, because the ledger has only them`,
   rule_client_unknown({ clientId, nearest }) {

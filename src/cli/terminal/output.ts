@@ -17,9 +17,9 @@ export function print(text: string): void {
   terminal().stdout.write(text)
 }
 
-/** Writes a remark for a person to stderr. */
+/** Writes a remark for a person to stderr. What others said in it cannot disturb a terminal. */
 export function note(text: string): void {
-  terminal().stderr.write(`${text}\n`)
+  terminal().stderr.write(`${text.split('\n').map(plainText).join('\n')}\n`)
 }
 
 /** One JSON document. Characters that could disturb a terminal are escaped. */

@@ -50,6 +50,11 @@ export const sentences: {
         `"bin/mintmark clients keys list ${clientId}" shows it with its alg and kid. To change these, make a new key.`,
   client_key_named_alike: ({ clientId, kid }) =>
     `The client ${clientId} has another valid key with the kid ${JSON.stringify(kid)}. Give the new one another kid.`,
+  client_fapi_no_secret: ({ clientId }) =>
+    `${clientId} has fapi: true, so it has no secret. Give it a key ("bin/mintmark clients keys add ${clientId} FILE"), or set it ` +
+    `back: bin/mintmark clients update ${clientId} --fapi no`,
+  client_fapi_key: ({ clientId, thumbprint }) =>
+    `${clientId} has fapi: true, and the key ${thumbprint} is for RS256. Use --alg PS256, or another key: P-256 or Ed25519`,
   key_is_private: ({ path }) =>
     `${path}: has a private key. Register its public half only: "openssl pkey -in ${path} -pubout". The private key ` +
     'stays with the client. If this copy was ever shared, make a new key.',
@@ -65,12 +70,19 @@ export const sentences: {
   },
   resource_exists: ({ audience }) =>
     `There is already a resource ${audience}. "bin/mintmark resources update ${audience}" changes it.`,
-  resource_in_use({ audience, holders, count }) {
+  resource_in_use({ audience, holders, count, rules }) {
     const more = count > holders.length ? ` and ${count - holders.length} more` : ''
-    return (
-      `${audience}: clients have access to it: ${holders.join(', ')}${more}. Nothing was changed. Take it away from ` +
-      `each first: "bin/mintmark clients access remove CLIENT ${audience}".`
-    )
+    const clients = count === 0 ? [] : [`clients have access to it: ${holders.join(', ')}${more}`]
+    const given = rules.length === 0 ? [] : [`rules give access to it: ${rules.join(', ')}`]
+    const away =
+      count === 0
+        ? ''
+        : ` Take it away from each first: "bin/mintmark clients access remove CLIENT ${audience}".`
+    const removal =
+      rules.length === 0
+        ? ''
+        : ' Apply a seed file in which no rule names it, or take the rules away: "bin/mintmark trust remove RULE".'
+    return `${audience}: ${[...clients, ...given].join('; ')}. Nothing was changed.${away}${removal}`
   },
   issuer_not_found({ issuer, nearest }) {
     const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`

@@ -1,5 +1,11 @@
 import { missingIds } from '../../administration/trust-advice.ts'
-import type { ClaimCondition, IssuerKeySource, RuleAccess, TrustRule } from '../../registry/issuer.ts'
+import type {
+  ClaimCondition,
+  IssuerKeySource,
+  RequiredProof,
+  RuleAccess,
+  TrustRule,
+} from '../../registry/issuer.ts'
 
 /** Trusted issuers and their rules in words. */
 
@@ -18,6 +24,22 @@ export function keysText(keys: IssuerKeySource): string {
 export function accessText(access: readonly RuleAccess[] | undefined): string {
   if (access === undefined) return 'all that the client may'
   return access.map(({ audience, scopes }) => `${audience} (${scopes.join(' ') || 'no scopes'})`).join(', ')
+}
+
+/** What a caller must bring beside the assertion, for a list; none: nothing. */
+export function demandTexts({
+  requiredCertificate: asked,
+  requireDpop,
+}: Pick<TrustRule, 'requiredCertificate' | 'requireDpop'>): string[] {
+  return [
+    ...(asked === undefined ? [] : [`a certificate with ${asked.name}=${asked.value}`]),
+    ...(requireDpop === undefined ? [] : [proofTexts[requireDpop]]),
+  ]
+}
+
+const proofTexts: Readonly<Record<RequiredProof, string>> = {
+  any_key: 'a DPoP proof',
+  confirmed_key: 'a DPoP proof of the key in cnf.jkt',
 }
 
 /** What a rule should name as well, a sentence each. */

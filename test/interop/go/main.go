@@ -15,11 +15,12 @@ var (
 )
 
 var programs = map[string]func() (string, error){
-	"oauth2":  withOAuth2,
-	"go-oidc": withGoOIDC,
-	"keyfunc": withKeyfunc,
-	"go-jose": withGoJOSE,
-	"jwx":     withJWX,
+	"oauth2":            withOAuth2,
+	"go-oidc":           withGoOIDC,
+	"keyfunc":           withKeyfunc,
+	"go-jose":           withGoJOSE,
+	"go-jwt-middleware": withGoJWTMiddleware,
+	"jwx":               withJWX,
 }
 
 func main() {

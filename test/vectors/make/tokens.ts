@@ -909,6 +909,81 @@ for (const name of ['sub', 'client_id', 'jti']) {
     [name]: 'billing\nadmin',
   })
 }
+const unseen =
+  'What turns a text around, ends a line or is not seen makes a name that looks like another one.'
+/** The ends of each range, and what is used most. */
+const unseenCharacters = {
+  control: ['7f', '80', '85', '9b', '9f'],
+  'soft hyphen': ['ad'],
+  'line or paragraph separator': ['2028', '2029'],
+  'bidirectional mark': ['61c', '200e', '200f', '202a', '202e', '2066', '2069'],
+  'zero-width character': ['200b', '200c', '200d', '2060', '2064', 'feff'],
+  'other character that is not seen': [
+    ...[
+      '34f',
+      '115f',
+      '1160',
+      '17b4',
+      '17b5',
+      '180b',
+      '180f',
+      '2065',
+      '206a',
+      '206f',
+      '3164',
+      'fe00',
+      'fe0d',
+      'ffa0',
+    ],
+    ...[
+      'fff0',
+      'fff8',
+      'fff9',
+      'fffb',
+      '1bca0',
+      '1bca3',
+      '1d173',
+      '1d17a',
+      'e0000',
+      'e0001',
+      'e0100',
+      'e0fff',
+    ],
+  ],
+}
+for (const [kind, codes] of Object.entries(unseenCharacters)) {
+  for (const code of codes) {
+    const character = String.fromCodePoint(Number.parseInt(code, 16))
+    // Which claim it is matters less than which character: all three have one rule.
+    for (const name of kind === 'control' ? ['sub', 'client_id', 'jti'] : ['sub'])
+      invalid(`${name} with U+${code.toUpperCase().padStart(4, '0')}, a ${kind}`, unseen, {
+        [name]: `billing${character}x`,
+      })
+  }
+}
+for (const name of ['client_id', 'jti'])
+  invalid(`${name} with U+202E, a bidirectional mark`, unseen, { [name]: 'billing\u202ex' })
+accept(
+  'names beyond ASCII',
+  'Letters of all scripts, signs and emojis are seen. U+FE0F chooses how an emoji looks, and may stay.',
+  withClaims({ sub: 'Löhne ☂\ufe0e ☂\ufe0f 支払い دفع 🧾', client_id: '\u00a0¡\u00ae' }),
+)
+for (const [code, why] of [
+  ['80', 'a control'],
+  ['9b', 'a control'],
+  ['a0', 'a space that is no space'],
+  ['200b', 'a zero-width character'],
+  ['202e', 'a bidirectional mark'],
+] as const) {
+  const character = String.fromCodePoint(Number.parseInt(code, 16))
+  invalid(
+    `scope with U+${code.toUpperCase().padStart(4, '0')}, ${why}`,
+    'RFC 6749 §3.3: ASCII without controls.',
+    {
+      scope: `orders:read${character}`,
+    },
+  )
+}
 accept('client_id and sub differ', 'They need not be equal.', withClaims({ sub: 'somebody' }))
 
 // ── Times ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,12 @@ from .errors import VerifyError
 _MOMENT_MAX: Final = 100_000_000_000
 #: Seconds that a token may live for: the longest that the service gives. A token cannot be revoked.
 LIFETIME_SECONDS_MAX: Final = 86_400
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: Controls, separators of lines, what turns a text around and what is not seen (Unicode: Cc, Zl, Zp, Bidi_Control,
+#: Default_Ignorable_Code_Point, interlinear annotations). U+FE0E and U+FE0F may stay: they choose how an emoji looks.
+_UNSEEN: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 #: 32 bytes in base64url. The last character carries four bits.
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 #: RFC 6749 section 3.3.
@@ -103,8 +108,8 @@ def _required(members: dict[str, Any], name: str) -> Any:
 
 def _text(members: dict[str, Any], name: str) -> str:
     value = _required(members, name)
-    # A control character makes one name look like another, and writes a second line into a log.
-    if not isinstance(value, str) or value == "" or _CONTROL.search(value):
+    # One of these makes a name look like another, or writes a second line into a log.
+    if not isinstance(value, str) or value == "" or _UNSEEN.search(value):
         raise VerifyError("claim_invalid", f"{name} is not a text")
     return value
 

@@ -21,6 +21,10 @@ _WAIT_SECONDS_MAX: Final = 10.0
 _PASSING: Final = frozenset((429, 500, 502, 503, 504))
 #: What a token is taken to live for if the answer does not say.
 _LIFETIME_SECONDS: Final = 60.0
+_LIFETIME_SECONDS_MAX: Final = 86_400.0
+#: Bytes of an answer. A token is under 2 KiB.
+_ANSWER_BYTES_MAX: Final = 64 * 1024
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 #: A request, or seconds to wait, goes out. A response or a fault comes back.
 Flow = Generator["httpx.Request | float", "httpx.Response | httpx.TransportError | None", "Granted"]
@@ -91,7 +95,9 @@ class Grant:
         """RFC 8414. The document is of this issuer, or it is somebody else's."""
         parts = urlsplit(self._issuer)
         url = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
-        response: httpx.Response = yield from self._attempts(lambda: httpx.Request("GET", url))
+        response: httpx.Response = yield from self._attempts(
+            lambda: httpx.Request("GET", url, headers={"Accept-Encoding": "identity"})
+        )
         document = _json(response)
         if response.status_code != 200 or document.get("issuer") != self._issuer:
             raise TokenError("answer_invalid", f"{url} is not the metadata of {self._issuer}")
@@ -109,7 +115,7 @@ class Grant:
         more, headers = self._credential.prove(self._issuer)
         if self._dpop is not None:
             headers = {**headers, "DPoP": self._dpop.proof("POST", endpoint, nonce=self._nonce)}
-        accept = {"Accept": "application/json"}
+        accept = {"Accept": "application/json", "Accept-Encoding": "identity"}
         return httpx.Request("POST", endpoint, data={**parameters, **more}, headers={**accept, **headers})
 
     def _attempts(self, make: Any) -> _Step:
@@ -139,17 +145,20 @@ class Grant:
         if response.status_code != 200:
             code, description = answer.get("error"), answer.get("error_description")
             raise TokenError(
-                code if isinstance(code, str) else "answer_invalid",
-                description if isinstance(description, str) else f"the answer is {response.status_code}",
-                request_id=request_id,
+                _short(code) or "answer_invalid",
+                _short(description) or f"the answer is {response.status_code}",
+                request_id=_short(request_id),
             )
         token, kind = answer.get("access_token"), answer.get("token_type")
         seconds: Any = answer.get("expires_in")
         wanted = "bearer" if self._dpop is None else "dpop"
-        if not isinstance(token, str) or token == "" or not isinstance(kind, str) or kind.lower() != wanted:
+        if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+            raise TokenError("answer_invalid", "no token", request_id=_short(request_id))
+        if not isinstance(kind, str) or kind.lower() != wanted:
             raise TokenError("answer_invalid", f"no token of the type {wanted}", request_id=request_id)
         is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        return Granted(token, seconds if is_number and seconds > 0 else _LIFETIME_SECONDS)
+        lifetime = min(float(seconds), _LIFETIME_SECONDS_MAX) if is_number and seconds > 0 else _LIFETIME_SECONDS
+        return Granted(token, lifetime)
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -171,8 +180,33 @@ def require_safe(url: str, allow_insecure_http: bool) -> None:
 def _unavailable(answer: httpx.Response | httpx.TransportError | None, told: float | None) -> TokenError:
     if isinstance(answer, httpx.Response):
         text = f"the answer is {answer.status_code}"
-        return TokenError("unavailable", text, retry_after=told or 0, request_id=answer.headers.get("x-request-id"))
+        request_id = _short(answer.headers.get("x-request-id"))
+        return TokenError("unavailable", text, retry_after=told or 0, request_id=request_id)
     return TokenError("unavailable", f"{type(answer).__name__}: {answer}")
+
+
+class Answer:
+    """Takes an answer part by part, and no more of it than an answer can have. A compressed one could get any size."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise TokenError("answer_invalid", "the answer is compressed")
+        self._response = response
+        self._body = b""
+
+    def take(self, part: bytes) -> None:
+        self._body += part
+        if len(self._body) > _ANSWER_BYTES_MAX:
+            raise TokenError("answer_invalid", "the answer is too large")
+
+    @property
+    def whole(self) -> httpx.Response:
+        return httpx.Response(self._response.status_code, headers=self._response.headers, content=self._body)
+
+
+def _short(text: object) -> str | None:
+    """A text of a stranger, for messages and logs: printable, and not long."""
+    return re.sub(r"[^ -~]", "?", text[:300]) if isinstance(text, str) else None
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

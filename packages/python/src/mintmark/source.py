@@ -16,15 +16,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import httpx
 
-from .attach import AsyncTokenAuth, Attaching, TokenAuth
+from .attach import AsyncDiscoveringAuth, AsyncTokenAuth, Attaching, DiscoveringAuth, TokenAuth
 from .credentials import Credential
+from .discovery import Discovery
 from .dpop import DpopKey
-from .grant import Flow, Grant, Granted, TokenError
+from .grant import Answer, Flow, Grant, Granted, TokenError
 from .keyset import elapsed_seconds
 
 _log: Final = logging.getLogger("mintmark")
@@ -115,6 +117,7 @@ class _Source(Generic[Waiting]):
         self._settings = _Settings(grant, tls, timeout_seconds, transport, elapsed)
         #: What the requests that carry the tokens need to know.
         self.attaching = Attaching(dpop, allow_insecure_http)
+        self._issuer = issuer
         self._entries: OrderedDict[tuple[str, tuple[str, ...]], _Entry[Waiting]] = OrderedDict()
 
     def _entry(self, audience: str, scope: str | Iterable[str]) -> tuple[_Entry[Waiting], Flow]:
@@ -125,6 +128,9 @@ class _Source(Generic[Waiting]):
             if len(self._entries) > _ENTRIES_MAX:
                 self._entries.popitem(last=False)
         return entry, self._settings.grant.ask(audience, scopes)
+
+    def _discovery(self, origins: Iterable[str], audiences: Iterable[str]) -> Discovery:
+        return Discovery(self._issuer, origins, audiences, self.attaching.allow_insecure_http, self._settings.elapsed)
 
     def forget(self, token: str) -> bool:
         """Drop a token that a service refused. False if it is too young for that to help."""
@@ -165,6 +171,11 @@ class TokenSource(_Source["Future[None]"]):
     def auth(self, audience: str, scope: str | Iterable[str] = ()) -> httpx.Auth:
         """For httpx: `httpx.Client(auth=source.auth("https://orders.example.com"))`."""
         return TokenAuth(self, audience, scope, self.attaching)
+
+    def discovering_auth(self, origins: Iterable[str], *, audiences: Iterable[str] = ()) -> httpx.Auth:
+        """For services at these origins that say themselves which token they want (RFC 9728). They must name the issuer
+        of this source. `audiences` are names that they may have although they are no URLs of theirs."""
+        return DiscoveringAuth(self, self._discovery(origins, audiences), self.attaching)
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -232,7 +243,11 @@ class TokenSource(_Source["Future[None]"]):
                     time.sleep(step)
                     continue
                 try:
-                    answer = client.send(step)
+                    with closing(client.send(step, stream=True)) as response:
+                        read = Answer(response)
+                        for part in response.iter_bytes():
+                            read.take(part)
+                    answer = read.whole
                 except httpx.TransportError as error:
                     answer = error
         except StopIteration as end:
@@ -265,6 +280,10 @@ class AsyncTokenSource(_Source["asyncio.Task[None]"]):
     def auth(self, audience: str, scope: str | Iterable[str] = ()) -> httpx.Auth:
         """For httpx: `httpx.AsyncClient(auth=source.auth("https://orders.example.com"))`."""
         return AsyncTokenAuth(self, audience, scope, self.attaching)
+
+    def discovering_auth(self, origins: Iterable[str], *, audiences: Iterable[str] = ()) -> httpx.Auth:
+        """The same as that of TokenSource, for httpx.AsyncClient."""
+        return AsyncDiscoveringAuth(self, self._discovery(origins, audiences), self.attaching)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -299,7 +318,11 @@ class AsyncTokenSource(_Source["asyncio.Task[None]"]):
                     await asyncio.sleep(step)
                     continue
                 try:
-                    answer = await client.send(step)
+                    async with aclosing(await client.send(step, stream=True)) as response:
+                        read = Answer(response)
+                        async for part in response.aiter_bytes():
+                            read.take(part)
+                    answer = read.whole
                 except httpx.TransportError as error:
                     answer = error
         except StopIteration as end:

@@ -107,7 +107,11 @@ def _bound_key(request: Request, claims: Claims) -> SignatureKey | None:
         header = parse_compact(request.values("dpop")[0]).header
         return SignatureKey.from_jwk({"alg": header["alg"], **header["jwk"], "kid": claims.key_thumbprint})
     if claims.certificate_thumbprint is not None and request.certificate is not None:
-        return SignatureKey.from_certificate(request.certificate)
+        try:
+            return SignatureKey.from_certificate(request.certificate)
+        except ValueError as error:
+            # TLS knows more kinds of keys than signatures of requests.
+            raise VerifyError("request_key_unknown", str(error)) from error
     return None
 
 
