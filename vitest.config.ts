@@ -1,3 +1,4 @@
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
@@ -9,11 +10,20 @@ const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.t
 /** Other people's servers in front of the whole service: set-ups of PostgreSQL, PgBouncer, a standby. */
 const peers = ['test/peers/**/*.test.ts']
 
-/** What takes long whatever the machine: keys that rotate in real time, crashes again and again. */
+/** What takes long whatever the machine: keys that rotate in real time, crashes again and again, dozens of processes. */
 const drills = ['test/drill/**/*.test.ts']
+
+/** Files that replace a module, which others in the same process would find replaced. */
+const replacing = globSync('test/**/*.test.ts').filter((file) =>
+  /^vi\.mock\(/m.test(readFileSync(file, 'utf8')),
+)
+
+/** What a process has loaded and compiled for one file serves the next ones: a third of the processor time. */
+const shared = { isolate: false }
 
 const onPostgres = {
   globalSetup: ['test/support/postgres.ts'],
+  setupFiles: ['test/support/cheap-hashes.ts'],
   // Limits for what hangs. A test waits for what must come, and passes on a slow machine too.
   testTimeout: 240_000,
   hookTimeout: 240_000,
@@ -32,7 +42,8 @@ useMemory()
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    const rank = ({ project }: TestSpecification) => ['drill', 'peers', 'real', 'pure'].indexOf(project.name)
+    const rank = ({ project }: TestSpecification) =>
+      ['drill', 'peers', 'real', 'replacing', 'packages', 'pure'].indexOf(project.name)
     return sorted.toSorted((one, other) => rank(one) - rank(other))
   }
 }
@@ -54,18 +65,27 @@ export default defineConfig({
       {
         ...source,
         test: {
+          ...shared,
           name: 'pure',
           include: ['test/**/*.test.ts'],
-          exclude: [...real, ...peers, ...drills, 'test/container/**'],
+          exclude: [...real, ...peers, ...drills, ...replacing, 'test/container/**'],
         },
       },
-      { ...source, test: { name: 'real', include: real, ...onPostgres } },
+      { ...source, test: { ...onPostgres, ...shared, name: 'real', include: real, exclude: replacing } },
+      { ...source, test: { ...onPostgres, name: 'replacing', include: replacing } },
       { test: { name: 'peers', include: peers, ...onPostgres } },
       // Once more: these keys live for seconds, and a machine that stands still for one of them proves nothing.
       { test: { name: 'drill', include: drills, ...onPostgres, testTimeout: 3_600_000, retry: 1 } },
       // Packages know nothing of the service, so they bring what they need themselves.
       {
-        test: { ...onPostgres, name: 'packages', include: ['packages/*/test/**/*.test.ts'], globalSetup: [] },
+        test: {
+          ...onPostgres,
+          ...shared,
+          name: 'packages',
+          include: ['packages/*/test/**/*.test.ts'],
+          globalSetup: [],
+          setupFiles: [],
+        },
       },
     ],
   },

@@ -86,7 +86,12 @@ function runProgram(node, programArguments) {
 function runTests(node, testArguments) {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   if (!existsSync(vitest)) throw new LauncherError('Vitest is not installed. Run "npm ci --include=dev".')
-  const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}` }
+  // Lines that come from the cache of compiled code are not counted as covered.
+  const isCounted = testArguments.some((one) => one.startsWith('--coverage'))
+  const env = {
+    ...(isCounted ? process.env : programEnvironment()),
+    PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}`,
+  }
   return supervise(node, [quiet, vitest, 'run', ...testArguments], { stdio: 'inherit', cwd: root, env })
 }
 

@@ -271,7 +271,7 @@ describe('imports', () => {
     /^(bench\/.+|examples\/.+|[^/]+\.config\.ts|packages\/[^/]+\/src\/index\.ts)$/.test(path)
   const isOfTests = (path: string): boolean => /^(packages\/[^/]+\/)?test\//.test(path)
   const isTest = (path: string): boolean =>
-    /\.test\.ts$|^test\/(support\/postgres\.ts$|mutation\/)/.test(path)
+    /\.test\.ts$|^test\/(support\/(postgres|cheap-hashes)\.ts$|mutation\/)/.test(path)
 
   test('no source file is left that nothing uses', () => {
     const used = reachableFrom(code.filter(isEntry))

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { pemBlocks } from '../lib/pem.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
@@ -34,7 +34,7 @@ export class TrustProblem extends Error {
 export class CertificateJudge {
   #trust: Trust
   #files: TrustFiles
-  readonly #judged = new LRUCache<string, JudgedCertificate>({ max: limits.judgedCertificatesMax })
+  readonly #judged = boundedCache<string, JudgedCertificate>(limits.judgedCertificatesMax)
   #ofConnections = new WeakMap<PresentedCertificate, JudgedCertificate>()
 
   /** @throws TrustProblem */

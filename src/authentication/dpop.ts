@@ -1,6 +1,6 @@
 import { hash, type KeyObject } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { normalizedHttpUri } from '../lib/http-uri.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
@@ -35,7 +35,7 @@ export interface ProvenPossession {
 export class Dpop {
   readonly #uris: ReadonlySet<string>
   readonly #normalizedUris: ReadonlySet<string>
-  readonly #keys = new LRUCache<string, KeyObject>({ max: limits.dpopKeysMax })
+  readonly #keys = boundedCache<string, KeyObject>(limits.dpopKeysMax)
   /** Undefined: no nonces are asked for. */
   readonly nonces: DpopNonces | undefined
 

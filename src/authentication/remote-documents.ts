@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
@@ -73,8 +74,8 @@ export class RemoteDocuments<Address, Document> {
 
   constructor(options: RemoteDocumentsOptions<Address, Document>) {
     this.#options = options
-    this.#good = new LRUCache({ max: options.rememberedMax })
-    this.#others = new LRUCache({ max: options.rememberedMax })
+    this.#good = boundedCache(options.rememberedMax)
+    this.#others = boundedCache(options.rememberedMax)
   }
 
   /** The document in memory. If it is old, another one is fetched meanwhile, and nobody waits for it. */

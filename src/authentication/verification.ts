@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
 import type { Attempt } from './failure-limit.ts'
@@ -53,7 +53,7 @@ export class Verification {
   readonly #options: VerificationOptions
   readonly #verify: Verify
   readonly #key = randomBytes(32).toString('hex')
-  readonly #remembered = new LRUCache<string, Remembered>({ max: limits.verifiedSecretsMax })
+  readonly #remembered = boundedCache<string, Remembered>(limits.verifiedSecretsMax)
   readonly #underWay = new Map<string, Promise<boolean>>()
   readonly #queue: Waiting[] = []
   #closing = false

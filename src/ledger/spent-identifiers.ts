@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
 
@@ -17,7 +17,7 @@ export interface OnceOnly {
  * repeats away from it, so that somebody who repeats one request all the time delays nobody's commit.
  */
 export class SpentIdentifiers {
-  readonly #digests = new LRUCache<string, true>({ max: limits.spentIdentifiersMax })
+  readonly #digests = boundedCache<string, true>(limits.spentIdentifiersMax)
 
   add({ digest }: OnceOnly): void {
     this.#digests.set(digest, true)

@@ -1,5 +1,6 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { BehindError, isBehind } from '../database/history.ts'
+import { boundedCache } from '../lib/bounded-cache.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
@@ -61,10 +62,10 @@ interface Waiting {
 export class Registry {
   readonly #options: RegistryOptions
   readonly #clients: LRUCache<string, RegisteredClient>
-  readonly #unknown = new LRUCache<string, true>({ max: limits.registryUnknownClientsMax })
-  readonly #resources = new LRUCache<string, RegisteredResource | typeof unsealed>({
-    max: limits.registryResourcesMax,
-  })
+  readonly #unknown = boundedCache<string, true>(limits.registryUnknownClientsMax)
+  readonly #resources = boundedCache<string, RegisteredResource | typeof unsealed>(
+    limits.registryResourcesMax,
+  )
   readonly #lookUp: LookUp<Presence>
   readonly #keyLookUp: LookUp<KeyPresence>
   readonly #certificateLookUp: LookUp<CertificatePresence>
@@ -79,7 +80,7 @@ export class Registry {
 
   constructor(options: RegistryOptions) {
     this.#options = options
-    this.#clients = new LRUCache({ max: options.clientsMax })
+    this.#clients = boundedCache(options.clientsMax)
     this.#look = new Look(options)
     const watched = {
       ...options,

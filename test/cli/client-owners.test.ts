@@ -5,7 +5,7 @@ import { userInfo } from 'node:os'
 import { describe, expect } from 'vitest'
 import { command, succeeding } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
-import { orders, registerClient, requestToken } from '../support/service.ts'
+import { orders, registerClient, requestTokenPatiently } from '../support/service.ts'
 
 type Run = (...given: readonly string[]) => Promise<string>
 
@@ -87,7 +87,7 @@ test('lists choose by each of it, and by several together', async ({ database, r
   await create('d', '--secret-expires-in', '60d')
   const used = await registerClient(database, { clientId: 'e' })
   const service = await startService()
-  expect((await requestToken(service.url, used, { resource: orders })).status).toBe(200)
+  expect((await requestTokenPatiently(service.url, used, { resource: orders })).status).toBe(200)
   await service.close()
 
   expect(await listed(ran, '--owner', 'team-1')).toEqual(['a', 'b'])

@@ -26,6 +26,7 @@ import {
   orders,
   registerClient,
   requestToken,
+  requestTokenPatiently,
   startService,
   type TestService,
 } from '../support/service.ts'
@@ -247,7 +248,9 @@ describe('revoke', () => {
       expect(outcome, outcome.stderr).toMatchObject({ code: 0 })
       expect(outcome.stdout).toContain('No key signs now.')
       expect(outcome.stderr).toContain('A service that has the key-encryption key')
-      await expect.poll(async () => (await requestToken(url, client)).status, { timeout: 100_000 }).toBe(200)
+      await expect
+        .poll(async () => (await requestTokenPatiently(url, client)).status, { timeout: 100_000 })
+        .toBe(200)
       expect(await kidOfToken(url, client)).toBe(next)
       expect((await runKeys({}, 'list')).stdout).toMatch(/^ES256 1 \S{8} .*×/m)
     })

@@ -8,7 +8,7 @@ import { expect } from 'vitest'
 import { command, succeeding } from '../support/command.ts'
 import { freshDatabase } from '../support/database.ts'
 import { test } from '../support/fixtures.ts'
-import { registerClient, requestToken } from '../support/service.ts'
+import { registerClient, requestToken, requestTokenPatiently } from '../support/service.ts'
 
 const serverMajor = Number(process.env['TEST_POSTGRES_MAJOR'] ?? 18)
 const programMajor = majorOf('pg_dump')
@@ -47,7 +47,7 @@ test.runIf(fits)(
     writeFileSync(copy, await ran('audit', 'list', '--limit', '10000', '--json'))
 
     native('pg_restore', '--clean', '--if-exists', `--dbname=${database.url}`, backup)
-    await expect.poll(async () => (await requestToken(url, revoked)).status).toBe(200)
+    await expect.poll(async () => (await requestTokenPatiently(url, revoked)).status).toBe(200)
     const compared = await run('audit', 'compare', copy, '--json')
     expect(compared.code).toBe(1)
     const { came_back: cameBack } = JSON.parse(compared.stdout) as { came_back: { repair: string }[] }

@@ -1,6 +1,6 @@
 // Changes the code in small ways, one at a time, and sees whether a test notices.
 //
-//   npm run mutate                            everything that is listed below: an hour or two
+//   npm run mutate                            what pure tests and a database judge: some hours
 //   npm run mutate -- src/token/decide.ts     some of it
 //   npm run mutate -- --changed [COMMIT]      the lines that differ from where this branch began, or from COMMIT
 //
@@ -16,19 +16,37 @@ import { survivors } from './survivors.js'
 
 const root = join(import.meta.dirname, '../..')
 
-/** What pure tests judge, in a few minutes. */
+/** What pure tests judge. */
 const pure = [
   'src/token/{claims,decide,form,issue,request}.ts',
-  'src/ledger/{chain,query,record,refusals,token-id}.ts',
-  'src/keys/{schedule,state}.ts',
-  'src/registry/grammar.ts',
-  'src/authentication/{authenticate,authorization,client-secret,failure-limit,secret,verification}.ts',
+  'src/ledger/{chain,cursor,export,query,record,record-fields,refusals,token-id,verify}.ts',
+  'src/keys/{algorithms,derived-keys,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
+  'src/registry/{grammar,seal-head,seal-tree,statement,statement-text}.ts',
+  // How a caller proves itself: with a secret,
+  'src/authentication/{authenticate,authorization,client-secret,failure-limit,method,secret,secret-expiry,secret-hash}.ts',
+  'src/authentication/{secret-tag,secret-tags,verification}.ts',
+  // with an assertion, its own or an issuer's,
+  'src/authentication/{assertion-signature,client-assertion,client-key,closest-rule,compact-jws,private-key-jwt}.ts',
+  'src/authentication/{federated-assertion,federated-jwt,issuer-key,issuer-keys,remote-keys,signed-jwt,trust-rules}.ts',
+  // with a certificate; and the proof that binds a token to a key.
+  'src/authentication/{certificate,certificate-chain,certificate-field,certificate-judge,certificate-reader}.ts',
+  'src/authentication/{certificate-signature,distinguished-name,name-constraints,revocation-list,tls-client-auth}.ts',
+  'src/authentication/{dpop,dpop-nonces,dpop-proof}.ts',
 ]
 
 /** What takes a database as well: half a second or more for each mutation. */
 const database = [
-  'src/ledger/{chain-end,chain-store,change-store,commit,follow,ledger,record-store}.ts',
-  'src/registry/{registry,store}.ts',
+  'src/ledger/{chain-end,chain-store,change-records,change-store,commit,follow,ledger,record-store}.ts',
+  'src/ledger/{spent-identifier-store,spent-identifiers}.ts',
+  'src/registry/{look,look-up,registry,store,trust-memory,trust-store}.ts',
+  'src/keys/{store,verifier-store}.ts',
+]
+
+/** What only tests of the whole service reach: seconds for each mutation, so these are tried if they are named. */
+const service = [
+  'src/ledger/{hand-change-store,hand-changes}.ts',
+  'src/registry/{certificate-store,key-store,seal-guard,seal-review,seal-store,sealed-registry}.ts',
+  'src/keys/{abandonment,believed,key-change,manifest-store,revocation,rewrap,rotation,upkeep,vouching}.ts',
 ]
 
 /** Of the mutations of a file that are not named in survivors.js, so many must be noticed. */
@@ -94,7 +112,7 @@ function isCommit(name) {
   }
 }
 
-/** @param {string[]} mutate @param {'pure' | 'all'} tests @param {number} minutesMax 0 for as long as it takes. */
+/** @param {string[]} mutate @param {'pure' | 'all' | 'service'} tests @param {number} minutesMax 0 for as long as it takes. */
 async function stryker(mutate, tests, minutesMax) {
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-mutation-'))
   const report = join(directory, 'report.json')
@@ -206,6 +224,7 @@ async function run(given) {
   const parts = [
     { tests: /** @type {const} */ ('pure'), files: expand(pure) },
     { tests: /** @type {const} */ ('all'), files: expand(database) },
+    { tests: /** @type {const} */ ('service'), files: only.length === 0 ? [] : expand(service) },
   ]
   const unknown = only.filter((path) => !parts.some(({ files }) => files.includes(path)))
   if (unknown.length > 0) throw new Error(`Not a file that is mutated: ${unknown.join(', ')}`)

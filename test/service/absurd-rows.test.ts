@@ -1,7 +1,7 @@
 /** Values that nobody should have written, in every table: each is shown as what it is, and stops nothing else. */
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
-import { registerClient, requestToken } from '../support/service.ts'
+import { registerClient, requestTokenPatiently } from '../support/service.ts'
 
 const moments = {
   late: 'infinity',
@@ -29,7 +29,7 @@ test('moments in the registry and the ledger', async ({ database, run, service }
   }
   await database.query(`UPDATE audit_record SET committed_at = 'infinity', expires_at = 'infinity'`)
   await database.query(`UPDATE audit_chain SET committed_at = '-infinity', opened_at = '-infinity'`)
-  expect((await requestToken(service.url, neighbour)).status).toBe(200)
+  expect((await requestTokenPatiently(service.url, neighbour)).status).toBe(200)
   const calls = [
     ['clients', 'list'],
     ['clients', 'list', '--json'],
@@ -64,7 +64,7 @@ test('in keys, verifiers and processes', async ({ database, run, startService })
   await database.query(
     `INSERT INTO running_process (process_id, described, settings) VALUES (gen_random_uuid(), 'x', 'null')`,
   )
-  expect((await requestToken(first.url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(first.url, client)).status).toBe(200)
   for (const call of [
     ['keys', 'list'],
     ['keys', 'list', '--json'],

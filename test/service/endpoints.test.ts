@@ -5,7 +5,7 @@ import {
   basic,
   exchange,
   registerClient,
-  requestToken,
+  requestTokenPatiently,
   startService,
   type TestClient,
   type TestService,
@@ -199,7 +199,7 @@ test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID pu
     expect((await fetch(`${service.url}/mintmark/.well-known/jwks.json`)).status).toBe(200)
     expect((await fetch(`${service.url}/mintmark/authorize`)).status).toBe(400)
     const client = await registerClient(service.database)
-    expect((await requestToken(`${service.url}/mintmark`, client)).status).toBe(200)
+    expect((await requestTokenPatiently(`${service.url}/mintmark`, client)).status).toBe(200)
   } finally {
     await service.close()
   }

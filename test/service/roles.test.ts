@@ -13,6 +13,7 @@ import {
   orders,
   registerClient,
   requestToken,
+  requestTokenPatiently,
   startService,
   type TestService,
   testKey,
@@ -80,9 +81,9 @@ test('the service issues and rotates with its role alone, and operators do the r
   const { readFileSync } = await import('node:fs')
   const secret = readFileSync(secretFile, 'utf8').trim()
   const client = { clientId: 'billing', secret, secretId: secret.slice(3, 11) }
-  expect((await requestToken(running.url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(running.url, client)).status).toBe(200)
   await run('clients', 'secrets', 'add', 'billing', '--secret-out', files.path('second'))
-  expect((await requestToken(running.url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(running.url, client)).status).toBe(200)
   await run('clients', 'secrets', 'revoke', 'billing', client.secretId)
   expect((await requestToken(running.url, client)).status).toBe(401)
   await run('keys', 'rotate', '--now')
@@ -146,7 +147,7 @@ test('a role that may only connect keeps nobody waiting', async ({ database, rol
       await expect(
         stranger.query(`ROLLBACK; BEGIN; LOCK TABLE ${table} IN ACCESS SHARE MODE`),
       ).rejects.toThrow(/permission denied/)
-    expect((await requestToken(running.url, client)).status).toBe(200)
+    expect((await requestTokenPatiently(running.url, client)).status).toBe(200)
     await database.query(`UPDATE client SET name = 'x' WHERE client_id = '${client.clientId}'`)
     const { code } = await command(
       environmentOf(as(roles.operator, database)),
@@ -174,14 +175,14 @@ test('a change that is published and not committed is named, and ended by the se
   running,
 }) => {
   const client = await registerClient(database)
-  expect((await requestToken(running.url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(running.url, client)).status).toBe(200)
   const session = new pg.Client({ connectionString: database.url, application_name: 'somebody' })
   session.on('error', () => {})
   await session.connect()
   await session.query('BEGIN; SET CONSTRAINTS ALL IMMEDIATE')
   await session.query("UPDATE client SET name = 'y' WHERE client_id = $1", [client.clientId])
   // The session is silent, and its transaction is over a second later, whatever the client does.
-  await expect.poll(async () => (await requestToken(running.url, client)).status).toBe(200)
+  await expect.poll(async () => (await requestTokenPatiently(running.url, client)).status).toBe(200)
   await session.end().catch(() => {})
 
   // One that is busy is not ended. The log says which it is.
@@ -198,7 +199,7 @@ test('a change that is published and not committed is named, and ended by the se
   await expect.poll(() => running.log()).toContain(`pg_terminate_backend(${pid})`)
   await database.query('SELECT pg_terminate_backend($1)', [pid])
   await sleeping
-  await expect.poll(async () => (await requestToken(running.url, client)).status).toBe(200)
+  await expect.poll(async () => (await requestTokenPatiently(running.url, client)).status).toBe(200)
   await busy.end().catch(() => {})
 })
 

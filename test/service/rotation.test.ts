@@ -33,6 +33,7 @@ import {
   registerClient,
   registerResources,
   requestToken,
+  requestTokenPatiently,
   scheduleEnvironment,
   startService,
   testKey,
@@ -289,7 +290,7 @@ test('readiness warns of what will be missing while tokens are still issued, and
   const own = keyEncryptionKey(testKey)
   await writeManifest(prisma, [own, { ...own, id: foreign.id }], [{ kid: kid ?? '', mayBeClosed: true }])
   await expect.poll(async () => (await health(url)).warnings).toContain('key_unopened')
-  expect((await requestToken(url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(url, client)).status).toBe(200)
   await database.query('DELETE FROM signing_key WHERE generation = 2')
   await expect.poll(async () => (await health(url)).warnings).not.toContain('key_unopened')
   // A key that is due and cannot be made, because the newest one is sealed with a key nobody has.
@@ -307,7 +308,7 @@ test('readiness warns of what will be missing while tokens are still issued, and
   }
   await sealWith(lost.id, `date_trunc('second', now()) + interval '2 seconds'`)
   await expect.poll(async () => (await health(url)).warnings).toContain('key_rotation_failed')
-  expect((await requestToken(url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(url, client)).status).toBe(200)
   expect((await health(url)).status).toBe('ready')
   await sealWith(own.id, 'signs_until')
   await expect.poll(async () => (await health(url)).warnings).toEqual([])
@@ -399,5 +400,5 @@ test('a service that has no key for an algorithm says so, and others go on', asy
   const client = await registerClient(database, { access: { [orders]: [], [invoices]: [] } })
   await database.query(`UPDATE resource SET signing_algorithm = 'RS256' WHERE audience = $1`, [invoices])
   expect((await requestToken(url, client, { resource: invoices })).status).toBe(503)
-  expect((await requestToken(url, client, { resource: orders })).status).toBe(200)
+  expect((await requestTokenPatiently(url, client, { resource: orders })).status).toBe(200)
 })

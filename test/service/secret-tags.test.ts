@@ -23,6 +23,7 @@ import {
   registerClient,
   registerResources,
   requestToken,
+  requestTokenPatiently,
   startService,
   type TestClient,
   type TestService,
@@ -66,7 +67,7 @@ async function tagOf(secretId: string): Promise<TagRow> {
 /** A client with a tag: it got a token once. */
 async function warmClient(): Promise<TestClient> {
   const client = await registerClient(database)
-  expect((await requestToken(running.url, client)).status).toBe(200)
+  expect((await requestTokenPatiently(running.url, client)).status).toBe(200)
   await tagOf(client.secretId)
   return client
 }

@@ -10,6 +10,7 @@ import {
   orders,
   registerClient,
   requestToken,
+  requestTokenPatiently,
   startService,
   type TestClient,
   type TestService,
@@ -139,7 +140,9 @@ describe('a grant', () => {
   })
 
   test('the id in the body beside Basic is no second method', async ({ client, running }) => {
-    expect((await requestToken(running.url, client, { client_id: client.clientId })).status).toBe(200)
+    expect((await requestTokenPatiently(running.url, client, { client_id: client.clientId })).status).toBe(
+      200,
+    )
   })
 
   test.for(['lifetime', 'expires_in', 'sub', 'iss', 'exp', 'claims', 'foo'])(
@@ -557,13 +560,13 @@ describe('a refusal', () => {
     const { clientId, secret } = registered
     const inBody = (id: string, text: string) =>
       send(running, { body: `${grant}&client_id=${id}&client_secret=${text}` })
-    expect((await requestToken(running.url, registered)).status).toBe(200)
+    expect((await requestTokenPatiently(running.url, registered)).status).toBe(200)
     expect((await inBody(clientId, secret)).status).toBe(200)
     await running.database.query(
       `UPDATE client SET token_endpoint_auth_method = 'client_secret_basic' WHERE client_id = $1`,
       [clientId],
     )
-    expect((await requestToken(running.url, registered)).status).toBe(200)
+    expect((await requestTokenPatiently(running.url, registered)).status).toBe(200)
     const pinned = await inBody(clientId, secret)
     expect([pinned.status, pinned.headers.get('www-authenticate')]).toEqual([400, null])
     expect(await pinned.json()).toMatchObject({
@@ -623,7 +626,7 @@ describe('a refusal', () => {
       `POST /token HTTP/1.1\r\nHost: localhost\r\n__proto__: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
     )
     expect(answer).toMatch(/^HTTP\/1.1 415 /)
-    expect((await requestToken(running.url, client)).status).toBe(200)
+    expect((await requestTokenPatiently(running.url, client)).status).toBe(200)
   })
 })
 

@@ -12,7 +12,7 @@ const serving = ['start', 'serve']
 
 /**
  * Runs one command of the command line in this process, with nothing in its environment but what is given. That costs
- * a tenth of what a process of its own costs. `test/cli/processes.test.ts` runs every command as a process.
+ * a tenth of what a process of its own costs. `test/drill/commands.test.ts` runs every command as a process.
  */
 export function command(
   environment: Readonly<Record<string, string>>,

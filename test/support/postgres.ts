@@ -20,29 +20,51 @@ const settings = {
   // This server never crashes and is thrown away: it need not wait for the disk. The tests kill the service, not it.
   fsync: 'off',
   full_page_writes: 'off',
+  // Each of the many databases lives for seconds.
+  autovacuum: 'off',
 }
 
-/** One real PostgreSQL for all test files of a project, and in it one migrated database that every test copies. */
+interface Server {
+  readonly url: string
+  readonly release: () => Promise<void>
+}
+
+/** What all projects of a run share: each loads this file for itself, and they do so in one process. */
+const run = globalThis as unknown as {
+  mintmarkPostgres?: { projects: number; readonly server: Promise<Server> }
+}
+
+/** One real PostgreSQL for all test files of a run, and in it one migrated database that every test copies. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const given = process.env['TEST_POSTGRES_URL']
-  if (given !== undefined) {
-    // A server of another version, from test/database/versions.ts.
-    await provide(project, given)
-    return async () => {}
+  run.mintmarkPostgres ??= { projects: 0, server: open() }
+  const shared = run.mintmarkPostgres
+  shared.projects += 1
+  const server = await shared.server
+  project.provide('postgresUrl', server.url)
+  return async () => {
+    shared.projects -= 1
+    if (shared.projects === 0) await server.release()
   }
+}
+
+async function open(): Promise<Server> {
+  const server = await openServer()
+  await administer(server.url, 'CREATE DATABASE template_mintmark')
+  await migrate(withDatabase(server.url, 'template_mintmark'))
+  return server
+}
+
+async function openServer(): Promise<Server> {
+  const given = process.env['TEST_POSTGRES_URL']
+  // A server of another version, from test/database/versions.ts.
+  if (given !== undefined) return { url: given, release: async () => {} }
   const directory = mkdtempSync(join(tmpdir(), 'mintmark-test-'))
   // Root's database runs as another user, who must get in, or its files end up elsewhere and stay.
   chmodSync(directory, 0o711)
   const server = await openEmbedded(directory, { settings })
-  await provide(project, server.url)
-  return async () => {
+  const release = async (): Promise<void> => {
     await server.release()
     rmSync(directory, { recursive: true, force: true })
   }
-}
-
-async function provide(project: TestProject, url: string): Promise<void> {
-  await administer(url, 'CREATE DATABASE template_mintmark')
-  await migrate(withDatabase(url, 'template_mintmark'))
-  project.provide('postgresUrl', url)
+  return { url: server.url, release }
 }

@@ -8,7 +8,7 @@ import type { ScheduleSettings } from '../../src/keys/state.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import type { FreshDatabase } from './database.ts'
 import { test as base } from './fixtures.ts'
-import { orders, requestToken, type TestClient, type TestService, testKey } from './service.ts'
+import { orders, requestTokenPatiently, type TestClient, type TestService, testKey } from './service.ts'
 
 /** A schedule as it is by default. */
 export const usual: ScheduleSettings = {
@@ -54,7 +54,7 @@ export async function kidsOf(url: string): Promise<(string | undefined)[]> {
 }
 
 export async function tokenOf(url: string, client: TestClient, resource = orders): Promise<string> {
-  const response = await requestToken(url, client, { resource })
+  const response = await requestTokenPatiently(url, client, { resource })
   const answer = (await response.json()) as { access_token?: string }
   expect(answer, `${response.status}`).toHaveProperty('access_token')
   return String(answer.access_token)

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { type AddressInfo, connect } from 'node:net'
 import { Writable } from 'node:stream'
-import argon2 from 'argon2'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { hintOf, makeSecret } from '../../src/authentication/secret.ts'
-import { generateSecret, type NewSecret } from '../../src/authentication/secret-hash.ts'
+import type { NewSecret } from '../../src/authentication/secret-hash.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { isDatabaseAway } from '../../src/database/faults.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
@@ -14,6 +14,7 @@ import { OAuthError } from '../../src/refusals.ts'
 import { openService, type Service, type ServiceOptions } from '../../src/server.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
+import { fullHash } from './full-hash.ts'
 
 export interface TestService {
   readonly service: Service
@@ -153,10 +154,10 @@ export interface TestClientOptions {
 /** A well-formed secret that nobody has. */
 export const unknownSecret = (): string => makeSecret(randomBytes).secret
 
-/** A secret whose hash costs little: most tests check no hash for the sake of the hash. */
-async function cheapSecret(): Promise<NewSecret> {
+/** @param memoryCost KiB. */
+async function newSecret(memoryCost: number): Promise<NewSecret> {
   const { secretId, secret } = makeSecret(randomBytes)
-  const hash = await argon2.hash(secret, { memoryCost: 64, timeCost: 2, parallelism: 1 })
+  const hash = await fullHash()(secret, { memoryCost, timeCost: 2, parallelism: 1 })
   return { secretId, secret, hint: hintOf(secretId), hash }
 }
 
@@ -213,8 +214,7 @@ export async function registerClient(
   options: TestClientOptions = {},
 ): Promise<TestClient> {
   const clientId = options.clientId ?? newClientId()
-  const made = options.isCostly === true ? generateSecret() : cheapSecret()
-  const { secretId, secret, hash, hint } = await made
+  const { secretId, secret, hash, hint } = await newSecret(options.isCostly === true ? 19_456 : 64)
   const method = options.method === undefined ? 'client_secret_basic' : options.method
   const access = Object.entries(options.access ?? { [orders]: ['orders:read', 'orders:write'] })
   await writeRows(database, [
@@ -262,6 +262,18 @@ export function requestToken(
     headers: { authorization: basic(client.clientId, client.secret) },
     body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
   })
+}
+
+/** How a service refuses that is too slow at this moment. Where all tests run at once, that says nothing of it. */
+const slowness = /cannot reach its database|at capacity/
+
+/** Like `requestToken`, by a caller that tries again where the service is too slow. For tests of anything else. */
+export async function requestTokenPatiently(...request: Parameters<typeof requestToken>): Promise<Response> {
+  for (;;) {
+    const response = await requestToken(...request)
+    if (response.status !== 503 || !slowness.test(await response.clone().text())) return response
+    await sleep(20)
+  }
 }
 
 /** Opens a connection, writes what it is told, and resolves with everything received once it is closed. */
