@@ -21,18 +21,18 @@ export const limits = {
   /** Seconds until the whole request must have arrived. A form of a kilobyte needs milliseconds. */
   requestTimeoutSeconds: 15,
   /**
-   * Token requests that one process handles at the same time, at most. More are refused with 503 before their body is read.
+   * Token requests that one process has at the same time, those in line included. More are refused with 503 before their body is read.
    * At 10,000 tokens a second this is a fifth of a second of work. With more, every request would wait longer and none
    * would be faster.
    */
   requestsUnderWayMax: 2_000,
-  /** The same, at least, however slow the machine or the database is: one batch of a commit. */
-  requestsUnderWayMin: 256,
   /**
-   * Milliseconds of work that are let in at a time, by what was lately answered: half of what a commit may take. So who is
-   * let in gets an answer, also where a machine or its database is slower than others.
+   * Milliseconds of work that are begun at a time, by what was lately answered: half of what a commit may take. So what is begun
+   * gets an answer, also where a machine or its database is slow. The others wait in line.
    */
   answerMillisecondsAim: 450,
+  /** Token requests that are worked on at the same time, at least, however slow the machine is. One address may have more. */
+  requestsBegunMin: 64,
   /** Milliseconds between two looks at how much is answered. */
   admissionWindowMilliseconds: 250,
   /** Milliseconds between two searches for connections that are over one of the two timeouts above. */

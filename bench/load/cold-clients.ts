@@ -13,7 +13,12 @@ const backoffMilliseconds = 100
 const backoffMillisecondsMax = 10_000
 /** Connections at the same time. With more, the test would measure the sockets of the machine. */
 const connectionsMax = 2_000
-const agent = new Agent({ keepAlive: true, maxSockets: connectionsMax })
+/** Clients come from many hosts: what one address may have must not be what is measured. */
+const agents = Array.from(
+  { length: 100 },
+  (_, host) =>
+    new Agent({ keepAlive: true, maxSockets: connectionsMax / 100, localAddress: `127.0.1.${host + 1}` }),
+)
 const { hostname, port } = new URL(load.origin)
 const deadlineMilliseconds = performance.now() + load.timeoutSeconds * 1_000
 const statuses: Record<string, number> = {}
@@ -28,7 +33,14 @@ function ask(number: number): Promise<Outcome> {
   const { method, path, headers, body } = load.requests[number] as ColdClients['requests'][number]
   return new Promise((resolve) => {
     const asked = httpRequest(
-      { agent, host: hostname, port, method, path, headers: { ...headers, 'content-length': body.length } },
+      {
+        agent: agents[number % agents.length],
+        host: hostname,
+        port,
+        method,
+        path,
+        headers: { ...headers, 'content-length': body.length },
+      },
       (response) => {
         response.resume()
         const outcome = {
@@ -59,7 +71,7 @@ async function askUntilServed(number: number): Promise<boolean> {
 const startMilliseconds = performance.now()
 const served = await Promise.all(load.requests.map((_, number) => askUntilServed(number)))
 const durationSeconds = (performance.now() - startMilliseconds) / 1_000
-agent.destroy()
+for (const agent of agents) agent.destroy()
 process.send?.(
   { durationSeconds, served: served.filter(Boolean).length, statuses } satisfies ColdClientsResult,
   () => process.disconnect(),

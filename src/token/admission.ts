@@ -2,42 +2,61 @@ import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
 
 /**
- * How many token requests are let in at a time.
+ * How many token requests are worked on at a time. The others that were let in wait in line.
  *
- * A request that waits for longer than a commit may take is refused, and by then it has cost all that a token costs. If more
- * are let in than can be answered in that time, nothing but such refusals is left, and their repetitions keep it so. So as
- * many are let in as were lately answered in half of that time (Little's law). The others are refused at the door, at once
- * and for next to nothing, and come again when Retry-After says. Pure: the time is an argument.
+ * A request that waits for its commit for longer than a commit may take is refused, and by then it has cost all that a token
+ * costs. If more are begun than can be answered in that time, nothing but such refusals is left, and their repetitions keep
+ * it so. So as many are begun as were lately answered in half of that time (Little's law). To wait in line costs nothing. To
+ * refuse costs as much as half a token, and the caller comes again.
  */
 export class Admission {
-  #underWay = 0
+  readonly #now: () => number
   /** Unknown at the start, when nothing is compiled and nothing is in memory: the middle. */
   #limit = limits.requestsUnderWayMax / 2
+  #begun = 0
+  readonly #line = new Set<Waiting>()
   #windowStartedAt: number
   #answered = 0
   #most = 0
+  #lastAnsweredAt: number
 
-  /** @param now milliseconds on the monotonic clock, here and below. */
-  constructor(now: number) {
-    this.#windowStartedAt = now
+  /** @param monotonicMilliseconds the time. */
+  constructor(monotonicMilliseconds: () => number) {
+    this.#now = monotonicMilliseconds
+    this.#windowStartedAt = monotonicMilliseconds()
+    this.#lastAnsweredAt = this.#windowStartedAt
   }
 
-  /** How many are let in at the moment. */
+  /** How many are worked on at a time, at the moment. */
   get limit(): number {
     return this.#limit
   }
 
-  isFull(now: number): boolean {
-    this.#measure(now)
-    return this.#underWay >= this.#limit
+  /** Whether no more may be let in: the line is as long as it may be, or it does not move. */
+  get isFull(): boolean {
+    this.#measure()
+    const isMost = this.#begun + this.#line.size >= limits.requestsUnderWayMax
+    return isMost || (this.#begun >= this.#limit && this.#isStuck)
   }
 
-  /** Counts a request from now until it is decided. */
-  async count<Result>(deciding: Promise<Result>): Promise<Result> {
-    this.enter()
+  /**
+   * @param isGone whether the caller is not there any more. Then its turn passes.
+   * @returns undefined if the work may begin; else it may when the promise resolves. Rejects with `overloaded` if the line
+   * does not move.
+   */
+  enter(isGone: () => boolean): Promise<void> | undefined {
+    if (this.#begun < this.#limit && this.#line.size === 0) {
+      this.#begin()
+      return undefined
+    }
+    return new Promise((resolve, reject) => this.#line.add({ isGone, resolve, reject }))
+  }
+
+  /** Counts work that has begun until it ends. */
+  async count<Result>(work: Promise<Result>): Promise<Result> {
     let isAnswered = true
     try {
-      return await deciding
+      return await work
     } catch (error) {
       isAnswered = !(error instanceof OAuthError && error.status === 503)
       throw error
@@ -46,29 +65,62 @@ export class Admission {
     }
   }
 
-  enter(): void {
-    this.#underWay += 1
-    this.#most = Math.max(this.#most, this.#underWay)
-  }
-
   /** @param isAnswered whether it was decided in time, with whatever result. */
   leave(isAnswered: boolean): void {
-    this.#underWay -= 1
-    if (isAnswered) this.#answered += 1
+    this.#begun -= 1
+    if (isAnswered) {
+      this.#answered += 1
+      this.#lastAnsweredAt = this.#now()
+    }
+    this.#measure()
+    if (this.#isStuck) this.#refuseLine()
+    for (const waiting of this.#line) {
+      if (this.#begun >= this.#limit) return
+      this.#line.delete(waiting)
+      if (waiting.isGone()) waiting.reject(new OAuthError('overloaded'))
+      else {
+        this.#begin()
+        waiting.resolve()
+      }
+    }
+  }
+
+  #begin(): void {
+    // While nothing was asked, nothing was to be answered.
+    if (this.#begun === 0) this.#lastAnsweredAt = this.#now()
+    this.#begun += 1
+    this.#most = Math.max(this.#most, this.#begun)
+  }
+
+  /** Whether nothing was answered for as long as an answer may take: the database is away, for example. */
+  get #isStuck(): boolean {
+    return this.#now() - this.#lastAnsweredAt > limits.commitTimeoutMilliseconds
+  }
+
+  #refuseLine(): void {
+    for (const { reject } of this.#line) reject(new OAuthError('overloaded'))
+    this.#line.clear()
   }
 
   /** What was answered says what can be answered only where enough was asked: the limit would shrink for want of callers. */
-  #measure(now: number): void {
+  #measure(): void {
+    const now = this.#now()
     const elapsed = now - this.#windowStartedAt
     if (elapsed < limits.admissionWindowMilliseconds) return
     if (this.#most >= this.#limit / 2) {
-      const answerable = (this.#answered / elapsed) * limits.answerMillisecondsAim
+      const answerable = Math.round((this.#answered / elapsed) * limits.answerMillisecondsAim)
       // A pause of the process must not take all that was learnt before.
-      const next = Math.max(answerable, this.#limit / 2, limits.requestsUnderWayMin)
+      const next = Math.max(answerable, this.#limit / 2, limits.requestsBegunMin)
       this.#limit = Math.min(next, limits.requestsUnderWayMax)
     }
     this.#windowStartedAt = now
     this.#answered = 0
-    this.#most = this.#underWay
+    this.#most = this.#begun
   }
+}
+
+interface Waiting {
+  readonly isGone: () => boolean
+  readonly resolve: () => void
+  readonly reject: (error: OAuthError) => void
 }

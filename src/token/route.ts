@@ -10,7 +10,7 @@ import type { Clock } from '../lib/clock.ts'
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
 import { Admission } from './admission.ts'
-import { type IssueEdges, issueToken, recordRefusal } from './issue.ts'
+import { type IssuedToken, type IssueEdges, issueToken, recordRefusal } from './issue.ts'
 import type { Origin } from './records.ts'
 import { authenticatesInBody, type Claimed, type RawTokenRequest } from './request.ts'
 
@@ -62,7 +62,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   const { claimedText, registry } = options
   const isRegistered = (clientId: string) => registry.viewNow(clientId, '')?.client !== undefined
   // Counts only requests whose body has arrived, so that clients with a slow body do not block others.
-  const admission = new Admission(options.clock.monotonicMilliseconds())
+  const admission = new Admission(() => options.clock.monotonicMilliseconds())
   // The origin is read in the first hook, because a socket that is reset later no longer has an address.
   app.addHook('onRequest', (request, _reply, next) => {
     const startedAt = options.clock.monotonicMilliseconds()
@@ -72,8 +72,20 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       startedAt,
       issuing: false,
     }
-    next(admission.isFull(startedAt) ? new OAuthError('overloaded') : undefined)
+    next(admission.isFull ? new OAuthError('overloaded') : undefined)
   })
+  async function issue({ raw, body, exchange }: FastifyRequest): Promise<IssuedToken> {
+    const certificate = options.certificateOf?.(raw)
+    exchange.issuing = true
+    const sent: RawTokenRequest = {
+      rawHeaders: raw.rawHeaders,
+      body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
+      certificate,
+      claimedText,
+      isRegistered,
+    }
+    return await issueToken(options, sent, exchange.origin, exchange.claimed)
+  }
   // All methods that Node can parse arrive here too, so that their refusal is recorded.
   for (const method of METHODS) {
     if (!app.supportedMethods.includes(method) && method !== 'CONNECT') {
@@ -109,13 +121,9 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
       checkMessage(request)
       const turn = options.turnOf?.(request.raw)
       if (turn !== undefined) await turn
-      const certificate = options.certificateOf?.(request.raw)
-      const { exchange } = request
-      exchange.issuing = true
-      const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)
-      const { rawHeaders } = request.raw
-      const raw: RawTokenRequest = { rawHeaders, body, certificate, claimedText, isRegistered }
-      const issued = await admission.count(issueToken(options, raw, exchange.origin, exchange.claimed))
+      const begin = admission.enter(() => request.raw.socket.destroyed)
+      if (begin !== undefined) await begin
+      const issued = await admission.count(issue(request))
       options.logRequest({ ...eventOf(options.clock, request, 200), outcome: 'issued' })
       const scope = issued.scope === '' ? '' : `,"scope":"${issued.scope}"`
       // Nothing needs escaping: tokens are base64url, and scopes have no quotes or backslashes (RFC 6749

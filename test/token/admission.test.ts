@@ -3,94 +3,166 @@ import { limits } from '../../src/limits.ts'
 import { OAuthError } from '../../src/refusals.ts'
 import { Admission } from '../../src/token/admission.ts'
 
-/** How many are let in: as many as were lately answered in the time that an answer may take. */
+/** How many are worked on at a time: as many as were lately answered in the time that an answer may take. */
 
-const { admissionWindowMilliseconds: window, requestsUnderWayMax: most, requestsUnderWayMin: least } = limits
+const {
+  admissionWindowMilliseconds: window,
+  requestsUnderWayMax: most,
+  requestsBegunMin: least,
+  commitTimeoutMilliseconds: patience,
+} = limits
 
-/** Lets in as many as it may for some windows, on a machine that answers so many in a second. */
-function crowd(admission: Admission, from: number, windows: number, perSecond: number): number {
-  let underWay = 0
-  let owed = 0
-  let now = from
-  for (; now < from + windows * window; now += 10) {
-    while (!admission.isFull(now)) {
-      admission.enter()
-      underWay += 1
-    }
-    owed += perSecond / 100
-    for (; owed >= 1 && underWay > 0; owed -= 1) {
-      admission.leave(true)
-      underWay -= 1
-    }
+/** Callers of one process, on a clock that the test moves. */
+function process() {
+  let now = 0
+  const admission = new Admission(() => now)
+  const begun: number[] = []
+  const refused: number[] = []
+  const answered: number[] = []
+  let number = 0
+  return {
+    admission,
+    begun,
+    answered,
+    refused,
+    pass(milliseconds: number): void {
+      now += milliseconds
+    },
+    /** Another one comes, if it is let in. */
+    come(isGone = () => false): number {
+      const own = number
+      number += 1
+      const waits = admission.enter(isGone)
+      if (waits === undefined) begun.push(own)
+      else
+        waits.then(
+          () => begun.push(own),
+          () => refused.push(own),
+        )
+      return own
+    },
   }
-  for (; underWay > 0; underWay -= 1) admission.leave(true)
-  return now
 }
 
-test('a fast machine lets in the most, and a slow one what it answers in time', () => {
-  const fast = new Admission(0)
-  crowd(fast, 0, 20, 20_000)
-  expect(fast.limit).toBe(most)
-  const slow = new Admission(0)
-  crowd(slow, 0, 20, 1_500)
-  expect(slow.limit / 1_500).toBeCloseTo(limits.answerMillisecondsAim / 1_000, 1)
-  const slowest = new Admission(0)
-  crowd(slowest, 0, 20, 10)
-  expect(slowest.limit).toBe(least)
+/** Comes as often as it is let in, at a machine that answers so many in a second, for some windows. */
+async function crowd(
+  { admission, begun, answered, come, pass }: ReturnType<typeof process>,
+  windows: number,
+  perSecond: number,
+): Promise<void> {
+  let owed = 0
+  for (let count = 0; count < (windows * window) / 10; count += 1) {
+    while (!admission.isFull) come()
+    for (owed += perSecond / 100; owed >= 1 && answered.length < begun.length; owed -= 1) {
+      answered.push(0)
+      admission.leave(true)
+      await Promise.resolve()
+    }
+    pass(10)
+  }
+}
+
+test('a fast machine begins all that is let in, and a slow one what it answers in time', async () => {
+  const fast = process()
+  await crowd(fast, 20, 20_000)
+  expect(fast.admission.limit).toBe(most)
+  const slow = process()
+  await crowd(slow, 20, 1_500)
+  expect(slow.admission.limit / 1_500).toBeCloseTo(limits.answerMillisecondsAim / 1_000, 1)
+  const slowest = process()
+  await crowd(slowest, 20, 40)
+  expect(slowest.admission.limit).toBe(least)
 })
 
-test('it finds back', () => {
-  const admission = new Admission(0)
-  const now = crowd(admission, 0, 20, 10)
-  expect(admission.limit).toBe(least)
-  crowd(admission, now, 20, 20_000)
-  expect(admission.limit).toBe(most)
+test('it finds back', async () => {
+  const machine = process()
+  await crowd(machine, 20, 40)
+  expect(machine.admission.limit).toBe(least)
+  await crowd(machine, 40, 20_000)
+  expect(machine.admission.limit).toBe(most)
 })
 
-test('few callers say nothing about how many could be answered', () => {
-  const admission = new Admission(0)
+test('few callers say nothing about how many could be answered, and a pause without any is none', () => {
+  const { admission, come, pass, begun } = process()
   const { limit } = admission
-  for (let now = 0; now < 100 * window; now += window / 5) {
-    expect(admission.isFull(now)).toBe(false)
-    admission.enter()
+  for (let count = 0; count < 100; count += 1) {
+    pass(count * window)
+    expect(admission.isFull).toBe(false)
+    come()
     admission.leave(true)
   }
+  expect(begun).toHaveLength(100)
   expect(admission.limit).toBe(limit)
 })
 
-test('what was refused for want of time was not answered; a pause takes half at most', () => {
-  const admission = new Admission(0)
-  const { limit } = admission
-  while (!admission.isFull(0)) admission.enter()
-  for (let count = 0; count < limit; count += 1) admission.leave(false)
-  expect(admission.isFull(window)).toBe(false)
-  expect(admission.limit).toBe(limit / 2)
-})
-
-test('those that are under way stay under way in the next window', () => {
-  const admission = new Admission(0)
-  while (!admission.isFull(0)) admission.enter()
-  const { limit } = admission
-  expect(admission.isFull(window)).toBe(true)
-  expect(admission.isFull(2 * window)).toBe(true)
-  expect(admission.limit).toBe(Math.max(limit / 4, least))
-})
-
-test('a request counts until it is decided; only one that came too late was not answered', async () => {
-  const admission = new Admission(0)
-  const { limit } = admission
-  const decide = (results: readonly Promise<unknown>[]) =>
-    Promise.allSettled(results.map((result) => admission.count(result)))
-  const late = () => Promise.reject(new OAuthError('ledger_unavailable'))
-  const under = decide([new Promise(() => {})])
-  await decide(Array.from({ length: limit }, late))
-  admission.isFull(window)
-  expect(admission.limit).toBe(limit / 2)
-  await decide(Array.from({ length: limit }, () => Promise.reject(new OAuthError('client_unknown'))))
-  admission.isFull(2 * window)
-  expect(admission.limit).toBeGreaterThan(limit / 2)
-  while (!admission.isFull(2 * window)) admission.enter()
+test('those that are let in and not begun wait in line, in the order in which they came; who is gone is passed over', async () => {
+  const { admission, come, begun, refused } = process()
+  while (begun.length < admission.limit) come()
+  const [first, gone, second] = [come(), come(() => true), come()]
+  expect(begun).toHaveLength(admission.limit)
   admission.leave(true)
-  expect(admission.isFull(2 * window)).toBe(false)
-  void under
+  admission.leave(true)
+  // One that comes now does not overtake them.
+  const last = come()
+  await Promise.resolve()
+  expect(begun.slice(admission.limit)).toEqual([first, second])
+  expect(refused).toEqual([gone])
+  admission.leave(true)
+  await Promise.resolve()
+  expect(begun.at(-1)).toBe(last)
+})
+
+test('no more are let in than may be under way, with those in line', () => {
+  const { admission, come } = process()
+  let count = 0
+  for (; !admission.isFull; count += 1) come()
+  expect(count).toBe(most)
+})
+
+test('a line that does not move is refused, and so is who comes meanwhile; when something is answered, it goes on', async () => {
+  const { admission, come, begun, refused, pass } = process()
+  while (begun.length < admission.limit) come()
+  const waiting = come()
+  pass(patience)
+  expect(admission.isFull).toBe(false)
+  pass(1)
+  expect(admission.isFull).toBe(true)
+  admission.leave(false)
+  await Promise.resolve()
+  expect(refused).toEqual([waiting])
+  // Now and then one is let in, to see whether the database is back.
+  while (admission.isFull) admission.leave(false)
+  come()
+  admission.leave(true)
+  expect(admission.isFull).toBe(false)
+})
+
+test('a pause takes half of what was learnt, at most', () => {
+  const { admission, come, pass, begun } = process()
+  const { limit } = admission
+  while (begun.length < limit) come()
+  pass(window)
+  admission.leave(false)
+  expect(admission.limit).toBe(limit / 2)
+  pass(window)
+  admission.leave(false)
+  expect(admission.limit).toBe(limit / 4)
+})
+
+test('work counts until it ends, and as answered unless it came too late', async () => {
+  const { admission, come, pass, begun } = process()
+  const { limit } = admission
+  const all = async (work: () => Promise<unknown>) => {
+    await Promise.allSettled(Array.from({ length: limit }, () => admission.count(work())))
+    pass(window)
+    expect(admission.isFull).toBe(false)
+  }
+  while (begun.length < limit) come()
+  const refuse = (reason: 'client_unknown' | 'ledger_unavailable') => () =>
+    Promise.reject(new OAuthError(reason))
+  await all(refuse('client_unknown'))
+  expect(admission.limit).toBeGreaterThan(limit)
+  for (let count = 0; count < limit; count += 1) come()
+  await all(refuse('ledger_unavailable'))
+  expect(admission.limit).toBeLessThan(limit)
 })
