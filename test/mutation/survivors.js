@@ -67,6 +67,79 @@ export const survivors = [
     mutations: ['false'],
     reason: 'One token is a set as it is. It is left out because that is faster.',
   },
+  // ── How a caller proves itself ─────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/authentication/authorization.ts',
+    line: "found = readCredentials(rawHeaders[index + 1] ?? '')",
+    code: "''",
+    mutations: ['"Stryker was here!"'],
+    reason: 'Node gives names and values in pairs. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: 'for (let index = 0; index < rawHeaders.length; index += 2) {',
+    code: 'index < rawHeaders.length',
+    mutations: ['index <= rawHeaders.length'],
+    reason: 'Behind the last name there is nothing, which is no name that is looked for.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: "if (name?.length !== 13 || name.toLowerCase() !== 'authorization') continue",
+    code: 'name?.length !== 13',
+    mutations: ['false'],
+    reason: 'No other name than this one has these letters. The length is compared because that is faster.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: "if (name?.length !== 13 || name.toLowerCase() !== 'authorization') continue",
+    code: 'name?.length',
+    mutations: ['name.length'],
+    reason: 'Node gives names and values in pairs. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: "const colon = bytes === undefined ? -1 : bytes.indexOf(':')",
+    code: '-1',
+    mutations: ['+1'],
+    reason: 'Without bytes the answer is the same, wherever a colon would be.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: 'if (bytes === undefined || colon < 1) return malformedBasic',
+    code: 'bytes === undefined',
+    mutations: ['false'],
+    reason: 'Without bytes there is no colon either. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: 'if (!notAscii.test(text)) return formDecoded(text)',
+    code: '!notAscii.test(text)',
+    mutations: ['false'],
+    reason: 'ASCII is UTF-8. It is left out because that is faster.',
+  },
+  {
+    file: 'src/authentication/authorization.ts',
+    line: '} catch {',
+    code: `{
+    return undefined
+  }`,
+    mutations: ['{}'],
+    reason: 'A function that ends without saying anything gives undefined.',
+  },
+  {
+    file: 'src/authentication/client-secret.ts',
+    line: 'if (client === undefined || registered === undefined) {',
+    code: 'client === undefined',
+    mutations: ['false'],
+    reason: 'Without a client there is no secret of it either. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/client-secret.ts',
+    line: "return expiresAt !== undefined && expiresAt <= now ? 'secret_expired' : undefined",
+    code: 'expiresAt !== undefined',
+    mutations: ['true'],
+    reason: 'undefined is not less than a number. It is there for the types.',
+  },
   // ── The decision ───────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/token/decide.ts',
