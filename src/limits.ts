@@ -214,7 +214,7 @@ export const limits = {
   fetchedBytesMax: 256 * 1024,
   /** Milliseconds until such a document must have arrived, with the look-up of the name and the TLS handshake. */
   fetchMilliseconds: 5_000,
-  /** Documents that one process fetches at the same time. */
+  /** Documents that one process fetches at the same time; as many again of clients about themselves. */
   fetchesAtOnceMax: 20,
   /** Milliseconds that a request waits for keys. Then it gets 503, and the fetch goes on. */
   keysWaitMilliseconds: 3_000,
@@ -235,6 +235,19 @@ export const limits = {
   keysKeptSecondsMax: 86_400,
   /** Sets of keys that one process remembers. */
   keySetsMax: 10_000,
+  /** Bytes of a document that a client publishes about itself. The draft recommends this; with ten EC keys it has 3 KB. */
+  clientMetadataBytesMax: 5 * 1024,
+  /** Bytes of the key set that such a document names. Ten of the largest RSA keys have 10 KB. */
+  clientMetadataKeysBytesMax: 16 * 1024,
+  /** Requests that may wait for such documents at the same time, beside those that wait for keys. */
+  clientMetadataWaitingMax: 200,
+  /** Such documents that one process remembers, with their keys; and as many addresses with nothing that could be used. */
+  clientMetadataDocumentsMax: 1_000,
+  /**
+   * Addresses of such documents that are new to a process and fetched in a minute, for each trusted prefix. Anybody can make
+   * them up. After a start all of a thousand agents are known in two minutes.
+   */
+  clientMetadataUnseenPerMinuteMax: 600,
 
   /** Certificates that a caller may send: its own and those between it and the CA. Handshakes allow 100 KB of them. */
   certificatesPresentedMax: 8,

@@ -127,6 +127,8 @@ export const refusals = {
   assertion_claims_malformed: unauthenticated,
   assertion_about_user: unauthenticated,
   assertion_issuer_untrusted: unauthenticated,
+  client_metadata_url_malformed: unauthenticated,
+  client_metadata_unavailable: unauthenticated,
 
   // The client and its credentials (RFC 6749 §5.2), in the order in which they are checked.
   secret_malformed: unauthenticated,

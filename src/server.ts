@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { SecretWatch } from './administration/secret-watch.ts'
 import { asksEverybody, buildApp } from './app.ts'
 import { openClientKeyUses } from './authentication/client-key-use-store.ts'
+import { openClientMetadata } from './authentication/client-metadata.ts'
 import { openClientUses } from './authentication/client-use-store.ts'
 import { FailureLimit } from './authentication/failure-limit.ts'
 import { RemoteKeys } from './authentication/remote-keys.ts'
@@ -36,6 +37,7 @@ import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
   changeUnconfirmed,
+  clientMetadataEvents,
   commitsBlocked,
   databaseUrlReread,
   recordsLost,
@@ -284,6 +286,11 @@ function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clo
       fetch: fetchDocument,
       monotonicMilliseconds: clock.monotonicMilliseconds,
       ...remoteKeyEvents(log),
+    }),
+    clientMetadata: openClientMetadata({
+      fetch: fetchDocument,
+      monotonicMilliseconds: clock.monotonicMilliseconds,
+      ...clientMetadataEvents(log),
     }),
     claimedText: new ClaimedText(keyEncryptionKeys[0].bytes),
     verification: new Verification({ parallelMax: config.argon2ParallelMax, now: clock.nowSeconds }),

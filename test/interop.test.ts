@@ -11,7 +11,7 @@ import { bound, callers, type Program, verifiers, versionsOf } from './interop/p
 const programs: readonly Program[] = [...callers, ...bound, ...verifiers]
 const guide = (name: string): string => readFileSync(join('docs/guides', name), 'utf8')
 
-test.each(['callers.md', 'dpop.md', 'relying-services.md'])(
+test.each(['callers.md', 'dpop.md', 'relying-services.md', 'agents.md'])(
   'the code in %s is the code that was run',
   (name) => {
     expect(guide(name)).toContain('<!-- snippet: ')

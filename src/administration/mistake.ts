@@ -100,6 +100,9 @@ export interface MistakeFields {
   key_sources_several: object
   spiffe_keys_missing: object
   bundle_without_trust_domain: object
+  client_metadata_not_true: object
+  client_metadata_prefix_malformed: { readonly value: string }
+  client_metadata_rule_wrong: object
   rule_malformed: { readonly value: string }
   rule_gives_nothing: object
   rule_open: object
@@ -125,6 +128,8 @@ export interface MistakeFields {
   claims_contradict: { readonly claim: string; readonly others: readonly string[] }
   /** The form makes no SPIFFE ID of these ids. */
   subject_unfit: { readonly form: string; readonly clientIds: readonly string[] }
+  /** Clients would stand under both of them. */
+  client_metadata_prefix_nested: { readonly issuer: string }
   /** Another issuer has a rule of that name. */
   rule_named_elsewhere: { readonly rule: string; readonly issuer: string }
   rule_client_unknown: { readonly clientId: string; readonly nearest: string | undefined }

@@ -375,7 +375,7 @@ const secret = z
   .describe('What can be said of a new secret. The secret itself is always generated.')
 
 const rule = ruleSchema(access, requiredCertificateOf(fieldsBy(fieldSchema(subjectOfAssertion))))
-const issuer = issuerSchema(rule)
+const issuer = issuerSchema(rule, plainTextOf(limits.ownerCharactersMax))
 
 const registration = z
   .strictObject({

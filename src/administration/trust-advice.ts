@@ -76,6 +76,28 @@ export function openRuleProblem(issuer: string, words: RuleWords): MistakeCode |
   return namesDefault && !words.allow_default_service_account ? 'default_service_account_named' : undefined
 }
 
+interface MetadataRuleWords extends RuleWords {
+  readonly client_id?: string | undefined
+  readonly access?: unknown
+  readonly assertion_use: string
+  readonly require_dpop?: string | undefined
+}
+
+/**
+ * Why a rule about clients that publish a document says what cannot be. What such a client signs, it says of itself: only its
+ * id is proven by its document. And it can make an assertion for every request.
+ */
+export function metadataRuleProblem(words: MetadataRuleWords): MistakeCode | undefined {
+  const conditions = words.conditions.flatMap((condition) => readCondition(condition) ?? [])
+  const isAboutId = conditions.every(({ claim }) => claim === 'sub')
+  const isOfWorkload = words.client_id === undefined && words.access !== undefined
+  const isPlain = !words.dangerously_any_subject && !words.allow_default_service_account
+  // Nobody else signs what it says, so nobody names a key of it in `cnf`.
+  const canBe = words.assertion_use === 'once' && words.require_dpop !== 'confirmed_key'
+  const isRight = isAboutId && isOfWorkload && isPlain && canBe
+  return isRight ? undefined : 'client_metadata_rule_wrong'
+}
+
 /** Claims that say of an assertion who made it, for whom and when, and nothing of whom it is about (RFC 7519 §4.1). */
 const aboutAssertion: ReadonlySet<string> = new Set(['iss', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 

@@ -46,6 +46,7 @@ async function changeIssuer(
 /**
  * Adds a rule, and trusts its issuer if that is new.
  * @param keys how the keys of the issuer are had, in the words of files. Undefined: as they are; of a new issuer, by discovery.
+ * @param owner who answers for the issuer. Undefined: as it is.
  * @throws AdministrationError `rule_exists`, or if it would break a rule. Paths as in `changeIssuer`.
  */
 export async function addRule(
@@ -53,13 +54,21 @@ export async function addRule(
   issuer: string,
   keys: Readonly<Record<string, unknown>> | undefined,
   rule: Readonly<Record<string, unknown>> & { readonly rule: string },
+  owner?: string,
 ): Promise<IssuerStep> {
   return await changeIssuer(context, issuer, (words = { issuer, rules: [] }) => {
     if (words.rules.some((each) => each['rule'] === rule.rule)) {
       throw new AdministrationError('rule_exists', { rule: rule.rule, issuer })
     }
-    const { jwks_uri: _uri, spiffe_bundle: _bundle, jwks: _jwks, ...others } = words
-    return { ...(keys === undefined ? words : { ...others, ...keys }), rules: [...words.rules, rule] }
+    const {
+      jwks_uri: _uri,
+      spiffe_bundle: _bundle,
+      jwks: _jwks,
+      client_metadata: _documents,
+      ...others
+    } = words
+    const found = keys === undefined ? words : { ...others, ...keys }
+    return { ...found, ...(owner === undefined ? {} : { owner }), rules: [...words.rules, rule] }
   })
 }
 

@@ -13,11 +13,18 @@ import type { IssuerInput, RuleInput } from './trust-registration.ts'
 /** Issuers in the words of files, and back. */
 
 export function toIssuer(input: IssuerInput): IssuerDefinition {
-  const { issuer, status, rules } = input
-  return { issuer, status, keys: keySource(input), rules: rules.map(toRule) }
+  const { issuer, status, owner } = input
+  const keys = keySource(input)
+  const rules = input.rules.map(toRule).map((rule) => {
+    if (keys.kind !== 'client_metadata' || rule.conditions.length > 0) return rule
+    // Whom it is about is said by the issuer already. Written out, it is a rule like all others.
+    return { ...rule, conditions: [{ claim: 'sub', prefix: issuer }] }
+  })
+  return { issuer, status, keys, owner, rules }
 }
 
-function keySource({ jwks_uri, spiffe_bundle, jwks }: IssuerInput): IssuerKeySource {
+function keySource({ jwks_uri, spiffe_bundle, jwks, client_metadata }: IssuerInput): IssuerKeySource {
+  if (client_metadata === true) return { kind: 'client_metadata' }
   if (jwks_uri !== undefined) return { kind: 'jwks_uri', url: jwks_uri }
   if (spiffe_bundle !== undefined) return { kind: 'spiffe_bundle', url: spiffe_bundle }
   if (jwks === undefined) return { kind: 'discovery' }
@@ -51,12 +58,14 @@ function toRule(input: RuleInput): TrustRule {
 }
 
 /** What a file would say, with the defaults left out. */
-export function issuerWords({ issuer, status, keys, rules }: TrustedIssuer) {
-  return { issuer, status, ...keyWords(keys), rules: rules.map(ruleWords) }
+export function issuerWords({ issuer, status, keys, owner, rules }: TrustedIssuer) {
+  const owned = owner === undefined ? {} : { owner }
+  return { issuer, status, ...keyWords(keys), ...owned, rules: rules.map(ruleWords) }
 }
 
 export function keyWords(keys: IssuerKeySource): Readonly<Record<string, unknown>> {
   if (keys.kind === 'discovery') return {}
+  if (keys.kind === 'client_metadata') return { client_metadata: true }
   return keys.kind === 'jwks' ? { jwks: { keys: keys.keys } } : { [keys.kind]: keys.url }
 }
 

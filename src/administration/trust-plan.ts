@@ -1,6 +1,7 @@
 import type { FieldChange } from '../ledger/change-records.ts'
 import { nearest } from '../lib/suggest.ts'
 import { limits } from '../limits.ts'
+import { isNestedPrefix } from '../registry/client-metadata-prefix.ts'
 import { type TrustedIssuer, type TrustRule, workloadId } from '../registry/issuer.ts'
 import type { IssuerDefinition, ResourceDefinition } from './definition.ts'
 import type { Mistake } from './mistake.ts'
@@ -46,6 +47,7 @@ export function planIssuers(
     mistakes.push({ code: 'issuers_too_many', path: ['trust'], count, limit: limits.trustedIssuersMax })
   }
   const others = [...issuers.values()].filter(({ issuer }) => !named.has(issuer))
+  mistakes.push(...nestedPrefixes(definitions, others))
   const owners = new Map(
     others.flatMap(({ issuer, rules }) => rules.map(({ rule }) => [rule, issuer] as const)),
   )
@@ -77,6 +79,24 @@ export function planIssuers(
   return { steps, mistakes }
 }
 
+/** Beginnings of addresses of documents that stand within another one. */
+function nestedPrefixes(
+  definitions: readonly IssuerDefinition[],
+  others: readonly TrustedIssuer[],
+): readonly Mistake[] {
+  const isPrefix = ({ keys }: Pick<TrustedIssuer, 'keys'>) => keys.kind === 'client_metadata'
+  return definitions.flatMap((definition, index) => {
+    if (!isPrefix(definition)) return []
+    const around = [...others, ...definitions.slice(0, index)].find(
+      (other) => isPrefix(other) && isNestedPrefix(definition.issuer, other.issuer),
+    )
+    const path = ['trust', index, 'issuer']
+    return around === undefined
+      ? []
+      : [{ code: 'client_metadata_prefix_nested' as const, path, issuer: around.issuer }]
+  })
+}
+
 /** The names of rules that give a scope away, of issuers that are not planned. */
 export function rulesWith(
   issuers: Iterable<TrustedIssuer>,
@@ -105,6 +125,7 @@ function planIssuer(definition: IssuerDefinition, stored: TrustedIssuer | undefi
   const changes = fieldChanges(
     ['status', stored.status, finalStatus],
     ['keys', keysShown(stored), keysShown(definition)],
+    ['owner', stored.owner ?? null, definition.owner ?? null],
   )
   const status = changes.length + rules.length === 0 ? 'unchanged' : 'changed'
   return { definition, status, finalStatus, changes, rules }
@@ -112,7 +133,7 @@ function planIssuer(definition: IssuerDefinition, stored: TrustedIssuer | undefi
 
 /** Whole keys are too long for a record, and their ids say which they are. */
 export function keysShown({ keys }: Pick<TrustedIssuer, 'keys'>): string {
-  if (keys.kind === 'discovery') return keys.kind
+  if (keys.kind === 'discovery' || keys.kind === 'client_metadata') return keys.kind
   if (keys.kind !== 'jwks') return `${keys.kind} ${keys.url}`
   return `jwks ${keys.keys.map((key) => `${key['kid'] ?? ''} ${key['x'] ?? key['n']}`).join(', ')}`
 }

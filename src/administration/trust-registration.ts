@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import { readIssuerKey } from '../authentication/issuer-key.ts'
 import { limits } from '../limits.ts'
+import { isClientMetadataPrefix } from '../registry/client-metadata-prefix.ts'
 import { clientIdForm } from '../registry/grammar.ts'
 import { isClaimValue, prefixEnd, requiredProofs } from '../registry/issuer.ts'
 import { defaults } from './definition.ts'
 import type { MistakeCode } from './mistake.ts'
-import { openRuleProblem } from './trust-advice.ts'
+import { metadataRuleProblem, openRuleProblem } from './trust-advice.ts'
 
 /**
  * What may be registered about other issuers, in the words of files. It is a part of the schema (registration.ts), and
@@ -161,7 +162,11 @@ const jwks = z
   })
   .describe('Its public keys themselves, where nothing can be fetched.')
 
-export function issuerSchema(rule: ReturnType<typeof ruleSchema>) {
+/** @param owner how an owner is written for a client. */
+export function issuerSchema<Owner extends z.ZodType<string>>(
+  rule: ReturnType<typeof ruleSchema>,
+  owner: Owner,
+) {
   return z
     .strictObject({
       issuer: issuerName,
@@ -174,11 +179,21 @@ export function issuerSchema(rule: ReturnType<typeof ruleSchema>) {
         .describe('Where its keys are. Left out, with the two below: it says it itself.'),
       spiffe_bundle: keysUrl.optional().describe('Where the bundle of a trust domain is.'),
       jwks: jwks.optional(),
+      client_metadata: z
+        .literal(true, found('client_metadata_not_true'))
+        .optional()
+        .describe(
+          'Clients that publish a document about themselves: their ids are addresses that begin with the issuer, which ends ' +
+            'with /. Each signs with the keys in its own document.',
+        ),
+      owner: owner
+        .optional()
+        .describe('Who answers for it: a team or a person. For people; it gives nothing.'),
       rules: z.array(rule).max(limits.rulesPerIssuerMax, found('list_too_long')).default([]),
     })
     .check(({ value, issues }) => {
-      const { issuer: name, jwks_uri, spiffe_bundle, jwks, rules } = value
-      const sources = [jwks_uri, spiffe_bundle, jwks].filter((each) => each !== undefined)
+      const { issuer: name, jwks_uri, spiffe_bundle, jwks, client_metadata, rules } = value
+      const sources = [jwks_uri, spiffe_bundle, jwks, client_metadata].filter((each) => each !== undefined)
       if (sources.length > 1)
         issues.push({ code: 'custom', message: found('key_sources_several'), input: value })
       const isSpiffe = name.startsWith('spiffe:')
@@ -186,8 +201,15 @@ export function issuerSchema(rule: ReturnType<typeof ruleSchema>) {
         issues.push({ code: 'custom', message: found('spiffe_keys_missing'), input: value })
       if (!isSpiffe && spiffe_bundle !== undefined)
         issues.push({ code: 'custom', message: found('bundle_without_trust_domain'), input: value })
+      if (client_metadata === true && !isClientMetadataPrefix(name))
+        issues.push({
+          code: 'custom',
+          message: found('client_metadata_prefix_malformed'),
+          input: name,
+          path: ['issuer'],
+        })
       for (const [index, each] of rules.entries()) {
-        const message = openRuleProblem(name, each)
+        const message = client_metadata === true ? metadataRuleProblem(each) : openRuleProblem(name, each)
         if (message !== undefined)
           issues.push({ code: 'custom', message: found(message), input: each, path: ['rules', index] })
       }

@@ -19,13 +19,14 @@ export async function readIssuers(database: Queryable): Promise<Map<string, Trus
   const rows = issuers.length === 0 ? [] : await database.trustRule.findMany({ orderBy: { rule: 'asc' } })
   const rules = Map.groupBy(rows, ({ issuer }) => issuer)
   return new Map(
-    issuers.map(({ issuer, status, keySource, keysUrl, jwks }) => {
+    issuers.map(({ issuer, status, keySource, keysUrl, jwks, owner }) => {
       const row = {
         issuer,
         status: status as IssuerRow['status'],
         source: keySource as IssuerRow['source'],
         url: keysUrl,
         jwks,
+        owner,
         rules: (rules.get(issuer) ?? []).map(toRuleRow),
       }
       return [issuer, toIssuer(row)]
@@ -98,16 +99,16 @@ export async function writeIssuers(transaction: Queryable, steps: readonly Issue
 
 async function writeIssuer(
   transaction: Queryable,
-  { issuer, keys }: IssuerDefinition,
+  { issuer, keys, owner }: IssuerDefinition,
   status: string,
 ): Promise<void> {
   const url = 'url' in keys ? keys.url : null
   const jwks = keys.kind === 'jwks' ? JSON.stringify(keys.keys) : null
   await transaction.$executeRaw`
-    INSERT INTO trusted_issuer (issuer, status, key_source, keys_url, jwks)
-    VALUES (${issuer}, ${status}, ${keys.kind}, ${url}, ${jwks}::jsonb)
+    INSERT INTO trusted_issuer (issuer, status, key_source, keys_url, jwks, owner)
+    VALUES (${issuer}, ${status}, ${keys.kind}, ${url}, ${jwks}::jsonb, ${owner ?? null}::text)
     ON CONFLICT (issuer) DO UPDATE SET status = excluded.status, key_source = excluded.key_source,
-      keys_url = excluded.keys_url, jwks = excluded.jwks, updated_at = now()`
+      keys_url = excluded.keys_url, jwks = excluded.jwks, owner = excluded.owner, updated_at = now()`
 }
 
 async function writeRule(transaction: Queryable, issuer: string, rule: TrustRule): Promise<void> {

@@ -9,6 +9,8 @@ export interface StoredWorkload {
   readonly issuer: string | undefined
   readonly subject: string | undefined
   readonly rule: string | undefined
+  /** Who answers for the issuer of the rule. */
+  readonly owner: string | undefined
   /** Seconds since 1970. The first two are true to about a minute. */
   readonly firstSeenAt: number | undefined
   readonly lastUsedAt: number | undefined
@@ -24,25 +26,31 @@ export async function listWorkloads(database: Queryable, limit: number): Promise
   const seen = await database.workload.findMany({ orderBy: { lastUsedAt: 'desc' }, take: limit })
   const missing = [...blockedAt.keys()].filter((id) => !seen.some(({ workloadId }) => workloadId === id))
   const others = await database.workload.findMany({ where: { workloadId: { in: missing } } })
-  const rows = [...seen, ...others].map((row) => ({
+  const rules = await database.trustRule.findMany({
+    select: { rule: true, trustedIssuer: { select: { owner: true } } },
+  })
+  const owners = new Map(rules.map(({ rule, trustedIssuer }) => [rule, trustedIssuer.owner ?? undefined]))
+  const workloads = [...seen, ...others].map((row) => ({
     workloadId: row.workloadId,
     issuer: row.issuer,
     subject: row.subject,
     rule: row.rule,
+    owner: owners.get(row.rule),
     firstSeenAt: seconds(row.firstSeenAt),
     lastUsedAt: seconds(row.lastUsedAt),
     blockedAt: blockedAt.get(row.workloadId),
   }))
-  const known = new Set(rows.map(({ workloadId }) => workloadId))
+  const known = new Set(workloads.map(({ workloadId }) => workloadId))
   const never = [...blockedAt].filter(([workloadId]) => !known.has(workloadId))
   const nothing = {
     issuer: undefined,
     subject: undefined,
     rule: undefined,
+    owner: undefined,
     firstSeenAt: undefined,
     lastUsedAt: undefined,
   }
-  return [...rows, ...never.map(([workloadId, at]) => ({ workloadId, ...nothing, blockedAt: at }))]
+  return [...workloads, ...never.map(([workloadId, at]) => ({ workloadId, ...nothing, blockedAt: at }))]
 }
 
 /** In force when this returns. It may be one that was never seen. @returns whether that is anything new. */

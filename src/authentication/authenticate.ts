@@ -3,8 +3,10 @@ import type { RegisteredClient } from '../registry/client.ts'
 import { isWorkloadId } from '../registry/issuer.ts'
 import { clientSecretBasic, clientSecretPost } from './client-secret.ts'
 import { federatedJwt } from './federated-jwt.ts'
+import { metadataClient } from './metadata-client.ts'
 import type {
   AdmittedCredentials,
+  AdmittedMetadataClient,
   AuthenticationEdges,
   AuthenticationMethod,
   Caller,
@@ -21,11 +23,14 @@ import type { SecretUse } from './secret-use-store.ts'
 import { tlsClientAuth } from './tls-client-auth.ts'
 
 /** How a caller proves who it is: the methods that there are, and the choice of the one that a request uses. */
-const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
+type AnyMethod = AuthenticationMethod<Credentials, AdmittedCredentials, AdmittedMetadataClient>
+
+const methods: Readonly<Record<Credentials['method'], AnyMethod>> = {
   client_secret_basic: clientSecretBasic,
   client_secret_post: clientSecretPost,
   private_key_jwt: privateKeyJwt,
   federated_jwt: federatedJwt,
+  client_metadata: metadataClient,
   tls_client_auth: tlsClientAuth,
 }
 
@@ -34,7 +39,7 @@ const methods: Readonly<Record<Credentials['method'], AuthenticationMethod>> = {
  * client's own.
  */
 export const authenticationMethods: readonly string[] = Object.keys(methods).filter(
-  (method) => method !== 'tls_client_auth' && method !== 'federated_jwt',
+  (method) => !['tls_client_auth', 'federated_jwt', 'client_metadata'].includes(method),
 )
 
 /** Those of clients that prove themselves with a certificate (RFC 8705 §2). */
@@ -116,13 +121,20 @@ export function judge(
   return methods[method].judge(proof, client, now)
 }
 
+/** What the ledger calls whom credentials are of. */
+export function identityOf(credentials: AdmittedCredentials): string {
+  return credentials.method === 'client_metadata' ? credentials.workloadId : credentials.clientId
+}
+
 /** @see AuthenticationMethod.noteUse */
 export function noteUse(
   edges: UseEdges,
-  { method, clientId }: AdmittedCredentials,
+  credentials: AdmittedCredentials,
   proof: Proof,
   use: SecretUse,
 ): void {
+  const { method } = credentials
+  const clientId = identityOf(credentials)
   // A workload has a note of its own (federated-jwt.ts).
   if (!isWorkloadId(clientId)) edges.clientUses.note(clientId, use.time)
   methods[method].noteUse(edges, clientId, proof, use)

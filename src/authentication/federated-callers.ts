@@ -46,7 +46,7 @@ function callersBy(
 }
 
 /** Its tokens are bound to what the rule asks for, in addition to what the client itself asks for. */
-function demanding(
+export function demanding(
   client: RegisteredClient | undefined,
   { requiredCertificate, requireDpop }: TrustRule,
 ): RegisteredClient | undefined {
@@ -59,7 +59,10 @@ function demanding(
 }
 
 /** What must be true of the certificate and the key. Whoever stole an assertion has neither. */
-function demandsOf({ requiredCertificate: asked, requireDpop }: TrustRule, facts: AssertionFacts) {
+export function demandsOf(
+  { requiredCertificate: asked, requireDpop }: TrustRule,
+  facts: Pick<AssertionFacts, 'claims' | 'subject'>,
+) {
   const { jkt, certificateThumbprint } = confirmationIn(facts.claims)
   const value = asked?.value === subjectOfAssertion ? facts.subject : asked?.value
   return {
@@ -71,7 +74,7 @@ function demandsOf({ requiredCertificate: asked, requireDpop }: TrustRule, facts
 }
 
 /** A workload is what a rule says of it. */
-function workloadBy({ access = [] }: TrustRule, clientId: string): RegisteredClient {
+export function workloadBy({ access = [] }: TrustRule, clientId: string): RegisteredClient {
   return {
     clientId,
     status: 'active',

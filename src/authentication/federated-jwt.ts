@@ -211,7 +211,8 @@ function issuerIn(
 ): TrustedIssuer | undefined {
   if (issuer === ownIssuer) return undefined
   const trusted = trust?.issuers.get(issuer)
-  return trusted?.status === 'active' ? trusted : undefined
+  // Nobody signs for clients that publish a document: each of them signs for itself.
+  return trusted?.status === 'active' && trusted.keys.kind !== 'client_metadata' ? trusted : undefined
 }
 
 function keysNow(

@@ -6,10 +6,10 @@ import type { KeyAddress } from './remote-keys.ts'
 
 /** How the keys of a trusted issuer are had. */
 
-/** Where they are fetched; undefined where they were uploaded. */
+/** Where they are fetched; undefined where they were uploaded, or each client has its own. */
 export function addressOf({ issuer, keys }: TrustedIssuer): KeyAddress | undefined {
   if (keys.kind === 'discovery') return { kind: keys.kind, issuer }
-  return keys.kind === 'jwks' ? undefined : keys
+  return 'url' in keys ? keys : undefined
 }
 
 const uploaded = new WeakMap<TrustedIssuer, readonly ClientKey[]>()

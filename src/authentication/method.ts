@@ -8,6 +8,7 @@ import type { Authorization } from './authorization.ts'
 import type { JudgedCertificate } from './certificate.ts'
 import type { ParsedAssertion, ReadAssertion } from './client-assertion.ts'
 import type { ClientKeyUses } from './client-key-use-store.ts'
+import type { ClientMetadataDocuments } from './client-metadata.ts'
 import type { ClientUses } from './client-use-store.ts'
 import type { Dpop, ProvenPossession } from './dpop.ts'
 import type { FailureLimit } from './failure-limit.ts'
@@ -40,6 +41,7 @@ export type Credentials =
   | SecretCredentials
   | AssertionCredentials
   | FederatedCredentials
+  | AdmittedMetadataClient
   | CertificateCredentials
 
 export interface SecretCredentials {
@@ -73,6 +75,7 @@ export type AdmittedCredentials =
   | AdmittedSecret
   | AdmittedAssertion
   | AdmittedFederated
+  | AdmittedMetadataClient
   | CertificateCredentials
 
 /** Credentials whose secret may be one of ours: its form and its checksum are right. */
@@ -98,6 +101,22 @@ export interface AdmittedFederated extends Omit<FederatedCredentials, 'clientId'
   readonly keySource: string
 }
 
+/**
+ * What an assertion of a client becomes whose id is the address of a document about it (client-metadata.ts), when its
+ * signature is right for a key in the document. No request names this method: to its caller it is `private_key_jwt`.
+ */
+export interface AdmittedMetadataClient {
+  readonly method: 'client_metadata'
+  /** The address. */
+  readonly clientId: string
+  /** The identity that follows from it. */
+  readonly workloadId: string
+  readonly assertion: ParsedAssertion
+  readonly keyId: string
+  /** SHA-256 of the document. */
+  readonly documentHash: string
+}
+
 /** What a client could prove when it was asked to. */
 export interface Proof {
   /** Names the credential in the record: the id in the secret, or the thumbprint of the key or of the certificate. */
@@ -114,6 +133,8 @@ export interface Proof {
   readonly jwksUri?: string
   /** An assertion of another issuer whose signature was right. */
   readonly federated?: ProvenFederated
+  /** The document of its client in which the key was. */
+  readonly metadata?: ProvenMetadata
   /** The certificate that was presented as the proof. */
   readonly certificate?: JudgedCertificate
   /** The method for the record, where only the registration says which it is. */
@@ -132,6 +153,11 @@ export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'no
   readonly audience: 'issuer' | 'token_endpoint' | 'other'
 }
 
+export interface ProvenMetadata {
+  readonly url: string
+  readonly documentHash: string
+}
+
 /** What the signature of an issuer proves. Which rule it fits is decided against the registry at one version. */
 export interface ProvenFederated {
   readonly facts: AssertionFacts
@@ -143,6 +169,8 @@ export interface ProvenFederated {
 /** Who asks, as the registry at one version says. */
 export interface Caller {
   readonly client: RegisteredClient | undefined
+  /** Its `client_id` in the token, where that is not its identity here. */
+  readonly publicClientId?: string
   /** What its credential puts beside what the client may have. */
   readonly rule?: CallerRule
 }
@@ -189,6 +217,8 @@ export interface AuthenticationEdges {
   >
   /** Keys of other issuers. */
   readonly remoteKeys: RemoteKeys
+  /** Documents of clients about themselves. */
+  readonly clientMetadata: ClientMetadataDocuments
   /** What is kept of the claims of an assertion that is refused. */
   readonly claimedText: Pick<ClaimedText, 'keep'>
   readonly verification: Verification
@@ -217,17 +247,23 @@ export interface CredentialsReader<Given extends Credentials = Credentials> {
 /**
  * One method of client authentication (RFC 6749 §2.3). Each is a file of this shape and a row in authenticate.ts.
  * `parse` and `judge` are pure. `admit` and `prove` may wait, count and refuse.
+ * `Instead` is what credentials turn out to be that go on by another method.
  */
 export interface AuthenticationMethod<
   Given extends Credentials = Credentials,
   Admitted extends AdmittedCredentials = AdmittedCredentials,
+  Instead extends AdmittedCredentials = never,
 > extends CredentialsReader<Given> {
   /**
    * Refuses what cannot be right: credentials that are malformed, or that nobody has by what the database says now.
    * The time this takes says nothing about which clients exist.
    * @throws OAuthError when they cannot be right, or when there were too many failures.
    */
-  admit(edges: AuthenticationEdges, credentials: Given, address: string): Admitted | Promise<Admitted>
+  admit(
+    edges: AuthenticationEdges,
+    credentials: Given,
+    address: string,
+  ): Admitted | Instead | Promise<Admitted | Instead>
   /**
    * Finds out what the client can prove. It does not say whether that is enough: `judge` does.
    * @param earlier a proof from before the registry changed. It is kept if it is about the same stored hash.

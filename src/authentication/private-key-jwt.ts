@@ -1,13 +1,12 @@
-import { hash } from 'node:crypto'
-import { limits } from '../limits.ts'
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { clientRefusal, type RegisteredClient, type RegisteredKey } from '../registry/client.ts'
 import { isSignedBy } from './assertion-signature.ts'
-import type { ParsedAssertion } from './client-assertion.ts'
 import { type ClientKey, keyRefusal, publicKeyOf } from './client-key.ts'
 import { federatedJwt } from './federated-jwt.ts'
+import { admitByMetadata, admitByMetadataNow } from './metadata-client.ts'
 import type {
   AdmittedAssertion,
+  AdmittedMetadataClient,
   AssertionCredentials,
   AuthenticationEdges,
   AuthenticationMethod,
@@ -15,6 +14,7 @@ import type {
   Proof,
   UseEdges,
 } from './method.ts'
+import { chooseKey, momentRefusal, provenAssertion } from './own-assertion.ts'
 import type { SecretUse } from './secret-use-store.ts'
 
 /** An assertion that the client signs with a key of its own (RFC 7523 §2.2, as updated by RFC 10070). */
@@ -22,7 +22,11 @@ import type { SecretUse } from './secret-use-store.ts'
 /** RFC 7523 §2.2. */
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-export const privateKeyJwt: AuthenticationMethod<AssertionCredentials, AdmittedAssertion> = {
+export const privateKeyJwt: AuthenticationMethod<
+  AssertionCredentials,
+  AdmittedAssertion,
+  AdmittedMetadataClient
+> = {
   // What another issuer signed is judged by its rules (federated-jwt.ts).
   isPresented: (presented) =>
     !federatedJwt.isPresented(presented) &&
@@ -50,19 +54,26 @@ export const privateKeyJwt: AuthenticationMethod<AssertionCredentials, AdmittedA
   },
 }
 
+/** A client that is registered, or one whose id is the address of a document about it. */
+type AdmittedOne = AdmittedAssertion | AdmittedMetadataClient
+
 /** A right signature under a key in memory waits for nothing, and nothing is counted. */
 function admit(
   edges: AuthenticationEdges,
   credentials: AssertionCredentials,
   address: string,
-): AdmittedAssertion | Promise<AdmittedAssertion> {
+): AdmittedOne | Promise<AdmittedOne> {
   const { registry, clock } = edges
   const { clientId, assertion } = credentials
   const key = chooseKey(registry.keysNow(clientId), assertion, clock.nowSeconds())
   if (isSignedBy(assertion, key) && key !== undefined) return { ...credentials, keyId: key.thumbprint }
   const jwksUri = registry.clientNow(clientId)?.jwksUri
   const published = jwksUri === undefined ? undefined : edges.remoteKeys.now(addressOf(jwksUri))
-  return byPublished(credentials, jwksUri, published) ?? admitIfThere(edges, credentials, address)
+  return (
+    byPublished(credentials, jwksUri, published) ??
+    admitByMetadataNow(edges, credentials) ??
+    admitIfThere(edges, credentials, address)
+  )
 }
 
 const addressOf = (url: string) => ({ kind: 'client_jwks_uri', url }) as const
@@ -91,16 +102,20 @@ function byPublished(
  * (RFC 6749 §10.10). It is looked up before failures are counted: nobody can lock out who has the key.
  */
 async function admitIfThere(
-  { registry, remoteKeys, failureLimit, clock }: AuthenticationEdges,
+  edges: AuthenticationEdges,
   credentials: AssertionCredentials,
   address: string,
-): Promise<AdmittedAssertion> {
+): Promise<AdmittedOne> {
+  const { registry, remoteKeys, failureLimit, clock } = edges
   const { clientId, assertion } = credentials
   const { client, keys } = await registry.lookUpKeys(clientId, assertion.kid)
   const now = clock.nowSeconds()
   const key = chooseKey(keys, assertion, now)
   const isRight = isSignedBy(assertion, key)
   if (isRight && key !== undefined) return { ...credentials, keyId: key.thumbprint }
+  // Who is registered is a client by that. An address is looked at where nobody is.
+  const byMetadata = await admitByMetadata(edges, credentials, address, client !== undefined)
+  if (byMetadata !== undefined) return byMetadata
   // Whoever publishes keys may have new ones. They are asked for once in a while, whoever wants to know.
   const jwksUri = client?.jwksUri
   const published = jwksUri === undefined ? undefined : await remoteKeys.renewed(addressOf(jwksUri))
@@ -120,25 +135,6 @@ function wrongSignature(hasKeys: boolean, key: RegisteredKey | undefined): Refus
   return publicKeyOf(key) === undefined ? 'client_key_unusable' : 'assertion_signature_wrong'
 }
 
-/**
- * The key that an assertion names, by its kid or its thumbprint. An assertion that names none is from a client with one
- * valid key of that algorithm. A key that is not valid any more is only chosen where no valid one is: then the record can
- * say so.
- */
-function chooseKey(
-  keys: readonly RegisteredKey[] | undefined,
-  { algorithm, kid }: ParsedAssertion,
-  now: number,
-): RegisteredKey | undefined {
-  const named = (keys ?? []).filter((key) => {
-    return key.algorithm === algorithm && (kid === undefined || key.kid === kid || key.thumbprint === kid)
-  })
-  const valid = named.filter((key) => keyRefusal(key, now) === undefined)
-  if (kid !== undefined) return valid[0] ?? named[0]
-  const candidates = valid.length === 0 ? named : valid
-  return candidates.length === 1 ? candidates[0] : undefined
-}
-
 /** The signature was right for the key of this thumbprint. Whether the client still has this key is for `judge`. */
 function prove(
   { issuer }: AuthenticationEdges,
@@ -148,29 +144,8 @@ function prove(
   earlier?: Proof,
 ): Proof {
   if (earlier !== undefined) return earlier
-  const { expiresAt, notBefore, issuedAt, jti } = assertion
-  const audience = audienceOf(assertion.audience, issuer)
-  // The length stands in front, so that no two pairs give the same bytes.
-  const digest = hash('sha256', `assertion ${clientId.length}:${clientId}${jti}`, 'hex')
-  return {
-    credentialId: keyId,
-    checkedHash: undefined,
-    matched: true,
-    assertion: { expiresAt, notBefore, issuedAt, audience },
-    ...(jwksUri === undefined ? {} : { jwksUri }),
-    once: { digest, expiresAt: Math.ceil(expiresAt), reason: 'assertion_replayed' },
-  }
-}
-
-/**
- * Compared character by character (RFC 7523 §3). The issuer must stand alone and as text (RFC 10070 §4). A caller from
- * before names the token endpoint instead, or a list; all of it must mean this service.
- */
-function audienceOf(audience: unknown, issuer: string): 'issuer' | 'token_endpoint' | 'other' {
-  if (audience === issuer) return 'issuer'
-  const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
-  const areOurs = named.every((each) => each === issuer || each === `${issuer}/token`)
-  return areOurs && named.length > 0 ? 'token_endpoint' : 'other'
+  const proof = provenAssertion({ clientId, assertion, keyId }, issuer)
+  return jwksUri === undefined ? proof : { ...proof, jwksUri }
 }
 
 /** Whether the client still has the key, or still publishes its keys in the same place. */
@@ -189,15 +164,10 @@ function judge(proof: Proof, client: RegisteredClient, now: number): RefusalReas
   const refusal = keyRefusalOf(proof, client, now)
   if (refusal !== undefined) return refusal
   if (proof.assertion === undefined) return 'assertion_key_unknown'
-  const { audience, expiresAt, notBefore = 0, issuedAt = 0 } = proof.assertion
+  const { audience } = proof.assertion
   if (audience === 'other') return 'assertion_audience_wrong'
   if (audience === 'token_endpoint' && client.assertionAudience !== 'token_endpoint') {
     return 'assertion_audience_token_endpoint'
   }
-  const { assertionLeewaySeconds: leeway, assertionLifetimeSecondsMax: most } = limits
-  // No leeway: an assertion is made for one request, a moment ago.
-  if (expiresAt <= now) return 'assertion_expired'
-  if (notBefore > now + leeway || issuedAt > now + leeway) return 'assertion_not_yet_valid'
-  const isLongLived = expiresAt > now + most + leeway || (issuedAt > 0 && expiresAt - issuedAt > most)
-  return isLongLived ? 'assertion_lifetime_too_long' : undefined
+  return momentRefusal(proof.assertion, now)
 }

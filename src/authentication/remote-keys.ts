@@ -1,29 +1,9 @@
-import { boundedCache } from '../lib/bounded-cache.ts'
-import { withDeadline } from '../lib/deadline.ts'
-import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
 import { type ClientKey, readClientKey } from './client-key.ts'
 import { readIssuerKey } from './issuer-key.ts'
+import { type FetchDocument, type ReadDocument, RemoteDocuments, readMapping } from './remote-documents.ts'
 
-/**
- * Public keys that are fetched: those of other issuers, and of clients that say where theirs are. Kept as a good verifier
- * keeps them.
- *
- *   - The last good set counts. An answer without a usable key is a failed one, whatever its status, and replaces nothing. A
- *     good one replaces all of it, so a key that was taken out is out.
- *   - While an issuer cannot be reached, its last set counts for a day (`keysKeptSecondsMax`), and not for ever.
- *   - One fetch at a time for each address, and a pause between two, whether they succeed or fail. So unknown key ids, which
- *     any stranger can send, cause no more fetches than a rotation does.
- *   - The monotonic clock: no step of the time of day makes a set fresh again.
- */
-export interface FetchedDocument {
-  readonly text: string
-  /** How long the answer may be kept, if it says so. */
-  readonly maxAgeSeconds: number | undefined
-}
-
-/** @throws an error that has the `status` of the answer, if there was one. */
-export type FetchDocument = (url: string) => Promise<FetchedDocument>
+/** Public keys that are fetched: those of other issuers, and of clients that say where theirs are (remote-documents.ts). */
 
 /** Where keys are. */
 export type KeyAddress =
@@ -43,101 +23,34 @@ export interface RemoteKeysOptions {
   readonly onReplaced: (address: string, kids: readonly string[]) => void
 }
 
-interface KeySet {
-  keys: readonly ClientKey[] | undefined
-  /** Milliseconds on the monotonic clock. */
-  fetchedAt: number
-  attemptedAt: number
-  freshMilliseconds: number
-  fetching: Promise<void> | undefined
-  isFailing: boolean
-}
-
 export class RemoteKeys {
-  readonly #options: RemoteKeysOptions
-  readonly #sets = boundedCache<string, KeySet>(limits.keySetsMax)
-  #underWay = 0
-  #waiting = 0
+  readonly #documents: RemoteDocuments<KeyAddress, readonly ClientKey[]>
 
-  constructor(options: RemoteKeysOptions) {
-    this.#options = options
+  constructor({ fetch, monotonicMilliseconds, onFailed, onRecovered, onReplaced }: RemoteKeysOptions) {
+    this.#documents = new RemoteDocuments({
+      nameOf,
+      read: (address) => fetchKeys(fetch, address),
+      monotonicMilliseconds,
+      onFailed,
+      onRecovered,
+      tellsOfUnseen: true,
+      onRead(name, before = [], after) {
+        const replaced = replacedKids(before, after)
+        if (replaced.length > 0) onReplaced(name, replaced)
+      },
+      rememberedMax: limits.keySetsMax,
+      waitingMax: limits.keysWaitingMax,
+    })
   }
 
   /** The keys in memory. If they are old, others are fetched meanwhile, and nobody waits for it. */
   now(address: KeyAddress): readonly ClientKey[] | undefined {
-    const set = this.#setOf(address)
-    const age = this.#options.monotonicMilliseconds() - set.fetchedAt
-    if (age > set.freshMilliseconds) void this.#start(address, set)
-    return age > limits.keysKeptSecondsMax * 1_000 ? undefined : set.keys
+    return this.#documents.now(address)
   }
 
-  /**
-   * The keys after a fetch, if it is time for one: for whoever finds no key that fits. It resolves at the latest when a
-   * request has waited long enough, and at once where too many wait.
-   */
-  async renewed(address: KeyAddress): Promise<readonly ClientKey[] | undefined> {
-    const set = this.#setOf(address)
-    const fetching = this.#start(address, set)
-    if (fetching !== undefined && this.#waiting < limits.keysWaitingMax) {
-      this.#waiting += 1
-      await withDeadline(fetching, limits.keysWaitMilliseconds, () => new Error('late')).catch(() => {})
-      this.#waiting -= 1
-    }
-    return this.now(address)
-  }
-
-  #setOf(address: KeyAddress): KeySet {
-    const id = nameOf(address)
-    const known = this.#sets.get(id)
-    if (known !== undefined) return known
-    const never = Number.NEGATIVE_INFINITY
-    const made: KeySet = {
-      keys: undefined,
-      fetchedAt: never,
-      attemptedAt: never,
-      freshMilliseconds: 0,
-      fetching: undefined,
-      isFailing: false,
-    }
-    this.#sets.set(id, made)
-    return made
-  }
-
-  /** @returns the fetch under way; undefined if it is not time for one. */
-  #start(address: KeyAddress, set: KeySet): Promise<void> | undefined {
-    if (set.fetching !== undefined) return set.fetching
-    const now = this.#options.monotonicMilliseconds()
-    const pause = set.keys === undefined ? limits.keysRetrySeconds : limits.keysCooldownSeconds
-    if (now - set.attemptedAt < pause * 1_000 || this.#underWay >= limits.fetchesAtOnceMax) return undefined
-    set.attemptedAt = now
-    this.#underWay += 1
-    set.fetching = this.#fetch(address, set).finally(() => {
-      set.fetching = undefined
-      this.#underWay -= 1
-    })
-    return set.fetching
-  }
-
-  async #fetch(address: KeyAddress, set: KeySet): Promise<void> {
-    const { fetch, monotonicMilliseconds, onFailed, onRecovered, onReplaced } = this.#options
-    const name = nameOf(address)
-    try {
-      const { keys, freshSeconds } = await fetchKeys(fetch, address)
-      const replaced = replacedKids(set.keys ?? [], keys)
-      if (replaced.length > 0) onReplaced(name, replaced)
-      const { keysFreshSecondsMin: least, keysFreshSecondsMax: most } = limits
-      set.keys = keys
-      set.fetchedAt = monotonicMilliseconds()
-      set.freshMilliseconds = Math.min(Math.max(freshSeconds ?? most, least), most) * 1_000
-      if (set.isFailing) onRecovered(name)
-      set.isFailing = false
-    } catch (error) {
-      const age = monotonicMilliseconds() - set.fetchedAt
-      const keptSeconds =
-        set.keys === undefined ? undefined : limits.keysKeptSecondsMax - Math.round(age / 1_000)
-      if (!set.isFailing) onFailed(name, (error as Error).message, keptSeconds)
-      set.isFailing = true
-    }
+  /** The keys after a fetch, if it is time for one: for whoever finds no key that fits. */
+  renewed(address: KeyAddress): Promise<readonly ClientKey[] | undefined> {
+    return this.#documents.renewed(address)
   }
 }
 
@@ -145,12 +58,10 @@ function nameOf(address: KeyAddress): string {
   return address.kind === 'discovery' ? `discovery ${address.issuer}` : `${address.kind} ${address.url}`
 }
 
-interface FetchedKeys {
-  readonly keys: readonly ClientKey[]
-  readonly freshSeconds: number | undefined
-}
-
-async function fetchKeys(fetch: FetchDocument, address: KeyAddress): Promise<FetchedKeys> {
+async function fetchKeys(
+  fetch: FetchDocument,
+  address: KeyAddress,
+): Promise<ReadDocument<readonly ClientKey[]>> {
   const url = address.kind === 'discovery' ? await discover(fetch, address.issuer) : address.url
   const { text, maxAgeSeconds } = await fetch(url)
   const set = readMapping(text)
@@ -165,7 +76,7 @@ async function fetchKeys(fetch: FetchDocument, address: KeyAddress): Promise<Fet
     return 'thumbprint' in read ? [read] : []
   })
   if (keys.length === 0) throw new Error('its answer has no key that can be used')
-  return { keys, freshSeconds: isBundle && typeof hint === 'number' ? hint : maxAgeSeconds }
+  return { document: keys, freshSeconds: isBundle && typeof hint === 'number' ? hint : maxAgeSeconds }
 }
 
 /** What the issuer says of itself (OpenID Connect Discovery 1.0 §4; RFC 8414 §3). @returns where its keys are. */
@@ -182,22 +93,6 @@ async function discover(fetch: FetchDocument, issuer: string): Promise<string> {
   if (named !== issuer) throw new Error('its metadata is of another issuer')
   if (typeof url !== 'string') throw new Error('its metadata has no jwks_uri')
   return url
-}
-
-/** Levels to which a document may nest. */
-const depthMax = 16
-
-function readMapping(text: string): Readonly<Record<string, unknown>> {
-  let value: unknown
-  try {
-    value = parseStrictJson(text, depthMax)
-  } catch {
-    throw new Error('its answer is no JSON that everybody reads alike')
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Readonly<Record<string, unknown>>
-  }
-  throw new Error('its answer is no JSON object')
 }
 
 /** The key ids that name another key now. A good issuer never does that. */

@@ -40,6 +40,7 @@ import { start } from './commands/start.ts'
 import { token } from './commands/token.ts'
 import { trustDisable, trustEnable, trustList, trustRemove } from './commands/trust.ts'
 import { trustAdd } from './commands/trust-add.ts'
+import { trustDocument } from './commands/trust-document.ts'
 import { trustTest } from './commands/trust-test.ts'
 import { trustBlock, trustUnblock, trustWorkloads } from './commands/trust-workloads.ts'
 import { parseArguments } from './terminal/arguments.ts'
@@ -79,6 +80,7 @@ export const commands: readonly Command[] = [
   trustList,
   trustAdd,
   trustTest,
+  trustDocument,
   trustRemove,
   trustDisable,
   trustEnable,

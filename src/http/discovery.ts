@@ -3,6 +3,8 @@ import { authenticationMethods, certificateMethods } from '../authentication/aut
 import type { Keyring } from '../keys/keyring.ts'
 import { isPublished } from '../keys/state.ts'
 import type { ClockGuard } from '../lib/clock-guard.ts'
+import { trustsMetadataClients } from '../registry/client-metadata-prefix.ts'
+import type { TrustTable } from '../registry/issuer.ts'
 import type { Registry } from '../registry/registry.ts'
 import { jwtBearerGrant } from '../token/request.ts'
 import { allowEveryOrigin } from './cross-origin.ts'
@@ -17,12 +19,11 @@ const callerAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 /**
  * The metadata of the authorization server (RFC 8414 §2).
  * @param signingAlgorithms those of the keys that are published.
- * @param trustsIssuers whether there is anybody whose assertions are a grant.
  */
 function serverMetadata(
   issuer: string,
   signingAlgorithms: readonly string[],
-  trustsIssuers: boolean,
+  { trustsIssuers, trustsMetadataClients: trustsDocuments }: Trusted,
   mtls: MtlsMetadata | undefined,
 ): Readonly<Record<string, unknown>> {
   return {
@@ -38,6 +39,8 @@ function serverMetadata(
     ],
     token_endpoint_auth_signing_alg_values_supported: callerAlgorithms,
     dpop_signing_alg_values_supported: callerAlgorithms,
+    // draft-ietf-oauth-client-id-metadata-document, where somebody opted in.
+    ...(trustsDocuments ? { client_id_metadata_document_supported: true } : {}),
     // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
     // features.
     response_types_supported: [],
@@ -48,6 +51,21 @@ function serverMetadata(
     // Recommended (OpenID Connect Discovery 1.0 §3). Clouds that are told of an issuer look for them.
     claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'client_id', 'scope'],
     ...mtlsMetadata(mtls),
+  }
+}
+
+interface Trusted {
+  /** Whether there is anybody whose assertions are a grant. */
+  readonly trustsIssuers: boolean
+  /** Whether a client may come whose id is the address of a document about it. */
+  readonly trustsMetadataClients: boolean
+}
+
+function trustedIn(trust: TrustTable | undefined): Trusted {
+  const issuers = [...(trust?.issuers.values() ?? [])]
+  return {
+    trustsIssuers: issuers.some(({ keys }) => keys.kind !== 'client_metadata'),
+    trustsMetadataClients: trustsMetadataClients(trust),
   }
 }
 
@@ -90,10 +108,10 @@ export function discoveryRoute(app: FastifyInstance, options: DiscoveryOptions, 
   function current(): typeof document {
     const published = keyring.keys.filter((key) => isPublished(key, clockGuard.trustedSeconds))
     const algorithms = [...new Set(published.map(({ algorithm }) => algorithm))].sort()
-    const trustsIssuers = (registry.trustNow()?.issuers.size ?? 0) > 0
-    const made = `${algorithms.join(' ')} ${trustsIssuers}`
+    const trusted = trustedIn(registry.trustNow())
+    const made = `${algorithms.join(' ')} ${trusted.trustsIssuers} ${trusted.trustsMetadataClients}`
     if (document.made !== made) {
-      const body = JSON.stringify(serverMetadata(issuer, algorithms, trustsIssuers, options.mtls))
+      const body = JSON.stringify(serverMetadata(issuer, algorithms, trusted, options.mtls))
       document = { made, body, etag: entityTag(body) }
     }
     return document

@@ -4,7 +4,7 @@ import { request } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { getCACertificates } from 'node:tls'
 import ipaddr from 'ipaddr.js'
-import type { FetchDocument, FetchedDocument } from '../authentication/remote-keys.ts'
+import type { FetchDocument, FetchedDocument } from '../authentication/remote-documents.ts'
 import { type Network, networkContains } from '../lib/network.ts'
 import { limits } from '../limits.ts'
 import { release } from '../release.ts'
@@ -53,7 +53,7 @@ export function guardedFetch({
     isPublic(address) || networkContains(allowedNetworks, address)
   const lookup = guardedLookup(isAllowed)
   const ca = authorities === undefined ? undefined : [...getCACertificates('default'), authorities]
-  return (address) =>
+  return (address, bytesMax = limits.fetchedBytesMax) =>
     new Promise((resolved, rejected) => {
       const url = readUrl(address)
       const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -74,7 +74,7 @@ export function guardedFetch({
         },
       })
       sent.on('error', (error) => rejected(toProblem(error)))
-      sent.on('response', (response) => receive(sent, response, isAllowed, resolved, rejected))
+      sent.on('response', (response) => receive(sent, response, { isAllowed, bytesMax }, resolved, rejected))
       sent.end()
     })
 }
@@ -87,10 +87,15 @@ function readUrl(address: string): URL {
   return url
 }
 
+interface Bounds {
+  readonly isAllowed: (address: string) => boolean
+  readonly bytesMax: number
+}
+
 function receive(
   sent: ClientRequest,
   response: IncomingMessage,
-  isAllowed: (address: string) => boolean,
+  { isAllowed, bytesMax }: Bounds,
   resolved: (document: FetchedDocument) => void,
   rejected: (problem: FetchProblem) => void,
 ): void {
@@ -100,13 +105,13 @@ function receive(
   }
   // What was connected, whatever resolved it.
   const isReachable = isAllowed(response.socket.remoteAddress ?? '')
-  const problem = isReachable ? problemOf(response) : 'the connection leads to no public address'
+  const problem = isReachable ? problemOf(response, bytesMax) : 'the connection leads to no public address'
   if (problem !== undefined) fail(problem)
   const chunks: Buffer[] = []
   let bytes = 0
   response.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > limits.fetchedBytesMax) fail(tooLarge)
+    if (bytes > bytesMax) fail(tooLarge(bytesMax))
     else chunks.push(chunk)
   })
   response.on('error', (error) => rejected(toProblem(error)))
@@ -117,14 +122,17 @@ function receive(
   })
 }
 
-const tooLarge = `its answer has more than ${limits.fetchedBytesMax} bytes`
+const tooLarge = (bytesMax: number) => `its answer has more than ${bytesMax} bytes`
 
 /** What is wrong with an answer before its body. */
-function problemOf({ statusCode: status = 0, headers }: IncomingMessage): string | undefined {
+function problemOf(
+  { statusCode: status = 0, headers }: IncomingMessage,
+  bytesMax: number,
+): string | undefined {
   if (status >= 300 && status < 400) return `it answers with a redirect (${status}), which is not followed`
   if (status !== 200) return `it answers with the status ${status}`
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') return 'its answer is compressed'
-  return Number(headers['content-length'] ?? 0) > limits.fetchedBytesMax ? tooLarge : undefined
+  return Number(headers['content-length'] ?? 0) > bytesMax ? tooLarge(bytesMax) : undefined
 }
 
 /** Seconds that the answer may be kept (RFC 9111 §5.2.2.1). */

@@ -45,7 +45,7 @@ export function believeIssuer(row: TrustedIssuer, statement: Statement | undefin
 type IssuerText = [string, string, TrustedIssuer['status'], readonly unknown[], (readonly unknown[])[]]
 
 function keysText(keys: TrustedIssuer['keys']): readonly unknown[] {
-  if (keys.kind === 'discovery') return [keys.kind]
+  if (keys.kind === 'discovery' || keys.kind === 'client_metadata') return [keys.kind]
   return keys.kind === 'jwks' ? [keys.kind, keys.keys] : [keys.kind, keys.url]
 }
 

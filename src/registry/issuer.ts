@@ -15,10 +15,15 @@ export interface TrustTable {
 }
 
 export interface TrustedIssuer {
-  /** The `iss` of its assertions, or `spiffe://` and a trust domain. Compared as text. */
+  /**
+   * The `iss` of its assertions, or `spiffe://` and a trust domain. Compared as text. Of clients that publish a document about
+   * themselves, what the addresses of these documents begin with.
+   */
   readonly issuer: string
   readonly status: 'active' | 'disabled'
   readonly keys: IssuerKeySource
+  /** Who answers for it. For people: it gives nothing. */
+  readonly owner?: string | undefined
   readonly rules: readonly TrustRule[]
 }
 
@@ -30,6 +35,8 @@ export type IssuerKeySource =
   /** A JWK Set of a trust domain that says itself how often it is to be fetched. */
   | { readonly kind: 'spiffe_bundle'; readonly url: string }
   | { readonly kind: 'jwks'; readonly keys: readonly Jwk[] }
+  /** Each client publishes a document about itself, with its keys (registry/client-metadata-prefix.ts). */
+  | { readonly kind: 'client_metadata' }
 
 export type Jwk = Readonly<Record<string, unknown>>
 
@@ -119,6 +126,7 @@ export interface IssuerRow {
   readonly source: IssuerKeySource['kind']
   readonly url: string | null
   readonly jwks: unknown
+  readonly owner: string | null
   readonly rules: readonly RuleRow[] | null
 }
 
@@ -144,6 +152,7 @@ export function toIssuer(row: IssuerRow): TrustedIssuer {
     issuer: row.issuer,
     status: row.status,
     keys: toKeySource(row),
+    owner: row.owner ?? undefined,
     rules: (row.rules ?? []).flatMap((rule) => toRule(rule) ?? []),
   }
 }
@@ -151,6 +160,7 @@ export function toIssuer(row: IssuerRow): TrustedIssuer {
 function toKeySource({ source, url, jwks }: IssuerRow): IssuerKeySource {
   if (source === 'jwks_uri' || source === 'spiffe_bundle') return { kind: source, url: url ?? '' }
   if (source === 'jwks') return { kind: source, keys: Array.isArray(jwks) ? jwks.filter(isMapping) : [] }
+  if (source === 'client_metadata') return { kind: source }
   return { kind: 'discovery' }
 }
 

@@ -28,7 +28,7 @@ export interface SealedTrustRows extends TrustRows {
 
 /** One issuer with its rules, as JSON. `i` is its row. */
 const issuerObject = `jsonb_build_object('issuer', i.issuer, 'status', i.status, 'source', i.key_source, 'url', i.keys_url,
-  'jwks', i.jwks, 'rules', (SELECT jsonb_agg(jsonb_build_object('rule', r.rule, 'conditions', r.conditions,
+  'jwks', i.jwks, 'owner', i.owner, 'rules', (SELECT jsonb_agg(jsonb_build_object('rule', r.rule, 'conditions', r.conditions,
      'client_id', r.client_id, 'access', r.access, 'assertion_audience', r.assertion_audience,
      'max_age', r.assertion_max_age_seconds, 'use', r.assertion_use, 'lifetime', r.token_lifetime_seconds,
      'allow_default', r.allow_default_service_account, 'any_subject', r.dangerously_any_subject,

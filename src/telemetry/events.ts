@@ -121,6 +121,28 @@ export function changeUnconfirmed(log: Log): void {
   log.error({ event: 'commit_unconfirmed' }, message)
 }
 
+/** Documents that clients publish about themselves. Their addresses are checked and bounded. */
+export function clientMetadataEvents(log: Log) {
+  return {
+    onFailed(url: string, problem: string, keptSeconds: number | undefined) {
+      const message =
+        keptSeconds === undefined
+          ? 'the document of a client is gone, and so is its client'
+          : 'the document of a client cannot be had; its keys from before count as long as this says'
+      log.warn({ event: 'client_metadata_unavailable', url, problem, keptSeconds }, message)
+    },
+    onRecovered(url: string) {
+      log.info({ event: 'client_metadata_recovered', url }, 'the document of a client can be had again')
+    },
+    onChanged(url: string, thumbprints: readonly string[]) {
+      log.info(
+        { event: 'client_metadata_changed', url, thumbprints },
+        'the document of a client has other keys',
+      )
+    },
+  }
+}
+
 /** Keys of another issuer, or of a client that says where its keys are. */
 export function remoteKeyEvents(log: Log) {
   return {

@@ -21,7 +21,7 @@ export function accessTokenClaims(issuer: string, grant: Grant, now: number, jti
     ...grant.claims,
     iss: issuer,
     sub: grant.subject ?? grant.clientId,
-    client_id: grant.clientId,
+    client_id: grant.publicClientId ?? grant.clientId,
     aud: grant.audience,
     // RFC 9068 §2.2.3: the claim is absent if the token has no scope.
     ...(scope === '' ? {} : { scope }),

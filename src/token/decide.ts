@@ -24,6 +24,8 @@ export interface Grant {
   readonly subject?: string | undefined
   /** Claims that are registered with the client and the resource. */
   readonly claims?: FixedClaims | undefined
+  /** What the token says in `client_id`, if it is another name of the same client. */
+  readonly publicClientId?: string | undefined
   readonly audience: string
   readonly scopes: readonly string[]
   readonly lifetimeSeconds: number
@@ -72,7 +74,7 @@ export function decide(
 function decideFor(
   request: TokenRequest,
   proof: Proof,
-  { client, rule }: Caller,
+  { client, rule, publicClientId }: Caller,
   view: View,
   address: string,
   now: number,
@@ -87,7 +89,7 @@ function decideFor(
   if (rule === undefined) return confirmed
   const { tokenLifetimeSeconds = decision.lifetimeSeconds, tokensEndBy } = rule
   const lifetimeSeconds = Math.min(decision.lifetimeSeconds, tokenLifetimeSeconds, tokensEndBy - now)
-  return { ...confirmed, lifetimeSeconds, rule }
+  return { ...confirmed, lifetimeSeconds, rule, ...(publicClientId === undefined ? {} : { publicClientId }) }
 }
 
 /**

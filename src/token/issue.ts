@@ -1,4 +1,4 @@
-import { admit, authenticate, noteUse, saysRegistered } from '../authentication/authenticate.ts'
+import { admit, authenticate, identityOf, noteUse, saysRegistered } from '../authentication/authenticate.ts'
 import { requireTrusted } from '../authentication/certificate.ts'
 import { identifiersOf, withPossession } from '../authentication/dpop.ts'
 import type { AdmittedCredentials, AuthenticationEdges, Proof, UseEdges } from '../authentication/method.ts'
@@ -96,10 +96,10 @@ async function decideAndCommit(
     for (let attempt = 0; attempt < limits.decisionsPerRequestMax; attempt += 1) {
       const { clientId } = credentials
       const view =
-        credentials.method === 'federated_jwt'
+        credentials.method === 'federated_jwt' || credentials.method === 'client_metadata'
           ? (registry.trustingViewNow(clientId, target) ?? (await registry.trustingView(clientId, target)))
           : (registry.viewNow(clientId, target) ?? (await registry.view(clientId, target)))
-      if (view.client !== undefined || view.trust !== undefined) claimed.clientId = clientId
+      if (view.client !== undefined || view.trust !== undefined) claimed.clientId = identityOf(credentials)
       const proving = proveOrRefuse(edges, credentials, view, origin, proof)
       const proven = proving instanceof Promise ? await proving : proving
       if (proven instanceof OAuthError) {
@@ -214,7 +214,7 @@ function prepare(
     time,
     type: 'token',
     outcome: 'issued',
-    clientId: claims.client_id,
+    clientId: grant.clientId,
     authenticationMethod: proof.method ?? claimed.authenticationMethod,
     credentialId: used.credentialId,
     audience: claims.aud,

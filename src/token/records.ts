@@ -21,7 +21,7 @@ export function issuedDetail(
     confirmation,
     subject: sub,
   }: Pick<Grant, 'certificateThumbprint' | 'confirmation' | 'subject'>,
-  { assertion, federated, credentialId }: Proof,
+  { assertion, federated, metadata, credentialId }: Proof,
   { grantType }: Claimed,
 ): AuditRecord['detail'] {
   const bound = {
@@ -35,7 +35,13 @@ export function issuedDetail(
     const said = { issuer, subject, key: credentialId, assertion_audience: audience, grant_type: grantType }
     return { ...said, ...bound }
   }
+  const published = metadata && {
+    client_metadata: metadata.url,
+    document_sha256: metadata.documentHash,
+    key: credentialId,
+  }
   const detail = {
+    ...published,
     // Callers that name the token endpoint can be found (RFC 10070).
     ...(assertion?.audience === 'token_endpoint' ? { assertion_audience: 'token_endpoint' } : {}),
     ...bound,
@@ -56,6 +62,7 @@ export function refusalRecord(
     grant_type: grantType,
     issuer: assertionIssuer,
     subject: assertionSubject,
+    client_metadata: proof?.metadata?.url,
     ...refusal.detail,
   }
   const odd = Object.values(said).some((value) => value !== undefined)

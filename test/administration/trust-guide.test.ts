@@ -18,7 +18,18 @@ const platforms = { kubernetes, github, gitlab, spiffe: spire, demands: spire }
 const uid = '5d0c8c0e-7a3c-4b5c-9d61-0c9a8a4c1f11'
 
 test('every platform has its recipe', () => {
-  expect([...recipes.keys()]).toEqual(Object.keys(platforms))
+  expect([...recipes.keys()]).toEqual([...Object.keys(platforms), 'documents'])
+})
+
+test('documents of clients', () => {
+  const { issuers = [] } = parseRegistryFile(recipes.get('documents') ?? '', 'trust.md')
+  expect(issuers).toMatchObject([
+    {
+      keys: { kind: 'client_metadata' },
+      owner: 'partners@example.com',
+      rules: [{ conditions: [{ claim: 'sub', prefix: 'https://agents.example.com/' }] }],
+    },
+  ])
 })
 
 test.each(Object.entries(platforms))('%s', (name, platform) => {

@@ -1,6 +1,7 @@
 /** Keys of others as a good verifier keeps them: with a clock and a fetch that the test holds. */
 import { expect, test } from 'vitest'
-import { type FetchDocument, type KeyAddress, RemoteKeys } from '../../src/authentication/remote-keys.ts'
+import type { FetchDocument } from '../../src/authentication/remote-documents.ts'
+import { type KeyAddress, RemoteKeys } from '../../src/authentication/remote-keys.ts'
 import { limits } from '../../src/limits.ts'
 import { makeKey, type TestKey } from '../support/assertion.ts'
 

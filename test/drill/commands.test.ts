@@ -73,6 +73,7 @@ const failing: readonly (readonly [call: string, code: number])[] = [
   ['keys abandon --yes', 1],
   ['registry seal', 1],
   ['trust test --assertion $KEY', 1],
+  ['trust document https://agents.example/one', 1],
   ['clients show', 2],
   ['clients show nobody', 3],
 ]

@@ -27,6 +27,18 @@ test('a document is fetched, with how long it may be kept', async ({ server }) =
   expect(server.asked).toEqual(['/keys?a=b'])
 })
 
+test('whoever asks for fewer bytes gets no more, whatever the answer says of its length', async ({
+  server,
+}) => {
+  server.answer((_request, response) => response.writeHead(200).end('x'.repeat(101)))
+  expect(await local(`${server.url}/a`, 101)).toMatchObject({ text: 'x'.repeat(101) })
+  await expect(local(`${server.url}/a`, 100)).rejects.toThrow('more than 100 bytes')
+  server.answer((_request, response) =>
+    response.writeHead(200, { 'content-length': '101' }).end('x'.repeat(101)),
+  )
+  await expect(local(`${server.url}/a`, 100)).rejects.toThrow('more than 100 bytes')
+})
+
 const target = 'https://localhost:1/'
 test.for<[string, Answer, RegExp]>([
   ['a redirect', (_, response) => response.writeHead(302, { location: target }).end(), /redirect \(302\)/],

@@ -1,7 +1,7 @@
 /**
  * Runs the service and real libraries against each other, and says what came of it:
  *
- *     npm run interop -- [node] [python] [go] [java] [rust] [curl] [callers] [signers] [bound] [verifiers] [--write]
+ *     npm run interop -- [node] [python] [go] [java] [rust] [curl] [callers] [signers] [bound] [verifiers] [scenarios] [--write]
  *
  * Without a toolchain all are run, and without a kind of program all are. Toolchains that are not at hand are left out. What is needed is installed in INTEROP_DIRECTORY (by default in the
  * system's directory for temporary files) from the registries, in the versions that the manifests here pin. With
@@ -24,6 +24,7 @@ import {
   verifiers,
   versionsOf,
 } from './programs.ts'
+import { runScenarios } from './scenarios.ts'
 import { audiences, type InteropService, startInteropService } from './service.ts'
 import { prepare, type Ready } from './toolchains.ts'
 
@@ -33,7 +34,7 @@ const given = process.argv.slice(2)
 const isWriting = given.includes('--write')
 const all: readonly Toolchain[] = ['curl', 'node', 'python', 'go', 'java', 'rust']
 const chosen = all.filter((toolchain) => given.includes(toolchain))
-const kinds = ['callers', 'signers', 'bound', 'verifiers'] as const
+const kinds = ['callers', 'signers', 'bound', 'verifiers', 'scenarios'] as const
 const chosenKinds = kinds.filter((kind) => given.includes(kind))
 const isChosen = (kind: (typeof kinds)[number]): boolean =>
   chosenKinds.length === 0 || chosenKinds.includes(kind)
@@ -236,6 +237,7 @@ try {
     for (const program of of('verifiers', verifiers)) {
       verifierRows.push(await tryVerifier(service, ready, program))
     }
+    if (toolchain === 'node' && isChosen('scenarios') && !(await runScenarios(service, ready))) failures += 1
   }
 } finally {
   await service.close()

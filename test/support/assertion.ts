@@ -99,9 +99,11 @@ export function requestTokenWith(
   url: string,
   assertion: string,
   parameters: Readonly<Record<string, string>> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   return fetch(`${url}/token`, {
     method: 'POST',
+    headers,
     body: new URLSearchParams({
       grant_type: 'client_credentials',
       client_assertion_type: assertionType,

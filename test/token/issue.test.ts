@@ -94,6 +94,7 @@ function openEdges(changes: Partial<IssueEdges> = {}) {
     },
     clockGuard: { reliable: true },
     remoteKeys: {} as IssueEdges['remoteKeys'],
+    clientMetadata: {} as IssueEdges['clientMetadata'],
     claimedText,
     workloadUses: { note: () => {}, close: async () => {} },
     registry: {

@@ -41,21 +41,15 @@ export function pythons(): readonly { readonly version: string; readonly program
 }
 
 /**
- * An environment of its own for the tests. What comes from PyPI is installed once, and kept under node_modules/.cache
- * for as long as the list of it stays the same. The wheel is built and installed anew.
+ * An environment of its own for the tests. The wheel is built and installed anew.
  * @returns why there is none, if this machine has no Python or does not reach PyPI.
  */
 export function openPythonEnvironment(
   python: { readonly version: string; readonly program: string } | undefined = pythons()[0],
 ): PythonEnvironment | string {
-  if (python === undefined) return 'there is no Python 3.10 or newer'
-  const requirements = readFileSync(join(packageDirectory, 'requirements-test.txt'))
-  const name = `${python.version}-${createHash('sha256').update(requirements).digest('hex').slice(0, 16)}`
-  const directory = join(cache, name)
-  if (!existsSync(directory)) {
-    const problem = install(python.program, directory)
-    if (problem !== undefined) return problem
-  }
+  const found = openRequirements(join(packageDirectory, 'requirements-test.txt'), python)
+  if (typeof found === 'string') return found
+  const { directory } = found
   const program = (file: string): string => join(directory, 'bin', file)
   // In a directory of its own, because several test files do this at once.
   const installed = mkdtempSync(join(tmpdir(), 'mintmark-python-'))
@@ -69,25 +63,37 @@ export function openPythonEnvironment(
   must([...pip, 'install', '--no-index', '--no-deps', '--target', join(installed, 'packages'), wheel])
   const ours = { PYTHONPATH: join(installed, 'packages') }
   return {
-    version: python.version,
+    version: found.version,
     python: program('python'),
     environment: ours,
     run: (file, words, environment = {}) => outcomeOf([program(file), ...words], { ...ours, ...environment }),
   }
 }
 
+/**
+ * The packages of a list from PyPI. They are installed once, and kept under node_modules/.cache for as long as the list stays
+ * the same.
+ * @returns why there are none, if this machine has no Python or does not reach PyPI.
+ */
+export function openRequirements(
+  file: string,
+  python: { readonly version: string; readonly program: string } | undefined = pythons()[0],
+): { readonly version: string; readonly directory: string; readonly python: string } | string {
+  if (python === undefined) return 'there is no Python 3.10 or newer'
+  const { version, program } = python
+  const list = createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
+  const directory = join(cache, `${version}-${list}`)
+  const problem = existsSync(directory) ? undefined : install(program, directory, file)
+  return problem ?? { version, directory, python: join(directory, 'bin/python') }
+}
+
 /** Two runs at once would write over each other, so it is made elsewhere and moved to its place when it is whole. */
-function install(python: string, directory: string): string | undefined {
+function install(python: string, directory: string, requirements: string): string | undefined {
   mkdirSync(cache, { recursive: true })
   const making = mkdtempSync(`${directory}.`)
   must([python, '-m', 'venv', '--copies', making])
   const words = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--only-binary', ':all:']
-  const { ok, output } = outcomeOf([
-    join(making, 'bin/python'),
-    ...words,
-    '-r',
-    join(packageDirectory, 'requirements-test.txt'),
-  ])
+  const { ok, output } = outcomeOf([join(making, 'bin/python'), ...words, '-r', requirements])
   if (!ok) {
     rmSync(making, { recursive: true, force: true })
     if (/Connection|Network|resolution|timed out|ProxyError|SSLError/i.test(output))

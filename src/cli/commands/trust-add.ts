@@ -41,6 +41,12 @@ export const trustAdd = defineCommand({
     'jwks-uri': { type: 'string', value: 'URL', description: 'where the keys of the issuer are' },
     'spiffe-bundle': { type: 'string', value: 'URL', description: 'where the bundle of a trust domain is' },
     jwks: { type: 'string', value: 'FILE', description: 'the keys of the issuer: JWK, JWKS or PEM' },
+    'client-metadata': {
+      type: 'string',
+      value: 'PREFIX',
+      description: 'instead of --issuer: clients that publish a document about themselves under this',
+    },
+    owner: { type: 'string', value: 'NAME', description: 'who answers for the issuer' },
     'assertion-audience': {
       type: 'string',
       value: 'WHAT',
@@ -92,11 +98,21 @@ export const trustAdd = defineCommand({
         '    --require-certificate tls_client_auth_san_uri={sub}',
       'with the certificate of the same SPIFFE ID, so that a stolen assertion is of no use',
     ],
+    [
+      'bin/mintmark trust add partner-agents --client-metadata https://agents.example.com/ \\\n' +
+        '    --access https://orders.example.com=orders:read --token-lifetime 300 --owner partners@example.com',
+      'agents whose id is the address of a document under this one (Client ID Metadata Documents)',
+    ],
   ],
   async run(options, [rule = '']) {
-    const { issuer, client } = options
+    const { client } = options
+    const issuer = options['client-metadata'] ?? options.issuer
     if (issuer === undefined)
       throw usageError('--issuer: name the issuer whose assertions the rule is about.')
+    if (options['client-metadata'] !== undefined && options.issuer !== undefined)
+      throw usageError(
+        'Name an issuer with --issuer, or documents of clients with --client-metadata; not both.',
+      )
     const conditions = [
       ...options.equals.map((text) => readCondition('equals', text)),
       ...options.prefix.map((text) => readCondition('prefix', text)),
@@ -120,7 +136,9 @@ export const trustAdd = defineCommand({
     // Loaded here, because a process that serves has no use for it.
     const { addRule } = await import('../../administration/trust-change-store.ts')
     await withDatabase(async (connection) => {
-      const step = await addRule(connection, issuer, keys, words).catch(throwInWords(inWordsOf))
+      const step = await addRule(connection, issuer, keys, words, options.owner).catch(
+        throwInWords(inWordsOf),
+      )
       if (options.json) print(`${jsonLine({ rule, issuer, status: 'created' })}\n`)
       else {
         const begins = step.status === 'created' ? `${issuer} is trusted now. ` : ''
@@ -138,6 +156,7 @@ interface KeyOptions {
   readonly 'jwks-uri': string | undefined
   readonly 'spiffe-bundle': string | undefined
   readonly jwks: string | undefined
+  readonly 'client-metadata': string | undefined
 }
 
 function keysIn(options: KeyOptions): Readonly<Record<string, unknown>> | undefined {
@@ -146,6 +165,7 @@ function keysIn(options: KeyOptions): Readonly<Record<string, unknown>> | undefi
     ...optional('jwks_uri', options['jwks-uri']),
     ...optional('spiffe_bundle', options['spiffe-bundle']),
     ...(jwks === undefined ? {} : { jwks: { keys: readKeyFile(jwks) } }),
+    ...(options['client-metadata'] === undefined ? {} : { client_metadata: true }),
   }
   return Object.keys(keys).length === 0 ? undefined : keys
 }
@@ -197,6 +217,8 @@ const optionOfField: Readonly<Record<string, string>> = {
   jwks_uri: '--jwks-uri',
   spiffe_bundle: '--spiffe-bundle',
   jwks: '--jwks',
+  client_metadata: '--client-metadata',
+  owner: '--owner',
   assertion_audience: '--assertion-audience',
   assertion_use: '--assertion-use',
   assertion_max_age: '--assertion-max-age',

@@ -8,7 +8,6 @@ import {
   confirmationIn,
   type JudgedRule,
   judgeRules,
-  type Misfit,
 } from '../../authentication/trust-rules.ts'
 import { OperatorError } from '../../errors.ts'
 import { guardedFetch } from '../../http/guarded-fetch.ts'
@@ -17,6 +16,7 @@ import { momentText } from '../../lib/moment.ts'
 import { parseNetwork } from '../../lib/network.ts'
 import { plainText } from '../../lib/plain-text.ts'
 import type { RegisteredClient } from '../../registry/client.ts'
+import { mayBeMetadataClient } from '../../registry/client-metadata-prefix.ts'
 import type { TrustRule, TrustTable } from '../../registry/issuer.ts'
 import { decide, type Grant } from '../../token/decide.ts'
 import { administeredTrust } from '../terminal/administered-trust.ts'
@@ -25,7 +25,7 @@ import { type Connection, withDatabase } from '../terminal/connect.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { Table } from '../terminal/table.ts'
 import { terminal } from '../terminal/terminal.ts'
-import { adviceOn, conditionText, demandTexts } from '../terminal/trust-words.ts'
+import { adviceOn, demandTexts, misfitText } from '../terminal/trust-words.ts'
 
 export const trustTest = defineCommand({
   path: ['trust', 'test'],
@@ -52,6 +52,10 @@ export const trustTest = defineCommand({
     if (options.assertion === undefined) throw usageError('--assertion: name the file with the assertion.')
     const { assertion, refusal } = readFederatedText((await readAssertion(options.assertion)).trim())
     if (assertion === undefined) throw new OperatorError(`This is no assertion of a workload: ${refusal}.`)
+    if (assertion.issuer === assertion.subject && mayBeMetadataClient(assertion.issuer))
+      note(
+        `${plainText(assertion.issuer)} signed this about itself. "trust document" tries clients that publish a document.`,
+      )
     return await withDatabase(async (connection) => {
       const { clock, config } = connection
       const now = clock.nowSeconds()
@@ -221,16 +225,6 @@ function printTrial(
   )
   const said = grant.subject === undefined ? '' : ` with the sub ${grant.subject}`
   print(`for ${grant.lifetimeSeconds} s${said}. The assertion counts ${use}. Nothing was issued.\n`)
-}
-
-function misfitText(misfit: Misfit): string {
-  if (misfit.kind === 'audience') return 'the audience is another one'
-  if (misfit.kind === 'too_old') return `it is older than ${misfit.maxAgeSeconds} s`
-  if (misfit.kind === 'default_service_account') return 'it is of the service account default'
-  if (misfit.kind === 'no_confirmation') return 'it names no key (cnf.jkt)'
-  const { condition, found } = misfit
-  const is = found === undefined ? 'is missing' : `is ${JSON.stringify(found).slice(0, 100)}`
-  return `${conditionText(condition)}: it ${is}`
 }
 
 function fields(

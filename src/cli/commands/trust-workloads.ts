@@ -29,6 +29,7 @@ export const trustWorkloads = defineCommand({
           issuer: workload.issuer ?? null,
           subject: workload.subject ?? null,
           rule: workload.rule ?? null,
+          owner: workload.owner ?? null,
           first_seen_at: optionalMoment(workload.firstSeenAt),
           last_used_at: optionalMoment(workload.lastUsedAt),
           blocked_at: optionalMoment(workload.blockedAt),
@@ -40,7 +41,7 @@ export const trustWorkloads = defineCommand({
         print('No workload has got a token yet.\n')
         return
       }
-      const titles = ['WORKLOAD', 'ISSUER', 'SUBJECT', 'RULE', 'FIRST SEEN', 'LAST USED', 'BLOCKED']
+      const titles = ['WORKLOAD', 'ISSUER', 'SUBJECT', 'RULE', 'FIRST SEEN', 'LAST USED', 'BLOCKED', 'OWNER']
       print(
         new Table(titles.map((title) => ({ title }))).render(
           workloads.map((workload) => [
@@ -51,6 +52,7 @@ export const trustWorkloads = defineCommand({
             shownMoment(workload.firstSeenAt, 'never'),
             shownMoment(workload.lastUsedAt, 'never'),
             shownMoment(workload.blockedAt),
+            workload.owner ?? '-',
           ]),
         ),
       )

@@ -32,11 +32,11 @@ export const trustList = defineCommand({
 
 function trustTable(issuers: readonly TrustedIssuer[]): string {
   if (issuers.length === 0) return 'No issuer is trusted.\n'
-  const titles = ['ISSUER', 'STATUS', 'KEYS', 'RULE', 'CONDITIONS', 'FOR', 'MAY HAVE', 'MUST BRING']
+  const titles = ['ISSUER', 'STATUS', 'KEYS', 'RULE', 'CONDITIONS', 'FOR', 'MAY HAVE', 'MUST BRING', 'OWNER']
   return new Table(titles.map((title) => ({ title }))).render(
-    issuers.flatMap(({ issuer, status, keys, rules }) => {
+    issuers.flatMap(({ issuer, status, owner, keys, rules }) => {
       const begins = [issuer, status, keysText(keys)]
-      if (rules.length === 0) return [[...begins, '-', '', '', '', '']]
+      if (rules.length === 0) return [[...begins, '-', '', '', '', '', owner ?? '-']]
       return rules.map((rule) => [
         ...begins,
         rule.rule,
@@ -44,6 +44,7 @@ function trustTable(issuers: readonly TrustedIssuer[]): string {
         rule.clientId ?? 'any workload',
         accessText(rule.access),
         demandTexts(rule).join(', ') || '-',
+        owner ?? '-',
       ])
     }),
   )

@@ -139,6 +139,13 @@ export const mistakeSentences: {
     'a trust domain does not say where its keys are; write spiffe_bundle with the address of its bundle, or jwks',
   bundle_without_trust_domain: () =>
     'spiffe_bundle is for a trust domain, like spiffe://example.org; write jwks_uri for any other issuer',
+  client_metadata_not_true: () => 'must be true; leave it out for an issuer that signs assertions itself',
+  client_metadata_prefix_malformed: ({ value }) =>
+    `${quoted(value)} is no beginning of addresses: write an https URL that ends with /, without a user, a query, a ` +
+    'fragment, % and dot segments, like https://agents.example.com/',
+  client_metadata_rule_wrong: () =>
+    'is about clients that publish a document about themselves: it needs access, has conditions on sub only (or none), ' +
+    'names no client_id or confirmed_key, and accepts an assertion once',
   rule_malformed: ({ value }) =>
     `${quoted(value)} is no name of a rule: use letters, digits and . _ : / @ ~ -, beginning with a letter or digit`,
   rule_gives_nothing: () =>
@@ -189,6 +196,8 @@ export const mistakeSentences: {
     `the claim ${quoted(claim)} contradicts that of ${someOf(others)}; a token says it once, so make them equal, or take one away`,
   subject_unfit: ({ form, clientIds }) =>
     `${quoted(form)} makes no SPIFFE ID for ${someOf(clientIds)}: it has letters, digits and . _ - in segments only`,
+  client_metadata_prefix_nested: ({ issuer }) =>
+    `stands within ${issuer} or around it, which is trusted for documents of clients as well; remove one of the two`,
   rule_named_elsewhere: ({ rule, issuer }) =>
     `${quoted(rule)} is a rule of ${issuer} already; names are unique, because the ledger has only them`,
   rule_client_unknown({ clientId, nearest }) {

@@ -1,4 +1,5 @@
 import { missingIds } from '../../administration/trust-advice.ts'
+import type { Misfit } from '../../authentication/trust-rules.ts'
 import type {
   ClaimCondition,
   IssuerKeySource,
@@ -18,6 +19,7 @@ export function conditionText(condition: ClaimCondition): string {
 
 export function keysText(keys: IssuerKeySource): string {
   if (keys.kind === 'discovery') return 'discovery'
+  if (keys.kind === 'client_metadata') return 'documents of its clients'
   return keys.kind === 'jwks' ? `${keys.keys.length} uploaded` : keys.url
 }
 
@@ -48,4 +50,15 @@ export function adviceOn({ rule, conditions }: Pick<TrustRule, 'rule' | 'conditi
     ([name, id]) =>
       `${rule}: ${name} is a name, which somebody else can have one day. Add ${id} as well: it stays with its first owner.`,
   )
+}
+
+/** Why an assertion does not fit a rule. */
+export function misfitText(misfit: Misfit): string {
+  if (misfit.kind === 'audience') return 'the audience is another one'
+  if (misfit.kind === 'too_old') return `it is older than ${misfit.maxAgeSeconds} s`
+  if (misfit.kind === 'default_service_account') return 'it is of the service account default'
+  if (misfit.kind === 'no_confirmation') return 'it names no key (cnf.jkt)'
+  const { condition, found } = misfit
+  const is = found === undefined ? 'is missing' : `is ${JSON.stringify(found).slice(0, 100)}`
+  return `${conditionText(condition)}: it ${is}`
 }
