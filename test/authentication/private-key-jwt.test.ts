@@ -148,6 +148,22 @@ describe('a key in memory', () => {
     )
   })
 
+  test('that did not make the signature lets nobody in, and nothing is fetched', async () => {
+    const forged = registered({ ...second, kid: 'one' })
+    const outcome = await admit(credentials(first), { keys: [forged], found: [forged], hasKeys: true })
+    expect(outcome).toMatchObject({ ...failed('assertion_signature_wrong', second), lookUps: 1 })
+    expect(outcome.fetched.now).not.toHaveBeenCalled()
+    expect(outcome.fetched.renewed).not.toHaveBeenCalled()
+  })
+
+  test('whose kid another one has as well is the first of them', async () => {
+    const alike = registered({ ...second, kid: 'one' })
+    expect(await admit(credentials(first), { keys: [registered(first), alike] })).toMatchObject(atOnce(first))
+    expect(await admit(credentials(first), { keys: [alike, registered(first)] })).toMatchObject(
+      failed('client_has_no_key'),
+    )
+  })
+
   test('that is over is chosen where no valid one is, so that the record says so', async () => {
     for (const over of [expired, revoked]) {
       const keys = [registered(first, over), registered(second)]
@@ -231,12 +247,16 @@ describe('the proof', () => {
   }
 
   test('names the key and what the assertion says, and can be used once', () => {
-    expect(prove(issuer)).toEqual({
+    expect(prove(issuer)).toStrictEqual({
       credentialId: 'thumbprint',
       checkedHash: undefined,
       matched: true,
       assertion: { expiresAt: now + 9.5, notBefore: now - 5, issuedAt: now - 4, audience: 'issuer' },
-      once: { digest: expect.any(String), expiresAt: now + 10, reason: 'assertion_replayed' },
+      once: {
+        digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+        expiresAt: now + 10,
+        reason: 'assertion_replayed',
+      },
     })
     expect(prove(issuer, 'billing', 'a', { jwksUri })).toMatchObject({ jwksUri })
     const digests = [prove(issuer), prove(issuer, 'billin', 'ga'), prove(issuer, 'billing', 'b')]

@@ -140,6 +140,41 @@ export const survivors = [
     mutations: ['true'],
     reason: 'undefined is not less than a number. It is there for the types.',
   },
+  {
+    file: 'src/authentication/private-key-jwt.ts',
+    line: 'if (isSignedBy(assertion, key) && key !== undefined) return { ...credentials, keyId: key.thumbprint }',
+    code: 'key !== undefined',
+    mutations: ['true'],
+    reason: 'Without a key nothing is signed by it. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/private-key-jwt.ts',
+    line: 'if (isRight && key !== undefined) return { ...credentials, keyId: key.thumbprint }',
+    code: 'key !== undefined',
+    mutations: ['true'],
+    reason: 'Without a key nothing is signed by it. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/private-key-jwt.ts',
+    line: 'if (jwksUri === undefined || published === undefined) return undefined',
+    code: 'jwksUri === undefined',
+    mutations: ['false'],
+    reason: 'Without an address nothing was asked for. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/private-key-jwt.ts',
+    line: 'const never = { expiresAt: undefined, revokedAt: undefined }',
+    code: '{ expiresAt: undefined, revokedAt: undefined }',
+    mutations: ['{}'],
+    reason: 'What is missing is undefined. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/private-key-jwt.ts',
+    line: 'if (found === undefined || !isSignedBy(credentials.assertion, found)) return undefined',
+    code: 'found === undefined',
+    mutations: ['false'],
+    reason: 'Without a key nothing is signed by it. It is there for the types.',
+  },
   // ── The decision ───────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/token/decide.ts',
