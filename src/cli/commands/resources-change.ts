@@ -78,7 +78,7 @@ export const resourcesCreate = defineCommand({
       const step = await createResource(connection, words).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
-      noteOfExternal({ resources: [step.definition] }, connection.config.issuer)
+      noteOfExternal({ resources: [step.definition] }, connection.config)
     })
   },
 })
@@ -137,7 +137,7 @@ export const resourcesUpdate = defineCommand({
       }).catch(throwInWords(inWordsOf))
       report(step, options.json)
       warnOfAlgorithms({ resources: [step.definition] }, connection.config.signingAlgorithms)
-      noteOfExternal({ resources: [step.definition] }, connection.config.issuer)
+      noteOfExternal({ resources: [step.definition] }, connection.config)
     })
   },
 })

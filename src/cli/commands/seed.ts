@@ -77,7 +77,7 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
       const progress = new Progress()
       const result = await withDatabase(async (connection) => {
         warnOfAlgorithms(file, connection.config.signingAlgorithms)
-        noteOfExternal(file, connection.config.issuer)
+        noteOfExternal(file, connection.config)
         for (const client of file.clients) {
           const word = colonNote(client)
           if (word !== undefined) note(word)

@@ -1,14 +1,31 @@
 import type { Registration } from '../../administration/definition.ts'
+import type { Config } from '../../config.ts'
+import { OperatorError } from '../../errors.ts'
 import { note } from './output.ts'
 
 /** Whoever verifies tokens for an external resource fetches the keys from the issuer, and is somebody else. */
-export function noteOfExternal(registration: Pick<Registration, 'resources'>, issuer: string): void {
+export function noteOfExternal(
+  registration: Pick<Registration, 'resources'>,
+  config: Pick<Config, 'issuer'>,
+): void {
   const [first] = registration.resources.filter(({ external }) => external === true)
-  if (first === undefined || isPublic(issuer)) return
+  if (first === undefined) return
+  const issuer = issuerOf(config)
+  if (issuer === undefined || isPublic(issuer)) return
   note(
     `${first.audience}: is external, and the issuer is ${issuer} here (MINTMARK_ISSUER). Clouds fetch the keys from a public ` +
       'https address without a port. Who cannot reach it can be given the keys: "bin/mintmark keys export --jwks".',
   )
+}
+
+/** A command that registers needs no issuer. Where none is set, there is nothing to say about it. */
+function issuerOf(config: Pick<Config, 'issuer'>): string | undefined {
+  try {
+    return config.issuer
+  } catch (error) {
+    if (error instanceof OperatorError) return undefined
+    throw error
+  }
 }
 
 function isPublic(issuer: string): boolean {
