@@ -175,6 +175,41 @@ export const survivors = [
     mutations: ['false'],
     reason: 'Without a key nothing is signed by it. It is there for the types.',
   },
+  {
+    file: 'src/authentication/dpop-proof.ts',
+    line: "found = rawHeaders[index + 1] ?? ''",
+    code: "''",
+    mutations: ['"Stryker was here!"'],
+    reason: 'Node gives names and values in pairs. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/dpop-proof.ts',
+    line: 'for (let index = 0; index < rawHeaders.length; index += 2) {',
+    code: 'index < rawHeaders.length',
+    mutations: ['index <= rawHeaders.length'],
+    reason: 'Behind the last name there is nothing, which is no name that is looked for.',
+  },
+  {
+    file: 'src/authentication/dpop-proof.ts',
+    line: "if (name?.length !== 4 || name.toLowerCase() !== 'dpop') continue",
+    code: 'name?.length !== 4',
+    mutations: ['false'],
+    reason: 'No other name than this one has these letters. The length is compared because that is faster.',
+  },
+  {
+    file: 'src/authentication/dpop-proof.ts',
+    line: "if (name?.length !== 4 || name.toLowerCase() !== 'dpop') continue",
+    code: 'name?.length',
+    mutations: ['name.length'],
+    reason: 'Node gives names and values in pairs. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/dpop-proof.ts',
+    line: "return typeof alg === 'string' && isSigningAlgorithm(alg) ? alg : undefined",
+    code: "typeof alg === 'string'",
+    mutations: ['true'],
+    reason: 'What is no text is no name of an algorithm. It is there for the types.',
+  },
   // ── The decision ───────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/token/decide.ts',
