@@ -50,6 +50,16 @@ describe('what is read', () => {
     expect(parsed).toMatchObject({ htm: 'POST', htu: uri })
   })
 
+  test('when it begins and ends, where that is a moment', () => {
+    const momentsOf = (claims: object) => {
+      const { parsed } = readDpopProof(proofOf(ec, uri, { claims: { ...claims } }))
+      return [parsed?.notBefore, parsed?.expiresAt]
+    }
+    expect(momentsOf({ nbf: 5, exp: 9.5 })).toEqual([5, 9.5])
+    expect(momentsOf({ exp: 9 })).toEqual([undefined, 9])
+    expect(momentsOf({ nbf: 'x', exp: -1 })).toEqual([undefined, undefined])
+  })
+
   test('all of it, and the thumbprint of the key alone', () => {
     const { parsed } = readDpopProof(
       proofOf(ec, uri, { claims: { jti: 'j', iat: 7, nonce: 'n' }, ...jwk({ kid: 'k' }) }),

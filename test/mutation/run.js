@@ -23,7 +23,7 @@ const pure = [
   'src/keys/{algorithms,derived-keys,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
   'src/registry/{grammar,seal-head,seal-tree,statement,statement-text}.ts',
   // How a caller proves itself: with a secret,
-  'src/authentication/{authenticate,authorization,client-secret,failure-limit,method,secret,secret-expiry,secret-hash}.ts',
+  'src/authentication/{authenticate,authorization,client-secret,failure-limit,fapi,method,secret,secret-expiry,secret-hash}.ts',
   'src/authentication/{secret-tag,secret-tags,verification}.ts',
   // with an assertion, its own or an issuer's,
   'src/authentication/{assertion-signature,client-assertion,client-key,closest-rule,compact-jws,private-key-jwt}.ts',
