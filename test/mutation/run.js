@@ -18,7 +18,7 @@ const root = join(import.meta.dirname, '../..')
 
 /** What pure tests judge. */
 const pure = [
-  'src/token/{claims,decide,form,issue,request}.ts',
+  'src/token/{admission,claims,decide,form,issue,request}.ts',
   'src/ledger/{chain,cursor,export,query,record,record-fields,refusals,token-id,verify}.ts',
   'src/keys/{algorithms,derived-keys,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
   'src/registry/{grammar,seal-head,seal-tree,statement,statement-text}.ts',
