@@ -53,23 +53,40 @@ export async function listWorkloads(database: Queryable, limit: number): Promise
   return [...workloads, ...never.map(([workloadId, at]) => ({ workloadId, ...nothing, blockedAt: at }))]
 }
 
-/** In force when this returns. It may be one that was never seen. @returns whether that is anything new. */
+/**
+ * In force when this returns. It may be one that was never seen.
+ * @returns whether that is anything new: with a sealed registry, whether a row or what is sealed said otherwise.
+ */
 export async function blockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
-  return await changeSealed(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
+    const rows = await blockedWorkloads(transaction)
+    await seals.read(transaction, { blocks: true })
     const { count } = await transaction.blockedWorkload.createMany({
       data: [{ workloadId }],
       skipDuplicates: true,
     })
-    if (count === 1) records.add('workload', 'blocked', { clientId: workloadId })
-    return count === 1
+    const isNew = seals.setBlocked(workloadId, true, rows)
+    const isChanged = count === 1 || isNew
+    if (isChanged) records.add('workload', 'blocked', { clientId: workloadId })
+    return isChanged
   })
 }
 
-/** @returns whether it was blocked. */
+/** Its row may be gone already: what is sealed blocks too. @returns whether it was blocked. */
 export async function unblockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
-  return await changeSealed(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
+    const rows = await blockedWorkloads(transaction)
+    await seals.read(transaction, { blocks: true })
     const { count } = await transaction.blockedWorkload.deleteMany({ where: { workloadId } })
-    if (count === 1) records.add('workload', 'unblocked', { clientId: workloadId })
-    return count === 1
+    const isNew = seals.setBlocked(workloadId, false, rows)
+    const isChanged = count === 1 || isNew
+    if (isChanged) records.add('workload', 'unblocked', { clientId: workloadId })
+    return isChanged
   })
+}
+
+/** As the rows say. */
+export async function blockedWorkloads(database: Queryable): Promise<string[]> {
+  const rows = await database.blockedWorkload.findMany({ select: { workloadId: true } })
+  return rows.map(({ workloadId }) => workloadId)
 }

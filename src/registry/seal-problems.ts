@@ -21,6 +21,7 @@ export class SealProblems {
   #earlier = new Map<string, SealProblem>()
   #now = new Map<string, SealProblem>()
   #untold: SealProblem[] = []
+  #trust: readonly SealProblem[] = []
 
   /** @param onFound told of those that are new. */
   constructor(onFound: (problems: readonly SealProblem[]) => void) {
@@ -43,6 +44,13 @@ export class SealProblems {
     if (!isKnown) this.#untold.push(problem)
   }
 
+  /** All that is wrong with the trust table. It is read as a whole and stays in memory, so no round looks at it again. */
+  noteTrust(problems: readonly SealProblem[]): void {
+    const known = new Set(this.#trust.map(textOf))
+    this.#trust = problems.slice(0, problemsMax)
+    this.#untold.push(...this.#trust.filter((problem) => !known.has(textOf(problem))))
+  }
+
   /** Tells of those that are new since the last time. */
   tell(): void {
     const untold = this.#untold
@@ -57,6 +65,10 @@ export class SealProblems {
   }
 
   get all(): readonly SealProblem[] {
-    return [...new Map([...this.#earlier, ...this.#now]).values()]
+    return [...new Map([...this.#earlier, ...this.#now]).values(), ...this.#trust]
   }
+}
+
+function textOf({ subject, id, differences }: SealProblem): string {
+  return `${subject} ${id} ${differences.join()}`
 }
