@@ -9,7 +9,7 @@ export interface SealProblem {
   readonly differences: readonly Difference[]
 }
 
-/** Problems remembered at most. Whoever can write the database can make any number of them. */
+/** Problems remembered at most, and as many of the trust table. Whoever can write the database can make any number of them. */
 const problemsMax = 1_000
 
 /**
@@ -38,7 +38,7 @@ export class SealProblems {
     }
     const before = this.#now.get(key) ?? this.#earlier.get(key)
     const isKnown = before !== undefined && before.differences.join() === differences.join()
-    if (!isKnown && this.all.length >= problemsMax) return
+    if (!isKnown && this.#found.size >= problemsMax) return
     const problem = { subject, id, differences }
     this.#now.set(key, problem)
     if (!isKnown) this.#untold.push(problem)
@@ -65,7 +65,11 @@ export class SealProblems {
   }
 
   get all(): readonly SealProblem[] {
-    return [...new Map([...this.#earlier, ...this.#now]).values(), ...this.#trust]
+    return [...this.#found.values(), ...this.#trust]
+  }
+
+  get #found(): ReadonlyMap<string, SealProblem> {
+    return new Map([...this.#earlier, ...this.#now])
   }
 }
 
