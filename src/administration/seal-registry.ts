@@ -2,6 +2,7 @@ import type { Queryable, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import { believeBlocks, blocksStatement, blocksSubject } from '../registry/blocks-statement.ts'
 import type { TrustedIssuer } from '../registry/issuer.ts'
 import { believeIssuer, issuerStatement } from '../registry/issuer-statement.ts'
 import { reviewedNumber, type SealHead } from '../registry/seal-head.ts'
@@ -39,6 +40,7 @@ import {
 } from './seal-registry-store.ts'
 import { keyForHead, type RegistryContext, recordSeal, type Sealing, sealingKeys } from './sealing.ts'
 import { readIssuers } from './trust-store.ts'
+import { blockedWorkloads } from './workload-store.ts'
 
 /**
  * Looks through all that is registered, and seals it as it stands: once, to begin with, and whenever rows were changed by
@@ -148,6 +150,10 @@ async function review(
     compare(compareResource(before, resource))
   }
   for (const issuer of (await readIssuers(database)).values()) compare(compareIssuer(before, issuer))
+  const blocks = compareBlocks(before, await blockedWorkloads(database))
+  if (blocks.statement !== undefined) after.set(...blocksSubject, blocks.statement)
+  problems.push(...blocks.problems)
+  if (blocks.isLess) lessened += 1
   for (let ids = await clientIdsAfter(database, ''); ids.length > 0; ) {
     for (const row of await registeredClients(database, ids)) {
       counts.clients += 1
@@ -205,6 +211,22 @@ function compareResource(before: SealTree, row: RegisteredResourceRow): Comparis
 
 function compareIssuer(before: SealTree, row: TrustedIssuer): Comparison {
   return compareWith(before, issuerStatement(row), (known) => believeIssuer(row, known).differences)
+}
+
+/** Each workload that sealing would unblock is a problem of its own. */
+function compareBlocks(before: SealTree, rows: readonly string[]) {
+  const known = knownIn(before, ...blocksSubject)
+  const statement = known === undefined && rows.length === 0 ? undefined : blocksStatement(rows)
+  if (known === 'damaged') {
+    const [subject, id] = blocksSubject
+    return { statement, problems: [{ subject, id, differences: ['tree_damaged'] }], isLess: false }
+  }
+  const problems = believeBlocks(rows, known).unblocked.map((id) => {
+    return { subject: 'workload' as const, id, differences: ['unblocked'] }
+  })
+  const isLess =
+    problems.length === 0 && known !== undefined && JSON.stringify(known) !== JSON.stringify(statement)
+  return { statement, problems, isLess }
 }
 
 function compareClient(before: SealTree, row: RegisteredRow): Comparison {

@@ -5,6 +5,7 @@ import { type KeyEncryptionKey, newestSealedWith } from '../keys/seal.ts'
 import { listKeys } from '../keys/store.ts'
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import { type ChangeContext, type ChangeOptions, changeRegistry } from '../ledger/change-store.ts'
+import { blocksStatement, blocksSubject, readBlocksStatement } from '../registry/blocks-statement.ts'
 import type { TrustedIssuer } from '../registry/issuer.ts'
 import { believeIssuer, issuerStatement } from '../registry/issuer-statement.ts'
 import type { SealHead } from '../registry/seal-head.ts'
@@ -127,14 +128,16 @@ export class Seals {
       readonly clientIds?: readonly string[]
       readonly audiences?: readonly string[]
       readonly issuers?: readonly string[]
+      readonly blocks?: boolean
     },
   ): Promise<void> {
     if (this.#open === undefined) return
-    const { clientIds = [], audiences = [], issuers = [] } = subjects
+    const { clientIds = [], audiences = [], issuers = [], blocks = false } = subjects
     const wanted = [
       ...clientIds.map((id) => ['client', id] as const),
       ...audiences.map((id) => ['resource', id] as const),
       ...issuers.map((id) => ['issuer', id] as const),
+      ...(blocks ? [blocksSubject] : []),
     ]
     for (const [node, content] of await readNodes(transaction, wanted)) this.#nodes.set(node, content)
   }
@@ -258,6 +261,22 @@ export class Seals {
     if (this.#open === undefined) return false
     const { issuer } = believeIssuer(stored, this.#statement('issuer', stored.issuer))
     return issuer !== undefined && this.setIssuer(change(issuer))
+  }
+
+  /**
+   * Says that a workload is blocked, or is not any more.
+   * @param rows those that were blocked before. Where no statement has said so yet, all of them are sealed with it: they
+   * count already, and give nobody anything.
+   * @returns whether the tree said otherwise.
+   */
+  setBlocked(workloadId: string, isBlocked: boolean, rows: readonly string[]): boolean {
+    if (this.#open === undefined) return false
+    const known = readBlocksStatement(this.#statement(...blocksSubject))
+    const before = known ?? rows
+    const others = before.filter((id) => id !== workloadId)
+    const next = isBlocked ? [...others, workloadId] : others
+    if (known !== undefined || next.length > 0) this.#set(...blocksSubject, blocksStatement(next))
+    return known !== undefined && known.includes(workloadId) !== isBlocked
   }
 
   async write(transaction: Queryable, records: ChangeRecords): Promise<void> {

@@ -14,17 +14,28 @@ export interface StoredWorkload {
   /** Seconds since 1970. The first two are true to about a minute. */
   readonly firstSeenAt: number | undefined
   readonly lastUsedAt: number | undefined
+  readonly isBlocked: boolean
+  /** Undefined if it is not blocked, and where somebody deleted the row: then what is sealed blocks it. */
   readonly blockedAt: number | undefined
 }
 
 const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000)
 
-/** Those used last come first. @param limit how many at most. Blocked ones are all there. */
-export async function listWorkloads(database: Queryable, limit: number): Promise<StoredWorkload[]> {
+/**
+ * Those used last come first.
+ * @param limit how many at most. Blocked ones are all there.
+ * @param sealed those that are blocked by what is sealed, also without a row.
+ */
+export async function listWorkloads(
+  database: Queryable,
+  limit: number,
+  sealed: ReadonlySet<string> = new Set(),
+): Promise<StoredWorkload[]> {
   const blocked = await database.blockedWorkload.findMany({ orderBy: { blockedAt: 'desc' } })
   const blockedAt = new Map(blocked.map((row) => [row.workloadId, seconds(row.blockedAt)]))
   const seen = await database.workload.findMany({ orderBy: { lastUsedAt: 'desc' }, take: limit })
-  const missing = [...blockedAt.keys()].filter((id) => !seen.some(({ workloadId }) => workloadId === id))
+  const allBlocked = new Set([...blockedAt.keys(), ...sealed])
+  const missing = [...allBlocked].filter((id) => !seen.some(({ workloadId }) => workloadId === id))
   const others = await database.workload.findMany({ where: { workloadId: { in: missing } } })
   const rules = await database.trustRule.findMany({
     select: { rule: true, trustedIssuer: { select: { owner: true } } },
@@ -38,10 +49,11 @@ export async function listWorkloads(database: Queryable, limit: number): Promise
     owner: owners.get(row.rule),
     firstSeenAt: seconds(row.firstSeenAt),
     lastUsedAt: seconds(row.lastUsedAt),
+    isBlocked: allBlocked.has(row.workloadId),
     blockedAt: blockedAt.get(row.workloadId),
   }))
   const known = new Set(workloads.map(({ workloadId }) => workloadId))
-  const never = [...blockedAt].filter(([workloadId]) => !known.has(workloadId))
+  const never = [...allBlocked].filter((workloadId) => !known.has(workloadId))
   const nothing = {
     issuer: undefined,
     subject: undefined,
@@ -50,26 +62,46 @@ export async function listWorkloads(database: Queryable, limit: number): Promise
     firstSeenAt: undefined,
     lastUsedAt: undefined,
   }
-  return [...workloads, ...never.map(([workloadId, at]) => ({ workloadId, ...nothing, blockedAt: at }))]
+  const unseen = never.map((workloadId) => {
+    return { workloadId, ...nothing, isBlocked: true, blockedAt: blockedAt.get(workloadId) }
+  })
+  return [...workloads, ...unseen]
 }
 
-/** In force when this returns. It may be one that was never seen. @returns whether that is anything new. */
+/**
+ * In force when this returns. It may be one that was never seen.
+ * @returns whether that is anything new: with a sealed registry, whether a row or what is sealed said otherwise.
+ */
 export async function blockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
-  return await changeSealed(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
+    const rows = await blockedWorkloads(transaction)
+    await seals.read(transaction, { blocks: true })
     const { count } = await transaction.blockedWorkload.createMany({
       data: [{ workloadId }],
       skipDuplicates: true,
     })
-    if (count === 1) records.add('workload', 'blocked', { clientId: workloadId })
-    return count === 1
+    const isNew = seals.setBlocked(workloadId, true, rows)
+    const isChanged = count === 1 || isNew
+    if (isChanged) records.add('workload', 'blocked', { clientId: workloadId })
+    return isChanged
   })
 }
 
-/** @returns whether it was blocked. */
+/** Its row may be gone already: what is sealed blocks too. @returns whether it was blocked. */
 export async function unblockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
-  return await changeSealed(context, async (transaction, records) => {
+  return await changeSealed(context, async (transaction, records, seals) => {
+    const rows = await blockedWorkloads(transaction)
+    await seals.read(transaction, { blocks: true })
     const { count } = await transaction.blockedWorkload.deleteMany({ where: { workloadId } })
-    if (count === 1) records.add('workload', 'unblocked', { clientId: workloadId })
-    return count === 1
+    const isNew = seals.setBlocked(workloadId, false, rows)
+    const isChanged = count === 1 || isNew
+    if (isChanged) records.add('workload', 'unblocked', { clientId: workloadId })
+    return isChanged
   })
+}
+
+/** As the rows say. */
+export async function blockedWorkloads(database: Queryable): Promise<string[]> {
+  const rows = await database.blockedWorkload.findMany({ select: { workloadId: true } })
+  return rows.map(({ workloadId }) => workloadId)
 }

@@ -3,12 +3,13 @@ import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKeySource } from '../keys/key-encryption-key.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
+import { believeBlocks, blocksSubject } from './blocks-statement.ts'
 import type { RegisteredClient, RegisteredResource } from './client.ts'
-import { type IssuerRow, type TrustedIssuer, type TrustTable, toIssuer } from './issuer.ts'
+import { type TrustedIssuer, type TrustTable, toIssuer } from './issuer.ts'
 import { believeIssuer } from './issuer-statement.ts'
 import { type ResourceRow, toResource } from './resource-store.ts'
 import { openHead, type SealHead, SealMemory } from './seal-head.ts'
-import type { SealProblems } from './seal-problems.ts'
+import type { SealProblem, SealProblems } from './seal-problems.ts'
 import { currentHead, hasRegistrations, loadSealedRows, type SealedRows } from './seal-store.ts'
 import { SealTree, type Statement, type Subject, TreeDamaged } from './seal-tree.ts'
 import {
@@ -100,22 +101,30 @@ export class SealGuard {
 
   #believeTrust(rows: SealedTrustRows): TrustTable {
     const tree = this.#treeOf(rows)
-    const issuers = rows.issuers.flatMap((row) => this.#issuer(row, tree) ?? [])
+    const problems: SealProblem[] = []
+    const note = (subject: Subject, id: string, differences: readonly Difference[]): void => {
+      if (differences.length > 0) problems.push({ subject, id, differences })
+    }
+    const believed = rows.issuers.flatMap((row) => {
+      const read = readFrom(tree, 'issuer', row.issuer)
+      const { issuer, differences } = believeIssuer(toIssuer(row), read.statement)
+      note('issuer', row.issuer, read.problem ?? differences)
+      return issuer ?? []
+    })
+    const read = readFrom(tree, ...blocksSubject)
+    const { blocked, unblocked } = believeBlocks(rows.blocked, read.statement)
+    note(...blocksSubject, read.problem ?? [])
+    for (const workloadId of unblocked) note('workload', workloadId, ['unblocked'])
+    // Nobody can tell which workloads are blocked, so none gets anything.
+    const issuers = read.problem === undefined ? believed : believed.map(withoutWorkloads)
     const resources = rows.resources.flatMap((row) => this.#resource(row, tree) ?? [])
+    this.#options.problems.noteTrust(problems)
     this.#options.problems.tell()
     return {
       issuers: new Map(issuers.map((issuer) => [issuer.issuer, issuer])),
-      // A row that blocks takes away, so it needs no statement.
-      blocked: new Set(rows.blocked),
+      blocked,
       resources: new Map(resources.map((resource) => [resource.audience, resource])),
     }
-  }
-
-  #issuer(row: IssuerRow, tree: SealTree | undefined): TrustedIssuer | undefined {
-    const read = readFrom(tree, 'issuer', row.issuer)
-    const { issuer, differences } = believeIssuer(toIssuer(row), read.statement)
-    this.#options.problems.note('issuer', row.issuer, read.problem ?? differences)
-    return issuer
   }
 
   #believe(rows: SealedRows): BelievedClients {
@@ -214,6 +223,11 @@ function readFrom(tree: SealTree | undefined, subject: Subject, id: string): Rea
     if (!(error instanceof TreeDamaged)) throw error
     return { statement: undefined, problem: ['tree_damaged'] }
   }
+}
+
+/** Rules that name a client stay: blocks are not about clients. */
+function withoutWorkloads(issuer: TrustedIssuer): TrustedIssuer {
+  return { ...issuer, rules: issuer.rules.filter(({ clientId }) => clientId !== undefined) }
 }
 
 function isSame(one: SealedText, other: SealedText): boolean {

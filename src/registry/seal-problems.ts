@@ -9,7 +9,7 @@ export interface SealProblem {
   readonly differences: readonly Difference[]
 }
 
-/** Problems remembered at most. Whoever can write the database can make any number of them. */
+/** Problems remembered at most, and as many of the trust table. Whoever can write the database can make any number of them. */
 const problemsMax = 1_000
 
 /**
@@ -21,6 +21,7 @@ export class SealProblems {
   #earlier = new Map<string, SealProblem>()
   #now = new Map<string, SealProblem>()
   #untold: SealProblem[] = []
+  #trust: readonly SealProblem[] = []
 
   /** @param onFound told of those that are new. */
   constructor(onFound: (problems: readonly SealProblem[]) => void) {
@@ -37,10 +38,17 @@ export class SealProblems {
     }
     const before = this.#now.get(key) ?? this.#earlier.get(key)
     const isKnown = before !== undefined && before.differences.join() === differences.join()
-    if (!isKnown && this.all.length >= problemsMax) return
+    if (!isKnown && this.#found.size >= problemsMax) return
     const problem = { subject, id, differences }
     this.#now.set(key, problem)
     if (!isKnown) this.#untold.push(problem)
+  }
+
+  /** All that is wrong with the trust table. It is read as a whole and stays in memory, so no round looks at it again. */
+  noteTrust(problems: readonly SealProblem[]): void {
+    const known = new Set(this.#trust.map(textOf))
+    this.#trust = problems.slice(0, problemsMax)
+    this.#untold.push(...this.#trust.filter((problem) => !known.has(textOf(problem))))
   }
 
   /** Tells of those that are new since the last time. */
@@ -57,6 +65,14 @@ export class SealProblems {
   }
 
   get all(): readonly SealProblem[] {
-    return [...new Map([...this.#earlier, ...this.#now]).values()]
+    return [...this.#found.values(), ...this.#trust]
   }
+
+  get #found(): ReadonlyMap<string, SealProblem> {
+    return new Map([...this.#earlier, ...this.#now])
+  }
+}
+
+function textOf({ subject, id, differences }: SealProblem): string {
+  return `${subject} ${id} ${differences.join()}`
 }

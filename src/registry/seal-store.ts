@@ -173,7 +173,7 @@ export async function recordedSeal(
   const [row] = await database.$queryRaw<{ number: number; root: string | null }[]>`
     SELECT (detail::jsonb ->> 'sealed')::float8 AS number, detail::jsonb ->> 'sealed_root' AS root
       FROM audit_chain JOIN audit_record USING (chain)
-     WHERE chain > ${afterChain}::int AND seq = 1 AND type IN ('client', 'secret', 'client_key', 'access', 'resource', 'issuer', 'trust_rule', 'registry')
+     WHERE chain > ${afterChain}::int AND seq = 1 AND type IN ('client', 'secret', 'client_key', 'access', 'resource', 'issuer', 'trust_rule', 'workload', 'registry')
        AND detail::jsonb ? 'sealed'
      ORDER BY 1 DESC LIMIT 1`
   return row === undefined ? undefined : { number: row.number, root: row.root ?? undefined }

@@ -4,15 +4,15 @@ import { hash } from 'node:crypto'
  * A tree of hashes over everything that was registered by holders of the key-encryption key (Merkle 1987). One hash, that
  * of the root, stands for all of it, so one MAC is enough (seal-head.ts).
  *
- * A *statement* says what was registered about a client, a resource or an issuer. It is in the leaf that the hash of its name leads
- * to. Every node above has the hashes of the nodes below it. So whoever reads a client reads the nodes on the way to its
+ * A *statement* says what was registered about a client, a resource or an issuer, or which workloads are blocked. It is in
+ * the leaf that the hash of its name leads to. Every node above has the hashes of the nodes below it. So whoever reads a client reads the nodes on the way to its
  * leaf as well, and sees without any other row whether the statement is the one that counts now. A statement that was
  * replaced or removed cannot come back without another root.
  *
  * A change costs the nodes on the way. Sixteen children and four levels make 65,536 leaves: with 100,000 clients each has
  * one or two statements, and with a million fifteen.
  */
-export type Subject = 'client' | 'resource' | 'issuer'
+export type Subject = 'client' | 'resource' | 'issuer' | 'workload'
 
 /** JSON: the subject and its id, and then what is said about it (statement-text.ts). */
 export type Statement = readonly [subject: Subject, id: string, ...said: unknown[]]

@@ -1,5 +1,6 @@
 import type { Pool } from '../database/open.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
+import { blocksSubject } from './blocks-statement.ts'
 import { type IssuerRow, type TrustTable, toIssuer } from './issuer.ts'
 import { type ResourceRow, resourceObject, toResource } from './resource-store.ts'
 import { type Nodes, treeDepth } from './seal-tree.ts'
@@ -56,7 +57,9 @@ const sealedTrustStatement = `${trustStatement},
          FROM (SELECT encode(sha256(convert_to('issuer ' || issuer, 'UTF8')), 'hex') FROM trusted_issuer
                UNION ALL
                SELECT encode(sha256(convert_to('resource ' || audience, 'UTF8')), 'hex')
-                 FROM (${namedAudiences}) AS n (audience)) AS named (hash),
+                 FROM (${namedAudiences}) AS n (audience)
+               UNION ALL
+               SELECT encode(sha256(convert_to('${blocksSubject.join(' ')}', 'UTF8')), 'hex')) AS named (hash),
               generate_series(0, ${treeDepth}) AS depth))) AS nodes`
 
 interface TrustLine {

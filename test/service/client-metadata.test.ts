@@ -322,7 +322,11 @@ test('what ends it: a blocked workload, a disabled prefix, rows that a hand wrot
   })
   await blockWorkload(context, metadataWorkloadId(id))
   expect(await agents.answer(id)).toBe('workload_blocked')
+  // The block is sealed: without its row the client stays blocked.
+  await database.query('DELETE FROM blocked_workload')
+  expect(await agents.answer(id)).toBe('workload_blocked')
   await unblockWorkload(context, metadataWorkloadId(id))
+  expect(await agents.answer(id)).toBe('issued')
   await setIssuerStatus(context, `${host.url}/agents/`, 'disabled')
   expect(await agents.answer(id)).toBe('client_unknown')
   await setIssuerStatus(context, `${host.url}/agents/`, 'active')

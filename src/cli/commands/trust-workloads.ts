@@ -1,9 +1,12 @@
 import { blockWorkload, listWorkloads, unblockWorkload } from '../../administration/workload-store.ts'
+import { AdministrationError } from '../../errors.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { isWorkloadId } from '../../registry/issuer.ts'
+import { administeredTrust } from '../terminal/administered-trust.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
-import { withDatabase } from '../terminal/connect.ts'
-import { json, jsonLine, print, shownMoment } from '../terminal/output.ts'
+import { type Connection, withDatabase } from '../terminal/connect.ts'
+import { json, jsonLine, note, print, shownMoment } from '../terminal/output.ts'
+import { messageOf } from '../terminal/sentences.ts'
 import { Table } from '../terminal/table.ts'
 
 /** Workloads that one list shows. */
@@ -21,8 +24,9 @@ export const trustWorkloads = defineCommand({
   options: { ...jsonOption },
   examples: [['bin/mintmark trust workloads', 'with their first and their latest token']],
   async run(options) {
-    await withDatabase(async ({ database }) => {
-      const workloads = await listWorkloads(database.prisma, shownMax)
+    await withDatabase(async (connection) => {
+      const sealed = await sealedBlocks(connection)
+      const workloads = await listWorkloads(connection.database.prisma, shownMax, sealed)
       if (options.json) {
         const fields = workloads.map((workload) => ({
           workload_id: workload.workloadId,
@@ -32,6 +36,7 @@ export const trustWorkloads = defineCommand({
           owner: workload.owner ?? null,
           first_seen_at: optionalMoment(workload.firstSeenAt),
           last_used_at: optionalMoment(workload.lastUsedAt),
+          blocked: workload.isBlocked,
           blocked_at: optionalMoment(workload.blockedAt),
         }))
         print(`${json({ workloads: fields })}\n`)
@@ -51,7 +56,7 @@ export const trustWorkloads = defineCommand({
             workload.rule ?? '-',
             shownMoment(workload.firstSeenAt, 'never'),
             shownMoment(workload.lastUsedAt, 'never'),
-            shownMoment(workload.blockedAt),
+            shownMoment(workload.blockedAt, workload.isBlocked ? 'sealed' : undefined),
             workload.owner ?? '-',
           ]),
         ),
@@ -59,6 +64,18 @@ export const trustWorkloads = defineCommand({
     })
   },
 })
+
+/** Those that a process that serves believes to be blocked. A list is shown without the key-encryption key too. */
+async function sealedBlocks(connection: Connection): Promise<ReadonlySet<string>> {
+  if (connection.sealing === undefined) return new Set()
+  try {
+    return (await administeredTrust(connection, [])).trust.blocked
+  } catch (error) {
+    if (!(error instanceof AdministrationError)) throw error
+    note(`WARNING: Nobody can tell which blocks are sealed: only rows are shown. ${messageOf(error)}`)
+    return new Set()
+  }
+}
 
 export const trustBlock = defineCommand({
   path: ['trust', 'block'],
