@@ -86,21 +86,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     }
     return await issueToken(options, sent, exchange.origin, exchange.claimed)
   }
-  // All methods that Node can parse arrive here too, so that their refusal is recorded.
-  for (const method of METHODS) {
-    if (!app.supportedMethods.includes(method) && method !== 'CONNECT') {
-      app.addHttpMethod(method, { hasBody: true })
-    }
-  }
-  app.removeAllContentTypeParsers()
-  // The form type is listed besides `*` because Fastify caches the parser of a named type. It searches the
-  // parser of other types for each request.
-  app.addContentTypeParser(
-    ['application/x-www-form-urlencoded', '*'],
-    { parseAs: 'buffer' },
-    (_request, body, parsed) => parsed(null, body),
-  )
-
+  takeEveryRequest(app)
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const { exchange } = request
     // An OAuthError of `issueToken` has its record already. Any other error was thrown before that call, or
@@ -134,6 +120,23 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     })
   }
   done()
+}
+
+/** Requests with any method and any content type arrive at the route, so that their refusal is recorded. */
+function takeEveryRequest(app: FastifyInstance): void {
+  for (const method of METHODS) {
+    if (!app.supportedMethods.includes(method) && method !== 'CONNECT') {
+      app.addHttpMethod(method, { hasBody: true })
+    }
+  }
+  app.removeAllContentTypeParsers()
+  // The form type is listed besides `*` because Fastify caches the parser of a named type. It searches the
+  // parser of other types for each request.
+  app.addContentTypeParser(
+    ['application/x-www-form-urlencoded', '*'],
+    { parseAs: 'buffer' },
+    (_request, body, parsed) => parsed(null, body),
+  )
 }
 
 /** No cache may store a token or a refusal (RFC 6749 §5.1). */

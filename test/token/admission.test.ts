@@ -14,7 +14,7 @@ const {
 
 /** Callers of one process, on a clock that the test moves. */
 function process() {
-  let now = 0
+  let now = 5_000
   const admission = new Admission(() => now)
   const begun: number[] = []
   const refused: number[] = []
@@ -97,7 +97,7 @@ test('few callers say nothing about how many could be answered, and a pause with
 
 test('those that are let in and not begun wait in line, in the order in which they came; who is gone is passed over', async () => {
   const { admission, come, begun, refused } = process()
-  while (begun.length < admission.limit) come()
+  for (let count = admission.limit; count > 0; count -= 1) come()
   const [first, gone, second] = [come(), come(() => true), come()]
   expect(begun).toHaveLength(admission.limit)
   admission.leave(true)
@@ -110,6 +110,11 @@ test('those that are let in and not begun wait in line, in the order in which th
   admission.leave(true)
   await Promise.resolve()
   expect(begun.at(-1)).toBe(last)
+  // Who ends makes room for one, and not for the whole line.
+  const [next] = [come(), come()]
+  admission.leave(true)
+  await Promise.resolve()
+  expect(begun.at(-1)).toBe(next)
 })
 
 test('no more are let in than may be under way, with those in line', () => {
@@ -120,8 +125,8 @@ test('no more are let in than may be under way, with those in line', () => {
 })
 
 test('a line that does not move is refused, and so is who comes meanwhile; when something is answered, it goes on', async () => {
-  const { admission, come, begun, refused, pass } = process()
-  while (begun.length < admission.limit) come()
+  const { admission, come, refused, pass } = process()
+  for (let count = admission.limit; count > 0; count -= 1) come()
   const waiting = come()
   pass(patience)
   expect(admission.isFull).toBe(false)
@@ -137,10 +142,40 @@ test('a line that does not move is refused, and so is who comes meanwhile; when 
   expect(admission.isFull).toBe(false)
 })
 
-test('a pause takes half of what was learnt, at most', () => {
+test('those that were refused take no place', async () => {
   const { admission, come, pass, begun } = process()
+  const atFirst = admission.limit
+  for (let count = 0; count < atFirst + 10; count += 1) come()
+  pass(patience + 1)
+  for (let count = 0; count < atFirst; count += 1) admission.leave(false)
+  await Promise.resolve()
   const { limit } = admission
-  while (begun.length < limit) come()
+  for (let count = 0; count < limit + 10; count += 1) come()
+  expect(begun).toHaveLength(atFirst + limit)
+})
+
+test('a line stands still since something was last answered, not since somebody began', () => {
+  const { admission, come, pass } = process()
+  for (let count = admission.limit - 1; count > 0; count -= 1) come()
+  pass(patience)
+  come()
+  expect(admission.isFull).toBe(false)
+  pass(1)
+  expect(admission.isFull).toBe(true)
+})
+
+test('after a time without callers many may come at once', () => {
+  const { admission, come, pass } = process()
+  pass(100 * patience)
+  let count = 0
+  for (; !admission.isFull; count += 1) come()
+  expect(count).toBe(most)
+})
+
+test('a pause takes half of what was learnt, at most', () => {
+  const { admission, come, pass } = process()
+  const { limit } = admission
+  for (let count = limit; count > 0; count -= 1) come()
   pass(window)
   admission.leave(false)
   expect(admission.limit).toBe(limit / 2)
@@ -150,17 +185,20 @@ test('a pause takes half of what was learnt, at most', () => {
 })
 
 test('work counts until it ends, and as answered unless it came too late', async () => {
-  const { admission, come, pass, begun } = process()
+  const { admission, come, pass } = process()
   const { limit } = admission
   const all = async (work: () => Promise<unknown>) => {
     await Promise.allSettled(Array.from({ length: limit }, () => admission.count(work())))
     pass(window)
     expect(admission.isFull).toBe(false)
   }
-  while (begun.length < limit) come()
+  for (let count = limit; count > 0; count -= 1) come()
   const refuse = (reason: 'client_unknown' | 'ledger_unavailable') => () =>
     Promise.reject(new OAuthError(reason))
   await all(refuse('client_unknown'))
+  expect(admission.limit).toBeGreaterThan(limit)
+  for (let count = 0; count < limit; count += 1) come()
+  await all(() => Promise.resolve())
   expect(admission.limit).toBeGreaterThan(limit)
   for (let count = 0; count < limit; count += 1) come()
   await all(refuse('ledger_unavailable'))
