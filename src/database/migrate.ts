@@ -29,28 +29,41 @@ export interface MigrateOptions {
   readonly directory?: string
   /** How long to wait for another process that migrates. */
   readonly patienceMilliseconds?: number
+  /** After how long a migration that is not done yet is reported. */
+  readonly quietMilliseconds?: number
 }
 
 /** Longer than any migration that nothing delays, and short enough for somebody who watches. */
 const patienceMillisecondsDefault = 60_000
 
+/** Longer than a migration takes for which nobody is in the way. */
+const quietMillisecondsDefault = 10_000
+
 /** Applies what is pending, under a lock, and returns the names. */
 export async function migrate(url: string, options: MigrateOptions = {}): Promise<readonly string[]> {
   const { directory = migrationsDirectory, patienceMilliseconds = patienceMillisecondsDefault } = options
+  const { report = () => {}, quietMilliseconds = quietMillisecondsDefault } = options
   const migrations = readMigrations(directory)
   return await withSession(url, async (client, schema) => {
     await requireOwnSession(client, (use) => withSession(url, use))
     await client.query(migrationSession(schema))
-    await takeMigrationLock(client, patienceMilliseconds, options.report ?? (() => {}))
+    await takeMigrationLock(client, patienceMilliseconds, report)
     // Read under the lock: who held it before us may have applied everything.
     const { pending } = await migrationState(client, migrations)
     if (pending.length > 0) await ensureMigrationsTable(client, schema)
     for (const migration of migrations) {
-      if (pending.includes(migration.name)) await apply(client, migration, schema)
+      if (!pending.includes(migration.name)) continue
+      // Without a word somebody would end it, and it would have to be repaired by hand.
+      const timer = setTimeout(() => report(waitsLong(migration)), quietMilliseconds)
+      await apply(client, migration, schema).finally(() => clearTimeout(timer))
     }
     return pending
   })
 }
+
+const waitsLong = ({ name }: Migration): string =>
+  `The migration ${name} is not done yet. It may wait for somebody who uses the tables, a backup for example, and goes on ` +
+  'by itself. Do not end it: tokens are issued meanwhile. "SELECT * FROM pg_stat_activity" shows who else is connected.'
 
 /** A pooler may have no session for us. */
 const stateMillisecondsMax = 10_000

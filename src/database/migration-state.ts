@@ -84,14 +84,16 @@ function describeUnfinished(
   }
   return (
     `The migration ${name} was interrupted: its row in _prisma_migrations says neither that it was applied nor ` +
-    `that it failed. Look in the database for what its file does. If that is there, set finished_at of the row ` +
-    `to now(); if not, delete the row. Then run "bin/mintmark migrate" again.`
+    `that it failed. Look in the database for what its file (prisma/migrations/${name}/migration.sql) does. If that ` +
+    `is there, set finished_at of the row to now(); if not, delete the row. Then run "bin/mintmark migrate" again. ` +
+    statements
   )
 }
 
+const statements = 'docs/guides/production.md has the statements: "When a migration failed".'
+
 /** What to do about a migration that failed, whether it failed just now or earlier. */
-export const afterFailure =
-  'Remove the cause, delete its row from _prisma_migrations, and run "bin/mintmark migrate" again.'
+export const afterFailure = `Remove the cause, delete its row from _prisma_migrations, and run "bin/mintmark migrate" again. ${statements}`
 
 /** What is left of a migration that failed. */
 export function remainder(migration: Migration): string {

@@ -76,11 +76,11 @@ export interface FoundChain {
   readonly holds: boolean
 }
 
-/** What the database has of a chain. */
+/** What the database has of a chain. The comment tells database/lock-holders.ts that a commit waits if this waits. */
 export async function findChain(client: Connection, acknowledged: ChainHead): Promise<FoundChain> {
   const { chain, seq, hash } = acknowledged
   const query = {
-    text: `SELECT seq, hash,
+    text: `/* for ledger_commit() */ SELECT seq, hash,
              CASE WHEN $2 = 0 THEN EXISTS (SELECT 1 FROM audit_chain WHERE chain = $1 AND genesis = $3)
              ELSE EXISTS (SELECT 1 FROM audit_record WHERE chain = $1 AND seq = $2 AND hash = $3) END AS holds
         FROM (SELECT 1) AS one LEFT JOIN LATERAL

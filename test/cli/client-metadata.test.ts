@@ -32,7 +32,18 @@ test('a prefix is added, listed, planned and refused; a document is tried', asyn
   )
   for (const [name, under, more, says] of [
     ['open', 'https://agents.example.com', [], 'is no beginning of addresses'],
-    ['open', 'https://a@agents.example.com/', [], 'is no issuer'],
+    [
+      'open',
+      'https://a@agents.example.com/',
+      [],
+      '--client-metadata: "https://a@agents.example.com/" is no beginning',
+    ],
+    [
+      'open',
+      'http://agents.example.com/',
+      [],
+      '--client-metadata: "http://agents.example.com/" is no beginning',
+    ],
     ['open', 'https://agents.example.com/a/../', [], 'is no beginning of addresses'],
     ['nested', `${prefix}more/`, [], `stands within ${prefix} or around it`],
     ['around', `${host.url}/`, [], `stands within ${prefix} or around it`],

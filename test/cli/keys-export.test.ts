@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { expect } from 'vitest'
 import { command } from '../support/command.ts'
@@ -75,6 +76,14 @@ test('verifies the tokens of the service, is what the service publishes, and say
     stderr: expect.stringContaining('is no JWK Set'),
   })
   expect(readFileSync(path, 'utf8')).toBe('a private key')
+  for (const [out, says] of [
+    [dirname(path), 'is a directory. Name a file in it'],
+    [join(dirname(path), 'missing', 'jwks.json'), 'its directory does not exist; create it first'],
+  ] as const)
+    expect(await run(withKey, 'export', '--jwks', '--out', out)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(says),
+    })
 })
 
 test.for([

@@ -349,7 +349,7 @@ describe('a migration that fails', () => {
     const database = await empty()
     const script = 'CREATE TABLE b ();\nINSERT INTO b SELECT no_such_function()'
     await expect(migrate(database.url, { directory: directoryOf(script) })).rejects.toThrow(
-      /^The migration 1_ failed: ERROR: function no_such_function\(\) does not exist \(SQLSTATE 42883\)\. It was rolled back as a whole; its row in _prisma_migrations stays, .* delete its row .* again\.$/,
+      /^The migration 1_ failed: ERROR: function no_such_function\(\) does not exist \(SQLSTATE 42883\)\. It was rolled back as a whole; its row in _prisma_migrations stays, .* delete its row .* again\. .* has the statements/,
     )
     const [row] = await database.query<{ logs: string }>('SELECT logs FROM _prisma_migrations')
     expect(row?.logs).toMatch(
@@ -395,6 +395,21 @@ describe('a migration that fails', () => {
     await expect(migrate(database.url, { directory })).rejects.toThrow(/The connection is lost\. /)
     await expect(migrate(database.url, { directory })).rejects.toThrow(/^The migration 1_ was interrupted/)
   })
+})
+
+test('a migration that waits for somebody says so, and goes on by itself', async () => {
+  const database = await empty()
+  await migrate(database.url, { directory: directoryOf('CREATE TABLE a ()') })
+  const reader = new pg.Client(database.url)
+  await reader.connect()
+  await reader.query('BEGIN; SELECT FROM a')
+  const directory = directoryOf('CREATE TABLE a ()', 'ALTER TABLE a ADD COLUMN b int')
+  // The reader ends when the word has come, and not before.
+  const report = (message: string) => {
+    expect(message).toMatch(/^The migration 2_ is not done yet\. .* Do not end it/)
+    void reader.end()
+  }
+  expect(await migrate(database.url, { directory, report, quietMilliseconds: 500 })).toEqual(['2_'])
 })
 
 test('a migration that runs at this moment is told from one that failed', async () => {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { OperatorError } from '../../errors.ts'
 import { type ExportedKeys, exportedKeys } from '../../keys/exported.ts'
 import { isSigningAlgorithm, signingAlgorithms } from '../../keys/signing-algorithm.ts'
@@ -78,12 +78,16 @@ export const keysExport = defineCommand({
 
 /** A file that holds something else stays: a private key, for instance, is not replaced by public ones. */
 function writeSet(path: string, text: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+    throw new OperatorError(`--out: ${path} is a directory. Name a file in it.`)
   if (!isReplaceable(path))
     throw new OperatorError(`--out: ${path} exists and is no JWK Set. Name another file, or remove this one.`)
   try {
     replacePrivateFile(path, text, fileMode)
   } catch (error) {
-    throw new OperatorError(`--out: ${path} cannot be written: ${fileProblem(error)}.`)
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    const problem = isMissing ? 'its directory does not exist; create it first' : fileProblem(error)
+    throw new OperatorError(`--out: ${path} cannot be written: ${problem}.`)
   }
 }
 

@@ -163,7 +163,8 @@ async function requestToken(
       )
     }
     throw new OperatorError(
-      `${url}/token does not answer: ${reason instanceof Error ? reason.message : String(reason)}`,
+      `${url}/token does not answer: ${reason instanceof Error ? reason.message : String(reason)}. Start the service, or ` +
+        'name the URL at which it runs with --url.',
       {
         cause: error,
       },

@@ -108,7 +108,9 @@ export const trustAdd = defineCommand({
     const { client } = options
     const issuer = options['client-metadata'] ?? options.issuer
     if (issuer === undefined)
-      throw usageError('--issuer: name the issuer whose assertions the rule is about.')
+      throw usageError(
+        '--issuer: name the issuer whose assertions the rule is about, or --client-metadata for clients that publish a document.',
+      )
     if (options['client-metadata'] !== undefined && options.issuer !== undefined)
       throw usageError(
         'Name an issuer with --issuer, or documents of clients with --client-metadata; not both.',
@@ -137,7 +139,7 @@ export const trustAdd = defineCommand({
     const { addRule } = await import('../../administration/trust-change-store.ts')
     await withDatabase(async (connection) => {
       const step = await addRule(connection, issuer, keys, words, options.owner).catch(
-        throwInWords(inWordsOf),
+        throwInWords((mistake) => inWordsOf(mistake, options['client-metadata'])),
       )
       if (options.json) print(`${jsonLine({ rule, issuer, status: 'created' })}\n`)
       else {
@@ -228,8 +230,15 @@ const optionOfField: Readonly<Record<string, string>> = {
 }
 
 /** A mistake of a file, in the words of the command line. Its path may lead to a rule of the issuer. */
-function inWordsOf(mistake: Mistake): string {
+function inWordsOf(mistake: Mistake, prefix: string | undefined): string {
   const path = mistake.path[0] === 'trust' ? mistake.path.slice(2) : mistake.path
   const field = path[0] === 'rules' && path.length > 2 ? path[2] : path[0]
-  return `${optionOfField[String(field)] ?? 'RULE'}: ${mistakeSentence(mistake)}`
+  if (prefix === undefined || field !== 'issuer')
+    return `${optionOfField[String(field)] ?? 'RULE'}: ${mistakeSentence(mistake)}`
+  // The prefix stands where an issuer does, and what is wrong with it is said as of a prefix.
+  const said: Mistake =
+    mistake.code === 'issuer_malformed'
+      ? { ...mistake, code: 'client_metadata_prefix_malformed', value: prefix }
+      : mistake
+  return `--client-metadata: ${mistakeSentence(said)}`
 }

@@ -51,7 +51,11 @@ export const trustTest = defineCommand({
   async run(options) {
     if (options.assertion === undefined) throw usageError('--assertion: name the file with the assertion.')
     const { assertion, refusal } = readFederatedText((await readAssertion(options.assertion)).trim())
-    if (assertion === undefined) throw new OperatorError(`This is no assertion of a workload: ${refusal}.`)
+    if (assertion === undefined)
+      throw new OperatorError(
+        `This is no assertion of a workload: ${refusal}. The file must hold one JWT and nothing else; ` +
+          'docs/reference/errors.md says more about this reason.',
+      )
     if (assertion.issuer === assertion.subject && mayBeMetadataClient(assertion.issuer))
       note(
         `${plainText(assertion.issuer)} signed this about itself. "trust document" tries clients that publish a document.`,
