@@ -42,7 +42,7 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
     },
     onUnlisted(algorithms) {
       const message =
-        `the tokens of a resource are signed with ${algorithms.join(' and ')}, which is not in ` +
+        `tokens of resources are signed with ${algorithms.join(' and ')}, not listed in ` +
         'MINTMARK_SIGNING_ALGORITHMS; keys are created for it anyway; add it to the setting'
       log.warn({ event: 'algorithm_unlisted', algorithms }, message)
     },

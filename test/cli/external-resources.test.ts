@@ -139,7 +139,7 @@ test.for([
   [['resources', 'create', 'a', '--external', 'maybe'], '--external'],
   [
     ['resources', 'create', 'a', '--subject-form', 'c:{client_id}'],
-    '--subject-form: is for a resource with external',
+    '--subject-form: is for a resource with --external yes',
   ],
   [
     ['resources', 'create', 'a', '--external', 'yes', '--subject-form', 'c'],

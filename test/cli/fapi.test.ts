@@ -72,9 +72,9 @@ test('what is registered already may not contradict it either', async ({ databas
   await ran('resources', 'create', orders, '--scope', 'orders:read', '--signing-algorithm', 'RS256')
   await ran('clients', 'create', 'bank', '--access', `${orders}=orders:read`)
   const hold = ['clients', 'update', 'bank', '--fapi', 'yes']
-  expect(await refusal(...hold)).toContain('--fapi: a client with fapi: true has no secret')
+  expect(await refusal(...hold)).toContain('--fapi: a client with --fapi yes has no secret')
   await ran('clients', 'update', 'bank', '--auth-method', 'private_key_jwt')
-  expect(await refusal(...hold)).toContain('--fapi: a client with fapi: true gets only tokens that are bound')
+  expect(await refusal(...hold)).toContain('--fapi: a client with --fapi yes gets only tokens that are bound')
   await ran('clients', 'update', 'bank', '--dpop-bound-access-tokens', 'yes')
   expect(await refusal(...hold)).toContain(`--access: the tokens of ${orders} are signed with RS256`)
   await ran('resources', 'update', orders, '--signing-algorithm', 'PS256')
@@ -84,7 +84,7 @@ test('what is registered already may not contradict it either', async ({ databas
   writeFileSync(files.path('rsa.json'), JSON.stringify({ ...rsa.publicJwk, kid: 'old', alg: 'RS256' }))
   await ran('clients', 'keys', 'add', 'bank', files.path('rsa.json'))
   expect(await refusal(...hold)).toContain(
-    `--fapi: has keys for RS256, which fapi: true does not allow: ${rsa.thumbprint}`,
+    `--fapi: has keys for RS256, which --fapi yes does not allow: ${rsa.thumbprint}`,
   )
   await ran('clients', 'keys', 'revoke', 'bank', 'old')
   const trust = [
@@ -126,10 +126,10 @@ test('what is registered already may not contradict it either', async ({ databas
   expect(await refusal('clients', 'update', 'bank', '--dpop-bound-access-tokens', 'no')).toContain('--fapi: ')
   expect(await refusal('clients', 'update', 'bank', '--auth-method', 'any')).toContain('--fapi: ')
   expect(await refusal('clients', 'update', 'bank', '--assertion-audience', 'token_endpoint')).toContain(
-    '--assertion-audience: the assertions of a client with fapi: true name the issuer alone',
+    '--assertion-audience: the assertions of a client with --fapi yes name the issuer alone',
   )
   expect(await refusal('resources', 'update', orders, '--signing-algorithm', 'RS256')).toContain(
-    'cannot be RS256: bank may call it, with fapi: true',
+    'cannot be RS256: bank may call it, with --fapi yes',
   )
   expect(await refusal(...trust, '--assertion-audience', 'token_endpoint')).toContain(
     '--assertion-audience: must be issuer: "bank" has fapi: true',

@@ -92,6 +92,8 @@ test.for([
     ['--equals', 'repository_id=74', '--assertion-max-age', '0'],
     '--assertion-max-age: must be a whole number',
   ],
+  // Said as options, and not as lines of a file.
+  [['--present', 'sub'], 'or write --dangerously-any-subject if'],
   [
     ['--equals', 'repository_id=74', '--require-dpop', 'yes'],
     '--require-dpop: "yes" says of no key what it must be: any_key or confirmed_key',

@@ -2,7 +2,7 @@ import type { Mistake } from '../../administration/mistake.ts'
 import { OperatorError } from '../../errors.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { type Connection, withDatabase } from '../terminal/connect.ts'
-import { mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
+import { optionSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 
 const positionals = [
@@ -85,5 +85,5 @@ async function requireScopes(
 }
 
 function inWordsOf(mistake: Mistake): string {
-  return `${mistake.path.includes('scopes') ? 'SCOPES' : 'AUDIENCE'}: ${mistakeSentence(mistake)}`
+  return `${mistake.path.includes('scopes') ? 'SCOPES' : 'AUDIENCE'}: ${optionSentence(mistake)}`
 }

@@ -22,7 +22,7 @@ import { colonNote } from '../terminal/colon-note.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { secretContext } from '../terminal/key-context.ts'
-import { fieldOf, mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
+import { fieldOf, optionSentence, throwInWords } from '../terminal/mistakes.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { type OwnerOptions, optionOfOwnerField, ownerOptions, ownerWords } from '../terminal/owner-options.ts'
 import { SecretOutput } from '../terminal/secret-output.ts'
@@ -257,5 +257,5 @@ const optionOfField: Readonly<Record<string, string>> = {
 
 /** A mistake of a file, in the words of the command line: `--access: …`. */
 export function inWordsOf(mistake: Mistake): string {
-  return `${optionOfField[fieldOf(mistake, 'clients')] ?? 'CLIENT'}: ${mistakeSentence(mistake)}`
+  return `${optionOfField[fieldOf(mistake, 'clients')] ?? 'CLIENT'}: ${optionSentence(mistake)}`
 }

@@ -8,7 +8,7 @@ import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { withDatabase } from '../terminal/connect.ts'
 import { noteOfExternal } from '../terminal/external-note.ts'
-import { fieldOf, mistakeSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
+import { fieldOf, optionSentence, someOf, throwInWords } from '../terminal/mistakes.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
 
@@ -224,5 +224,5 @@ function inWordsOf(mistake: Mistake): string {
       'Take it away first: "bin/mintmark clients access remove".'
     )
   }
-  return `${optionOfField[fieldOf(mistake, 'resources')] ?? 'AUDIENCE'}: ${mistakeSentence(mistake)}`
+  return `${optionOfField[fieldOf(mistake, 'resources')] ?? 'AUDIENCE'}: ${optionSentence(mistake)}`
 }

@@ -2,7 +2,7 @@ import { readKeyFile } from '../../administration/key-file.ts'
 import type { Mistake } from '../../administration/mistake.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
-import { mistakeSentence, throwInWords } from '../terminal/mistakes.ts'
+import { optionSentence, throwInWords } from '../terminal/mistakes.ts'
 import { jsonLine, note, print } from '../terminal/output.ts'
 import { adviceOn } from '../terminal/trust-words.ts'
 import { readAccess } from './clients-create.ts'
@@ -234,11 +234,11 @@ function inWordsOf(mistake: Mistake, prefix: string | undefined): string {
   const path = mistake.path[0] === 'trust' ? mistake.path.slice(2) : mistake.path
   const field = path[0] === 'rules' && path.length > 2 ? path[2] : path[0]
   if (prefix === undefined || field !== 'issuer')
-    return `${optionOfField[String(field)] ?? 'RULE'}: ${mistakeSentence(mistake)}`
+    return `${optionOfField[String(field)] ?? 'RULE'}: ${optionSentence(mistake)}`
   // The prefix stands where an issuer does, and what is wrong with it is said as of a prefix.
   const said: Mistake =
     mistake.code === 'issuer_malformed'
       ? { ...mistake, code: 'client_metadata_prefix_malformed', value: prefix }
       : mistake
-  return `--client-metadata: ${mistakeSentence(said)}`
+  return `--client-metadata: ${optionSentence(said)}`
 }

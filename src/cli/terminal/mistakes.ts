@@ -222,6 +222,16 @@ export function mistakeSentence(mistake: Mistake): string {
   return sentence(mistake)
 }
 
+/** The same for the command line. What a sentence says to write is the line of a file, and there it is an option. */
+export function optionSentence(mistake: Mistake): string {
+  const option = (key: string) => `--${key.replace('token_endpoint_', '').replaceAll('_', '-')}`
+  return mistakeSentence(mistake)
+    .replace('write client_id, or access', 'write --client, or --access')
+    .replace(/\b(dangerously_any_subject|allow_default_service_account): true/, (_, key) => option(key))
+    .replace(/\b([a-z_]+): true\b/g, (_, key) => `${option(key)} yes`)
+    .replace(/\b(token_endpoint_auth_method|assertion_audience): /g, (_, key) => `${option(key)} `)
+}
+
 const mistakesShownMax = 20
 
 /** All mistakes, a line each: `clients.yaml:3:5: clients[0].name: …`. */
