@@ -132,7 +132,7 @@ test('what is registered already may not contradict it either', async ({ databas
     'cannot be RS256: bank may call it, with --fapi yes',
   )
   expect(await refusal(...trust, '--assertion-audience', 'token_endpoint')).toContain(
-    '--assertion-audience: must be issuer: "bank" has fapi: true',
+    '--assertion-audience: must be issuer: "bank" has --fapi yes',
   )
   // Nor by hand.
   const byHand = database.query(`UPDATE client SET dpop_bound_access_tokens = false WHERE client_id = 'bank'`)
