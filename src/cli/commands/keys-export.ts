@@ -81,7 +81,9 @@ function writeSet(path: string, text: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
     throw new OperatorError(`--out: ${path} is a directory. Name a file in it.`)
   if (!isReplaceable(path))
-    throw new OperatorError(`--out: ${path} exists and is no JWK Set of public keys. Name another file, or remove this one.`)
+    throw new OperatorError(
+      `--out: ${path} exists and is no JWK Set of public keys. Name another file, or remove this one.`,
+    )
   try {
     replacePrivateFile(path, text, fileMode)
   } catch (error) {
