@@ -219,8 +219,8 @@ export const limits = {
   /** Milliseconds that a request waits for keys. Then it gets 503, and the fetch goes on. */
   keysWaitMilliseconds: 3_000,
   /**
-   * Requests that may wait for keys at the same time. More are answered as if there were none to be had: a slow issuer must not
-   * take all of `requestsUnderWayMax`, and whoever knows its name can have a request wait.
+   * Requests that may wait for keys at the same time. More are answered as if there were none to be had: whoever knows the name
+   * of a slow issuer can have a request wait. Those that wait do not count as under way.
    */
   keysWaitingMax: 1_000,
   /** Seconds between two fetches of the same keys. Unknown key ids cause no more of them. */

@@ -65,6 +65,16 @@ export class FailureLimit {
     return { forgive: () => this.#secrets.giveBack(bucket) }
   }
 
+  /**
+   * Takes a point of an address for work that a stranger can ask for.
+   * @throws OAuthError `failures_of_address` when there were too many failures.
+   */
+  attemptFrom(address: string): Attempt {
+    const bucket = this.#bucket(`address ${callerNetwork(address)}`)
+    refuse(this.#addresses.take(bucket), 'failures_of_address')
+    return { forgive: () => this.#addresses.giveBack(bucket) }
+  }
+
   #bucket(name: string): number {
     const number = createHmac('sha256', this.#key).update(name).digest().readUInt32BE()
     return number % limits.failureCountersMax

@@ -104,7 +104,10 @@ export async function admitByMetadata(
   if (!isClientMetadataUrl(url)) return fail('client_metadata_url_malformed')
   const place = { url, prefix: issuer.issuer }
   const known = clientMetadata.remembered(place)
+  // What is new costs a fetch, whoever made it up. An address that fails too often has no more of them.
+  const attempt = known === undefined ? failureLimit.attemptFrom(address) : undefined
   const metadata = signedBy(known, credentials) === undefined ? await clientMetadata.renewed(place) : known
+  attempt?.forgive()
   if (metadata === undefined) {
     // As much work as with a document.
     isSignedBy(assertion, undefined)

@@ -78,6 +78,14 @@ export class RemoteDocuments<Address, Document> {
     this.#others = boundedCache(options.rememberedMax)
   }
 
+  /** Told when a request begins to wait for a fetch. */
+  whenWaiting: () => void = () => {}
+
+  /** Requests that wait for a fetch. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
   /** The document in memory. If it is old, another one is fetched meanwhile, and nobody waits for it. */
   now(address: Address): Document | undefined {
     const entry = this.#entryOf(address)
@@ -100,6 +108,7 @@ export class RemoteDocuments<Address, Document> {
     const fetching = this.#start(address, entry)
     if (fetching !== undefined && this.#waiting < this.#options.waitingMax) {
       this.#waiting += 1
+      this.whenWaiting()
       await withDeadline(fetching, limits.keysWaitMilliseconds, () => new Error('late')).catch(() => {})
       this.#waiting -= 1
     }

@@ -43,6 +43,16 @@ export class RemoteKeys {
     })
   }
 
+  /** Told when a request begins to wait for a fetch. */
+  set whenWaiting(told: () => void) {
+    this.#documents.whenWaiting = told
+  }
+
+  /** Requests that wait for a fetch. */
+  get waiting(): number {
+    return this.#documents.waiting
+  }
+
   /** The keys in memory. If they are old, others are fetched meanwhile, and nobody waits for it. */
   now(address: KeyAddress): readonly ClientKey[] | undefined {
     return this.#documents.now(address)

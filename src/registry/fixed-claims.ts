@@ -18,8 +18,8 @@ export type FixedClaimProblem =
 export const fixedClaimForm = /^[A-Za-z](?:[A-Za-z0-9._:/@~-]*[A-Za-z0-9_])?$/
 
 /**
- * Names that mean something to whoever verifies a token. They are refused in any case of letters, because some libraries
- * do not tell one from the other.
+ * Names that mean something to whoever verifies a token. They are refused in any case of letters and with any marks between
+ * words, because some libraries do not tell one from the other, and some look for `clientId` where others have `client_id`.
  */
 const reserved: ReadonlySet<string> = new Set(
   [
@@ -27,6 +27,9 @@ const reserved: ReadonlySet<string> = new Set(
     'iss sub aud exp nbf iat jti client_id cnf act may_act scope scp azp typ alg kid',
     // What a client may do is said by its access, for each resource, and by nothing else (RFC 9068 §2.2.3.1).
     'scopes roles groups entitlements permissions authorities authorization_details',
+    'role group entitlement permission authority privileges',
+    // The same, and who the client is, as Microsoft and Okta call it.
+    'wids idtyp appid oid cid',
     // How somebody logged in (OpenID Connect Core 1.0 §2, RFC 9470).
     'nonce auth_time acr amr vot vtm at_hash c_hash s_hash sid session_state events sub_id sub_jwk trust_framework',
     // Who a person is (OpenID Connect Core 1.0 §5.1). A token of this service stands for a machine.
@@ -34,10 +37,20 @@ const reserved: ReadonlySet<string> = new Set(
     'email email_verified gender birthdate zoneinfo locale phone_number phone_number_verified address updated_at verified_claims',
     // What an answer about a token says (RFC 7662 §2.2), and where a status stands.
     'active token_type token_introspection status jwk jwks jku x5c x5t x5u crit htm htu ath',
-  ].flatMap((names) => names.split(' ')),
+  ].flatMap((names) => names.split(' ').map(withoutMarks)),
 )
 
-export const isReservedClaim = (name: string): boolean => reserved.has(name.toLowerCase())
+/** Under these .NET has the subject and the roles of a token, whether it made them of `sub` and `roles` or found them there. */
+const reservedUri = /^http:\/\/schemas\.(?:xmlsoap\.org|microsoft\.com)\//
+
+export function isReservedClaim(name: string): boolean {
+  const small = name.toLowerCase()
+  return reserved.has(withoutMarks(small)) || reservedUri.test(small)
+}
+
+function withoutMarks(name: string): string {
+  return name.replace(/[._:/@~-]/g, '')
+}
 
 export function fixedClaimProblems(claims: object): FixedClaimProblem[] {
   const entries = Object.entries(claims)
@@ -85,10 +98,16 @@ export function claimsText(claims: object | undefined): string | undefined {
   return JSON.stringify(Object.fromEntries(sorted))
 }
 
-/** The names that both have, with values that differ. A token can say each of them once. */
+/**
+ * The names that both have, with values that differ. A token can say each of them once. So a name that both have in different
+ * cases of letters is another one of these, whatever its values: some libraries do not tell them apart.
+ */
 export function contradictions(one: FixedClaims | undefined, other: FixedClaims | undefined): string[] {
   if (one === undefined || other === undefined) return []
-  return Object.entries(one).flatMap(([name, value]) =>
-    Object.hasOwn(other, name) && JSON.stringify(other[name]) !== JSON.stringify(value) ? [name] : [],
-  )
+  const others = new Map(Object.keys(other).map((name) => [name.toLowerCase(), name]))
+  return Object.entries(one).flatMap(([name, value]) => {
+    const same = others.get(name.toLowerCase())
+    if (same === undefined) return []
+    return same === name && JSON.stringify(other[same]) === JSON.stringify(value) ? [] : [name]
+  })
 }

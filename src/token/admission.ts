@@ -8,6 +8,9 @@ import { OAuthError } from '../refusals.ts'
  * costs. If more are begun than can be answered in that time, nothing but such refusals is left, and their repetitions keep
  * it so. So as many are begun as were lately answered in half of that time (Little's law). To wait in line costs nothing. To
  * refuse costs as much as half a token, and the caller comes again.
+ *
+ * Work that waits for somebody else's keys or document costs nothing meanwhile. It takes no place, or whoever knows the name of
+ * a slow issuer could take all of them. How many may wait is bounded where they wait.
  */
 export class Admission {
   readonly #now: () => number
@@ -20,9 +23,15 @@ export class Admission {
   #most = 0
   #lastAnsweredAt: number
 
-  /** @param monotonicMilliseconds the time. */
-  constructor(monotonicMilliseconds: () => number) {
+  readonly #waitingForOthers: () => number
+
+  /**
+   * @param monotonicMilliseconds the time.
+   * @param waitingForOthers how much of what has begun waits for an answer from elsewhere.
+   */
+  constructor(monotonicMilliseconds: () => number, waitingForOthers: () => number = () => 0) {
     this.#now = monotonicMilliseconds
+    this.#waitingForOthers = waitingForOthers
     this.#windowStartedAt = monotonicMilliseconds()
     this.#lastAnsweredAt = this.#windowStartedAt
   }
@@ -35,8 +44,8 @@ export class Admission {
   /** Whether no more may be let in: the line is as long as it may be, or it does not move. */
   get isFull(): boolean {
     this.#measure()
-    const isMost = this.#begun + this.#line.size >= limits.requestsUnderWayMax
-    return isMost || (this.#begun >= this.#limit && this.#isStuck)
+    const isMost = this.#working + this.#line.size >= limits.requestsUnderWayMax
+    return isMost || (this.#working >= this.#limit && this.#isStuck)
   }
 
   /**
@@ -45,7 +54,7 @@ export class Admission {
    * does not move.
    */
   enter(isGone: () => boolean): Promise<void> | undefined {
-    if (this.#begun < this.#limit && this.#line.size === 0) {
+    if (this.#working < this.#limit && this.#line.size === 0) {
       this.#begin()
       return undefined
     }
@@ -74,8 +83,17 @@ export class Admission {
     }
     this.#measure()
     if (this.#isStuck) this.#refuseLine()
+    this.moveLine()
+  }
+
+  get #working(): number {
+    return this.#begun - this.#waitingForOthers()
+  }
+
+  /** For when work has begun to wait for others. */
+  moveLine(): void {
     for (const waiting of this.#line) {
-      if (this.#begun >= this.#limit) return
+      if (this.#working >= this.#limit) return
       this.#line.delete(waiting)
       if (waiting.isGone()) waiting.reject(new OAuthError('overloaded'))
       else {
@@ -87,9 +105,9 @@ export class Admission {
 
   #begin(): void {
     // While nothing was asked, nothing was to be answered.
-    if (this.#begun === 0) this.#lastAnsweredAt = this.#now()
+    if (this.#working === 0) this.#lastAnsweredAt = this.#now()
     this.#begun += 1
-    this.#most = Math.max(this.#most, this.#begun)
+    this.#most = Math.max(this.#most, this.#working)
   }
 
   /** Whether nothing was answered for as long as an answer may take: the database is away, for example. */
@@ -115,7 +133,7 @@ export class Admission {
     }
     this.#windowStartedAt = now
     this.#answered = 0
-    this.#most = this.#begun
+    this.#most = this.#working
   }
 }
 

@@ -62,7 +62,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   const { claimedText, registry } = options
   const isRegistered = (clientId: string) => registry.viewNow(clientId, '')?.client !== undefined
   // Counts only requests whose body has arrived, so that clients with a slow body do not block others.
-  const admission = new Admission(() => options.clock.monotonicMilliseconds())
+  const admission = openAdmission(options)
   // The origin is read in the first hook, because a socket that is reset later no longer has an address.
   app.addHook('onRequest', (request, _reply, next) => {
     const startedAt = options.clock.monotonicMilliseconds()
@@ -120,6 +120,16 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
     })
   }
   done()
+}
+
+/** Who waits for the keys or the document of somebody else takes no place, and the next one begins. */
+function openAdmission({ clock, remoteKeys, clientMetadata }: TokenRouteOptions): Admission {
+  const waitingForOthers = () => remoteKeys.waiting + clientMetadata.waiting
+  const admission = new Admission(() => clock.monotonicMilliseconds(), waitingForOthers)
+  const moveLine = () => admission.moveLine()
+  remoteKeys.whenWaiting = moveLine
+  clientMetadata.whenWaiting = moveLine
+  return admission
 }
 
 /** Requests with any method and any content type arrive at the route, so that their refusal is recorded. */

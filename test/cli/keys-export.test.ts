@@ -70,12 +70,15 @@ test('verifies the tokens of the service, is what the service publishes, and say
 
   // A new set takes the place of an old one, and of nothing else.
   expect(await run(withKey, 'export', '--jwks', '--out', path)).toMatchObject({ code: 0, stdout: '' })
-  writeFileSync(path, 'a private key')
-  expect(await run(withKey, 'export', '--jwks', '--out', path)).toMatchObject({
-    code: 1,
-    stderr: expect.stringContaining('is no JWK Set'),
-  })
-  expect(readFileSync(path, 'utf8')).toBe('a private key')
+  // Nor of a set of private keys, such as a client keeps.
+  for (const other of ['a private key', '{"keys": [{"kty": "EC", "d": "x"}]}', '{"keys": [{"k": "x"}]}']) {
+    writeFileSync(path, other)
+    expect(await run(withKey, 'export', '--jwks', '--out', path)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is no JWK Set of public keys'),
+    })
+    expect(readFileSync(path, 'utf8')).toBe(other)
+  }
   for (const [out, says] of [
     [dirname(path), 'is a directory. Name a file in it'],
     [join(dirname(path), 'missing', 'jwks.json'), 'its directory does not exist; create it first'],

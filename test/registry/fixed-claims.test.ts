@@ -131,8 +131,14 @@ describe('reserved', () => {
       'sub_id',
       'events',
     ],
-    // Some libraries do not tell one case from the other.
-    ...['SUB', 'Scope'],
+    // Some libraries do not tell one case from the other, and some write words together or apart.
+    ...['SUB', 'Scope', 'clientId', 'client-id', 'ClientID', 'authTime', 'preferredUsername'],
+    // One of what there may be many of, and what others call a client.
+    ...['role', 'group', 'permission', 'authority', 'cid', 'appid', 'oid', 'wids', 'idtyp'],
+    // What .NET makes of sub and roles. A token may also say it itself, and the first one counts.
+    'http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier',
+    'http://schemas.microsoft.com/ws/2008/06/identity/claims/role',
+    'HTTP://SCHEMAS.MICROSOFT.COM/identity/claims/scope',
   ])('%s', (name) => {
     expect(fixedClaimProblems({ [name]: 'x' })).toEqual([{ kind: 'reserved', name }])
   })
@@ -163,3 +169,9 @@ test('contradict each other where both have a name with values that differ', () 
 function letters(count: number): string[] {
   return Array.from({ length: count }, (_, index) => String.fromCharCode(97 + index))
 }
+
+test('a claim in another case of letters is the same one', () => {
+  expect(contradictions({ tenant: 'acme' }, { Tenant: 'evil' })).toEqual(['tenant'])
+  expect(contradictions({ tenant: 'acme' }, { Tenant: 'acme' })).toEqual(['tenant'])
+  expect(contradictions({ tenant: 'acme' }, { tenant: 'acme', tenants: 'evil' })).toEqual([])
+})

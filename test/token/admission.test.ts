@@ -204,3 +204,22 @@ test('work counts until it ends, and as answered unless it came too late', async
   await all(refuse('ledger_unavailable'))
   expect(admission.limit).toBeLessThan(limit)
 })
+
+test('work that waits for others takes no place, and lets the line move', async () => {
+  let [now, waiting] = [0, 0]
+  const admission = new Admission(
+    () => now,
+    () => waiting,
+  )
+  const { limit } = admission
+  const isGone = () => false
+  for (let count = 0; count < limit; count += 1) expect(admission.enter(isGone)).toBeUndefined()
+  const inLine = admission.enter(isGone)
+  expect(inLine).toBeDefined()
+  waiting = limit
+  admission.moveLine()
+  await inLine
+  for (now = 0; now < 20 * window; now += window) expect(admission.isFull).toBe(false)
+  expect(admission.enter(isGone)).toBeUndefined()
+  expect(admission.limit).toBeGreaterThanOrEqual(limit / 2)
+})

@@ -66,7 +66,8 @@ export interface DiscoveringOptions extends Pick<FetchOptions, 'sign'> {
   readonly origins: readonly string[]
   /**
    * Audiences that these services may name although they are no URLs of theirs. Without it a service gets only tokens
-   * for itself, and not one that it could use at another service.
+   * for itself, and not one that it could use at another service. With it each of them may name each audience: services that
+   * must not have each other's tokens get a `fetch` of their own.
    */
   readonly audiences?: readonly string[] | undefined
 }

@@ -81,7 +81,9 @@ function writeSet(path: string, text: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
     throw new OperatorError(`--out: ${path} is a directory. Name a file in it.`)
   if (!isReplaceable(path))
-    throw new OperatorError(`--out: ${path} exists and is no JWK Set. Name another file, or remove this one.`)
+    throw new OperatorError(
+      `--out: ${path} exists and is no JWK Set of public keys. Name another file, or remove this one.`,
+    )
   try {
     replacePrivateFile(path, text, fileMode)
   } catch (error) {
@@ -94,10 +96,15 @@ function writeSet(path: string, text: string): void {
 function isReplaceable(path: string): boolean {
   try {
     const set = JSON.parse(readFileSync(path, 'utf8')) as { readonly keys?: unknown } | null
-    return Array.isArray(set?.keys)
+    return Array.isArray(set?.keys) && set.keys.every(isPublic)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT'
   }
+}
+
+/** A client may keep its private keys in such a set (RFC 7518 §6). */
+function isPublic(key: unknown): boolean {
+  return typeof key === 'object' && key !== null && !('d' in key) && !('k' in key)
 }
 
 function fieldsOf({ keys, goodUntil, nextKeyAt }: ExportedKeys, file: string | undefined): unknown {
