@@ -44,8 +44,7 @@ export class Admission {
   /** Whether no more may be let in: the line is as long as it may be, or it does not move. */
   get isFull(): boolean {
     this.#measure()
-    const isMost = this.#working + this.#line.size >= limits.requestsUnderWayMax
-    return isMost || (this.#working >= this.#limit && this.#isStuck)
+    return this.#isMost || (this.#working >= this.#limit && this.#isStuck)
   }
 
   /**
@@ -58,6 +57,8 @@ export class Admission {
       this.#begin()
       return undefined
     }
+    // A body that came late was let in when there was room.
+    if (this.#isMost) return Promise.reject(new OAuthError('overloaded'))
     return new Promise((resolve, reject) => this.#line.add({ isGone, resolve, reject }))
   }
 
@@ -84,6 +85,10 @@ export class Admission {
     this.#measure()
     if (this.#isStuck) this.#refuseLine()
     this.moveLine()
+  }
+
+  get #isMost(): boolean {
+    return this.#working + this.#line.size >= limits.requestsUnderWayMax
   }
 
   get #working(): number {

@@ -117,11 +117,14 @@ test('those that are let in and not begun wait in line, in the order in which th
   expect(begun.at(-1)).toBe(next)
 })
 
-test('no more are let in than may be under way, with those in line', () => {
-  const { admission, come } = process()
+test('no more are let in than may be under way, with those in line; who comes all the same is refused', async () => {
+  const { admission, come, refused } = process()
   let count = 0
   for (; !admission.isFull; count += 1) come()
   expect(count).toBe(most)
+  const late = come()
+  await Promise.resolve()
+  expect(refused).toEqual([late])
 })
 
 test('a line that does not move is refused, and so is who comes meanwhile; when something is answered, it goes on', async () => {
