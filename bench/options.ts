@@ -66,8 +66,8 @@ export function readOptions(given: readonly string[], names: readonly string[]):
   if (given.includes('--quick') && given.includes('--full')) {
     throw new UsageError('--quick and --full do not go together')
   }
-  if (options.write && (options.only.length > 0 || options.plan === quick)) {
-    throw new UsageError('--write takes a whole run, without --only and --quick')
+  if (options.write && options.plan === quick) {
+    throw new UsageError('--write takes a run that is not --quick')
   }
   return options
 }
@@ -88,7 +88,7 @@ PostgreSQL, sends all load to loopback addresses, and leaves nothing behind.
   --only NAMES   only these scenarios, separated by commas
   --quick        one short round of everything, a minute or two: shows that it works, and no more
   --full         more and longer rounds: about an hour
-  --write        writes the result into bench/README.md
+  --write        writes the result into bench/README.md; with --only, the sections of these scenarios
   --list         names the scenarios and what each answers
   --help         this
 

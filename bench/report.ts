@@ -55,30 +55,43 @@ const readme = join(import.meta.dirname, 'README.md')
 const begin = '<!-- measured: begin. Written by "npm run bench -- --write"; do not edit. -->'
 const end = '<!-- measured: end -->'
 
-/** Writes the result between the markers in bench/README.md. */
-export function writeReadme(results: readonly Result[], about: readonly string[]): void {
+/** Writes the result between the markers in bench/README.md: of a whole run all of it, else the sections of its scenarios. */
+export function writeReadme(results: readonly Result[], about: readonly string[], isWhole: boolean): void {
   const text = readFileSync(readme, 'utf8')
   const before = text.split(begin)
   const after = text.split(end)
   if (before.length !== 2 || after.length !== 2) throw new Error('bench/README.md has lost its markers')
-  writeFileSync(readme, `${before[0]}${begin}\n\n${markdown(results, about)}\n${end}${after[1]}`)
+  const measured = isWhole
+    ? [...about.map((line) => `- ${line}`), ...results.flatMap(sectionOf)].join('\n')
+    : withSections((before[1] ?? '').split(end)[0]?.trim() ?? '', results, about)
+  writeFileSync(readme, `${before[0]}${begin}\n\n${measured}\n\n${end}${after[1]}`)
 }
 
-function markdown(results: readonly Result[], about: readonly string[]): string {
-  const lines = about.map((line) => `- ${line}`)
+/** The result of before, with other sections for these scenarios. Each says when it was measured. */
+function withSections(measured: string, results: readonly Result[], about: readonly string[]): string {
+  const [head = '', ...sections] = measured.split(/\n(?=### )/)
   for (const result of results) {
-    lines.push('', `### ${result.scenario.name}`, '', result.scenario.question, '')
-    lines.push('| what | measured | beside | target | |', '|---|---|---|---|---|')
-    for (const row of result.rows) {
-      lines.push(
-        `| ${cellsOf(row, result)
-          .map((cell) => cell.replaceAll('|', '\\|'))
-          .join(' | ')} |`,
-      )
-    }
-    const notes = result.rows.flatMap((row) => notesOf(row).map((note) => `- ${row.what}: ${note}`))
-    const failures = result.failures.map((failure) => `- Failed: ${failure}`)
-    if (notes.length + failures.length > 0) lines.push('', ...notes, ...failures)
+    const lines = [...sectionOf(result), `- Measured by itself. ${about[0] ?? ''}`]
+    const section = lines.slice(1).join('\n')
+    const place = sections.findIndex((each) => each.startsWith(`### ${result.scenario.name}\n`))
+    if (place === -1) sections.push(section)
+    else sections[place] = `${section}\n`
   }
-  return `${lines.join('\n')}\n`
+  return [head, ...sections].join('\n').trimEnd()
+}
+
+/** A scenario, after an empty line. */
+function sectionOf(result: Result): string[] {
+  const rows = result.rows.map((row) => {
+    const cells = cellsOf(row, result).map((cell) => cell.replaceAll('|', '\\|'))
+    return `| ${cells.join(' | ')} |`
+  })
+  const notes = result.rows.flatMap((row) => notesOf(row).map((note) => `- ${row.what}: ${note}`))
+  const failures = result.failures.map((failure) => `- Failed: ${failure}`)
+  const below = [...notes, ...failures]
+  return [
+    ...['', `### ${result.scenario.name}`, '', result.scenario.question, ''],
+    ...['| what | measured | beside | target | |', '|---|---|---|---|---|', ...rows],
+    ...(below.length > 0 ? ['', ...below] : []),
+  ]
 }

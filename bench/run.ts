@@ -38,7 +38,7 @@ async function run({ plan, only, write }: Options): Promise<number> {
     about = describeRun(world.postgres.version, startedAt, durationSeconds)
   })
   print(`\n${about.join('\n')}\n\n${tableText(results)}`)
-  if (write) writeReadme(results, about)
+  if (write) writeReadme(results, about, only.length === 0)
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0
 }
 
