@@ -76,6 +76,8 @@ function git(args) {
 
 /** The lines that differ from a commit, as Stryker names them. @param {string} since @param {string[]} files */
 function changedLines(since, files) {
+  // To git, no files are all of them.
+  if (files.length === 0) return { ranges: [], lines: 0 }
   const ranges = []
   let lines = 0
   let path = ''
