@@ -81,9 +81,8 @@ export class Admission {
     if (isAnswered) {
       this.#answered += 1
       this.#lastAnsweredAt = this.#now()
-    }
+    } else if (this.#isStuck) this.#refuseLine()
     this.#measure()
-    if (this.#isStuck) this.#refuseLine()
     this.moveLine()
   }
 

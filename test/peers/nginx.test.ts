@@ -4,6 +4,7 @@ import { describe, expect } from 'vitest'
 import { listenOnProxySocket } from '../../src/http/proxy-socket.ts'
 import { command } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
+import type { FrontProxy } from '../support/front-proxy.ts'
 import {
   type CallOptions,
   callerOf,
@@ -12,7 +13,7 @@ import {
   registerCertificateClient,
   tokenOver,
 } from '../support/mtls.ts'
-import { type FrontProxy, hasNjs, nginxVersion, openNginx } from '../support/nginx.ts'
+import { hasNjs, nginxVersion, openNginx } from '../support/nginx.ts'
 import { environmentOf, root as repository } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 import { general, makeCa, makeCertificate, type TestCertificate } from '../support/x509.ts'

@@ -2,8 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { answers, type FrontProxy, killed } from './nginx.ts'
+import { type FrontProxy, untilItAnswers } from './front-proxy.ts'
 import { root } from './process.ts'
 import { freePort } from './service.ts'
 
@@ -69,21 +68,5 @@ export async function openEnvoy(
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
-  let output = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output += text
-  })
-  const url = `https://127.0.0.1:${port}`
-  while (!(await answers(url))) {
-    if (child.exitCode !== null) throw new Error(`Envoy ended:\n${output}`)
-    await sleep(20)
-  }
-  return {
-    url,
-    path: (name) => join(directory, name),
-    async close() {
-      await killed(child)
-      rmSync(directory, { recursive: true, force: true })
-    },
-  }
+  return await untilItAnswers('Envoy', child, directory, port)
 }

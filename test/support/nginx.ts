@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { connected } from './mtls.ts'
+import { type FrontProxy, untilItAnswers } from './front-proxy.ts'
 import { freePort } from './service.ts'
 
 /** The version of the nginx of this machine; undefined if there is none. */
@@ -15,14 +14,6 @@ export function nginxVersion(): string | undefined {
 /** nginx with JavaScript, which Debian has as a package of its own. */
 const njsModule = '/usr/lib/nginx/modules/ngx_http_js_module.so'
 export const hasNjs = existsSync(njsModule)
-
-/** A proxy in front of a service, which ends TLS. */
-export interface FrontProxy {
-  readonly url: string
-  /** The path of one of its files. */
-  readonly path: (name: string) => string
-  close(): Promise<void>
-}
 
 /**
  * A real nginx.
@@ -53,37 +44,5 @@ ${configure(port, directory)}
   const child = spawn('nginx', ['-p', directory, '-c', join(directory, 'nginx.conf')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  let output = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output += text
-  })
-  const url = `https://127.0.0.1:${port}`
-  while (!(await answers(url))) {
-    if (child.exitCode !== null) throw new Error(`nginx ended:\n${output}`)
-    await sleep(20)
-  }
-  return {
-    url,
-    path: (name) => join(directory, name),
-    async close() {
-      await killed(child)
-      rmSync(directory, { recursive: true, force: true })
-    },
-  }
-}
-
-export async function answers(url: string): Promise<boolean> {
-  try {
-    const socket = await connected(url, {})
-    socket.destroy()
-    return true
-  } catch {
-    return false
-  }
-}
-
-export async function killed(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once('exit', resolve))
-  child.kill('SIGKILL')
-  if (child.exitCode === null) await ended
+  return await untilItAnswers('nginx', child, directory, port)
 }

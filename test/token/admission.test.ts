@@ -145,6 +145,15 @@ test('a line that does not move is refused, and so is who comes meanwhile; when 
   expect(admission.isFull).toBe(false)
 })
 
+test('one that came too late ends the waiting of nobody, while others are answered', async () => {
+  const { admission, come, begun, refused } = process()
+  for (let count = admission.limit; count > 0; count -= 1) come()
+  const [first] = [come(), come()]
+  admission.leave(false)
+  await Promise.resolve()
+  expect({ last: begun.at(-1), refused }).toEqual({ last: first, refused: [] })
+})
+
 test('those that were refused take no place', async () => {
   const { admission, come, pass, begun } = process()
   const atFirst = admission.limit
