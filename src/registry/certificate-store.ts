@@ -21,9 +21,9 @@ export type CertifiedClient = Pick<
 
 const presencesStatement = `
   SELECT (SELECT version FROM registry_version) AS version,
-    (SELECT jsonb_agg(jsonb_build_array(c.status, ${seconds('c.expires_at')}, c.token_endpoint_auth_method,
-         jsonb_build_array(c.certificate_field, c.certificate_value),
-         (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = p.client_id))
+    (SELECT json_agg(json_build_array(c.status, ${seconds('c.expires_at')}, c.token_endpoint_auth_method,
+         json_build_array(c.certificate_field, c.certificate_value),
+         (SELECT json_agg(${keyObject} ORDER BY k.created_at) FROM client_key k WHERE k.client_id = p.client_id))
        ORDER BY p.place)
      FROM unnest($1::text[]) WITH ORDINALITY AS p (client_id, place)
      LEFT JOIN client c ON c.client_id = p.client_id) AS presences`

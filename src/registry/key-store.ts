@@ -26,14 +26,14 @@ export const secondsOfRevocation = (column: string): string =>
   `CASE WHEN isfinite(${column}) THEN floor(extract(epoch FROM ${column})) WHEN ${column} IS NOT NULL THEN 0 END`
 
 /** A row `k` of client_key. */
-export const keyObject = `jsonb_build_object('thumbprint', k.thumbprint, 'kid', k.kid, 'algorithm', k.algorithm,
+export const keyObject = `json_build_object('thumbprint', k.thumbprint, 'kid', k.kid, 'algorithm', k.algorithm,
   'jwk', k.public_jwk, 'expires_at', ${seconds('k.expires_at')}, 'revoked_at', ${secondsOfRevocation('k.revoked_at')})`
 
 const keyPresencesStatement = `
   SELECT (SELECT version FROM registry_version) AS version,
-    (SELECT jsonb_agg(jsonb_build_array(c.status, ${seconds('c.expires_at')},
+    (SELECT json_agg(json_build_array(c.status, ${seconds('c.expires_at')},
          EXISTS (SELECT 1 FROM client_key k WHERE k.client_id = p.client_id),
-         (SELECT jsonb_agg(${keyObject} ORDER BY k.created_at) FROM client_key k
+         (SELECT json_agg(${keyObject} ORDER BY k.created_at) FROM client_key k
            WHERE k.client_id = p.client_id AND (p.kid = '' OR k.kid = p.kid OR k.thumbprint = p.kid)), c.jwks_uri)
        ORDER BY p.place)
      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS p (client_id, kid, place)

@@ -17,7 +17,7 @@ export interface ResourceRow {
 }
 
 /** A resource as JSON. `r` is its row. */
-export const resourceObject = `jsonb_build_object('audience', r.audience, 'scopes', r.scopes,
+export const resourceObject = `json_build_object('audience', r.audience, 'scopes', r.scopes,
        'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm, 'typ', r.token_typ,
        'external', r.external, 'subject_form', r.subject_form, 'claims', r.claims)`
 

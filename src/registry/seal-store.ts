@@ -32,9 +32,9 @@ interface HeadRow {
 
 /** The ways to the leaves of these clients and their resources (`leafOf`), as an array: so an index finds the nodes. */
 const sealedClientsStatement = `${clientsStatement},
-    (SELECT jsonb_build_object('key', key_encryption_key_id, 'content', content, 'mac', encode(mac, 'hex'))
+    (SELECT json_build_object('key', key_encryption_key_id, 'content', content, 'mac', encode(mac, 'hex'))
        FROM sealed_registry_head LIMIT 1) AS head,
-    (SELECT jsonb_object_agg(node, content) FROM sealed_registry_node WHERE node = ANY(ARRAY(
+    (SELECT json_object_agg(node, content) FROM sealed_registry_node WHERE node = ANY(ARRAY(
        SELECT DISTINCT left(named.hash, depth)
          FROM (SELECT encode(sha256(convert_to('client ' || id, 'UTF8')), 'hex') FROM unnest($1::text[]) AS id
                UNION ALL

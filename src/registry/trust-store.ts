@@ -28,12 +28,12 @@ export interface SealedTrustRows extends TrustRows {
 }
 
 /** One issuer with its rules, as JSON. `i` is its row. */
-const issuerObject = `jsonb_build_object('issuer', i.issuer, 'status', i.status, 'source', i.key_source, 'url', i.keys_url,
-  'jwks', i.jwks, 'owner', i.owner, 'rules', (SELECT jsonb_agg(jsonb_build_object('rule', r.rule, 'conditions', r.conditions,
+const issuerObject = `json_build_object('issuer', i.issuer, 'status', i.status, 'source', i.key_source, 'url', i.keys_url,
+  'jwks', i.jwks, 'owner', i.owner, 'rules', (SELECT json_agg(json_build_object('rule', r.rule, 'conditions', r.conditions,
      'client_id', r.client_id, 'access', r.access, 'assertion_audience', r.assertion_audience,
      'max_age', r.assertion_max_age_seconds, 'use', r.assertion_use, 'lifetime', r.token_lifetime_seconds,
      'allow_default', r.allow_default_service_account, 'any_subject', r.dangerously_any_subject,
-     'required_certificate', jsonb_build_array(r.required_certificate_field, r.required_certificate_value),
+     'required_certificate', json_build_array(r.required_certificate_field, r.required_certificate_value),
      'require_dpop', r.require_dpop) ORDER BY r.rule)
    FROM trust_rule r WHERE r.issuer = i.issuer))`
 
@@ -44,15 +44,15 @@ const namedAudiences = `SELECT a ->> 'audience' FROM trust_rule,
 const trustStatement = `
   SELECT
     (SELECT version FROM registry_version) AS version,
-    (SELECT jsonb_agg(${issuerObject}) FROM trusted_issuer i) AS issuers,
-    (SELECT jsonb_agg(workload_id) FROM blocked_workload) AS blocked,
-    (SELECT jsonb_agg(${resourceObject})
+    (SELECT json_agg(${issuerObject}) FROM trusted_issuer i) AS issuers,
+    (SELECT json_agg(workload_id) FROM blocked_workload) AS blocked,
+    (SELECT json_agg(${resourceObject})
      FROM resource r WHERE r.audience IN (${namedAudiences})) AS resources`
 
 const sealedTrustStatement = `${trustStatement},
-    (SELECT jsonb_build_object('key', key_encryption_key_id, 'content', content, 'mac', encode(mac, 'hex'))
+    (SELECT json_build_object('key', key_encryption_key_id, 'content', content, 'mac', encode(mac, 'hex'))
        FROM sealed_registry_head LIMIT 1) AS head,
-    (SELECT jsonb_object_agg(node, content) FROM sealed_registry_node WHERE node = ANY(ARRAY(
+    (SELECT json_object_agg(node, content) FROM sealed_registry_node WHERE node = ANY(ARRAY(
        SELECT DISTINCT left(named.hash, depth)
          FROM (SELECT encode(sha256(convert_to('issuer ' || issuer, 'UTF8')), 'hex') FROM trusted_issuer
                UNION ALL
