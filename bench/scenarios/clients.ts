@@ -20,7 +20,7 @@ import type { World } from '../world.ts'
 /** The number of requests in the list that a load repeats. It is the same for every registry. */
 const drawnMax = 100_000
 /** First requests per second during the warm-up. The connections are fewer than may wait for a hash. */
-const visitsPerSecond = 2_000
+const visitsPerSecond = 1_000
 const visitConnections = 32
 const tailClientsMax = 5_000
 
