@@ -88,7 +88,9 @@ test('the service loads neither the other commands, nor compilers for schemas th
   expect(await service.end('SIGTERM')).toBe(0)
   const loaded = service.stderr()
   // From the names alone: a difference is then a line, and not all that was loaded.
-  const packages = new Set(Array.from(loaded.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)/g), ([, name]) => name))
+  const packages = new Set(
+    Array.from(loaded.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)/g), ([, name]) => name),
+  )
   expect(loaded.includes('/src/token/issue.ts')).toBe(true)
   expect(loaded.match(/\/src\/cli\/commands\/[^\n]*/g)).toEqual(['/src/cli/commands/serve.ts'])
   expect(packages).toContain('fastify')
