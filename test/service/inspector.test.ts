@@ -11,7 +11,7 @@ test.skipIf(process.platform !== 'linux')(
   async ({ database, track }) => {
     const port = String(await freePort())
     // Below npm the launcher stays above the service.
-    const environment = { npm_lifecycle_event: 'start', WORKERS: '2', PORT: port, NODE_COMPILE_CACHE: '' }
+    const environment = { npm_lifecycle_event: 'start', WORKERS: '2', PORT: port }
     const service = track(
       start(launcher, ['serve'], { environment: environmentOf(database.url, environment) }),
     )
