@@ -5,6 +5,7 @@ import { splitHosts } from './lib/database-hosts.ts'
 import { parseNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
 import { isServiceLink } from './lib/service-links.ts'
+import { isPlainPath, isUnwrapped, shownValue, wrapping } from './lib/setting-text.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
 
@@ -31,7 +32,7 @@ interface Setting {
  * Each variable with its form. Instead of NAME, NAME_FILE can be set to the path of a file with the value.
  */
 const settings = {
-  HOST: { parse: matching(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
+  HOST: { parse: matching(/^[\w.:%-]{1,253}$/), must: 'a host name or an IP address' },
   PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
   WORKERS: {
     parse: wholeNumber(1, limits.workersMax),
@@ -42,7 +43,10 @@ const settings = {
     must: 'a URL like postgresql://user:password@host:5432/database',
     secret: true,
   },
-  MINTMARK_DATA_DIR: { parse: matching(/./), must: 'the path of a directory' },
+  MINTMARK_DATA_DIR: {
+    parse: textLike(isPlainPath),
+    must: 'the path of a directory, without quotes, a comment, "~", "$" or spaces around it',
+  },
   MINTMARK_ISSUER: {
     parse: textLike(isIssuer),
     must: 'a URL without query, fragment, upper-case host, trailing slash or special characters in its path, for example https://tokens.example.com',
@@ -172,17 +176,19 @@ export function readSetting<Name extends SettingName>(
     path === ''
       ? direct
       : setting.secret === true
-        ? readFileOf(name, () => readSecret(environment, path), 'the file it names')
+        ? readFileOf(name, path, () => readSecret(environment, path), 'the file it names')
         : readFileOf(
             name,
+            path,
             () => readBounded(path, settingFileBytesMax).toString('utf8'),
-            JSON.stringify(path),
+            shownValue(path) ?? 'the file it names',
           )
   if (text === '') return undefined
   const value = setting.parse(text)
   if (value === undefined) {
-    const shown = setting.secret === true || path !== '' ? '' : `; it is ${JSON.stringify(text.slice(0, 80))}`
-    throw new OperatorError(`${name}: must be ${setting.must}${shown}.`)
+    const shown = setting.secret === true || path !== '' ? undefined : shownValue(text)
+    const is = shown === undefined ? '' : `; it is ${shown}`
+    throw new OperatorError(`${name}: must be ${setting.must}${is}.${wrapping(text)}`)
   }
   return value as ReturnType<(typeof settings)[Name]['parse']>
 }
@@ -196,7 +202,7 @@ export function trustsSecretFiles(environment: Environment): boolean {
   return readSetting(environment, 'MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES') === 'yes'
 }
 
-function readFileOf(name: string, read: () => string, shown: string): string {
+function readFileOf(name: string, path: string, read: () => string, shown: string): string {
   let text: string
   try {
     text = read().trim()
@@ -207,9 +213,12 @@ function readFileOf(name: string, read: () => string, shown: string): string {
         `${name}_FILE: ${shown} ${error.message}. MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES=yes switches this check off.`,
         { cause: error },
       )
-    throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.`)
+    throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.${wrapping(path)}`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
+  // Some shells of Windows write UTF-16, of which every second byte is zero.
+  if (text.includes('\0'))
+    throw new OperatorError(`${name}_FILE: ${shown} is not UTF-8 text. Save it as UTF-8.`)
   return text
 }
 
@@ -231,17 +240,28 @@ function isIssuer(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   const spelledOnce = url.href === text || url.href === `${text}/`
+  // What a name of DNS may have, or an address in brackets. A URL allows more, such as a comma after it.
+  const plainHost = /^(?:[\w.-]+|\[.*\])$/.test(url.hostname)
   // The path becomes part of a route, in which other characters have a special meaning.
   const plainPath = /^(?:\/[\w.~-]+)*\/?$/.test(url.pathname)
   return (
-    spelledOnce && plainPath && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text) && !text.endsWith('/')
+    spelledOnce &&
+    plainHost &&
+    plainPath &&
+    /^https?:$/.test(url.protocol) &&
+    !/[?#@]/.test(text) &&
+    !text.endsWith('/')
   )
 }
 
 /** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
   // What cannot be split gets its reason from the strict reader (database/address.ts).
-  return /^postgres(ql)?:\/\//.test(text) && (splitHosts(text)?.urls ?? [text]).every(namesHost)
+  return (
+    isUnwrapped(text) &&
+    /^postgres(ql)?:\/\//.test(text) &&
+    (splitHosts(text)?.urls ?? [text]).every(namesHost)
+  )
 }
 
 function namesHost(url: string): boolean {
