@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Tally } from '../telemetry/tally.ts'
 
 const brokenRequestStatus: Readonly<Record<string, string>> = {
+  CONNECT: '405 Method Not Allowed',
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
@@ -14,7 +15,7 @@ const brokenRequestStatus: Readonly<Record<string, string>> = {
 export function answerBrokenRequest(
   broken: Tally,
   constantHeaders: Readonly<Record<string, string>>,
-  error: Error & { code?: string },
+  error: { readonly code?: string },
   socket: AnsweringSocket,
 ): void {
   const code = error.code ?? 'unknown'

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline'
 import { type Readable, Transform } from 'node:stream'
 
 /** A line of what the ledger exports has some thousand bytes. A list of everything may be in one. */
-export const lineBytesMax = 256 * 1024 * 1024
+const lineBytesMax = 256 * 1024 * 1024
 
 const newline = 0x0a
 
