@@ -16,6 +16,8 @@ const quiet = '--disable-warning=ExperimentalWarning'
 // On SIGUSR1 Node opens an inspector, with which anybody on the machine reads what a process has in memory. Below npm
 // this process stays, and has the environment of the service.
 process.on('SIGUSR1', () => {})
+// Nobody means the end by this one. The service says that it ignores both.
+process.on('SIGUSR2', () => {})
 const noInspector = '--disable-sigusr1'
 
 // How memory grows. Left alone, V8 takes up to 100 MB more under load on a large machine and gains nothing here: young

@@ -2,7 +2,7 @@ import { OperatorError } from './errors.ts'
 import { isSigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import { fileProblem, readBounded, settingFileBytesMax } from './lib/bounded-file.ts'
 import { splitHosts } from './lib/database-hosts.ts'
-import { parseNetwork } from './lib/network.ts'
+import { isLimitedNetwork, isNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
 import { isServiceLink } from './lib/service-links.ts'
 import { isPlainPath, isUnwrapped, shownValue, wrapping } from './lib/setting-text.ts'
@@ -158,8 +158,14 @@ export const settingNames = Object.keys(settings) as readonly SettingName[]
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** A Service "mintmark-mtls" of Kubernetes gives MINTMARK_MTLS_PORT=tcp://10.0.0.7:8443, which is not our setting. */
+function directly(environment: Environment, name: SettingName): string {
+  const text = environment[name] ?? ''
+  return isServiceLink(name, text) ? '' : text
+}
+
 export function isSet(environment: Environment, name: SettingName): boolean {
-  return (environment[name] ?? '') !== '' || (environment[`${name}_FILE`] ?? '') !== ''
+  return directly(environment, name) !== '' || (environment[`${name}_FILE`] ?? '') !== ''
 }
 
 /** Reads one setting from NAME or from the file in NAME_FILE. An empty value counts as not set. */
@@ -168,7 +174,7 @@ export function readSetting<Name extends SettingName>(
   name: Name,
 ): ReturnType<(typeof settings)[Name]['parse']> | undefined {
   const setting: Setting = settings[name]
-  const direct = environment[name] ?? ''
+  const direct = directly(environment, name)
   const path = environment[`${name}_FILE`] ?? ''
   if (direct !== '' && path !== '') throw new OperatorError(`${name}: set it or ${name}_FILE, not both.`)
   // An operator may set NAME_FILE to the secret itself by mistake, so the path of a secret is not shown.
@@ -272,27 +278,7 @@ function namesHost(url: string): boolean {
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 
-function isNetwork(text: string): text is string {
-  try {
-    return parseNetwork(text).prefixLength >= 0
-  } catch {
-    return false
-  }
-}
-
 /** A fingerprint as openssl prints it, with or without colons, or a name in the certificate. */
 function isProxyName(text: string): text is string {
   return /^(?:sha256:[\dA-Fa-f]{2}(?::?[\dA-Fa-f]{2}){31}|(?:dns|uri):[!-~]+)$/.test(text)
-}
-
-/**
- * Whether a text is an address or a network that does not contain all addresses. If every caller counted as a
- * trusted proxy, every caller could claim any address.
- */
-function isLimitedNetwork(text: string): text is string {
-  try {
-    return parseNetwork(text).prefixLength > 0
-  } catch {
-    return false
-  }
 }

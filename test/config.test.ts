@@ -102,8 +102,8 @@ describe('defaults', () => {
     )
   })
 
-  // What the kubelet gives to every container beside Services "mintmark" and "mintmark-db", over IPv4 and IPv6.
-  test.each(['MINTMARK', 'MINTMARK_DB'])(
+  // What the kubelet gives to every container beside Services "mintmark", "mintmark-db" and "mintmark-mtls", over IPv4 and IPv6.
+  test.each(['MINTMARK', 'MINTMARK_DB', 'MINTMARK_MTLS'])(
     'the variables that Kubernetes sets for a Service %s pass',
     (service) => {
       for (const [address, inUrl] of [
