@@ -5,6 +5,7 @@ import { url as inspectorUrl } from 'node:inspector'
 import { delimiter, dirname, join } from 'node:path'
 import process from 'node:process'
 import { develop } from './develop.js'
+import { environmentFileProblem } from './environment-file.js'
 import { findNode, LauncherError, prepareCheckout, requireCheckout } from './prepare.js'
 import { supervise } from './supervise.js'
 
@@ -53,6 +54,8 @@ async function launch([command, ...rest]) {
 /** With what every process of the program runs. */
 function nodeArguments() {
   const file = join(root, '.env')
+  const problem = existsSync(file) ? environmentFileProblem(file) : undefined
+  if (problem !== undefined) throw new LauncherError(problem)
   // Not --env-file-if-exists, which complains when it does not.
   return [...(existsSync(file) ? [`--env-file=${file}`] : []), quiet, noInspector, ...memory]
 }
