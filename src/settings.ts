@@ -2,7 +2,7 @@ import { OperatorError } from './errors.ts'
 import { isSigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import { fileProblem, readBounded, settingFileBytesMax } from './lib/bounded-file.ts'
 import { splitHosts } from './lib/database-hosts.ts'
-import { isLimitedNetwork, isNetwork } from './lib/network.ts'
+import { isHost, isLimitedNetwork, isNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
 import { isServiceLink } from './lib/service-links.ts'
 import { isPlainPath, isUnwrapped, shownValue, wrapping } from './lib/setting-text.ts'
@@ -32,7 +32,7 @@ interface Setting {
  * Each variable with its form. Instead of NAME, NAME_FILE can be set to the path of a file with the value.
  */
 const settings = {
-  HOST: { parse: matching(/^[\w.:%-]{1,253}$/), must: 'a host name or an IP address' },
+  HOST: { parse: textLike(isHost), must: 'a host name or an IP address, without a port' },
   PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
   WORKERS: {
     parse: wholeNumber(1, limits.workersMax),

@@ -267,6 +267,9 @@ describe('what bounds all workers together is shared out among them', () => {
 const absurd: Readonly<Record<string, readonly string[]>> = {
   HOST: [
     'a'.repeat(254),
+    'localhost:8080',
+    '127.0.0.1:8080',
+    '::g',
     ' ',
     '127.0.0.1 ',
     'a b',

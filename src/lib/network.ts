@@ -123,3 +123,8 @@ export function isLimitedNetwork(text: string): text is string {
     return false
   }
 }
+
+/** Whether a text is a name or an address to listen on. An IPv6 address may have a zone. */
+export function isHost(text: string): boolean {
+  return /^[\w.-]{1,253}$/.test(text) || isIP(text) === 6
+}
