@@ -8,6 +8,14 @@ const brokenRequestStatus: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
+/** Connections whose last request was refused for its form. What follows on them is the rest of that request. */
+const refused = new WeakSet<Socket>()
+
+/** No other answer follows the one that is being sent. */
+export function answerNoMore(socket: Socket): void {
+  refused.add(socket)
+}
+
 /**
  * Answers bytes that are not a valid HTTP request (RFC 9112 §3), counts them for the log and closes the connection.
  * The ledger gets no record, because there is no request.
@@ -18,6 +26,10 @@ export function answerBrokenRequest(
   error: { readonly code?: string },
   socket: AnsweringSocket,
 ): void {
+  if (refused.has(socket)) {
+    endWhenAnswered(socket)
+    return
+  }
   const code = error.code ?? 'unknown'
   broken.count(code, socket.remoteAddress)
   if (!socket.writable || code === 'ECONNRESET') {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Tally } from '../telemetry/tally.ts'
-import { type AnsweringSocket, answerBrokenRequest } from './broken-request.ts'
+import { type AnsweringSocket, answerBrokenRequest, answerNoMore } from './broken-request.ts'
 
 /** Status, and the sentence for the caller. */
 const problems = {
@@ -49,6 +49,7 @@ export function refuseWhatNodeTakes(
     const problem = framingProblem(request.raw)
     if (problem === undefined) return next()
     broken.count(problem, request.raw.socket.remoteAddress)
+    answerNoMore(request.raw.socket)
     const [status, description] = problems[problem]
     reply.headers({ ...constantHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' })
     reply.code(status).header('connection', 'close')

@@ -31,7 +31,7 @@ test('a pipe is waited for, and given up if nobody writes into it', ({ onTestFin
   const files = scratch()
   onTestFinished(() => files.remove())
   const path = files.path('pipe')
-  expect(spawnSync('mkfifo', [path]).status).toBe(0)
+  expect(spawnSync('sh', ['-c', 'mkfifo "$0"', path]).status).toBe(0)
   const file = openToRead(path)
   expect(() => readOpen(file, 10, 1)).toThrow('it is a pipe, and nobody writes into it')
   closeSync(file)

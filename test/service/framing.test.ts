@@ -37,6 +37,12 @@ const framings = [
     417,
     'EXPECTATION',
   ],
+  [
+    'a coding without an end',
+    'POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\nabc',
+    501,
+    'TRANSFER_CODING',
+  ],
   ['a malformed URL', 'GET /%zz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 400, 'URL_MALFORMED'],
 ] as const
 
@@ -48,6 +54,7 @@ test('what Node takes, or refuses without a word, is refused with our headers an
     expect([title, answer]).toEqual([title, expect.stringMatching(new RegExp(`^http/1\\.1 ${status} `))])
     expect([title, answer]).toEqual([title, expect.stringContaining("default-src 'none'")])
     expect([title, answer]).toEqual([title, expect.stringContaining('connection: close')])
+    expect([title, answer.match(/http\/1\.1 \d{3} /g)]).toEqual([title, [expect.anything()]])
   }
   const isCounted = (code: string): boolean => new RegExp(`"counts":\\{[^}]*"${code}":`).test(running.log())
   await until(() => framings.every(([, , , code]) => isCounted(code)))
