@@ -5,6 +5,7 @@ import { url as inspectorUrl } from 'node:inspector'
 import { delimiter, dirname, join } from 'node:path'
 import process from 'node:process'
 import { develop } from './develop.js'
+import { environmentFileProblem } from './environment-file.js'
 import { findNode, LauncherError, prepareCheckout, requireCheckout } from './prepare.js'
 import { supervise } from './supervise.js'
 
@@ -16,6 +17,8 @@ const quiet = '--disable-warning=ExperimentalWarning'
 // On SIGUSR1 Node opens an inspector, with which anybody on the machine reads what a process has in memory. Below npm
 // this process stays, and has the environment of the service.
 process.on('SIGUSR1', () => {})
+// Nobody means the end by this one. The service says that it ignores both.
+process.on('SIGUSR2', () => {})
 const noInspector = '--disable-sigusr1'
 
 // How memory grows. Left alone, V8 takes up to 100 MB more under load on a large machine and gains nothing here: young
@@ -51,6 +54,8 @@ async function launch([command, ...rest]) {
 /** With what every process of the program runs. */
 function nodeArguments() {
   const file = join(root, '.env')
+  const problem = existsSync(file) ? environmentFileProblem(file) : undefined
+  if (problem !== undefined) throw new LauncherError(problem)
   // Not --env-file-if-exists, which complains when it does not.
   return [...(existsSync(file) ? [`--env-file=${file}`] : []), quiet, noInspector, ...memory]
 }

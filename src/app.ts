@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -12,6 +11,7 @@ import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request
 import { callerAddress, trustedProxies } from './http/caller-address.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
+import { refuseWhatNodeTakes } from './http/framing.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
 import { addMtlsListener } from './http/mtls-listener.ts'
 import { addProxySocket } from './http/proxy-socket.ts'
@@ -52,6 +52,8 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     connectionsCheckingInterval: limits.connectionCheckIntervalMilliseconds,
     headersTimeout: limits.headersTimeoutSeconds * 1000,
     handshakeTimeout: limits.handshakeTimeoutSeconds * 1000,
+    // Looked for in framing.ts. Node's own answer has none of our headers.
+    requireHostHeader: false,
   }
   const broken = new Tally({
     clock: edges.clock,
@@ -72,6 +74,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
       answerBrokenRequest(broken, constantHeaders, error, socket),
     // A malformed path has no route. The answer repeats no part of it.
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      broken.count('URL_MALFORMED', request.raw.socket.remoteAddress)
       reply.headers({ ...constantHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' })
       return reply.code(400).send(malformedUrl)
     },
@@ -87,10 +90,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
           ...options,
           https: { ...connections, ...secureContext(config.tls, asksEverybody(config)) },
         }) as unknown as FastifyInstance)
-  // Without this listener, Node would answer such requests without our headers.
-  app.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    response.writeHead(417, { ...constantHeaders, 'content-length': 0 }).end()
-  })
+  refuseWhatNodeTakes(app, broken, constantHeaders)
   const { tls, mtls, proxySocket } = config
   app.decorate('listeners', [app.server])
   if (tls !== undefined && mtls !== undefined) addMtlsListener(app, tls, connections)

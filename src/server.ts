@@ -47,6 +47,7 @@ import {
   settingsDiffer,
 } from './telemetry/events.ts'
 import type { Log } from './telemetry/log.ts'
+import { isLogFailing } from './telemetry/log-loss.ts'
 
 /**
  * The service: it opens everything in order and closes it in the opposite order. The database server is
@@ -94,6 +95,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter, dpop } = opened
     const recordClock = recordClockOf(clock, clockGuard)
     const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
+    faults.watch(() => registry.healthy && ledger.healthy)
     const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
     const secretWatch = watchSecrets(database, clock, log, onFault)
     let closing = false
@@ -193,6 +195,7 @@ function warningsOf(
     ...(problems.all.length > 0 ? ['registry_unsealed'] : []),
     ...(processes.contradictsLater ? ['settings_differ'] : []),
     ...(secretWatch.hasExpiring ? ['secret_expiring'] : []),
+    ...(isLogFailing() ? ['log_unwritable'] : []),
   ]
 }
 

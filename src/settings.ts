@@ -2,9 +2,10 @@ import { OperatorError } from './errors.ts'
 import { isSigningAlgorithm, signingAlgorithms } from './keys/signing-algorithm.ts'
 import { fileProblem, readBounded, settingFileBytesMax } from './lib/bounded-file.ts'
 import { splitHosts } from './lib/database-hosts.ts'
-import { parseNetwork } from './lib/network.ts'
+import { isHost, isLimitedNetwork, isNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
 import { isServiceLink } from './lib/service-links.ts'
+import { isPlainPath, isUnwrapped, shownValue, wrapping } from './lib/setting-text.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
 
@@ -31,7 +32,7 @@ interface Setting {
  * Each variable with its form. Instead of NAME, NAME_FILE can be set to the path of a file with the value.
  */
 const settings = {
-  HOST: { parse: matching(/^[\w.:%-]+$/), must: 'a host name or an IP address' },
+  HOST: { parse: textLike(isHost), must: 'a host name or an IP address, without a port' },
   PORT: { parse: wholeNumber(1, 65_535), must: 'a whole number from 1 to 65535' },
   WORKERS: {
     parse: wholeNumber(1, limits.workersMax),
@@ -42,7 +43,10 @@ const settings = {
     must: 'a URL like postgresql://user:password@host:5432/database',
     secret: true,
   },
-  MINTMARK_DATA_DIR: { parse: matching(/./), must: 'the path of a directory' },
+  MINTMARK_DATA_DIR: {
+    parse: textLike(isPlainPath),
+    must: 'the path of a directory, without quotes, a comment, "~", "$" or spaces around it',
+  },
   MINTMARK_ISSUER: {
     parse: textLike(isIssuer),
     must: 'a URL without query, fragment, upper-case host, trailing slash or special characters in its path, for example https://tokens.example.com',
@@ -154,8 +158,14 @@ export const settingNames = Object.keys(settings) as readonly SettingName[]
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** A Service "mintmark-mtls" of Kubernetes gives MINTMARK_MTLS_PORT=tcp://10.0.0.7:8443, which is not our setting. */
+function directly(environment: Environment, name: SettingName): string {
+  const text = environment[name] ?? ''
+  return isServiceLink(name, text) ? '' : text
+}
+
 export function isSet(environment: Environment, name: SettingName): boolean {
-  return (environment[name] ?? '') !== '' || (environment[`${name}_FILE`] ?? '') !== ''
+  return directly(environment, name) !== '' || (environment[`${name}_FILE`] ?? '') !== ''
 }
 
 /** Reads one setting from NAME or from the file in NAME_FILE. An empty value counts as not set. */
@@ -164,7 +174,7 @@ export function readSetting<Name extends SettingName>(
   name: Name,
 ): ReturnType<(typeof settings)[Name]['parse']> | undefined {
   const setting: Setting = settings[name]
-  const direct = environment[name] ?? ''
+  const direct = directly(environment, name)
   const path = environment[`${name}_FILE`] ?? ''
   if (direct !== '' && path !== '') throw new OperatorError(`${name}: set it or ${name}_FILE, not both.`)
   // An operator may set NAME_FILE to the secret itself by mistake, so the path of a secret is not shown.
@@ -172,17 +182,19 @@ export function readSetting<Name extends SettingName>(
     path === ''
       ? direct
       : setting.secret === true
-        ? readFileOf(name, () => readSecret(environment, path), 'the file it names')
+        ? readFileOf(name, path, () => readSecret(environment, path), 'the file it names')
         : readFileOf(
             name,
+            path,
             () => readBounded(path, settingFileBytesMax).toString('utf8'),
-            JSON.stringify(path),
+            shownValue(path) ?? 'the file it names',
           )
   if (text === '') return undefined
   const value = setting.parse(text)
   if (value === undefined) {
-    const shown = setting.secret === true || path !== '' ? '' : `; it is ${JSON.stringify(text.slice(0, 80))}`
-    throw new OperatorError(`${name}: must be ${setting.must}${shown}.`)
+    const shown = setting.secret === true || path !== '' ? undefined : shownValue(text)
+    const is = shown === undefined ? '' : `; it is ${shown}`
+    throw new OperatorError(`${name}: must be ${setting.must}${is}.${wrapping(text)}`)
   }
   return value as ReturnType<(typeof settings)[Name]['parse']>
 }
@@ -196,7 +208,7 @@ export function trustsSecretFiles(environment: Environment): boolean {
   return readSetting(environment, 'MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES') === 'yes'
 }
 
-function readFileOf(name: string, read: () => string, shown: string): string {
+function readFileOf(name: string, path: string, read: () => string, shown: string): string {
   let text: string
   try {
     text = read().trim()
@@ -207,9 +219,12 @@ function readFileOf(name: string, read: () => string, shown: string): string {
         `${name}_FILE: ${shown} ${error.message}. MINTMARK_DANGEROUSLY_TRUST_SECRET_FILES=yes switches this check off.`,
         { cause: error },
       )
-    throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.`)
+    throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.${wrapping(path)}`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
+  // Some shells of Windows write UTF-16, of which every second byte is zero.
+  if (text.includes('\0'))
+    throw new OperatorError(`${name}_FILE: ${shown} is not UTF-8 text. Save it as UTF-8.`)
   return text
 }
 
@@ -231,17 +246,28 @@ function isIssuer(text: string): boolean {
   if (!URL.canParse(text)) return false
   const url = new URL(text)
   const spelledOnce = url.href === text || url.href === `${text}/`
+  // What a name of DNS may have, or an address in brackets. A URL allows more, such as a comma after it.
+  const plainHost = /^(?:[\w.-]+|\[.*\])$/.test(url.hostname)
   // The path becomes part of a route, in which other characters have a special meaning.
   const plainPath = /^(?:\/[\w.~-]+)*\/?$/.test(url.pathname)
   return (
-    spelledOnce && plainPath && /^https?:$/.test(url.protocol) && !/[?#@]/.test(text) && !text.endsWith('/')
+    spelledOnce &&
+    plainHost &&
+    plainPath &&
+    /^https?:$/.test(url.protocol) &&
+    !/[?#@]/.test(text) &&
+    !text.endsWith('/')
   )
 }
 
 /** Requires a host. Without one, the driver would silently use this machine or PGHOST. */
 function namesDatabase(text: string): boolean {
   // What cannot be split gets its reason from the strict reader (database/address.ts).
-  return /^postgres(ql)?:\/\//.test(text) && (splitHosts(text)?.urls ?? [text]).every(namesHost)
+  return (
+    isUnwrapped(text) &&
+    /^postgres(ql)?:\/\//.test(text) &&
+    (splitHosts(text)?.urls ?? [text]).every(namesHost)
+  )
 }
 
 function namesHost(url: string): boolean {
@@ -252,27 +278,7 @@ function namesHost(url: string): boolean {
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }
 
-function isNetwork(text: string): text is string {
-  try {
-    return parseNetwork(text).prefixLength >= 0
-  } catch {
-    return false
-  }
-}
-
 /** A fingerprint as openssl prints it, with or without colons, or a name in the certificate. */
 function isProxyName(text: string): text is string {
   return /^(?:sha256:[\dA-Fa-f]{2}(?::?[\dA-Fa-f]{2}){31}|(?:dns|uri):[!-~]+)$/.test(text)
-}
-
-/**
- * Whether a text is an address or a network that does not contain all addresses. If every caller counted as a
- * trusted proxy, every caller could claim any address.
- */
-function isLimitedNetwork(text: string): text is string {
-  try {
-    return parseNetwork(text).prefixLength > 0
-  } catch {
-    return false
-  }
 }

@@ -17,10 +17,10 @@ const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
 let files = 0
-function fileOf(content: string): string {
+function fileOf(content: string, encoding: BufferEncoding = 'utf8'): string {
   files += 1
   const path = join(directory, `setting-${files}`)
-  writeFileSync(path, content)
+  writeFileSync(path, content, encoding)
   return path
 }
 
@@ -102,8 +102,8 @@ describe('defaults', () => {
     )
   })
 
-  // What the kubelet gives to every container beside Services "mintmark" and "mintmark-db", over IPv4 and IPv6.
-  test.each(['MINTMARK', 'MINTMARK_DB'])(
+  // What the kubelet gives to every container beside Services "mintmark", "mintmark-db" and "mintmark-mtls", over IPv4 and IPv6.
+  test.each(['MINTMARK', 'MINTMARK_DB', 'MINTMARK_MTLS'])(
     'the variables that Kubernetes sets for a Service %s pass',
     (service) => {
       for (const [address, inUrl] of [
@@ -265,7 +265,22 @@ describe('what bounds all workers together is shared out among them', () => {
 })
 
 const absurd: Readonly<Record<string, readonly string[]>> = {
-  HOST: [' ', '127.0.0.1 ', 'a b', 'http://localhost', 'host/path', '[::1]', 'a\nb', 'localhost\n', 'ü', '*'],
+  HOST: [
+    'a'.repeat(254),
+    'localhost:8080',
+    '127.0.0.1:8080',
+    '::g',
+    ' ',
+    '127.0.0.1 ',
+    'a b',
+    'http://localhost',
+    'host/path',
+    '[::1]',
+    'a\nb',
+    'localhost\n',
+    'ü',
+    '*',
+  ],
   PORT: ['0', '65536', '-1', '+1', '8080.5', '8e3', '0x50', ' 80', '80\n', 'http', '１２', '9'.repeat(400)],
   WORKERS: ['0', '65', '-1', '1.5', 'two', 'auto'],
   DATABASE_URL: [
@@ -280,8 +295,24 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     'postgresql:///m?host=',
     'file:data',
     ' ',
+    'postgresql://db/m\r',
+    ' postgresql://db/m',
+    '"postgresql://db/m"',
+  ],
+  MINTMARK_DATA_DIR: [
+    ' ',
+    'data ',
+    'data\r',
+    '"data"',
+    "'data'",
+    '~/data',
+    '$HOME/data',
+    '/srv/$(hostname)',
+    'data # note',
+    'da\u200bta',
   ],
   MINTMARK_ISSUER: [
+    'https://tokens.example.com,',
     'tokens.example.com',
     'ftp://tokens.example.com',
     'https://tokens.example.com/',
@@ -396,9 +427,8 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
 }
 
 describe('what makes no sense stops the start', () => {
-  // Every other setting has something that it cannot be; a directory can have any name.
   test('nothing is without a refusal of its own', () => {
-    expect([...Object.keys(absurd), 'MINTMARK_DATA_DIR'].sort()).toEqual([...settingNames].sort())
+    expect(Object.keys(absurd).sort()).toEqual([...settingNames].sort())
   })
 
   const rows = Object.entries(absurd).flatMap(([name, texts]) => texts.map((text) => [name, text] as const))
@@ -414,6 +444,21 @@ describe('what makes no sense stops the start', () => {
       'PORT: must be a whole number from 1 to 65535; it is "eighty".',
     )
     expect(refusalOf({ PORT: '9'.repeat(400) })).toContain(`it is "${'9'.repeat(80)}"`)
+  })
+
+  test.each<Environment>([
+    { MINTMARK_KEY_ENCRYPTION_KEY: `"${key.toString('base64')}"` },
+    { MINTMARK_KEY_ENCRYPTION_KEY: `${key.toString('base64')} ` },
+    { MINTMARK_KEY_ENCRYPTION_KEY: `${key.toString('base64')}\r` },
+    { MINTMARK_KEY_ENCRYPTION_KEY_FILE: '/absent/key\r' },
+    { MINTMARK_TLS_CERTIFICATE_FILE: '"/absent/tls.crt"' },
+  ])('what stands around a value is told, also where the value is not: %o', (environment) => {
+    expect(refusalOf(environment)).toMatch(/Remove the (?:quotes|space or line end)|has a carriage return/)
+  })
+
+  test('a file in UTF-16 is told', () => {
+    const file = fileOf('\ufeff8080', 'utf16le')
+    expect(refusalOf({ PORT_FILE: file })).toMatch(/^PORT_FILE: .* is not UTF-8 text\. Save it as UTF-8\.$/)
   })
 
   test.each([
@@ -717,6 +762,25 @@ describe('the file of a secret', () => {
 
 describe('no secret is ever repeated', () => {
   const canary = 'CANARYcanary0123456789'
+
+  /** What is wrong with them; nothing, if nothing is. */
+  const said = (environment: Environment): string => {
+    try {
+      readConfig(environment)
+      return ''
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+
+  test.each(settingNames)('not one that was meant for another setting: %s', (name) => {
+    const database = `postgresql://mintmark:${canary}@db/m`
+    const keyText = `${canary}${key.toString('base64').slice(canary.length)}`
+    for (const text of [database, keyText, `-----BEGIN PRIVATE KEY-----\n${canary}`])
+      for (const environment of [{ [name]: text }, { [`${name}_FILE`]: text }])
+        expect(said(environment)).not.toContain(canary)
+  })
+
   const secrets = [
     ['DATABASE_URL', `mysql://mintmark:${canary}@db/m`],
     ['DATABASE_URL', `${canary}`],

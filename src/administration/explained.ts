@@ -20,6 +20,7 @@ export const explained = {
   list_too_long: (value: readonly unknown[], issue) => ({ count: value.length, limit: most(issue) }),
   listed_twice: (value: string) => ({ value }),
   client_id_malformed: (value: string) => ({ value }),
+  client_id_credential: () => ({}),
   client_id_reserved: (value: string) => ({ value }),
   name_empty: () => ({}),
   name_characters: () => ({}),

@@ -42,6 +42,8 @@ export interface MistakeFields {
 
   // One field each.
   client_id_malformed: { readonly value: string }
+  /** The value is not repeated. */
+  client_id_credential: object
   client_id_reserved: { readonly value: string }
   name_empty: object
   name_characters: object

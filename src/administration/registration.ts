@@ -3,6 +3,7 @@ import { fieldProblem } from '../authentication/certificate-field.ts'
 import { readClientKey } from '../authentication/client-key.ts'
 import { fapiAuthMethods, isFapiAlgorithm } from '../authentication/fapi.ts'
 import { signingAlgorithms, tokenTyps } from '../keys/signing-algorithm.ts'
+import { withoutCredentials } from '../lib/claimed-text.ts'
 import { momentForm, readMoment } from '../lib/moment.ts'
 import { parseNetwork } from '../lib/network.ts'
 import { treacherous } from '../lib/plain-text.ts'
@@ -50,6 +51,7 @@ const clientId = z
   .max(limits.clientIdCharactersMax, foundAndStop('text_too_long'))
   .regex(clientIdForm, found('client_id_malformed'))
   .refine((text) => !isWorkloadId(text), found('client_id_reserved'))
+  .refine((text) => withoutCredentials(text) === text, found('client_id_credential'))
   .describe('Names the client in tokens and in the ledger. It cannot be changed, and is never used again.')
 
 const name = z

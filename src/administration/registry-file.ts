@@ -9,6 +9,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  type YAMLError,
 } from 'yaml'
 import { AdministrationError } from '../errors.ts'
 import { readBounded } from '../lib/bounded-file.ts'
@@ -84,7 +85,13 @@ function judge(text: string, name: string): JudgedFile {
   // A warning is an unknown tag or directive: something that was meant, and would be ignored.
   const faults = [...document.errors, ...document.warnings]
   if (faults.length > 0) {
-    throw refuse(faults.map(({ message, pos }) => malformed(message, placeOf(pos[0]))))
+    const problems = problemsOf(faults).map(({ problem, offset }) => malformed(problem, placeOf(offset)))
+    const faultyLines = new Set(problems.map(({ place }) => place?.line))
+    // One of them is often why the line cannot be read, and what the parser says of it leads nowhere.
+    const unseen = unseenIn(text)
+      .map(({ problem, offset }) => malformed(problem, placeOf(offset)))
+      .filter(({ place }) => faultyLines.has(place?.line))
+    throw refuse([...unseen, ...problems])
   }
   const values = new Values(document)
   const { root, mistakes: unread } = values.read(placeOf)
@@ -101,6 +108,41 @@ function judge(text: string, name: string): JudgedFile {
   if (unread.length > 0) throw refuse(unread)
   const { mistakes, part } = parseRegistration(root)
   return { mistakes, part, refusal }
+}
+
+/** Characters that look like a space or like nothing, where YAML or JSON needs a space. */
+const unseenForm = /[\0\u00a0\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff]|\r(?!\n)/gu
+const unseenMax = 20
+
+interface Problem {
+  readonly problem: string
+  readonly offset: number
+}
+
+function unseenIn(text: string): readonly Problem[] {
+  // A byte order mark is gone already.
+  return [...text.matchAll(unseenForm)].slice(0, unseenMax).map(({ 0: character, index }) => {
+    const code = character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')
+    const problem =
+      character === '\r'
+        ? 'a line ends with a carriage return alone; save the file with the line ends of Unix or Windows'
+        : `has the character U+${code}, which looks like a space or like nothing; write a plain space, or remove it`
+    return { problem, offset: index }
+  })
+}
+
+/** What the parser found. It speaks to programmers where the file is too deep for it, or has a second document. */
+function problemsOf(faults: readonly YAMLError[]): readonly Problem[] {
+  const deep = faults.find(({ message }) => /call stack|stack overflow/i.test(message))
+  if (deep !== undefined)
+    return [{ problem: 'is nested too deeply; no registry needs more than ten levels', offset: deep.pos[0] }]
+  return faults.map(({ code, message, pos }) => ({
+    problem:
+      code === 'MULTIPLE_DOCS'
+        ? 'begins a second document; write everything into one, without this "---"'
+        : message,
+    offset: pos[0],
+  }))
 }
 
 function malformed(problem: string, place: Place): Mistake {

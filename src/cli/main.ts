@@ -1,6 +1,7 @@
 // First, before anything else is loaded: it closes a door.
 import '../process/inspector.ts'
 import { exitCodes } from '../errors.ts'
+import { withoutCredentials } from '../lib/claimed-text.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { explain } from '../process/explain.ts'
 import { watchOutput } from '../process/standard-output.ts'
@@ -38,9 +39,16 @@ async function run(given: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof OutputClosed) return exitCodes.ok
     if (error instanceof Interrupted) return error.exitCode
-    note(`mintmark: ${messageOf(error)}`)
+    note(`mintmark: ${cutShort(withoutCredentials(messageOf(error)))}`)
     return explain(error).exitCode
   }
+}
+
+/** One word of a message, for example an argument that a script filled with a whole file. */
+const wordCharactersMax = 1_000
+
+function cutShort(message: string): string {
+  return message.replace(new RegExp(`\\S{${wordCharactersMax + 1},}`, 'g'), (word) => `${word.slice(0, 80)}…`)
 }
 
 async function dispatch(given: readonly string[]): Promise<number> {

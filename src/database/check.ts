@@ -195,14 +195,20 @@ function connectionProblem({ place, first: { tls } }: DatabaseHosts, error: unkn
     : lacksPassword(reason)
       ? 'it asks for a password, and the URL has none. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, name a ' +
         'file with the URL in DATABASE_URL_FILE, or set PGPASSWORD or PGPASSFILE'
-      : reason
+      : // What Node adds is for who starts Node.
+        reason.replace(/; if the root CA is installed locally.*/, '')
   // The server refuses a connection without TLS as an unknown host.
   const hint =
     errorCode(cause) === '28000' && tls === false && /pg_hba\.conf/.test(reason)
       ? '. If the server wants TLS, add sslmode=verify-full'
-      : ''
+      : untrusted.test(errorCode(cause) ?? '')
+        ? '. Set sslrootcert in DATABASE_URL to the file of the authority that signed the certificate of the server'
+        : ''
   return `DATABASE_URL: cannot use the database at ${place}: ${message}${hint}`
 }
+
+const untrusted =
+  /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF)_\w+)$/
 
 /** The driver says the first, the server the second where it asks for MD5 or clear text. */
 function lacksPassword(reason: string): boolean {

@@ -81,6 +81,12 @@ export interface DatabaseOptions extends HostsOptions {
 }
 
 /**
+ * For a command no caller waits. Its user may be far from the database, where a connection takes several round trips, or at
+ * a machine that is busy.
+ */
+const commandConnectMilliseconds = 10_000
+
+/**
  * Creates the pools of connections to PostgreSQL. The first query opens a connection. `checkConnection`
  * (check.ts) tests the database at once. By default a pool waits without limit, so every wait gets a limit
  * here.
@@ -98,7 +104,10 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     new pg.Pool({
       Client,
       hosts,
-      connectionTimeoutMillis: limits.databaseConnectTimeoutMilliseconds,
+      connectionTimeoutMillis:
+        options.statementMillisecondsMax === undefined
+          ? commandConnectMilliseconds
+          : limits.databaseConnectTimeoutMilliseconds,
       max: connectionsMax,
       idleTimeoutMillis: idleMilliseconds,
       ...(queryMillisecondsMax === undefined ? {} : { query_timeout: queryMillisecondsMax }),

@@ -3,8 +3,17 @@ import type { Socket } from 'node:net'
 import type { Tally } from '../telemetry/tally.ts'
 
 const brokenRequestStatus: Readonly<Record<string, string>> = {
+  CONNECT: '405 Method Not Allowed',
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** Connections whose last request was refused for its form. What follows on them is the rest of that request. */
+const refused = new WeakSet<Socket>()
+
+/** No other answer follows the one that is being sent. */
+export function answerNoMore(socket: Socket): void {
+  refused.add(socket)
 }
 
 /**
@@ -14,9 +23,13 @@ const brokenRequestStatus: Readonly<Record<string, string>> = {
 export function answerBrokenRequest(
   broken: Tally,
   constantHeaders: Readonly<Record<string, string>>,
-  error: Error & { code?: string },
+  error: { readonly code?: string },
   socket: AnsweringSocket,
 ): void {
+  if (refused.has(socket)) {
+    endWhenAnswered(socket)
+    return
+  }
   const code = error.code ?? 'unknown'
   broken.count(code, socket.remoteAddress)
   if (!socket.writable || code === 'ECONNRESET') {

@@ -16,7 +16,7 @@ declare module 'fastify' {
 export function joinService(app: FastifyInstance, server: Server): void {
   const { keepAliveTimeout, requestTimeout, timeout } = app.server
   Object.assign(server, { keepAliveTimeout, requestTimeout, timeout })
-  for (const event of ['clientError', 'checkExpectation']) {
+  for (const event of ['clientError', 'checkExpectation', 'connect']) {
     for (const listener of app.server.listeners(event)) server.on(event, listener as () => void)
   }
   app.listeners.push(server)

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 
 /** The message is for `catch` alone: who reads the file says what the limit is. */
 export class FileTooLarge extends Error {}
@@ -8,13 +8,22 @@ export const settingFileBytesMax = 1024 * 1024
 
 const chunkBytes = 64 * 1024
 
+/** A pipe is waited for, because its writer may start later or be slow. Its reader must not wait for ever without a word. */
+const pipeMilliseconds = 10_000
+const betweenLooksMilliseconds = 10
+
+/** Opens a file to read it. To open a pipe into which nobody writes would not return. */
+export function openToRead(path: string): number {
+  return openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+}
+
 /**
  * Reads a file whose size nobody promised. The size that the system tells is not asked for: a pipe has none, and a device
  * never ends.
  * @throws FileTooLarge
  */
 export function readBounded(path: string, bytesMax: number): Buffer {
-  const file = openSync(path, 'r')
+  const file = openToRead(path)
   try {
     return readOpen(file, bytesMax)
   } finally {
@@ -22,17 +31,35 @@ export function readBounded(path: string, bytesMax: number): Buffer {
   }
 }
 
-/** @param file a descriptor that stays open. @throws FileTooLarge */
-export function readOpen(file: number, bytesMax: number): Buffer {
+/** @param file a descriptor of `openToRead`. It stays open. @throws FileTooLarge */
+export function readOpen(file: number, bytesMax: number, patience = pipeMilliseconds): Buffer {
+  const isPipe = fstatSync(file).isFIFO()
+  let giveUpAt = performance.now() + patience
   const chunks: Buffer[] = []
   let length = 0
   for (;;) {
     const chunk = Buffer.allocUnsafe(chunkBytes)
-    const read = readSync(file, chunk)
+    const read = isPipe ? readPipe(file, chunk) : readSync(file, chunk)
+    if (read === undefined || (isPipe && read === 0 && length === 0)) {
+      if (performance.now() > giveUpAt) throw new Error('it is a pipe, and nobody writes into it')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, betweenLooksMilliseconds)
+      continue
+    }
+    giveUpAt = performance.now() + patience
     if (read === 0) return Buffer.concat(chunks, length)
     length += read
     if (length > bytesMax) throw new FileTooLarge(`it has more than ${bytesMax} bytes`)
     chunks.push(chunk.subarray(0, read))
+  }
+}
+
+/** @returns undefined if its writer has not written yet. */
+function readPipe(file: number, chunk: Buffer): number | undefined {
+  try {
+    return readSync(file, chunk)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return undefined
+    throw error
   }
 }
 

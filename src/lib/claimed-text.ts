@@ -101,6 +101,22 @@ const telling = [
   /(?:AKIA|ASIA)[0-9A-Z]{12}|gh[oprsu]_[0-9A-Za-z]{10}|github_pat_|glpat-|xox[abprs]-|[rs]k_(?:live|test)_|AIza[0-9A-Za-z_-]{10}|hvs\./,
 ]
 
+/** Whole credentials that cannot be anything else. Strangers' texts may be long, so none of these reads a character twice. */
+const certain: readonly (readonly [RegExp, string])[] = [
+  [new RegExp(wholeSecret, 'g'), 'mm_$1…'],
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g, '[a private key]'],
+  [/eyJ[\w-]{8,}\.[\w-]+\.[\w-]+/g, '[a token]'],
+  [/(:\/\/[^/?#\s@:]*:)[^/?#\s@]+@/g, '$1…@'],
+]
+
+/**
+ * A message without the credentials that somebody wrote in a wrong place: a secret in the place of a client, a URL with a
+ * password in the place of a path. The rest of the message stays as it is.
+ */
+export function withoutCredentials(message: string): string {
+  return certain.reduce((text, [form, shown]) => text.replace(form, shown), message)
+}
+
 /**
  * Random, and no secret: a UUID, as many systems name their clients by one, and the id of a secret of ours, as the ledger
  * shows it.

@@ -102,3 +102,29 @@ export function addressBytes(text: string): string | undefined {
   const address = readAddress(text)
   return address === undefined ? undefined : Buffer.from(address.toByteArray()).toString('hex')
 }
+
+/** Whether a text is an address or a network. */
+export function isNetwork(text: string): text is string {
+  try {
+    return parseNetwork(text).prefixLength >= 0
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Whether a text is an address or a network that does not contain all addresses. If every caller counted as a
+ * trusted proxy, every caller could claim any address.
+ */
+export function isLimitedNetwork(text: string): text is string {
+  try {
+    return parseNetwork(text).prefixLength > 0
+  } catch {
+    return false
+  }
+}
+
+/** Whether a text is a name or an address to listen on. An IPv6 address may have a zone. */
+export function isHost(text: string): boolean {
+  return /^[\w.-]{1,253}$/.test(text) || isIP(text) === 6
+}

@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, openSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs'
+import { closeSync, fstatSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { readOpen, settingFileBytesMax } from './bounded-file.ts'
+import { openToRead, readOpen, settingFileBytesMax } from './bounded-file.ts'
 
 /**
  * Reads a file with a secret, and refuses one that is a secret of more than its owner. The rule:
@@ -20,7 +20,7 @@ import { readOpen, settingFileBytesMax } from './bounded-file.ts'
  * There are no such owners and modes on Windows, and nothing is checked there.
  */
 export function readSecretFile(path: string, allowance: Allowance = {}): string {
-  const file = openSync(path, 'r')
+  const file = openToRead(path)
   try {
     const problem = allowance.trust === true ? undefined : problemOf(path, fstatSync(file), allowance)
     if (problem !== undefined) throw new SecretFileProblem(problem)

@@ -14,6 +14,9 @@ const openingGraceMilliseconds = 3_000
 export const groupSignals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 type GroupSignal = (typeof groupSignals)[number]
 
+/** Other programs rotate a log or write a dump on these. Left alone, Node opens its inspector on the first. */
+const ignoredSignals = ['SIGUSR1', 'SIGUSR2'] as const
+
 /**
  * A process that runs until a signal arrives, its launcher dies, or an error is not caught. Then it closes
  * everything it has opened, in the opposite order. A second signal ends it at once.
@@ -38,16 +41,23 @@ export class Lifetime {
     this.#log = log
     const delay = limits.shutdownGraceMilliseconds + afterServiceMilliseconds
     const logger = { error: (message: unknown) => log.error({ event: 'closing' }, String(message)) }
-    this.#grace = closeWithGrace({ delay, logger, skip: [...skipped, 'SIGHUP'] }, async ({ err, signal }) => {
-      this.#ending ??= signal ?? 'a fault'
-      if (err !== undefined)
-        log.fatal({ event: 'crash', error: describeError(err) }, 'an error was not caught')
-      else log.info({ event: 'closing', signal: this.#ending }, 'closing')
-      await Promise.race([this.#opening.catch(() => {}), sleep(openingGraceMilliseconds)])
-      await this.#closeAll()
-      log.info({ event: 'closed' }, 'closed')
-    })
+    this.#grace = closeWithGrace(
+      { delay, logger, skip: [...skipped, 'SIGHUP', 'SIGUSR2'] },
+      async ({ err, signal }) => {
+        this.#ending ??= signal ?? 'a fault'
+        if (err !== undefined)
+          log.fatal({ event: 'crash', error: describeError(err) }, 'an error was not caught')
+        else log.info({ event: 'closing', signal: this.#ending }, 'closing')
+        await Promise.race([this.#opening.catch(() => {}), sleep(openingGraceMilliseconds)])
+        await this.#closeAll()
+        log.info({ event: 'closed' }, 'closed')
+      },
+    )
     if (!skipped.includes('SIGHUP')) process.on('SIGHUP', () => this.#onHangup())
+    for (const signal of ignoredSignals)
+      process.on(signal, () =>
+        log.info({ event: 'signal_ignored', signal }, 'this signal has no meaning here'),
+      )
     // This channel closes when the launcher is killed. Without it this process would never be stopped.
     if (process.channel) process.once('disconnect', this.#onLauncherGone)
   }

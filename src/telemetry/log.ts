@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { plainText } from '../lib/plain-text.ts'
+import { watchLoss } from './log-loss.ts'
 
 /**
  * The log: one structured event per request, and events that operators must know. The fields of a request
@@ -41,8 +42,7 @@ const unwrittenBytesMax = 1024 * 1024
  */
 export function logOutput(): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, maxLength: unwrittenBytesMax })
-  // Without a listener, a failed write would throw an error into the code that logs.
-  output.on('error', () => {})
+  watchLoss(output)
   return output
 }
 

@@ -5,9 +5,12 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parseRegistryFile } from '../../src/administration/registry-file.ts'
+import { makeSecret } from '../../src/authentication/secret.ts'
 import { messageOf } from '../../src/cli/terminal/sentences.ts'
 import { AdministrationError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
+
+const { secret } = makeSecret((size) => Buffer.alloc(size, 7))
 
 function refusal(text: string): string {
   try {
@@ -193,11 +196,29 @@ describe('what is refused, and where', () => {
     ['broken YAML', 'clients: [\n', 'x.yaml:2:1: ', 'Flow sequence'],
     ['a key twice', 'clients: []\nclients: []\n', 'x.yaml:2:1: ', 'unique'],
     ['a tag', client('name: !!js/function x'), 'x.yaml:3:11: ', 'Unresolved tag'],
-    ['two documents', 'clients: []\n---\nclients: []\n', 'x.yaml:2:1: ', 'multiple documents'],
+    ['two documents', 'clients: []\n---\nclients: []\n', 'x.yaml:2:1: ', 'begins a second document'],
+    ['spaces that are none', 'clients:\n\u00a0\u00a0- client_id: a\n    name: x\n', 'x.yaml:2:1: ', 'U+00A0'],
+    ['a zero byte', 'clients: []\n\0', 'x.yaml:2:1: ', 'U+0000'],
+    ['line ends of an old Mac', 'clients: []\rresources: []\r', 'x.yaml:1:12: ', 'carriage return alone'],
+    ['a URL with a password', 'clients: [{client_id: "https://u:hunter2@h"}]', 'client_id: ', 'a password'],
+    ['ten thousand levels', `clients: ${'['.repeat(10_000)}`, 'x.yaml:1:', 'nested too deeply'],
+    [
+      'a secret',
+      client('client_secret: hunter2'),
+      'x.yaml:3:5: clients[0].client_secret: ',
+      'no secret stands',
+    ],
+    [
+      'a secret as an id',
+      `clients: [{client_id: ${secret}}]`,
+      'clients[0].client_id: ',
+      'a secret, a token or',
+    ],
   ])('%s', (_title, text, place, says) => {
     const message = refusal(text)
     expect(message).toContain(place)
     expect(message).toContain(says)
+    expect(message).not.toMatch(/hunter2|mm_/)
     expect(message).toMatch(
       /^x\.yaml has (a mistake|\d+ mistakes); nothing was applied\.\n {2}x\.yaml:\d+:\d+: /,
     )

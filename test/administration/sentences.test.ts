@@ -89,6 +89,7 @@ const mistakeSamples: { readonly [Code in MistakeCode]: MistakeFields[Code] } = 
   rule_audience_fapi: { clientId: 'billing' },
   require_dpop_unknown: { value: 'yes', known: ['any_key', 'confirmed_key'] },
   list_empty: {},
+  client_id_credential: {},
   client_id_reserved: { value: 'workload:x' },
   issuer_malformed: { value: 'idp' },
   keys_url_malformed: { value: 'http://idp.example.com/keys' },

@@ -1,8 +1,10 @@
 /** Times in arguments are read in several forms, and one that cannot be right is answered with one that is. */
 import { describe, expect, test } from 'vitest'
+import { makeSecret } from '../../src/authentication/secret.ts'
 import { keysRevoke } from '../../src/cli/commands/keys-revoke.ts'
 import { futureMoment, parseArguments, pastMoment } from '../../src/cli/terminal/arguments.ts'
 import { exitCodes } from '../../src/errors.ts'
+import { command } from '../support/command.ts'
 
 /** 2027-01-31T12:00:00Z, in seconds since 1970. */
 const now = 1_801_396_800
@@ -62,5 +64,33 @@ describe('a key whose thumbprint begins with a dash', () => {
 
   test('anything shorter is an option that there is not', () => {
     expect(() => parseArguments(keysRevoke, ['-iD4dq4'])).toThrow(/has no option -i/)
+  })
+})
+
+describe('what stands in a wrong place', () => {
+  const { secret } = makeSecret((size) => Buffer.alloc(size, 7))
+  const canary = 'CANARY0123'
+  const credentials = [secret, `postgresql://u:${canary}@h/x`, `eyJhbGciOiJ${canary}.e30.AA`]
+
+  test.each(credentials)('is not repeated if it is a credential: %s', async (credential) => {
+    const places = [
+      [credential],
+      ['clients', credential],
+      ['clients', 'list', credential],
+      ['clients', 'list', `--${credential}`],
+      ['clients', 'list', '--limit', `-${credential}`],
+      ['audit', 'verify', credential],
+      ['audit', 'list', '--since', credential],
+    ]
+    for (const given of places) {
+      const { code, stderr } = await command({}, ...given)
+      expect(code, given.join(' ')).not.toBe(0)
+      expect(stderr).not.toMatch(new RegExp(`${secret}|${canary}`))
+    }
+  })
+
+  test('is cut short if it is long', async () => {
+    const { stderr } = await command({}, 'clients', 'x'.repeat(100_000))
+    expect(stderr.length).toBeLessThan(500)
   })
 })

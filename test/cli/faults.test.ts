@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { expect } from 'vitest'
+import { openDatabase } from '../../src/database/open.ts'
+import { limits } from '../../src/limits.ts'
 import { command } from '../support/command.ts'
 import { administer, withDatabase } from '../support/database.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { program, start, startMintmark } from '../support/process.ts'
+import { FaultyProxy } from '../support/proxy.ts'
 
 const test = sharedTest.extend('role', { scope: 'file' }, async ({ database }, { onCleanup }) => {
   const role = 'without_rights'
@@ -79,6 +82,21 @@ test('a data directory that nobody can create', async () => {
   const { code, stderr } = await command({ MINTMARK_DATA_DIR: '/proc/nobody/data' }, 'migrate')
   expect(stderr).toMatch(/^mintmark: MINTMARK_DATA_DIR: cannot create the directory .*\n$/)
   expect(code).toBe(1)
+})
+
+test('a command waits for a connection that takes longer than the service could wait', async ({
+  database,
+  onTestFinished,
+}) => {
+  const proxy = new FaultyProxy(database.url)
+  const far = openDatabase(await proxy.listen())
+  onTestFinished(async () => {
+    await far.close()
+    await proxy.close()
+  })
+  proxy.hold()
+  setTimeout(() => proxy.release(), limits.databaseConnectTimeoutMilliseconds + 200)
+  expect(await far.prisma.client.count()).toBe(0)
 })
 
 test('a command that is interrupted ends, though its statement still waits for a lock', async ({

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
-import { symlinkSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { closeSync, symlinkSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { FileTooLarge, fileProblem, readBounded } from '../../src/lib/bounded-file.ts'
+import { FileTooLarge, fileProblem, openToRead, readBounded, readOpen } from '../../src/lib/bounded-file.ts'
 import { scratch } from '../support/scratch.ts'
 
 test('a file is read up to its limit, and not one byte over', ({ onTestFinished }) => {
@@ -25,6 +25,19 @@ test('what has no size, or no end, is read in the same way', ({ onTestFinished }
   const line = 'head -c 200000 /dev/zero | "$0" --input-type=module --eval "$1"'
   const { stdout } = spawnSync('sh', ['-c', line, process.execPath, program], { encoding: 'utf8' })
   expect(stdout).toBe('200000')
+})
+
+test('a pipe is waited for, and given up if nobody writes into it', ({ onTestFinished }) => {
+  const files = scratch()
+  onTestFinished(() => files.remove())
+  const path = files.path('pipe')
+  expect(spawnSync('sh', ['-c', 'mkfifo "$0"', path]).status).toBe(0)
+  const file = openToRead(path)
+  expect(() => readOpen(file, 10, 1)).toThrow('it is a pipe, and nobody writes into it')
+  closeSync(file)
+  const writer = spawn('sh', ['-c', 'printf one > "$0"', path])
+  onTestFinished(() => void writer.kill())
+  expect(readBounded(path, 10).toString()).toBe('one')
 })
 
 test('why a file cannot be read is said in words', ({ onTestFinished }) => {

@@ -7,7 +7,7 @@ import { freePort } from '../support/service.ts'
 /** Nobody on the machine gets into a process by Node's inspector. */
 
 test.skipIf(process.platform !== 'linux')(
-  'SIGUSR1 opens no inspector in any process of ours, and ends none',
+  'SIGUSR1 and SIGUSR2 open no inspector in any process of ours, and end none',
   async ({ database, track }) => {
     const port = String(await freePort())
     // Below npm the launcher stays above the service.
@@ -20,9 +20,13 @@ test.skipIf(process.platform !== 'linux')(
     const processes = [service.processId, ...descendants(service.processId)]
     // The launcher, the primary and two workers.
     expect(processes).toHaveLength(4)
-    for (const processId of processes) process.kill(processId, 'SIGUSR1')
+    for (const processId of processes) {
+      process.kill(processId, 'SIGUSR1')
+      process.kill(processId, 'SIGUSR2')
+    }
     // Each of them catches the signal itself. Otherwise it would still be the default: Node's inspector, or the end.
     for (const processId of processes) expect(catches(processId, 10), `process ${processId}`).toBe(true)
+    await service.until(() => service.output().split('"signal":"SIGUSR2"').length === 4)
     const options = processes.slice(1).map((id) => readFileSync(`/proc/${id}/cmdline`, 'utf8'))
     for (const line of options) expect(line).toContain('--disable-sigusr1')
     for (let count = 0; count < 4; count += 1)

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back.ts'
 import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
 import { findChangesSince } from '../../ledger/record-store.ts'
 import { fileProblem } from '../../lib/bounded-file.ts'
+import { boundedLines } from '../../lib/bounded-lines.ts'
 import { entryFields } from '../terminal/audit-entry.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
@@ -54,7 +54,7 @@ async function readRecords(path: string): Promise<ChangeRecord[]> {
   const lines: string[] = []
   let number = 0
   try {
-    for await (const line of createInterface({ input: createReadStream(path, 'utf8') })) {
+    for await (const line of boundedLines(createReadStream(path))) {
       number += 1
       if (line.trim() === '') continue
       isArray ??= line.trim() === '['

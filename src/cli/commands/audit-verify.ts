@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { OperatorError } from '../../errors.ts'
 import { LedgerVerifier, type Verified, type VerifyCode, type VerifyProblem } from '../../ledger/verify.ts'
 import { fileProblem } from '../../lib/bounded-file.ts'
+import { boundedLines } from '../../lib/bounded-lines.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { terminal } from '../terminal/terminal.ts'
@@ -65,24 +65,14 @@ export const auditVerify = defineCommand({
 
 /** Lines of JSON, or one array over many lines. A line that is no JSON is told as undefined. */
 async function readValues(stream: Readable, take: (value: unknown) => void): Promise<void> {
-  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })
-  // A stream that fails does not fail the lines.
-  const failed = new Promise<never>((_, reject) => {
-    stream.once('error', reject)
-  })
-  failed.catch(() => {})
   const array: string[] = []
-  const read = async (): Promise<void> => {
-    let isFirst = true
-    for await (const line of lines) {
-      if (line.trim() === '') continue
-      if (isFirst && line.startsWith('[')) array.push(line)
-      else if (array.length > 0) array.push(line)
-      else take(parsed(line))
-      isFirst = false
-    }
+  let isFirst = true
+  for await (const line of boundedLines(stream)) {
+    if (line.trim() === '') continue
+    if (array.length > 0 || (isFirst && line.startsWith('['))) array.push(line)
+    else take(parsed(line))
+    isFirst = false
   }
-  await Promise.race([read(), failed])
   if (array.length === 0) return
   const values = parsed(array.join('\n'))
   if (Array.isArray(values)) for (const value of values) take(value)

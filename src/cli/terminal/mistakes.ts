@@ -10,7 +10,14 @@ import { momentExample } from '../../lib/moment.ts'
 import { didYouMean } from '../../lib/suggest.ts'
 import { limits } from '../../limits.ts'
 
-/** Mistakes in what is to be registered, in words. Each sentence completes "clients[3].name: …". */
+/** What people call a secret, or its hash, of which they have one already. */
+const secretKey = /secret|passw(?:or)?d|api_?key/i
+
+/**
+ * Long because each mistake has its sentence here.
+ *
+ * Mistakes in what is to be registered, in words. Each sentence completes "clients[3].name: …".
+ */
 export const mistakeSentences: {
   readonly [Code in MistakeCode]: (fields: MistakeFields[Code]) => string
 } = {
@@ -20,8 +27,14 @@ export const mistakeSentences: {
   registration_empty: ({ known }) => `is empty; it needs ${known.map(quoted).join(', ')} or both`,
   kind_wrong: (fields) => `must be ${wantedKind(fields)}; ${foundKind(fields)}`,
   key_unknown({ key, known }) {
-    const hint = key === '<<' ? ' Merge keys are not supported.' : didYouMean(key, known)
-    return `there is no such key; known are ${known.join(', ')}.${hint}`
+    if (key === '<<')
+      return 'Merge keys are not supported; write out what the other entry has. An alias of a whole value (*name) is fine'
+    if (secretKey.test(key))
+      return (
+        'no secret stands in this file: "seed" makes one for each new client and shows it once. Remove it, and ' +
+        'replace it wherever it is in use'
+      )
+    return `there is no such key; known are ${known.join(', ')}.${didYouMean(key, known)}`
   },
   key_missing({ key }) {
     const example = keyExamples[key]
@@ -35,6 +48,9 @@ export const mistakeSentences: {
 
   client_id_malformed: ({ value }) =>
     `${quoted(value)} is no client id: use letters, digits and . _ : / @ ~ -, beginning with a letter or digit`,
+  client_id_credential: () =>
+    'has a secret, a token or a password in it, and an id is shown everywhere; write the id alone. Replace the credential ' +
+    'if somebody else has seen it',
   client_id_reserved: ({ value }) =>
     `${quoted(value)} begins like the id of a workload, which no client can have; choose another`,
   name_empty: () => 'is empty; leave it out to use the id as the name',
