@@ -1,4 +1,4 @@
-import type { CameBack, ChangeRecord, Question } from './came-back.ts'
+import type { CameBack, ChangeRecord, Question } from './came-back-state.ts'
 import { ruleFields } from './trust-plan.ts'
 
 /** What came back of trusted issuers and their rules (came-back.ts). Pure. */

@@ -38,7 +38,8 @@ import {
   registeredClients,
   registeredResources,
 } from './seal-registry-store.ts'
-import { keyForHead, type RegistryContext, recordSeal, type Sealing, sealingKeys } from './sealing.ts'
+import { type RegistryContext, type Sealing, sealingKeys } from './sealing.ts'
+import { keyForHead, recordSeal } from './seals.ts'
 import { readIssuers } from './trust-store.ts'
 import { blockedWorkloads } from './workload-store.ts'
 

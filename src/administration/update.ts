@@ -9,7 +9,8 @@ import { parseClient } from './parse.ts'
 import { type ClientStep, makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
-import { changeSealed, type RegistryContext, type Seals } from './sealing.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
+import type { Seals } from './seals.ts'
 
 /** Changes one client that exists, under the rules of a file. */
 

@@ -13,7 +13,7 @@ import {
   type RegisteredResource,
 } from '../registry/client.ts'
 import { contradictions, type FixedClaims } from '../registry/fixed-claims.ts'
-import type { View } from '../registry/registry.ts'
+import type { View } from '../registry/memory.ts'
 import { subjectOf } from '../registry/subject.ts'
 import type { TokenRequest } from './request.ts'
 

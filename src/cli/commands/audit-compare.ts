@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back.ts'
+import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back-state.ts'
 import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
 import { findChangesSince } from '../../ledger/record-store.ts'
 import { fileProblem } from '../../lib/bounded-file.ts'
