@@ -52,7 +52,7 @@ import type { Log } from './telemetry/log.ts'
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
  *
- * Long because what is opened in order has to be closed in the opposite one, and both are seen here at once.
+ * Long because everything that is opened here is closed in the opposite order, and a reader has to see both at once.
  */
 export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string
