@@ -175,7 +175,7 @@ class Values {
       return target.value
     }
     const read = this.#read.get(target)
-    if (read === undefined) throw new Malformed(`*${alias.source} stands within what it names`, offset)
+    if (read === undefined) throw new Malformed(`*${alias.source} is within what it names`, offset)
     this.#count += read.count
     return read.value
   }

@@ -59,7 +59,7 @@ export function metadataIssuerOf(trust: TrustTable | undefined, url: string): Tr
   return found?.status === 'active' ? found : undefined
 }
 
-/** Whether one beginning stands within another one: then the wider one would give what the narrower one was to withhold. */
+/** Whether one beginning is within another one: then the wider one would give what the narrower one was to withhold. */
 export function isNestedPrefix(one: string, other: string): boolean {
   return one !== other && (one.startsWith(other) || other.startsWith(one))
 }

@@ -14,7 +14,8 @@ export function noteOfExternal(
   if (issuer === undefined || isPublic(issuer)) return
   note(
     `${first.audience}: is external, and the issuer is ${issuer} here (MINTMARK_ISSUER). Clouds fetch the keys from a public ` +
-      'https address without a port. Who cannot reach it can be given the keys: "bin/mintmark keys export --jwks".',
+      'https address without a port. If the cloud cannot reach it, give it the keys: "bin/mintmark keys export ' +
+      '--jwks".',
   )
 }
 
