@@ -18,6 +18,7 @@ import { addProxySocket } from './http/proxy-socket.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { hasRepeatedSingleton } from './http/singleton-headers.ts'
 import { secureContext } from './http/tls.ts'
+import { withoutSchemas } from './http/without-schemas.ts'
 import { keysRoute } from './keys/route.ts'
 import type { Verifiers } from './keys/verifier-store.ts'
 import type { ClaimedText } from './lib/claimed-text.ts'
@@ -75,6 +76,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
       return reply.code(400).send(malformedUrl)
     },
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false },
+    ...withoutSchemas,
   } satisfies FastifyServerOptions
   // Fastify's types distinguish two kinds of server, so there are two calls. The rest of this program uses
   // one type.

@@ -1,9 +1,10 @@
 import helmet from '@fastify/helmet'
 import fastify from 'fastify'
+import { withoutSchemas } from './without-schemas.ts'
 
 /** The headers that Helmet sets. They never change, so they are read once and not at every request. */
 export async function securityHeaders(strictTransportSecurity: boolean): Promise<Record<string, string>> {
-  const app = fastify()
+  const app = fastify(withoutSchemas)
   await app.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,

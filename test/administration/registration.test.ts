@@ -2,7 +2,6 @@
  * What may be registered is said once. The JSON Schema for others is made from the same schema, so whatever one of
  * the two accepts the other accepts too, but for the few things that JSON Schema has no words for.
  */
-import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
@@ -257,24 +256,4 @@ test("the database's own checks are no narrower", () => {
   expect(sql).toContain(`CHECK ("token_typ" IN (${list(tokenTyps)}))`)
   expect(sql).toContain(`DEFAULT '${tokenTyps[0]}'`)
   expect(sql).toContain(`length("subject_form") <= ${limits.subjectFormCharactersMax} `)
-})
-
-test('a process that serves loads neither the schema nor the reader of files', () => {
-  const watch = `import { registerHooks } from 'node:module'
-    registerHooks({ load(url, context, next) { console.log(url); return next(url, context) } })`
-  const loaded = execFileSync(
-    process.execPath,
-    [
-      '--disable-warning=ExperimentalWarning',
-      `--import=data:text/javascript,${encodeURIComponent(watch)}`,
-      '--input-type=module',
-      '--eval',
-      "await import('./src/cli/main.ts'); await import('./src/server.ts')",
-    ],
-    { encoding: 'utf8' },
-  )
-  expect(loaded).toContain('/src/cli/commands/seed.ts')
-  expect(loaded).toContain('/src/token/issue.ts')
-  expect(loaded).not.toMatch(/node_modules\/(?:zod|yaml)\//)
-  expect(loaded).not.toMatch(/\/src\/administration\/(?:[a-z]+-)?registration(?:-values)?\.ts/)
 })

@@ -3,7 +3,7 @@
  * mistake is answered with what was probably meant, and a wrong call does nothing (exit code 2).
  */
 import { describe, expect, test } from 'vitest'
-import { commands } from '../../src/cli/main.ts'
+import { commands } from '../../src/cli/command-list.ts'
 import { parseArguments } from '../../src/cli/terminal/arguments.ts'
 import { commandHelp } from '../../src/cli/terminal/help.ts'
 import { exitCodes } from '../../src/errors.ts'

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { commands } from '../../src/cli/main.ts'
+import { commands } from '../../src/cli/command-list.ts'
 import { makeKey } from '../support/assertion.ts'
 import { test } from '../support/fixtures.ts'
 import { commandProcess, environmentOf, type Outcome, root, sharedKey } from '../support/process.ts'

@@ -73,6 +73,28 @@ test.skipIf(process.platform !== 'linux').for([
   expect(await launched.end('SIGTERM')).toBe(0)
 })
 
+/** Writes the name of every file that a process loads. */
+const watch = `import { registerHooks } from 'node:module'
+  registerHooks({ load(url, context, next) { console.error(url); return next(url, context) } })`
+
+test('the service loads neither the other commands, nor compilers for schemas that no route has', async ({
+  database,
+  track,
+}) => {
+  const options = `--import=data:text/javascript,${encodeURIComponent(watch)}`
+  const environment = environmentOf(database.url, { NODE_OPTIONS: options })
+  const service = track(await startServiceProcess(['serve'], { environment }))
+  await untilReady(service)
+  expect(await service.end('SIGTERM')).toBe(0)
+  const loaded = service.stderr()
+  // From the names alone: a difference is then a line, and not all that was loaded.
+  const packages = new Set(Array.from(loaded.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)/g), ([, name]) => name))
+  expect(loaded.includes('/src/token/issue.ts')).toBe(true)
+  expect(loaded.match(/\/src\/cli\/commands\/[^\n]*/g)).toEqual(['/src/cli/commands/serve.ts'])
+  expect(packages).toContain('fastify')
+  expect(['zod', 'yaml', 'ajv', '@peculiar/x509', 'prisma'].filter((name) => packages.has(name))).toEqual([])
+})
+
 describe('two processes on one database', () => {
   pairTest('sign with one key', async ({ database, pair }) => {
     const keys = await Promise.all(
