@@ -183,7 +183,7 @@ export class Registry {
       if (isBehind(loaded.version, this.#version)) this.#look.replaceReaders('behind')
       if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
       this.#noteAnswer()
-      // Moved on again meanwhile: whoever waits will ask again.
+      // The registry has moved on again: those who wait will ask again.
       if (loaded.version !== this.#version) return
       adopt('believe' in loaded ? loaded.believe() : loaded.trust)
     } catch (error) {
@@ -263,8 +263,8 @@ export class Registry {
   }
 
   /**
-   * For what is answered from memory alone: waits for a look at the registry where the last one is too old,
-   * as in a process that was stopped for a while. Where the database does not answer, memory has to do.
+   * For answers that come from memory alone: waits for a look at the registry if the last one is too old, as in a
+   * process that was stopped for a while. If the database does not answer, memory is used as it is.
    */
   async catchUp(): Promise<void> {
     // Twice: a look that was under way when the process was stopped saw what was true before.
@@ -277,7 +277,7 @@ export class Registry {
 
   /**
    * Brings memory to the version the database is at. Concurrent calls share the work.
-   * @param version one that a commit has answered with: if memory is there already, nothing is to do.
+   * @param version one that a commit has answered with: if memory is already there, nothing happens.
    */
   async refresh(version?: number): Promise<void> {
     await this.#refreshTo(version, true)
@@ -285,7 +285,7 @@ export class Registry {
 
   /** @param isCommitted whether a commit has answered with the version, and not a read. */
   async #refreshTo(version: number | undefined, isCommitted: boolean): Promise<void> {
-    // A refresh under way may have read before the version that was heard of.
+    // A refresh that is under way may have read before the given version existed.
     while (this.#refreshing !== undefined) {
       await this.#refreshing
       if (version === undefined || this.#version === version) return
@@ -320,7 +320,7 @@ export class Registry {
   }
 
   #noteAnswer(): void {
-    // Somebody answers, and is not the one to ask.
+    // A database answers, but it is not the one that commits.
     if (!this.#look.isTrusted) return
     if (!this.#healthy) this.#options.onRecovered()
     this.#healthy = true

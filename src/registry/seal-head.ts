@@ -60,7 +60,7 @@ export const reviewedNumber = (latest: number): number => (Math.floor(latest / 1
 /**
  * The latest head that a process has believed. Once the database has shown an older one, or another one with the same
  * number, something was put back. From then on only two heads are believed: the latest one, if it comes back, and one
- * that an operator made after looking through everything. Otherwise the next change would make what was put back good.
+ * that an operator made after looking through everything. Otherwise the next change would make the old content valid.
  */
 export class SealMemory {
   #latest: SealHead | undefined
