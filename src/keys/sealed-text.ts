@@ -1,7 +1,7 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import type { KeyEncryptionKey } from './seal.ts'
 
-/** What a text under a MAC is. Each kind has a key of its own, so that none is ever taken for another. */
+/** The kinds of text under a MAC. Each kind has its own key, so that one is never taken for another. */
 export type Purpose = 'mintmark/key-manifest/v1' | 'mintmark/registry-seal/v1'
 
 /** A text under the MAC of somebody who has the key-encryption key, as it stands in the database. */
