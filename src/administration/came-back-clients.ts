@@ -37,7 +37,7 @@ export const clientJudges = {
       const end = readMoment(value)
       if (end === undefined || (client.expiresAt ?? Number.POSITIVE_INFINITY) <= end) return []
       const found = told('client_expires_later', [value])
-      // An end that has passed cannot be set any more. Who is disabled gets nothing either.
+      // An end that has passed can no longer be set. A disabled client gets nothing either.
       if (end > now) return found
       return client.status === 'active' ? found.map((each) => ({ ...each, detail: 'passed' })) : []
     }

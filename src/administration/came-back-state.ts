@@ -3,7 +3,7 @@ import type { RegisteredTrustState } from './came-back-trust.ts'
 
 /** What is compared when a restored registry is judged, and what can be found (came-back.ts). */
 
-/** A record of a change, in the form of an export. Other members are of no matter. */
+/** A record of a change, in the form of an export. Other members do not matter. */
 export interface ChangeRecord {
   readonly type: string
   readonly outcome: string

@@ -89,7 +89,7 @@ export const trustJudges = {
   },
 } as const
 
-/** Each thing once: who removes an issuer removes its rules, and who removes a rule all that it says. */
+/** Each thing once: a removed issuer includes its rules, and a removed rule includes its fields. */
 export function withoutRepeats(found: readonly CameBack[]): CameBack[] {
   const gone = new Set(found.flatMap(({ kind, issuer }) => (kind === 'issuer_undeleted' ? [issuer] : [])))
   const kept = found.filter(

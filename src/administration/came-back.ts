@@ -4,9 +4,9 @@ import type { CameBack, ChangeRecord, Question, RegisteredState } from './came-b
 import { carryOutTrust, trustJudges, withoutRepeats } from './came-back-trust.ts'
 
 /**
- * What came back with a restored registry. The changes of a ledger's export are carried out on paper, and the result is
- * compared with what is registered. Only what gives more than it should is reported: what was disabled, revoked, removed
- * or narrowed, and no longer is. Pure.
+ * What came back with a restored registry. The changes in an export of the ledger are applied in memory, and the result
+ * is compared with what is registered. Only what gives more than it should is reported: what was disabled, revoked,
+ * removed or narrowed, and no longer is. Pure.
  */
 
 /** The last word of the records about one field of one thing. */
@@ -52,7 +52,7 @@ export function findCameBack(
     const [about, ...names] = JSON.parse(key) as [keyof typeof judges, ...string[]]
     return judges[about]({ names, record, value, state, now })
   })
-  // Who deletes a client takes its secrets and its access with it.
+  // A deleted client loses its secrets and its access too.
   const deleted = new Set(found.flatMap((each) => (each.kind === 'client_undeleted' ? [each.clientId] : [])))
   // One that was revoked needs no end.
   const alive = new Set(found.flatMap((each) => (each.kind === 'secret_alive' ? [each.secretId] : [])))
@@ -65,7 +65,7 @@ export function findCameBack(
 
 function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
   const { type, outcome, client_id: clientId, audience, kid, credential_id: secretId, detail } = record
-  // What hands change is not compared, and is no last word about what a command took away.
+  // Changes by hand are not compared, and they do not replace what a command took away.
   if (outcome === 'changed by hand') return
   const set = (value: unknown, ...key: (string | null | undefined)[]): void => {
     if (key.every((name) => typeof name === 'string')) last.set(JSON.stringify(key), { record, value })
@@ -75,7 +75,7 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
     if (outcome === 'changed') for (const [field, { to }] of changes) set(to, 'client', clientId, field)
     else set(outcome, 'status', clientId)
   } else if (type === 'secret') {
-    // Whoever replaces a secret, or leaves it unused, gives it an end.
+    // A secret that is replaced, or no longer used, gets an end.
     if (outcome === 'changed' || outcome === 'ended') {
       for (const [field, { to }] of changes)
         if (field === 'expires_at') set(to, 'secret_end', secretId, clientId)
@@ -90,7 +90,7 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
   } else if (type === 'resource') {
     set(outcome, 'existence', audience)
     for (const [field, { to }] of changes) set(to, 'resource', audience, field)
-    // A new resource of the same name begins anew.
+    // A new resource with the same name starts again.
     if (outcome === 'deleted' || outcome === 'created')
       for (const field of resourceFields) last.delete(JSON.stringify(['resource', audience, field]))
   } else if (type === 'key') {

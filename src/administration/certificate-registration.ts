@@ -12,7 +12,7 @@ import { found, foundAndStop } from './registration-values.ts'
 
 type FieldSchema = (name: CertificateFieldName, description: string) => z.ZodOptional<z.ZodString>
 
-/** @param other what may stand in the place of a name. */
+/** @param other a value that is also allowed, besides names. */
 const fieldSchema =
   (other?: string): FieldSchema =>
   (name, description) =>
@@ -54,7 +54,10 @@ export const certificateFields = fieldsBy(fieldSchema())
 export const namedIn = (fields: object): CertificateFieldName[] =>
   certificateFieldNames.filter((name) => Object.hasOwn(fields, name))
 
-/** The second of two fields. Who has several in one certificate has to say which counts. */
+/**
+ * Reports the second of two fields. A certificate can have several names, so the registration must say which one
+ * counts.
+ */
 export function reportSeveral(fields: object, issues: z.core.$ZodRawIssue[], path: readonly string[]): void {
   const [, second] = namedIn(fields)
   if (second === undefined) return

@@ -53,7 +53,7 @@ export async function sealingKeys(sealing: Sealing): Promise<KeyEncryptionKeys> 
 async function openSeals(transaction: Queryable, sealing: Sealing): Promise<Seals> {
   const keys = await sealingKeys(sealing)
   const head = await currentHead(transaction, keys)
-  // A seal over this change alone would make everything else that is registered count for nothing.
+  // If this change alone were sealed, everything else that is registered would have no effect.
   if (head === undefined && (await hasRegistrations(transaction))) {
     throw new AdministrationError('registry_seal_missing', {})
   }

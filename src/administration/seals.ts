@@ -53,7 +53,7 @@ export class Seals {
     this.#tree = new SealTree(open?.head?.root, this.#nodes)
   }
 
-  /** Reads what is registered about these. Before anything else is asked or said about them. */
+  /** Reads what is registered about these subjects. Call it before anything else is asked or said about them. */
   async read(
     transaction: Queryable,
     subjects: {
@@ -109,7 +109,7 @@ export class Seals {
     throw new AdministrationError('registration_unsealed', { subject: 'issuer', id: stored.issuer })
   }
 
-  /** A client whose status nobody states keeps it. That it is disabled is not for its row to undo. */
+  /** A client without a status in the registration keeps its status. Its row alone cannot enable a disabled client. */
   withStatuses(registration: Registration): Registration {
     if (this.#open === undefined) return registration
     const clients = registration.clients.map((client) => {
@@ -196,7 +196,7 @@ export class Seals {
   }
 
   /**
-   * Says that a workload is blocked, or is not any more.
+   * Says that a workload is blocked, or no longer blocked.
    * @param rows those that were blocked before. Where no statement has said so yet, all of them are sealed with it: they
    * count already, and give nobody anything.
    * @returns whether the tree said otherwise.
@@ -222,7 +222,7 @@ export class Seals {
       root: change.root,
     }
     await writeSeal(transaction, await keyForHead(transaction, keys), next, change)
-    // Their rows may be what they were before, or somebody may have switched off the triggers.
+    // The rows may not have changed, or somebody may have switched off the triggers.
     await noteChanges(transaction, [...this.#changed.values()])
     if (records.all.length === 0) records.add('registry', 'sealed', {})
     recordSeal(records, next)

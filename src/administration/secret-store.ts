@@ -17,7 +17,7 @@ export interface SecretContext extends RegistryContext {
 export interface AddOptions {
   /** Seconds since 1970; undefined: never. */
   readonly expiresAt?: number | undefined
-  /** Given the secret just before the COMMIT. What it throws undoes the whole. */
+  /** Given the secret just before the COMMIT. If it throws, the whole change is undone. */
   readonly deliver?: (secret: NewSecret) => void
 }
 

@@ -36,8 +36,8 @@ export interface ClientWords extends CertificateWords {
 }
 
 /**
- * Reads the client, lets the caller say it otherwise, and carries out the difference, all in one transaction. So
- * two of these at once never undo each other.
+ * Reads the client, lets the caller change it, and writes the difference, all in one transaction. So two of these at
+ * the same time never undo each other.
  * @returns what was changed. The status of the client is not among it: it stays as it is.
  * @throws AdministrationError if there is no such client, or if it would break a rule. The paths of its mistakes
  * begin with a field of the client, or with `clients` and 0.
