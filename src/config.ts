@@ -49,13 +49,13 @@ export interface Config {
   readonly tls: TlsPair | undefined
   /** Whether the service speaks TLS. A command that calls the service need not be able to read the private key. */
   readonly speaksTls: boolean
-  /** What decides about certificates of callers. Undefined: nobody is asked for one. */
+  /** What decides about certificates of callers. Undefined: callers are not asked for one. */
   readonly clientTrust: CertificateTrust | undefined
   /** Whether a token request needs a certificate of the CAs, whatever else it brings. */
   readonly requiresClientCertificate: boolean
   /** The listener that asks for certificates, where it is not the one at `port`. */
   readonly mtls: MtlsListener | undefined
-  /** The proxy whose word counts about the certificates of its callers. Undefined: nobody's does. */
+  /** The proxy that is believed about the certificates of its callers. Undefined: none. */
   readonly certificateProxy: CertificateProxy | undefined
   /** The path of a Unix socket for a proxy on this machine. */
   readonly proxySocket: string | undefined

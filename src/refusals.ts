@@ -72,7 +72,7 @@ const unavailable = (description: string, status = 503): RefusalDefinition => ({
   description,
 })
 
-/** One answer for all of them: who tries to forge such a header learns nothing from it. */
+/** One answer for all of them, so that somebody who forges such a header learns nothing from it. */
 const certificateHeader = request('The request has a header that is not accepted from this caller.')
 
 const capacity = unavailable('The service is at capacity. Try again after the time in Retry-After.')
@@ -273,7 +273,7 @@ export const refusals = {
 
 export type RefusalReason = keyof typeof refusals
 
-/** What `invalid_client` becomes where nobody authenticates as a client (RFC 7523 §3.1). */
+/** What `invalid_client` becomes if the caller does not authenticate as a client (RFC 7523 §3.1). */
 const assertionRefused: RefusalDefinition = {
   error: 'invalid_grant',
   status: 400,
@@ -319,7 +319,10 @@ export class OAuthError extends Error {
       options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
   }
 
-  /** The same refusal of an assertion that is no client's authentication but the grant itself (RFC 7521 §4.1.1). */
+  /**
+   * The same refusal, for an assertion that is the grant itself and not the authentication of a client (RFC 7521
+   * §4.1.1).
+   */
   forGrant(): OAuthError {
     if (this.error !== 'invalid_client') return this
     const { reason, credentialId, detail, cause } = this

@@ -11,12 +11,12 @@ import { changeSealed } from './sealing.ts'
 import type { SecretContext } from './secret-store.ts'
 
 /**
- * Applies a registration: plan, make the secrets, write everything in one transaction.
+ * Applies a registration: it plans, makes the secrets, and writes everything in one transaction.
  *
- * One transaction and not one for each part, so that a failure leaves the registry as it was, wherever it comes,
- * and the same can simply be applied again. Hashing takes long (26 ms for each new client), so it comes before the
- * transaction; what is then left takes about a second for ten thousand clients. The plan is made again inside the
- * transaction, because somebody may have changed the registry meanwhile.
+ * It is one transaction, so that any failure leaves the registry as it was, and the same file can simply be applied
+ * again. Hashing takes long (26 ms for each new client), so it comes before the transaction; what is then left takes
+ * about a second for ten thousand clients. The plan is made again inside the transaction, because somebody may have
+ * changed the registry meanwhile.
  */
 export interface ApplyOptions {
   /** Says what would be done, and does nothing. */

@@ -7,10 +7,10 @@ import type { RegistryContext } from './sealing.ts'
 import { findSecrets, type NamedSecret, revokeSecrets } from './secret-store.ts'
 
 /**
- * Secrets that leaked, revoked by themselves: who finds one need not know whose it is.
+ * Revokes leaked secrets by the secrets themselves: the finder does not have to know their client.
  *
- * The id in a secret is not enough. It stands in logs, so anybody could publish a made-up secret with the id of a right
- * one, and have that revoked. So each secret is compared with its hash before.
+ * The id in a secret is not enough. It is in logs, so anybody could publish an invented secret with the id of a real
+ * one, and get that revoked. So each secret is first compared with its hash.
  */
 export interface LeakedSecret {
   /** Counted from 1. */

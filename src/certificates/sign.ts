@@ -193,7 +193,7 @@ function subjectAlternativeName(names: readonly AlternativeName[]): x509.Extensi
   )
 }
 
-/** RFC 5280 §4.2.1.10. Critical, as it demands: who does not understand it must refuse. */
+/** RFC 5280 §4.2.1.10. Critical, as it demands: a program that does not understand it must refuse. */
 function nameConstraints({ domains, networks }: Permitted): x509.Extension {
   const permitted = [
     // A domain with all below it in DNS. In a URI and in a mailbox this takes two: the dot means "below" there.

@@ -4,10 +4,10 @@ import type { Statement, Subject } from './seal-tree.ts'
 import type { ClientFacts, ClientStatement, ResourceFacts } from './statement.ts'
 
 /**
- * How a statement stands in the tree of what was registered (seal-tree.ts). What it is worth is in statement.ts.
+ * The text of a statement in the tree of what was registered (seal-tree.ts). What a statement means is in statement.ts.
  *
- * A client that has nothing of what came in a later release keeps the text that it had before. Otherwise an upgrade would
- * have to seal the whole registry again.
+ * A client that uses nothing from a later release keeps its text. Otherwise an upgrade would have to seal the whole
+ * registry again.
  */
 
 /** Everything is sorted, so that the same registration has the same text. */

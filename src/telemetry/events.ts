@@ -64,7 +64,7 @@ export function keyUnopened(log: Log, error: Error): void {
   log.error({ event: 'key_unopened', error: describeError(error) }, error.message)
 }
 
-/** Rows of the signing keys that nobody with the key-encryption key wrote like that. */
+/** Rows of the signing keys that were not written by a holder of the key-encryption key. */
 export function keysUnvouched(log: Log, problems: readonly KeyProblem[]): void {
   const message =
     'rows of signing_key were changed by somebody without the key-encryption key; they are neither published nor used'
@@ -88,7 +88,7 @@ export function registryUnsealed(log: Log, problems: readonly SealProblem[]): vo
   log.error({ event: 'registry_unsealed', count: problems.length, differences }, message)
 }
 
-/** A tag that nobody with the key-encryption key made for this secret and hash. It counts as none. */
+/** A tag that was not made by a holder of the key-encryption key for this secret and hash. It is ignored. */
 export function tagSpoiled(log: Log, secretId: string): void {
   const message =
     'the tag of a secret does not fit its row: somebody without the key-encryption key changed client_secret_tag or ' +
@@ -115,7 +115,7 @@ export function secretEnded(log: Log, { clientId, secretId, unusedSeconds }: Unu
   log.info({ event: 'secret_ended', clientId, secretId, unusedSeconds }, message)
 }
 
-/** A change was committed, and nobody waited until a synchronous standby had it. */
+/** A change was committed, but the wait for the synchronous standby was cancelled. */
 export function changeUnconfirmed(log: Log): void {
   const message =
     'a wait for the synchronous standby was cancelled: what was committed is in this database, and a failover may lose it'

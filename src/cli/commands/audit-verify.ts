@@ -63,7 +63,7 @@ export const auditVerify = defineCommand({
   },
 })
 
-/** Lines of JSON, or one array over many lines. A line that is no JSON is told as undefined. */
+/** Lines of JSON, or one array over many lines. A line that is not JSON becomes undefined. */
 async function readValues(stream: Readable, take: (value: unknown) => void): Promise<void> {
   const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })
   // A stream that fails does not fail the lines.

@@ -156,7 +156,7 @@ export const clientsUpdate = defineCommand({
   },
 })
 
-/** What is not said of the client any more. A field of a certificate takes the place of another one. */
+/** The fields that are removed from the client. A field of a certificate takes the place of another one. */
 function removedWords(
   options: { readonly 'no-certificate': boolean; readonly 'no-required-certificate': boolean },
   certificate: Readonly<Record<string, unknown>>,

@@ -117,7 +117,7 @@ interface ShownKey extends KeyMoments {
   readonly keyEncryptionKeyId: string
   readonly state: string
   readonly turnEndsAt: number | undefined
-  /** Null if nobody could verify it. */
+  /** Null if it was not verified. */
   readonly vouched: boolean | null
   readonly problem: RowProblem | null
 }

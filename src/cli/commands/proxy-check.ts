@@ -106,7 +106,7 @@ const fieldsOf = ({ what, answer, saw, verdict }: Row) => ({
   forgery: verdict === 'not known' ? 'not_known' : verdict.toLowerCase(),
 })
 
-/** What the record says: whoever has a certificate is recorded with it, whatever came of the request. */
+/** What the record says: a caller with a certificate is recorded with it, whatever the result of the request. */
 function verdictOf(
   answer: DoorAnswer | undefined,
   record: AuditEntry | undefined,
@@ -132,7 +132,7 @@ function verdictOf(
   return { saw: reason, verdict: 'not known' }
 }
 
-/** Whether a caller gets as far as the service with a certificate of a CA that nobody knows. */
+/** Whether a caller with a certificate of an unknown CA reaches the service. */
 async function takesUnknown(ask: (how: Omit<Spoof, 'what'>) => Promise<DoorAnswer | undefined>) {
   try {
     return (await ask({ headers: [], isBeside: true }))?.requestId !== undefined
@@ -142,7 +142,7 @@ async function takesUnknown(ask: (how: Omit<Spoof, 'what'>) => Promise<DoorAnswe
   }
 }
 
-/** What nothing is compared with says nothing: the URL must lead to a service of this ledger. */
+/** Without its records the result would mean nothing: the URL must lead to a service of this ledger. */
 function requireHonest(url: URL, answer: DoorAnswer | undefined, record: AuditEntry | undefined): void {
   if (answer?.requestId === undefined)
     throw new OperatorError(

@@ -3,7 +3,10 @@ import type { Config } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { note } from './output.ts'
 
-/** Whoever verifies tokens for an external resource fetches the keys from the issuer, and is somebody else. */
+/**
+ * The verifier of tokens for an external resource is outside of this organisation, and must reach the issuer to fetch
+ * the keys.
+ */
 export function noteOfExternal(
   registration: Pick<Registration, 'resources'>,
   config: Pick<Config, 'issuer'>,

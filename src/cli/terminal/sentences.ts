@@ -7,7 +7,7 @@ import {
 import { explain } from '../../process/explain.ts'
 import { mistakeList } from './mistakes.ts'
 
-/** For whoever cannot provide the key-encryption key any more. */
+/** For an operator who has lost the key-encryption key. */
 const ifLost =
   'If it is lost for good, "bin/mintmark keys abandon" shows what breaks, and starts again with another key.'
 
