@@ -42,7 +42,7 @@ const fieldsBy = (certificateField: FieldSchema) => ({
   ),
   tls_client_auth_san_ip: certificateField(
     'tls_client_auth_san_ip',
-    'An IP address in the certificate. Where the caller calls from is of no matter.',
+    'An IP address in the certificate. The address of the caller does not matter.',
   ),
   tls_client_auth_san_email: certificateField(
     'tls_client_auth_san_email',

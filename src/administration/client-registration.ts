@@ -97,8 +97,8 @@ export const client = z
       .boolean()
       .default(false)
       .describe(
-        'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are then of no use ' +
-          'without its key. Left out, its tokens are bound when it sends a proof.',
+        'Whether the client must send a DPoP proof with every request (RFC 9449 section 5.2). Its tokens are ' +
+          'then useless without its key. Left out, its tokens are bound when it sends a proof.',
       ),
     fapi: z
       .boolean()

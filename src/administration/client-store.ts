@@ -223,7 +223,7 @@ export async function setClientStatus(
   })
 }
 
-/** @throws AdministrationError when there is no such client, or not any more. */
+/** @throws AdministrationError when there is no such client, or it was deleted. */
 export async function requireClient(
   database: Queryable,
   clientId: string,

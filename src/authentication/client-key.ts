@@ -171,7 +171,7 @@ export function keyRefusal({ revokedAt, expiresAt }: RegisteredKey, now: number)
   return expiresAt !== undefined && expiresAt <= now ? 'client_key_expired' : undefined
 }
 
-/** What is needed of a key to verify with it, whoever published it. */
+/** The parts of a key that are needed to verify with it, whether it is registered or published. */
 export type VerifyingKey = Pick<RegisteredKey, 'thumbprint' | 'algorithm' | 'publicJwk'>
 
 const keyObjects = new WeakMap<VerifyingKey, KeyObject | 'unusable'>()

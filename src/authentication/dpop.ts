@@ -23,7 +23,7 @@ export interface ProvenPossession {
   /** Claims of any JWT, which a proof need not have. */
   readonly notBefore: number | undefined
   readonly expiresAt: number | undefined
-  /** What is wrong with the proof, whoever sent it and when. */
+  /** What is wrong with the proof itself, for every sender and time. */
   readonly refusal: RefusalReason | undefined
   /** Undefined where no nonces are asked for. */
   readonly nonce: NonceState | undefined

@@ -176,7 +176,9 @@ function memberOf(value: unknown, name: string): unknown {
   return Object.hasOwn(value, name) ? (value as Claims)[name] : undefined
 }
 
-/** Values are compared as they are: the text "74" is not the number 74, and a list is none of its entries. */
+/**
+ * Values are compared as they are: the text "74" is not the number 74, and a list is not equal to one of its entries.
+ */
 function holds(condition: ClaimCondition, found: unknown): boolean {
   if ('equals' in condition) return found === condition.equals
   if ('oneOf' in condition) return condition.oneOf.includes(found as ClaimValue)

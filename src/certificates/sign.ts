@@ -164,7 +164,7 @@ export async function signRevocationList(
   return `${x509.PemConverter.encode(list.rawData, 'X509 CRL')}\n`
 }
 
-/** The serial numbers and the dates of a list. @throws CertificateProblem if it is none. */
+/** The serial numbers and the dates of a list. @throws CertificateProblem if it is not a revocation list. */
 export function readRevocationList(pem: string, path: string) {
   try {
     return contentOf(new x509.X509Crl(x509.PemConverter.decodeFirst(pem)))

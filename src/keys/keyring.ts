@@ -38,7 +38,7 @@ export interface KeyringOptions {
   readonly now: () => number
   /** Called when a running service finds a key that it cannot open. */
   readonly onUnopened: (error: OperatorError) => void
-  /** Called when rows are found that nobody with the key-encryption key wrote like that. */
+  /** Called when rows are found that were not written by a holder of the key-encryption key. */
   readonly onUnvouched: (problems: readonly KeyProblem[]) => void
 }
 

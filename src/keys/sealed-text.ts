@@ -4,7 +4,7 @@ import type { KeyEncryptionKey } from './seal.ts'
 /** The kinds of text under a MAC. Each kind has its own key, so that one is never taken for another. */
 export type Purpose = 'mintmark/key-manifest/v1' | 'mintmark/registry-seal/v1'
 
-/** A text under the MAC of somebody who has the key-encryption key, as it stands in the database. */
+/** A text under a MAC of the key-encryption key, as it is in the database. */
 export interface SealedText {
   readonly keyEncryptionKeyId: string
   readonly content: string

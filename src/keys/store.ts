@@ -169,7 +169,7 @@ export interface ResealedKey {
 
 /**
  * Seals with `to` every key that is sealed with another key-encryption key.
- * @param vouched the `kid`s of the keys that are sealed anew. Other rows stay as they are.
+ * @param vouched the `kid`s of the keys that are sealed again. Other rows stay as they are.
  * @param wanted selects the keys that must open. Any other key that does not open stays as it is.
  * @returns the keys that were sealed again.
  * @throws OperatorError if a wanted key does not open.

@@ -106,7 +106,7 @@ export class Registry {
 
   /**
    * Whether the database has this client with a secret of this id. If it has and memory has not, memory is brought to
-   * that version, so that `view` reads the client anew.
+   * that version, so that `view` reads the client again.
    * @throws OAuthError `registry_unavailable` when the database does not answer.
    */
   async lookUp(clientId: string, secretId: string): Promise<Presence> {

@@ -9,7 +9,10 @@ export interface SealProblem {
   readonly differences: readonly Difference[]
 }
 
-/** Problems remembered at most, and as many of the trust table. Whoever can write the database can make any number of them. */
+/**
+ * Problems remembered at most, and as many of the trust table. Somebody who can write to the database can make any
+ * number of them.
+ */
 const problemsMax = 1_000
 
 /**

@@ -33,7 +33,7 @@ export interface Grant {
   readonly tokenTyp: TokenTyp
   /** The rule by which an assertion of another issuer got it. */
   readonly rule?: CallerRule | undefined
-  /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
+  /** The key that the user of the token must have as well (RFC 7800); undefined: a bearer token. */
   readonly confirmation?: Confirmation | undefined
   /** The thumbprint of the certificate that had to be brought in addition. */
   readonly certificateThumbprint?: string | undefined

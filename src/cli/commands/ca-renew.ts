@@ -9,10 +9,8 @@ export const caRenew = defineCommand({
   summary: 'renew a certificate, or all that are due',
   details:
     'The new certificate has the same names, uses and lifetime. It has the same key too, so certificate and key belong\n' +
-    'together at every moment; --new-key makes another one and replaces both at once. The earlier certificate ' +
-    'stays valid\n' +
-    'until it expires. Without NAME it renews each certificate of which less than a third of ' +
-    'its life is left, and writes\n' +
+    'together at every moment; --new-key makes another one and replaces both at once. The earlier certificate stays valid\n' +
+    'until it expires. Without NAME it renews each certificate of which less than a third of its life is left, and writes\n' +
     'a new ca.crl: run that once a day.',
   positionals: [
     {

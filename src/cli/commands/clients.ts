@@ -139,8 +139,7 @@ export const clientsDelete = defineCommand({
   path: ['clients', 'delete'],
   summary: 'delete a client for good; its id is never used again',
   details:
-    'Its secrets and keys are revoked and its access is removed. This cannot be undone; "clients disable" can. ' +
-    'The ledger\n' +
+    'Its secrets and keys are revoked and its access is removed. This cannot be undone; "clients disable" can. The ledger\n' +
     'keeps its records about the client, so the id can never be used again.',
   positionals: [clientArgument],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },

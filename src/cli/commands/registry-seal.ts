@@ -16,8 +16,7 @@ export const registrySeal = defineCommand({
   details:
     'For MINTMARK_SEALED_REGISTRY=yes. Run it once before the service gets that setting: it seals every client, secret,\n' +
     'access and resource as it stands. Run it again after somebody changed rows by hand, or put back a backup.\n\n' +
-    'DANGER: sealing makes every row valid, whoever wrote it. Look at what it shows before you confirm. Every ' +
-    'line is\n' +
+    'DANGER: sealing makes every row valid, whoever wrote it. Look at what it shows before you confirm. Every line is\n' +
     'something that a client may do from then on, and may not do now. A line that you cannot explain was written by\n' +
     'somebody who can write your database.',
   options: {

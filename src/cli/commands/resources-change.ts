@@ -44,8 +44,7 @@ export const resourcesCreate = defineCommand({
   path: ['resources', 'create'],
   summary: 'create a resource that tokens can be for',
   details:
-    'No client has access to it yet: "clients access grant" gives access. To create many, write a file and use ' +
-    '"seed". An\n' +
+    'No client has access to it yet: "clients access grant" gives access. To create many, write a file and use "seed". An\n' +
     'external resource is an audience of somebody else: a cloud, or the token exchange of an API provider. Unless you say\n' +
     'otherwise its tokens have RS256 and the typ JWT, which all of them take.',
   positionals,
