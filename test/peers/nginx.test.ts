@@ -176,7 +176,9 @@ describe.runIf(present)('"proxy check" says', () => {
       ),
     )
     const { code, stderr } = await check()
-    expect(stderr).toMatch(/so nothing was tried on such a connection\.\nEvery forgery failed, 19 in all\.\n$/)
+    expect(stderr).toMatch(
+      /so nothing was tried on such a connection\.\nEvery forgery failed, 19 in all\.\n$/,
+    )
     expect(code).toBe(0)
   })
 
