@@ -47,7 +47,10 @@ const mtlsSettings = [
   'MINTMARK_CLIENT_CERTIFICATE_PROXY',
 ] as const satisfies readonly SettingName[]
 
-/** What says how certificates count, where nobody is asked for one, would look like protection and be none. */
+/**
+ * Refuses settings about certificates if no caller is asked for one: they would look like protection, but protect
+ * nothing.
+ */
 export function refuseUselessMtls(config: TlsConfig, environment: Environment): void {
   if (config.clientTrust === undefined) {
     const useless = mtlsSettings.find(
@@ -76,7 +79,7 @@ export function refuseUselessMtls(config: TlsConfig, environment: Environment): 
     )
 }
 
-/** A header of anybody would be a certificate of nobody, and a name that no CA stands for would be anybody's. */
+/** Without a named proxy anybody could send the header, and without a CA anybody could use the name. */
 function refuseHalfAProxy(
   { certificateProxy }: TlsConfig,
   environment: Environment,

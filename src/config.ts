@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
+import { checkedIssuer, defaultIssuer, isLoopback, requireTls } from './config-address.ts'
 import {
   type CertificateProxy,
   type CertificateTrust,
@@ -16,7 +17,6 @@ import { OperatorError } from './errors.ts'
 import { scheduleProblem } from './keys/schedule.ts'
 import type { SigningAlgorithm } from './keys/signing-algorithm.ts'
 import type { ScheduleSettings } from './keys/state.ts'
-import { networkContains, parseNetwork } from './lib/network.ts'
 import { limits } from './limits.ts'
 import {
   type Environment,
@@ -29,8 +29,6 @@ import {
 } from './settings.ts'
 
 /**
- * Long because it says of all settings what they mean together.
- *
  * Reads the environment. No other file does. Each variable is declared in settings.ts. An invalid value stops the start
  * with one line that names the variable.
  */
@@ -51,13 +49,13 @@ export interface Config {
   readonly tls: TlsPair | undefined
   /** Whether the service speaks TLS. A command that calls the service need not be able to read the private key. */
   readonly speaksTls: boolean
-  /** What decides about certificates of callers. Undefined: nobody is asked for one. */
+  /** What decides about certificates of callers. Undefined: callers are not asked for one. */
   readonly clientTrust: CertificateTrust | undefined
   /** Whether a token request needs a certificate of the CAs, whatever else it brings. */
   readonly requiresClientCertificate: boolean
   /** The listener that asks for certificates, where it is not the one at `port`. */
   readonly mtls: MtlsListener | undefined
-  /** The proxy whose word counts about the certificates of its callers. Undefined: nobody's does. */
+  /** The proxy that is believed about the certificates of its callers. Undefined: none. */
   readonly certificateProxy: CertificateProxy | undefined
   /** The path of a Unix socket for a proxy on this machine. */
   readonly proxySocket: string | undefined
@@ -133,15 +131,6 @@ class Problems {
   }
 }
 
-function requireTls(config: Config, environment: Environment): void {
-  if (config.tls !== undefined || plainHttpAllowed(environment) || isLoopback(config.host)) return
-  throw new OperatorError(
-    `HOST: other machines can reach ${config.host}, and plain HTTP would show them every secret and token. ` +
-      'Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE. If a proxy in front of this service ' +
-      'provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.',
-  )
-}
-
 function requireKeyEncryptionKey(environment: Environment): void {
   if (!isSet(environment, 'DATABASE_URL') || isSet(environment, 'MINTMARK_KEY_ENCRYPTION_KEY')) return
   throw new OperatorError(
@@ -174,7 +163,7 @@ function lazyConfig(environment: Environment): Config {
     issuer: () =>
       checkedIssuer(
         read('MINTMARK_ISSUER') ?? defaultIssuer(config.host, config.port, config.speaksTls),
-        plainHttpAllowed(environment),
+        environment,
       ),
     keyEncryptionKey: () => read('MINTMARK_KEY_ENCRYPTION_KEY'),
     clientTrust: () => trustOf(read('MINTMARK_TLS_CLIENT_CA'), read('MINTMARK_TLS_CLIENT_CRL')),
@@ -231,10 +220,6 @@ function readWhenUsed<Shape extends object>(
   return shape
 }
 
-function plainHttpAllowed(environment: Environment): boolean {
-  return readSetting(environment, 'MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP') === 'yes'
-}
-
 /** The settings that all processes on one database must share. */
 export function sharedSettings(config: Config) {
   const { issuer, host, port, tls, schedule, signingAlgorithms, sealedRegistry, requiresClientCertificate } =
@@ -282,30 +267,8 @@ export function tlsFilePaths(
   return names.flatMap((name) => environment[`MINTMARK_TLS_${name}_FILE`] || [])
 }
 
-function defaultIssuer(host: string, port: number, tls: boolean): string {
-  if (!isLoopback(host)) {
-    throw new OperatorError(
-      'MINTMARK_ISSUER: must be set when HOST is not a loopback address. Set it to the URL of this service for ' +
-        'clients and relying services, for example https://tokens.example.com.',
-    )
-  }
-  // An origin omits the default port of its scheme, so the issuer has only one spelling.
-  return new URL(`${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`).origin
-}
-
 function checkedSchedule(schedule: ScheduleSettings): ScheduleSettings {
   const problem = scheduleProblem(schedule)
   if (problem !== undefined) throw new OperatorError(`MINTMARK_KEY_LIFETIME_SECONDS: ${problem}`)
   return schedule
-}
-
-function checkedIssuer(issuer: string, plainAllowed: boolean): string {
-  if (issuer.startsWith('https:') || plainAllowed || isLoopback(new URL(issuer).hostname)) return issuer
-  throw new OperatorError(`MINTMARK_ISSUER: must be an https URL (http only on loopback); it is "${issuer}".`)
-}
-
-const loopback = [parseNetwork('127.0.0.0/8'), parseNetwork('::1')]
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || networkContains(loopback, host.replace(/^\[(.*)\]$/, '$1'))
 }

@@ -120,7 +120,7 @@ export type AdministrationErrorCode = keyof AdministrationErrorFields
 export const administrationErrors: Readonly<Record<AdministrationErrorCode, AdministrationErrorDefinition>> =
   {
     // What should be registered.
-    registration_refused: rule('invalid', 'What should be registered has mistakes. Nothing was applied.'),
+    registration_refused: rule('invalid', 'The registration has mistakes. Nothing was applied.'),
     file_unreadable: rule('invalid', 'The file cannot be read.'),
     file_too_large: rule('invalid', 'The file is too large.'),
     file_not_text: rule('invalid', 'The file is not UTF-8 text.'),
@@ -129,9 +129,9 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_not_found: rule('not_found', 'There is no such client.'),
     client_exists: rule('conflict', 'There is already a client with this id.'),
     client_deleted: rule('conflict', 'The client was deleted, which cannot be undone.'),
-    client_vanished: rule('conflict', 'A client vanished during the change. Nothing was changed.'),
+    client_vanished: rule('conflict', 'A client was removed during the change. Nothing was changed.'),
     secret_not_found: rule('not_found', 'The client has no such secret.'),
-    secrets_too_many: rule('conflict', 'The client has as many valid secrets as there can be.'),
+    secrets_too_many: rule('conflict', 'The client has the most valid secrets that a client can have.'),
     leaked_secrets_too_many: rule('invalid', 'There are more leaked secrets than one command takes.'),
     client_key_not_found: rule('not_found', 'The client has no such key.'),
     client_key_exists: rule('conflict', 'The client has, or had, this key already.'),
@@ -141,14 +141,14 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
       'conflict',
       'The client is held to the FAPI profile, which does not allow the algorithm of the key.',
     ),
-    key_is_private: rule('invalid', 'The file has a private key, and only its public half is registered.'),
+    key_is_private: rule('invalid', 'The file has a private key. Only a public key can be registered.'),
     key_unreadable: rule('invalid', 'The file has no public key that can be read.'),
-    client_keys_too_many: rule('conflict', 'The client has as many valid keys as there can be.'),
+    client_keys_too_many: rule('conflict', 'The client has the most valid keys that a client can have.'),
     resource_not_found: rule('not_found', 'There is no such resource.'),
     resource_exists: rule('conflict', 'There is already a resource with this audience.'),
     resource_in_use: rule(
       'conflict',
-      'Clients have access to the resource, or rules give it. Nothing was changed.',
+      'Clients have access to the resource, or rules give access to it. Nothing was changed.',
     ),
     issuer_not_found: rule('not_found', 'There is no such issuer.'),
     rule_not_found: rule('not_found', 'There is no such rule.'),
@@ -168,7 +168,7 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
       'setup',
       'The registry is sealed with another key-encryption key. Nothing was changed.',
     ),
-    registry_seal_missing: rule('setup', 'The registry is to be sealed, and nobody sealed it.'),
+    registry_seal_missing: rule('setup', 'The registry must be sealed, but nobody has sealed it yet.'),
     registry_seal_damaged: rule(
       'setup',
       'The seal of the registry was not written by a holder of the key-encryption key. Nothing was changed.',
@@ -176,7 +176,7 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     registry_seal_older: rule('setup', 'The seal of the registry is an older one. Nothing was changed.'),
     registry_changed_meanwhile: rule(
       'conflict',
-      'The registry is not any more what was looked through. Nothing was changed.',
+      'Somebody changed the registry while it was checked. Nothing was changed.',
     ),
 
     // Signing keys.
@@ -219,7 +219,7 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     ),
     key_manifest_differs: rule(
       'setup',
-      'The manifest of the signing keys is not the one that the ledger has a record of. No key was created or deleted.',
+      'The ledger has a record of another manifest of the signing keys. No key was created or deleted.',
     ),
     key_file_lost: rule(
       'setup',

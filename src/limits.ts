@@ -27,13 +27,14 @@ export const limits = {
    */
   requestsUnderWayMax: 2_000,
   /**
-   * Milliseconds of work that are begun at a time, by what was lately answered: half of what a commit may take. So what is begun
-   * gets an answer, also where a machine or its database is slow. The others wait in line.
+   * Milliseconds of work that a process begins at a time, judged by what it lately answered: half of the time that a
+   * commit may take. So requests that are begun get an answer, even if the machine or its database is slow. The others
+   * wait in line.
    */
   answerMillisecondsAim: 450,
   /** Token requests that are worked on at the same time, at least, however slow the machine is. One address may have more. */
   requestsBegunMin: 64,
-  /** Milliseconds between two looks at how much is answered. */
+  /** Milliseconds between two counts of the answers. */
   admissionWindowMilliseconds: 250,
   /** Milliseconds between two searches for connections that are over one of the two timeouts above. */
   connectionCheckIntervalMilliseconds: 1_000,
@@ -51,7 +52,7 @@ export const limits = {
   openFilesReserved: 100,
   /**
    * Open connections from one address. At the limit the longest idle connection of this address is closed for a new
-   * one. An IPv6 network of 64 bits counts as one address. This limit and the others per address do not hold for
+   * one. An IPv6 network of 64 bits counts as one address. This limit and the others per address do not apply to
    * trusted proxies, and with several workers each has its share of them.
    */
   connectionsPerAddressMax: 2_000,
@@ -86,7 +87,7 @@ export const limits = {
   nameCharactersMax: 200,
   /** Characters of a client's owner: a team or a person, in one column of a list. */
   ownerCharactersMax: 200,
-  /** Characters of a client's purpose: a sentence or two. More belongs where it can be found and kept up to date. */
+  /** Characters of a client's purpose: a sentence or two. Longer texts belong in a document of their own. */
   purposeCharactersMax: 500,
   /** Characters of a resource's URI. Every token for the resource contains it. */
   audienceCharactersMax: 512,
@@ -116,7 +117,9 @@ export const limits = {
   accessPerClientMax: 200,
   /** Valid secrets of one client. Two are enough to rotate; the others are for several deployments. */
   secretsPerClientMax: 10,
-  /** Longest time in seconds for which a replaced secret stays valid: 90 days. What takes longer is not a replacement. */
+  /**
+   * Longest time in seconds for which a replaced secret stays valid: 90 days. A longer time would not be a replacement.
+   */
   secretOverlapSecondsMax: 90 * 86_400,
   /** Shortest time in seconds without use after which a replaced secret ends. Uses are written every half minute. */
   secretUnusedSecondsMin: 300,
@@ -167,7 +170,7 @@ export const limits = {
   argon2QueueMax: 40,
   /**
    * Milliseconds that a secret whose id is not in memory waits for others, to share one read of the registry. All of
-   * them are answered together, so the time of one says nothing about what is registered.
+   * them are answered together, so the time of an answer does not show what is registered.
    */
   lookUpMilliseconds: 2,
   /** Secret ids in one such read. It takes about 2 ms. */
@@ -176,15 +179,15 @@ export const limits = {
   verifiedSecretSeconds: 900,
   /** Remembered secrets. Each takes about 200 bytes. */
   verifiedSecretsMax: 100_000,
-  /** Callers of one secret that are kept. More than one deployment rarely has, and enough to find out who they are. */
+  /** Callers that are stored for one secret. A deployment rarely has more, and 20 are enough to find it. */
   callersPerSecretMax: 20,
   /** Callers of all secrets that one process notes until they are written. Each takes about 300 bytes. */
   callersNotedMax: 50_000,
-  /** Characters kept of a caller's user agent: the name and the version of a library stand in front. */
+  /** Characters kept of a caller's user agent: the name and the version of a library come first. */
   callerUserAgentCharactersMax: 128,
-  /** Days after which a caller is forgotten that did not use the secret again. */
+  /** Days after which a caller that did not use the secret again is forgotten. */
   callerKeptDays: 30,
-  /** Milliseconds between two looks at secrets that are about to end. */
+  /** Milliseconds between two checks for secrets that are about to end. */
   secretLookMilliseconds: 30_000,
   /** Seconds before its end at which a secret is first warned about: 7 days. It is a third of its life if that is less. */
   secretWarningSeconds: 7 * 86_400,
@@ -219,19 +222,20 @@ export const limits = {
   /** Milliseconds that a request waits for keys. Then it gets 503, and the fetch goes on. */
   keysWaitMilliseconds: 3_000,
   /**
-   * Requests that may wait for keys at the same time. More are answered as if there were none to be had: whoever knows the name
-   * of a slow issuer can have a request wait. Those that wait do not count as under way.
+   * Requests that may wait for keys at the same time. Further requests are answered as if the keys could not be
+   * fetched, because anybody who knows the name of a slow issuer can make requests wait. Waiting requests do not count
+   * as under way.
    */
   keysWaitingMax: 1_000,
   /** Seconds between two fetches of the same keys. Unknown key ids cause no more of them. */
   keysCooldownSeconds: 30,
-  /** The same as long as there are none yet. */
+  /** The same while there are no keys yet. */
   keysRetrySeconds: 5,
   /** Seconds after which keys are fetched again at the earliest, whatever the answer allows. */
   keysFreshSecondsMin: 60,
   /** Seconds after which keys are fetched again at the latest. */
   keysFreshSecondsMax: 3_600,
-  /** Seconds that the last good keys count while no new ones can be had. */
+  /** Seconds that the last good keys count while no new ones can be fetched. */
   keysKeptSecondsMax: 86_400,
   /** Sets of keys that one process remembers. */
   keySetsMax: 10_000,
@@ -241,11 +245,11 @@ export const limits = {
   clientMetadataKeysBytesMax: 16 * 1024,
   /** Requests that may wait for such documents at the same time, beside those that wait for keys. */
   clientMetadataWaitingMax: 200,
-  /** Such documents that one process remembers, with their keys; and as many addresses with nothing that could be used. */
+  /** Such documents that one process remembers, with their keys; and as many addresses without a usable document. */
   clientMetadataDocumentsMax: 1_000,
   /**
-   * Addresses of such documents that are new to a process and fetched in a minute, for each trusted prefix. Anybody can make
-   * them up. After a start all of a thousand agents are known in two minutes.
+   * Addresses of such documents that are new to a process and fetched in a minute, for each trusted prefix. Anybody can
+   * invent such addresses. After a start, a thousand agents are known within two minutes.
    */
   clientMetadataUnseenPerMinuteMax: 600,
 
@@ -255,24 +259,31 @@ export const limits = {
   certificateHeaderCharactersMax: 12 * 1024,
   /** Bytes of one certificate. With RSA keys they have up to 2,000. */
   certificateBytesMax: 8 * 1024,
-  /** Ways from a certificate to a CA that are tried. One is usual, and two while a CA is replaced. */
+  /** Chains from a certificate to a CA that are tried. One is usual, and two while a CA is replaced. */
   certificatePathsMax: 8,
-  /** Certificates that are looked at for these ways. Whoever sends certificates of one name could make many ways of them. */
+  /**
+   * Certificates that are checked for these chains. Certificates with the same name could make a very large number of
+   * chains.
+   */
   certificateStepsMax: 200,
   /** Certificates in the bundle of CAs for clients. */
   trustedCertificatesMax: 100,
   /**
-   * Characters of the file with revocation lists. An entry takes about 40, so there is room for 100,000. Reading the largest
-   * takes a third of a second, in which nothing else is done.
+   * Characters of the file with revocation lists. An entry takes about 40, so there is room for 100,000. Reading the
+   * largest takes a third of a second. During this time the process does nothing else.
    */
   revocationListCharactersMax: 4 * 1024 * 1024,
   /** Judged certificates that a process remembers. Each takes about 1 KB. */
   judgedCertificatesMax: 10_000,
-  /** Bits of the RSA key of a client's certificate, or of a CA for clients. RFC 8705 §7.3 leaves it to us. */
+  /**
+   * Bits of the RSA key of a client's certificate, or of a CA for clients. RFC 8705 §7.3 leaves this to the service.
+   */
   certificateRsaBitsMin: 2_048,
   /** The same at most. */
   certificateRsaBitsMax: 8_192,
-  /** Milliseconds between two looks whether a file with a certificate, a key, a CA or a revocation list has changed. */
+  /**
+   * Milliseconds between two checks whether a file with a certificate, a key, a CA or a revocation list has changed.
+   */
   tlsFileCheckMilliseconds: 1_000,
   /** Characters of a DPoP proof. Those with an EC key have 500, and those with the largest RSA key 2,200. */
   dpopProofCharactersMax: 4 * 1024,
@@ -283,7 +294,10 @@ export const limits = {
   dpopProofAgeSecondsMax: 60,
   /** Seconds that `iat` of a DPoP proof may be in the future: the clock of its maker may be ahead. */
   dpopProofLeewaySeconds: 30,
-  /** Seconds that a nonce for DPoP proofs is right. A caller that goes on gets a fresh one with every token. */
+  /**
+   * Seconds that a nonce for DPoP proofs is valid. A caller that keeps requesting tokens gets a fresh one with every
+   * token.
+   */
   dpopNonceSeconds: 300,
   /** Keys of DPoP proofs that a process remembers. Each takes about 2 KB. Importing one costs as much as verifying. */
   dpopKeysMax: 5_000,
@@ -319,7 +333,10 @@ export const limits = {
   registryLookOldMilliseconds: 2_000,
   /** Clients that one query loads when many are missing from memory at once. */
   registryClientsPerLoadMax: 500,
-  /** Client identifiers remembered as gone. A client vanishes between two reads only if its row is deleted by hand. */
+  /**
+   * Client identifiers that are remembered as unknown. A client disappears between two reads only if its row is deleted
+   * by hand.
+   */
   registryUnknownClientsMax: 1_000,
   /** Resources held in memory. */
   registryResourcesMax: 10_000,
@@ -329,7 +346,7 @@ export const limits = {
   /** Seconds between two checks whether a key is due. It is a two-hundredth of the key lifetime if that is less. */
   rotationCheckSecondsMax: 60,
 
-  /** Verifiers remembered. A stranger can invent names, so those are kept that came back over the longest time. */
+  /** Verifiers remembered. A stranger can invent names, so the names that came back over the longest time are kept. */
   verifiersNotedMax: 10_000,
   /** Verifiers remembered of one address. */
   verifiersPerAddressMax: 1_000,
@@ -357,9 +374,9 @@ export const limits = {
   refusalGroupsMax: 100,
 
   // ── Processes on one database ────────────────────────────────────────────────────────────────────
-  /** Milliseconds between two looks at the settings of other processes on the same database. */
+  /** Milliseconds between two checks of the settings of other processes on the same database. */
   settingsCheckMilliseconds: 5_000,
-  /** Seconds after which a process that was not seen counts as ended. It may have missed some looks. */
+  /** Seconds after which a process that was not seen counts as ended. It may have missed some checks. */
   processSeenSeconds: 30,
 
   // ── Workers ──────────────────────────────────────────────────────────────────────────────────────

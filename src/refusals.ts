@@ -72,7 +72,7 @@ const unavailable = (description: string, status = 503): RefusalDefinition => ({
   description,
 })
 
-/** One answer for all of them: who tries to forge such a header learns nothing from it. */
+/** One answer for all of them, so that somebody who forges such a header learns nothing from it. */
 const certificateHeader = request('The request has a header that is not accepted from this caller.')
 
 const capacity = unavailable('The service is at capacity. Try again after the time in Retry-After.')
@@ -81,7 +81,7 @@ const storage = unavailable('The service cannot reach its database. Try again af
 export const refusals = {
   // The message itself (RFC 9110, RFC 6749 §3.2).
   method_not_allowed: request('The token endpoint takes POST only.', 405),
-  header_repeated: request('A header that may be given once is given more than once.'),
+  header_repeated: request('A header that is allowed once was sent more than once.'),
   certificate_header_untrusted: certificateHeader,
   certificate_header_unexpected: certificateHeader,
   certificate_header_repeated: certificateHeader,
@@ -100,7 +100,7 @@ export const refusals = {
   ),
   character_forbidden: request('A parameter contains a control character.'),
   parameters_too_many: request('The form has more than 64 parameters.'),
-  parameter_repeated: request('A parameter is given more than once.'),
+  parameter_repeated: request('A parameter was sent more than once.'),
   parameter_too_long: request('A parameter is longer than 16384 characters.'),
   grant_type_missing: request('The parameter grant_type is missing.'),
   grant_type_unsupported: {
@@ -191,7 +191,7 @@ export const refusals = {
   dpop_proof_malformed: proof(
     'The DPoP header is not a signed JWT in compact form (RFC 7515 section 3.1), or is too long.',
   ),
-  dpop_header_unsupported: proof('The header of the DPoP proof has crit or b64, which are not supported.'),
+  dpop_header_unsupported: proof('The header of the DPoP proof has crit or b64. They are not supported.'),
   dpop_type_wrong: proof('The typ of the DPoP proof must be dpop+jwt.'),
   dpop_algorithm_unsupported: proof(
     'The alg of the DPoP proof is not supported: dpop_signing_alg_values_supported in the metadata has those that are.',
@@ -204,17 +204,19 @@ export const refusals = {
   token_not_bound: request(
     'This client gets only tokens that are bound to a key: send a DPoP proof (RFC 9449), or the certificate (RFC 8705).',
   ),
-  dpop_signature_wrong: proof('The signature of the DPoP proof is not of the key in its header.'),
+  dpop_signature_wrong: proof('The signature of the DPoP proof was not made with the key in its header.'),
   dpop_method_wrong: proof('The htm of the DPoP proof must be POST.'),
   dpop_uri_wrong: proof(
     'The htu of the DPoP proof must be the token_endpoint of the metadata, whatever address the request is sent to.',
   ),
   dpop_proof_expired: proof(
-    'The DPoP proof is too old: its iat is more than a minute ago by the clock here.',
+    'The DPoP proof is too old: its iat is more than a minute ago by the clock of the service.',
   ),
-  dpop_proof_not_yet_valid: proof('The iat of the DPoP proof is in the future by the clock here.'),
+  dpop_proof_not_yet_valid: proof('The iat of the DPoP proof is in the future by the clock of the service.'),
   dpop_nonce_missing: nonce('The DPoP proof needs the nonce in the header DPoP-Nonce of this answer.'),
-  dpop_nonce_wrong: nonce('The nonce of the DPoP proof is not from here. Use the one in DPoP-Nonce.'),
+  dpop_nonce_wrong: nonce(
+    'The nonce of the DPoP proof was not issued by this service. Use the one in DPoP-Nonce.',
+  ),
   dpop_nonce_expired: nonce('The nonce of the DPoP proof is too old. Use the one in DPoP-Nonce.'),
   dpop_proof_replayed: proof('The DPoP proof was used before. Make a new one for every request.'),
 
@@ -273,7 +275,7 @@ export const refusals = {
 
 export type RefusalReason = keyof typeof refusals
 
-/** What `invalid_client` becomes where nobody authenticates as a client (RFC 7523 §3.1). */
+/** What `invalid_client` becomes if the caller does not authenticate as a client (RFC 7523 §3.1). */
 const assertionRefused: RefusalDefinition = {
   error: 'invalid_grant',
   status: 400,
@@ -319,7 +321,10 @@ export class OAuthError extends Error {
       options.retryAfterSeconds ?? (definition.status === 503 || definition.status === 429 ? 1 : undefined)
   }
 
-  /** The same refusal of an assertion that is no client's authentication but the grant itself (RFC 7521 §4.1.1). */
+  /**
+   * The same refusal, for an assertion that is the grant itself and not the authentication of a client (RFC 7521
+   * §4.1.1).
+   */
   forGrant(): OAuthError {
     if (this.error !== 'invalid_client') return this
     const { reason, credentialId, detail, cause } = this

@@ -61,7 +61,7 @@ export async function openRegistryAndKeys(
   const derived = { keyEncryptionKeys, sealingKeyId: () => newestSealedWith(keyring.keys), onFault }
   const { tagWriter, secretTags } = openSecretTags(database, derived, log)
   const dpop = openDpop(options.config, { ...derived, now: clock.nowSeconds })
-  // Nobody asks for the keys that are due: whose account the service runs under is not who makes them.
+  // Due keys are created by the service itself, so the record does not name the account that it runs under.
   const actor = { by: 'mintmark', host: hostname() }
   const rotation: RotationContext = { database, clock, actor, schedule, keyEncryptionKeys }
   let clockOffSeconds = 0

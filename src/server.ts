@@ -53,7 +53,7 @@ import { isLogFailing } from './telemetry/log-loss.ts'
  * The service: it opens everything in order and closes it in the opposite order. The database server is
  * already running and migrated. The caller (a command or a test) started it and must stop it.
  *
- * Long because what is opened in order has to be closed in the opposite one, and both are seen here at once.
+ * Long because everything that is opened here is closed in the opposite order, and a reader has to see both at once.
  */
 export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string
@@ -209,7 +209,7 @@ function openServiceDatabase(options: ServiceOptions, onFault: (error: unknown) 
   })
 }
 
-/** Whoever keeps commits waiting is named. */
+/** The log names the session that keeps commits waiting. */
 function faultsOfCommits(faults: DatabaseFaultLog, database: Database, log: Log): DatabaseFaultLog {
   const name = (holder: Parameters<typeof commitsBlocked>[1]) => commitsBlocked(log, holder)
   return { ...faults, onFault: namingLockHolders(database.statements, faults.onFault, name) }
@@ -224,7 +224,7 @@ function recordClockOf(clock: Clock, clockGuard: ClockGuard): Clock {
   }
 }
 
-/** Nobody asks for the end of a secret that nobody uses: whose account the service runs under is not who ends it. */
+/** Unused secrets are ended by the service itself, so the record does not name the account that it runs under. */
 function watchSecrets(
   { statements }: Database,
   clock: Clock,
@@ -257,7 +257,10 @@ function compareSettings(
   })
 }
 
-/** What is noted and tidied beside the path of a request: what was used, who fetched which keys, what hands changed. */
+/**
+ * What is noted and cleaned up beside the path of a request: what was used, who fetched which keys, what was changed by
+ * hand.
+ */
 function openNotes({ statements }: Database, onFault: (error: unknown) => void) {
   const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
   const secretUses = openSecretUses(statements, onFault)
@@ -273,7 +276,7 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   return { secretUses, keyUses, clientUses, workloadUses, verifiers, handChanges, closeNotes }
 }
 
-/** What checks secrets, assertions and certificates, counts what is wrong, and says what is kept of what callers claim. */
+/** What checks secrets, assertions and certificates, counts failures, and decides which claimed values are stored. */
 function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clock: Clock) {
   const { clientTrust: files, certificateProxy: proxy } = config
   const clientTrust = files === undefined ? undefined : openClientTrust(files, { proxy, clock })

@@ -11,23 +11,25 @@ import { changeSealed } from './sealing.ts'
 import type { SecretContext } from './secret-store.ts'
 
 /**
- * Applies a registration: plan, make the secrets, write everything in one transaction.
+ * Applies a registration: it plans, makes the secrets, and writes everything in one transaction.
  *
- * One transaction and not one for each part, so that a failure leaves the registry as it was, wherever it comes,
- * and the same can simply be applied again. Hashing takes long (26 ms for each new client), so it comes before the
- * transaction; what is then left takes about a second for ten thousand clients. The plan is made again inside the
- * transaction, because somebody may have changed the registry meanwhile.
+ * It is one transaction, so that any failure leaves the registry as it was, and the same file can simply be applied
+ * again. Hashing takes long (26 ms for each new client), so it comes before the transaction; what is then left takes
+ * about a second for ten thousand clients. The plan is made again inside the transaction, because somebody may have
+ * changed the registry meanwhile.
  */
 export interface ApplyOptions {
   /** Says what would be done, and does nothing. */
   readonly dryRun?: boolean
-  /** Called once it is clear that there will be new secrets, before anything is changed. What it throws ends all. */
+  /**
+   * Called once it is clear that there will be new secrets, before anything is changed. If it throws, nothing happens.
+   */
   readonly expectSecrets?: () => void
   /** Told how many of the new secrets have been made. */
   readonly onProgress?: (made: number, total: number) => void
   /**
-   * Given the new secrets when everything is written and only the COMMIT remains, to put them where they
-   * cannot get lost. What it throws undoes the whole.
+   * Given the new secrets when everything is written and only the COMMIT remains, to put them where they cannot get
+   * lost. If it throws, the whole change is undone.
    */
   readonly deliver?: (secrets: readonly ClientSecretPair[]) => void
   /** How mistakes are reported that only show beside the registry. A file adds the places in it. */
@@ -59,7 +61,7 @@ export async function applyRegistration(
   const before = await readState(database.prisma, registration, clock.nowMilliseconds())
   const { plan, mistakes } = makePlan(registration, before)
   if (mistakes.length > 0) throw refusal(mistakes)
-  // With a sealed registry, rows that need no change may still be rows that nobody registered.
+  // With a sealed registry, rows that need no change may still be rows that were written without the key.
   const isDone = !hasWork(plan) && context.sealing === undefined
   if (options.dryRun === true || isDone) return { plan, secrets: [] }
 
@@ -124,7 +126,7 @@ function newClients(plan: Plan): string[] {
 function secretOf(made: ReadonlyMap<string, NewSecret>, clientId: string): NewSecret {
   const secret = made.get(clientId)
   if (secret !== undefined) return secret
-  // It existed a moment ago and does not any more, which only a hand-written DELETE can do.
+  // It existed a moment ago and no longer does: somebody deleted its row by hand.
   throw new AdministrationError('client_vanished', { clientId })
 }
 

@@ -1,7 +1,7 @@
 import type { Queryable } from '../database/open.ts'
 import { isOver, type ScheduleSettings } from '../keys/state.ts'
 import { listKeys } from '../keys/store.ts'
-import { accessKey, type ChangeRecord, type RegisteredState } from './came-back.ts'
+import { accessKey, type ChangeRecord, type RegisteredState } from './came-back-state.ts'
 import { ruleWords } from './trust-definition.ts'
 import { keysShown, ruleFields } from './trust-plan.ts'
 import { readIssuers } from './trust-store.ts'

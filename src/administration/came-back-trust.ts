@@ -1,4 +1,4 @@
-import type { CameBack, ChangeRecord, Question } from './came-back.ts'
+import type { CameBack, ChangeRecord, Question } from './came-back-state.ts'
 import { ruleFields } from './trust-plan.ts'
 
 /** What came back of trusted issuers and their rules (came-back.ts). Pure. */
@@ -89,7 +89,7 @@ export const trustJudges = {
   },
 } as const
 
-/** Each thing once: who removes an issuer removes its rules, and who removes a rule all that it says. */
+/** Each thing once: a removed issuer includes its rules, and a removed rule includes its fields. */
 export function withoutRepeats(found: readonly CameBack[]): CameBack[] {
   const gone = new Set(found.flatMap(({ kind, issuer }) => (kind === 'issuer_undeleted' ? [issuer] : [])))
   const kept = found.filter(

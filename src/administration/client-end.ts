@@ -1,8 +1,8 @@
 import { hasSecretByMethod, keyAuthMethods, type StoredClient } from './definition.ts'
 
 /**
- * When a client gets no more tokens unless somebody acts: when it expires, or when the last of what it can prove itself
- * with does. Moments in seconds since 1970; undefined: never. Pure.
+ * When a client gets no more tokens unless somebody acts: when it expires, or when its last secret or key does. Moments
+ * in seconds since 1970; undefined: never. Pure.
  * @param credentials the ends of those that are valid, of each kind.
  */
 export function endOf(

@@ -6,7 +6,7 @@ import type { StoredClient } from './definition.ts'
 
 const clientsPerPage = 500
 
-/** Which clients a list shows. Moments in seconds since 1970. What is undefined leaves nobody out. */
+/** Which clients a list shows. Moments in seconds since 1970. A condition that is undefined excludes no client. */
 export interface ClientFilter {
   readonly statuses: readonly string[]
   /** Null: those without an owner. */

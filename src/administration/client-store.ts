@@ -189,7 +189,7 @@ export async function findClient(
 }
 
 async function noSuchClient(database: Queryable, clientId: string): Promise<AdministrationError> {
-  // Not all of a hundred thousand: whoever mistypes an id mostly gets its beginning right.
+  // Not all of a hundred thousand clients: the beginning of a mistyped id is mostly right.
   const similar = await database.client.findMany({
     where: { clientId: { startsWith: clientId.slice(0, 2) }, status: { not: 'deleted' } },
     select: { clientId: true },
@@ -223,7 +223,7 @@ export async function setClientStatus(
   })
 }
 
-/** @throws AdministrationError when there is no such client, or not any more. */
+/** @throws AdministrationError when there is no such client, or it was deleted. */
 export async function requireClient(
   database: Queryable,
   clientId: string,

@@ -11,7 +11,7 @@ import type { SecretContext } from './secret-store.ts'
 export interface CreateOptions {
   /** When the first secret expires, in seconds since 1970; undefined: never. */
   readonly secretExpiresAt?: number | undefined
-  /** Given the secret just before the COMMIT. What it throws undoes the whole. */
+  /** Given the secret just before the COMMIT. If it throws, the whole change is undone. */
   readonly deliver?: (secret: NewSecret) => void
 }
 

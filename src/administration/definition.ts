@@ -21,7 +21,7 @@ export interface ResourceDefinition {
   readonly signingAlgorithm: SigningAlgorithm
   /** The `typ` in the header of its tokens. */
   readonly tokenTyp: TokenTyp
-  /** An audience of somebody else, who trusts this issuer. Undefined: no. */
+  /** An audience outside of this organisation that trusts this issuer. Undefined: no. */
   readonly external?: boolean | undefined
   /** How the `sub` of its tokens is made (registry/subject.ts). Undefined: it is the id of the client. */
   readonly subjectForm?: string | undefined
@@ -65,7 +65,7 @@ export interface ClientDefinition {
   readonly jwksUri?: string | undefined
   /** Claims that all of its tokens have. Undefined: none. */
   readonly claims?: FixedClaims | undefined
-  /** For people, as the name is: who answers for it, what it is for, and what runs. Undefined: nobody said. */
+  /** For people, like the name: who is responsible for it, what it is for, and what runs. Undefined: not said. */
   readonly owner?: string | undefined
   readonly purpose?: string | undefined
   readonly kind?: ClientKind | undefined
@@ -93,7 +93,7 @@ export interface StoredClientWithSecrets extends StoredClient {
   readonly secrets: readonly StoredSecret[]
 }
 
-/** What is known of a secret: everything but the secret and its hash. */
+/** What is known of a secret, without the secret and its hash. */
 export interface StoredSecret {
   readonly secretId: string
   readonly hint: string
@@ -187,5 +187,5 @@ export const defaults = {
   tokenTyp: 'at+jwt',
 } as const
 
-/** The same for an external resource: what every cloud and API provider takes that says what it takes. */
+/** The same for an external resource: every cloud and API provider that documents its formats accepts these. */
 export const externalDefaults = { signingAlgorithm: 'RS256', tokenTyp: 'JWT' } as const

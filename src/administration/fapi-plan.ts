@@ -6,8 +6,8 @@ import type { OtherGrant } from './plan.ts'
 import type { TrustState } from './trust-plan.ts'
 
 /**
- * What contradicts the FAPI 2.0 Security Profile (authentication/fapi.ts) in what is registered already. What contradicts it
- * in the client itself is found by the schema (registration.ts). Pure.
+ * Finds what contradicts the FAPI 2.0 Security Profile (authentication/fapi.ts) in what is already registered. The
+ * schema (client-registration.ts) finds what contradicts it in the client itself. Pure.
  */
 
 /** @param rules of issuers that are not planned. */

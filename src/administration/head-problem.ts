@@ -5,7 +5,7 @@ import type { KeyEncryptionKey } from '../keys/seal.ts'
 import { openHead, type SealHead } from '../registry/seal-head.ts'
 import { currentHead, readHead, recordedSeal } from '../registry/seal-store.ts'
 
-/** What may be wrong with the head of a sealed registry, and can be put right by sealing it anew. */
+/** The problems of the head of a sealed registry that can be repaired by sealing it again. */
 export type HeadProblem =
   | 'registry_seal_missing'
   | 'registry_seal_damaged'

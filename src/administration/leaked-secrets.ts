@@ -7,17 +7,17 @@ import type { RegistryContext } from './sealing.ts'
 import { findSecrets, type NamedSecret, revokeSecrets } from './secret-store.ts'
 
 /**
- * Secrets that leaked, revoked by themselves: who finds one need not know whose it is.
+ * Revokes leaked secrets by the secrets themselves: the finder does not have to know their client.
  *
- * The id in a secret is not enough. It stands in logs, so anybody could publish a made-up secret with the id of a right
- * one, and have that revoked. So each secret is compared with its hash before.
+ * The id in a secret is not enough. It is in logs, so anybody could publish an invented secret with the id of a real
+ * one, and get that revoked. So each secret is first compared with its hash.
  */
 export interface LeakedSecret {
   /** Counted from 1. */
   readonly line: number
   /** Undefined: the line has no whole secret of this service. */
   readonly secret: string | undefined
-  /** The id at the beginning of a secret, also of one that is not whole. It is no secret. */
+  /** The id at the beginning of a secret, also of an incomplete one. The id is not secret. */
   readonly secretId: string | undefined
 }
 
@@ -26,7 +26,7 @@ export type LeakOutcome =
   /** It would be, if this were not only asked. */
   | 'to_revoke'
   | 'already_revoked'
-  /** There is no secret of this id here: it is of another environment, or somebody made it up. */
+  /** There is no secret with this id here: it belongs to another environment, or somebody invented it. */
   | 'unknown'
   /** There is one of this id, and it is another one. */
   | 'not_the_secret'
@@ -45,7 +45,7 @@ const candidate = /(?<![0-9A-Za-z])mm_[0-9A-Za-z]+/g
 const idInFront = /^mm_([0-9A-Za-z]{8})/
 
 /**
- * The secrets in a text, a line each. Whatever stands around them does not matter, and empty lines do not count.
+ * The secrets in a text, a line each. Other text in a line does not matter, and empty lines do not count.
  * @throws AdministrationError when there are too many.
  */
 export function readLeaked(text: string): LeakedSecret[] {

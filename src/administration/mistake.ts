@@ -2,11 +2,11 @@ import { AdministrationError } from '../errors.ts'
 import { FileTooLarge, fileProblem } from '../lib/bounded-file.ts'
 
 /**
- * What can be wrong with something that is to be registered. A mistake is data: a code, where it is, and what
- * is needed to explain it. It becomes a sentence where somebody reads it (cli/terminal/mistakes.ts).
+ * The mistakes that a registration can have. A mistake is data: a code, its place, and what is needed to explain it.
+ * cli/terminal/mistakes.ts makes a sentence of it.
  */
 
-/** Where something is: `['clients', 3, 'access', 0]`. A key of a file that is no text stands as its own type. */
+/** Where something is: `['clients', 3, 'access', 0]`. A key of a file that is not text keeps its type. */
 export type Path = readonly (string | number)[]
 
 /** A place in a file, both counted from 1. */
@@ -119,7 +119,7 @@ export interface MistakeFields {
   require_dpop_unknown: { readonly value: string; readonly known: readonly string[] }
   assertion_max_age_out_of_range: { readonly value: number; readonly least: number; readonly most: number }
 
-  // What does not fit to what is registered already.
+  // What does not fit with what is already registered.
   client_id_taken: { readonly clientId: string }
   key_was_revoked: { readonly thumbprint: string }
   resource_unknown: { readonly audience: string; readonly nearest: string | undefined }
@@ -144,7 +144,7 @@ export type Mistake = {
   readonly [Code in MistakeCode]: {
     readonly code: Code
     readonly path: Path
-    /** The key itself is the mistake, and not what it holds. */
+    /** The key itself is the mistake, not its value. */
     readonly isKey?: true
     /** Known for what came from a file. */
     readonly place?: Place

@@ -1,7 +1,7 @@
 import { type ClientKey, readClientKey } from '../authentication/client-key.ts'
 import type { Mistake, Path } from './mistake.ts'
 
-/** What is named twice in one list. No schema can say this. */
+/** Finds what is named twice in one list. A schema cannot express this. */
 
 /** The entries of a list that name what an earlier one names. */
 export function namedTwice(holder: unknown, key: string, id: string, at: Path): Mistake[] {

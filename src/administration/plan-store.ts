@@ -61,7 +61,7 @@ export async function readState(
   return { resources, clients, otherGrants, holders, trust }
 }
 
-/** The clients that may not fit the tokens of these resources. @param named are judged with what they are to be. */
+/** The clients that may not fit the tokens of these resources. @param named are judged with their new content. */
 async function readHolders(
   database: Queryable,
   resources: Registration['resources'],

@@ -20,8 +20,8 @@ import { unfitHolders, unfitResources } from './plan-tokens.ts'
 import { type IssuerStep, planIssuers, rulesWith, type TrustState } from './trust-plan.ts'
 
 /**
- * What it takes to get from the registry as it is to what somebody wants. Pure: made once before the secrets, to
- * see what there is to do, and again inside the transaction, where nobody can change anything meanwhile.
+ * The difference between the registry as it is and as somebody wants it. Pure. It is made once before the secrets, to
+ * see what has to be done, and again inside the transaction, where nobody can change anything meanwhile.
  */
 export interface RegistryState {
   readonly resources: ReadonlyMap<string, ResourceDefinition>
@@ -150,7 +150,7 @@ function holdersOf(grants: readonly OtherGrant[], audience: string, scope: strin
     .map(({ clientId }) => clientId)
 }
 
-/** What was revoked stays so, or a file that is applied again would undo it. */
+/** A revoked key stays revoked. Otherwise a file that is applied again would undo the revocation. */
 function keyMistakes(
   { keys = [] }: ClientDefinition,
   index: number,

@@ -28,8 +28,8 @@ export interface RegistryFile extends Registration {
 }
 
 /**
- * Values in one file, and in one entry of it, each alias counted as what it stands for. A few hundred letters must
- * not describe a billion clients. The largest entry that the limits allow has about 20,000 values.
+ * Values in one file, and in one entry of it. An alias counts as all the values that it stands for: a few hundred
+ * letters must not describe a billion clients. The largest entry that the limits allow has about 20,000 values.
  */
 const fileValuesMax = 10_000_000
 const entryValuesMax = 100_000
@@ -151,7 +151,7 @@ function malformed(problem: string, place: Place): Mistake {
 
 /**
  * The values of a YAML document, and the way back from a value to its place. The library's own `toJS` is not used:
- * it looks at the whole document again for each alias, and what it makes has no way back.
+ * it reads the whole document again for each alias, and its result does not lead back to places in the file.
  */
 class Values {
   readonly #document: Document.Parsed
@@ -217,7 +217,7 @@ class Values {
       return target.value
     }
     const read = this.#read.get(target)
-    if (read === undefined) throw new Malformed(`*${alias.source} stands within what it names`, offset)
+    if (read === undefined) throw new Malformed(`*${alias.source} is within what it names`, offset)
     this.#count += read.count
     return read.value
   }

@@ -19,7 +19,7 @@ export interface RotateOptions {
   readonly unusedSeconds?: number | undefined
   /** When the new one expires, in seconds since 1970; undefined: never. */
   readonly expiresAt?: number | undefined
-  /** Given the secret just before the COMMIT. What it throws undoes the whole. */
+  /** Given the secret just before the COMMIT. If it throws, the whole change is undone. */
   readonly deliver?: (secret: NewSecret) => void
 }
 

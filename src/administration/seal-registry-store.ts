@@ -3,7 +3,7 @@ import type { Nodes } from '../registry/seal-tree.ts'
 import type { ClientFacts, KeyFacts, ResourceFacts, SecretFacts } from '../registry/statement.ts'
 import { type ClientRow, toField } from '../registry/store.ts'
 
-/** Everything that is registered, as its rows stand, for whoever looks through all of it. */
+/** The whole registry, as its rows are, for a command that checks all of it. */
 
 export interface RegisteredRow extends ClientFacts {
   readonly clientId: string

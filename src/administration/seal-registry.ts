@@ -38,13 +38,14 @@ import {
   registeredClients,
   registeredResources,
 } from './seal-registry-store.ts'
-import { keyForHead, type RegistryContext, recordSeal, type Sealing, sealingKeys } from './sealing.ts'
+import { type RegistryContext, type Sealing, sealingKeys } from './sealing.ts'
+import { keyForHead, recordSeal } from './seals.ts'
 import { readIssuers } from './trust-store.ts'
 import { blockedWorkloads } from './workload-store.ts'
 
 /**
- * Looks through all that is registered, and seals it as it stands: once, to begin with, and whenever rows were changed by
- * hand and are right. Nothing else makes rows good that nobody registered.
+ * Reads the whole registry, and seals it as it is: once at the beginning, and again when rows were changed by hand and
+ * are right. Nothing else makes rows valid that were written without the key.
  */
 export interface Review {
   readonly counts: {
@@ -58,7 +59,7 @@ export interface Review {
   readonly problems: readonly SealProblem[]
   /** How many clients and resources have less than was registered. */
   readonly lessened: number
-  /** What is wrong with the head; undefined if it is there and right. */
+  /** What is wrong with the head; undefined if it exists and is right. */
   readonly headProblem: HeadProblem | undefined
 }
 
@@ -88,7 +89,7 @@ export async function reviewRegistry(
 
 /**
  * Seals what an operator has looked at.
- * @throws AdministrationError `registry_changed_meanwhile` if it is not what stands there now.
+ * @throws AdministrationError `registry_changed_meanwhile` if the registry is different now.
  */
 export async function sealRegistry(
   context: RegistryContext & { readonly sealing: Sealing },
@@ -167,7 +168,7 @@ async function review(
   return { counts, problems, lessened, headProblem, change: after.change() }
 }
 
-/** Some clients, for whoever looks at them. */
+/** Checks some clients, for a command that shows them. */
 export class SealCheck {
   readonly #database: Statements
   readonly #root: string | undefined

@@ -4,7 +4,7 @@ import type { Statements } from '../database/open.ts'
 import type { ChainHead } from '../ledger/chain.ts'
 import { limits } from '../limits.ts'
 
-/** Secrets that end: those that an operator has to hear of, and those that nobody uses any more. */
+/** Secrets that end: those that an operator must be warned about, and those that are no longer used. */
 
 type Reader = Pick<Statements, '$queryRaw'>
 
@@ -68,8 +68,9 @@ export interface UnusedSecret {
 const endedMax = 500
 
 /**
- * Notes that somebody watches, and finds what is over. After a pause the time without use begins anew: while no process
- * ran, nobody could use the secret. What is found is judged again where it is ended (registry_end_unused_secret).
+ * Notes that a process watches, and finds the secrets that are due. After a pause the time without use starts again:
+ * while no process ran, nobody could use the secret. The database judges each again when it ends it
+ * (registry_end_unused_secret).
  */
 export async function watchUnused(database: Statements): Promise<UnusedSecret[]> {
   // One process is enough for each look.

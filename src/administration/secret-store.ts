@@ -5,7 +5,8 @@ import { AdministrationError } from '../errors.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
 import { isValid, requireClient, requireClientWithSecrets } from './client-store.ts'
-import { changeSealed, type RegistryContext, type Seals } from './sealing.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
+import type { Seals } from './seals.ts'
 
 /** A change that creates secrets. */
 export interface SecretContext extends RegistryContext {
@@ -16,7 +17,7 @@ export interface SecretContext extends RegistryContext {
 export interface AddOptions {
   /** Seconds since 1970; undefined: never. */
   readonly expiresAt?: number | undefined
-  /** Given the secret just before the COMMIT. What it throws undoes the whole. */
+  /** Given the secret just before the COMMIT. If it throws, the whole change is undone. */
   readonly deliver?: (secret: NewSecret) => void
 }
 

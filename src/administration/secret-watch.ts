@@ -12,9 +12,9 @@ import { release } from '../release.ts'
 import { endUnused, findExpiring, type UnusedSecret, watchUnused } from './secret-end-store.ts'
 
 /**
- * What a process that serves does about secrets that end: it ends those that were replaced and are not used any more, and
- * tells of those that end while they are needed. Each process looks. Nothing that a token is decided by depends on it: the
- * end of a secret stands in its row.
+ * What a process that serves does about secrets that end: it ends replaced secrets that are no longer used, and warns
+ * about secrets that end while they are needed. Each process does this. No decision about a token depends on it,
+ * because the end of a secret is in its row.
  */
 export interface SecretWatchOptions {
   readonly database: Statements
@@ -87,7 +87,7 @@ export class SecretWatch {
   }
 }
 
-/** Ends what is over now. @returns the secrets that this call has ended. */
+/** Ends the secrets that are due now. @returns the secrets that this call has ended. */
 export async function endUnusedSecrets(
   database: Statements,
   clock: Pick<Clock, 'nowMilliseconds'>,

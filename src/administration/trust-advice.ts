@@ -1,7 +1,10 @@
 import { type ClaimCondition, readCondition } from '../registry/issuer.ts'
 import type { MistakeCode } from './mistake.ts'
 
-/** What is known of platforms that many trust: which claims say whose a workload is, and which of them can change hands. */
+/**
+ * Knowledge about platforms that many trust: which claims say who owns a workload, and which of them can get another
+ * owner.
+ */
 
 interface RuleWords {
   readonly conditions: readonly unknown[]
@@ -10,8 +13,8 @@ interface RuleWords {
 }
 
 /**
- * Issuers that sign for whoever has an account there, and the claims that say whose a workload is. A rule that names none of
- * them would let in all of the world. A subject names its owner in its second part: `repo:acme/`.
+ * Issuers that sign for everybody with an account, and the claims that say who owns a workload. A rule without any of
+ * these claims would admit the whole world. A subject names its owner in its second part: `repo:acme/`.
  */
 const sharedIssuers: Readonly<Record<string, readonly string[]>> = {
   'https://token.actions.githubusercontent.com': [
@@ -53,10 +56,10 @@ const numbered: Readonly<Record<string, string>> = {
 
 const defaultAccount = /^system:serviceaccount:[^:]+:default$/
 
-/** Why a rule would let in more than was meant, or nobody. */
+/** Why a rule would admit more than was meant, or nobody. */
 export function openRuleProblem(issuer: string, words: RuleWords): MistakeCode | undefined {
   const conditions = words.conditions.flatMap((condition) => readCondition(condition) ?? [])
-  // What is wrong with a condition is told where it stands.
+  // A mistake in a condition is reported at the condition.
   if (conditions.length < words.conditions.length) return undefined
   const naming = conditions.filter((condition) => saysWho(issuer, condition))
   if (naming.length === 0 && !words.dangerously_any_subject) return 'rule_open'
@@ -92,13 +95,13 @@ export function metadataRuleProblem(words: MetadataRuleWords): MistakeCode | und
   const isAboutId = conditions.every(({ claim }) => claim === 'sub')
   const isOfWorkload = words.client_id === undefined && words.access !== undefined
   const isPlain = !words.dangerously_any_subject && !words.allow_default_service_account
-  // Nobody else signs what it says, so nobody names a key of it in `cnf`.
+  // Such a client signs for itself, so no issuer names its key in `cnf`.
   const canBe = words.assertion_use === 'once' && words.require_dpop !== 'confirmed_key'
   const isRight = isAboutId && isOfWorkload && isPlain && canBe
   return isRight ? undefined : 'client_metadata_rule_wrong'
 }
 
-/** Claims that say of an assertion who made it, for whom and when, and nothing of whom it is about (RFC 7519 §4.1). */
+/** Claims that say who made an assertion, for whom and when, but not whom it is about (RFC 7519 §4.1). */
 const aboutAssertion: ReadonlySet<string> = new Set(['iss', 'aud', 'exp', 'nbf', 'iat', 'jti'])
 
 /** A scheme, which the subjects of many issuers begin with. */

@@ -28,7 +28,7 @@ function keySource({ jwks_uri, spiffe_bundle, jwks, client_metadata }: IssuerInp
   if (jwks_uri !== undefined) return { kind: 'jwks_uri', url: jwks_uri }
   if (spiffe_bundle !== undefined) return { kind: 'spiffe_bundle', url: spiffe_bundle }
   if (jwks === undefined) return { kind: 'discovery' }
-  // Only what makes the key and names it: never a member that nobody looked at.
+  // Only the members that make the key and name it, never a member that was not checked.
   const keys = jwks.keys.flatMap((jwk) => {
     const key = readIssuerKey(jwk, 'sig')
     if (!('thumbprint' in key)) return []

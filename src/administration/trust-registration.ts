@@ -5,16 +5,13 @@ import { isClientMetadataPrefix } from '../registry/client-metadata-prefix.ts'
 import { clientIdForm } from '../registry/grammar.ts'
 import { isClaimValue, prefixEnd, requiredProofs } from '../registry/issuer.ts'
 import { defaults } from './definition.ts'
-import type { MistakeCode } from './mistake.ts'
+import { found, foundAndStop } from './registration-values.ts'
 import { metadataRuleProblem, openRuleProblem } from './trust-advice.ts'
 
 /**
  * What may be registered about other issuers, in the words of files. It is a part of the schema (registration.ts), and
  * like the rest of it only loaded by what needs it.
  */
-
-const found = (code: MistakeCode): MistakeCode => code
-const foundAndStop = (code: MistakeCode) => ({ error: code, abort: true })
 
 /** An issuer of OpenID Connect (an https URL), or a trust domain of SPIFFE. A slash at the end belongs to it or does not. */
 const issuerForm = /^(?:https:\/\/(?:(?![?#@])[!-~])+|spiffe:\/\/[a-z0-9._-]+)$/

@@ -9,7 +9,8 @@ import { parseClient } from './parse.ts'
 import { type ClientStep, makePlan } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
-import { changeSealed, type RegistryContext, type Seals } from './sealing.ts'
+import { changeSealed, type RegistryContext } from './sealing.ts'
+import type { Seals } from './seals.ts'
 
 /** Changes one client that exists, under the rules of a file. */
 
@@ -35,8 +36,8 @@ export interface ClientWords extends CertificateWords {
 }
 
 /**
- * Reads the client, lets the caller say it otherwise, and carries out the difference, all in one transaction. So
- * two of these at once never undo each other.
+ * Reads the client, lets the caller change it, and writes the difference, all in one transaction. So two of these at
+ * the same time never undo each other.
  * @returns what was changed. The status of the client is not among it: it stays as it is.
  * @throws AdministrationError if there is no such client, or if it would break a rule. The paths of its mistakes
  * begin with a field of the client, or with `clients` and 0.

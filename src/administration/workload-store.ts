@@ -1,7 +1,7 @@
 import type { Queryable } from '../database/open.ts'
 import { changeSealed, type RegistryContext } from './sealing.ts'
 
-/** Workloads that got a token by a rule without a client, and those that get none any more. */
+/** Workloads that got a token by a rule without a client, and workloads that are blocked. */
 
 export interface StoredWorkload {
   readonly workloadId: string
@@ -87,7 +87,7 @@ export async function blockWorkload(context: RegistryContext, workloadId: string
   })
 }
 
-/** Its row may be gone already: what is sealed blocks too. @returns whether it was blocked. */
+/** Its row may be deleted already: the seal blocks too. @returns whether it was blocked. */
 export async function unblockWorkload(context: RegistryContext, workloadId: string): Promise<boolean> {
   return await changeSealed(context, async (transaction, records, seals) => {
     const rows = await blockedWorkloads(transaction)

@@ -74,8 +74,8 @@ function writeInteger(
 }
 
 /**
- * Whether a key made the signature. Without a key the signature is verified all the same, under one that nobody has: the
- * time tells nothing about which clients and keys exist.
+ * Whether a key made the signature. Without a key the signature is still verified, under a key that nobody has, so that
+ * the time does not show which clients and keys exist.
  */
 export function isSignedBy(
   assertion: Pick<SignedJwt, 'algorithm' | 'signedBytes' | 'signature'>,

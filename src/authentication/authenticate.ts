@@ -55,7 +55,7 @@ export function isOfMethod({ method }: Credentials, registered: string): boolean
 const readers: readonly CredentialsReader[] = Object.values(methods)
 
 /**
- * Exactly one method, and nobody named beside the one who authenticates (RFC 6749 §2.3). Pure.
+ * The request uses exactly one method, and names no other client than the one that authenticates (RFC 6749 §2.3). Pure.
  * @throws OAuthError when there is none or more than one, or the one is not complete.
  */
 export function parseCredentials(presented: PresentedCredentials): Credentials {
@@ -69,7 +69,10 @@ export function parseCredentials(presented: PresentedCredentials): Credentials {
   return chosen.parse(presented)
 }
 
-/** The method's name for the record. Never the scheme as it was sent: who forgets "Basic" sends a secret in its place. */
+/**
+ * The method's name for the record. Never the scheme as it was sent: a caller that forgets "Basic" sends a secret in
+ * its place.
+ */
 export function claimedMethod(presented: PresentedCredentials): string | undefined {
   const { authorization } = presented
   if (authorization !== undefined) return authorization.isBasic ? 'client_secret_basic' : 'other'
@@ -121,7 +124,7 @@ export function judge(
   return methods[method].judge(proof, client, now)
 }
 
-/** What the ledger calls whom credentials are of. */
+/** How the ledger names the owner of the credentials. */
 export function identityOf(credentials: AdmittedCredentials): string {
   return credentials.method === 'client_metadata' ? credentials.workloadId : credentials.clientId
 }
@@ -140,7 +143,7 @@ export function noteUse(
   methods[method].noteUse(edges, clientId, proof, use)
 }
 
-/** The refusals of `admit` from which follows that there is a client of that id. */
+/** The refusals of `admit` that prove that a client with that id exists. */
 const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
   'client_disabled',
   'client_deleted',
@@ -156,7 +159,7 @@ const refusalsOfRegistered: ReadonlySet<RefusalReason> = new Set([
   'certificate_subject_mismatch',
 ])
 
-/** What is registered is no credential in the wrong place, however random it looks: records must name it. */
+/** A registered id is never a credential in the wrong place, however random it looks. Records must name it. */
 export function saysRegistered(error: unknown): boolean {
   return error instanceof OAuthError && refusalsOfRegistered.has(error.reason)
 }

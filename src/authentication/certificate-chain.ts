@@ -47,7 +47,7 @@ export function findWays(leaf: CertificateFacts, sent: readonly CertificateFacts
   return { paths, untrusted: untrusted ?? 'certificate_untrusted' }
 }
 
-/** A reason that is about a way which was right so far says more than that there is none. */
+/** A reason about a chain that was right so far says more than "there is no chain". */
 function moreTelling(before: RefusalReason | undefined, found: RefusalReason): RefusalReason {
   return before === undefined || before === 'certificate_untrusted' ? found : before
 }
@@ -60,7 +60,7 @@ function leafUsageRefusal({ isCa, keyUsage, extendedKeyUsage }: CertificateFacts
   return signs && !certifies && isForClients ? undefined : 'certificate_usage_wrong'
 }
 
-/** A chain is longer by each certificate that was sent, and each stands in it once. So there is an end to it. */
+/** Each certificate that was sent is in a chain only once, so the search ends. */
 function chainsByName(
   leaf: CertificateFacts,
   sent: readonly CertificateFacts[],
@@ -147,7 +147,8 @@ function revocationKnownUntil(
   const ofIssuer = maySign
     ? lists.filter((list) => list.issuer === issuer.subject && list.isSignedBy(issuer.publicKey))
     : []
-  // Who is in any of its lists is revoked, also where a newer one was not put in the place of it.
+  // A certificate that is in any list of its CA is revoked, also if the operator has left an old list beside the newer
+  // one.
   if (ofIssuer.some(({ revoked }) => revoked.has(certificate.serialNumber))) return 'certificate_revoked'
   if (ofIssuer.length === 0) return isLeaf ? 'certificate_revocation_unknown' : Number.POSITIVE_INFINITY
   return Math.max(...ofIssuer.map(({ nextUpdate }) => nextUpdate))

@@ -122,7 +122,10 @@ export function fieldProblem({ name, value }: CertificateField): string | undefi
 
 const matchers = new WeakMap<CertificateField, Matches>()
 
-/** Whether a certificate has what a client is known by. A value that could not be registered fits nothing. */
+/**
+ * Whether a certificate has the field that a client is known by. A value that could not be registered fits no
+ * certificate.
+ */
 export function fieldMatches(field: CertificateField, names: CertificateNames): boolean {
   let matches = matchers.get(field)
   if (matches === undefined) {

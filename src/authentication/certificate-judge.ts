@@ -14,9 +14,9 @@ import { readRevocationLists } from './revocation-list.ts'
  * it finds (certificate.ts).
  */
 export interface TrustFiles {
-  /** CAs in PEM; undefined: none, so that only certificates count that a client is registered with. */
+  /** CAs in PEM; undefined: none. Then only certificates count that a client is registered with. */
   readonly authorities: string | undefined
-  /** In PEM; undefined: nobody is asked to be on none. */
+  /** In PEM; undefined: revocation is not checked. */
   readonly revocationLists: string | undefined
 }
 
@@ -114,7 +114,7 @@ function keyThumbprint(publicKey: CertificateFacts['publicKey']): string | undef
     const read = readClientKey(publicKey.export({ format: 'jwk' }))
     return 'thumbprint' in read ? read.thumbprint : undefined
   } catch {
-    // It cannot be a JSON Web Key.
+    // This kind of key cannot be a JSON Web Key.
     return undefined
   }
 }
@@ -139,7 +139,10 @@ function inFile<Read>(file: keyof TrustFiles, read: () => Read): Read {
   }
 }
 
-/** Nothing is left out: a CA that cannot be used would be missed by those who have a certificate of it. */
+/**
+ * One unusable CA refuses the whole file: otherwise the callers with its certificates would be refused without a
+ * reason.
+ */
 function readAuthorities(text: string): CertificateFacts[] {
   const blocks = pemBlocks(text)
   if (blocks.length === 0) throw new Error('has no certificate in PEM')
@@ -154,7 +157,7 @@ function readAuthorities(text: string): CertificateFacts[] {
     } catch (error) {
       throw new Error(`${which} a certificate that is malformed`, { cause: error })
     }
-    // Whoever has the key of such a certificate could sign others with it.
+    // Somebody with the key of such a certificate could sign other certificates with it.
     const { isCa, keyUsage } = facts
     if (!isCa || (keyUsage !== undefined && (keyUsage & keyUsages.keyCertSign) === 0))
       throw new Error(`${which} a certificate that is no CA, so it issues none`)

@@ -3,7 +3,7 @@ import { type JudgedCertificate, trustRefusal, validityRefusal } from './certifi
 import { fieldMatches, fieldProblem } from './certificate-field.ts'
 
 /**
- * The proxy whose word counts about the certificates of its callers. It proves itself with a certificate of its own on
+ * The proxy that is believed about the certificates of its callers. It proves itself with a certificate of its own on
  * the connection to this service: one that the operator has named, or one of the CAs with a name that the operator has
  * named. An address proves nothing: others may share it.
  */
@@ -26,7 +26,7 @@ export function readProxyName(text: string): ProxyName {
 
 /**
  * - `proxy`: it is the proxy.
- * - `unproven`: it looks like the certificate of the proxy and does not count now. It is nobody's.
+ * - `unproven`: it looks like the certificate of the proxy but is not valid now. It counts for nobody.
  * - `other`: a certificate of somebody else.
  */
 export function proxyStanding(
@@ -41,7 +41,7 @@ export function proxyStanding(
       ? name.thumbprint === certificate.thumbprint
       : fieldMatches(name.field, certificate.names)
     if (!isIt) continue
-    // Who named a certificate asks no CA about it.
+    // A certificate that the operator named needs no CA.
     const refusal = isPinned ? validityRefusal(certificate, now) : trustRefusal(certificate, now)
     if (refusal === undefined) return 'proxy'
     standing = 'unproven'

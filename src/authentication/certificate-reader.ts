@@ -44,7 +44,7 @@ export interface CertificateFacts {
   /** Object identifiers; undefined if it does not say. */
   readonly extendedKeyUsage: readonly string[] | undefined
   readonly constraints: Constraints | undefined
-  /** It must not be used by whoever does not understand all of it, and we do not. */
+  /** A certificate with a critical extension that this service does not understand must not be used. */
   readonly isBeyondUs: boolean
   readonly isVersion3: boolean
   readonly hasStrongSignature: boolean
@@ -127,7 +127,7 @@ function isStrongKey({ asymmetricKeyType: type, asymmetricKeyDetails: details = 
   if (type === 'ec') return curves.has(details.namedCurve)
   const { modulusLength: bits = 0, publicExponent = 0n } = details
   const isSized = bits >= limits.certificateRsaBitsMin && bits <= limits.certificateRsaBitsMax
-  // An even exponent, or 1, is no key. A very large one only costs time.
+  // A key with an even exponent, or 1, is not a key. A very large one only costs time.
   return (
     (type === 'rsa' || type === 'rsa-pss') &&
     isSized &&
@@ -190,7 +190,7 @@ function usageBits(bytes: Buffer | undefined): number | undefined {
 
 // ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A character of control in a name ends it for some programs and not for others. */
+/** For some programs a control character ends a name, and for others it does not. */
 const notInNames = /\p{Cc}/u
 
 export function readName({ content }: DerValue): NameParts {

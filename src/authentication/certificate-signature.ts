@@ -43,7 +43,7 @@ function algorithmOf({ content }: DerValue): SignatureAlgorithm | undefined {
 
 export const isStrongSignature = (identifier: DerValue): boolean => algorithmOf(identifier) !== undefined
 
-/** Whether a signature is right and strong. For what Node does not verify itself: revocation lists. */
+/** Whether a signature is right and strong. It is for revocation lists, which Node does not verify itself. */
 export function isSignatureRight(
   identifier: DerValue,
   signed: Buffer,

@@ -12,7 +12,7 @@ import { type CertificateNames, fieldMatches } from './certificate-field.ts'
 export interface PresentedCertificate {
   readonly leaf: Buffer
   readonly intermediates: readonly Buffer[]
-  /** Names all of it: what was sent along may decide. */
+  /** Names the whole chain, because the certificates that were sent along may decide. */
   readonly id: string
 }
 
@@ -59,12 +59,12 @@ export function validityRefusal(certificate: JudgedCertificate, now: number): Re
   return certificate.notAfter <= now ? 'certificate_expired' : undefined
 }
 
-/** Why a certificate never counts as one of the CAs; undefined when there is a time at which it does. */
+/** Why a certificate can never count as issued by one of the CAs; undefined if there is a time at which it counts. */
 export function issuerRefusal({ fault, paths, untrusted }: JudgedCertificate): RefusalReason | undefined {
   return fault ?? (paths.length === 0 ? untrusted : undefined)
 }
 
-/** Why a certificate does not count as one of the CAs now; undefined when it does. */
+/** Why a certificate does not count as issued by one of the CAs now; undefined when it counts. */
 export function trustRefusal(certificate: JudgedCertificate, now: number): RefusalReason | undefined {
   const refusal = issuerRefusal(certificate) ?? validityRefusal(certificate, now)
   if (refusal !== undefined) return refusal
@@ -84,7 +84,7 @@ function pathRefusal(path: CertificatePath, now: number): RefusalReason | undefi
 }
 
 /**
- * For a service that takes no request without a certificate of its CAs, whatever else the request brings.
+ * For a service that refuses every request without a certificate of its CAs, whatever else the request brings.
  * @throws OAuthError
  */
 export function requireTrusted(certificate: JudgedCertificate | undefined, now: number): void {

@@ -9,7 +9,10 @@ import { type ReadJwt, readMoments, readSignedJwt, textOf } from './signed-jwt.t
  * Pure, and the same for everybody: no client and no key is looked at.
  */
 export interface ReadAssertion {
-  /** Who it says it is from, for the record of a refusal too; undefined if it does not say, or somebody else says it. */
+  /**
+   * Who it says it is from, for the record of a refusal too; undefined if it does not say, or if another issuer signed
+   * it.
+   */
   readonly clientId: string | undefined
   /** What is wrong with it, whoever sent it. */
   readonly refusal: RefusalReason | undefined
@@ -43,7 +46,7 @@ const types: ReadonlySet<string | undefined> = new Set([undefined, 'jwt', 'clien
 /** @param isSpiffe whether it is said to be a JWT-SVID, in which another issuer is implied. */
 export function readAssertion(text: string, isSpiffe = false): ReadAssertion {
   const read = readSignedJwt(text)
-  // A client signs for itself, so issuer and subject are the same. Anything else is said by somebody else.
+  // A client signs for itself, so issuer and subject are the same. Otherwise another issuer signed it.
   const { iss, sub } = read.claims ?? {}
   const isOwn =
     !isSpiffe && (iss === sub || textOf(sub) === undefined || (iss === undefined && !isSpiffeId(sub)))

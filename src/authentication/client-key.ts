@@ -18,7 +18,7 @@ export interface ClientKey {
   readonly publicJwk: Readonly<Record<string, string>>
 }
 
-/** Why something is no public key of a client. Neither of the two repeats a value: it may be a private key. */
+/** Why something is not a public key of a client. No message repeats a value, because it may be a private key. */
 export type ClientKeyProblem =
   /** It is a private key. */
   { readonly privateMember: string } | { readonly problem: string }
@@ -40,7 +40,7 @@ export function readClientKey(value: unknown): ClientKey | ClientKeyProblem {
   return { problem: noKey }
 }
 
-/** The same before anybody has looked whether it is a point of its curve: that costs as much as verifying a signature. */
+/** The same, without the check whether the key is a point of its curve: that costs as much as verifying a signature. */
 export function readUncheckedKey(value: unknown): ClientKey | ClientKeyProblem {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return { problem: 'is no JSON Web Key: it must be a mapping with kty and more' }
@@ -110,7 +110,7 @@ function rsaProblem(modulus: Buffer | undefined, exponent: Buffer | undefined): 
   const { clientKeyBitsMin: least, clientKeyBitsMax: most } = limits
   if (first === 0 || bits < least || bits > most)
     return `has an RSA modulus that is not of ${least} to ${most} bits`
-  // A small exponent has been behind one forgery after another. All that is made today has this one.
+  // Small exponents have made many forgeries possible. All keys that are made today have this one.
   const isUsual = exponent.equals(Buffer.from([1, 0, 1]))
   return isUsual && last % 2 === 1
     ? undefined
@@ -138,7 +138,7 @@ function isSmallOrder(point: Buffer | undefined): boolean {
   return smallOrder.has(unsigned.toString('hex'))
 }
 
-/** The key of a JWK whose form is right. @returns undefined if its numbers are no key. */
+/** The key of a JWK whose form is right. @returns undefined if its numbers do not make a key. */
 export function importKey({ publicJwk }: Pick<ClientKey, 'publicJwk'>): KeyObject | undefined {
   try {
     return createPublicKey({ key: publicJwk as JsonWebKey, format: 'jwk' })
@@ -164,14 +164,14 @@ function thumbprintOf(publicJwk: Readonly<Record<string, string>>): string {
   return hash('sha256', text, 'base64url')
 }
 
-/** Why a key proves nothing any more; undefined while it does. */
+/** Why a key is no longer valid; undefined while it is. */
 export function keyRefusal({ revokedAt, expiresAt }: RegisteredKey, now: number): RefusalReason | undefined {
-  // Whatever the clock says: a replica whose clock is behind must not accept what was revoked.
+  // This does not depend on the clock: a replica whose clock is behind must not accept a revoked key.
   if (revokedAt !== undefined) return 'client_key_revoked'
   return expiresAt !== undefined && expiresAt <= now ? 'client_key_expired' : undefined
 }
 
-/** What is needed of a key to verify with it, whoever published it. */
+/** The parts of a key that are needed to verify with it, whether it is registered or published. */
 export type VerifyingKey = Pick<RegisteredKey, 'thumbprint' | 'algorithm' | 'publicJwk'>
 
 const keyObjects = new WeakMap<VerifyingKey, KeyObject | 'unusable'>()

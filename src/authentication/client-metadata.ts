@@ -7,8 +7,8 @@ import { type ClientKey, readClientKey } from './client-key.ts'
 import { type FetchDocument, type ReadDocument, RemoteDocuments, readMapping } from './remote-documents.ts'
 
 /**
- * Documents that clients publish about themselves (draft-ietf-oauth-client-id-metadata-document). All that is taken from one
- * is its keys. What a client may have is said by rules here, and never by its own document.
+ * Documents that clients publish about themselves (draft-ietf-oauth-client-id-metadata-document). Only the keys are
+ * taken from such a document. Rules of this service say what a client may have, never its own document.
  */
 export interface ClientMetadata {
   readonly keys: readonly ClientKey[]
@@ -40,7 +40,7 @@ export type ClientMetadataDocuments = RemoteDocuments<MetadataAddress, ClientMet
 
 export function openClientMetadata(options: ClientMetadataOptions): ClientMetadataDocuments {
   const { fetch, monotonicMilliseconds, onFailed, onRecovered, onChanged } = options
-  // Strangers can make up addresses. So many of them are fetched for each beginning, whoever asks.
+  // Strangers can invent addresses. So the number of fetches is limited for each prefix, whoever asks.
   const unseen = new WindowCounters({
     buckets,
     eventsMax: limits.clientMetadataUnseenPerMinuteMax,
@@ -58,7 +58,7 @@ export function openClientMetadata(options: ClientMetadataOptions): ClientMetada
       const [old, now] = [before, after].map((each) => each?.keys.map(({ thumbprint }) => thumbprint) ?? [])
       if (before !== undefined && old?.toSorted().join() !== now?.toSorted().join()) onChanged(url, now ?? [])
     },
-    // Whoever takes its document away takes away its client. All other answers may be a fault of its server.
+    // If the document was removed, the client ends. Any other answer may be a fault of the server.
     isGone: (error) => [404, 410].includes((error as { status?: number }).status ?? 0),
     mayBegin: ({ prefix }) =>
       unseen.take(hash('sha256', prefix, 'buffer').readUInt32BE() % buckets) === undefined,
@@ -96,7 +96,7 @@ function readClientMetadata(text: string, url: string): KeysOfDocument {
   const refuse = (problem: string): never => {
     throw new Error(`its document ${problem}`)
   }
-  // First of all, so that nothing else is said of a secret.
+  // This comes first, so that no other message is about a secret.
   const secret = ['client_secret', 'client_secret_expires_at'].find((name) => Object.hasOwn(document, name))
   if (secret !== undefined) refuse(`has the member ${secret}, and must not`)
   const { client_id: clientId, grant_types: grantTypes, jwks, jwks_uri: jwksUri } = document
@@ -124,8 +124,8 @@ function readClientMetadata(text: string, url: string): KeysOfDocument {
 const namedAlgorithm = (name: string): string => (name === 'Ed25519' ? 'EdDSA' : name)
 
 /**
- * The operator named the host of the document. Nothing is fetched from another one: its owner could be somebody else one day,
- * and a document could make this service ask whomever it likes.
+ * The operator named the host of the document. Nothing is fetched from another one: it could have another owner one
+ * day, and a document could make this service send requests to any host.
  */
 function isOfSameOrigin(jwksUri: unknown, url: string): boolean {
   return (

@@ -80,8 +80,8 @@ async function admitIfThere(
 }
 
 /**
- * A secret that was verified a short time ago costs a SHA-256. One with a tag costs two HMACs, whoever verified it. Only
- * a secret that is registered and has no tag costs an argon2 hash.
+ * A secret that was verified a short time ago costs a SHA-256. A secret with a tag costs two HMACs, whichever process
+ * verified it first. Only a secret that is registered and has no tag costs an argon2 hash.
  */
 function prove(
   edges: AuthenticationEdges,
@@ -146,9 +146,9 @@ function noteUse({ secretUses }: UseEdges, _clientId: string, { credentialId }: 
   secretUses.note(credentialId, use)
 }
 
-/** Why a secret opens nothing any more; undefined while it does. */
+/** Why a secret is no longer valid; undefined while it is. */
 function secretRefusal({ revokedAt, expiresAt }: RegisteredSecret, now: number): RefusalReason | undefined {
-  // Whatever the clock says: a replica whose clock is behind must not accept what was revoked.
+  // This does not depend on the clock: a replica whose clock is behind must not accept a revoked secret.
   if (revokedAt !== undefined) return 'secret_revoked'
   return expiresAt !== undefined && expiresAt <= now ? 'secret_expired' : undefined
 }

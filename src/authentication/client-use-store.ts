@@ -1,6 +1,6 @@
 import type { Statements } from '../database/open.ts'
 
-/** When clients last got a token, by whatever they proved themselves: noted in memory, written now and then. */
+/** When clients last got a token, with any method: noted in memory, written now and then. */
 export interface ClientUses {
   /** `time` in milliseconds since 1970. */
   note(clientId: string, time: number): void
@@ -17,7 +17,7 @@ export function openClientUses(database: Statements, onFault: (error: unknown) =
     if (uses.size === 0) return
     const written = uses
     uses = new Map()
-    // In one order everywhere, so that two replicas do not wait for each other.
+    // All replicas write in the same order, so that two of them do not wait for each other.
     const rows = [...written].toSorted(([one], [other]) => (one < other ? -1 : 1))
     const json = JSON.stringify(rows.map(([id, time]) => ({ id, time })))
     try {

@@ -22,7 +22,7 @@ export function splitCompact(
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** A part as a mapping; undefined if it is none. */
+/** A part as a JSON object; undefined if it is not one. */
 export function readMapping(part: string): Mapping | undefined {
   const bytes = base64urlDecoded(part)
   if (bytes === undefined) return undefined
@@ -45,7 +45,7 @@ export function typeOf({ typ }: Mapping): unknown {
   return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
 }
 
-/** Whether the header has what must be understood and is not (RFC 7515 §4.1.11). */
+/** Whether the header has a member that must be understood, and that this service does not know (RFC 7515 §4.1.11). */
 export function demandsMore(header: Mapping): boolean {
   // Without `crit`, b64 would be ignored by others (RFC 7797 §6).
   return 'crit' in header || 'b64' in header
@@ -55,7 +55,7 @@ export function isJti(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= limits.jtiCharactersMax
 }
 
-/** After this moment, in the year 5138, a number is no moment: it is in milliseconds, or means "never". */
+/** A number after this moment, in the year 5138, is not a time in seconds: it is in milliseconds, or means "never". */
 const momentMax = 100_000_000_000
 
 /** A NumericDate (RFC 7519 §2): seconds since 1970, which need not be whole. */

@@ -3,8 +3,8 @@
  * two names are the same exactly when their texts are.
  *
  * Names are compared part by part and in order: attribute types by their object identifiers, values character by character.
- * How a value is encoded is of no matter. Case and spaces are: whoever may get certificates with names of its choice must
- * not get one that only looks like somebody else's.
+ * The encoding of a value does not matter. Case and spaces matter: somebody who may choose the name in a certificate
+ * must not get one that only looks like another client's.
  */
 
 /** One attribute: its type as an object identifier, and its value; DER in hex where the value is no text. */
@@ -79,14 +79,14 @@ const attributeTypes: Readonly<Record<string, string>> = {
   e: '1.2.840.113549.1.9.1',
 }
 
-/** A text is no name. The message completes "…: it …". */
+/** A text is not a name. The message completes "…: it …". */
 export class NameProblem extends Error {
   override readonly name = 'NameProblem'
 }
 
 /**
  * Reads a name in the form of RFC 4514, which begins with the lowest part: `CN=billing,O=Example`. Spaces around the
- * separators are passed over, as OpenSSL writes them.
+ * separators are ignored, because OpenSSL writes them.
  * @throws NameProblem
  */
 export function parseName(text: string): NameParts {

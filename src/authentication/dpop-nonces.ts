@@ -11,8 +11,9 @@ import { limits } from '../limits.ts'
  *     K     = HKDF-SHA-256(key-encryption key, info "mintmark/dpop-nonce/v1")
  *     nonce = base64url(seconds since 1970 (6 bytes) ‖ HMAC-SHA-256(K, those 6 bytes), its first 16 bytes)
  *
- * Nothing is stored. Every replica has the key, so each accepts what another one gave. Many callers get the same nonce: it
- * is a time that nobody can name in advance, and no identifier. Each proof has its own identifier, which counts once.
+ * Nothing is stored. Every replica has the key, so each accepts what another one gave. Many callers get the same nonce:
+ * it is a time that nobody can forge in advance, not an identifier. Each proof has its own identifier, which counts
+ * once.
  */
 export type NonceState = 'right' | 'missing' | 'wrong' | 'expired'
 
@@ -88,7 +89,7 @@ export class DpopNonces {
   check(nonce: string | undefined): NonceState {
     if (nonce === undefined) return 'missing'
     const madeAt = nonceTime(this.#keys.all, nonce)
-    // One from the future is of a replica whose clock is ahead.
+    // A nonce from the future comes from a replica whose clock is ahead.
     if (madeAt === undefined || madeAt > this.#now() + limits.dpopProofLeewaySeconds) return 'wrong'
     return madeAt <= this.#now() - limits.dpopNonceSeconds ? 'expired' : 'right'
   }

@@ -25,7 +25,7 @@ export type ReadDpopProof =
 /** A proof that is complete. Times in seconds since 1970, which need not be whole. */
 export interface ParsedDpopProof {
   readonly algorithm: SigningAlgorithm
-  /** The key in its header. Its form is right; whether it is a key at all shows when it is imported. */
+  /** The key in its header. Its form is right. Whether it is really a key is found out when it is imported. */
   readonly publicJwk: Readonly<Record<string, string>>
   /** RFC 7638. */
   readonly thumbprint: string
@@ -34,7 +34,7 @@ export interface ParsedDpopProof {
   readonly htm: string
   readonly htu: string
   readonly issuedAt: number
-  /** Claims of any JWT. Undefined: it has none, or one that is no moment. */
+  /** Claims of any JWT. Undefined: it has none, or one that is not a time. */
   readonly notBefore: number | undefined
   readonly expiresAt: number | undefined
   readonly nonce: string | undefined
@@ -81,8 +81,8 @@ function algorithmNamed(alg: unknown): SigningAlgorithm | undefined {
 }
 
 /**
- * The key that the proof brings along. A private one is refused: whoever sends it has shown it to everybody on the way.
- * Its own `alg` may not contradict the header's.
+ * The key that the proof brings along. A private key is refused: by sending it, the caller has shown it to everybody on
+ * the way. Its own `alg` may not contradict the header's.
  */
 function keyOf(jwk: unknown, algorithm: SigningAlgorithm) {
   if (typeof jwk !== 'object' || jwk === null || Array.isArray(jwk)) return undefined

@@ -12,8 +12,8 @@ import type { ParsedDpopProof } from './dpop-proof.ts'
 import type { Proof } from './method.ts'
 
 /**
- * Proof of possession (RFC 9449): the caller has the private key that its token is to be bound to. It authenticates
- * nobody: any key will do, and whoever has the token later must have the same key.
+ * Proof of possession (RFC 9449): the caller has the private key that its token is to be bound to. It does not
+ * authenticate anybody: any key is accepted. Whoever uses the token later must have the same key.
  */
 export interface ProvenPossession {
   /** The thumbprint of the key (RFC 7638): `jkt` in the token. */
@@ -23,7 +23,7 @@ export interface ProvenPossession {
   /** Claims of any JWT, which a proof need not have. */
   readonly notBefore: number | undefined
   readonly expiresAt: number | undefined
-  /** What is wrong with the proof, whoever sent it and when. */
+  /** What is wrong with the proof itself, for every sender and time. */
   readonly refusal: RefusalReason | undefined
   /** Undefined where no nonces are asked for. */
   readonly nonce: NonceState | undefined
@@ -39,7 +39,10 @@ export class Dpop {
   /** Undefined: no nonces are asked for. */
   readonly nonces: DpopNonces | undefined
 
-  /** @param uris the URIs of the token endpoint. None of them comes from a request, whose Host header anybody can write. */
+  /**
+   * @param uris the URIs of the token endpoint. They never come from a request, because anybody can write its Host
+   * header.
+   */
   constructor(uris: readonly string[], nonces: DpopNonces | undefined) {
     this.#uris = new Set(uris)
     this.#normalizedUris = new Set(uris.flatMap((uri) => normalizedHttpUri(uri) ?? []))
@@ -89,7 +92,7 @@ export class Dpop {
 
 /**
  * Adds to what proves the client which key the caller has.
- * @param earlier from before the registry changed. It was found out once and holds.
+ * @param earlier from before the registry changed. It was verified once and stays true.
  */
 export function withPossession(
   dpop: Dpop,
@@ -127,7 +130,7 @@ export function possessionRefusal(
   if (issuedAt <= now - limits.dpopProofAgeSecondsMax) return 'dpop_proof_expired'
   if (issuedAt > now + limits.dpopProofLeewaySeconds) return 'dpop_proof_not_yet_valid'
   if (client.fapi === true) {
-    // RFC 9449 leaves these two out. The profile judges every JWT by them.
+    // RFC 9449 does not require these two. FAPI 2.0 requires them of every JWT.
     if (notBefore > now + limits.dpopProofLeewaySeconds) return 'dpop_proof_not_yet_valid'
     if (expiresAt !== undefined && expiresAt <= now) return 'dpop_proof_expired'
   }

@@ -8,12 +8,12 @@ import { OAuthError } from '../refusals.ts'
  * Failed attempts, counted per client and per address. A right secret is recognised before anything is counted, so
  * nobody can lock its holder out.
  *
- * A secret that has to be hashed takes a point before that and gets it back if it was right: a thousand at once are as
- * limited as a thousand in a row. Such points are counted by secret and address together, so that somebody who knows
- * the id of a secret uses up nothing that its holder needs elsewhere.
+ * A secret that has to be hashed takes a point before that and gets it back if it was right: so a thousand attempts at
+ * once are limited like a thousand in a row. Such points are counted by secret and address together, so that somebody
+ * who knows the id of a secret uses up nothing that its holder needs elsewhere.
  *
- * Names and addresses are a stranger's choice. They are counted in a fixed number of buckets under a key of this
- * process, which bounds the memory and treats a client that exists and one that does not in the same way.
+ * Strangers choose the names and addresses. They are counted in a fixed number of buckets under a key of this process,
+ * which bounds the memory and treats a client that exists and one that does not in the same way.
  */
 export interface FailureLimitOptions {
   readonly perClientMax: number

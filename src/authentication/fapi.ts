@@ -43,7 +43,7 @@ export function fapiRefusal(
   return undefined
 }
 
-/** Why such a client may not have this token; undefined when it may. A token that is not bound is of use to a thief. */
+/** Why such a client may not have this token; undefined when it may. A thief could use a token that is not bound. */
 export function fapiTokenRefusal(
   { fapi }: Held,
   isBound: boolean,

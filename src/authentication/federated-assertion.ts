@@ -30,7 +30,7 @@ export interface FederatedAssertion extends SignedJwt, Moments {
   /** Its `iss`; without one, the trust domain of its subject. */
   readonly issuer: string
   readonly subject: string
-  /** The one audience that it names; undefined if it names several, or what is no text. */
+  /** The one audience that it names; undefined if it names several, or if the value is not text. */
   readonly audience: string | undefined
   /** Undefined if it has none: JWT-SVIDs and older tokens of Kubernetes. */
   readonly jti: string | undefined
@@ -38,8 +38,8 @@ export interface FederatedAssertion extends SignedJwt, Moments {
 }
 
 /**
- * The types of tokens that platforms give their workloads. An access token of somebody else is none of them, so nobody who
- * only received one can show it here (RFC 8725 §3.12).
+ * The types of tokens that platforms give their workloads. An access token of another service has none of these types,
+ * so a service that received one cannot use it here (RFC 8725 §3.12).
  */
 const types: ReadonlySet<string | undefined> = new Set([
   undefined,
@@ -79,8 +79,8 @@ export function readFederated({ claims, refusal, jwt }: ReadJwt, isSpiffe: boole
 }
 
 /**
- * Whether issuer and subject can stand for somebody. No name has a control character, and no column can hold all of them. A
- * trust domain speaks of its own workloads alone, also where it names itself.
+ * Whether issuer and subject can name a workload. Names have no control characters, and no column can hold all of
+ * those. A trust domain can name only its own workloads, also when it gives its own name as issuer.
  */
 function isNamed(issuer: string, subject: string): boolean {
   if (issuer.length > limits.issuerCharactersMax || subject.length > limits.subjectCharactersMax) return false
@@ -97,7 +97,7 @@ function onlyAudience(audience: unknown): string | undefined {
 /** A workload in a trust domain (SPIFFE ID §2): lower case, no port, no empty or dotted part of the path. */
 const spiffeId = /^(spiffe:\/\/[a-z0-9._-]{1,255})((?:\/[A-Za-z0-9._-]+)+)$/
 
-/** The trust domain of a SPIFFE ID; undefined if the text is none, or names no workload in it. */
+/** The trust domain of a SPIFFE ID; undefined if the text is not a SPIFFE ID, or names no workload in the domain. */
 function trustDomainOf(subject: string | undefined): string | undefined {
   const [, domain, path] = spiffeId.exec(subject ?? '') ?? []
   const isPlain = path?.split('/').every((part) => part !== '.' && part !== '..')

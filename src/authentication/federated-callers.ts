@@ -14,7 +14,7 @@ export function callersOf(
 ): readonly Caller[] | CallerRefusal {
   const issuer = federated && view.trust?.issuers.get(federated.facts.issuer)
   if (federated === undefined || issuer?.status !== 'active') return { refusal: 'assertion_issuer_untrusted' }
-  // The signature was right for keys that do not count any more. With the new ones the caller tries again.
+  // The signature was right for keys that no longer count. The caller tries again with the new ones.
   if (keySourceId(issuer) !== federated.keySource) return { refusal: 'registry_unsettled' }
   const verdict = judgeAssertion(issuer, federated.facts, federated.namedClientId, now)
   if ('refusal' in verdict) return { refusal: verdict.refusal }
@@ -26,7 +26,7 @@ function callersBy(
   federated: ProvenFederated,
   { client, trust }: CallerView,
 ): readonly Caller[] | CallerRefusal {
-  // The rules stand for somebody else now, of whom nothing was read. The caller tries again.
+  // The rules now stand for another client, which was not read. The caller tries again.
   if (clientId !== federated.clientId) return { refusal: 'registry_unsettled' }
   if (trust?.blocked.has(clientId) === true) return { refusal: 'workload_blocked' }
   const { expiresAt } = federated.facts
@@ -58,7 +58,7 @@ export function demanding(
   }
 }
 
-/** What must be true of the certificate and the key. Whoever stole an assertion has neither. */
+/** What the certificate and the key must be. A thief of an assertion has neither. */
 export function demandsOf(
   { requiredCertificate: asked, requireDpop }: TrustRule,
   facts: Pick<AssertionFacts, 'claims' | 'subject'>,
@@ -95,7 +95,7 @@ function narrowed(client: RegisteredClient | undefined, { access }: TrustRule): 
   const both = access.flatMap(({ audience, scopes }) => {
     const granted = client.access.get(audience)
     const common = granted?.filter((scope) => scopes.includes(scope)) ?? []
-    // Access without scopes is another thing than access that has lost its scopes.
+    // Access that was registered without scopes differs from access that has lost its scopes.
     const isLost = granted === undefined || (common.length === 0 && granted.length > 0 && scopes.length > 0)
     return isLost ? [] : [[audience, scopes.length === 0 ? [] : common] as const]
   })

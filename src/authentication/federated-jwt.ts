@@ -113,7 +113,7 @@ async function admitLater(
   const { assertion } = credentials
   const issuer = issuerIn(await edges.registry.lookUpTrust(), assertion, edges.issuer)
   if (issuer === undefined) {
-    // As much work as for one that is trusted.
+    // This is as much work as for a trusted issuer, so that the time shows nothing.
     isSignedBy(assertion, undefined)
     return fail(edges, assertion, address, 'assertion_issuer_untrusted')
   }
@@ -127,7 +127,7 @@ async function admitLater(
 }
 
 /**
- * Verifies with the newest keys that can be had.
+ * Verifies with the newest keys that can be fetched.
  * @returns the thumbprint of the key that made the signature; undefined if there are no keys.
  */
 async function verified(
@@ -153,7 +153,10 @@ export interface Trial {
   readonly proof?: Proof
 }
 
-/** What `admit` and `prove` would come to, for somebody who only wants to know. Nothing is counted, and nothing used up. */
+/**
+ * What the result of `admit` and `prove` would be, for an operator who only wants to know. Nothing is counted, and
+ * nothing used up.
+ */
 export async function tryAssertion(
   trust: TrustTable,
   remoteKeys: RemoteKeys,
@@ -189,8 +192,8 @@ function admitSigned(
 }
 
 /**
- * Counts a failure and refuses. Whoever can make a trusted issuer sign something else is a stranger as well: at a public one
- * anybody can.
+ * Counts a failure and refuses. A caller with an assertion of a trusted issuer can be a stranger too: at a public
+ * issuer anybody gets one.
  */
 function fail(
   { failureLimit }: AuthenticationEdges,
@@ -203,7 +206,10 @@ function fail(
   throw new OAuthError(reason, detail === undefined ? {} : { detail })
 }
 
-/** A token of ours is no assertion, whoever registered us: it would become another one, again and again. */
+/**
+ * A token of this service is never an assertion, even if somebody registered this issuer: one token could be exchanged
+ * for the next, again and again.
+ */
 function issuerIn(
   trust: TrustTable | undefined,
   { issuer }: FederatedAssertion,
@@ -211,7 +217,7 @@ function issuerIn(
 ): TrustedIssuer | undefined {
   if (issuer === ownIssuer) return undefined
   const trusted = trust?.issuers.get(issuer)
-  // Nobody signs for clients that publish a document: each of them signs for itself.
+  // No issuer signs for clients that publish a document: each of them signs for itself.
   return trusted?.status === 'active' && trusted.keys.kind !== 'client_metadata' ? trusted : undefined
 }
 
@@ -280,9 +286,10 @@ function prove(
 }
 
 /**
- * What counts once: the `jti` at its issuer, or what was signed. The signature itself does not count: of one assertion there
- * can be several that are right. What was signed counts whoever is its issuer: a trust domain can have a second name, an https
- * URL, and then one assertion has two. The length stands in front, so that no two values give the same bytes.
+ * What counts once: the `jti` at its issuer, or what was signed. The signature itself is not used for this: one
+ * assertion can have several right signatures. What was signed counts whoever is its issuer: a trust domain can have a
+ * second name, an https URL, and then one assertion has two. The length stands in front, so that no two values give the
+ * same bytes.
  */
 function digestOf({ issuer, jti, signedBytes }: FederatedAssertion): string {
   if (jti === undefined) return hash('sha256', `federated bytes ${hash('sha256', signedBytes, 'hex')}`, 'hex')

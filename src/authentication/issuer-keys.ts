@@ -4,7 +4,7 @@ import type { ClientKey } from './client-key.ts'
 import { readIssuerKey } from './issuer-key.ts'
 import type { KeyAddress } from './remote-keys.ts'
 
-/** How the keys of a trusted issuer are had. */
+/** Where the keys of a trusted issuer come from. */
 
 /** Where they are fetched; undefined where they were uploaded, or each client has its own. */
 export function addressOf({ issuer, keys }: TrustedIssuer): KeyAddress | undefined {

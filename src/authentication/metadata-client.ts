@@ -34,7 +34,7 @@ import { type AssertionFacts, judgeAssertion, type RuleVerdict } from './trust-r
  * gets is said by rules, like of any workload (federated-jwt.ts).
  */
 export const metadataClient: AuthenticationMethod<AdmittedMetadataClient, AdmittedMetadataClient> = {
-  // A request does not say it: an assertion turns out to be of such a client.
+  // A request does not name this method. That the client is of this kind is found out from its assertion.
   isPresented: () => false,
   parse() {
     throw new OAuthError('authentication_missing')
@@ -82,7 +82,7 @@ export function admitByMetadataNow(
 /**
  * The same with what the database says now, and with a document that is fetched if that is needed.
  * @param isRegistered whether a client has that id.
- * @returns undefined if it is one, or if nothing that is trusted begins like this: then it is a name that nobody has.
+ * @returns undefined if it is registered, or if no trusted prefix fits: then nobody has this name.
  * @throws OAuthError
  */
 export async function admitByMetadata(
@@ -95,7 +95,7 @@ export async function admitByMetadata(
   const { clientId: url, assertion } = credentials
   if (!mayBeMetadataClient(url)) return undefined
   const issuer = metadataIssuerOf(await registry.lookUpTrust(), url)
-  // Asked for who is registered too, so that time does not tell who is.
+  // This is also asked for registered clients, so that the time does not show who is registered.
   if (issuer === undefined || isRegistered) return undefined
   const fail = (reason: RefusalReason, detail?: Readonly<Record<string, string>>): never => {
     failureLimit.fail(url, address)
@@ -104,7 +104,8 @@ export async function admitByMetadata(
   if (!isClientMetadataUrl(url)) return fail('client_metadata_url_malformed')
   const place = { url, prefix: issuer.issuer }
   const known = clientMetadata.remembered(place)
-  // What is new costs a fetch, whoever made it up. An address that fails too often has no more of them.
+  // A new address costs a fetch, even if a stranger invented it. A caller's address that fails too often gets no more
+  // fetches.
   const attempt = known === undefined ? failureLimit.attemptFrom(address) : undefined
   const metadata = signedBy(known, credentials) === undefined ? await clientMetadata.renewed(place) : known
   attempt?.forgive()
@@ -143,7 +144,7 @@ function signedBy(
   }
 }
 
-/** The key that an assertion names. Those of a document never expire: they are in it, or not any more. */
+/** The key that an assertion names. Keys of a document never expire: the document has them, or no longer has them. */
 function keyFor({ keys }: ClientMetadata, { assertion }: AssertionCredentials) {
   const never = { expiresAt: undefined, revokedAt: undefined }
   const chosen = chooseKey(
@@ -176,7 +177,7 @@ function callersOf(
   const issuer = metadata && metadataIssuerOf(trust, metadata.url)
   if (metadata === undefined || assertion === undefined || issuer === undefined)
     return { refusal: 'client_unknown' }
-  // Who is registered is a client by that, and proves itself with what is registered.
+  // A registered client proves itself with what is registered for it.
   if (client !== undefined) return { refusal: clientRefusal(client, now) ?? 'assertion_key_unknown' }
   const verdict = verdictOf(issuer, metadata.url, assertion, now)
   if ('refusal' in verdict) return { refusal: verdict.refusal }
@@ -189,7 +190,7 @@ function callersOf(
       ...demandsOf(rule, factsAbout(metadata.url, assertion)),
       name: rule.rule,
       tokenLifetimeSeconds: rule.tokenLifetimeSeconds,
-      // The client makes an assertion for one request. It says nothing about how long somebody vouches for it.
+      // The client makes an assertion for one request. Its end does not limit the token.
       tokensEndBy: Number.POSITIVE_INFINITY,
       isSpent: true,
     },

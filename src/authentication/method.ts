@@ -20,7 +20,7 @@ import type { AssertionFacts } from './trust-rules.ts'
 import type { Verification } from './verification.ts'
 import type { WorkloadUses } from './workload-use-store.ts'
 
-/** What a request brings to say who sends it, before anything of it is believed. */
+/** What a request brings as proof of who sends it, before any of it is believed. */
 export interface PresentedCredentials {
   /** The Authorization header. */
   readonly authorization: Authorization | undefined
@@ -64,7 +64,10 @@ export interface FederatedCredentials {
   readonly assertion: FederatedAssertion
 }
 
-/** Also those of a client that is registered for `self_signed_tls_client_auth`: a request does not say which it is. */
+/**
+ * Also for a client that is registered for `self_signed_tls_client_auth`: the request does not show which of the two it
+ * is.
+ */
 export interface CertificateCredentials {
   readonly method: 'tls_client_auth'
   readonly clientId: string
@@ -78,7 +81,7 @@ export type AdmittedCredentials =
   | AdmittedMetadataClient
   | CertificateCredentials
 
-/** Credentials whose secret may be one of ours: its form and its checksum are right. */
+/** Credentials whose secret may be a secret of this service: its form and its checksum are right. */
 export interface AdmittedSecret extends SecretCredentials {
   readonly secretId: string
 }
@@ -97,7 +100,7 @@ export interface AdmittedFederated extends Omit<FederatedCredentials, 'clientId'
   readonly clientId: string
   readonly namedClientId: string | undefined
   readonly keyId: string
-  /** Which keys of the issuer were asked. If others are registered meanwhile, the signature proves nothing. */
+  /** Which keys of the issuer were used. If other keys are registered meanwhile, the signature proves nothing. */
   readonly keySource: string
 }
 
@@ -171,7 +174,7 @@ export interface Caller {
   readonly client: RegisteredClient | undefined
   /** Its `client_id` in the token, where that is not its identity here. */
   readonly publicClientId?: string
-  /** What its credential puts beside what the client may have. */
+  /** What its credential allows, in addition to what the client may have. */
   readonly rule?: CallerRule
 }
 
@@ -196,7 +199,7 @@ export interface CallerView {
   readonly trust?: TrustTable | undefined
 }
 
-/** Nobody asks whom the registry knows. */
+/** The registry does not know the caller. */
 export interface CallerRefusal {
   readonly refusal: RefusalReason
   readonly detail?: Readonly<Record<string, string>>
@@ -219,7 +222,7 @@ export interface AuthenticationEdges {
   readonly remoteKeys: RemoteKeys
   /** Documents of clients about themselves. */
   readonly clientMetadata: ClientMetadataDocuments
-  /** What is kept of the claims of an assertion that is refused. */
+  /** How the claims of a refused assertion are stored in the record. */
   readonly claimedText: Pick<ClaimedText, 'keep'>
   readonly verification: Verification
   readonly secretTags: SecretTags
@@ -247,7 +250,7 @@ export interface CredentialsReader<Given extends Credentials = Credentials> {
 /**
  * One method of client authentication (RFC 6749 §2.3). Each is a file of this shape and a row in authenticate.ts.
  * `parse` and `judge` are pure. `admit` and `prove` may wait, count and refuse.
- * `Instead` is what credentials turn out to be that go on by another method.
+ * `Instead` is for credentials that turn out to belong to another method.
  */
 export interface AuthenticationMethod<
   Given extends Credentials = Credentials,
@@ -255,8 +258,8 @@ export interface AuthenticationMethod<
   Instead extends AdmittedCredentials = never,
 > extends CredentialsReader<Given> {
   /**
-   * Refuses what cannot be right: credentials that are malformed, or that nobody has by what the database says now.
-   * The time this takes says nothing about which clients exist.
+   * Refuses credentials that cannot be right: they are malformed, or the database now says that nobody has them. The
+   * time this takes does not show which clients exist.
    * @throws OAuthError when they cannot be right, or when there were too many failures.
    */
   admit(

@@ -17,7 +17,10 @@ export interface Constraints {
   readonly excluded: readonly ConstrainedName[]
 }
 
-/** Whether a CA with these constraints may certify all of these names. What cannot be compared it may not. */
+/**
+ * Whether a CA with these constraints may certify all of these names. It may not certify a name that cannot be
+ * compared.
+ */
 export function areNamesAllowed(names: readonly ConstrainedName[], constraints: Constraints): boolean {
   const { permitted, excluded } = constraints
   const isOther = ({ type }: ConstrainedName): boolean => type === 'other'

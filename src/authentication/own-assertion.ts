@@ -7,14 +7,14 @@ import { keyRefusal } from './client-key.ts'
 import type { Proof, ProvenAssertion } from './method.ts'
 
 /**
- * What holds for every assertion that a client signs for itself (RFC 7523 §2.2), whether its keys are registered or in a
+ * The rules for every assertion that a client signs for itself (RFC 7523 §2.2), whether its keys are registered or in a
  * document of its own. Pure.
  */
 
 /**
  * The key that an assertion names, by its kid or its thumbprint. An assertion that names none is from a client with one
- * valid key of that algorithm. A key that is not valid any more is only chosen where no valid one is: then the record can
- * say so.
+ * valid key of that algorithm. A key that is no longer valid is only chosen if there is no valid one. Then the record
+ * can name it.
  */
 export function chooseKey(
   keys: readonly RegisteredKey[] | undefined,
@@ -49,8 +49,8 @@ export function provenAssertion(
 }
 
 /**
- * Compared character by character (RFC 7523 §3). The issuer must stand alone and as text (RFC 10070 §4). A caller from
- * before names the token endpoint instead, or a list; all of it must mean this service.
+ * Compared character by character (RFC 7523 §3). The issuer must stand alone and as text (RFC 10070 §4). An older
+ * caller names the token endpoint instead, or a list. Every entry must mean this service.
  */
 function audienceOf(audience: unknown, issuer: string): ProvenAssertion['audience'] {
   if (audience === issuer) return 'issuer'

@@ -99,7 +99,7 @@ function byPublished(
 /**
  * Everything else is looked up in the database: the key may be new, or this process may be. A wrong signature costs two
  * verifications and a share of a read, for clients that exist and for those that do not, so that time tells nothing
- * (RFC 6749 §10.10). It is looked up before failures are counted: nobody can lock out who has the key.
+ * (RFC 6749 §10.10). It is looked up before failures are counted: so nobody can lock out the holder of the key.
  */
 async function admitIfThere(
   edges: AuthenticationEdges,
@@ -113,10 +113,10 @@ async function admitIfThere(
   const key = chooseKey(keys, assertion, now)
   const isRight = isSignedBy(assertion, key)
   if (isRight && key !== undefined) return { ...credentials, keyId: key.thumbprint }
-  // Who is registered is a client by that. An address is looked at where nobody is.
+  // A registered client comes first. The id is only taken as an address if no client is registered by it.
   const byMetadata = await admitByMetadata(edges, credentials, address, client !== undefined)
   if (byMetadata !== undefined) return byMetadata
-  // Whoever publishes keys may have new ones. They are asked for once in a while, whoever wants to know.
+  // A client that publishes its keys may have new ones. They are fetched at most once in a while, whoever asks.
   const jwksUri = client?.jwksUri
   const published = jwksUri === undefined ? undefined : await remoteKeys.renewed(addressOf(jwksUri))
   const admitted = byPublished(credentials, jwksUri, published)

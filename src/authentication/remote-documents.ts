@@ -5,14 +5,16 @@ import { parseStrictJson } from '../lib/strict-json.ts'
 import { limits } from '../limits.ts'
 
 /**
- * What is fetched from others and decides who they are: keys, and documents of clients. Kept as a good verifier keeps keys.
+ * Keys and documents that are fetched from others, and that prove who a caller is. They are kept as a good verifier
+ * keeps keys.
  *
- *   - The last good one counts. An answer that cannot be used is a failed one, whatever its status, and replaces nothing. A
- *     good one replaces all of it, so a key that was taken out is out.
- *   - While it cannot be had, the last one counts for a day (`keysKeptSecondsMax`), and not for ever.
+ * - The last good one counts. An answer that cannot be used counts as failed, whatever its status, and replaces
+ * nothing. A good answer replaces the whole document, so a key that was removed there no longer counts here.
+ * - While it cannot be fetched, the last good one counts for a day (`keysKeptSecondsMax`), and no longer.
  *   - One fetch at a time for each address, and a pause between two, whether they succeed or fail. So what any stranger can
  *     send, such as unknown key ids, causes no more fetches than a rotation does.
- *   - Addresses from which nothing good ever came are remembered apart. So whoever makes them up pushes out no other.
+ * - Addresses that never gave a good answer are remembered apart. So a stranger who invents addresses cannot push out
+ * others.
  *   - The monotonic clock: no step of the time of day makes a document fresh again.
  */
 export interface FetchedDocument {
@@ -35,13 +37,13 @@ export interface RemoteDocumentsOptions<Address, Document> {
   /** Told at the first failure in a row, and when it is over. */
   readonly onFailed: (address: string, problem: string, keptSeconds: number | undefined) => void
   readonly onRecovered: (address: string) => void
-  /** Whether that holds for what was never good as well. Not where strangers choose the addresses. */
+  /** Whether this is also called for a document that was never good. Not if strangers choose the addresses. */
   readonly tellsOfUnseen: boolean
   /** Told of each good answer. `before` is undefined the first time. */
   readonly onRead: (address: string, before: Document | undefined, after: Document) => void
   /** Whether an error says that there is no such document any more. Then the last good one ends at once. */
   readonly isGone?: (error: unknown) => boolean
-  /** Whether something may be fetched now from where nothing good ever came. */
+  /** Whether an address that never gave a good answer may be fetched now. */
   readonly mayBegin?: (address: Address) => boolean
   readonly rememberedMax: number
   /** Requests that may wait for it at the same time. */
@@ -94,14 +96,14 @@ export class RemoteDocuments<Address, Document> {
     return age > limits.keysKeptSecondsMax * 1_000 ? undefined : entry.document
   }
 
-  /** The same, where something good came from there before. From anywhere else nothing is fetched. */
+  /** The same, but only for an address that gave a good answer before. Other addresses are not fetched. */
   remembered(address: Address): Document | undefined {
     return this.#good.has(this.#options.nameOf(address)) ? this.now(address) : undefined
   }
 
   /**
-   * The document after a fetch, if it is time for one: for whoever finds nothing that fits. It resolves at the latest when a
-   * request has waited long enough, and at once where too many wait.
+   * The document after a fetch, if a fetch is due. For a request that nothing in memory fits. It resolves when a
+   * request has waited long enough, and at once if too many wait.
    */
   async renewed(address: Address): Promise<Document | undefined> {
     const entry = this.#entryOf(address)

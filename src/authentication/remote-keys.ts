@@ -3,14 +3,17 @@ import { type ClientKey, readClientKey } from './client-key.ts'
 import { readIssuerKey } from './issuer-key.ts'
 import { type FetchDocument, type ReadDocument, RemoteDocuments, readMapping } from './remote-documents.ts'
 
-/** Public keys that are fetched: those of other issuers, and of clients that say where theirs are (remote-documents.ts). */
+/**
+ * Public keys that are fetched: keys of other issuers, and of clients that publish their keys at an address
+ * (remote-documents.ts).
+ */
 
 /** Where keys are. */
 export type KeyAddress =
   | { readonly kind: 'discovery'; readonly issuer: string }
   | { readonly kind: 'jwks_uri'; readonly url: string }
   | { readonly kind: 'spiffe_bundle'; readonly url: string }
-  /** Of a client, whose keys are read as those that are registered. */
+  /** For a client: its keys are read in the same way as registered keys. */
   | { readonly kind: 'client_jwks_uri'; readonly url: string }
 
 export interface RemoteKeysOptions {
@@ -58,7 +61,7 @@ export class RemoteKeys {
     return this.#documents.now(address)
   }
 
-  /** The keys after a fetch, if it is time for one: for whoever finds no key that fits. */
+  /** The keys after a fetch, if a fetch is due. For an assertion that no key in memory fits. */
   renewed(address: KeyAddress): Promise<readonly ClientKey[] | undefined> {
     return this.#documents.renewed(address)
   }
@@ -80,7 +83,7 @@ async function fetchKeys(
   const { keys: listed, spiffe_refresh_hint: hint } = set
   if (!Array.isArray(listed)) throw new Error('its answer is no JWK Set')
   const keys = listed.slice(0, limits.issuerKeysMax).flatMap((jwk: unknown) => {
-    // Keys of other kinds and for other uses stand beside ours (RFC 7517 §5).
+    // A set may also have keys of other kinds and for other uses (RFC 7517 §5).
     const read =
       kind === 'client_jwks_uri' ? readClientKey(jwk) : readIssuerKey(jwk, isBundle ? 'jwt-svid' : 'sig')
     return 'thumbprint' in read ? [read] : []

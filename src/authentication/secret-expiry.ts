@@ -6,7 +6,7 @@ export interface EndingSecret {
   readonly clientId: string
   readonly createdAt: number
   readonly expiresAt: number
-  /** Since when another one takes its place. */
+  /** Since when another secret replaces it. */
   readonly replacedAt: number | undefined
   readonly lastUsedAt: number | undefined
   /** Whether the client has another secret or key that is valid for longer. */
@@ -14,10 +14,10 @@ export interface EndingSecret {
 }
 
 /**
- * Whether somebody has to hear of the end of a secret. Pure.
+ * Whether the service warns about the end of a secret. Pure.
  *
- * A secret that is being replaced ends on purpose, and one that nobody uses harms nobody. So it is worth a warning only
- * when it is used until shortly before its end, or when nothing is valid for longer.
+ * A secret that is being replaced ends on purpose, and the end of an unused secret harms nobody. So the service warns
+ * only if the secret is used until shortly before its end, or if nothing else is valid for longer.
  */
 export function isWorthWarning(secret: EndingSecret, now: number): boolean {
   const { createdAt, expiresAt, replacedAt, lastUsedAt, hasLater } = secret

@@ -34,7 +34,7 @@ function isUsable(hash: string): boolean {
   return costs.length === 3 && costs.every(([name = '', value]) => Number(value) <= (costsMax[name] ?? 0))
 }
 
-/** @throws UnusableHash when the stored text is no argon2id hash of a bearable cost. */
+/** @throws UnusableHash when the stored text is not an argon2id hash, or would cost too much. */
 export async function secretMatches(hash: string, secret: string): Promise<boolean> {
   if (!isUsable(hash)) throw new UnusableHash('the stored hash is not a usable argon2id hash')
   try {

@@ -31,7 +31,7 @@ export function openSecretTagWriter(
         await writeTags(database, rows.slice(start, start + rowsPerStatementMax))
       }
     } catch (error) {
-      // Not kept: each is made again when its secret is verified again.
+      // Tags that could not be written are dropped. Each is made again when its secret is verified again.
       onFault(error)
     }
   }
@@ -65,7 +65,10 @@ function toRow({ secretId }: TaggedSecret, { keyEncryptionKeyId, bytes }: Secret
   return { secretId, keyEncryptionKeyId, tag: hex.slice(0, 64), seal: hex.slice(64) }
 }
 
-/** A secret whose row is gone is passed over. In one order, so that two replicas do not wait for each other. */
+/**
+ * A secret whose row was deleted is skipped. All replicas write in the same order, so that two of them do not wait for
+ * each other.
+ */
 async function writeTags(database: Statements, rows: readonly TagRow[]): Promise<void> {
   if (rows.length === 0) return
   const sorted = rows.toSorted((left, right) => (left.secretId < right.secretId ? -1 : 1))
@@ -79,7 +82,7 @@ async function writeTags(database: Statements, rows: readonly TagRow[]): Promise
       tag = excluded.tag, seal = excluded.seal, written_at = now()`
 }
 
-/** Makes tags of new secrets, for whoever creates them and has the key-encryption key. */
+/** Makes tags of new secrets, for a command that creates them and has the key-encryption key. */
 export interface TagMaker {
   write(database: Statements, secrets: readonly (TaggedSecret & { readonly secret: string })[]): Promise<void>
 }
@@ -107,7 +110,10 @@ export async function openTagMaker(
   }
 }
 
-/** Secrets whose tag was made under another key-encryption key than this one: without that key they are cold. */
+/**
+ * Secrets whose tag was made under another key-encryption key than this one: without that key, the next use of each
+ * needs a hash.
+ */
 export async function countTagsOfOtherKeys(
   database: Statements,
   keyEncryptionKeyId: string,

@@ -11,9 +11,9 @@ import type { KeyEncryptionKey } from '../keys/seal.ts'
  * with each field behind its length. What argon2id protects is a secret that a person chose. Ours have 256 random
  * bits, so an HMAC under a key that is not in the database protects them as well (RFC 5869, RFC 2104).
  *
- * A stolen copy of the database has no K, so a tag says nothing about the secret. Who can write the database has no K
- * either: a tag that was changed, or that belongs to another client, another secret or an older hash, has the wrong
- * seal. It counts as no tag, and argon2 decides.
+ * A stolen copy of the database has no K, so a tag says nothing about the secret. Somebody who can write to the
+ * database has no K either: a tag that was changed, or that belongs to another client, another secret or an older hash,
+ * has the wrong seal. It counts as no tag, and argon2 decides.
  */
 export interface SecretTag {
   readonly keyEncryptionKeyId: string

@@ -4,19 +4,19 @@ import { makeTag, type SecretTag, type TaggedSecret, tagKey, tagSays } from './s
 
 /**
  * Tags in a process that serves: under which keys they are read, under which one they are made, and when they are
- * made again. Reading and making never wait. Where a key is not at hand there is no tag, and a hash decides.
+ * made again. Reading and making never wait. If a key is missing there is no tag, and a hash decides.
  */
 export interface SecretTagsOptions extends DerivedKeysOptions {
   /** Takes a tag that is to be kept. */
   readonly keep: (tagged: TaggedSecret, tag: SecretTag) => void
   /**
-   * Called once for each secret whose tag nobody with the key made for its row: the tag or the hash was changed. The secret
-   * is hashed, as without a tag.
+   * Called once for each secret whose tag does not fit its row: somebody without the key changed the tag or the hash.
+   * The secret is hashed, as without a tag.
    */
   readonly onSpoiled?: (secretId: string) => void
 }
 
-/** Secrets that are named. Whoever can write one tag can write all of them. */
+/** How many secrets are reported at most. Somebody who can write one tag can write all of them. */
 const spoiledMax = 100
 
 export class SecretTags {

@@ -21,7 +21,7 @@ export interface SecretUse {
 
 const writeEveryMilliseconds = 30_000
 
-/** Writes between two looks for callers that nobody saw any more: an hour. A new caller has it done sooner. */
+/** Writes between two searches for callers that have not come back: an hour. A new caller starts a search sooner. */
 const writesPerLook = 120
 
 /** Rows of one statement. */
@@ -120,7 +120,7 @@ export class NotedUses {
     return row
   }
 
-  /** In one order everywhere, so that two replicas do not wait for each other. */
+  /** All replicas write in the same order, so that two of them do not wait for each other. */
   rows(): readonly UseRow[] {
     return [...this.#secrets]
       .toSorted(([one], [other]) => (one < other ? -1 : 1))
@@ -129,7 +129,7 @@ export class NotedUses {
   }
 }
 
-/** A copy, and not a part: a part would keep all of a long text in memory. */
+/** A copy, not a slice: a slice would keep all of a long text in memory. */
 function bounded(userAgent: string): string {
   const most = limits.callerUserAgentCharactersMax
   return userAgent.length <= most ? userAgent : Buffer.from(userAgent.slice(0, most)).toString()
@@ -159,7 +159,7 @@ async function writeUses(database: Statements, rows: readonly UseRow[]): Promise
   return written.filter(({ isNew }) => isNew).map(({ secretId }) => secretId)
 }
 
-/** Keeps the latest callers of these secrets, and counts those that go with the others. Old ones go for good. */
+/** Keeps the latest callers of these secrets, and counts the rest with the others. Old callers are deleted. */
 async function forgetCallers(database: Statements, secretIds: readonly string[]): Promise<void> {
   await database.$executeRaw`
     DELETE FROM client_secret_caller WHERE last_used_at < now() - ${limits.callerKeptDays} * interval '1 day'`
@@ -180,7 +180,7 @@ async function forgetCallers(database: Statements, secretIds: readonly string[])
       SET count = c.count + excluded.count, last_used_at = greatest(c.last_used_at, excluded.last_used_at)`
 }
 
-/** Who used a secret. Without an address: all who are not kept apart. */
+/** Who used a secret. Without an address: all callers that are only counted. */
 export interface SecretCaller {
   readonly secretId: string
   readonly address: string | undefined

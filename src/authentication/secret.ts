@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib'
  *     └ prefix: lets scanners find a leaked one
  *
  * All of it letters and digits, so that no client's percent-encoding (RFC 6749 §2.3.1) can spoil it.
- * The checksum is no secret: it lets a typing error or a made-up guess die before it costs a hash.
+ * The checksum is no secret: it refuses a typing error or an invented secret before a hash is spent on it.
  */
 const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const prefix = 'mm_'
@@ -32,12 +32,12 @@ export function makeSecret(random: (size: number) => Buffer): {
   return { secretId, secret: body + checksum(body) }
 }
 
-/** What tells a secret apart in a vault or a leak. It helps no guesser. */
+/** What identifies a secret in a vault or a leak. It does not help to guess the secret. */
 export function hintOf(secretId: string): string {
   return `${prefix}${secretId}…`
 }
 
-/** The secret id inside a well-formed secret, or undefined: then it cannot be one of ours. */
+/** The secret id inside a well-formed secret, or undefined: then it cannot be a secret of this service. */
 export function secretIdOf(secret: string): string | undefined {
   if (secret.length !== prefix.length + secretIdLength + randomLength + checksumLength) return undefined
   const match = form.exec(secret)

@@ -77,7 +77,7 @@ export function readMoments(claims: Claims): Moments | undefined {
     if (!isMoment(moment)) return undefined
   }
   const [expiresAt, notBefore, issuedAt] = [exp, nbf, iat] as [number, number | undefined, number | undefined]
-  // Valid at no moment at all.
+  // It is never valid: it ends before it begins.
   if (expiresAt <= (notBefore ?? -1) || expiresAt <= (issuedAt ?? -1)) return undefined
   return { expiresAt, notBefore, issuedAt }
 }

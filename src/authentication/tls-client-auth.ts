@@ -16,10 +16,10 @@ import type { SecretUse } from './secret-use-store.ts'
 
 /**
  * The certificate of the connection (RFC 8705 §2): of a CA, with the one field that the client is registered with, or
- * self-signed, with a key that the client is registered with. Which of the two it must be says the registration.
+ * self-signed, with a key that the client is registered with. The registration says which of the two it must be.
  */
 export const tlsClientAuth: AuthenticationMethod<CertificateCredentials, CertificateCredentials> = {
-  // A certificate beside other credentials is no second method: proxies and meshes have one for every connection.
+  // A certificate beside other credentials is not a second method: proxies and meshes have one for every connection.
   isPresented: ({ certificate, clientId, authorization, clientSecret, ...more }) =>
     certificate !== undefined &&
     clientId !== undefined &&
@@ -35,7 +35,7 @@ export const tlsClientAuth: AuthenticationMethod<CertificateCredentials, Certifi
   prove: (_edges, { certificate }, client) => ({
     credentialId: certificate.thumbprint,
     checkedHash: undefined,
-    // For a refusal: somebody had a certificate that is the client's.
+    // For a refusal: the caller had a certificate of the client.
     matched: client !== undefined && proofRefusal(client, certificate) === undefined,
     certificate,
     method: isSelfSigned(client) ? selfSigned : 'tls_client_auth',
@@ -67,8 +67,8 @@ function admit(
 
 /**
  * Everything else is looked up in the database: the client may be new, or this process may be. It takes the same time for
- * clients that exist and for those that do not (RFC 6749 §10.10), and comes before failures are counted: nobody can lock
- * out who has the certificate.
+ * clients that exist and for those that do not (RFC 6749 §10.10), and comes before failures are counted: so nobody can
+ * lock out the holder of the certificate.
  */
 async function admitIfThere(
   { registry, failureLimit, clock }: AuthenticationEdges,

@@ -12,8 +12,9 @@ import { type Claims, type Moments, textOf } from './signed-jwt.ts'
 /**
  * Which rules an assertion fits, which it does not and why. Pure: a function of the assertion, the rules and now.
  *
- * Rules have no order. Every rule that fits admits something, and a token is issued only if one of them admits all of it. Two
- * rules that fit and stand for two clients are no choice for us to make: the caller names the client, or is refused.
+ * Rules have no order. Every rule that fits admits something, and a token is issued only if one of them admits all of
+ * it. If two rules fit and stand for two clients, the service does not choose: the caller names the client, or is
+ * refused.
  */
 export interface AssertionFacts extends Moments {
   readonly issuer: string
@@ -78,8 +79,8 @@ export function judgeAssertion(
 }
 
 /**
- * All rules, those with the fewest misfits first; among equals those whose conditions hold, and then by name. The order in which
- * they are given is of no matter.
+ * All rules, those with the fewest misfits first; among equals those whose conditions hold, and then by name. The order
+ * in which they are given does not matter.
  */
 export function judgeRules(
   rules: readonly TrustRule[],
@@ -123,7 +124,7 @@ function misfitsOf(rule: TrustRule, facts: AssertionFacts, now: number): readonl
     const found = claimAt(facts.claims, condition.claim)
     if (!holds(condition, found)) misfits.push({ kind: 'claim', condition, found })
   }
-  // Nobody means it by a rule without a condition, unless the rule says so.
+  // A rule does not mean it without a condition, unless the rule says so.
   if (rule.conditions.length === 0 && !rule.dangerouslyAnySubject)
     misfits.push({ kind: 'claim', condition: { claim: 'sub', present: true }, found: undefined })
   const isAudienceRight =
@@ -154,7 +155,7 @@ export function confirmationIn(claims: Claims): {
   return { jkt: textOf(jkt), certificateThumbprint: textOf(thumbprint) }
 }
 
-/** What a pod of Kubernetes has that was given no service account: all of a namespace share it. */
+/** The service account of a Kubernetes pod that was given none. All such pods of a namespace share it. */
 function isDefaultServiceAccount({ subject }: AssertionFacts): boolean {
   return /^system:serviceaccount:[^:]*:default$/.test(subject)
 }
@@ -175,7 +176,9 @@ function memberOf(value: unknown, name: string): unknown {
   return Object.hasOwn(value, name) ? (value as Claims)[name] : undefined
 }
 
-/** Values are compared as they are: the text "74" is not the number 74, and a list is none of its entries. */
+/**
+ * Values are compared as they are: the text "74" is not the number 74, and a list is not equal to one of its entries.
+ */
 function holds(condition: ClaimCondition, found: unknown): boolean {
   if ('equals' in condition) return found === condition.equals
   if ('oneOf' in condition) return condition.oneOf.includes(found as ClaimValue)
@@ -189,7 +192,7 @@ function holds(condition: ClaimCondition, found: unknown): boolean {
   return found !== undefined && found !== null && found !== ''
 }
 
-/** Why an assertion is refused that came no closer than this. */
+/** Why an assertion is refused for which this is the closest rule. */
 function reasonOf(closest: JudgedRule | undefined): RefusalReason {
   const kinds = new Set(closest?.misfits.map(({ kind }) => kind))
   if (kinds.has('claim') || closest === undefined) return 'assertion_no_rule_fits'

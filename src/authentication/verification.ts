@@ -30,8 +30,8 @@ export interface SecretCheck {
   readonly hash: string
   readonly secret: string
   /**
-   * Whether a token could be issued if the secret is right. One that is revoked, say, is only hashed while nobody else
-   * waits: that tells an operator that it is still used, and keeps nobody from a token.
+   * Whether a token could be issued if the secret is right. A revoked secret, for example, is only hashed while nobody
+   * else waits. So an operator sees that it is still used, and no token is delayed.
    */
   readonly promising: boolean
 }
@@ -100,7 +100,7 @@ export class Verification {
     return verification
   }
 
-  /** Turns away who waits and who comes, and resolves when nothing is being hashed any more. */
+  /** Refuses all that wait and all that come, and resolves when the last hash has ended. */
   async close(): Promise<void> {
     this.#closing = true
     for (const { turnAway } of this.#queue.splice(0)) turnAway()
@@ -139,7 +139,7 @@ export class Verification {
     })
   }
 
-  /** As many as there are places for. A place is taken here, before anybody else can arrive. */
+  /** Starts as many as there are places for. A place is taken here, before another request can arrive. */
   #letIn(): void {
     while (this.#running < this.#options.parallelMax) {
       const next = this.#queue.shift()

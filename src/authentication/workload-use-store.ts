@@ -2,7 +2,7 @@ import type { Statements } from '../database/open.ts'
 
 /**
  * When workloads got a token, first and last: noted in memory, written in one statement now and then. The first note of a
- * workload is its row. Its identity needs none: it follows from issuer and subject.
+ * workload is its row. Its identity needs no row: it follows from issuer and subject.
  */
 export interface WorkloadUses {
   note(use: WorkloadUse): void
@@ -35,7 +35,7 @@ export function openWorkloadUses(database: Statements, onFault: (error: unknown)
     if (uses.size === 0) return
     const written = uses
     uses = new Map()
-    // In one order everywhere, so that two replicas do not wait for each other.
+    // All replicas write in the same order, so that two of them do not wait for each other.
     const rows = [...written.values()].toSorted((one, other) => (one.workloadId < other.workloadId ? -1 : 1))
     const json = JSON.stringify(rows)
     try {

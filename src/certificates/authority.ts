@@ -38,7 +38,7 @@ import {
  * key has no passphrase, and nobody checks who asks for a certificate, so it is for nothing else.
  */
 
-/** What was created, for whoever asked for it. */
+/** What was created, for the caller. */
 export interface Authority {
   readonly subject: string
   readonly expiresAt: number

@@ -29,7 +29,7 @@ interface Lifetime {
 }
 
 /**
- * Nothing outlives its CA: whoever verifies would refuse it. A lifetime that nobody asked for ends with the CA.
+ * A certificate never outlives its CA: every verifier would refuse it. A default lifetime ends with the CA.
  * @param days as somebody asked for them.
  */
 export function validityWithin(

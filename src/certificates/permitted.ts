@@ -4,8 +4,8 @@ import { type AlternativeName, parseAlternativeName } from './alternative-name.t
 import { CertificateProblem } from './problem.ts'
 
 /**
- * What a CA may sign for, if it was made with limits: domains with everything below them, and networks. They stand in
- * its certificate as name constraints (RFC 5280 §4.2.1.10), so whoever verifies holds it to them too.
+ * What a CA may sign for, if it was made with limits: domains with everything below them, and networks. They are in its
+ * certificate as name constraints (RFC 5280 §4.2.1.10), so every verifier enforces them too.
  */
 export interface Permitted {
   readonly domains: readonly string[]
@@ -15,7 +15,7 @@ export interface Permitted {
 /** What every CA with limits may sign for as well: it can harm nobody but this machine. */
 const always = ['localhost', '127.0.0.0/8', '::1']
 
-/** @returns undefined where nothing is limited. */
+/** @returns undefined if there are no limits. */
 export function parsePermitted(texts: readonly string[]): Permitted | undefined {
   if (texts.length === 0) return undefined
   const domains = new Set<string>()

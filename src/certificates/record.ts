@@ -5,7 +5,7 @@ import { type CertificateUse, certificateUses } from './sign.ts'
 
 /**
  * What a CA wrote down about itself: what it may sign for, and every certificate that it signed. So it can revoke a
- * certificate that nobody has at hand, also an earlier one of a name.
+ * certificate without having it, also an earlier one of a name.
  */
 export interface AuthorityRecord {
   /** The number of the latest list of revoked certificates. */
@@ -29,7 +29,7 @@ export interface IssuedCertificate {
 /** How long a certificate is remembered after its end. A revoked one stays in the list until then (RFC 5280 §3.3). */
 const keptSeconds = 30 * 86_400
 
-/** Without certificates that nobody asks for any more: they ended long ago, and a later one has their name. */
+/** Leaves out certificates that are no longer needed: they ended long ago, and a later one has their name. */
 export function withoutOld(record: AuthorityRecord, now: number): AuthorityRecord {
   const latest = new Map(record.certificates.map((each) => [each.name, each]))
   const certificates = record.certificates.filter(

@@ -164,7 +164,7 @@ export async function signRevocationList(
   return `${x509.PemConverter.encode(list.rawData, 'X509 CRL')}\n`
 }
 
-/** The serial numbers and the dates of a list. @throws CertificateProblem if it is none. */
+/** The serial numbers and the dates of a list. @throws CertificateProblem if it is not a revocation list. */
 export function readRevocationList(pem: string, path: string) {
   try {
     return contentOf(new x509.X509Crl(x509.PemConverter.decodeFirst(pem)))
@@ -193,7 +193,7 @@ function subjectAlternativeName(names: readonly AlternativeName[]): x509.Extensi
   )
 }
 
-/** RFC 5280 §4.2.1.10. Critical, as it demands: who does not understand it must refuse. */
+/** RFC 5280 §4.2.1.10. Critical, as it demands: a program that does not understand it must refuse. */
 function nameConstraints({ domains, networks }: Permitted): x509.Extension {
   const permitted = [
     // A domain with all below it in DNS. In a URI and in a mailbox this takes two: the dot means "below" there.

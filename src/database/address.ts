@@ -82,7 +82,7 @@ function decode(text: string): string {
   }
 }
 
-/** As libpq reads them: a "+" is no space. */
+/** As libpq reads them: a "+" does not mean a space. */
 function readParameters(query: string): ReadonlyMap<Parameter, string> {
   const parameters = new Map<Parameter, string>()
   for (const pair of query === '' ? [] : query.split('&')) {
@@ -169,7 +169,7 @@ const modes = ['disable', 'require', 'verify-ca', 'verify-full'] as const
 
 /**
  * `sslmode` as in libpq, with three differences. Without it there is no TLS. `allow` and `prefer` are refused,
- * because whoever can change the traffic can switch TLS off. `verify-full` without `sslrootcert` trusts the
+ * because somebody who can change the traffic can switch TLS off. `verify-full` without `sslrootcert` trusts the
  * authorities that Node trusts.
  */
 function tlsOf(

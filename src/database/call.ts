@@ -23,7 +23,7 @@ export class NoValue extends Error {
 }
 
 /**
- * Whether a notice says that nobody waits any more for a synchronous standby. PostgreSQL then reports success: the
+ * Whether a notice says that the wait for a synchronous standby was cancelled. PostgreSQL then reports success: the
  * transaction is durable on this server, and no standby has confirmed it. The text may be in any language.
  */
 export function isUnconfirmed({

@@ -144,7 +144,7 @@ function problemOfServer(row: ServerRow): string | undefined {
       `Run ALTER ROLE ${row.role} RESET session_replication_role, and the same with ALTER DATABASE.`
     )
   }
-  // Another encoding cannot hold every name, and one without an encoding holds what is no text.
+  // Another encoding cannot store every name, and a database without an encoding stores bytes that are not text.
   if (row.encoding !== 'UTF8') {
     return (
       `the encoding of this database is ${row.encoding}, and it must be UTF8. Create another database with ` +

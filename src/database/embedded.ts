@@ -2,9 +2,9 @@ import type { EmbeddedPostgres, EmbeddedPostgresErrorCode } from '@workspace/emb
 import { OperatorError } from '../errors.ts'
 
 /**
- * The database of whoever sets no DATABASE_URL: packages/embedded-postgres under our names, with its errors
- * in the words of an operator. This is the only file that knows the package. It loads the package when it is
- * needed and not before, because the image does not have it.
+ * The database if DATABASE_URL is not set: packages/embedded-postgres with the names of this service, and with errors
+ * in words for an operator. This is the only file that knows the package. It loads the package when it is needed and
+ * not before, because the image does not have it.
  */
 export type EmbeddedDatabase = EmbeddedPostgres
 
@@ -28,7 +28,7 @@ const advice: Readonly<Record<EmbeddedPostgresErrorCode, string>> = {
   refused: '',
 }
 
-/** @throws OperatorError when there is no embedded database to be had here. */
+/** @throws OperatorError if there can be no embedded database here. */
 export async function openEmbedded(
   dataDirectory: string,
   options: EmbeddedOptions = {},

@@ -7,8 +7,8 @@ import { connectionConfig } from './session.ts'
 
 /**
  * Where the database is. A URL may name several hosts, as libpq has them, and `target_session_attrs` says which
- * of them may be used. The host is chosen anew for each connection, so that connections made after a failover
- * go to the new primary. The URL may also come from a file that changes while the service runs.
+ * of them may be used. The host is chosen again for each connection, so that connections made after a failover go to
+ * the new primary. The URL may also come from a file that changes while the service runs.
  */
 
 /** What a URL says about all its hosts. */
@@ -161,7 +161,7 @@ async function tryHost(address: DatabaseAddress, attributes: string): Promise<vo
     if (row?.standby) throw new UnsuitableHost('is a standby')
     if (attributes === 'read-write' && row?.read_only === 'on') throw new UnsuitableHost('is read-only')
   } finally {
-    // It may wait for a server that answers nothing any more. Nobody waits for that.
+    // It may wait for a server that no longer answers. The caller does not wait for that.
     void client.end().catch(() => {})
   }
 }

@@ -6,7 +6,7 @@ interface LockHolder {
   /** The process of the database server, for pg_terminate_backend. */
   readonly databaseProcess: number
   readonly role: string | null
-  /** Other roles' sessions show only their number to who has not the role pg_read_all_stats. */
+  /** Without the role pg_read_all_stats, only the number of other roles' sessions can be seen. */
   readonly application: string | null
   readonly state: string | null
 }
@@ -14,7 +14,10 @@ interface LockHolder {
 /** Milliseconds between two looks. */
 const betweenLooksMilliseconds = 1_000
 
-/** Milliseconds until a look that found nobody is repeated. The next commit waits by then, where the first gave up. */
+/**
+ * Milliseconds until a search that found no holder is repeated. The first commit may have given up by then, but the
+ * next one waits.
+ */
 const untilSecondLookMilliseconds = 500
 
 /**

@@ -18,12 +18,12 @@ import { requireOwnSession } from './own-session.ts'
 import { sessionSettings, settingsStatement } from './session.ts'
 
 /**
- * Applies migrations as Prisma's own command does, without its engine, which npm does not carry. The files, the
- * table `_prisma_migrations` and the lock are Prisma's, so that whoever has the engine can use both.
+ * Applies migrations as Prisma's own command does, without its engine, which is not on npm. The files, the table
+ * `_prisma_migrations` and the lock are those of Prisma, so that both can be used.
  */
 
 export interface MigrateOptions {
-  /** Told what somebody who waits should know, in whole sentences. */
+  /** Called with what a person who waits should know, in whole sentences. */
   readonly report?: (message: string) => void
   /** Where the migrations are; this release's, if not said. */
   readonly directory?: string
@@ -36,7 +36,7 @@ export interface MigrateOptions {
 /** Longer than any migration that nothing delays, and short enough for somebody who watches. */
 const patienceMillisecondsDefault = 60_000
 
-/** Longer than a migration takes for which nobody is in the way. */
+/** Longer than a migration takes that waits for nothing. */
 const quietMillisecondsDefault = 10_000
 
 /** Applies what is pending, under a lock, and returns the names. */
@@ -48,7 +48,7 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     await requireOwnSession(client, (use) => withSession(url, use))
     await client.query(migrationSession(schema))
     await takeMigrationLock(client, patienceMilliseconds, report)
-    // Read under the lock: who held it before us may have applied everything.
+    // Read under the lock: the process that held it before may have applied everything.
     const { pending } = await migrationState(client, migrations)
     if (pending.length > 0) await ensureMigrationsTable(client, schema)
     for (const migration of migrations) {
@@ -200,7 +200,7 @@ async function recordFailure(
   error: unknown,
 ): Promise<boolean> {
   try {
-    // A file with its own BEGIN leaves a transaction in which nothing can be written any more.
+    // A file with its own BEGIN can leave a transaction in which nothing more can be written.
     await client.query('ROLLBACK')
     await client.query(migrationSession(schema))
     await client.query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, logsOf(name, error)])

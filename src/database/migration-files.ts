@@ -33,9 +33,9 @@ export function isOneTransaction({ sql }: Migration): boolean {
 }
 
 /**
- * The file without the statement for the schema `public`, with which Prisma begins the first migration. Ours is the
- * schema of DATABASE_URL, and exists by now. The statement needs a right on the database even if there is nothing
- * to create. Blanks keep every position in the file.
+ * The file without the statement for the schema `public`, with which Prisma begins the first migration. This service
+ * uses the schema of DATABASE_URL, which exists by now. The statement needs a right on the database even if there is
+ * nothing to create. Blanks keep every position in the file.
  */
 export function sqlToRun({ sql }: Migration): string {
   return sql.replace(/^CREATE SCHEMA IF NOT EXISTS "public";$/m, (statement) => ' '.repeat(statement.length))

@@ -32,7 +32,7 @@ export async function requireOwnSession(
   throw refusal('that gives each transaction another session')
 }
 
-/** Without a limit it would wait for a session until somebody else ends theirs. */
+/** Without a limit it would wait for a free session until another client ends its own. */
 async function requireAnswer(other: pg.ClientBase): Promise<void> {
   try {
     await other.query({ text: 'SELECT 1', query_timeout: answerMillisecondsMax } as pg.QueryConfig)

@@ -172,7 +172,7 @@ class ScopedQuery implements Runnable {
 
   handleCommandComplete(message: unknown, connection: unknown): void {
     if (this.#before > 0) this.#before -= 1
-    // The answers to the settings after BEGIN are of no interest.
+    // The answers to the settings after BEGIN are ignored.
     else if (!this.#isAnswered) {
       this.#isAnswered = true
       this.#inner.handleCommandComplete(message, connection)

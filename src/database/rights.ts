@@ -8,7 +8,7 @@ import { sessionSettings } from './session.ts'
  * is due months later, would find out. The role needs not own the tables.
  */
 export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
-  // Not the whole of a row: who could change where a chain begins could cut it.
+  // Not the whole row: a role that could change where a chain begins could cut it.
   audit_chain: ['SELECT', 'INSERT', 'UPDATE (committed_at)'],
   audit_record: ['SELECT', 'INSERT'],
   registry_version: ['SELECT', 'UPDATE'],

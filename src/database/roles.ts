@@ -66,7 +66,7 @@ export async function grantRoles(url: string, roles: Roles): Promise<readonly st
 
 const identifier = (name: string): string => pg.escapeIdentifier(name)
 
-/** Whoever may only connect could still fill temporary tables, and hold locks that do not belong to a table. */
+/** A role that may only connect could still fill temporary tables, and hold locks that do not belong to a table. */
 function statementsForAll(database: string, schema: string): string[] {
   return [
     `REVOKE CONNECT, TEMPORARY ON DATABASE ${identifier(database)} FROM PUBLIC`,
@@ -117,7 +117,7 @@ async function requireAppendOnly(client: pg.Client, role: string): Promise<void>
   )
 }
 
-/** REVOKE by a role that does not own the database does nothing, and is no error. */
+/** REVOKE by a role that does not own the database does nothing, and reports no error. */
 async function openDoors(client: pg.Client, database: string): Promise<readonly string[]> {
   const { rowCount } = await client.query(
     `SELECT 1 FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))

@@ -4,8 +4,8 @@ import type { DatabaseAddress } from './address.ts'
 import { quoted, type Settings, scopeQueries } from './pooled.ts'
 
 /**
- * What every session of ours has, whatever the server, the database, the role or a pool is set to. Nothing that
- * changes how a value is read, written, found or limited may be inherited.
+ * What every session of this service has, whatever the settings of the server, the database, the role or a pool are.
+ * Nothing that changes how a value is read, written, found or limited may be inherited.
  *
  * Three settings are sent when a connection starts, because PgBouncer keeps them for each of its clients, also in
  * transaction mode. After that, all are set by one statement; through a pooler, by each transaction (pooled.ts).
@@ -106,9 +106,9 @@ interface Found {
 }
 
 /**
- * Gives a connection its settings. Behind a pooler a session belongs to nobody: what it is set to stays for others,
- * and the next statement may run in another one. Then every transaction brings its settings along, and statements
- * have no names (pooled.ts).
+ * Gives a connection its settings. Behind a pooler a session is shared: its settings stay for other clients, and the
+ * next statement may run in another session. Then every transaction brings its settings along, and statements have no
+ * names (pooled.ts).
  * @param queryMillisecondsMax how long each of the two statements may take.
  * @returns whether a pooler stands between this process and the database.
  */

@@ -9,8 +9,8 @@ export interface AuthorizationEndpointOptions {
  * The authorization endpoint (RFC 6749 §3.1) of a service that has no interactive grant. Some libraries refuse
  * metadata that names none, also those of callers that never use it (both SDKs of the Model Context Protocol do).
  *
- * Whoever is sent here reads why nothing happens. It never redirects: no client has registered a URL, so the one in
- * the request is a stranger's (RFC 6749 §4.1.2.1).
+ * A person who is sent here reads why nothing happens. It never redirects: no client has registered a URL, so the one
+ * in the request is a stranger's (RFC 6749 §4.1.2.1).
  */
 export function authorizationEndpoint(
   app: FastifyInstance,

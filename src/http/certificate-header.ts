@@ -147,7 +147,7 @@ function escapedCertificates(value: string): Buffer[] {
 /** `;` separates the parts of one hop. Between hops there is a comma. */
 const part = /([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*))(;|$)/y
 
-/** What a hop may say. Names are read from the certificate and nowhere else, so what is said of them counts for nothing. */
+/** What a hop may say. Names are only read from the certificate, so names in the header are ignored. */
 const saidOnce: ReadonlySet<string> = new Set(['Hash', 'Cert', 'Chain', 'Subject'])
 const saidOften: ReadonlySet<string> = new Set(['By', 'URI', 'DNS'])
 

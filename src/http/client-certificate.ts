@@ -6,7 +6,7 @@ import { limits } from '../limits.ts'
 
 /**
  * How the certificate of a caller arrives: with its connection. The handshake proved that the caller has its key, and
- * nothing else: OpenSSL's verdict is from the beginning of the connection, and is never asked for.
+ * nothing else: OpenSSL's verdict is as old as the connection, so it is never used.
  */
 export function certificateOf({ socket }: IncomingMessage): PresentedCertificate | undefined {
   let presented = ofConnections.get(socket)

@@ -38,7 +38,7 @@ const settings = {
 } as const
 
 export interface ClientTrustOptions {
-  /** The proxy that sends the certificates of its callers in a header; undefined: such headers count for nothing. */
+  /** The proxy that sends the certificates of its callers in a header; undefined: such headers are ignored. */
   readonly proxy: { readonly form: CertificateHeaderForm; readonly names: readonly string[] } | undefined
   readonly clock: Clock
 }
@@ -71,7 +71,7 @@ export function openClientTrust(files: ClientTrustFiles, { proxy, clock }: Clien
       const standing = standingOf(request, own)
       if (headers !== undefined && standing !== 'proxy')
         throw new OAuthError('certificate_header_untrusted', withThumbprint(own))
-      // The certificate of the proxy is no caller's.
+      // The certificate of the proxy is never that of a caller.
       if (standing !== 'other')
         return headers === undefined ? undefined : judged(readCertificateHeaders(headers, proxy.form))
       return own

@@ -11,8 +11,8 @@ import { allowEveryOrigin } from './cross-origin.ts'
 import { entityTag, noneMatchHolds } from './etag.ts'
 
 /**
- * What signs assertions and DPoP proofs. RS256 is accepted too, from a client that has such a key, and offered to nobody.
- * EdDSA has two names (RFC 9864).
+ * What signs assertions and DPoP proofs. RS256 is accepted too, from a client that has such a key, but it is not
+ * offered. EdDSA has two names (RFC 9864).
  */
 const callerAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256']
 

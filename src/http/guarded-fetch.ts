@@ -10,8 +10,9 @@ import { limits } from '../limits.ts'
 import { release } from '../release.ts'
 
 /**
- * Fetches a document from an address that somebody registered: the keys of an issuer or of a client. Whoever may register an
- * address must not reach with it what only this machine can reach, and whoever answers must not be able to keep us busy.
+ * Fetches a document from an address that somebody registered: the keys of an issuer or of a client. Somebody who may
+ * register an address must not use it to reach what only this machine can reach. The server that answers must not be
+ * able to keep this service busy.
  *
  *   - https only, certificates checked, no user in the address.
  *   - No redirects: the answer comes from the host that was registered, or there is none.
@@ -24,7 +25,7 @@ import { release } from '../release.ts'
  * what we want here: there is one in some minutes.
  */
 export interface FetchOptions {
-  /** Networks that are not public, and may be reached all the same. */
+  /** Networks that are not public, but may be reached. */
   readonly allowedNetworks: readonly Network[]
   /** Certificates of authorities that are trusted beside the usual ones, in PEM. */
   readonly authorities?: string | undefined

@@ -5,8 +5,8 @@ import { joinService, listening } from './further-listener.ts'
 import { secureContext, type TlsFiles } from './tls.ts'
 
 /**
- * A second listener, which asks callers for a certificate. The first one then asks nobody: browsers and some libraries
- * stumble over being asked.
+ * A second listener, which asks callers for a certificate. The first one then asks no caller, because browsers and some
+ * libraries have problems when they are asked.
  */
 declare module 'fastify' {
   interface FastifyInstance {

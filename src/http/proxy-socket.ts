@@ -6,9 +6,9 @@ import { OperatorError } from '../errors.ts'
 import { joinService, listening } from './further-listener.ts'
 
 /**
- * A listener on a Unix socket, for a proxy on this machine that ends TLS. Only who may write to the file can connect, and
- * the directory and the mode of the file say who that is: so whoever connects is the proxy, and what it says of its callers
- * counts: their address and their certificate.
+ * A listener on a Unix socket, for a proxy on this machine that ends TLS. Only a process that may write to the file can
+ * connect, and the directory and the mode of the file decide which that is. So every connection comes from the proxy,
+ * and the service believes what it says about its callers: their address and their certificate.
  */
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,10 +17,10 @@ declare module 'fastify' {
   }
 }
 
-/** The owner of the file, who is this process, and its group. Nobody else. */
+/** Only the owner of the file, which is this process, and its group. */
 const socketMode = 0o660
 
-/** What stands in for the address of a connection that has none. It is no address. */
+/** Stands for the address of a connection that has none. It is not an address. */
 export const proxySocketAddress = 'unix'
 
 const connections = new WeakSet<Socket>()
@@ -55,7 +55,7 @@ export async function listenOnProxySocket(server: Server, path: string): Promise
 
 const listenProblems: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process listens there, or the file is no socket. Set it to another path.',
-  // Node also says so where there is no directory.
+  // Node also reports this if there is no directory.
   EACCES:
     'its directory does not exist, or this user may not write to it. Create it, for this user and the group of the proxy.',
 }

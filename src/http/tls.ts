@@ -24,13 +24,14 @@ const suites = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
 
-/** Nothing is negotiated twice on one connection: what is known of the caller stays what the handshake has shown. */
+/** A connection is never negotiated again, so the certificate of the caller stays the one of the handshake. */
 const { SSL_OP_NO_RENEGOTIATION: noRenegotiation, SSL_OP_NO_TICKET: noResumption } = constants
 
 /**
  * The options of Node for a server that speaks TLS.
- * @param asks whether callers are asked for a certificate. Nobody is refused in the handshake, so that a refusal has an
- * answer and a record. Who is asked can resume no session: it would come with the certificate of another time.
+ * @param asks whether callers are asked for a certificate. The handshake refuses no caller, so that a refusal has an
+ * answer and a record. A caller that is asked cannot resume a session, because the session would bring an earlier
+ * certificate.
  */
 export function secureContext({ certificate, privateKey }: TlsFiles, asks = false) {
   const common = { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' as const, ciphers: suites }

@@ -18,10 +18,10 @@ import { signingKeyAt } from './state.ts'
 import { describe, type KeyDescription, readStored, updateRevocation } from './store.ts'
 
 /**
- * The key-encryption key is lost. The signing keys that it sealed never open again, and nobody can vouch for them: the
- * manifest is under the lost key too, and a row that nobody vouches for may be anybody's. So they end, as if they were
- * revoked, and the first keys under another key-encryption key take over at once. What was sealed stays in its row, in
- * case the key-encryption key is found.
+ * The key-encryption key is lost. The signing keys that it sealed never open again, and nothing proves that they are
+ * right: the manifest is under the lost key too, so anybody may have written a row. So they end, as if they were
+ * revoked, and the first keys under another key-encryption key take over at once. The sealed keys stay in their rows,
+ * in case the key-encryption key is found.
  */
 export interface Abandonment {
   /** Keys that were published or waited, and end. */
@@ -48,7 +48,7 @@ export async function planAbandonment(
   return await findLost(context, context.database.prisma, atHand, context.clock.nowSeconds())
 }
 
-/** Ends what does not open, and lets the key-encryption key at hand begin. */
+/** Ends the keys that do not open, and starts with the key-encryption key at hand. */
 export async function abandonKeys(context: RotationContext): Promise<Abandonment> {
   return await changeRegistry(context, async (transaction, records) => {
     const now = await agreedNow(context, transaction)
@@ -98,7 +98,7 @@ async function findLost(
   const ids = new Set(atHand.map(({ id }) => id))
   const closed = rows.map(describe).filter((key) => !opening.has(key.kid) && !isOver(key))
   const isManifestLost = manifest !== undefined && !ids.has(manifest.keyEncryptionKeyId)
-  // Whoever has its key must not abandon what somebody spoiled.
+  // If the key-encryption key exists, a damaged row must not be abandoned.
   if (manifest !== undefined && !isManifestLost) openManifest(manifest, atHand)
   const abandoned = isManifestLost ? closed : closed.filter((key) => !ids.has(key.keyEncryptionKeyId))
   if (!isManifestLost && abandoned.length === 0) {

@@ -5,7 +5,7 @@ import type { KeyEncryptionKey } from './seal.ts'
 export interface DerivedKeysOptions {
   readonly keyEncryptionKeys: KeyEncryptionKeySource
   /**
-   * The key-encryption key that seals the newest signing key: as long as the keys are being sealed anew, every replica has
+   * The key-encryption key that seals the newest signing key: while the keys are being sealed again, every replica has
    * it.
    */
   readonly sealingKeyId: () => string | undefined
@@ -42,7 +42,7 @@ export class DerivedKeys {
       const fresh = keys.filter(({ id }) => !this.#keys.has(id))
       this.#keys = new Map([...this.#keys, ...fresh.map((key) => [key.id, this.#derive(key)] as const)])
     } catch (error) {
-      // The keys at hand go on. Whoever needs a key to open a signing key says what is wrong.
+      // The keys in memory stay in use. Code that needs a key to open a signing key reports what is wrong.
       this.#options.onFault(error)
     }
   }
@@ -57,7 +57,7 @@ export class DerivedKeys {
     return this.#keys.get(keyEncryptionKeyId)
   }
 
-  /** The one to make something under that every replica can read. */
+  /** The key to use for something that every replica must be able to read. */
   get newest(): { readonly id: string; readonly key: KeyObject } | undefined {
     const id = this.#options.sealingKeyId()
     const key = id === undefined ? undefined : this.#keys.get(id)

@@ -15,9 +15,9 @@ import { longerCachesEndAt } from './verifier-store.ts'
 
 export interface RotationContext extends ChangeContext {
   readonly schedule: ScheduleSettings
-  /** Asked when a key is made or moved: what is written has to be vouched for. */
+  /** Called when a key is created or its moments change: the manifest must be written too. */
   readonly keyEncryptionKeys: KeyEncryptionKeySource
-  /** Those that are there already, for what only looks. Absent: nothing that is looked at is verified. */
+  /** The keys that exist already, for a command that only shows. Absent: what it shows is not verified. */
   readonly keysAtHand?: () => KeyEncryptionKeys | undefined
 }
 
@@ -40,7 +40,7 @@ export async function databaseTime(context: RotationContext, transaction: Querya
   return { databaseSeconds, elapsedSeconds }
 }
 
-/** Now, if the database agrees: a schedule made by a wrong clock would be wrong for months. */
+/** The current time, if the database agrees. A schedule from a wrong clock would be wrong for months. */
 export async function agreedNow(context: RotationContext, transaction: Queryable): Promise<number> {
   const { databaseSeconds, elapsedSeconds } = await databaseTime(context, transaction)
   const off = offSeconds(context.clock.nowMilliseconds() / 1_000, databaseSeconds, elapsedSeconds)
@@ -77,7 +77,7 @@ export async function addKey(
   algorithm: SigningAlgorithm,
   moments: KeyMoments,
 ): Promise<KeyChange | undefined> {
-  // A generation cannot be taken twice, not even by a row that nobody vouched for.
+  // A generation cannot be used twice, even if the earlier row is not in the manifest.
   const taken = new Set(ofAlgorithm(await listKeys(transaction), algorithm).map((each) => each.generation))
   let generation = nextGeneration(ofAlgorithm(keys, algorithm))
   while (taken.has(generation)) generation += 1
@@ -87,9 +87,9 @@ export async function addKey(
 }
 
 /**
- * What a new key is sealed with: whatever seals the newest one. Only a rewrap (rewrap.ts) moves on to another
- * key-encryption key. So a replica that does not have the new one yet can open every key that is made before the
- * rewrap, and nothing is sealed with the old one after it.
+ * What a new key is sealed with: the key-encryption key that seals the newest one. Only a rewrap (rewrap.ts) changes to
+ * another key-encryption key. So a replica that does not have the new one yet can open every key that is made before
+ * the rewrap, and nothing is sealed with the old one after it.
  */
 function sealingKey(
   keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId' | 'revokedAt'>[],

@@ -10,20 +10,20 @@ import { type KeyEncryptionKey, keyEncryptionKey } from './seal.ts'
 
 /**
  * Where the key-encryption key comes from: the configuration, or, with the embedded database, a file beside
- * it. A file is made once, for a database that has no keys yet. Never again: a new key in the place of a lost
- * one would open nothing, and would hide that something was lost. Only `keys abandon` does it, on purpose.
+ * it. A file is made once, for a database that has no keys yet. It is never made again: a new key in the place of a
+ * lost one would open nothing, and would hide the loss. Only `keys abandon` does it, on purpose.
  */
 export interface KeyEncryptionKeyOptions {
   /** The one that the configuration names. */
   readonly configured: Buffer | undefined
-  /** The one before it, while keys are sealed anew. */
+  /** The previous one, while keys are being sealed again. */
   readonly previous: Buffer | undefined
   readonly databaseIsEmbedded: boolean
   readonly dataDirectory: string
   readonly hasSigningKeys: () => Promise<boolean>
 }
 
-/** The one in use, and behind it the one before, while keys are sealed anew. */
+/** The one in use, followed by the previous one while keys are being sealed again. */
 export type KeyEncryptionKeys = readonly [KeyEncryptionKey, ...KeyEncryptionKey[]]
 
 /** Asked each time one is needed: a rewrap may have replaced it meanwhile. */
@@ -49,7 +49,7 @@ export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions)
   return [createKeyFile(path, options)]
 }
 
-/** Those that are there already: nothing is created, and nothing is wrong if there are none. */
+/** The keys that exist already. Nothing is created, and it is not an error if there are none. */
 export function keyEncryptionKeysAtHand(
   options: Pick<KeyEncryptionKeyOptions, 'configured' | 'previous' | 'databaseIsEmbedded' | 'dataDirectory'>,
 ): KeyEncryptionKeys | undefined {

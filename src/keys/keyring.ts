@@ -38,7 +38,7 @@ export interface KeyringOptions {
   readonly now: () => number
   /** Called when a running service finds a key that it cannot open. */
   readonly onUnopened: (error: OperatorError) => void
-  /** Called when rows are found that nobody with the key-encryption key wrote like that. */
+  /** Called when rows are found that were not written by a holder of the key-encryption key. */
   readonly onUnvouched: (problems: readonly KeyProblem[]) => void
 }
 
@@ -127,14 +127,15 @@ export class Keyring {
     const recorded = await recordedManifest(this.#options.database, chainBefore)
     if (recorded.number > number)
       throw new AdministrationError('key_manifest_older', { number, recorded: recorded.number })
-    // Two manifests of one number: histories that parted, as in a failover that lost changes of keys.
+    // Two manifests with the same number: two different histories, as after a failover that lost changes of keys.
     if (recorded.number === number && recorded.hash !== undefined && recorded.hash !== contentHash)
       throw new AdministrationError('key_manifest_differs', { number })
   }
 
   #believe({ keys, manifest, newlyRevoked, problems }: LoadedKeys): readonly LoadedKey[] {
     if (manifest === undefined) {
-      // Keys from a release without manifests: the upkeep vouches for them. Later it was taken away.
+      // At the first read: the keys are from a release without manifests, and the upkeep writes one. Later: somebody
+      // removed the manifest.
       if (this.#number !== undefined)
         throw new AdministrationError('key_manifest_older', { number: 0, recorded: this.#number })
       this.#needsVouching = true
@@ -150,7 +151,7 @@ export class Keyring {
         isOver(entry, schedule, now()) ? [] : [[entry.kid, entry] as const],
       ),
     )
-    // What has ended signs nothing whatever its row says, unless the row says that it was never revoked.
+    // A key that has ended signs nothing, whatever its row says, except if the row hides a revocation.
     const told = problems.filter(
       ({ kid, problem }) => live.has(kid) || problem === 'key_unknown' || problem === 'key_revocation_undone',
     )
@@ -161,12 +162,12 @@ export class Keyring {
     this.#number = number
     this.#needsVouching = newlyRevoked.length > 0 || told.some(({ problem }) => problem === 'key_unknown')
     this.#noteProblems(told)
-    // A key that was vouched for when it was read goes on, although its row was altered since. A row that is gone was
-    // taken away.
+    // A key that was right when it was read stays in use, even if its row was altered since. A deleted row takes the
+    // key away.
     return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? [])]
   }
 
-  /** Where nothing new can be believed, rows can still take away. */
+  /** Even if nothing new can be believed, rows can still take away. */
   async #withRevocations(): Promise<readonly LoadedKey[]> {
     const rows = new Map((await listKeys(this.#options.database)).map((row) => [row.kid, row]))
     return this.#entries.map((key) => ({ ...key, revokedAt: key.revokedAt ?? rows.get(key.kid)?.revokedAt }))
@@ -178,12 +179,12 @@ export class Keyring {
     if (problems.length > 0 && JSON.stringify(problems) !== before) this.#options.onUnvouched(problems)
   }
 
-  /** What is wrong with rows: they differ from what was vouched for. A row that is gone needs nobody's attention. */
+  /** What is wrong with rows: they differ from the manifest. A deleted row needs no attention. */
   get problems(): readonly KeyProblem[] {
     return this.#problems.filter(({ problem }) => problem !== 'key_missing')
   }
 
-  /** Whether a holder of the key-encryption key should write the manifest anew (vouching.ts). */
+  /** Whether a holder of the key-encryption key should write the manifest again (vouching.ts). */
   get needsVouching(): boolean {
     return this.#needsVouching
   }

@@ -72,12 +72,12 @@ export interface TouchedKey {
 }
 
 /**
- * Vouches for keys: for all that were vouched for, with the revocations that rows have got since, and for those that
- * were created or changed in this transaction.
+ * Writes the manifest: all keys that it had, with the revocations that rows have got since, and the keys that were
+ * created or changed in this transaction.
  *
- * Rows are not trusted here either: whoever can write the database can change them before this reads them, with a
- * trigger for instance. A key that was vouched for keeps everything but what was changed on purpose, and stays revoked
- * once it was. A new one has to open and to be the key that its row shows.
+ * Rows are not trusted here either: somebody who can write to the database can change them before this reads them, for
+ * instance with a trigger. A key in the manifest keeps everything except what was changed on purpose, and a revoked key
+ * stays revoked. A new key must open, and must be the key that its row shows.
  * @returns what the records of this change say of the manifest.
  * @throws AdministrationError `signing_key_damaged` if a new key is not what its row shows.
  */

@@ -7,12 +7,12 @@ import type { KeyMoments } from './state.ts'
 /**
  * The manifest: all signing keys as a holder of the key-encryption key last wrote them, with a number that only grows.
  *
- * Whoever can write the database can insert, change and delete rows of `signing_key`. The manifest is under a MAC whose
- * key is derived from the key-encryption key, so such a person cannot write one. Only what the manifest says is
- * believed: a row that it does not have, or that differs from it, is neither published nor used. A row can take away
- * and never give: that it says "revoked" counts at once.
+ * Somebody who can write to the database can insert, change and delete rows of `signing_key`. The manifest is under a
+ * MAC whose key is derived from the key-encryption key, so such a person cannot make one. Only what the manifest says
+ * is believed: a row that it does not have, or that differs from it, is neither published nor used. A row can take
+ * away, but never give: a row that says "revoked" counts at once.
  *
- * A copy of an older manifest has a good MAC too. So no process goes back to a lower number, and a process that starts
+ * A copy of an older manifest has a right MAC too. So no process goes back to a lower number, and a process that starts
  * compares the number with the ledger's records of keys.
  */
 export interface ManifestEntry extends KeyMoments {
@@ -121,7 +121,7 @@ function toEntry(row: EntryRow): ManifestEntry {
 
 /** The hash of a public JWK, whatever order the database gives its members in. */
 export function publicKeyHash(jwk: unknown): string {
-  // Somebody may have written anything. It is not what was vouched for, whatever it is.
+  // Somebody may have written anything here. It differs from the manifest in any case.
   if (typeof jwk !== 'object' || jwk === null) return hash('sha256', JSON.stringify([jwk]), 'hex')
   const members = Object.entries(jwk).toSorted(([one], [other]) => (one < other ? -1 : 1))
   return hash('sha256', JSON.stringify(members), 'hex')
@@ -129,7 +129,7 @@ export function publicKeyHash(jwk: unknown): string {
 
 export const sealedKeyHash = (sealed: Uint8Array): string => hash('sha256', sealed, 'hex')
 
-/** Why a row is not believed, or not wholly. */
+/** Why a row is not believed, or only in part. */
 export type RowProblem =
   /** The manifest does not have it. */
   | 'key_unknown'

@@ -20,7 +20,7 @@ import { type ScheduleSettings, waitingKey } from './state.ts'
 import { type KeyDescription, listKeys, updateMoments, updateRevocation } from './store.ts'
 import { vouchedKeys } from './vouching.ts'
 
-/** Revocation: a key signs nothing any more, and the next one takes over without a gap. */
+/** Revocation: a key no longer signs, and the next one takes over without a gap. */
 
 export interface Revocation {
   readonly kid: string
@@ -35,9 +35,9 @@ export interface Revocation {
 }
 
 /**
- * Calls a key back: it signs nothing from the moment this returns. The next one takes over, as soon as every
- * cache has seen it if another one can sign until then, and at once if not. By the database's clock, because a
- * machine whose own is wrong must be able to call a key back.
+ * Revokes a key: it signs nothing from the moment this returns. The next one takes over, as soon as every cache has
+ * seen it if another one can sign until then, and at once if not. By the database's clock, because a machine whose own
+ * clock is wrong must be able to revoke a key.
  */
 export async function revokeKey(context: RotationContext, kid: string): Promise<Revocation> {
   return await changeRegistry<Revocation>(context, async (transaction, records) => {
@@ -47,7 +47,7 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
       atHand === undefined
         ? await listKeys(transaction)
         : await vouchedKeys(transaction, records, atHand, overAt(context, now))
-    // A row that nobody vouched for can be revoked too.
+    // A row that is not in the manifest can be revoked too.
     const key = all.find((each) => each.kid === kid) ?? (await findRow(transaction, kid))
     const schedule = await plannedSchedule(context, transaction, now)
     const refusedFrom = (key.revokedAt ?? now) + leadSeconds(schedule)
@@ -70,7 +70,7 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
   })
 }
 
-/** Writes a revocation back that was vouched for and that somebody removed from the row. The manifest has it already. */
+/** Writes back a revocation that somebody removed from the row. The manifest already has it. */
 async function restoreRevocation(
   transaction: Queryable,
   records: ChangeRecords,
@@ -84,8 +84,8 @@ async function restoreRevocation(
 }
 
 /**
- * The key-encryption keys, if they open the manifest. Who does not have them can revoke a key all the same: a service
- * that has them writes the manifest and promotes the next key.
+ * The key-encryption keys, if they open the manifest. A key can also be revoked without them: then a service that has
+ * them writes the manifest and lets the next key take over.
  */
 async function openingKeys(
   context: RotationContext,

@@ -11,19 +11,19 @@ import { type KeyDescription, type ResealedKey, resealKeys } from './store.ts'
 import { vouchedKeys } from './vouching.ts'
 
 /**
- * Another key-encryption key in the place of the one in use. All signing keys are sealed anew in one
- * transaction, and a key is only ever made under the same lock (`sealingKey` in rotation.ts): once it has
- * committed, nothing is sealed with the old one, and nothing will be.
+ * Replaces the key-encryption key that is in use. All signing keys are sealed again in one transaction, and a key is
+ * only ever created under the same lock (`sealingKey` in rotation.ts): once it has committed, nothing is sealed with
+ * the old one, and nothing will be.
  */
 export interface Rewrap {
-  /** What everything is sealed with now. */
+  /** The key-encryption key that seals everything now. */
   readonly keyEncryptionKeyId: string
   readonly resealed: readonly ResealedKey[]
 }
 
 export type RewrapContext = Omit<RotationContext, 'keyEncryptionKeys'>
 
-/** From the keys that an operator provides: seals with the first whatever another one seals. */
+/** With the keys that an operator provides: what another one seals is sealed again with the first one. */
 export async function rewrap(context: RewrapContext, keys: KeyEncryptionKeys): Promise<Rewrap> {
   return await resealAll(context, async (open) => {
     await open(keys)
@@ -70,7 +70,7 @@ function requireKeyFile(path: string): KeyEncryptionKey {
   throw new AdministrationError('key_file_missing', { path })
 }
 
-/** A key that has ended for good is sealed anew where it opens; where it does not, nobody misses it. */
+/** A key that has ended for good is sealed again if it opens. If it does not open, nobody needs it. */
 function mustOpen({ schedule, clock }: RewrapContext): (key: KeyMoments) => boolean {
   const now = clock.nowSeconds()
   return (key) => !isOver(key, schedule, now)
@@ -91,7 +91,7 @@ async function resealAll(
       )
       await loadKeys(transaction, keys, wanted)
     })
-    // Only what was vouched for: sealing a row anew must not make it one.
+    // Only rows that the manifest has: to seal a row again must not make it valid.
     const { keys, problems, manifest: before } = await readVouchedKeys(transaction, atHand)
     for (const { kid, problem } of problems) {
       const entry = before?.entries.find((each) => each.kid === kid)

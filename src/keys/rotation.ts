@@ -36,14 +36,14 @@ import { lastFetchAt } from './verifier-store.ts'
 import { vouchedKeys } from './vouching.ts'
 
 /**
- * Rotation: the schedule's word put into the database. Any replica may do it, whenever it looks and finds that
- * something is due; there is no leader and no clock that strikes. Each change is one transaction with its
- * record, under the registry's lock, and a unique generation decides if two ever met. That a key changed moves
- * the registry's version, so every replica has heard of it before it signs again.
+ * Rotation: writes what the schedule says into the database. Any replica may do it when it finds that something is due.
+ * There is no leader and no fixed time. Each change is one transaction with its record, under the registry's lock, and
+ * the generation is unique, so two replicas cannot create the same key. A changed key moves the registry's version, so
+ * every replica knows of it before it signs again.
  */
 /**
- * The algorithms of which a key is due, or must be published for longer, judged by what is known: costs nothing, and is
- * judged again inside.
+ * The algorithms that have a due key, or a key that must be published for longer, judged from memory. This costs
+ * nothing, and is judged again in the transaction.
  */
 export function dueAlgorithms(
   keys: readonly KeyDescription[],
@@ -63,7 +63,7 @@ function isKeyDue(alike: readonly KeyDescription[], schedule: ScheduleSettings, 
 }
 
 /**
- * Makes the keys that are due, and publishes a key for longer where nothing would sign before the next one.
+ * Creates the keys that are due, and publishes a key for longer if otherwise nothing would sign before the next one.
  * @param onExtended called with each key that is published for longer, before that is committed.
  * @returns the keys made here, and not by a replica that was faster.
  */
@@ -136,7 +136,7 @@ export interface Rotation extends KeyChange {
   readonly plannedFrom: number | undefined
   /** No token ends later until then, if that shortens tokens: the key that signs cannot carry the longest one. */
   readonly tokensEndBy: number | undefined
-  /** False when its turn is as near as it may be already: then nothing is written. */
+  /** False if its turn is already as early as possible: then nothing is written. */
   readonly changed: boolean
 }
 
@@ -156,7 +156,7 @@ export async function rotate(
 ): Promise<Rotation> {
   return await changeRegistry(context, async (transaction, records) => {
     const now = await agreedNow(context, transaction)
-    // A plan changes nothing, so it needs no key-encryption key. With one it believes only what is vouched for.
+    // A plan changes nothing, so it needs no key-encryption key. With the key it believes only what the manifest says.
     const atHand = apply ? await context.keyEncryptionKeys() : undefined
     const keys =
       atHand === undefined

@@ -1,10 +1,10 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import type { KeyEncryptionKey } from './seal.ts'
 
-/** What a text under a MAC is. Each kind has a key of its own, so that none is ever taken for another. */
+/** The kinds of text under a MAC. Each kind has its own key, so that one is never taken for another. */
 export type Purpose = 'mintmark/key-manifest/v1' | 'mintmark/registry-seal/v1'
 
-/** A text under the MAC of somebody who has the key-encryption key, as it stands in the database. */
+/** A text under a MAC of the key-encryption key, as it is in the database. */
 export interface SealedText {
   readonly keyEncryptionKeyId: string
   readonly content: string

@@ -85,7 +85,7 @@ export function describe({ sealedPrivateKey: _, ...key }: KeyRow): KeyDescriptio
   return key
 }
 
-/** What the manifest says about a row, if it is as it was vouched for. */
+/** What the manifest says about a row, if the row agrees with it. */
 export function entryOf(row: KeyRow): ManifestEntry {
   return {
     kid: row.kid,
@@ -102,7 +102,10 @@ export function entryOf(row: KeyRow): ManifestEntry {
   }
 }
 
-/** All rows as they stand, vouched for or not. To show them, and for whoever has no key-encryption key. */
+/**
+ * All rows as they are, whether or not the manifest has them. To show them, and for a process without the
+ * key-encryption key.
+ */
 export async function listKeys(database: Statements): Promise<KeyDescription[]> {
   return (await readStored(database)).rows.map(describe)
 }
@@ -153,7 +156,7 @@ export async function updateMoments(database: Queryable, kid: string, moments: K
   await database.signingKey.update({ where: { kid }, data: columns(moments) })
 }
 
-/** Revokes a key and leaves the rest of its row as it is, whatever stands there. */
+/** Revokes a key and leaves the rest of its row as it is, even if it is damaged. */
 export async function updateRevocation(database: Queryable, kid: string, revokedAt: number): Promise<void> {
   await database.signingKey.update({ where: { kid }, data: { revokedAt: date(revokedAt) } })
 }
@@ -166,7 +169,7 @@ export interface ResealedKey {
 
 /**
  * Seals with `to` every key that is sealed with another key-encryption key.
- * @param vouched the `kid`s of the keys that are sealed anew. Other rows stay as they are.
+ * @param vouched the `kid`s of the keys that are sealed again. Other rows stay as they are.
  * @param wanted selects the keys that must open. Any other key that does not open stays as it is.
  * @returns the keys that were sealed again.
  * @throws OperatorError if a wanted key does not open.

@@ -112,7 +112,7 @@ export class KeyUpkeep {
     return keyring.signer(algorithm, rotation.clock.nowSeconds()) !== undefined
   }
 
-  /** Checks now: a key was revoked by somebody who could not let the next one take over. */
+  /** Checks now: a key was revoked without the key-encryption key, so its successor could not take over yet. */
   checkSoon(): void {
     if (this.#timer !== undefined && this.#options.keyring.needsVouching) this.#checkAgain()
   }

@@ -41,7 +41,7 @@ const rememberedDays = 30
 
 export function openVerifiers(database: Statements, onFault: (error: unknown) => void): Verifiers {
   let noted = new Noted()
-  /** Names that have a row. They are noted whatever strangers make up meanwhile. */
+  /** Names that have a row. They are noted even if strangers invent many other names. */
   const known = new Set<string>()
 
   async function write(): Promise<void> {
@@ -78,7 +78,7 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
 
 type NotedFetch = Fetch & { readonly network: string }
 
-/** Whoever is beyond the bounds is noted under this name: the moment of the latest fetch must not be lost. */
+/** Fetches beyond the limits are noted under this name, because the moment of the latest fetch must not be lost. */
 const othersName = 'others'
 
 /** The fetches since the last write. */
@@ -178,6 +178,6 @@ export async function longerCachesEndAt(
   const [row] = await database.$queryRaw<{ at: number | null }[]>`
     SELECT max(extract(epoch FROM seen_at) + (settings ->> 'jwksMaxAgeSeconds')::float8)::float8 AS at
       FROM running_process WHERE (settings ->> 'jwksMaxAgeSeconds')::float8 > ${maxAgeSeconds}::float8`
-  // A process that was killed served sets after it was seen last.
+  // A process that was killed may have served sets after it was last seen.
   return row?.at == null ? undefined : Math.ceil(row.at + limits.settingsCheckMilliseconds / 1_000)
 }

@@ -14,8 +14,8 @@ import {
 import { type KeyDescription, listKeys } from './store.ts'
 
 /**
- * The keys that may be believed, in the transaction of a change. Whoever changes keys has the key-encryption key, and
- * first vouches for what is missing in the manifest:
+ * The keys that may be believed, in the transaction of a change. A change of keys has the key-encryption key, and first
+ * adds to the manifest what is missing in it:
  *
  * - all keys, where there is no manifest yet: the database is from a release that had none;
  * - a key that a release without manifests made beside this one: it is newer than all others, and it opens;

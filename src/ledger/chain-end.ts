@@ -10,17 +10,17 @@ export interface ChainEndOptions {
   readonly clock: Clock
   readonly chain: number
   readonly genesis: Buffer
-  /** Called when the database does not have a record any more that it had acknowledged. */
+  /** Called when the database no longer has a record that it had acknowledged. */
   readonly onLost?: ((loss: LostRecords) => void) | undefined
 }
 
-/** Records that were acknowledged, and that the database does not have any more. */
+/** Records that were acknowledged, and that the database no longer has. */
 export interface LostRecords {
   readonly chain: number
   /** The number of the last record that was acknowledged, and its hash in hex. */
   readonly acknowledged: number
   readonly acknowledgedHash: string
-  /** The number of the last record that the chain has; 0 if it has none. It may be another record than ours. */
+  /** The number of the last record that the chain has; 0 if it has none. It may be a record of another process. */
   readonly found: number
   /** The chain in which this process goes on. */
   readonly newChain: number
@@ -28,7 +28,7 @@ export interface LostRecords {
 
 /**
  * Where the chain of this process goes on. One commit at a time takes the end of the chain, and gives it back or moves it.
- * If the answer to a commit is lost, nobody gives it back, and the next commit reads it from the database.
+ * If the answer to a commit is lost, the end is not given back, and the next commit reads it from the database.
  */
 export class ChainEnd {
   readonly #options: ChainEndOptions
@@ -52,7 +52,7 @@ export class ChainEnd {
     return this.#hasLost
   }
 
-  /** Says that records were lost. It has to be the first record of the chain that was opened for it. */
+  /** Records that records were lost. It must be the first record of the chain that was opened for this. */
   get loss(): AuditRecord | undefined {
     return this.#loss
   }
@@ -82,7 +82,7 @@ export class ChainEnd {
     const { last, holds } = await findChain(client, acknowledged)
     if (holds) return last ?? acknowledged
     const genesis = randomBytes(32)
-    // A standby that lags takes no new chain, so nothing counts as lost there.
+    // A standby that lags cannot open a new chain, so nothing counts as lost there.
     const chain = await openChainOn(client, genesis, release)
     const lost = {
       chain: acknowledged.chain,

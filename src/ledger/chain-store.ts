@@ -24,8 +24,8 @@ export const ledgerCommit = {
 }
 
 /**
- * The same for records that use identifiers once, which are the last parameter. Behind the version stand the places of
- * the identifiers that were used before; then nothing was written.
+ * The same for records that use identifiers once, which are the last parameter. After the version it returns the places
+ * of the identifiers that were used before. If there are any, nothing was written.
  */
 export const ledgerCommitOnce = {
   name: 'ledger_commit_once',
@@ -76,7 +76,10 @@ export interface FoundChain {
   readonly holds: boolean
 }
 
-/** What the database has of a chain. The comment tells database/lock-holders.ts that a commit waits if this waits. */
+/**
+ * The end of a chain in the database. The comment in the statement tells database/lock-holders.ts that a commit waits
+ * if this waits.
+ */
 export async function findChain(client: Connection, acknowledged: ChainHead): Promise<FoundChain> {
   const { chain, seq, hash } = acknowledged
   const query = {

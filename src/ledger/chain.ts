@@ -33,7 +33,7 @@ const fields = Object.keys(recordColumns) as (keyof AuditRecord)[]
 function canonicalValue(record: AuditRecord, field: keyof AuditRecord): unknown {
   if (field === 'count') return record.count ?? 1
   if (field === 'detail') {
-    // Text that is no object is what stands in a record that somebody changed by hand (record-store.ts).
+    // Text that is not an object only occurs in a record that somebody changed by hand (record-store.ts).
     const { detail } = record
     return detail === undefined ? null : typeof detail === 'string' ? detail : JSON.stringify(detail)
   }

@@ -1,6 +1,6 @@
 import type { AuditRecord, OutcomeOf, RecordType } from './record.ts'
 
-/** Who makes a change, as its records name it. Given by whoever starts the change, and never looked up. */
+/** Who makes a change, as its records name it. The code that starts the change gives it. It is never looked up. */
 export interface Actor {
   /** A user of the operating system, an administrator, or `mintmark` for what the service does by itself. */
   readonly by: string
@@ -46,7 +46,7 @@ export class ChangeRecords {
     this.#records.push({ time: this.#time, type, outcome, ...fields, detail })
   }
 
-  /** Adds to the detail of the first record what concerns all of the change. */
+  /** Adds to the detail of the first record what is about the whole change. */
   addToFirst(more: Readonly<Record<string, unknown>>): void {
     const [first] = this.#records
     if (first !== undefined) this.#records[0] = { ...first, detail: { ...first.detail, ...more } }

@@ -31,7 +31,7 @@ export async function readHandChanges(
       FROM registry_unrecorded_change ORDER BY change_id LIMIT ${limit}`
 }
 
-/** The number of a chain that nobody has yet. */
+/** The number of a new chain. */
 export async function reserveChain(database: Pick<Statements, '$queryRaw'>): Promise<number> {
   const [row] = await database.$queryRaw<{ chain: number }[]>`
     SELECT nextval(pg_get_serial_sequence('audit_chain', 'chain'))::int AS chain`

@@ -40,7 +40,7 @@ export function openHandChanges(database: Statements, onFault: (error: unknown) 
   }
 }
 
-/** Records what is noted now. @returns how many changes it recorded. */
+/** Makes records of the current notes. @returns how many changes it recorded. */
 export async function settleHandChanges(database: Statements): Promise<number> {
   let count = 0
   for (;;) {
@@ -88,7 +88,7 @@ function toRecord(change: HandChange): AuditRecord {
     clientId: text('client_id') ?? text('workload_id'),
     credentialId: text('secret_id') ?? text('thumbprint') ?? text('rule') ?? text('issuer'),
     audience: text('audience'),
-    // The kid of a client's key names no key of ours.
+    // The kid of a client's key is not the kid of a signing key.
     kid: tableName === 'client_key' ? undefined : text('kid'),
     address: address ?? undefined,
     detail: {
@@ -114,7 +114,7 @@ function changesOf({ before, after, hidden }: HandChange): Record<string, unknow
   ])
 }
 
-/** A value that a hand wrote may be of any length. */
+/** A value that was written by hand may have any length. */
 function bounded(value: unknown): unknown {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   const most = limits.recordFieldCharactersMax

@@ -50,7 +50,7 @@ export interface LedgerOptions {
   /** Called when a commit without a request finds the database at another version. */
   readonly onVersion: (version: number) => Promise<void>
   readonly onFault: (error: unknown) => void
-  /** Called when the database does not have records any more that it had acknowledged. */
+  /** Called when the database no longer has records that it had acknowledged. */
   readonly onLost?: ((loss: LostRecords) => void) | undefined
   /** Called when a record is written again after a fault. */
   readonly onRecovered: () => void
@@ -100,15 +100,15 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     )
   }
 
-  /** For refusals that get no record of their own: they do not stand in line with those who wait for a token. */
+  /** For refusals without a record of their own: they do not wait in the same line as requests for tokens. */
   async function isCurrent(version: number): Promise<CommitOutcome> {
     const current = await options.versionNow()
     return current === version ? committed : { committed: false, version: current }
   }
 
   /**
-   * Without requests nobody would notice that the database takes no records any more, or that it is another one than
-   * the one that is read.
+   * Without requests the process would not notice that the database no longer takes records, or that reads go to
+   * another database.
    */
   async function tryIdle(): Promise<void> {
     const wasUsed = isUsed

@@ -8,7 +8,7 @@ export interface AuditEntry extends AuditRecord {
   readonly seq: number
   /** Hex. */
   readonly hash: string
-  /** Of the record before, in hex; of the first record, the random bytes with which its chain begins. */
+  /** The hash of the previous record, in hex. For the first record, the random bytes with which its chain begins. */
   readonly previousHash?: string | undefined
   /**
    * When it was committed, by the database's clock: text with microseconds, which tell the order of commits. Undefined

@@ -51,7 +51,7 @@ async function findFirst(
   return await findSorted(database, filter, limit, 'asc')
 }
 
-/** What a record at a side of a place looks like. */
+/** The condition for records before or after a place. */
 function beside(comparison: 'lt' | 'gt', { time, chain, seq }: RecordPlace) {
   const moment = new Date(time)
   return {
@@ -178,7 +178,10 @@ export async function findChangesSince(database: Queryable, moment: string): Pro
   return rows.map((row) => ({ ...toEntry(row), committedAt: row.at ?? undefined }))
 }
 
-/** As an object if that has the same text as what was hashed. Other text, which only a hand can have written, as it is. */
+/**
+ * As an object if that has the same text as what was hashed. Other text, which can only have been written by hand,
+ * stays as it is.
+ */
 function readDetail(text: string): Record<string, unknown> {
   try {
     const detail = JSON.parse(text) as Record<string, unknown>

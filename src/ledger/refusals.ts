@@ -66,7 +66,7 @@ export class RefusalBudget {
   /**
    * Whether one more refusal may have its own record.
    * @param nowSeconds whole seconds of any clock.
-   * @param isProven whether the credentials were right, so that the record names who held them.
+   * @param isProven whether the credentials were right, so that the record names their client.
    */
   spend(nowSeconds: number, isProven = false): boolean {
     return (isProven ? this.#proven : this.#unproven).spend(nowSeconds)

@@ -2,8 +2,8 @@ import type { Statements } from '../database/open.ts'
 import { limits } from '../limits.ts'
 
 /**
- * Deletes identifiers whose time is over, now and then and some at a time, so that no statement takes long. Every process
- * does it; those that another one is deleting are skipped. The clock is the database's: it is one for all of them.
+ * Deletes expired identifiers, now and then and some at a time, so that no statement takes long. Every process does
+ * this, and skips those that another process is deleting. It uses the clock of the database, which is the same for all.
  */
 export interface SpentIdentifierUpkeep {
   close(): Promise<void>

@@ -6,15 +6,15 @@ import type { RefusalReason } from '../refusals.ts'
 export interface OnceOnly {
   /** SHA-256 in hex, of the identifier and of whom it belongs to. */
   readonly digest: string
-  /** Seconds since 1970. From then on what it identifies is refused anyway. */
+  /** Seconds since 1970. From then on the assertion or proof is refused anyway. */
   readonly expiresAt: number
   /** Why a request is refused whose identifier was used before. */
   readonly reason: RefusalReason
 }
 
 /**
- * The identifiers that were used a short time ago, as far as this process has heard. The database decides; this keeps
- * repeats away from it, so that somebody who repeats one request all the time delays nobody's commit.
+ * The identifiers that were used a short time ago, as far as this process knows. The database decides. This memory
+ * keeps repeats away from it, so that a caller that repeats one request all the time delays no other commit.
  */
 export class SpentIdentifiers {
   readonly #digests = boundedCache<string, true>(limits.spentIdentifiersMax)
@@ -23,7 +23,10 @@ export class SpentIdentifiers {
     this.#digests.set(digest, true)
   }
 
-  /** Which may be committed together, which have to wait for one of those, and which repeat what was used before. */
+  /**
+   * The requests that may be committed together, those that must wait for one of them, and those that repeat a used
+   * identifier.
+   */
   sort<Waiting extends Spending>(waiting: readonly Waiting[]) {
     const first: Waiting[] = []
     const later: Waiting[] = []

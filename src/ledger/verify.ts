@@ -7,8 +7,8 @@ import { type LinkedRecord, readRecordFields } from './record-fields.ts'
  * printed. Pure.
  *
  * What it can find: records that were edited, removed, moved or put in between, and an export that was cut off. A hash
- * chain has no key: whoever computes all hashes anew makes a copy that verifies. Against that, the hash over the heads
- * is kept elsewhere and compared.
+ * chain has no key: somebody who computes all hashes again makes a copy that verifies. To find that out, keep the hash
+ * over the heads in another place and compare it.
  */
 export type VerifyCode =
   /** It is neither a record nor another line of an export. */
@@ -19,7 +19,7 @@ export type VerifyCode =
   | 'link_broken'
   /** There is another record with this number. */
   | 'record_twice'
-  /** It is not where an export has it. */
+  /** It is not in the place where an export has it. */
   | 'out_of_order'
   /** Records are missing before this one. */
   | 'records_missing'
@@ -27,7 +27,7 @@ export type VerifyCode =
   | 'chain_end_differs'
   /** The copy ends before the export did, or has more or fewer chains or records than the export says. */
   | 'export_end_differs'
-  /** The heads are not those that were asked for. */
+  /** The heads are not the given ones. */
   | 'heads_differ'
 
 export interface VerifyProblem {
@@ -41,7 +41,7 @@ export interface VerifyProblem {
 export interface Verified {
   readonly chains: number
   readonly records: number
-  /** The hash over the ends of all chains. Undefined for what is no export. */
+  /** The hash over the ends of all chains. Undefined if it is not an export. */
   readonly heads: string | undefined
   readonly problems: readonly VerifyProblem[]
 }
@@ -92,7 +92,7 @@ export class LedgerVerifier {
     this.#options = options
   }
 
-  /** Takes the next object. Anything that is no object counts as unreadable. */
+  /** Takes the next object. A value that is not an object counts as unreadable. */
   take(value: unknown): void {
     this.#line += 1
     const members = isMembers(value) ? value : {}

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 
-/** The message is for `catch` alone: who reads the file says what the limit is. */
+/** The message is only for `catch`: the caller says what the limit is. */
 export class FileTooLarge extends Error {}
 
 /** Bytes of a secret, a certificate or another setting in a file. A bundle of certificate authorities has the most. */
@@ -18,8 +18,7 @@ export function openToRead(path: string): number {
 }
 
 /**
- * Reads a file whose size nobody promised. The size that the system tells is not asked for: a pipe has none, and a device
- * never ends.
+ * Reads a file of unknown size. It does not ask the system for the size: a pipe has none, and a device never ends.
  * @throws FileTooLarge
  */
 export function readBounded(path: string, bytesMax: number): Buffer {

@@ -1,8 +1,8 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 
 /**
- * What a caller claims may be a credential in the wrong place: a secret as `client_id`, a token in the user agent. This
- * is the one rule for what of it is kept in the ledger, the log and the list of verifiers.
+ * A value that a caller claims may be a credential in the wrong place: a secret as `client_id`, a token in the user
+ * agent. This is the only rule for how such values are stored in the ledger, the log and the list of verifiers.
  *
  *   - A value that could be registered, or that its header may hold, and does not look like a credential is kept as it
  *     is: an operator has to see a typing error.
@@ -38,7 +38,7 @@ export class ClaimedText {
     return true
   }
 
-  /** It has spaces and brackets, so it is no identifier, no audience and no scope that somebody could register. */
+  /** It has spaces and brackets, so it can never be a registered id, audience or scope. */
   #withheld(value: string): string {
     const hash = createHmac('sha256', this.#key).update(value).digest('hex').slice(0, 16)
     const secretId = wholeSecret.exec(value)?.[1]
@@ -73,7 +73,7 @@ export function looksLikeCredential(text: string): boolean {
   return false
 }
 
-/** Byte by byte: what is no valid UTF-8 must be readable too. */
+/** Byte by byte: text that is not valid UTF-8 must be readable too. */
 function percentDecoded(text: string): string {
   return text.replace(/%([0-9A-Fa-f]{2})/g, (_encoded, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),

@@ -2,8 +2,8 @@ import { lstat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 
 /**
- * Removes the socket of a process that was killed: the file stays, and nobody listens there. One process calls this, once,
- * before anything listens: two of them could remove each other's.
+ * Removes the socket of a process that was killed: the file stays, but no process listens there. One process calls
+ * this, once, before anything listens: two of them could remove each other's.
  */
 export async function removeDeadSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined)

@@ -97,7 +97,9 @@ function isIPv6(address: IPv4 | IPv6): address is IPv6 {
   return address.kind() === 'ipv6'
 }
 
-/** An address as its bytes in hex; undefined for what is none. An IPv4 address within IPv6 stays one of IPv6. */
+/**
+ * An address as its bytes in hex; undefined if it is not an address. An IPv4 address within IPv6 stays an IPv6 address.
+ */
 export function addressBytes(text: string): string | undefined {
   const address = readAddress(text)
   return address === undefined ? undefined : Buffer.from(address.toByteArray()).toString('hex')

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { openToRead, readOpen, settingFileBytesMax } from './bounded-file.ts'
 
 /**
- * Reads a file with a secret, and refuses one that is a secret of more than its owner. The rule:
+ * Reads a file with a secret, and refuses a file that others can read or change. The rule:
  *
  *   - It belongs to the user of this process or to root, and so do all directories above it. Anybody else could put
  *     another file in its place: another key, or another database.

@@ -1,8 +1,7 @@
 /**
  * JSON that all readers understand in the same way. `JSON.parse` takes the last one of two members with one name, and
- * another reader takes the first one (RFC 8259 §4). So a name that stands twice is refused, and so is a text that nests
- * deeper than anything that is meant. Half of a surrogate pair is no text: each reader makes something else of it
- * (RFC 7493 §2.1).
+ * another reader takes the first one (RFC 8259 §4). So a text with the same name twice is refused, and so is one that
+ * nests too deeply. Half of a surrogate pair is not text: readers treat it in different ways (RFC 7493 §2.1).
  * @throws SyntaxError
  */
 export function parseStrictJson(text: string, depthMax: number): unknown {

@@ -4,7 +4,7 @@ export function didYouMean(word: string, known: Iterable<string>): string {
   return best === undefined ? '' : ` Did you mean "${best}"?`
 }
 
-/** However long a word is: who mistypes an address gets most of it right. */
+/** This does not depend on the length of the word: most of a mistyped address is right. */
 const wrongLettersMax = 3
 
 /** The known word that a mistyped one is most like, if it is like one at all and not like several. */

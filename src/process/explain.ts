@@ -28,7 +28,7 @@ const remedies: Readonly<Record<string, string>> = {
   '25006': 'Set DATABASE_URL to the primary, or end the read-only mode.',
   '42501': 'Give the role in DATABASE_URL the missing rights, or use the role that owns the tables.',
   '53100': 'Free some space on the disk of the database.',
-  '55P03': 'Another process holds a lock. Try again when it has finished.',
+  '55P03': 'Another process holds a lock. Try again when the other one has finished.',
 }
 
 function describeFault({ code, message, isAbsence }: DatabaseFault): string {

@@ -2,8 +2,8 @@ import { url } from 'node:inspector'
 import { OperatorError } from '../errors.ts'
 
 /**
- * Node opens its inspector on SIGUSR1. Everybody on the machine can connect to it, and whoever does runs code in this
- * process and reads its keys. Importing this file, before all others, takes the signal. What starts our processes also
+ * Node opens its inspector on SIGUSR1. Everybody on the machine can connect to it, and can then run code in this
+ * process and read its keys. Importing this file, before all others, takes the signal. What starts our processes also
  * says --disable-sigusr1 (bin/launch.js, Dockerfile), for the time before this line; that option alone would let the
  * signal end the process.
  */

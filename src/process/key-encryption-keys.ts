@@ -41,7 +41,7 @@ export function availableKeyEncryptionKeys(
   })
 }
 
-/** Like `findKeyEncryptionKeys`, for whoever has lost one: beside the embedded database a missing file is made anew. */
+/** Like `findKeyEncryptionKeys`, for a key that is lost: with the embedded database a missing file is created again. */
 export async function otherKeyEncryptionKeys(
   config: Config,
   server: DatabaseServer,

@@ -22,7 +22,7 @@ const ignoredSignals = ['SIGUSR1', 'SIGUSR2'] as const
  * everything it has opened, in the opposite order. A second signal ends it at once.
  *
  * SIGHUP does not end it: that signal asks a service to read its files again. A terminal that is closed sends
- * the same signal. Then nobody is left who could end the process, so it ends.
+ * the same signal. Then nobody could end the process any more, so it ends itself.
  */
 export class Lifetime {
   readonly #log: Log
@@ -87,7 +87,7 @@ export class Lifetime {
   }
 
   #onHangup(): void {
-    // A terminal that is gone is no terminal any more.
+    // A closed terminal no longer counts as a terminal.
     if (this.#terminals.every((descriptor) => isatty(descriptor))) this.reload()
     else this.end('the terminal is gone')
   }

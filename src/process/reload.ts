@@ -13,7 +13,7 @@ const replaceable: readonly string[] = ['tls', 'clientTrust']
 /**
  * Reads the settings and their files again. New connections get the new certificate. Another setting that
  * changed needs a restart, and the log says so. If a setting is wrong, everything stays as it was.
- * @param onlyIfChanged says nothing if what is in use stands in the files: nobody has asked.
+ * @param onlyIfChanged logs nothing if the files have what is already in use, because nobody has asked.
  * @returns the configuration that is in use from now on.
  */
 export function reload(config: Config, replaceTls: ReplaceTls, log: Log, onlyIfChanged = false): Config {

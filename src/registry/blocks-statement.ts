@@ -2,15 +2,15 @@ import type { Statement } from './seal-tree.ts'
 
 /**
  * Which workloads a holder of the key-encryption key blocked. One statement for all of them, because the trust table is read
- * as a whole: nobody can ask the tree which statements it has.
+ * as a whole: the tree cannot say which statements it has.
  *
  * A row that blocks takes away, so it needs no statement. A row that was deleted by hand is still in the statement, and
  * the workload stays blocked. Without a statement the rows count alone: a registry that was sealed by an earlier release
- * has none until something is blocked, or it is sealed anew.
+ * has none until something is blocked, or it is sealed again.
  */
 export const blocksSubject = ['workload', 'blocked'] as const
 
-/** In one order, so that the same blocks have the same text. */
+/** Sorted, so that the same blocks have the same text. */
 export function blocksStatement(workloadIds: readonly string[]): Statement {
   return [...blocksSubject, [...new Set(workloadIds)].toSorted()]
 }
@@ -21,7 +21,7 @@ export function readBlocksStatement(statement: Statement | undefined): readonly 
 
 export interface BelievedBlocks {
   readonly blocked: ReadonlySet<string>
-  /** Those whose row is gone, although nobody with the key unblocked them. */
+  /** Workloads whose row was deleted, although no holder of the key unblocked them. */
   readonly unblocked: readonly string[]
 }
 

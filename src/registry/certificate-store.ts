@@ -4,9 +4,9 @@ import { type KeyRow, keyObject, seconds, toKey } from './key-store.ts'
 import type { Pair } from './look-up.ts'
 import { type ClientRow, toField } from './store.ts'
 
-/** How clients are read for a certificate that is not right for what memory has: many questions with one read. */
+/** How clients are read for a certificate that does not fit the client in memory: many questions with one read. */
 
-/** By what certificates a client is known, read after it was asked. */
+/** Which certificates a client is known by, read after the question was asked. */
 export interface CertificatePresence {
   readonly version: number
   /** Undefined when there is no client of that id. */
@@ -44,7 +44,7 @@ export async function readCertificatePresences(
   const { rows } = await pool.query<{ version: string; presences: PresenceRow[] | null }>({
     name: 'registry_certificate_presences',
     text: presencesStatement,
-    // A text with NUL is none for the database, and nothing that is registered has one.
+    // The database takes no text with NUL, and nothing that is registered has one.
     values: [pairs.map(([clientId]) => clientId.replaceAll('\0', ' '))],
   })
   const [row] = rows

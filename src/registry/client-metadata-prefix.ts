@@ -3,7 +3,7 @@ import { type TrustedIssuer, type TrustTable, workloadId } from './issuer.ts'
 
 /**
  * Clients whose id is the address of a document about themselves (draft-ietf-oauth-client-id-metadata-document): which
- * addresses may be one, and under which trusted beginning one stands.
+ * addresses may be an id, and which trusted prefix an address has.
  */
 
 /**
@@ -30,7 +30,7 @@ export function isClientMetadataPrefix(text: string): boolean {
 /** Stands where other workloads have an issuer. No issuer can have such a name, so no workload has such an identity. */
 export const metadataIssuerName = 'client_metadata'
 
-/** The identity of such a client: it follows from the address alone, whichever beginning is trusted and whoever has its keys. */
+/** The identity of such a client: it follows from the address alone, and not from the trusted prefix or the keys. */
 export function metadataWorkloadId(url: string): string {
   return workloadId(metadataIssuerName, url)
 }
@@ -41,8 +41,8 @@ export function mayBeMetadataClient(clientId: string): boolean {
 }
 
 /**
- * The trusted beginning of an address. At most one is registered (`isNestedPrefix`). Where somebody has written several with
- * SQL, none counts: which of them admits less is not to be told.
+ * The trusted beginning of an address. At most one is registered (`isNestedPrefix`). If somebody has written several
+ * with SQL, none counts, because nothing says which of them gives less.
  */
 export function metadataIssuerOf(trust: TrustTable | undefined, url: string): TrustedIssuer | undefined {
   if (trust === undefined) return undefined
@@ -59,7 +59,7 @@ export function metadataIssuerOf(trust: TrustTable | undefined, url: string): Tr
   return found?.status === 'active' ? found : undefined
 }
 
-/** Whether one beginning stands within another one: then the wider one would give what the narrower one was to withhold. */
+/** Whether one beginning is within another one: then the wider one would give what the narrower one was to withhold. */
 export function isNestedPrefix(one: string, other: string): boolean {
   return one !== other && (one.startsWith(other) || other.startsWith(one))
 }

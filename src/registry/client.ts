@@ -7,7 +7,7 @@ import type { FixedClaims } from './fixed-claims.ts'
 export interface RegisteredClient {
   readonly clientId: string
   /**
-   * The last two are in no row. `unreadable`: a row of this client cannot be understood. `unsealed`: it was not
+   * The last two are never stored. `unreadable`: a row of this client cannot be understood. `unsealed`: it was not
    * registered by a holder of the key-encryption key.
    */
   readonly status: 'active' | 'disabled' | 'deleted' | 'unreadable' | 'unsealed'
@@ -81,7 +81,7 @@ export interface RegisteredResource {
   readonly tokenLifetimeSeconds: number
   readonly signingAlgorithm: SigningAlgorithm
   readonly tokenTyp: TokenTyp
-  /** An audience of somebody else, who trusts this issuer. */
+  /** An audience outside of this organisation that trusts this issuer. */
   readonly external?: boolean
   /** How the `sub` of its tokens is made (subject.ts). Undefined: it is the id of the client. */
   readonly subjectForm?: string | undefined
@@ -96,7 +96,9 @@ const statusRefusals = {
   unsealed: 'registration_unsealed',
 } as const satisfies Readonly<Record<string, RefusalReason>>
 
-/** Why a client gets nothing, whatever it proves; undefined when there is no such reason. `now` in seconds since 1970. */
+/**
+ * Why a client gets no token, whatever it proves; undefined if there is no such reason. `now` in seconds since 1970.
+ */
 export function clientRefusal(
   client: Pick<RegisteredClient, 'status' | 'expiresAt'> | undefined,
   now: number,

@@ -2,8 +2,9 @@ import { plainText } from '../lib/plain-text.ts'
 import { limits } from '../limits.ts'
 
 /**
- * Claims that are registered with a client or a resource and stand in every token of it: a tenant, a workload id. They are
- * data for whoever reads the token. What a token means is said by names that are reserved, which no registration can set.
+ * Claims that are registered with a client or a resource and stand in every token of it: a tenant, a workload id. They
+ * are data for the services that read the token. The names that say what a token means are reserved: no registration
+ * can set them.
  */
 export type FixedClaims = Readonly<Record<string, FixedClaimValue>>
 
@@ -18,14 +19,15 @@ export type FixedClaimProblem =
 export const fixedClaimForm = /^[A-Za-z](?:[A-Za-z0-9._:/@~-]*[A-Za-z0-9_])?$/
 
 /**
- * Names that mean something to whoever verifies a token. They are refused in any case of letters and with any marks between
- * words, because some libraries do not tell one from the other, and some look for `clientId` where others have `client_id`.
+ * Names that mean something to a service that verifies a token. They are refused in any case of letters and with any
+ * marks between words, because some libraries do not tell one from the other, and some look for `clientId` where others
+ * have `client_id`.
  */
 const reserved: ReadonlySet<string> = new Set(
   [
     // What the token is, who has it and how long it counts (RFC 7519 §4.1, RFC 9068 §2.2, RFC 8693 §4, RFC 7800).
     'iss sub aud exp nbf iat jti client_id cnf act may_act scope scp azp typ alg kid',
-    // What a client may do is said by its access, for each resource, and by nothing else (RFC 9068 §2.2.3.1).
+    // Only its access says what a client may do, for each resource (RFC 9068 §2.2.3.1).
     'scopes roles groups entitlements permissions authorities authorization_details',
     'role group entitlement permission authority privileges',
     // The same, and who the client is, as Microsoft and Okta call it.

@@ -1,8 +1,8 @@
 import { limits } from '../limits.ts'
 
 /**
- * The grammars that a request and the registry share. Both sides ask here, so that nothing can be
- * registered which could never be asked for.
+ * The grammars that a request and the registry share. Both use the same ones, so that everything that can be registered
+ * can also be requested.
  */
 
 /**

@@ -6,7 +6,7 @@ import type { Difference } from './statement.ts'
  * What was registered about an issuer by a holder of the key-encryption key, with all its rules, and what its rows may
  * make of it (statement.ts says the same of clients).
  *
- * A rule counts as it was registered or not at all: which of two rules admits less is not always to be told. So a
+ * A rule counts as it was registered or not at all, because nothing always says which of two rules admits less. So a
  * hand-written DELETE and a disabled issuer count at once, and any other change by hand takes the rule away.
  */
 export function issuerStatement({ issuer, status, keys, rules }: TrustedIssuer): Statement {
@@ -23,7 +23,7 @@ export interface BelievedIssuer {
 
 export function believeIssuer(row: TrustedIssuer, statement: Statement | undefined): BelievedIssuer {
   if (statement === undefined) {
-    // What gives nothing needs no statement.
+    // An issuer that gives nothing needs no statement.
     return { issuer: undefined, differences: row.status === 'disabled' ? [] : ['unregistered'] }
   }
   const [, , status, keys, texts] = statement as unknown as IssuerText

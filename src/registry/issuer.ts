@@ -3,8 +3,8 @@ import type { CertificateField, CertificateFieldName, RegisteredResource } from 
 
 /**
  * Trust in other issuers: whose assertions are accepted (RFC 7523), by which keys, and which of their workloads get what.
- * Unlike clients, all of it is in memory: there are few issuers, and which rule an assertion fits is known only after all
- * rules were looked at.
+ * Unlike clients, all of it is in memory: there are few issuers, and all rules must be compared to find those that an
+ * assertion fits.
  */
 export interface TrustTable {
   readonly issuers: ReadonlyMap<string, TrustedIssuer>
@@ -16,18 +16,18 @@ export interface TrustTable {
 
 export interface TrustedIssuer {
   /**
-   * The `iss` of its assertions, or `spiffe://` and a trust domain. Compared as text. Of clients that publish a document about
-   * themselves, what the addresses of these documents begin with.
+   * The `iss` of its assertions, or `spiffe://` and a trust domain. Compared as text. For clients that publish a
+   * document about themselves: the prefix of the addresses of these documents.
    */
   readonly issuer: string
   readonly status: 'active' | 'disabled'
   readonly keys: IssuerKeySource
-  /** Who answers for it. For people: it gives nothing. */
+  /** Who is responsible for it. For people: it gives nothing. */
   readonly owner?: string | undefined
   readonly rules: readonly TrustRule[]
 }
 
-/** How the keys of an issuer are had. */
+/** Where the keys of an issuer come from. */
 export type IssuerKeySource =
   /** From the address in the issuer's own metadata (OpenID Connect Discovery 1.0 §4). */
   | { readonly kind: 'discovery' }
@@ -60,7 +60,7 @@ export interface TrustRule {
   readonly tokenLifetimeSeconds: number | undefined
   /** Whether the service account `default` of a Kubernetes namespace may fit. */
   readonly allowDefaultServiceAccount: boolean
-  /** Whether the rule may name nobody in particular. */
+  /** Whether the rule may fit everybody that the issuer signs for. */
   readonly dangerouslyAnySubject: boolean
   /**
    * What a certificate must name that the caller brings beside the assertion. The token is bound to it. `subjectOfAssertion`
@@ -75,7 +75,7 @@ export interface TrustRule {
 export const requiredProofs = ['any_key', 'confirmed_key'] as const
 export type RequiredProof = (typeof requiredProofs)[number]
 
-/** In the place of a name in a certificate: the certificate names the same as the assertion. No name is written like it. */
+/** In the place of a name in a certificate: the certificate names the same as the assertion. It cannot be a name. */
 export const subjectOfAssertion = '{sub}'
 
 export interface RuleAccess {
@@ -146,7 +146,7 @@ export interface RuleRow {
   readonly require_dpop?: string | null
 }
 
-/** A rule that nobody can understand admits nobody. The others count. */
+/** A rule that cannot be read admits nobody. The other rules count. */
 export function toIssuer(row: IssuerRow): TrustedIssuer {
   return {
     issuer: row.issuer,
@@ -173,7 +173,7 @@ function toRule(row: RuleRow): TrustRule | undefined {
   if (conditions.length === 0 && !row.any_subject) return undefined
   const { required_certificate: [field, name] = [null, null], require_dpop: proof = null } = row
   const requireDpop = requiredProofs.find((each) => each === proof)
-  // What is asked for in a way that nobody understands must not be asked for no more.
+  // A demand that cannot be read must not become no demand.
   if ((field === null) !== (name === null) || (proof !== null && requireDpop === undefined)) return undefined
   return {
     rule: row.rule,
@@ -200,7 +200,7 @@ function readEach<Item>(
   return items.every((item) => item !== undefined) ? items : undefined
 }
 
-/** A condition in the words of files. @returns undefined if it is none, or more than one. */
+/** A condition in the words of files. @returns undefined if it is not exactly one. */
 export function readCondition(value: unknown): ClaimCondition | undefined {
   if (!isMapping(value)) return undefined
   const { claim, equals, one_of: oneOf, prefix, present, ...rest } = value

@@ -64,7 +64,7 @@ export async function readKeyPresences(pool: Pool, pairs: readonly Pair[]): Prom
   }))
 }
 
-/** A text with NUL is none for the database, and nothing that is registered has one. */
+/** The database takes no text with NUL, and nothing that is registered has one. */
 const sayable = (text: string): string => text.replaceAll('\0', ' ')
 
 /** What is in the key is read when it is used (authentication/client-key.ts): one that is unusable spoils no other. */

@@ -72,7 +72,7 @@ export class LookUp<Answer> {
 
   /** @throws OAuthError `registry_unavailable` when the database does not answer. */
   ask([clientId, credentialId]: Pair): Promise<Answer> {
-    // A longer id cannot be registered. It waits like any other and asks for one that is not there either.
+    // A longer id cannot be registered. It waits like any other, and asks for an id that does not exist.
     const pair: Pair = [clientId.length > limits.clientIdCharactersMax ? '' : clientId, credentialId]
     return new Promise((resolve, reject) => {
       this.#waiting.push({ pair, resolve, reject })

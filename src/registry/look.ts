@@ -20,7 +20,7 @@ export interface LookOptions {
   readonly onMisled: (reason: Misled) => void
 }
 
-/** Looks what has changed in the registry, and whether the database that says so is the one that commits. */
+/** Finds out what has changed in the registry, and whether the database that answers is the one that commits. */
 export class Look {
   readonly #options: LookOptions
   #misled: Misled | undefined
@@ -36,7 +36,7 @@ export class Look {
     return this.#misled === undefined
   }
 
-  /** When the last look that is over began, in milliseconds of the monotonic clock. */
+  /** When the last finished look began, in milliseconds of the monotonic clock. */
   get lookedAt(): number {
     return this.#lookedAt
   }

@@ -1,6 +1,4 @@
-import type { LRUCache } from 'lru-cache'
 import { BehindError, isBehind } from '../database/history.ts'
-import { boundedCache } from '../lib/bounded-cache.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
@@ -9,33 +7,17 @@ import {
   type CertifiedClient,
   readCertificatePresences,
 } from './certificate-store.ts'
-import { onlyAudience, type RegisteredClient, type RegisteredKey, type RegisteredResource } from './client.ts'
+import type { RegisteredClient, RegisteredKey } from './client.ts'
+import { ClientLoads } from './client-loads.ts'
 import { isWorkloadId, type TrustTable } from './issuer.ts'
 import { readKeyPresences } from './key-store.ts'
 import { Look, type LookOptions } from './look.ts'
 import { type KeyPresence, LookUp, type Presence } from './look-up.ts'
+import { RegistryMemory, type View } from './memory.ts'
 import type { SealGuard } from './seal-guard.ts'
 import { type LoadedClients, loadClients, readPresences } from './store.ts'
 import { TrustMemory } from './trust-memory.ts'
 import { loadTrust } from './trust-store.ts'
-
-/**
- * The registry in memory: a bounded working set, all of it as of one version. Whatever is missing is read
- * when it is asked for; whatever changed is forgotten when the version moves, at the cost of the change and
- * not of the registry. Nothing here is trusted for longer than a commit: the ledger's commit checks the
- * version, so a replica that has not heard of a change cannot issue on what it remembers.
- *
- * Long because what is remembered and when it is forgotten belong together.
- */
-export interface View {
-  readonly version: number
-  /** Undefined when there is none of that id. */
-  readonly client: RegisteredClient | undefined
-  /** The resource asked for, if the client has access to it. */
-  readonly resource: RegisteredResource | undefined
-  /** Which other issuers are trusted. Undefined unless it was asked for. */
-  readonly trust?: TrustTable | undefined
-}
 
 export interface RegistryOptions extends LookOptions {
   /** Calls back after so many milliseconds. */
@@ -51,36 +33,34 @@ export interface RegistryOptions extends LookOptions {
   readonly onRecovered: () => void
 }
 
-/** Stands for a resource that was not registered by a holder of the key-encryption key. */
-const unsealed = 'unsealed'
-
-interface Waiting {
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
+/**
+ * The registry as a process knows it: what is in memory (memory.ts), and the version that memory is at. What is missing is
+ * read when it is asked for. When the version moves, what changed is forgotten, at the cost of the change and not of the
+ * registry. Nothing here is trusted for longer than a commit: the ledger's commit checks the version, so a replica that
+ * has not heard of a change cannot issue on what it remembers.
+ *
+ * What was read is adopted in the same turn in which versions are compared, with no await between: the registry may move
+ * on in any turn.
+ *
+ * Long because every read is compared with the version, and may move it.
+ */
 export class Registry {
   readonly #options: RegistryOptions
-  readonly #clients: LRUCache<string, RegisteredClient>
-  readonly #unknown = boundedCache<string, true>(limits.registryUnknownClientsMax)
-  readonly #resources = boundedCache<string, RegisteredResource | typeof unsealed>(
-    limits.registryResourcesMax,
-  )
   readonly #lookUp: LookUp<Presence>
   readonly #keyLookUp: LookUp<KeyPresence>
   readonly #certificateLookUp: LookUp<CertificatePresence>
   readonly #look: Look
-  readonly #wanted = new Map<string, Waiting[]>()
+  readonly #loads: ClientLoads
   readonly #trust = new TrustMemory((adopt) => this.#readTrust(adopt))
+  readonly #memory: RegistryMemory
   #version = 0
-  #loading: Promise<void> | undefined
   #refreshing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #healthy = true
 
   constructor(options: RegistryOptions) {
     this.#options = options
-    this.#clients = boundedCache(options.clientsMax)
+    this.#memory = new RegistryMemory(options.clientsMax, this.#trust)
     this.#look = new Look(options)
     const watched = {
       ...options,
@@ -90,6 +70,7 @@ export class Registry {
         options.onFault(error)
       },
     }
+    this.#loads = new ClientLoads({ ...watched, load: (clientIds) => this.#adopt(clientIds) })
     this.#lookUp = new LookUp({ ...watched, read: readPresences })
     this.#keyLookUp = new LookUp({ ...watched, read: readKeyPresences })
     this.#certificateLookUp = new LookUp({ ...watched, read: readCertificatePresences })
@@ -114,18 +95,18 @@ export class Registry {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    const reads = [this.#lookUp, this.#keyLookUp, this.#certificateLookUp, this.#trust]
-    await Promise.allSettled([this.#refreshing, this.#loading, ...reads.map((each) => each.idle())])
+    const reads = [this.#loads, this.#lookUp, this.#keyLookUp, this.#certificateLookUp, this.#trust]
+    await Promise.allSettled([this.#refreshing, ...reads.map((each) => each.idle())])
   }
 
   /** Whether memory has this client with a secret of this id. */
   knows(clientId: string, secretId: string): boolean {
-    return this.#clients.get(clientId)?.secrets.has(secretId) ?? false
+    return this.#memory.client(clientId)?.secrets.has(secretId) ?? false
   }
 
   /**
    * Whether the database has this client with a secret of this id. If it has and memory has not, memory is brought to
-   * that version, so that `view` reads the client anew.
+   * that version, so that `view` reads the client again.
    * @throws OAuthError `registry_unavailable` when the database does not answer.
    */
   async lookUp(clientId: string, secretId: string): Promise<Presence> {
@@ -136,7 +117,7 @@ export class Registry {
 
   /** The keys of a client in memory. */
   keysNow(clientId: string): readonly RegisteredKey[] | undefined {
-    return this.#clients.get(clientId)?.keys
+    return this.#memory.client(clientId)?.keys
   }
 
   /** As `lookUp`, for the keys of a client. @param kid the name of one of them; undefined: all. */
@@ -149,7 +130,7 @@ export class Registry {
 
   /** A client in memory. */
   clientNow(clientId: string): RegisteredClient | undefined {
-    return this.#clients.get(clientId)
+    return this.#memory.client(clientId)
   }
 
   /** As `lookUp`, for a certificate. @param isRight whether it is one of the client's. */
@@ -173,23 +154,7 @@ export class Registry {
    * @returns undefined when something has to be read first.
    */
   viewNow(clientId: string, target: string | undefined): View | undefined {
-    // Too long to be registered: nothing to read, and nothing that is worth remembering.
-    if (clientId.length > limits.clientIdCharactersMax) {
-      return { version: this.#version, client: undefined, resource: undefined }
-    }
-    const client = this.#clients.get(clientId)
-    if (client === undefined) {
-      return this.#unknown.get(clientId) === true
-        ? { version: this.#version, client, resource: client }
-        : undefined
-    }
-    const audience = target ?? onlyAudience(client)
-    if (audience === undefined || !client.access.has(audience)) {
-      return { version: this.#version, client, resource: undefined }
-    }
-    const resource = this.#resources.get(audience)
-    if (resource === undefined) return undefined
-    return { version: this.#version, client, resource: resource === unsealed ? undefined : resource }
+    return this.#memory.view(clientId, target, this.#version)
   }
 
   /** The trust table in memory. */
@@ -218,7 +183,7 @@ export class Registry {
       if (isBehind(loaded.version, this.#version)) this.#look.replaceReaders('behind')
       if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
       this.#noteAnswer()
-      // Moved on again meanwhile: whoever waits will ask again.
+      // The registry has moved on again: those who wait will ask again.
       if (loaded.version !== this.#version) return
       adopt('believe' in loaded ? loaded.believe() : loaded.trust)
     } catch (error) {
@@ -261,7 +226,7 @@ export class Registry {
       const view = this.viewNow(clientId, target)
       if (view !== undefined) return view
       await withDeadline(
-        this.#load(clientId),
+        this.#loads.load(clientId),
         limits.databaseReadTimeoutMilliseconds,
         () => new OAuthError('registry_unavailable'),
       )
@@ -269,87 +234,37 @@ export class Registry {
     throw new OAuthError('registry_unsettled')
   }
 
-  #load(clientId: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const waiting = this.#wanted.get(clientId)
-      if (waiting === undefined) this.#wanted.set(clientId, [{ resolve, reject }])
-      else waiting.push({ resolve, reject })
-      this.#loading ??= this.#loadWanted()
-    })
-  }
-
-  async #loadWanted(): Promise<void> {
-    // Everybody who asks in this turn of the loop shares the first query.
-    await new Promise((resolve) => setImmediate(resolve))
-    while (this.#wanted.size > 0) {
-      const clientIds = [...this.#wanted.keys()].slice(0, limits.registryClientsPerLoadMax)
-      const waiting = clientIds.flatMap((clientId) => this.#wanted.get(clientId) ?? [])
-      for (const clientId of clientIds) this.#wanted.delete(clientId)
-      try {
-        await this.#adopt(clientIds)
-        this.#noteAnswer()
-        for (const { resolve } of waiting) resolve()
-      } catch (error) {
-        this.#healthy = false
-        this.#options.onFault(error)
-        const refusal = new OAuthError('registry_unavailable', { cause: error })
-        for (const { reject } of waiting) reject(refusal)
-      }
-    }
-    // In the same turn as the last look at what is wanted: whoever asks from now on starts another round.
-    this.#loading = undefined
-  }
-
-  /** Takes clients into memory, if what was read belongs to the version that memory is at. */
   async #adopt(clientIds: readonly string[]): Promise<void> {
-    const loaded = await this.#read(clientIds)
-    // Moved on again meanwhile: whoever waits will ask again.
-    if (loaded === undefined) return
-    for (const resource of loaded.resources) this.#resources.set(resource.audience, resource)
-    for (const audience of loaded.unsealedResources ?? []) this.#resources.set(audience, unsealed)
-    const found = new Set<string>()
-    for (const client of loaded.clients) {
-      found.add(client.clientId)
-      this.#unknown.delete(client.clientId)
-      this.#clients.set(client.clientId, client)
-    }
-    for (const clientId of clientIds) if (!found.has(clientId)) this.#unknown.set(clientId, true)
+    await this.#read(clientIds, (loaded) => this.#memory.adopt(loaded, clientIds))
   }
 
-  /** Undefined when what was read does not belong to the version that memory is at. */
-  async #read(clientIds: readonly string[]): Promise<LoadedClients | undefined> {
+  /** @param take is called if what was read belongs to the version that memory is at. */
+  async #read(clientIds: readonly string[], take: (loaded: LoadedClients) => void): Promise<void> {
     const { pool, seals } = this.#options
     const before = this.#version
     const rows = seals === undefined ? await loadClients(pool, clientIds) : await seals.read(pool, clientIds)
     if (isBehind(rows.version, before)) this.#look.replaceReaders('behind')
     if (rows.version !== this.#version) await this.#refreshTo(rows.version, false)
-    if (rows.version !== this.#version) return undefined
-    if (!('believe' in rows)) return rows
+    // The registry has moved on again: those who wait will ask again.
+    if (rows.version !== this.#version) return
+    if (!('believe' in rows)) return take(rows)
     const loaded = rows.believe()
     // Somebody changed the registry and kept its version from moving.
-    if (loaded.isOtherHead) this.#forgetEverything()
-    return loaded
+    if (loaded.isOtherHead) this.#memory.forgetEverything()
+    take(loaded)
   }
 
   /**
-   * Reads clients so that whatever is wrong with their rows is noted, with a sealed registry. It keeps none of them, but
+   * With a sealed registry: reads clients so that whatever is wrong with their rows is noted. It keeps none of them, except
    * those that were refused for it and are right now.
    */
   async inspect(clientIds: readonly string[]): Promise<void> {
-    const loaded = await this.#read(clientIds)
-    for (const client of loaded?.clients ?? []) {
-      if (this.#clients.peek(client.clientId)?.status === 'unsealed')
-        this.#clients.set(client.clientId, client)
-    }
-    for (const resource of loaded?.resources ?? []) {
-      if (this.#resources.peek(resource.audience) === unsealed)
-        this.#resources.set(resource.audience, resource)
-    }
+    await this.#read(clientIds, (loaded) => this.#memory.replaceUnsealed(loaded))
   }
 
   /**
-   * For what is answered from memory alone: waits for a look at the registry where the last one is too old,
-   * as in a process that was stopped for a while. Where the database does not answer, memory has to do.
+   * For answers that come from memory alone: waits for a look at the registry if the last one is too old, as in a
+   * process that was stopped for a while. If the database does not answer, memory is used as it is.
    */
   async catchUp(): Promise<void> {
     // Twice: a look that was under way when the process was stopped saw what was true before.
@@ -362,7 +277,7 @@ export class Registry {
 
   /**
    * Brings memory to the version the database is at. Concurrent calls share the work.
-   * @param version one that a commit has answered with: if memory is there already, nothing is to do.
+   * @param version one that a commit has answered with: if memory is already there, nothing happens.
    */
   async refresh(version?: number): Promise<void> {
     await this.#refreshTo(version, true)
@@ -370,7 +285,7 @@ export class Registry {
 
   /** @param isCommitted whether a commit has answered with the version, and not a read. */
   async #refreshTo(version: number | undefined, isCommitted: boolean): Promise<void> {
-    // A refresh under way may have read before the version that was heard of.
+    // A refresh that is under way may have read before the given version existed.
     while (this.#refreshing !== undefined) {
       await this.#refreshing
       if (version === undefined || this.#version === version) return
@@ -393,8 +308,8 @@ export class Registry {
           tooLate,
         )
       }
-      if (changes === undefined) this.#forgetEverything()
-      else for (const [subject, subjectId] of changes) this.#forget(subject, subjectId)
+      if (changes === undefined) this.#memory.forgetEverything()
+      else for (const [subject, subjectId] of changes) this.#memory.forget(subject, subjectId)
       this.#version = version
       this.#noteAnswer()
     } catch (error) {
@@ -405,29 +320,9 @@ export class Registry {
   }
 
   #noteAnswer(): void {
-    // Somebody answers, and is not the one to ask.
+    // A database answers, but it is not the one that commits.
     if (!this.#look.isTrusted) return
     if (!this.#healthy) this.#options.onRecovered()
     this.#healthy = true
-  }
-
-  #forget(subject: string, subjectId: string): void {
-    if (subjectId === '*') this.#forgetEverything()
-    else if (subject === 'resource') {
-      this.#resources.delete(subjectId)
-      // Also one that was not there: a rule may name it.
-      this.#trust.forget()
-    } else if (subject === 'issuer' || subject === 'workload') this.#trust.forget()
-    else if (subject === 'client') {
-      this.#clients.delete(subjectId)
-      this.#unknown.delete(subjectId)
-    }
-  }
-
-  #forgetEverything(): void {
-    this.#clients.clear()
-    this.#unknown.clear()
-    this.#resources.clear()
-    this.#trust.forget()
   }
 }

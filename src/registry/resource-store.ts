@@ -21,7 +21,7 @@ export const resourceObject = `json_build_object('audience', r.audience, 'scopes
        'lifetime', r.token_lifetime_seconds, 'algorithm', r.signing_algorithm, 'typ', r.token_typ,
        'external', r.external, 'subject_form', r.subject_form, 'claims', r.claims)`
 
-/** A resource is for several clients. A scope of it that cannot be understood is in no token, and the others are. */
+/** A resource is for several clients. A scope that cannot be read is left out of tokens. The other scopes stay. */
 export function toResource(row: ResourceRow): RegisteredResource {
   const claims = toClaims(row.claims)
   return {
@@ -36,7 +36,7 @@ export function toResource(row: ResourceRow): RegisteredResource {
   }
 }
 
-/** No token without a claim that somebody relies on: where the claims cannot be understood there is none (decide.ts). */
+/** If the claims cannot be read, there are no tokens (decide.ts), because somebody may rely on a claim. */
 function toClaims(value: unknown): FixedClaims | 'unreadable' | undefined {
   try {
     return readFixedClaims(value)

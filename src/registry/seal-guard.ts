@@ -36,7 +36,7 @@ export interface SealGuardOptions {
 
 export interface ReadRows {
   readonly version: number
-  /** Call it when the version is one to rely on: the number of the head is remembered. */
+  /** Call it only when the version can be relied on: the number of the head is remembered. */
   readonly believe: () => BelievedClients
 }
 
@@ -115,7 +115,7 @@ export class SealGuard {
     const { blocked, unblocked } = believeBlocks(rows.blocked, read.statement)
     note(...blocksSubject, read.problem ?? [])
     for (const workloadId of unblocked) note('workload', workloadId, ['unblocked'])
-    // Nobody can tell which workloads are blocked, so none gets anything.
+    // It is unknown which workloads are blocked, so no workload gets a token.
     const issuers = read.problem === undefined ? believed : believed.map(withoutWorkloads)
     const resources = rows.resources.flatMap((row) => this.#resource(row, tree) ?? [])
     this.#options.problems.noteTrust(problems)
@@ -184,7 +184,7 @@ export class SealGuard {
     this.#options.problems.note('client', clientId, read.problem ?? [...differences, ...ofSecrets, ...ofKeys])
     const believed = new Map(secrets.map((secret) => [secret.secretId, secret]))
     if (facts === undefined) {
-      // What takes away is the reason for a refusal, if there is one.
+      // If a row takes something away, that is the reason of the refusal.
       return {
         ...client,
         status: client.status === 'active' ? 'unsealed' : client.status,
@@ -215,7 +215,7 @@ interface ReadStatement {
 }
 
 function readFrom(tree: SealTree | undefined, subject: Subject, id: string): ReadStatement {
-  // What is wrong is wrong with the head, and told there.
+  // The problem is in the head, and is reported there.
   if (tree === undefined) return { statement: undefined, problem: [] }
   try {
     return { statement: tree.statementOf(subject, id) }

@@ -4,10 +4,10 @@ import { isSealedWith, type SealedText, sealText } from '../keys/sealed-text.ts'
 
 /**
  * The head of the sealed registry: the hash of its tree (seal-tree.ts) and a number that only grows, under a MAC whose key
- * is derived from the key-encryption key. Whoever can write the database cannot write a head.
+ * is derived from the key-encryption key. Somebody who can write to the database cannot make a head.
  *
- * A copy of an older head has a good MAC too. So no process goes back to a lower number (`SealMemory`), and a process
- * that starts compares the number with the ledger's records of changes.
+ * But a copy of an older head has a right MAC too. So no process goes back to a lower number (`SealMemory`), and a
+ * process that starts compares the number with the ledger's records of changes.
  */
 export interface SealHead {
   readonly number: number
@@ -60,7 +60,7 @@ export const reviewedNumber = (latest: number): number => (Math.floor(latest / 1
 /**
  * The latest head that a process has believed. Once the database has shown an older one, or another one with the same
  * number, something was put back. From then on only two heads are believed: the latest one, if it comes back, and one
- * that an operator made after looking through everything. Otherwise the next change would make what was put back good.
+ * that an operator made after looking through everything. Otherwise the next change would make the old content valid.
  */
 export class SealMemory {
   #latest: SealHead | undefined

@@ -9,12 +9,15 @@ export interface SealProblem {
   readonly differences: readonly Difference[]
 }
 
-/** Problems remembered at most, and as many of the trust table. Whoever can write the database can make any number of them. */
+/**
+ * Problems remembered at most, and as many of the trust table. Somebody who can write to the database can make any
+ * number of them.
+ */
 const problemsMax = 1_000
 
 /**
  * The problems that a process has found, while it read clients for requests and while it looked through all of them.
- * Those that were not found again when it has looked through all once more are forgotten: their rows are gone.
+ * After each full round, problems that were not found again are forgotten: their rows are gone.
  */
 export class SealProblems {
   readonly #onFound: (problems: readonly SealProblem[]) => void
@@ -28,7 +31,7 @@ export class SealProblems {
     this.#onFound = onFound
   }
 
-  /** Without differences, whatever was wrong is not any more. */
+  /** No differences: the problem is gone. */
   note(subject: SealProblem['subject'], id: string, differences: readonly Difference[]): void {
     const key = `${subject} ${id}`
     if (differences.length === 0) {

@@ -4,8 +4,8 @@ import type { SealProblems } from './seal-problems.ts'
 import { nextClientIds } from './seal-store.ts'
 
 /**
- * Looks through all clients, again and again and a few at a time, so that rows which nobody asks for are named too. No
- * refusal depends on it: whatever is read for a request is judged then.
+ * Checks all clients, again and again and a few at a time, so that rows that no caller asks for are reported too. No
+ * refusal depends on it: what is read for a request is judged at that moment.
  */
 export interface SealReviewOptions {
   readonly pool: Pool

@@ -143,7 +143,7 @@ async function writeHead(database: Statements, key: KeyEncryptionKey, head: Seal
 
 /**
  * Puts the head under another key-encryption key, whatever the setting says: otherwise nobody could read it once the old
- * key is gone. A head that these keys do not open stays as it is. Whoever reads it says what is wrong.
+ * key is gone. A head that these keys do not open stays as it is. The process that reads it reports what is wrong.
  */
 export async function resealHead(
   database: Statements,
@@ -180,7 +180,7 @@ export async function recordedSeal(
 }
 
 /**
- * The head that counts for somebody who remembers none.
+ * The head that counts for a process that remembers none.
  * @returns undefined when nobody ever sealed the registry.
  * @throws AdministrationError when the head cannot be opened, or the ledger knows a later one.
  */
@@ -206,7 +206,7 @@ export async function lastChain(database: Statements): Promise<number> {
   return row?.chain ?? 0
 }
 
-/** Tells every process to read these again, where their rows did not change. `*` is for all. */
+/** Tells every process to read these again, even if their rows did not change. `*` means all. */
 export async function noteChanges(
   database: Statements,
   subjects: readonly (readonly [Subject, string])[],

@@ -5,9 +5,10 @@ import { hash } from 'node:crypto'
  * of the root, stands for all of it, so one MAC is enough (seal-head.ts).
  *
  * A *statement* says what was registered about a client, a resource or an issuer, or which workloads are blocked. It is in
- * the leaf that the hash of its name leads to. Every node above has the hashes of the nodes below it. So whoever reads a client reads the nodes on the way to its
- * leaf as well, and sees without any other row whether the statement is the one that counts now. A statement that was
- * replaced or removed cannot come back without another root.
+ * the leaf that the hash of its name leads to. Every node above has the hashes of the nodes below it. So a process that
+ * reads a client also reads the nodes on the way to its leaf. It then sees, without any other row, whether the
+ * statement is the current one. A statement that was replaced or removed cannot come back, because the root would be
+ * another one.
  *
  * A change costs the nodes on the way. Sixteen children and four levels make 65,536 leaves: with 100,000 clients each has
  * one or two statements, and with a million fifteen.
@@ -37,7 +38,7 @@ export class TreeDamaged extends Error {
   override readonly name = 'TreeDamaged'
 }
 
-/** What the changes of a tree come to. */
+/** The result of the changes of a tree. */
 export interface TreeChange {
   /** Undefined when nothing is registered any more. */
   readonly root: string | undefined
@@ -73,7 +74,7 @@ export class SealTree {
     return this.#statementsIn(leaf).find((statement) => statement[0] === subject && statement[1] === id)
   }
 
-  /** Says something else about a subject; undefined: nothing any more. */
+  /** Replaces what is said about a subject; undefined removes it. */
   set(subject: Subject, id: string, statement: Statement | undefined): void {
     const leaf = leafOf(subject, id)
     const inLeaf = this.#changes.get(leaf) ?? new Map<string, Statement | undefined>()
@@ -143,7 +144,7 @@ function keyOf(subject: Subject, id: string): string {
   return `${subject} ${id}`
 }
 
-/** Where a node is belongs to its hash, so that none stands for another one. */
+/** The place of a node is part of its hash, so that no node can be put in another place. */
 function hashOf(node: string, content: string): string {
   return hash('sha256', `${node}\n${content}`, 'base64url')
 }

@@ -14,7 +14,7 @@ export interface SealedRegistryOptions {
 }
 
 export interface SealedRegistry {
-  /** Judges rows when they are read. Undefined where the registry is not sealed. */
+  /** Judges rows when they are read. Undefined if the registry is not sealed. */
   readonly guard: SealGuard | undefined
   /** Starts to look through the rows that nobody asks for. */
   readonly watch: (registry: Registry) => {
@@ -23,7 +23,7 @@ export interface SealedRegistry {
   }
 }
 
-/** @throws AdministrationError if the registry is sealed and nothing of it could be believed. */
+/** @throws AdministrationError if the registry is sealed and no part of it can be believed. */
 export async function openSealedRegistry(
   isSealed: boolean,
   { database, keyEncryptionKeys, onFound, onFault }: SealedRegistryOptions,

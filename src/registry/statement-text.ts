@@ -4,13 +4,13 @@ import type { Statement, Subject } from './seal-tree.ts'
 import type { ClientFacts, ClientStatement, ResourceFacts } from './statement.ts'
 
 /**
- * How a statement stands in the tree of what was registered (seal-tree.ts). What it is worth is in statement.ts.
+ * The text of a statement in the tree of what was registered (seal-tree.ts). What a statement means is in statement.ts.
  *
- * A client that has nothing of what came in a later release keeps the text that it had before. Otherwise an upgrade would
- * have to seal the whole registry again.
+ * A client that uses nothing from a later release keeps its text. Otherwise an upgrade would have to seal the whole
+ * registry again.
  */
 
-/** Everything in one order, so that the same registration has the same text. */
+/** Everything is sorted, so that the same registration has the same text. */
 export function clientStatement(clientId: string, client: ClientStatement): Statement {
   const byFirst = (one: readonly unknown[], other: readonly unknown[]): number =>
     String(one[0]) < String(other[0]) ? -1 : 1
@@ -63,7 +63,7 @@ function certificateStatement(client: ClientStatement): readonly unknown[] {
   return [own?.name ?? null, own?.value ?? null, asked?.name ?? null, asked?.value ?? null, isBound]
 }
 
-/** Nothing for a client that has no keys. */
+/** Empty for a client that has no keys. */
 function keyStatement({ keys = [], assertionAudience = 'issuer' }: ClientStatement): readonly unknown[] {
   if (keys.length === 0 && assertionAudience === 'issuer') return []
   const texts = keys.map((key) => [key.thumbprint, key.algorithm, key.expiresAt ?? null])

@@ -6,13 +6,13 @@ import { claimsText } from './fixed-claims.ts'
 /**
  * What was registered about a client or a resource by a holder of the key-encryption key, and what a row may make of it.
  *
- * A row can take away and never give. What is in force is what row and statement both say: the fewer scopes, the earlier
- * end, the shorter lifetime. Where they have nothing in common, nothing is in force. So a hand-written UPDATE that
- * disables counts at once, and one that grants counts for nothing.
+ * A row can take away, but never give. Only what row and statement both say is in force: the fewer scopes, the earlier
+ * end, the shorter lifetime. If they have nothing in common, nothing is in force. So a hand-written UPDATE that
+ * disables counts at once, and one that grants has no effect.
  *
- * Names are for people and give nothing, so they are not here. Neither are owner, purpose, kind and creator of a client, and
- * whoever changes them by hand leaves a record in the ledger all the same. Revoked secrets are not either: a secret that the
- * statement does not have opens nothing.
+ * Names are for people and give nothing, so they are not here. The same is true for owner, purpose, kind and creator of
+ * a client; a change of them by hand still gets a record in the ledger. Revoked secrets are not here either: a secret
+ * that the statement does not have is not valid.
  */
 
 /** Times in seconds since 1970; undefined: never. */
@@ -213,7 +213,7 @@ interface SecretRow extends SecretFacts {
   readonly revokedAt: number | undefined
 }
 
-/** A secret that was revoked stays in, so that whoever sends it is refused for that reason. */
+/** A revoked secret stays in, so that a caller that sends it is refused for that reason. */
 export function believeSecrets<Row extends SecretRow>(
   rows: readonly Row[],
   statement: ClientStatement | undefined,

@@ -31,7 +31,7 @@ export interface LoadedClients {
 
 export interface LoadedChanges {
   readonly version: number
-  /** Whether this database has been at the version that was heard of. If not, it is not the one that commits. */
+  /** Whether this database has ever been at the given version. If not, it is not the database that commits. */
   readonly knowsHeard: boolean
   /** Whether it is a standby, or takes no changes for another reason. */
   readonly isReadOnly: boolean
@@ -197,7 +197,9 @@ export async function readPresences(pool: Pool, pairs: readonly Pair[]): Promise
   }))
 }
 
-/** A client with a row that nobody can understand is refused for that reason. The others of the read are served. */
+/**
+ * A client with a row that cannot be read is refused for that reason. The other clients of the same read are served.
+ */
 export function toClient(row: ClientRow): RegisteredClient {
   try {
     return readClient(row)

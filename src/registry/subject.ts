@@ -1,6 +1,7 @@
 /**
- * The `sub` of tokens for an audience of somebody else, who has a form for it: `system:client:{client_id}`, or
- * `spiffe://example.org/{client_id}`. Each client has a subject of its own there, because the form has the id exactly once.
+ * The `sub` of tokens for an external audience, which can have its own form for it: `system:client:{client_id}`, or
+ * `spiffe://example.org/{client_id}`. Each client has a subject of its own there, because the form has the id exactly
+ * once.
  */
 const placeholder = '{client_id}'
 

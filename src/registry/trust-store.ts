@@ -21,7 +21,7 @@ export interface TrustRows {
   readonly resources: readonly ResourceRow[]
 }
 
-/** The same with what is needed to tell how far they count. */
+/** The same, with what is needed to judge how far the rows count. */
 export interface SealedTrustRows extends TrustRows {
   readonly head: SealedText | undefined
   readonly nodes: Nodes
@@ -37,7 +37,7 @@ const issuerObject = `json_build_object('issuer', i.issuer, 'status', i.status, 
      'require_dpop', r.require_dpop) ORDER BY r.rule)
    FROM trust_rule r WHERE r.issuer = i.issuer))`
 
-/** What rules name, whatever a hand wrote into the column. */
+/** What rules name, even if somebody wrote something else into the column by hand. */
 const namedAudiences = `SELECT a ->> 'audience' FROM trust_rule,
    jsonb_array_elements(CASE jsonb_typeof(access) WHEN 'array' THEN access ELSE '[]' END) AS a`
 

@@ -14,7 +14,7 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
   return {
     onFailed(error) {
       const message =
-        'a due key could not be created or opened; the existing keys sign for as long as they may'
+        'a due key could not be created or opened; the existing keys go on signing until they expire'
       log.error({ event: 'key_rotation_failed', error: describeError(error) }, message)
     },
     onRecovered() {
@@ -32,11 +32,12 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
     },
     onShortened(keys) {
       if (keys.length === 0) {
-        log.info({ event: 'tokens_whole' }, 'the keys that sign carry the longest token again')
+        log.info({ event: 'tokens_whole' }, 'the signing keys live long enough for the longest token again')
         return
       }
       const message =
-        'tokens may be shorter than was asked for: the key that signs ends earlier; the next key carries them again'
+        'tokens may live shorter than their resource says, because the signing key ends earlier; the next key ' +
+        'signs tokens of full length again'
       const shown = keys.map((key) => ({ ...key, tokensEndBy: momentText(key.tokensEndBy) }))
       log.warn({ event: 'tokens_shortened', keys: shown }, message)
     },
@@ -63,7 +64,7 @@ export function keyUnopened(log: Log, error: Error): void {
   log.error({ event: 'key_unopened', error: describeError(error) }, error.message)
 }
 
-/** Rows of the signing keys that nobody with the key-encryption key wrote like that. */
+/** Rows of the signing keys that were not written by a holder of the key-encryption key. */
 export function keysUnvouched(log: Log, problems: readonly KeyProblem[]): void {
   const message =
     'rows of signing_key were changed by somebody without the key-encryption key; they are neither published nor used'
@@ -79,15 +80,15 @@ const problemsLogged = 20
 /** Rows of the registry that would give more than a holder of the key-encryption key registered. */
 export function registryUnsealed(log: Log, problems: readonly SealProblem[]): void {
   const message =
-    'rows of the registry were not written by a holder of the key-encryption key; what they would give counts for ' +
-    'nothing; find out who can write the database, and see what differs with "registry seal --dry-run"'
+    'rows of the registry were not written by a holder of the key-encryption key; what they would give has no ' +
+    'effect; find out who can write the database, and see what differs with "registry seal --dry-run"'
   const differences = problems
     .slice(0, problemsLogged)
     .map(({ subject, id, differences }) => `${subject} ${id}: ${differences.join(', ')}`.trim())
   log.error({ event: 'registry_unsealed', count: problems.length, differences }, message)
 }
 
-/** A tag that nobody with the key-encryption key made for this secret and hash. It counts as none. */
+/** A tag that was not made by a holder of the key-encryption key for this secret and hash. It is ignored. */
 export function tagSpoiled(log: Log, secretId: string): void {
   const message =
     'the tag of a secret does not fit its row: somebody without the key-encryption key changed client_secret_tag or ' +
@@ -110,11 +111,11 @@ export function secretsExpiring(log: Log, secrets: readonly EndingSecret[]): voi
 
 /** A replaced secret was not used for as long as was said. */
 export function secretEnded(log: Log, { clientId, secretId, unusedSeconds }: UnusedSecret): void {
-  const message = 'a replaced secret has ended, because nobody used it any more'
+  const message = 'a replaced secret has ended, because nobody used it for the chosen time'
   log.info({ event: 'secret_ended', clientId, secretId, unusedSeconds }, message)
 }
 
-/** A change was committed, and nobody waited until a synchronous standby had it. */
+/** A change was committed, but the wait for the synchronous standby was cancelled. */
 export function changeUnconfirmed(log: Log): void {
   const message =
     'a wait for the synchronous standby was cancelled: what was committed is in this database, and a failover may lose it'
@@ -127,12 +128,12 @@ export function clientMetadataEvents(log: Log) {
     onFailed(url: string, problem: string, keptSeconds: number | undefined) {
       const message =
         keptSeconds === undefined
-          ? 'the document of a client is gone, and so is its client'
-          : 'the document of a client cannot be had; its keys from before count as long as this says'
+          ? 'the document of a client cannot be fetched, and its last copy is too old: the client gets no tokens'
+          : 'the document of a client cannot be fetched; its last keys count for keptSeconds'
       log.warn({ event: 'client_metadata_unavailable', url, problem, keptSeconds }, message)
     },
     onRecovered(url: string) {
-      log.info({ event: 'client_metadata_recovered', url }, 'the document of a client can be had again')
+      log.info({ event: 'client_metadata_recovered', url }, 'the document of a client can be fetched again')
     },
     onChanged(url: string, thumbprints: readonly string[]) {
       log.info(
@@ -149,8 +150,8 @@ export function remoteKeyEvents(log: Log) {
     onFailed(address: string, problem: string, keptSeconds: number | undefined): void {
       const message =
         keptSeconds === undefined
-          ? 'keys cannot be fetched, and there are none from before: assertions that they would verify get 503'
-          : 'keys cannot be fetched; those from before count as long as this says'
+          ? 'keys cannot be fetched, and there are no earlier ones: assertions that need them get 503'
+          : 'keys cannot be fetched; the last good ones count for keptSeconds'
       log.error({ event: 'remote_keys_unavailable', address, problem, keptSeconds }, message)
     },
     onRecovered(address: string): void {
@@ -158,7 +159,8 @@ export function remoteKeyEvents(log: Log) {
     },
     onReplaced(address: string, kids: readonly string[]): void {
       const message =
-        'a key id names another key than before, which a good issuer never does; ask its operator whether that was meant'
+        'a key id now names another key than before, which a good issuer never does; ask its operator whether ' +
+        'this was intended'
       log.warn({ event: 'remote_key_replaced', address, kids: kids.slice(0, 10) }, message)
     },
   }
@@ -232,9 +234,9 @@ export function settingsDiffer(log: Log, others: readonly OtherSettings[]): void
 export function recordsLost(log: Log, loss: LostRecords): void {
   const { chain, acknowledged, found, newChain } = loss
   const message =
-    `the database acknowledged record ${acknowledged} of chain ${chain} and does not have it any more (the last one is ` +
-    `${found}): tokens may be in use that have no record; this process goes on in chain ${newChain}, which says so; ` +
-    'look for the lost records in the log, in a copy of the ledger and on the old primary'
+    `the database acknowledged record ${acknowledged} of chain ${chain} but no longer has it (the last one is ` +
+    `${found}): some tokens in use may have no record; this process goes on in chain ${newChain}, ` +
+    'which records the loss; look for the lost records in the log, in a copy of the ledger and on the old primary'
   log.error({ event: 'ledger_records_lost', ...loss }, message)
 }
 

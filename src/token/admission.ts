@@ -4,13 +4,13 @@ import { OAuthError } from '../refusals.ts'
 /**
  * How many token requests are worked on at a time. The others that were let in wait in line.
  *
- * A request that waits for its commit for longer than a commit may take is refused, and by then it has cost all that a token
- * costs. If more are begun than can be answered in that time, nothing but such refusals is left, and their repetitions keep
- * it so. So as many are begun as were lately answered in half of that time (Little's law). To wait in line costs nothing. To
- * refuse costs as much as half a token, and the caller comes again.
+ * A request that waits too long for its commit is refused, and by then it has cost as much as a token. If the process
+ * begins more requests than it can answer in that time, it only refuses, and the repeated requests keep it in that
+ * state. So it begins as many as it lately answered in half of that time (Little's law). Waiting in line costs nothing.
+ * A refusal costs as much as half a token, and the caller comes again.
  *
- * Work that waits for somebody else's keys or document costs nothing meanwhile. It takes no place, or whoever knows the name of
- * a slow issuer could take all of them. How many may wait is bounded where they wait.
+ * Work that waits for keys or a document from elsewhere costs nothing meanwhile, so it takes no place. Otherwise a
+ * caller that knows a slow issuer could take all places. How many may wait is limited where they wait.
  */
 export class Admission {
   readonly #now: () => number
@@ -48,7 +48,7 @@ export class Admission {
   }
 
   /**
-   * @param isGone whether the caller is not there any more. Then its turn passes.
+   * @param isGone whether the caller has gone. Then its turn is skipped.
    * @returns undefined if the work may begin; else it may when the promise resolves. Rejects with `overloaded` if the line
    * does not move.
    */
@@ -108,7 +108,7 @@ export class Admission {
   }
 
   #begin(): void {
-    // While nothing was asked, nothing was to be answered.
+    // Without requests there was nothing to answer.
     if (this.#working === 0) this.#lastAnsweredAt = this.#now()
     this.#begun += 1
     this.#most = Math.max(this.#most, this.#working)
@@ -124,14 +124,17 @@ export class Admission {
     this.#line.clear()
   }
 
-  /** What was answered says what can be answered only where enough was asked: the limit would shrink for want of callers. */
+  /**
+   * The number of answers shows the capacity only if there were enough requests. Otherwise the limit would shrink when
+   * there are few callers.
+   */
   #measure(): void {
     const now = this.#now()
     const elapsed = now - this.#windowStartedAt
     if (elapsed < limits.admissionWindowMilliseconds) return
     if (this.#most >= this.#limit / 2) {
       const answerable = Math.round((this.#answered / elapsed) * limits.answerMillisecondsAim)
-      // A pause of the process must not take all that was learnt before.
+      // A pause of the process must not erase what was learnt before.
       const next = Math.max(answerable, this.#limit / 2, limits.requestsBegunMin)
       this.#limit = Math.min(next, limits.requestsUnderWayMax)
     }

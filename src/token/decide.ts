@@ -13,14 +13,14 @@ import {
   type RegisteredResource,
 } from '../registry/client.ts'
 import { contradictions, type FixedClaims } from '../registry/fixed-claims.ts'
-import type { View } from '../registry/registry.ts'
+import type { View } from '../registry/memory.ts'
 import { subjectOf } from '../registry/subject.ts'
 import type { TokenRequest } from './request.ts'
 
 export interface Grant {
   readonly granted: true
   readonly clientId: string
-  /** Where it is not the id of the client: the audience is somebody else's, who has a form for it. */
+  /** The `sub`, if it is not the id of the client: an external audience can have its own form for it. */
   readonly subject?: string | undefined
   /** Claims that are registered with the client and the resource. */
   readonly claims?: FixedClaims | undefined
@@ -33,7 +33,7 @@ export interface Grant {
   readonly tokenTyp: TokenTyp
   /** The rule by which an assertion of another issuer got it. */
   readonly rule?: CallerRule | undefined
-  /** The key that whoever uses the token must have as well (RFC 7800); undefined: a bearer token. */
+  /** The key that the user of the token must have as well (RFC 7800); undefined: a bearer token. */
   readonly confirmation?: Confirmation | undefined
   /** The thumbprint of the certificate that had to be brought in addition. */
   readonly certificateThumbprint?: string | undefined
@@ -93,8 +93,9 @@ function decideFor(
 }
 
 /**
- * One of the rules that an assertion fits has to grant all that is asked for. Where several do, the one that gives the
- * least: they have no order. If they give different scopes, because none were named, nobody can say which are meant.
+ * One of the rules that an assertion fits has to grant all that is requested. If several do, the one that gives the
+ * least counts, because rules have no order. If no scopes were named and the rules give different ones, it is unclear
+ * which are meant, and the request is refused.
  */
 function chosen(decisions: readonly (Grant | Denial)[]): Grant | Denial {
   const [first] = decisions
@@ -107,7 +108,8 @@ function chosen(decisions: readonly (Grant | Denial)[]): Grant | Denial {
       Number(other.rule?.isSpent) - Number(one.rule?.isSpent) ||
       ((one.rule?.name ?? '') < (other.rule?.name ?? '') ? -1 : 1),
   )
-  // What they are refused for may differ. The reason whose name comes first is as good as any, and always the same.
+  // The rules may be refused for different reasons. The reason that comes first by its name is reported, so it is
+  // always the same.
   if (grant === undefined) return denials(decisions)[0] ?? first
   const isSame = others.every(
     (other) =>
@@ -115,7 +117,8 @@ function chosen(decisions: readonly (Grant | Denial)[]): Grant | Denial {
       other.scopes.toSorted().join(' ') === grant.scopes.toSorted().join(' '),
   )
   if (!isSame) return { granted: false, reason: 'trust_rules_ambiguous' }
-  // Spent if any of them says so, and bound to all that any of them binds to.
+  // The assertion is used up if any of the rules says so. The token is bound to everything that any of the rules binds
+  // it to.
   const isSpent = grants.some(({ rule }) => rule?.isSpent === true)
   const bound = grants.find(({ confirmation }) => confirmation?.['x5t#S256'] !== undefined) ?? grant
   const { confirmation, certificateThumbprint } = bound
@@ -177,7 +180,7 @@ function withCertificate(
   { certificate, credentials, isGated = false }: TokenRequest,
   client: RegisteredClient | undefined,
 ): Grant {
-  // Where it is the credential, the record names it anyway.
+  // If the certificate is the credential, the record names it already.
   const isDemanded = isGated && credentials.method !== 'tls_client_auth'
   if (client === undefined || certificate === undefined) return grant
   if (!isDemanded && !demandsCertificate(client)) return grant
@@ -201,7 +204,7 @@ function saidOf(
   client: RegisteredClient,
   { external, subjectForm, claims }: RegisteredResource,
 ): Pick<Grant, 'subject' | 'claims'> | Denial {
-  // A token without them, or with one of two, would say something else than somebody registered.
+  // A token without these claims, or with one of two values, would differ from what is registered.
   if (claims === 'unreadable' || contradictions(client.claims, claims).length > 0)
     return { granted: false, reason: 'claims_contradictory' }
   const both =

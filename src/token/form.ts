@@ -73,7 +73,7 @@ export function readForm(body: Buffer): Form {
     form.malformed ??= 'parameters_too_many'
     return form
   }
-  // Read on after a malformed parameter: a later one may identify the client.
+  // Reading continues after a malformed parameter, because a later one may identify the client.
   for (let start = 0; start < text.length; ) {
     const ampersand = text.indexOf('&', start)
     const end = ampersand === -1 ? text.length : ampersand

@@ -27,7 +27,7 @@ export function issuedDetail(
   const bound = {
     ...(certificateThumbprint === undefined ? {} : { certificate: certificateThumbprint }),
     ...(confirmation?.jkt === undefined ? {} : { jkt: confirmation.jkt }),
-    // What somebody else has in the records of a call that was made with the token.
+    // What an external audience has in its own records of a call with the token.
     ...(sub === undefined ? {} : { sub }),
   }
   if (federated !== undefined) {

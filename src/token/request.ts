@@ -42,7 +42,9 @@ export interface RawTokenRequest {
   readonly certificate?: JudgedCertificate | undefined
   /** What of the claimed values is kept. */
   readonly claimedText: ClaimedText
-  /** Whether memory has a client of this name: a registered id is shown, whatever it looks like. */
+  /**
+   * Whether memory has a client of this name. The id of a registered client is never withheld, whatever it looks like.
+   */
   readonly isRegistered: (clientId: string) => boolean
 }
 
@@ -86,7 +88,7 @@ export function parseTokenRequest(raw: RawTokenRequest, claimed: Claimed): Token
   const form = readForm(raw.body)
   const authorization = readAuthorization(raw.rawHeaders)
   const presented = presentedCredentials(form, authorization, raw.certificate)
-  // The grant may be named wrong, and the assertion is of the record all the same.
+  // The grant type may be wrong. The record still contains the assertion.
   const grantAssertion = grantAssertionIn(form.values[ASSERTION])
   const dpopProof = findDpopProof(raw.rawHeaders)
   fillClaimed(claimed, raw, form, presented, grantAssertion)

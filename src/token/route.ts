@@ -122,7 +122,7 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
   done()
 }
 
-/** Who waits for the keys or the document of somebody else takes no place, and the next one begins. */
+/** A request that waits for keys or a document from elsewhere takes no place. The next one begins. */
 function openAdmission({ clock, remoteKeys, clientMetadata }: TokenRouteOptions): Admission {
   const waitingForOthers = () => remoteKeys.waiting + clientMetadata.waiting
   const admission = new Admission(() => clock.monotonicMilliseconds(), waitingForOthers)
@@ -179,7 +179,10 @@ function refusalHeaders(refusal: OAuthError, status: number): string[] {
   return headers
 }
 
-/** The nonce for the next proof. With a token too, so that nobody is sent back for one every few minutes (RFC 9449 §8.2). */
+/**
+ * The nonce for the next proof. It is sent with a token too, so that no caller has to repeat a request every few
+ * minutes to get a nonce (RFC 9449 §8.2).
+ */
 function nonceHeaders({ dpop }: TokenRouteOptions): string[] {
   const nonce = dpop.nonces?.current
   return nonce === undefined ? [] : ['dpop-nonce', nonce]

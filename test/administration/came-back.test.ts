@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type ChangeRecord, findCameBack, type RegisteredState } from '../../src/administration/came-back.ts'
+import { findCameBack } from '../../src/administration/came-back.ts'
+import type { ChangeRecord, RegisteredState } from '../../src/administration/came-back-state.ts'
 import { ruleFields } from '../../src/administration/trust-plan.ts'
 
 const now = Date.parse('2027-01-31T12:00:00Z') / 1000

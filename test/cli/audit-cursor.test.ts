@@ -164,6 +164,6 @@ test('a follower goes on where it stopped, also after kill -9 and in a chain tha
 test('a cursor of another ledger is refused', async () => {
   const place = Buffer.from(JSON.stringify({ highest: 9_999, gaps: [], open: [] })).toString('base64url')
   const { code, stderr } = await list('--follow', '--after', `tail-${place}`)
-  expect(stderr).toMatch(/this ledger does not reach as far as the cursor/)
+  expect(stderr).toMatch(/this ledger ends before the cursor/)
   expect(code).toBe(1)
 })

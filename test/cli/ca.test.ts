@@ -33,7 +33,7 @@ test('from nothing to a revoked certificate, and a table of it all', async ({ ca
     code: 0,
     stdout: expect.stringMatching(/^billing is renewed with a new key, valid until .*\.\n$/),
   })
-  expect(await ca('renew')).toMatchObject({ stdout: 'No certificate is due. ca.crl is written anew.\n' })
+  expect(await ca('renew')).toMatchObject({ stdout: 'No certificate is due. ca.crl was written again.\n' })
   const shown = await ca('show')
   expect(shown.stderr).toBe('')
   expect(shown.stdout.split('\n').map((line) => line.replace(/\d{4}-\S+ \S+/, 'MOMENT'))).toEqual([
@@ -78,8 +78,8 @@ test('every command answers in JSON', async ({ ca, files }) => {
 
 describe('a mistake is named, and nothing is made', () => {
   test.for<[line: string, code: number, says: string]>([
-    ['issue A --dns localhost', 2, 'NAME: "A" is no name of a certificate.'],
-    ['issue ../a --dns localhost', 2, 'NAME: "../a" is no name of a certificate.'],
+    ['issue A --dns localhost', 2, 'NAME: "A" is not a name for a certificate.'],
+    ['issue ../a --dns localhost', 2, 'NAME: "../a" is not a name for a certificate.'],
     ['issue ca.key --dns localhost', 2, 'belongs to the CA itself'],
     ['issue a', 2, 'A server needs a name that its callers know. Add --dns'],
     [
@@ -101,7 +101,7 @@ describe('a mistake is named, and nothing is made', () => {
     ['issue a --dns a.example --days 398', 2, 'from 1 to 397.'],
     ['issue a --dns a.example --days 30d', 2, '--days: "30d" is not a number of days'],
     ['init --days 4000', 2, 'from 1 to 3650.'],
-    ['init --permit *.a.example', 2, '--permit: "*.a.example" is no domain and no network.'],
+    ['init --permit *.a.example', 2, '--permit: "*.a.example" is neither a domain nor a network.'],
     ['issue a --dns a.example', 1, 'there is no CA. "bin/mintmark ca init" creates one.'],
     ['renew a', 1, 'there is no CA.'],
     ['renew', 1, 'there is no CA.'],
@@ -119,9 +119,13 @@ describe('a mistake is named, and nothing is made', () => {
     await ca('init --permit example.org --days 20')
     await ca('issue billing --dns billing.example.org --days 20')
     const refused: readonly (readonly [string, number, string])[] = [
-      ['init', 1, 'there is a CA already, and nothing was changed.'],
+      ['init', 1, 'there is already a CA. Nothing was changed.'],
       ['issue billing --dns a.example.org', 1, '"bin/mintmark ca renew billing" renews it.'],
-      ['issue web --dns example.com', 1, 'outside of what this CA may sign for: example.org, localhost,'],
+      [
+        'issue web --dns example.com',
+        1,
+        'is not among the names that this CA may sign for: example.org, localhost,',
+      ],
       ['issue web --dns example.org --days 21', 1, '--days: the CA expires in 20 days'],
       ['renew biling', 3, 'Did you mean "billing"?'],
       ['revoke biling', 3, 'Did you mean "billing"?'],

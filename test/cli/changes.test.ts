@@ -129,12 +129,14 @@ describe('from nothing to a token, and back', () => {
     const held = await run('resources', 'update', orders, '--remove-scope', 'orders:read')
     expect(held).toMatchObject({ code: 1, stdout: '' })
     expect(held.stderr).toContain(
-      '--remove-scope: "orders:read" may still be asked for by 1 client (billing).',
+      '--remove-scope: "orders:read" may still be requested by 1 client (billing).',
     )
     expect(await ran('resources', 'update', orders, '--remove-scope', 'orders:delete')).toContain(
       'is changed',
     )
-    expect(await ran('resources', 'update', orders, '--token-lifetime', '60')).toContain('was so already')
+    expect(await ran('resources', 'update', orders, '--token-lifetime', '60')).toContain(
+      'is like this already',
+    )
     expect(await ran('resources', 'update', orders, '--token-typ', 'JWT')).toContain(
       'token_typ: at+jwt → JWT',
     )

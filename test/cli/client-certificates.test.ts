@@ -102,11 +102,11 @@ describe('a client', () => {
     ],
     [
       ['--tls-client-auth-san-dns', 'a.td', '--tls-client-auth-san-ip', '10.0.0.1'],
-      /^--tls-client-auth-san-ip: is named beside tls_client_auth_san_dns; .* exactly one field/,
+      /^--tls-client-auth-san-ip: is written together with tls_client_auth_san_dns; .* exactly one field/,
     ],
     [
       ['--auth-method', 'client_secret_basic', '--tls-client-auth-san-dns', 'a.td'],
-      /^--tls-client-auth-san-dns: is for clients that authenticate by tls_client_auth, and this one does by client_secret_basic/,
+      /^--tls-client-auth-san-dns: is for clients that authenticate by tls_client_auth, but this one uses client_secret_basic/,
     ],
     [
       ['--auth-method', 'self_signed_tls_client_auth', '--tls-client-auth-san-dns', 'a.td'],
@@ -230,6 +230,6 @@ ${more}`
     )
     expect(
       await mistakes('    tls_client_auth_san_dns: a.td\n    tls_client_auth_san_ip: 10.0.0.1\n'),
-    ).toMatch(/F:5:29: .*is named beside tls_client_auth_san_dns/)
+    ).toMatch(/F:5:29: .*is written together with tls_client_auth_san_dns/)
   })
 })

@@ -227,7 +227,7 @@ describe('a seed file', () => {
     expect(stderr).toContain('clients[0].jwks.keys[0]: is a private key: it has "d"')
     expect(stderr).toContain('clients[0].jwks.keys[2]: "a" is already clients[0].jwks.keys[1]')
     expect(stderr).toContain('clients[0].jwks.keys[3]: lacks e')
-    expect(stderr).toContain('"anybody" is no audience of assertions: issuer or token_endpoint')
+    expect(stderr).toContain('"anybody" is not an audience of assertions; write issuer or token_endpoint')
     expect(stdout + stderr).not.toContain(secret.d)
   })
 })

@@ -31,22 +31,22 @@ test('a prefix is added, listed, planned and refused; a document is tried', asyn
     /\/agents\/ +active +documents of its clients +partners +sub begins with https:\S+\/agents\/ +any workload .* partners@example\.com$/m,
   )
   for (const [name, under, more, says] of [
-    ['open', 'https://agents.example.com', [], 'is no beginning of addresses'],
+    ['open', 'https://agents.example.com', [], 'is not the beginning of addresses'],
     [
       'open',
       'https://a@agents.example.com/',
       [],
-      '--client-metadata: "https://a@agents.example.com/" is no beginning',
+      '--client-metadata: "https://a@agents.example.com/" is not the beginning',
     ],
     [
       'open',
       'http://agents.example.com/',
       [],
-      '--client-metadata: "http://agents.example.com/" is no beginning',
+      '--client-metadata: "http://agents.example.com/" is not the beginning',
     ],
-    ['open', 'https://agents.example.com/a/../', [], 'is no beginning of addresses'],
-    ['nested', `${prefix}more/`, [], `stands within ${prefix} or around it`],
-    ['around', `${host.url}/`, [], `stands within ${prefix} or around it`],
+    ['open', 'https://agents.example.com/a/../', [], 'is not the beginning of addresses'],
+    ['nested', `${prefix}more/`, [], `overlaps with ${prefix}, which is also trusted`],
+    ['around', `${host.url}/`, [], `overlaps with ${prefix}, which is also trusted`],
     ['claims', 'https://agents.example.com/', ['--equals', 'environment=prod'], 'conditions on sub only'],
     [
       'often',

@@ -124,7 +124,7 @@ describe('is refused', () => {
     [['create', 'a', '--purpose', 'a\u202eb'], '--purpose: contains a control, invisible or bidirectional'],
     [
       ['create', 'a', '--kind', 'jop'],
-      '--kind: "jop" is no kind of client: service, job, agent. Did you mean "job"?',
+      '--kind: "jop" is not a kind of client; known are service, job, agent. Did you mean "job"?',
     ],
     [['update', 'a', '--owner', 'x', '--no-owner'], '--no-owner: not with --owner'],
     [['list', '--owner', 'x', '--no-owner'], '--no-owner: not with --owner'],

@@ -119,14 +119,14 @@ test('a seed file, tried first', async ({ run, files }) => {
   )
   expect(await run('clients', 'create', 'a:b', '--access', 'cloud=', '--claim', 'x=y')).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('makes no SPIFFE ID for a:b'),
+    stderr: expect.stringContaining('does not make a SPIFFE ID for a:b'),
   })
 })
 
 test.for([
   [
     ['clients', 'create', 'a', '--claim', 'iss=x'],
-    '--claim: "iss" says to whoever verifies a token what it is',
+    '--claim: "iss" is a claim by which others know what a token is',
   ],
   [['clients', 'create', 'a', '--claim', 'tenant'], '--claim: write NAME=VALUE'],
   [['clients', 'create', 'a', '--claim', 'a=1', '--claim', 'a=2'], '--claim: a is named twice'],
@@ -143,7 +143,7 @@ test.for([
   ],
   [
     ['resources', 'create', 'a', '--external', 'yes', '--subject-form', 'c'],
-    '--subject-form: "c" is no form of a subject',
+    '--subject-form: "c" is not a form of a subject',
   ],
 ] as const)('%j is refused before the database is opened', async ([given, says]) => {
   expect(await command({}, ...given)).toMatchObject({ code: 2, stderr: expect.stringContaining(says) })

@@ -84,7 +84,7 @@ test('what is registered already may not contradict it either', async ({ databas
   writeFileSync(files.path('rsa.json'), JSON.stringify({ ...rsa.publicJwk, kid: 'old', alg: 'RS256' }))
   await ran('clients', 'keys', 'add', 'bank', files.path('rsa.json'))
   expect(await refusal(...hold)).toContain(
-    `--fapi: has keys for RS256, which --fapi yes does not allow: ${rsa.thumbprint}`,
+    `--fapi: has keys for RS256, and --fapi yes does not allow them: ${rsa.thumbprint}`,
   )
   await ran('clients', 'keys', 'revoke', 'bank', 'old')
   const trust = [
@@ -99,7 +99,7 @@ test('what is registered already may not contradict it either', async ({ databas
     'bank',
   ]
   await ran(...trust, '--assertion-audience', 'token_endpoint')
-  expect(await refusal(...hold)).toContain('--fapi: the rule deploy may stand for it')
+  expect(await refusal(...hold)).toContain('--fapi: the rule deploy gives its tokens for assertions')
   await ran('trust', 'remove', 'deploy')
 
   expect(await ran(...hold)).toBe('bank is changed: fapi: no → yes.\n')

@@ -29,7 +29,7 @@ test('the lost key-encryption key: no start, a plan, a question, and then everyt
   const [row] = await sealed()
   const plan = await command(environment, 'keys', 'abandon', '--plan')
   expect(plan).toMatchObject({ code: 0, stdout: '' })
-  expect(plan.stderr).toMatch(/DANGER: .* is given up/)
+  expect(plan.stderr).toMatch(/DANGER: .* is abandoned/)
   expect(plan.stderr).toContain(`${kidIn(old)} (ES256)`)
   // Nobody can be asked.
   const unasked = await command(environment, 'keys', 'abandon')
@@ -116,7 +116,7 @@ test('a sealed registry is sealed anew after its key was lost, and not with any 
   // Nobody vouches for any of it, so somebody has to look.
   const unasked = await command(environment, 'registry', 'seal')
   expect(unasked).toMatchObject({ code: 1 })
-  expect(unasked.stderr).toContain('given up')
+  expect(unasked.stderr).toContain('abandoned')
   expect(unasked.stderr).toContain(`client ${client.clientId}: unregistered`)
   const again = await command(environment, 'registry', 'seal', '--yes')
   expect(again, again.stderr).toMatchObject({ code: 0 })

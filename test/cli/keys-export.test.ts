@@ -61,7 +61,7 @@ test('verifies the tokens of the service, is what the service publishes, and say
   )
   const after = await run(withKey, 'export', '--jwks')
   expect(JSON.parse(after.stdout)).toEqual(set)
-  expect(after.stderr).toContain('forged: nobody with the key-encryption key made this row')
+  expect(after.stderr).toContain('forged: this row was not made by a holder of the key-encryption key')
   expect(await run({}, 'export', '--jwks')).toMatchObject({
     code: 1,
     stdout: '',
@@ -75,7 +75,7 @@ test('verifies the tokens of the service, is what the service publishes, and say
     writeFileSync(path, other)
     expect(await run(withKey, 'export', '--jwks', '--out', path)).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('is no JWK Set of public keys'),
+      stderr: expect.stringContaining('is not a JWK Set of public keys'),
     })
     expect(readFileSync(path, 'utf8')).toBe(other)
   }

@@ -90,7 +90,7 @@ test('what is not known is no success', async ({ running, database }) => {
         : await careful(request),
   )
   const { code, stdout } = await command(environmentOf(database.url), 'proxy', 'check', url)
-  expect(stdout).toMatch(/^Client-Cert +502 +nothing that is known: .* not known$/m)
+  expect(stdout).toMatch(/^Client-Cert +502 +it is not known: .* not known$/m)
   expect(stdout).toMatch(/^ssl-client-cert +400 +there is no record +not known$/m)
   expect(code).toBe(1)
 })
@@ -102,7 +102,7 @@ test('the certificate of the proxy that counts as every caller’s is found out'
   const other = makeCertificate(root, { subject: 'CN=other' })
   const url = await frontDoor(passing(running.url, [other], /^$/))
   const { code, stderr } = await command(environmentOf(database.url), 'proxy', 'check', url)
-  expect(stderr).toContain("the proxy's own: every caller is taken for it")
+  expect(stderr).toContain("the proxy's own certificate, so every caller counts as the proxy")
   expect(code).toBe(1)
 })
 

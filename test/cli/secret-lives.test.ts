@@ -140,7 +140,7 @@ describe('clients secrets rotate', () => {
 
   test.each([
     [['--overlap', '91d'], 'is too long; 90d are the most'],
-    [['--overlap', 'long'], 'is no time'],
+    [['--overlap', 'long'], 'is not a time'],
     [['--end-when-unused', '1m'], 'is too short; 5m are the least'],
     [['--overlap', '1h', '--end-when-unused', '1h'], 'must be shorter than the overlap'],
   ])('refuses %j', async (options, says) => {

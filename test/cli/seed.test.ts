@@ -183,7 +183,9 @@ describe('a file that changed', () => {
     await ran('clients', 'delete', 'x', '--yes')
     const outcome = await run('seed', plain)
     expect(outcome.code).toBe(1)
-    expect(outcome.stderr).toContain(`${plain}:2:16: clients[0].client_id: "x" was deleted`)
+    expect(outcome.stderr).toContain(
+      `${plain}:2:16: clients[0].client_id: "x" belonged to a client that was deleted`,
+    )
   })
 
   test('two at once come out as one after the other', async ({ database, file, run }) => {

@@ -36,7 +36,7 @@ test('a rule is added, listed, applied by a file as it stands, and removed', asy
     'billing',
   )
   expect(added).toMatchObject({ code: 0, stdout: `${github} is trusted now. The rule deploy is created.\n` })
-  expect(added.stderr).toContain('Add repository_id as well: it stays with its first owner.')
+  expect(added.stderr).toContain('Add repository_id as well: it never gets another owner.')
 
   const key = makeKey('RS256', 'cluster-1')
   writeFileSync(
@@ -78,14 +78,14 @@ test('a rule is added, listed, applied by a file as it stands, and removed', asy
   expect(await ran('trust', 'disable', github)).toBe(`${github} is disabled.\n`)
   expect(await ran('trust', 'remove', 'deploy')).toBe(`deploy is removed. ${github} is still trusted.\n`)
   expect(await ran('trust', 'remove', '--issuer', github)).toContain(
-    'is not trusted any more; 0 rules went with it.',
+    'is no longer trusted; 0 rules removed with it.',
   )
   expect(await run('trust', 'remove', 'deploy')).toMatchObject({ code: 3 })
 })
 
 test.for([
   [['--equals', 'ref=refs/heads/main'], 'fits everybody in the world who has an account there'],
-  [[], 'fits whomever the issuer signs for'],
+  [[], 'fits everybody that the issuer signs for'],
   [['--prefix', 'repository=acme'], 'ends in the middle of a name'],
   [['--equals', 'sub=system:serviceaccount:shop:default'], 'names the service account "default"'],
   [
@@ -96,7 +96,7 @@ test.for([
   [['--present', 'sub'], 'or write --dangerously-any-subject if'],
   [
     ['--equals', 'repository_id=74', '--require-dpop', 'yes'],
-    '--require-dpop: "yes" says of no key what it must be: any_key or confirmed_key',
+    '--require-dpop: "yes" does not say which key is needed; write any_key or confirmed_key',
   ],
   [
     ['--equals', 'repository_id=74', '--require-certificate', 'tls_client_auth_san_uri={subject}'],

@@ -356,21 +356,21 @@ export const survivors = [
   },
   // ── The registry in memory ─────────────────────────────────────────────────────────────────────────
   {
-    file: 'src/registry/registry.ts',
+    file: 'src/registry/client-loads.ts',
     line: 'const waiting = clientIds.flatMap((clientId) => this.#wanted.get(clientId) ?? [])',
     code: '[]',
     mutations: ['["Stryker was here"]'],
     reason: 'These are the names that somebody waits for. It is there for the types.',
   },
   {
-    file: 'src/registry/registry.ts',
+    file: 'src/registry/memory.ts',
     line: 'if (audience === undefined || !client.access.has(audience)) {',
     code: 'audience === undefined',
     mutations: ['false'],
     reason: 'Nobody has access to undefined. It is there for the types.',
   },
   {
-    file: 'src/registry/registry.ts',
+    file: 'src/registry/memory.ts',
     line: 'this.#unknown.delete(client.clientId)',
     code: 'this.#unknown.delete(client.clientId)',
     mutations: [';'],
@@ -378,14 +378,14 @@ export const survivors = [
       'Whoever was registered since is forgotten as unknown with the change itself, which comes before.',
   },
   {
-    file: 'src/registry/registry.ts',
+    file: 'src/registry/memory.ts',
     line: "else if (subject === 'client') {",
     code: "subject === 'client'",
     mutations: ['true'],
     reason: 'The id of a key is no client. To forget what did not change costs a read and nothing else.',
   },
   {
-    file: 'src/registry/registry.ts',
+    file: 'src/registry/memory.ts',
     line: 'this.#resources.clear()',
     code: 'this.#resources.clear()',
     mutations: [';'],

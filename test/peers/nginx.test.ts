@@ -153,7 +153,7 @@ describe.runIf(present)('"proxy check" says', () => {
     const { code, stdout, stderr } = await check()
     expect(stdout).toMatch(/^ssl-client-cert +\d+ +the made-up certificate: client_unknown +BELIEVED$/m)
     expect(stdout).toMatch(/^ssl-client-cert, twice .* refused it: certificate_header_repeated +failed$/m)
-    expect(stderr).toMatch(/ believed: anybody can speak for every client\. /)
+    expect(stderr).toMatch(/ believed: anybody can act as any client\. /)
     expect(code).toBe(1)
   })
 
@@ -176,7 +176,9 @@ describe.runIf(present)('"proxy check" says', () => {
       ),
     )
     const { code, stderr } = await check()
-    expect(stderr).toMatch(/so nothing was tried on one\.\nEvery forgery failed, 19 in all\.\n$/)
+    expect(stderr).toMatch(
+      /so nothing was tried on such a connection\.\nEvery forgery failed, 19 in all\.\n$/,
+    )
     expect(code).toBe(0)
   })
 

@@ -50,7 +50,7 @@ test.each([
 })
 
 test('the refusal says so, in the answer and in its record', async () => {
-  expect(await ask('Host: other\r\n')).toContain('A header that may be given once is given more than once.')
+  expect(await ask('Host: other\r\n')).toContain('A header that is allowed once was sent more than once.')
   const rows = await running.database.query(`SELECT 1 FROM audit_record WHERE reason = 'header_repeated'`)
   expect(rows.length).toBeGreaterThan(0)
 })

@@ -13,7 +13,7 @@ import {
   type TrustRule,
   workloadId,
 } from '../../src/registry/issuer.ts'
-import type { View } from '../../src/registry/registry.ts'
+import type { View } from '../../src/registry/memory.ts'
 import { type Denial, decide, type Grant } from '../../src/token/decide.ts'
 
 const now = 1_800_000_000

@@ -18,7 +18,7 @@ import type {
   RegisteredResource,
   RegisteredSecret,
 } from '../../src/registry/client.ts'
-import type { View } from '../../src/registry/registry.ts'
+import type { View } from '../../src/registry/memory.ts'
 import { decide } from '../../src/token/decide.ts'
 import type { TokenRequest } from '../../src/token/request.ts'
 

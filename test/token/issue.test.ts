@@ -15,7 +15,7 @@ import { ClaimedText } from '../../src/lib/claimed-text.ts'
 import { limits } from '../../src/limits.ts'
 import { OAuthError } from '../../src/refusals.ts'
 import type { RegisteredClient, RegisteredSecret } from '../../src/registry/client.ts'
-import type { View } from '../../src/registry/registry.ts'
+import type { View } from '../../src/registry/memory.ts'
 import { type IssueEdges, issueToken, recordRefusal } from '../../src/token/issue.ts'
 import type { Claimed, RawTokenRequest } from '../../src/token/request.ts'
 

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back.ts'
+import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back-state.ts'
 import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
 import { findChangesSince } from '../../ledger/record-store.ts'
 import { fileProblem } from '../../lib/bounded-file.ts'
@@ -15,11 +15,11 @@ export const auditCompare = defineCommand({
   path: ['audit', 'compare'],
   summary: 'after a restore: compare the registry with a copy of the ledger, and list what came back',
   details:
-    'A restored backup revives what was disabled, revoked, removed or narrowed since it was made. FILE is what "audit\n' +
-    'list --json" or "audit list --follow --json" printed: a copy of the ledger that is newer than the backup. What the\n' +
-    'ledger here says since then counts too. For each thing that came back, the command that takes it away again is\n' +
-    'printed. Changes by hand in the database are not compared (outcome "changed by hand"). The exit code is 1 if something\n' +
-    'came back, and 0 if nothing did.',
+    'A restored backup revives what was disabled, revoked, removed or narrowed since it was made. FILE is what "audit list\n' +
+    '--json" or "audit list --follow --json" printed: a copy of the ledger that is newer than the backup. Later records of\n' +
+    'the ledger here count too. For each thing that came back, the output has the command that takes it away again.\n' +
+    'Changes by hand in the database are not compared (outcome "changed by hand"). The exit code is 1 if something came\n' +
+    'back, and 0 if nothing did.',
   positionals: [{ name: 'FILE', description: 'a copy of the ledger, as JSON' }],
   options: { ...jsonOption },
   examples: [['bin/mintmark audit compare ledger.json', 'what has to be taken away again']],
@@ -88,36 +88,36 @@ function take(value: unknown, records: ChangeRecord[]): void {
 }
 
 const descriptions: Readonly<Record<CameBackKind, string>> = {
-  client_enabled: 'was disabled, and is active',
-  client_undeleted: 'was deleted, and is there',
+  client_enabled: 'was disabled, and is active again',
+  client_undeleted: 'was deleted, and exists again',
   client_networks_widened: 'may call from more networks',
   client_expires_later: 'expires later, or not at all',
   client_method_changed: 'may authenticate by another method',
   client_audience_widened: 'its assertions may name the token endpoint',
   client_keys_elsewhere: 'publishes its keys in another place',
-  client_certificate_changed: 'is known by another certificate, or by one again',
-  client_certificate_not_required: 'need not bring the certificate that it had to',
+  client_certificate_changed: 'is known by another certificate than last',
+  client_certificate_not_required: 'no longer has to bring a certificate',
   client_tokens_unbound: 'its tokens are not bound to a certificate',
   client_dpop_unbound: 'gets tokens that are not bound to a key',
-  client_not_fapi: 'is not held to the FAPI profile any more',
-  secret_alive: 'was revoked, and is valid',
+  client_not_fapi: 'is no longer held to the FAPI profile',
+  secret_alive: 'was revoked, and is valid again',
   secret_expires_later: 'was replaced, and expires later or not at all',
-  client_key_alive: 'was revoked, and is valid',
-  access_back: 'was removed, and is there',
+  client_key_alive: 'was revoked, and is valid again',
+  access_back: 'was removed, and exists again',
   access_widened: 'has scopes that were removed',
-  resource_undeleted: 'was deleted, and is there',
+  resource_undeleted: 'was deleted, and exists again',
   resource_scopes_back: 'has scopes that were removed',
   resource_lifetime_longer: 'its tokens live longer',
-  resource_changed: 'its tokens are made as before',
-  key_unrevoked: 'was revoked, and is not any more',
-  client_claims_changed: 'its tokens say what they said before',
-  resource_claims_changed: 'its tokens say what they said before',
-  issuer_undeleted: 'was removed, and is trusted',
-  issuer_enabled: 'was disabled, and is active',
-  issuer_keys_back: 'has the keys that it had before: disable it, and set the new ones',
-  rule_undeleted: 'was removed, and is there',
-  rule_changed: 'says what it said before: remove it, and add it as it was last',
-  workload_unblocked: 'was blocked, and is not any more',
+  resource_changed: 'its tokens have the earlier form again',
+  key_unrevoked: 'was revoked, and is no longer revoked',
+  client_claims_changed: 'its tokens have the earlier claims again',
+  resource_claims_changed: 'its tokens have the earlier claims again',
+  issuer_undeleted: 'was removed, and is trusted again',
+  issuer_enabled: 'was disabled, and is active again',
+  issuer_keys_back: 'has its earlier keys again: disable it, and set the new ones',
+  rule_undeleted: 'was removed, and exists again',
+  rule_changed: 'has its earlier content again: remove it, and add it as it was last',
+  workload_unblocked: 'was blocked, and is no longer blocked',
 }
 
 /** The words of the command that takes it away again. */

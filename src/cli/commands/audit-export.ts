@@ -8,9 +8,9 @@ export const auditExport = defineCommand({
   path: ['audit', 'export'],
   summary: 'write the whole ledger as lines of JSON that can be verified without the database',
   details:
-    'Each chain begins with its random bytes and ends with the number of its records. The last line has one hash over\n' +
-    'the ends of all chains. It is also printed at the end. Keep it apart from the export: then "audit verify --heads"\n' +
-    'finds out whether somebody has computed all hashes anew.',
+    'Each chain begins with its random bytes and ends with the number of its records. The last line has one hash over the\n' +
+    'ends of all chains. It is also printed at the end. Keep it apart from the export: then "audit verify --heads" finds\n' +
+    'out whether somebody has computed all hashes again.',
   options: {},
   examples: [
     [

@@ -13,9 +13,9 @@ export const auditVerify = defineCommand({
   summary: 'verify a copy of the ledger; needs no database',
   details:
     'FILE is what "audit export" wrote, or what "audit list --json" printed, with or without --follow. The command\n' +
-    'computes every hash anew. It finds records that were edited, removed, moved or put in between, and an export that\n' +
-    'was cut off. A list does not say how many chains there are, so a whole chain that is missing in it is not found.\n' +
-    'Nor is a copy whose hashes were all computed anew, unless you give the heads that "audit export" printed.',
+    'computes every hash again. It finds records that were edited, removed, moved or put in between, and an export that\n' +
+    'was cut off. A list does not say how many chains there are, so a whole chain that is missing in it is not found. A\n' +
+    'copy whose hashes were all computed again is only found with the heads that "audit export" printed.',
   positionals: [{ name: 'FILE', description: 'the file; - reads standard input' }],
   options: {
     partial: {
@@ -54,7 +54,7 @@ export const auditVerify = defineCommand({
     if (records + chains === 0) throw new OperatorError(`${file}: has no records.`)
     if (problems.length > 0) {
       throw new OperatorError(
-        `${file}: ${counted(problems.length, 'problem')}. It is no true copy of the ledger.`,
+        `${file}: ${counted(problems.length, 'problem')}. It is not a true copy of the ledger.`,
       )
     }
     if (options.json) return
@@ -63,7 +63,7 @@ export const auditVerify = defineCommand({
   },
 })
 
-/** Lines of JSON, or one array over many lines. A line that is no JSON is told as undefined. */
+/** Lines of JSON, or one array over many lines. A line that is not JSON becomes undefined. */
 async function readValues(stream: Readable, take: (value: unknown) => void): Promise<void> {
   const array: string[] = []
   let isFirst = true
@@ -89,14 +89,14 @@ function parsed(text: string): unknown {
 
 const sentences: { readonly [Code in VerifyCode]: string } = {
   line_unreadable: 'is neither a record with its hashes nor another line of an export',
-  record_altered: 'was changed: its hash is another one',
+  record_altered: 'was changed: its hash does not fit',
   link_broken: 'is not linked to the record before it',
   record_twice: 'is there twice',
   out_of_order: 'is not where it belongs',
   records_missing: 'comes after records that are missing',
-  chain_end_differs: 'has another end than the export says: records are missing, or there are more',
+  chain_end_differs: 'does not end where the export says: records are missing, or there are too many',
   export_end_differs: 'the export is not complete: its end is missing or says something else',
-  heads_differ: 'the heads of all chains are others than --heads says',
+  heads_differ: 'the heads of all chains are not those of --heads',
 }
 
 const problemsShownMax = 50

@@ -34,12 +34,11 @@ export const auditList = defineCommand({
   path: ['audit', 'list'],
   summary: 'show issued tokens, refusals and changes, the newest last',
   details:
-    'Every token, every refusal and every change of the registry has a record. REASON is more precise than the\n' +
-    'answer to the caller. With --follow the command runs until you press Ctrl-C. It continues after a restart of\n' +
-    'the database.\n\n' +
-    'A cursor says where a listing stopped. It is printed when there is more, and --json has one in every record. One\n' +
-    'that --follow printed, at its end or in the last record of each part of --json, is for --follow --after: it goes\n' +
-    'on there, and shows every record once.',
+    'Every token, every refusal and every change of the registry has a record. REASON is more precise than the answer to\n' +
+    'the caller. With --follow the command runs until you press Ctrl-C. It continues after a restart of the database.\n\n' +
+    'A cursor says where a listing stopped. It is printed when there are more records, and with --json every record has\n' +
+    'one. A cursor that --follow printed, at its end or in the last record of each part of --json, is for --follow\n' +
+    '--after: the command goes on there, and shows every record once.',
   options: {
     client: { type: 'string', value: 'CLIENT', description: 'only this client id' },
     outcome: {
@@ -172,7 +171,7 @@ async function resume(tail: LedgerTail, { database, clock }: Connection, cursor:
   }
   if (await tail.resume(database.prisma, place, clock.nowMilliseconds())) return
   throw new OperatorError(
-    '--after: this ledger does not reach as far as the cursor. It is another database, or one that was restored from ' +
+    '--after: this ledger ends before the cursor. It is another database, or one that was restored from ' +
       'a backup. Use --since instead.',
   )
 }

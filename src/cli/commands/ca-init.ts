@@ -9,9 +9,9 @@ export const caInit = defineCommand({
   summary: 'create a CA for development and tests',
   details:
     `${developmentOnly}\n\n` +
-    'It is a directory of files: ca.crt for everybody who should trust it, ca.key, and ca.crl with what was revoked. Who\n' +
-    'trusts a CA trusts it for every name. With --permit it can sign for those names and networks only, and for localhost:\n' +
-    'they stand in ca.crt, so everybody refuses other names.',
+    'It is a directory of files: ca.crt for everybody who should trust it, ca.key, and ca.crl with what was revoked.\n' +
+    'A program that trusts a CA trusts it for every name. With --permit the CA can sign only for those names and\n' +
+    'networks, and for localhost: they are in ca.crt, so every program refuses other names.',
   options: {
     days: {
       type: 'string',
@@ -31,7 +31,7 @@ export const caInit = defineCommand({
     ['bin/mintmark ca init', 'in the data directory'],
     [
       'bin/mintmark ca init --permit example.internal --permit 10.0.0.0/8',
-      'a stolen key is worth nothing elsewhere',
+      'a stolen key is useless elsewhere',
     ],
   ],
   async run(options) {

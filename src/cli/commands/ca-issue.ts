@@ -19,8 +19,8 @@ export const caIssue = defineCommand({
   path: ['ca', 'issue'],
   summary: 'issue a certificate and its key',
   details:
-    'Writes tls.crt, tls.key (mode 0600) and ca.crt into a directory of this name, as a Secret of cert-manager has them. All\n' +
-    'three are replaced at the same moment, so who watches them never sees a certificate beside the key of another.\n' +
+    'Writes tls.crt, tls.key (mode 0600) and ca.crt into a directory of this name, as a Secret of cert-manager has them.\n' +
+    'All three are replaced at the same moment, so nobody ever sees a certificate together with the key of another one.\n' +
     'The certificate is for servers and for clients unless --server or --client says otherwise.',
   positionals: [nameArgument],
   options: {

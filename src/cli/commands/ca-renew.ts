@@ -9,7 +9,7 @@ export const caRenew = defineCommand({
   summary: 'renew a certificate, or all that are due',
   details:
     'The new certificate has the same names, uses and lifetime. It has the same key too, so certificate and key belong\n' +
-    'together at every moment; --new-key makes another one and replaces both at once. The certificate before stays valid\n' +
+    'together at every moment; --new-key makes another one and replaces both at once. The earlier certificate stays valid\n' +
     'until it expires. Without NAME it renews each certificate of which less than a third of its life is left, and writes\n' +
     'a new ca.crl: run that once a day.',
   positionals: [
@@ -45,7 +45,7 @@ export const caRenew = defineCommand({
         print(`${json({ renewed: renewed.map((each) => issuedFields(context.directory, each)) })}\n`)
         return
       }
-      if (renewed.length === 0) print('No certificate is due. ca.crl is written anew.\n')
+      if (renewed.length === 0) print('No certificate is due. ca.crl was written again.\n')
       for (const each of renewed)
         print(
           `${each.name} is renewed${how.withNewKey ? ' with a new key' : ''}, valid until ${shownMoment(each.expiresAt)}.\n`,

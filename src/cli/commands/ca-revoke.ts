@@ -7,8 +7,8 @@ export const caRevoke = defineCommand({
   path: ['ca', 'revoke'],
   summary: 'revoke the certificates of a name, and write the CRL',
   details:
-    'Revokes the certificate and the earlier ones of this name that have not expired, and writes ca.crl. It reaches only\n' +
-    'those who read that file. Its files stay, and "ca issue" replaces them.',
+    'Revokes the certificate and the earlier ones of this name that have not expired, and writes ca.crl. Only programs\n' +
+    'that read this file know of it. The files of the certificate stay; "ca issue" replaces them.',
   positionals: [{ ...nameArgument, description: 'the name of the certificate' }],
   options: { ...directoryOption, ...jsonOption },
   examples: [['bin/mintmark ca revoke billing', 'its key was lost or copied']],
@@ -24,10 +24,13 @@ export const caRevoke = defineCommand({
         }
         print(`${json({ name, ...fields, changed: revoked.length > 0 })}\n`)
       } else if (revoked.length === 0) {
-        print(`${name} has no certificate that is valid. ca.crl is written anew.\n`)
+        print(`${name} has no certificate that is valid. ca.crl was written again.\n`)
       } else {
         print(`${name} is revoked: ${counted(revoked.length, 'certificate')}.\n${list}\n`)
-        note('It reaches only those who read this file. Copy it to them if they do not read it here.')
+        note(
+          'Only programs that read this file know of the revocation. If they do not read it here, copy it to ' +
+            'them.',
+        )
       }
     })
   },

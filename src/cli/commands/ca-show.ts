@@ -11,14 +11,14 @@ import { issuedFields } from './ca-issue.ts'
 
 export const caShow = defineCommand({
   path: ['ca', 'show'],
-  summary: 'show the CA and its certificates: what is for whom, and what expires when',
+  summary: 'show the CA and its certificates: what each is for, and when it expires',
   details:
     'LIFE is how much of its life a certificate has left. due: less than a third, so renew it. With NAME it shows one\n' +
     'certificate, with its thumbprint and the fields by which a client can be registered that proves itself with it.',
   positionals: [{ name: 'NAME', description: 'one certificate; otherwise all', optional: true }],
   options: { ...directoryOption, ...jsonOption },
   examples: [
-    ['bin/mintmark ca show', 'what expires first is first'],
+    ['bin/mintmark ca show', 'the certificate that expires first is at the top'],
     ['bin/mintmark ca show billing', 'one of them'],
   ],
   async run(options, [name]) {

@@ -50,7 +50,7 @@ async function change(how: 'grant' | 'remove', given: readonly string[], asJson:
   const { granting, removing, updateClient } = await import('../../administration/update.ts')
   const changed = how === 'grant' ? granting(audience, scopes) : removing(audience, scopes)
   await withDatabase(async (connection) => {
-    // Nothing to remove looks like success, so a name that is mistyped has to be told.
+    // "Nothing to remove" looks like success, so a mistyped name must be reported.
     if (how === 'remove') await requireScopes(connection, audience, scopes)
     const step = await updateClient(connection, clientId, changed).catch(throwInWords(inWordsOf))
     const access = step.definition.access.find((each) => each.audience === audience)

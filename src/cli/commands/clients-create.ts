@@ -35,9 +35,9 @@ export const clientsCreate = defineCommand({
   details:
     'A client can only be given scopes that the resource has ("resources list" shows them). A client with access to\n' +
     'one resource need not name it when it asks for a token. To create many clients, write a file and use "seed".\n' +
-    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. So it is with\n' +
-    'self_signed_tls_client_auth, and with tls_client_auth, where one field of its certificate names it.\n' +
-    'With federated_jwt rules say whose assertions stand for it ("trust add").\n' +
+    'With --auth-method private_key_jwt the client has public keys (--key) and gets no secret. The same is true\n' +
+    'for self_signed_tls_client_auth, and for tls_client_auth, where one field of its certificate names it.\n' +
+    'With federated_jwt, rules say whose assertions it can use ("trust add").\n' +
     authMethodsLine,
   positionals: [{ name: 'CLIENT', description: 'the client id: letters, digits and . _ : / @ ~ -' }],
   options: {
@@ -109,7 +109,7 @@ export const clientsCreate = defineCommand({
     ],
     [
       'bin/mintmark clients create nightly --owner team-reports --kind job --purpose exports',
-      'says whom it belongs to, and what it is for',
+      'with an owner and a purpose',
     ],
     [
       'bin/mintmark clients create payroll --access https://orders.example.com=orders:read \\\n' +
@@ -137,7 +137,7 @@ export const clientsCreate = defineCommand({
     if (hasSecretByMethod(method)) output.reserve()
     else if (ends !== undefined || options['secret-out'] !== undefined) {
       throw usageError(
-        `--auth-method ${method}: such a client gets no secret, so no option may say more of one.`,
+        `--auth-method ${method}: such a client gets no secret. Leave out the options about a secret.`,
       )
     }
     await output.around(() =>
@@ -157,7 +157,7 @@ export const clientsCreate = defineCommand({
               `${clientId} is created. It authenticates with its ${byCertificate ? 'certificate' : 'keys'}.\n`,
             )
           if (method === federatedAuthMethod)
-            note(`Say whose assertions stand for it: bin/mintmark trust add --help`)
+            note(`Add a rule that says whose assertions it can use: bin/mintmark trust add --help`)
           else if (client.keys === undefined && client.jwksUri === undefined && !byCertificate)
             note(`${clientId} has no key yet: bin/mintmark clients keys add ${clientId} FILE`)
         } else if (options.json) {

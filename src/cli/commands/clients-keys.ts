@@ -17,14 +17,14 @@ export const clientsKeysAdd = defineCommand({
   summary: 'register public keys of a client, which verify its assertions (private_key_jwt)',
   details:
     'The file has a JSON Web Key, a set of them, or public keys in PEM. Private keys stay with the client. To replace a\n' +
-    'key without a gap: add the new one and deploy its private half. When "clients keys list" shows that the old one is\n' +
-    'not used any more, revoke the old one.',
+    'key without a gap: add the new one and deploy its private half. When "clients keys list" shows that the old one is no\n' +
+    'longer used, revoke the old one.',
   positionals: [clientArgument, { name: 'FILE', description: 'the file with the public keys' }],
   options: {
     kid: {
       type: 'string',
       value: 'KID',
-      description: 'how the header of its assertions names a key without one',
+      description: 'the kid in the header of its assertions, for a key that has none',
     },
     alg: {
       type: 'string',
@@ -104,8 +104,8 @@ export const clientsKeysList = defineCommand({
   path: ['clients', 'keys', 'list'],
   summary: "list a client's public keys: when they were added, used and revoked",
   details:
-    'The time of last use is true to about half a minute. TOKEN ENDPOINT counts the tokens for assertions that named the\n' +
-    'token endpoint as their audience, which is only accepted from a client with assertion_audience: token_endpoint.',
+    'The time of last use can be wrong by about half a minute. TOKEN ENDPOINT counts the tokens for assertions that named\n' +
+    'the token endpoint as their audience, which is only accepted from a client with assertion_audience: token_endpoint.',
   positionals: [clientArgument],
   options: { ...jsonOption },
   examples: [
@@ -124,8 +124,8 @@ export const clientsKeysRevoke = defineCommand({
   path: ['clients', 'keys', 'revoke'],
   summary: 'revoke a public key: its assertions are refused from the moment this returns',
   details:
-    'In force on every replica when the command returns. Tokens that were issued with it live until they expire. A\n' +
-    'revoked key cannot be registered again.',
+    'In force on every replica when the command returns. Tokens that were issued with it live until they expire. A revoked\n' +
+    'key cannot be registered again.',
   positionals: [
     clientArgument,
     { name: 'KEY', description: 'the thumbprint or the kid that "clients keys list" shows' },

@@ -43,11 +43,11 @@ const options = {
 
 export const clientsList = defineCommand({
   path: ['clients', 'list'],
-  summary: 'list clients, all of them or those that options choose',
+  summary: 'list all clients, or those that the options choose',
   details:
-    'Deleted clients are only listed with --status deleted or --status all. Options together choose those that fit all of\n' +
-    'them. EXPIRES is when a client gets no more tokens unless somebody acts: when it expires, or when the last of its\n' +
-    'secrets and keys does.',
+    'Deleted clients are only listed with --status deleted or --status all. With several options, a client must fit all of\n' +
+    'them. EXPIRES is when a client gets no more tokens unless somebody acts: when it expires, or when its last secret or\n' +
+    'key does.',
   options,
   examples: [
     ['bin/mintmark clients list', 'all clients that are active or disabled'],

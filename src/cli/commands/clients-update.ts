@@ -38,7 +38,7 @@ export const clientsUpdate = defineCommand({
     'no-certificate': { type: 'boolean', description: 'no certificate names it' },
     'no-required-certificate': {
       type: 'boolean',
-      description: 'it need not bring a certificate in addition',
+      description: 'it does not have to bring a certificate in addition',
     },
     'dpop-bound-access-tokens': {
       type: 'string',
@@ -77,7 +77,7 @@ export const clientsUpdate = defineCommand({
     ],
     [
       'bin/mintmark clients update billing --dpop-bound-access-tokens yes',
-      'only tokens that are of no use without its key',
+      'only tokens that are useless without its key',
     ],
     ['bin/mintmark clients update billing --owner team-payments --kind service', 'whom it belongs to'],
     ['bin/mintmark clients update billing --claim tenant=acme', 'a claim that all its tokens have'],
@@ -150,13 +150,13 @@ export const clientsUpdate = defineCommand({
       if (options.json) {
         const described = Object.fromEntries(changes.map(({ field, from, to }) => [field, { from, to }]))
         print(`${json({ client_id: clientId, status, changes: described })}\n`)
-      } else if (status === 'unchanged') print(`${clientId} was so already. Nothing was changed.\n`)
+      } else if (status === 'unchanged') print(`${clientId} is like this already. Nothing was changed.\n`)
       else print(`${clientId} is changed: ${describeChanges(changes)}.\n`)
     })
   },
 })
 
-/** What is not said of the client any more. A field of a certificate takes the place of another one. */
+/** The fields that are removed from the client. A field of a certificate takes the place of another one. */
 function removedWords(
   options: { readonly 'no-certificate': boolean; readonly 'no-required-certificate': boolean },
   certificate: Readonly<Record<string, unknown>>,

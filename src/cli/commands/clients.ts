@@ -109,8 +109,8 @@ export const clientsDisable = defineCommand({
   path: ['clients', 'disable'],
   summary: 'disable a client: it gets no tokens from the moment this returns',
   details:
-    'In force on every replica when the command returns. Tokens that were issued before live until they expire.\n' +
-    '"clients enable" undoes it. A seed file undoes it only if it says "status: active".',
+    'In force on every replica when the command returns. Tokens that were issued before live until they expire. "clients\n' +
+    'enable" undoes it. A seed file undoes it only if it says "status: active".',
   positionals: [clientArgument],
   options: { ...jsonOption },
   examples: [['bin/mintmark clients disable billing', 'on every replica at once']],
@@ -140,11 +140,11 @@ export const clientsDelete = defineCommand({
   summary: 'delete a client for good; its id is never used again',
   details:
     'Its secrets and keys are revoked and its access is removed. This cannot be undone; "clients disable" can. The ledger\n' +
-    'keeps what it says of the client, which is why the id stays taken.',
+    'keeps its records about the client, so the id can never be used again.',
   positionals: [clientArgument],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
   examples: [
-    ['bin/mintmark clients delete billing', 'asks first; refuses if nobody is at a terminal'],
+    ['bin/mintmark clients delete billing', 'asks first; refuses if there is no terminal'],
     ['bin/mintmark clients delete billing --yes', 'does not'],
   ],
   async run(options, [clientId = '']) {

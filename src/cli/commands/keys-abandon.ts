@@ -11,14 +11,14 @@ import { terminal } from '../terminal/terminal.ts'
 
 export const keysAbandon = defineCommand({
   path: ['keys', 'abandon'],
-  summary: 'begin with another key-encryption key, because the one before is lost for good',
+  summary: 'start again with another key-encryption key, because the old one is lost for good',
   details:
-    'DANGER. Every signing key that the lost key-encryption key sealed ends at once, with all its tokens, and you\n' +
-    'cannot undo this. New keys under the key-encryption key at hand sign from then on. What was sealed stays in the\n' +
-    'database. Clients keep their secrets; each costs one argon2 hash at its next use. Before you run this, look for\n' +
-    'the key-encryption key in backups, in your secret store and in the environment of processes that still run.\n' +
-    'With DATABASE_URL, first make another one with "openssl rand -base64 32" and set MINTMARK_KEY_ENCRYPTION_KEY. The\n' +
-    'embedded database gets a new file. Afterwards restart every process.',
+    'DANGER. Every signing key that the lost key-encryption key sealed ends at once, with all its tokens, and you cannot\n' +
+    'undo this. New keys under the key-encryption key at hand sign from then on. The sealed keys stay in the database.\n' +
+    'Clients keep their secrets; each costs one argon2 hash at its next use. Before you run this, look for the\n' +
+    'key-encryption key in backups, in your secret store and in the environment of processes that still run. With\n' +
+    'DATABASE_URL, first make another one with "openssl rand -base64 32" and set MINTMARK_KEY_ENCRYPTION_KEY. The embedded\n' +
+    'database gets a new file. Afterwards restart every process.',
   options: {
     plan: { type: 'boolean', description: 'only say what would end' },
     yes: { type: 'boolean', description: 'do not ask; for scripts' },
@@ -41,7 +41,7 @@ export const keysAbandon = defineCommand({
       if (!options.plan && !options.yes && !terminal().stdin.isTTY) {
         throw usageError(
           `this ends ${counted(plan.abandoned.length, 'signing key')} and all ${plan.abandoned.length === 1 ? 'its' : 'their'} ` +
-            'tokens, and nobody is here to be asked. See what it breaks with --plan, then run it with --yes.',
+            'tokens, and there is no terminal to ask at. See what it breaks with --plan, then run it with --yes.',
         )
       }
       if (!options.json || !options.yes) note(breakage(plan, leadSeconds(config.schedule), isMade))
@@ -58,7 +58,7 @@ export const keysAbandon = defineCommand({
       print(options.json ? `${json(fieldsOf(done))}\n` : shown(done))
       // The seal is under the lost key too, and only a person can say what was registered.
       if (connection.sealing !== undefined) {
-        note('The registry has to be sealed anew before processes start: run "bin/mintmark registry seal".')
+        note('The registry must be sealed again before processes start: run "bin/mintmark registry seal".')
       }
     })
   },
@@ -68,10 +68,10 @@ function breakage(plan: Abandonment, lead: number, isMade: boolean): string {
   const { abandoned, lostKeyIds, atHandIds } = plan
   const keys = abandoned.map(({ kid, algorithm }) => `  ${kid} (${algorithm})\n`).join('')
   const next = isMade
-    ? 'A new key-encryption key is made.'
-    : `Key-encryption key ${atHandIds.join(' and ')} begins.`
+    ? 'A new key-encryption key is created.'
+    : `Key-encryption key ${atHandIds.join(' and ')} takes its place.`
   return (
-    `DANGER: key-encryption key ${lostKeyIds.join(' and ')} is given up. ${next}\n` +
+    `DANGER: key-encryption key ${lostKeyIds.join(' and ')} is abandoned. ${next}\n` +
     `${counted(abandoned.length, 'signing key')} end${abandoned.length === 1 ? 's' : ''}, and you cannot undo this:\n${keys}` +
     `Relying services refuse all their tokens within ${lead} seconds, also those that have not expired. Clients have to\n` +
     'get new tokens. Relying services that have not fetched the new keys refuse these until they fetch the JWKS again.\n' +

@@ -20,8 +20,8 @@ export const keysExport = defineCommand({
   path: ['keys', 'export'],
   summary: 'write the public keys to a file, for somebody who does not fetch them',
   details:
-    'The same JWK Set as /.well-known/jwks.json, with the keys that will sign next. stderr says until when the file is\n' +
-    'good: no other key signs before, unless somebody rotates or revokes one. After "keys revoke" everybody who has a file\n' +
+    'The same JWK Set as /.well-known/jwks.json, with the keys that will sign next. stderr says how long the file is good:\n' +
+    'until then no other key signs, unless somebody rotates or revokes one. After "keys revoke" everybody who has a file\n' +
     'needs a new one at once, because nothing else tells them. The rows are verified, so the key-encryption key is needed.',
   options: {
     jwks: { type: 'boolean', description: 'as a JWK Set (RFC 7517), which is the only form' },
@@ -82,7 +82,7 @@ function writeSet(path: string, text: string): void {
     throw new OperatorError(`--out: ${path} is a directory. Name a file in it.`)
   if (!isReplaceable(path))
     throw new OperatorError(
-      `--out: ${path} exists and is no JWK Set of public keys. Name another file, or remove this one.`,
+      `--out: ${path} exists and is not a JWK Set of public keys. Name another file, or remove this one.`,
     )
   try {
     replacePrivateFile(path, text, fileMode)

@@ -27,10 +27,10 @@ export const keysList = defineCommand({
   path: ['keys', 'list'],
   summary: 'list the signing keys with their states, and draw a timeline',
   details:
-    'published: in the JWKS, not signing yet. signing: signs tokens. retiring: no longer signs, in the JWKS until its\n' +
-    'last token has expired. removed and revoked: does not sign, not in the JWKS. The timeline omits keys that ended\n' +
-    'more than a key lifetime ago. With the key-encryption key at hand the rows are verified. unvouched, altered,\n' +
-    'revocation undone and missing: somebody without the key-encryption key wrote, changed or deleted the row.',
+    'published: in the JWKS, not signing yet. signing: signs tokens. retiring: no longer signs, in the JWKS until its last\n' +
+    'token has expired. removed and revoked: does not sign, not in the JWKS. The timeline omits keys that ended more than\n' +
+    'a key lifetime ago. With the key-encryption key at hand the rows are verified. unvouched, altered, revocation undone\n' +
+    'and missing: somebody without the key-encryption key wrote, changed or deleted the row.',
   options: { ...jsonOption },
   examples: [
     ['bin/mintmark keys list', 'which key signs now, and which is the next'],
@@ -100,7 +100,7 @@ function overdue(keys: readonly KeyDescription[], schedule: ScheduleSettings, no
     const dueAt = nextPublicationAt(latest, schedule)
     if (now <= dueAt + lateChecks * checkSeconds(schedule)) continue
     lines.push(
-      `The next ${algorithm} key is due since ${shownMoment(dueAt)} and was not created. Check that the service runs. ` +
+      `The next ${algorithm} key should have been created at ${shownMoment(dueAt)}. Check that the service runs. ` +
         'If it does, look for key_rotation_failed in its log.',
     )
   }
@@ -117,7 +117,7 @@ interface ShownKey extends KeyMoments {
   readonly keyEncryptionKeyId: string
   readonly state: string
   readonly turnEndsAt: number | undefined
-  /** Null if nobody could verify it. */
+  /** Null if it was not verified. */
   readonly vouched: boolean | null
   readonly problem: RowProblem | null
 }

@@ -15,16 +15,16 @@ export const keysRevoke = defineCommand({
   summary: 'revoke a key in an emergency: when the command returns, the key no longer signs',
   details:
     'When the command returns, the key signs on no replica. Within three seconds it is removed from the JWKS of every\n' +
-    'replica that reaches the database. Another key signs. Relying services accept tokens of the revoked key until\n' +
-    'they fetch the JWKS again. The command and the record show when the last of them stops. From then on all its\n' +
-    'tokens are refused, even those that have not expired. You cannot undo this. To replace a key that did not leak,\n' +
-    'use "keys rotate".',
+    'replica that reaches the database. Another key signs. Relying services accept tokens of the revoked key until they\n' +
+    'fetch the JWKS again. The command and the record show when the last of them stops. From then on all its tokens are\n' +
+    'refused, even those that have not expired. You cannot undo this. To replace a key that did not leak, use "keys\n' +
+    'rotate".',
   positionals: [{ name: 'KID', description: 'the id of the key, as "keys list" shows it' }],
   options: { yes: { type: 'boolean', description: 'do not ask' }, ...jsonOption },
   examples: [
     [
       'bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo',
-      'asks for confirmation; refuses if nobody is at a terminal',
+      'asks for confirmation; refuses if there is no terminal',
     ],
     ['bin/mintmark keys revoke fX3kq0ZbY1mO7cW2nR8sT4uV6wA9dE5gH0iJ3kL2mNo --yes', 'does not ask'],
   ],
@@ -62,7 +62,7 @@ export const keysRevoke = defineCommand({
       const done = revoked
         ? 'is revoked. It no longer signs, and within three seconds it is removed from the JWKS.'
         : restored
-          ? 'was already revoked; the revocation was removed from its row and is written back.'
+          ? 'was already revoked; the revocation was removed from its row and is restored now.'
           : 'was already revoked.'
       const signs = signer === undefined ? 'No key signs now.' : `${signer.kid} signs now.`
       const next =

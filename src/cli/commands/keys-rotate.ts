@@ -15,10 +15,10 @@ export const keysRotate = defineCommand({
   path: ['keys', 'rotate'],
   summary: 'let the next key sign earlier than planned',
   details:
-    'Keys rotate automatically. Use this command if you do not want to wait. The next key signs as soon as every\n' +
-    'relying service has fetched it: the lead time, counted with the 15 minutes for which some libraries keep the JWKS\n' +
-    'whatever its max-age says. Then no token is refused. With --now it signs at once. Relying services that have not\n' +
-    'fetched it refuse its tokens until they fetch the JWKS again. If a key has leaked, use "keys revoke" instead.',
+    'Keys rotate automatically. Use this command if you do not want to wait. The next key signs as soon as every relying\n' +
+    'service has fetched it. This lead time includes 15 minutes, because some libraries keep the JWKS that long whatever\n' +
+    'its max-age says. Then no token is refused. With --now it signs at once. Relying services that have not fetched it\n' +
+    'refuse its tokens until they fetch the JWKS again. If a key has leaked, use "keys revoke" instead.',
   options: {
     algorithm: {
       type: 'string',

@@ -17,10 +17,10 @@ export const proxyCheck = defineCommand({
   path: ['proxy', 'check'],
   summary: 'try to forge the certificate of a caller through the front door',
   details:
-    'It sends token requests without a secret. Each claims a made-up certificate in a header, as a forger would. The\n' +
-    'answers are the same whatever the service made of them, so what it made of them is read from the ledger. That\n' +
-    'needs the database, and nothing else. The exit code is 0 only if every forgery failed for certain. The requests\n' +
-    'leave refusals in the ledger, of the user agent mintmark-proxy-check.',
+    'It sends token requests without a secret. Each has an invented certificate in a header, as a forger would send it.\n' +
+    'The answers do not show what the service believed, so the command reads that from the ledger. It needs only the\n' +
+    'database for this. The exit code is 0 only if every forgery failed for certain. The requests leave refusals in the\n' +
+    'ledger, of the user agent mintmark-proxy-check.',
   positionals: [{ name: 'URL', description: 'the URL that callers use, through the proxy' }],
   options: {
     ca: {
@@ -55,7 +55,9 @@ export const proxyCheck = defineCommand({
       requireHonest(url, honest, (await recordsOf([honest])).get(honest?.requestId))
       const takesAny = url.protocol === 'https:' && (await takesUnknown(ask))
       if (!takesAny)
-        note('A connection with an unknown certificate is not taken, so nothing was tried on one.')
+        note(
+          'A connection with an unknown certificate is refused, so nothing was tried on such a connection.',
+        )
       const tried: Tried[] = []
       for (const spoof of spoofsOf(forgery)) {
         if (takesAny || spoof.isBeside !== true) tried.push({ spoof, answer: await ask(spoof) })
@@ -104,7 +106,7 @@ const fieldsOf = ({ what, answer, saw, verdict }: Row) => ({
   forgery: verdict === 'not known' ? 'not_known' : verdict.toLowerCase(),
 })
 
-/** What the record says: whoever has a certificate is recorded with it, whatever came of the request. */
+/** What the record says: a caller with a certificate is recorded with it, whatever the result of the request. */
 function verdictOf(
   answer: DoorAnswer | undefined,
   record: AuditEntry | undefined,
@@ -115,7 +117,7 @@ function verdictOf(
     const isRefused = answer.status >= 400 && answer.status < 500
     return isRefused
       ? { saw: 'nothing: it was refused before', verdict: 'failed' }
-      : { saw: 'nothing that is known: the answer is not of the service', verdict: 'not known' }
+      : { saw: 'it is not known: the answer does not come from the service', verdict: 'not known' }
   }
   if (record === undefined) return { saw: 'there is no record', verdict: 'not known' }
   const { reason = '', credentialId } = record
@@ -130,7 +132,7 @@ function verdictOf(
   return { saw: reason, verdict: 'not known' }
 }
 
-/** Whether a caller gets as far as the service with a certificate of a CA that nobody knows. */
+/** Whether a caller with a certificate of an unknown CA reaches the service. */
 async function takesUnknown(ask: (how: Omit<Spoof, 'what'>) => Promise<DoorAnswer | undefined>) {
   try {
     return (await ask({ headers: [], isBeside: true }))?.requestId !== undefined
@@ -140,7 +142,7 @@ async function takesUnknown(ask: (how: Omit<Spoof, 'what'>) => Promise<DoorAnswe
   }
 }
 
-/** What nothing is compared with says nothing: the URL must lead to a service of this ledger. */
+/** Without its records the result would mean nothing: the URL must lead to a service of this ledger. */
 function requireHonest(url: URL, answer: DoorAnswer | undefined, record: AuditEntry | undefined): void {
   if (answer?.requestId === undefined)
     throw new OperatorError(
@@ -160,7 +162,8 @@ function requireHonest(url: URL, answer: DoorAnswer | undefined, record: AuditEn
   if (record.credentialId !== undefined)
     throw new OperatorError(
       `${url.href}: a request without a certificate counts as one with the certificate ${record.credentialId}. That is ` +
-        "the proxy's own: every caller is taken for it. Name it in MINTMARK_CLIENT_CERTIFICATE_PROXY.",
+        "the proxy's own certificate, so every caller counts as the proxy. Name it in " +
+        'MINTMARK_CLIENT_CERTIFICATE_PROXY.',
     )
 }
 
@@ -169,12 +172,12 @@ function conclude(rows: readonly Row[]): number {
   const [believed, unknown] = [of('BELIEVED'), of('not known')]
   if (believed > 0)
     note(
-      `${believed === 1 ? 'One forgery was' : `${believed} forgeries were`} believed: anybody can speak for every client. The proxy passes on what ` +
-        'its caller wrote. Let it replace the header, and remove the other ones.',
+      `${believed === 1 ? 'One forgery was' : `${believed} forgeries were`} believed: anybody can act as any client. The proxy ` +
+        'passes on what its caller wrote. Let it replace the header, and remove the other ones.',
     )
   if (unknown > 0)
     note(
-      `Of ${unknown} it is not known what became of them. Look at the proxy's log, and try again when the service is not busy.`,
+      `The result of ${unknown} is not known. Look at the proxy's log, and try again when the service is not busy.`,
     )
   if (believed + unknown > 0) return exitCodes.failed
   note(`Every forgery failed, ${rows.length} in all.`)

@@ -12,11 +12,11 @@ const shownMax = 100
 
 export const registrySeal = defineCommand({
   path: ['registry', 'seal'],
-  summary: 'show what nobody with the key-encryption key registered, and seal the registry as it stands',
+  summary: 'show what was registered without the key-encryption key, and seal the registry as it is',
   details:
     'For MINTMARK_SEALED_REGISTRY=yes. Run it once before the service gets that setting: it seals every client, secret,\n' +
     'access and resource as it stands. Run it again after somebody changed rows by hand, or put back a backup.\n\n' +
-    'DANGER: sealing makes every row good, whoever wrote it. Look at what it shows before you confirm. Every line is\n' +
+    'DANGER: sealing makes every row valid, whoever wrote it. Look at what it shows before you confirm. Every line is\n' +
     'something that a client may do from then on, and may not do now. A line that you cannot explain was written by\n' +
     'somebody who can write your database.',
   options: {
@@ -38,7 +38,7 @@ export const registrySeal = defineCommand({
       if (sealing === undefined) {
         throw new OperatorError(
           'MINTMARK_SEALED_REGISTRY: set it to "yes", here and for every command and every process that serves. ' +
-            'Otherwise what the next command changes is not sealed.',
+            'Otherwise the changes of the next command are not sealed.',
         )
       }
       const context = { ...connection, sealing }
@@ -54,7 +54,7 @@ export const registrySeal = defineCommand({
       if (!isSafe && !options.yes) await askOrRefuse(connection.signal)
       await sealRegistry(context, review, progress)
       if (options.json) print(`${json(reviewFields(review, true))}\n`)
-      else print('The registry is sealed as it stands.\n')
+      else print('The registry is sealed as it is.\n')
     })
   },
 })
@@ -62,10 +62,10 @@ export const registrySeal = defineCommand({
 async function askOrRefuse(signal: AbortSignal): Promise<void> {
   if (!terminal().stdin.isTTY) {
     throw new OperatorError(
-      'nobody is there to answer. Nothing was sealed. If all of this is right, use --yes.',
+      'there is no terminal to answer at. Nothing was sealed. If all of this is right, use --yes.',
     )
   }
-  const question = 'Make all of this good? Type "seal" to go on: '
+  const question = 'Make all of this valid? Type "seal" to go on: '
   if (!(await confirm(question, 'seal', signal))) throw new OperatorError('Nothing was sealed.')
 }
 
@@ -80,15 +80,16 @@ function printReview({ counts, problems, lessened, headProblem }: Review): void 
     note('DANGER: the seal is older than one that was there before. Somebody put back an older registry.')
   } else if (headProblem === 'registry_seal_key_differs') {
     note(
-      'DANGER: the seal is under a key-encryption key that was given up. Nobody can tell any more what was registered: ' +
-        'compare everything with your seed file.',
+      'DANGER: the seal is under a key-encryption key that was abandoned. So nothing shows any more what was ' +
+        'registered: compare everything with your seed file.',
     )
   } else if (headProblem !== undefined) {
     note(`DANGER: ${messageOf(new AdministrationError(headProblem, {}))}`)
   }
   if (lessened > 0) {
     print(
-      `${counted(lessened, 'row')} less than was registered: disabled, revoked or narrowed by hand. It stays so.\n`,
+      `${counted(lessened, 'row')} less than was registered: disabled, revoked or narrowed by hand. This does ` +
+        `not change.\n`,
     )
   }
   if (problems.length === 0) {
@@ -98,8 +99,8 @@ function printReview({ counts, problems, lessened, headProblem }: Review): void 
   const isFirst = headProblem === 'registry_seal_missing'
   note(
     isFirst
-      ? `${counted(problems.length, 'entry').replace('entrys', 'entries')} would be good from now on:`
-      : `DANGER: ${problems.length} differ from what was registered, and count for nothing. Sealing makes them good:`,
+      ? `${counted(problems.length, 'entry').replace('entrys', 'entries')} would be valid from now on:`
+      : `DANGER: ${problems.length} differ from what was registered, and have no effect. Sealing makes them valid:`,
   )
   for (const problem of problems.slice(0, shownMax)) note(`  ${problemText(problem)}`)
   if (problems.length > shownMax) note(`  and ${problems.length - shownMax} more; --json shows all`)

@@ -12,7 +12,7 @@ import { fieldOf, optionSentence, someOf, throwInWords } from '../terminal/mista
 import { counted, json, print } from '../terminal/output.ts'
 import { describeChanges, warnOfAlgorithms } from './seed.ts'
 
-const positionals = [{ name: 'AUDIENCE', description: 'what its tokens name as their audience' }] as const
+const positionals = [{ name: 'AUDIENCE', description: 'the audience of its tokens' }] as const
 
 const fieldOptions = {
   name: { type: 'string', value: 'NAME', description: 'a name for people' },
@@ -44,7 +44,7 @@ export const resourcesCreate = defineCommand({
   path: ['resources', 'create'],
   summary: 'create a resource that tokens can be for',
   details:
-    'No client has access to it yet: "clients access grant" gives it. To create many, write a file and use "seed". An\n' +
+    'No client has access to it yet: "clients access grant" gives access. To create many, write a file and use "seed". An\n' +
     'external resource is an audience of somebody else: a cloud, or the token exchange of an API provider. Unless you say\n' +
     'otherwise its tokens have RS256 and the typ JWT, which all of them take.',
   positionals,
@@ -87,8 +87,8 @@ export const resourcesUpdate = defineCommand({
   path: ['resources', 'update'],
   summary: 'change a resource',
   details:
-    'What you do not name stays as it is. In force on every replica when the command returns. A scope that a client\n' +
-    'may still ask for cannot be removed: take it away from the client first ("clients access remove").',
+    'What you do not name stays as it is. In force on every replica when the command returns. A scope that a client may\n' +
+    'still ask for cannot be removed: take it away from the client first ("clients access remove").',
   positionals,
   options: {
     ...fieldOptions,
@@ -152,7 +152,7 @@ export const resourcesDelete = defineCommand({
   examples: [
     [
       'bin/mintmark resources delete https://orders.example.com',
-      'asks first; refuses if nobody is at a terminal',
+      'asks first; refuses if there is no terminal',
     ],
   ],
   async run(options, [audience = '']) {
@@ -201,7 +201,7 @@ function report({ definition: { audience }, status, changes }: ResourceStep, asJ
   if (asJson) {
     const described = Object.fromEntries(changes.map(({ field, from, to }) => [field, { from, to }]))
     print(`${json({ audience, status, changes: described })}\n`)
-  } else if (status === 'unchanged') print(`${audience} was so already. Nothing was changed.\n`)
+  } else if (status === 'unchanged') print(`${audience} is like this already. Nothing was changed.\n`)
   else print(`${audience} is ${status}${changes.length === 0 ? '' : `: ${describeChanges(changes)}`}.\n`)
 }
 
@@ -220,8 +220,10 @@ const optionOfField: Readonly<Record<string, string>> = {
 function inWordsOf(mistake: Mistake): string {
   if (mistake.code === 'scope_in_use') {
     return (
-      `--remove-scope: ${JSON.stringify(mistake.scope)} may still be asked for by ${counted(mistake.holders.length, 'client')} (${someOf(mistake.holders)}). ` +
-      'Take it away first: "bin/mintmark clients access remove".'
+      `--remove-scope: ${JSON.stringify(mistake.scope)} may still be requested by ` +
+      `${counted(mistake.holders.length, 'client')} (${someOf(mistake.holders)}). ` +
+      'Remove it there first: ' +
+      '"bin/mintmark clients access remove".'
     )
   }
   return `${optionOfField[fieldOf(mistake, 'resources')] ?? 'AUDIENCE'}: ${optionSentence(mistake)}`

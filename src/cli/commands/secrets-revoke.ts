@@ -24,10 +24,10 @@ export const secretsRevoke = defineCommand({
   path: ['clients', 'secrets', 'revoke'],
   summary: 'revoke a secret: it is refused from the moment this returns',
   details:
-    'In force on every replica when the command returns. Tokens that were issued with it live until they expire.\n' +
-    '--leaked takes the secret itself on standard input and needs no name. It is compared with its hash, so a made-up\n' +
-    'secret with the id of a right one revokes nothing. --leaked-file does that for each line of a file; what stands\n' +
-    'around a secret in its line does not matter. No output repeats a secret.',
+    'In force on every replica when the command returns. Tokens that were issued with it live until they expire. --leaked\n' +
+    'takes the secret itself on standard input and needs no name. It is compared with its hash, so an invented secret with\n' +
+    'the id of a real one revokes nothing. --leaked-file does that for each line of a file; other text in the line does\n' +
+    'not matter. No output repeats a secret.',
   positionals: [
     { name: 'CLIENT', description: 'the client id', optional: true },
     { name: 'SECRET_ID', description: 'the id that "clients secrets list" shows', optional: true },
@@ -93,9 +93,10 @@ const outcomeSentences: Readonly<Record<LeakOutcome, string>> = {
   revoked: 'is revoked',
   to_revoke: 'would be revoked',
   already_revoked: 'was already revoked',
-  unknown: 'is not known here: it is of another environment, or made up',
-  not_the_secret: 'is the id of another secret, so nothing was revoked: this one is made up',
-  malformed: 'no whole secret of this service',
+  unknown: 'is not known here: it belongs to another environment, or somebody invented it',
+  not_the_secret:
+    'has the id of a real secret, but is not that secret. It was invented, so nothing was revoked',
+  malformed: 'not a complete secret of this service',
 }
 
 function sentenceOf({ outcome, secretId, clientId, clientStatus }: LeakFinding): string {

@@ -14,11 +14,11 @@ const defaultOverlap = '24h'
 
 export const secretsRotate = defineCommand({
   path: ['clients', 'secrets', 'rotate'],
-  summary: "replace a client's secret: print a new one, once, and let the others end by themselves",
+  summary: "replace a client's secret: print a new one, once, and let the old ones end by themselves",
   details:
     'Both are valid during the overlap. Deploy the new one meanwhile; "clients secrets list" shows who still uses the old\n' +
-    'one. The overlap ends by itself, also while no process runs. With --end-when-unused it ends sooner, when nobody has\n' +
-    'used the old one for that time: choose more than the longest time between two tokens of a caller. An earlier end of a\n' +
+    'one. The overlap ends by itself, even if no process runs. With --end-when-unused it ends sooner, when nobody has used\n' +
+    'the old one for that time: choose more than the longest time between two tokens of a caller. An earlier end of a\n' +
     'secret stays. --overlap 0s ends the others at once.',
   positionals: [{ name: 'CLIENT', description: 'the client id' }],
   options: {
@@ -102,7 +102,7 @@ function readTimes(overlap = defaultOverlap, unused: string | undefined): Times 
   const most = limits.secretOverlapSecondsMax
   if (overlapSeconds > most) {
     throw usageError(
-      `--overlap: "${overlap}" is too long; ${most / 86_400}d are the most. A secret that stays is not replaced: ` +
+      `--overlap: "${overlap}" is too long; ${most / 86_400}d are the most. To keep the old secret without an end: ` +
         '"bin/mintmark clients secrets add" adds one beside it.',
     )
   }
@@ -125,7 +125,7 @@ function readTimes(overlap = defaultOverlap, unused: string | undefined): Times 
 function secondsOf(option: string, text: string): number {
   const seconds = readDuration(text)
   if (seconds === undefined)
-    throw usageError(`--${option}: "${text}" is no time. Write it like 30m, 2h or 7d.`)
+    throw usageError(`--${option}: "${text}" is not a time. Write it like 30m, 2h or 7d.`)
   return seconds
 }
 
@@ -165,8 +165,9 @@ function warn(replaced: Replaced, { unusedSeconds }: Times, now: number): void {
   for (const { secretId, lastUsedAt } of replaced) {
     if (lastUsedAt === undefined || now - lastUsedAt < unusedSeconds) continue
     note(
-      `${secretId} was last used ${shownMoment(lastUsedAt)}, which is longer ago than ${shownTime(unusedSeconds)}: if a ` +
-        'caller asks that seldom, it ends before the caller comes back.',
+      `${secretId} was last used ${shownMoment(lastUsedAt)}, which is longer ago than ` +
+        `${shownTime(unusedSeconds)}: a ` +
+        'caller that asks so rarely loses it before it comes back.',
     )
   }
 }

@@ -85,8 +85,8 @@ export const secretsList = defineCommand({
   summary:
     "list a client's secrets: when they were made, used and revoked, and who uses those that are valid",
   details:
-    'What is said of their use is true to about half a minute. For each secret the latest callers are kept, by address and\n' +
-    'user agent, and forgotten after a month without use. The last line of a list counts all others.',
+    'Times of use can be wrong by about half a minute. The latest callers of each secret are kept, by address and user\n' +
+    'agent, and forgotten after a month without a use. The last line of a list counts all others.',
   positionals: [clientArgument],
   options: { ...jsonOption },
   examples: [

@@ -34,8 +34,8 @@ export const start = defineCommand({
   summary: 'prepare the database, run the service, and show how to get a token',
   details:
     'For first steps and development. "npm start" runs this command. It creates and migrates the database, and applies\n' +
-    'prisma/clients.example.yaml if there are no clients and no resources yet. In production use "migrate" and\n' +
-    '"serve", which do not create anything without being asked.',
+    'prisma/clients.example.yaml if there are no clients and no resources yet. In production use "migrate" and "serve",\n' +
+    'which create nothing that you did not ask for.',
   options: { 'no-seed': { type: 'boolean', description: 'leave an empty registry empty' } },
   examples: [
     ['npm start', 'from a fresh clone; also installs the dependencies'],
@@ -50,7 +50,9 @@ export const start = defineCommand({
     const report = (message: string): void =>
       destination.isHeld ? note(`    ${message}`) : log.warn({ event: 'notice' }, message)
     if (isInspectorOpen())
-      report("Node's inspector is open: who connects to it can read every secret and key of this process.")
+      report(
+        "Node's inspector is open: anybody who connects to it can read every secret and key of this process.",
+      )
     await lifetime.run(async () => {
       const server = await step(
         'database',

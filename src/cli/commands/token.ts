@@ -190,7 +190,7 @@ function hintFor(error: unknown, description: unknown, method: string): string {
   return ''
 }
 
-/** Whoever answers at an address need not be the service. */
+/** The server that answers at an address may be another one. */
 const shown = (said: unknown): string => plainText(String(said).slice(0, shownCharactersMax))
 const shownCharactersMax = 300
 

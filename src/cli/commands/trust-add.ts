@@ -96,7 +96,7 @@ export const trustAdd = defineCommand({
       'bin/mintmark trust add mesh --issuer spiffe://example.org --spiffe-bundle https://spire.example.org/bundle \\\n' +
         '    --prefix sub=spiffe://example.org/ns/payments/ --access https://orders.example.com=orders:read \\\n' +
         '    --require-certificate tls_client_auth_san_uri={sub}',
-      'with the certificate of the same SPIFFE ID, so that a stolen assertion is of no use',
+      'with the certificate of the same SPIFFE ID, so that a stolen assertion is useless',
     ],
     [
       'bin/mintmark trust add partner-agents --client-metadata https://agents.example.com/ \\\n' +

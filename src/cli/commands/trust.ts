@@ -73,7 +73,7 @@ export const trustRemove = defineCommand({
       if (issuer !== undefined) {
         const { rules } = await removeIssuer(connection, issuer)
         if (options.json) print(`${jsonLine({ issuer, rules, status: 'deleted' })}\n`)
-        else print(`${issuer} is not trusted any more; ${counted(rules.length, 'rule')} went with it.\n`)
+        else print(`${issuer} is no longer trusted; ${counted(rules.length, 'rule')} removed with it.\n`)
         return
       }
       const removed = await removeRule(connection, rule ?? '')

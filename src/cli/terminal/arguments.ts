@@ -45,7 +45,7 @@ export function parseArguments(command: Command, given: readonly string[]): Pars
   return { help, options: values as ParsedArguments['options'], positionals }
 }
 
-/** A key is named by its thumbprint (RFC 7638) in base64url. One of 64 begins with a dash, and is no option. */
+/** A key is named by its thumbprint (RFC 7638) in base64url. One of 64 begins with a dash, but is not an option. */
 const thumbprint = /^-[A-Za-z0-9_-]{42}$/
 /** No argument of a process can contain this character. */
 const nameMark = '\0'

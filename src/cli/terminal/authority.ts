@@ -21,9 +21,9 @@ export const directoryOption = {
 
 /** What it is not. Said when it is created, and in the help. */
 export const developmentOnly =
-  'This CA is for development and tests. Its key lies in a file without a passphrase, nobody checks who asks for a\n' +
-  'certificate, and who reads no CRL never hears of a revocation. For production use cert-manager, SPIRE, Vault or the\n' +
-  'CA of your platform: docs/guides/development-ca.md.'
+  'This CA is for development and tests. Its key is in a file without a passphrase. Nobody checks who asks\n' +
+  'for a certificate. A program that reads no CRL does not know what was revoked. For production use cert-manager,\n' +
+  'SPIRE, Vault or the CA of your platform: docs/guides/development-ca.md.'
 
 /** Runs work on the CA. Its problems become sentences. */
 export async function withAuthority<Result>(

@@ -43,21 +43,24 @@ const certificateSentences: {
 } = {
   authority_missing: ({ directory }) => `${directory}: there is no CA. "bin/mintmark ca init" creates one.`,
   authority_exists: ({ directory }) =>
-    `${directory}: there is a CA already, and nothing was changed. "bin/mintmark ca show" shows it. To begin anew, ` +
-    'delete the directory: then nothing that this CA signed can be renewed or revoked.',
+    `${directory}: there is already a CA. Nothing was changed. "bin/mintmark ca show" shows it. To start again, ` +
+    `delete the directory. After that, nothing ` +
+    'that this CA signed can be renewed or revoked.',
   authority_expired: ({ directory, expiredAt }) =>
     `${directory}: the CA expired ${shownMoment(expiredAt)}. Move the directory away, create another one with ` +
     '"bin/mintmark ca init", and give its ca.crt to everybody who trusts the old one.',
   authority_busy: ({ path, processId }) =>
     `${processId === undefined ? 'Another process' : `Process ${processId}`} is changing the CA. Run the command again ` +
-    `when it has ended. If there is no such process any more, it was killed: then delete ${path}.`,
+    `when it has ended. If there is no such process, it was killed: then delete ${path}.`,
   authority_damaged: ({ path, problem }) =>
     `${path}: ${problem}. Nothing was changed. Restore the file, or create another CA.`,
   directory_taken: ({ directory }) =>
-    `${directory}: there is something else, and nothing was changed. Name a new or empty directory with --directory.`,
+    `${directory}: the directory has other files. Nothing was changed. Name a new or empty directory with ` +
+    `--directory.`,
   file_failed: ({ path, problem }) => `${path}: cannot work with it (${problem}).`,
   name_malformed: ({ name }) =>
-    `NAME: ${quoted(name)} is no name of a certificate. It names a directory: at most 63 lower-case letters, digits ` +
+    `NAME: ${quoted(name)} is not a name for a certificate. The name is also the name of a directory: at most ` +
+    `63 lower-case letters, digits ` +
     'and . _ - with a letter or digit at both ends.',
   name_reserved: ({ name }) => `NAME: ${quoted(name)} belongs to the CA itself. Use another name.`,
   certificate_exists: ({ name, expiresAt }) =>
@@ -68,7 +71,8 @@ const certificateSentences: {
     return `The CA has issued no certificate for ${quoted(name)}.${hint} "bin/mintmark ca show" shows them all.`
   },
   certificate_revoked: ({ name }) =>
-    `The certificate for ${name} is revoked, so it cannot be renewed. "bin/mintmark ca issue ${name}" issues another one.`,
+    `The certificate for ${name} was revoked, so it cannot be renewed. "bin/mintmark ca issue ${name}" issues ` +
+    `another one.`,
   certificate_differs: ({ path }) =>
     `${path}: tls.key is not the key of tls.crt. Add --new-key to replace both, or put the right files back.`,
   alternative_names_missing: () =>
@@ -80,13 +84,14 @@ const certificateSentences: {
     return `--${kind}: ${quoted(text)} cannot stand in a certificate. ${why}${instead === undefined ? '' : ` Did you mean ${instead}?`}`
   },
   alternative_name_not_permitted: ({ kind, text, permitted }) =>
-    `--${kind}: ${text} is outside of what this CA may sign for: ${permitted.join(', ')}. Nobody would accept it. ` +
-    'What a CA may sign for is settled when it is created, by "bin/mintmark ca init --permit".',
+    `--${kind}: ${text} is not among the names that this CA may sign for: ${permitted.join(', ')}. Nobody would ` +
+    `accept it. ` +
+    'These names are chosen when a CA is created, with "bin/mintmark ca init --permit".',
   name_not_permitted: ({ name }) =>
     `NAME: ${quoted(name)} has a dot, so it can be taken for a host that this CA may not sign for. Use a name without dots.`,
   permitted_malformed: ({ text }) =>
-    `--permit: ${quoted(text)} is no domain and no network. Write a domain like example.internal, which permits all ` +
-    'below it too, or a network like 10.0.0.0/8.',
+    `--permit: ${quoted(text)} is neither a domain nor a network. Write a domain like example.internal, ` +
+    'which permits its subdomains too, or a network like 10.0.0.0/8.',
   lifetime_refused: ({ days, least, most }) =>
     `--days: ${quoted(days)} is not a number of days from ${least} to ${most}.`,
   lifetime_beyond_authority: ({ days, most }) =>

@@ -1,6 +1,6 @@
 import type { ClientDefinition } from '../../administration/definition.ts'
 
-/** A word about client ids with a colon; undefined where there is nothing to say. */
+/** A note about client ids with a colon; undefined if there is none. */
 export function colonNote({ clientId, tokenEndpointAuthMethod }: ClientDefinition): string | undefined {
   if (!clientId.includes(':') || tokenEndpointAuthMethod === 'client_secret_post') return undefined
   return (

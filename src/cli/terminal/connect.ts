@@ -25,12 +25,13 @@ export interface Connection {
 }
 
 const unconfirmed =
-  'WARNING: The change is in force on this database, but somebody cancelled the wait for its synchronous standby. A ' +
-  'failover may lose the change. Look after it when the standby is back.'
+  'WARNING: The change is in force on this database, but somebody cancelled the wait for its synchronous ' +
+  'standby. A failover may lose the change. Check it again when the standby is back.'
 
 const unsealed =
-  'WARNING: This registry was sealed, and this change is not: MINTMARK_SEALED_REGISTRY is not "yes" here. Processes ' +
-  'that have it give nothing for this change. Set it, and run the command again or "bin/mintmark registry seal".'
+  'WARNING: This registry was sealed, and this change is not: MINTMARK_SEALED_REGISTRY is not "yes" here. ' +
+  'Processes with this setting ignore the change. Set it, and run the command again, or run "bin/mintmark ' +
+  'registry seal".'
 
 /** Milliseconds for current statements to finish after an interruption. */
 const interruptedGraceMilliseconds = 2_000

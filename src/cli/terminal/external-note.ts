@@ -3,7 +3,10 @@ import type { Config } from '../../config.ts'
 import { OperatorError } from '../../errors.ts'
 import { note } from './output.ts'
 
-/** Whoever verifies tokens for an external resource fetches the keys from the issuer, and is somebody else. */
+/**
+ * The verifier of tokens for an external resource is outside of this organisation, and must reach the issuer to fetch
+ * the keys.
+ */
 export function noteOfExternal(
   registration: Pick<Registration, 'resources'>,
   config: Pick<Config, 'issuer'>,
@@ -14,7 +17,8 @@ export function noteOfExternal(
   if (issuer === undefined || isPublic(issuer)) return
   note(
     `${first.audience}: is external, and the issuer is ${issuer} here (MINTMARK_ISSUER). Clouds fetch the keys from a public ` +
-      'https address without a port. Who cannot reach it can be given the keys: "bin/mintmark keys export --jwks".',
+      'https address without a port. If the cloud cannot reach it, give it the keys: "bin/mintmark keys export ' +
+      '--jwks".',
   )
 }
 

@@ -29,7 +29,7 @@ export async function keysToShow({ config, database, server }: Connection): Prom
   return await believedKeys(database.prisma, keysAtHand(config, server))
 }
 
-/** A file that cannot be read is as good as none where keys are only shown. */
+/** If keys are only shown, a file that cannot be read counts as missing. */
 function keysAtHand(config: Config, server: DatabaseServer): KeyEncryptionKeys | undefined {
   try {
     return availableKeyEncryptionKeys(config, server)

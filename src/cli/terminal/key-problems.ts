@@ -15,11 +15,13 @@ export const problemStates: { readonly [Problem in RowProblem]: string } = {
 
 const sentences: { readonly [Problem in RowProblem]: (kid: string) => string } = {
   key_unknown: (kid) =>
-    `${kid}: nobody with the key-encryption key made this row. It is neither published nor used. Find out who can write ` +
+    `${kid}: this row was not made by a holder of the key-encryption key. It is neither published nor used. ` +
+    `Find out who can write ` +
     'the database, then delete the row.',
   key_altered: (kid) =>
-    `${kid}: the row was changed by somebody without the key-encryption key. Processes that run go on with the key as it ` +
-    'was; none starts while the key has not ended. Restore the row from a backup, or revoke the key with ' +
+    `${kid}: the row was changed by somebody without the key-encryption key. Running processes go on with the ` +
+    `key as it was. ` +
+    'Until the key has ended, no new process starts. Restore the row from a backup, or revoke the key with ' +
     `"bin/mintmark keys revoke ${kid}".`,
   key_revocation_undone: (kid) =>
     `${kid}: somebody removed the revocation from the row. The key stays revoked. "bin/mintmark keys revoke ${kid}" ` +
@@ -44,7 +46,10 @@ export function unverifiedLine({ reason }: Pick<BelievedKeys, 'reason'>): string
     reason === 'no key-encryption key'
       ? 'The key-encryption key is not at hand'
       : reason === 'no manifest'
-        ? 'There is no manifest of the keys yet, which a service writes when it starts'
+        ? 'There is no manifest of the keys yet; a service writes it when it starts'
         : messageOf(reason)
-  return `${because}${because.endsWith('.') ? '' : '.'} So these rows are shown as they stand, unverified.`
+  return (
+    `${because}${because.endsWith('.') ? '' : '.'} So these rows are shown as they are in the database, ` +
+    `unverified.`
+  )
 }

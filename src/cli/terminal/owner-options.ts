@@ -33,7 +33,7 @@ export function ownerWords({ owner, purpose, kind }: OwnerOptions): Readonly<Rec
   }
 }
 
-/** What is not said any more. */
+/** The fields to remove. */
 export function removedOwnerWords(
   options: OwnerOptions & Readonly<Record<keyof typeof noOwnerOptions, boolean>>,
 ): readonly string[] {

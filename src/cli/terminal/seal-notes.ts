@@ -58,7 +58,7 @@ export class SealNotes {
     note(
       [
         `\nWARNING: ${counted(this.#problems.length, 'client')} with rows that nobody with the key-encryption key wrote. ` +
-          'What they would give counts for nothing:',
+          'What they would give has no effect:',
         ...named,
         ...more,
         'Find out who can write the database. "bin/mintmark registry seal --dry-run" shows everything that differs.',

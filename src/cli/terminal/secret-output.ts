@@ -8,8 +8,9 @@ import { terminal } from './terminal.ts'
 const standardOutput = '-'
 
 /**
- * Whether somebody else keeps what is printed: the engine of a container, or the service manager. They run a command as
- * the first process or as its child, and without a terminal. A person, a script and a pipe read it themselves.
+ * Whether the output is stored by another program: the engine of a container, or the service manager. They run a
+ * command as the first process or as its child, and without a terminal. A person, a script and a pipe read it
+ * themselves.
  */
 function outputIsKept(): boolean {
   return terminal().stdout.isTTY !== true && (process.pid === 1 || process.ppid === 1)

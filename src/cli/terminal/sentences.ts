@@ -7,9 +7,9 @@ import {
 import { explain } from '../../process/explain.ts'
 import { mistakeList } from './mistakes.ts'
 
-/** For whoever cannot provide the key-encryption key any more. */
+/** For an operator who has lost the key-encryption key. */
 const ifLost =
-  'If it is lost for good, "bin/mintmark keys abandon" says what that breaks and begins with another one.'
+  'If it is lost for good, "bin/mintmark keys abandon" shows what breaks, and starts again with another key.'
 
 /** What an operator at the command line is told of each code: what happened, and then what to do. */
 export const sentences: {
@@ -18,7 +18,8 @@ export const sentences: {
   registration_refused: ({ file, mistakes }) => mistakeList(mistakes as readonly Mistake[], file),
   file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}.`,
   file_too_large: ({ path, limit }) =>
-    `${path}: has more than ${limit} bytes, which is the most that is read. Split it: clients that a file does not name are left alone.`,
+    `${path}: has more than ${limit} bytes, which is the most that is read. Split it: a file does not change ` +
+    `clients that it does not name.`,
   file_not_text: ({ path }) => `${path}: is not UTF-8 text. Save it as UTF-8.`,
 
   client_not_found({ clientId, nearest }) {
@@ -31,12 +32,12 @@ export const sentences: {
   client_deleted: ({ clientId }) =>
     `The client ${clientId} was deleted, which cannot be undone. Its id is never used again; create one with another.`,
   client_vanished: ({ clientId }) =>
-    `The client ${clientId} vanished while this ran. Nothing was changed. Run the command again.`,
+    `The client ${clientId} was removed while this command ran. Nothing was changed. Run the command again.`,
   secret_not_found: ({ clientId, secretId }) =>
     `The client ${clientId} has no secret ${JSON.stringify(secretId)}. ` +
     `"bin/mintmark clients secrets list ${clientId}" shows those it has.`,
   secrets_too_many: ({ clientId, count }) =>
-    `The client ${clientId} has ${count} valid secrets, which is the most there can be. Revoke one first: ` +
+    `The client ${clientId} has ${count} valid secrets, and it cannot have more. Revoke one first: ` +
     `"bin/mintmark clients secrets list ${clientId}" shows when each was last used.`,
   leaked_secrets_too_many: ({ count, limit }) =>
     `There are ${count} secrets, and one command takes ${limit}. Split the file. Nothing was changed.`,
@@ -57,12 +58,12 @@ export const sentences: {
     `${clientId} has fapi: true, and the key ${thumbprint} is for RS256. Use --alg PS256, or another key: P-256 or Ed25519`,
   key_is_private: ({ path }) =>
     `${path}: has a private key. Register its public half only: "openssl pkey -in ${path} -pubout". The private key ` +
-    'stays with the client. If this copy was ever shared, make a new key.',
+    'stays with the client. If anybody else has seen this copy, make a new key.',
   key_unreadable: ({ path }) =>
     `${path}: has no public key that can be read. It must be a JSON Web Key, a set of them under "keys", or PEM that ` +
     'begins with "-----BEGIN PUBLIC KEY-----".',
   client_keys_too_many: ({ clientId, count, limit }) =>
-    `The client ${clientId} has ${count} valid keys, and ${limit} are the most there can be. Revoke one first: ` +
+    `The client ${clientId} has ${count} valid keys, and ${limit} are the most that it can have. Revoke one first: ` +
     `"bin/mintmark clients keys list ${clientId}" shows when each was last used.`,
   resource_not_found({ audience, nearest }) {
     const hint = nearest === undefined ? '' : ` Did you mean "${nearest}"?`
@@ -77,11 +78,11 @@ export const sentences: {
     const away =
       count === 0
         ? ''
-        : ` Take it away from each first: "bin/mintmark clients access remove CLIENT ${audience}".`
+        : ` Remove that access from each client first: "bin/mintmark clients access remove CLIENT ${audience}".`
     const removal =
       rules.length === 0
         ? ''
-        : ' Apply a seed file in which no rule names it, or take the rules away: "bin/mintmark trust remove RULE".'
+        : ' Apply a seed file in which no rule names it, or remove the rules: "bin/mintmark trust remove RULE".'
     return `${audience}: ${[...clients, ...given].join('; ')}. Nothing was changed.${away}${removal}`
   },
   issuer_not_found({ issuer, nearest }) {
@@ -96,14 +97,15 @@ export const sentences: {
     `There is already a rule ${rule}, of ${issuer}. Choose another name, or remove it first: "bin/mintmark trust remove ${rule}".`,
   registry_busy: ({ waitedSeconds }) =>
     `Another command, or another session of the database, has kept this change waiting for ${waitedSeconds} seconds. ` +
-    'Nothing was changed. Try again when it has finished.',
+    'Nothing was changed. Try again when the other one has finished.',
 
   registration_unsealed: ({ subject, id }) =>
     `The ${subject} ${JSON.stringify(id)} was not registered by a holder of the key-encryption key: somebody wrote its ` +
-    'row by hand. Nothing was changed. If it is right, "bin/mintmark registry seal" shows what differs and takes it over.',
+    'row by hand. Nothing was changed. If it is right, "bin/mintmark registry seal" shows what differs, and ' +
+    'seals it after you confirm.',
   registry_seal_key_unset: () =>
-    'MINTMARK_KEY_ENCRYPTION_KEY: must be set to change a sealed registry (MINTMARK_SEALED_REGISTRY=yes). What is ' +
-    'changed without it would count for nothing. Nothing was changed.',
+    'MINTMARK_KEY_ENCRYPTION_KEY: must be set to change a sealed registry (MINTMARK_SEALED_REGISTRY=yes). A ' +
+    'change without it would have no effect. Nothing was changed.',
   registry_seal_key_differs: ({ keyEncryptionKeyId, atHand }) =>
     `MINTMARK_KEY_ENCRYPTION_KEY: the registry is sealed with key-encryption key ${keyEncryptionKeyId}, but you provided ` +
     `${atHand.join(' and ')}. Provide the right key-encryption key. Nothing was changed. If it is lost for good, ` +
@@ -113,12 +115,12 @@ export const sentences: {
     '"bin/mintmark registry seal" first. If it was sealed before, somebody removed the seal.',
   registry_seal_damaged: () =>
     'The seal of the registry (tables sealed_registry_head and sealed_registry_node) was not written by a holder of the ' +
-    'key-encryption key. Nothing was changed. Restore both tables from a backup, or look through the registry and seal ' +
-    'it anew: "bin/mintmark registry seal".',
+    'key-encryption key. Nothing was changed. Restore both tables from a backup, or check the registry and seal ' +
+    'it again: "bin/mintmark registry seal".',
   registry_seal_older: ({ number, recorded }) =>
-    `The seal of the registry has number ${number}, and number ${recorded} was there before: somebody put back an older ` +
-    'registry. Nothing was changed. Restore the registry and the ledger from the same backup, or look through the ' +
-    'registry and seal it anew: "bin/mintmark registry seal".',
+    `The seal of the registry has number ${number}, but the ledger knows number ${recorded}: ` +
+    'somebody put back an older registry. Nothing was changed. Restore the registry and the ledger from the ' +
+    'same backup, or check the registry and seal it again: "bin/mintmark registry seal".',
   registry_changed_meanwhile: () =>
     'Somebody changed the registry while you looked at it. Nothing was changed. Run the command again.',
 
@@ -161,7 +163,8 @@ export const sentences: {
     'later one. No key was created or deleted.',
   key_manifest_differs: ({ number }) =>
     `The manifest of the signing keys has number ${number}, and the ledger has a record of another manifest with this ` +
-    'number: keys and ledger are of two databases that have parted. Restore signing_key, signing_key_manifest and the ' +
+    'number: the keys and the ledger come from two different databases. Restore signing_key, ' +
+    'signing_key_manifest and the ' +
     'ledger from the same backup. No key was created or deleted.',
   key_file_lost: ({ path }) =>
     `${path}: is missing, and the database has signing keys that only its key opens. Restore the file from a ` +
@@ -172,7 +175,7 @@ export const sentences: {
   key_file_uncreatable: ({ path, problem }) => `${path}: cannot create it: ${problem}.`,
   key_file_unreadable: ({ path, problem }) => `${path}: cannot read it: ${problem}.`,
   key_file_malformed: ({ path, isEmpty }) =>
-    `${path}: holds ${isEmpty ? 'nothing' : 'something else than a key (32 bytes in base64)'}. Restore it from a ` +
+    `${path}: ${isEmpty ? 'is empty' : 'does not contain a key (32 bytes in base64)'}. Restore it from a ` +
     `backup. If there is none, move the file away first. ${ifLost} Nothing was generated or deleted.`,
 }
 

@@ -23,7 +23,7 @@ export function drawTimeline(
   const margin = Math.max(...labels.map(({ length }) => length)) + 2
   const span = Math.max(spanMin, width - margin)
   const start = Math.max(earliest, Math.min(now, ...shown.map(({ publishedAt }) => publishedAt)))
-  // A row that nobody could verify may say anything. It must not make the others as narrow as a line.
+  // A row that is not verified may say anything. It must not make the other rows too narrow to read.
   const latest = now + 4 * settings.keyLifetimeSeconds
   const end = Math.min(latest, Math.max(now + 1, ...shown.map((key) => key.revokedAt ?? key.publishedUntil)))
   const columnOf = (at: number): number =>

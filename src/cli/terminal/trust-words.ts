@@ -48,7 +48,8 @@ const proofTexts: Readonly<Record<RequiredProof, string>> = {
 export function adviceOn({ rule, conditions }: Pick<TrustRule, 'rule' | 'conditions'>): string[] {
   return [...missingIds(conditions)].map(
     ([name, id]) =>
-      `${rule}: ${name} is a name, which somebody else can have one day. Add ${id} as well: it stays with its first owner.`,
+      `${rule}: ${name} is a name, and somebody else can have this name one day. Add ${id} as well: it never ` +
+      `gets another owner.`,
   )
 }
 
