@@ -1,4 +1,8 @@
-/** An assertion of another issuer from the request to the judgement: what is looked up, and what counts as a failure. */
+/**
+ * An assertion of another issuer from the request to the judgement: what is looked up, and what counts as a failure.
+ *
+ * Long because it follows an assertion from the request to the judgement, with every way to refuse it.
+ */
 import { describe, expect, test, vi } from 'vitest'
 import type { ClientKey } from '../../src/authentication/client-key.ts'
 import { readFederatedText } from '../../src/authentication/federated-assertion.ts'
