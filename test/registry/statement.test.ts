@@ -312,7 +312,8 @@ describe('a certificate', () => {
     expect(believed({}, { requiredCertificate: undefined })).toEqual([[], own, asked, false])
     const none = { requiredCertificate: undefined }
     expect(believed(none, none)).toEqual([[], own, undefined, false])
-    expect(believed({ requiredCertificate: other })).toEqual([difference, undefined, undefined, undefined])
+    const contradicted = believeClient({ ...facts, requiredCertificate: other }, statement)
+    expect(contradicted).toEqual({ facts: undefined, differences: difference })
   })
 
   test('binds the tokens where either says so', () => {
