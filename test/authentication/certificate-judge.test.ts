@@ -3,6 +3,7 @@
  *
  * Long because it is a table of what a certificate and the way to its CA can be.
  */
+import { createPublicKey, hash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
   demandRefusal,
@@ -485,6 +486,60 @@ describe('other CAs and lists', () => {
   })
 })
 
+describe('what was found', () => {
+  const presented = presentedCertificate(leaf({}, between).der, [between.der])
+  const again = () => presentedCertificate(presented.leaf, [between.der])
+
+  test('is kept, for another connection as well, until the files say something else', () => {
+    const files = { authorities: root.pem, revocationLists: undefined }
+    const judgeOf = new CertificateJudge(files)
+    const found = judgeOf.judge(presented)
+    expect(judgeOf.judge(presented)).toBe(found)
+    expect(judgeOf.judge(again())).toBe(found)
+    judgeOf.replace({ ...files })
+    expect(judgeOf.judge(again())).toBe(found)
+    judgeOf.replace({ ...files, authorities: root.pem + other.pem })
+    expect(judgeOf.judge(presented)).not.toBe(found)
+    expect(judgeOf.judge(presented)).toEqual(found)
+  })
+
+  test('of what is no certificate has all its names, and they are empty', () => {
+    const { id } = presentedCertificate(Buffer.from('x'), [])
+    const judgeOf = new CertificateJudge({ authorities: root.pem, revocationLists: undefined })
+    expect(judgeOf.judge(presentedCertificate(Buffer.from('x'), []))).toEqual({
+      thumbprint: id,
+      names: { subject: '', dns: [], uris: [], addresses: [], emails: [] },
+      keyThumbprint: undefined,
+      notBefore: 0,
+      notAfter: 0,
+      fault: 'certificate_malformed',
+      paths: [],
+      untrusted: 'certificate_malformed',
+    })
+  })
+
+  test('of a faulty one is no way to a CA, and of a chain that cannot be read neither', () => {
+    expect(judge([leaf({ digest: 'sha1' })])).toMatchObject({ paths: [], untrusted: 'certificate_weak' })
+    const broken = presentedCertificate(leaf().der, [Buffer.from('x')])
+    const judgeOf = new CertificateJudge({ authorities: root.pem, revocationLists: undefined })
+    expect(judgeOf.judge(broken)).toMatchObject({
+      fault: undefined,
+      paths: [],
+      untrusted: 'certificate_chain_malformed',
+    })
+  })
+
+  test('names the key as a proof of possession does, if it can be one', () => {
+    const certificate = leaf()
+    const { crv, kty, x, y } = createPublicKey(certificate.privateKey).export({ format: 'jwk' })
+    expect(judge([certificate]).keyThumbprint).toBe(
+      hash('sha256', JSON.stringify({ crv, kty, x, y }), 'base64url'),
+    )
+    expect(judge([leaf({ key: 'dsa' })]).keyThumbprint).toBeUndefined()
+    expect(judge([leaf({ key: 'secp256k1' })]).keyThumbprint).toBeUndefined()
+  })
+})
+
 describe('a file that cannot be used', () => {
   const refusal = (authorities: string, revocationLists?: string): string => {
     try {
@@ -516,6 +571,23 @@ describe('a file that cannot be used', () => {
       makeCa('CN=weak', { key: 'rsa1024' }).pem,
       'has as its block 1 a CA with a key that is too weak',
     ],
+    [
+      'a CA that may not sign certificates',
+      makeCa('CN=silent', { keyUsage: usage.cRLSign }).pem,
+      'has as its block 1 a certificate that is no CA, so it issues none',
+    ],
+    [
+      'no CA, and no key usage',
+      leaf({ keyUsage: null }).pem,
+      'has as its block 1 a certificate that is no CA, so it issues none',
+    ],
+    ['a CA without key usage', makeCa('CN=any', { keyUsage: null }).pem, 'taken'],
+    [
+      'a CA with a critical extension',
+      makeCa('CN=beyond', { extensions: [extension('1.2.3.4', true, utf8('x'))] }).pem,
+      'has as its block 1 a CA with a critical extension that is not known here',
+    ],
+    ['as many as there may be', root.pem.repeat(100), 'taken'],
     ['too many', root.pem.repeat(101), 'has more than 100 certificates'],
   ])('CAs: %s', (_what, text, expected) => {
     expect(refusal(text)).toBe(expected)
@@ -545,6 +617,23 @@ describe('a file that cannot be used', () => {
     ],
   ])('lists: %s', (_what, text, expected) => {
     expect(refusal(root.pem, text)).toBe(expected)
+  })
+
+  test('is named, and why', () => {
+    const problem = (files: TrustFiles): unknown => {
+      try {
+        return new CertificateJudge(files)
+      } catch (error) {
+        return error
+      }
+    }
+    const files = { authorities: root.pem, revocationLists: undefined }
+    expect(problem({ ...files, authorities: pem('CERTIFICATE', utf8('x')) })).toMatchObject({
+      name: 'TrustProblem',
+      file: 'authorities',
+      cause: { cause: expect.any(Error) },
+    })
+    expect(problem({ ...files, revocationLists: 'x' })).toMatchObject({ file: 'revocationLists' })
   })
 
   test('text around the blocks is of no matter', () => {

@@ -15,7 +15,7 @@ const good = { client_id: url, token_endpoint_auth_method: 'private_key_jwt', jw
 
 type Answer = unknown
 
-function open(answers: Record<string, Answer> = { [url]: good }) {
+function open(answers: Record<string, Answer> = { [url]: good }, maxAges: Record<string, number> = {}) {
   let milliseconds = 0
   const told: string[] = []
   const asked: (readonly [string, number | undefined])[] = []
@@ -25,7 +25,8 @@ function open(answers: Record<string, Answer> = { [url]: good }) {
     if (answer === undefined)
       throw Object.assign(new Error('it answers with the status 404'), { status: 404 })
     if (answer instanceof Error) throw answer
-    return { text: typeof answer === 'string' ? answer : JSON.stringify(answer), maxAgeSeconds: undefined }
+    const text = typeof answer === 'string' ? answer : JSON.stringify(answer)
+    return { text, maxAgeSeconds: maxAges[address] }
   }
   const documents = openClientMetadata({
     fetch,
@@ -66,6 +67,36 @@ test('keys at jwks_uri count, of the same host and port only', async () => {
   ])
 })
 
+test('a document is as fresh as it and its keys say, whichever ends first', async () => {
+  const at = 'https://agents.example.com/keys'
+  const { jwks, ...document } = good
+  const freshFor = async (maxAges: Record<string, number>): Promise<number> => {
+    const run = open({ [url]: { ...document, jwks_uri: at }, [at]: jwks }, maxAges)
+    await run.thumbprints()
+    const { length } = run.asked
+    for (let seconds = 0; ; seconds += 10) {
+      run.documents.now(place)
+      if (run.asked.length > length) return seconds - 10
+      run.pass(10)
+    }
+  }
+  const { keysFreshSecondsMin: least, keysFreshSecondsMax: most } = limits
+  expect(await freshFor({})).toBe(most)
+  expect(await freshFor({ [url]: least + 50 })).toBe(least + 50)
+  expect(await freshFor({ [at]: least + 50 })).toBe(least + 50)
+  expect(await freshFor({ [url]: least + 50, [at]: least + 90 })).toBe(least + 50)
+})
+
+test('the algorithm that a document names chooses among its keys, and Ed25519 is EdDSA', async () => {
+  const edwards = makeKey('EdDSA', 'edwards')
+  const keys = [jwk, edwards.publicJwk]
+  for (const name of ['Ed25519', 'EdDSA']) {
+    const run = open({ [url]: { ...good, token_endpoint_auth_signing_alg: name, jwks: { keys } } })
+    expect(await run.thumbprints()).toEqual([edwards.thumbprint])
+  }
+  expect(await open({ [url]: { ...good, jwks: { keys } } }).thumbprints()).toHaveLength(2)
+})
+
 const { jwks: _jwks, ...bare } = good
 describe('is refused, and nothing else is fetched:', () => {
   test.for<[string, Answer, RegExp]>([
@@ -85,6 +116,7 @@ describe('is refused, and nothing else is fetched:', () => {
     ['a client for people', { ...good, grant_types: ['authorization_code'] }, /grant_types/],
     ['grant_types as text', { ...good, grant_types: 'client_credentials' }, /grant_types/],
     ['an unknown algorithm', { ...good, token_endpoint_auth_signing_alg: 'none' }, /signing_alg/],
+    ['an algorithm in a list', { ...good, token_endpoint_auth_signing_alg: ['ES256'] }, /signing_alg/],
     ['keys twice', { ...good, jwks_uri: 'https://agents.example.com/keys' }, /one of jwks and jwks_uri/],
     ['no keys', bare, /one of jwks and jwks_uri/],
     ['keys elsewhere', { ...bare, jwks_uri: 'https://example.com/keys' }, /same host/],
@@ -93,6 +125,9 @@ describe('is refused, and nothing else is fetched:', () => {
     ['keys behind a user', { ...bare, jwks_uri: 'https://a@agents.example.com/keys' }, /same host/],
     ['an empty set', { ...good, jwks: { keys: [] } }, /no key that can be used/],
     ['no set', { ...good, jwks: [jwk] }, /no JWK Set/],
+    ['text for a set', { ...good, jwks: 'keys' }, /no JWK Set/],
+    ['null for a set', { ...good, jwks: null }, /no JWK Set/],
+    ['a list for an address', { ...bare, jwks_uri: ['https://agents.example.com/keys'] }, /same host/],
     ['too many keys', { ...good, jwks: { keys: Array(11).fill(jwk) } }, /more than 10/],
     ['a private key', { ...good, jwks: { keys: [jwk, { ...jwk, d: 'x' }] } }, /private or symmetric/],
     ['a symmetric key', { ...good, jwks: { keys: [jwk, { kty: 'oct', k: 'x' }] } }, /private or symmetric/],
@@ -137,6 +172,12 @@ test('members for other grants, and keys of other kinds, are not looked at', asy
   const keys = [{ kty: 'XYZ' }, jwk, { ...rsa.publicJwk, alg: 'RS256' }]
   const run = open({ [url]: { ...good, ...more, jwks: { keys } } })
   expect(await run.thumbprints()).toEqual([key.thumbprint, rsa.thumbprint])
+})
+
+test('as many keys as a client may have count', async () => {
+  const { keysPerClientMax } = limits
+  const run = open({ [url]: { ...good, jwks: { keys: Array(keysPerClientMax).fill(jwk) } } })
+  expect(await run.thumbprints()).toHaveLength(keysPerClientMax)
 })
 
 test('a private key at jwks_uri, and a hostile set there, give nothing', async () => {

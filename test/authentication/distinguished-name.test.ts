@@ -29,6 +29,69 @@ describe('the same name', () => {
   })
 })
 
+describe('an attribute type', () => {
+  const types = {
+    '2.5.4.3': ['CN', 'commonName'],
+    '2.5.4.4': ['SN', 'surname'],
+    '2.5.4.5': ['serialNumber'],
+    '2.5.4.6': ['C', 'countryName'],
+    '2.5.4.7': ['L', 'localityName'],
+    '2.5.4.8': ['ST', 'S', 'stateOrProvinceName'],
+    '2.5.4.9': ['street', 'streetAddress'],
+    '2.5.4.10': ['O', 'organizationName'],
+    '2.5.4.11': ['OU', 'organizationalUnitName'],
+    '2.5.4.12': ['title'],
+    '2.5.4.15': ['businessCategory'],
+    '2.5.4.17': ['postalCode'],
+    '2.5.4.41': ['name'],
+    '2.5.4.42': ['GN', 'givenName'],
+    '2.5.4.43': ['initials'],
+    '2.5.4.44': ['generationQualifier'],
+    '2.5.4.46': ['dnQualifier', 'dnq'],
+    '2.5.4.65': ['pseudonym'],
+    '2.5.4.97': ['organizationIdentifier'],
+    '0.9.2342.19200300.100.1.1': ['UID', 'userId'],
+    '0.9.2342.19200300.100.1.25': ['DC', 'domainComponent'],
+    '1.2.840.113549.1.9.1': ['emailAddress', 'E'],
+  }
+  test.each(Object.entries(types))('%s has its names', (identifier, names) => {
+    for (const name of [...names, identifier, `oid.${identifier}`])
+      expect(parseName(`${name}=a`)).toEqual([[{ type: identifier, text: 'a' }]])
+  })
+})
+
+describe('a value', () => {
+  test.each<[string, { readonly text: string } | { readonly der: string }]>([
+    ['a ', { text: 'a' }],
+    ['a b  ', { text: 'a b' }],
+    ['\\ ', { text: ' ' }],
+    ['\\41b', { text: 'Ab' }],
+    ['a#0c0161', { text: 'a#0c0161' }],
+    ['#0c0161 ', { text: 'a' }],
+    ['\ufeffa', { text: '\ufeffa' }],
+    // What is no text of its length stays as it is.
+    ['#0c', { der: '0c' }],
+    ['#0c00', { der: '0c00' }],
+    ['#0c0261', { der: '0c0261' }],
+    ['#0c016161', { der: '0c016161' }],
+    ['#0401', { der: '0401' }],
+    ['#040161', { der: '040161' }],
+    ['#0c01ff', { der: '0c01ff' }],
+    [`#0c80${'61'.repeat(0x80)}`, { der: `0c80${'61'.repeat(0x80)}` }],
+    [`#0c7f${'61'.repeat(0x7f)}`, { text: 'a'.repeat(0x7f) }],
+  ])('%s', (written, value) => {
+    expect(parseName(`CN=${written}`)).toEqual([[{ type: '2.5.4.3', ...value }]])
+    expect(parseName(`CN=${written},O=b`)).toHaveLength(2)
+  })
+})
+
+test('the text of a name says of each attribute what it is', () => {
+  expect(text('OU=b+CN=#0501,O=c')).toBe(
+    '[[["2.5.4.10","c",""]],[["2.5.4.11","b",""],["2.5.4.3","","0501"]]]',
+  )
+  expect(nameText([])).toBe('')
+})
+
 describe('another name', () => {
   test.each([
     ['CN=billing,O=Example', 'O=Example,CN=billing'],
@@ -82,6 +145,22 @@ describe('no name', () => {
   ])('%j', (written) => {
     expect(() => parseName(written)).toThrow(NameProblem)
   })
+})
+
+test.each([
+  ['billing', 'has a part without "=": write it like CN=billing,O=Example'],
+  [
+    `${'x'.repeat(50)}=a`,
+    `has an attribute type that is not known, "${'x'.repeat(40)}": write it as an object identifier`,
+  ],
+  ['1.2x=a', 'has an attribute type that is not known, "1.2x": write it as an object identifier'],
+  ['CN=a;b', 'has a character that needs a backslash before it: ";"'],
+  ['CN=\\FF', 'has an escaped value that is not UTF-8'],
+  ['CN=', 'has an attribute without a value'],
+  ['CN=\\xx41', 'has a backslash that is neither before a special character nor before two hex digits'],
+  ['CN=#x', 'has a value after # that is not hexadecimal'],
+])('%s: it %s', (written, problem) => {
+  expect(() => parseName(written)).toThrow(expect.objectContaining({ name: 'NameProblem', message: problem }))
 })
 
 test('every value survives its escape', () => {

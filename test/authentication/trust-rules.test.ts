@@ -8,9 +8,11 @@ import { factsOf } from '../../src/authentication/federated-jwt.ts'
 import {
   type AssertionFacts,
   claimAt,
+  confirmationIn,
   judgeAssertion,
   judgeRules,
 } from '../../src/authentication/trust-rules.ts'
+import { limits } from '../../src/limits.ts'
 import {
   type ClaimCondition,
   type TrustedIssuer,
@@ -166,6 +168,76 @@ describe('near misses', () => {
   })
 })
 
+describe('what a misfit tells', () => {
+  const facts: AssertionFacts = {
+    issuer: 'https://idp.example.com',
+    subject: 'a',
+    claims: { sub: 'a' },
+    audience: 'issuer',
+    issuedAt: now,
+    notBefore: undefined,
+    expiresAt: now + 60,
+  }
+  const any = rule([], { dangerouslyAnySubject: true })
+  const misfits = (more: Partial<TrustRule>, changes: Partial<AssertionFacts> = {}) =>
+    judgeRules([{ ...any, ...more }], { ...facts, ...changes }, now)[0]?.misfits
+  const refusal = (more: Partial<TrustRule>, changes: Partial<AssertionFacts> = {}) => {
+    const verdict = judgeAssertion(
+      trusted(facts.issuer, [{ ...any, ...more }]),
+      { ...facts, ...changes },
+      undefined,
+      now,
+    )
+    return 'refusal' in verdict ? verdict.refusal : undefined
+  }
+
+  test('a rule without a condition that nobody meant', () => {
+    expect(misfits({ dangerouslyAnySubject: false })).toEqual([
+      { kind: 'claim', condition: { claim: 'sub', present: true }, found: undefined },
+    ])
+  })
+
+  test.each([
+    ['payments:default', true],
+    ['payments:default2', false],
+    ['payments:api:default', false],
+  ])('the service account %s is that of a namespace: %s', (name, isDefault) => {
+    const subject = `system:serviceaccount:${name}`
+    expect(misfits({}, { subject })).toEqual(isDefault ? [{ kind: 'default_service_account' }] : [])
+    expect(misfits({}, { subject: `x:${subject}` })).toEqual([])
+  })
+
+  test('a moment may be ahead by the leeway and by no second more', () => {
+    const { assertionLeewaySeconds: leeway } = limits
+    for (const moment of ['notBefore', 'issuedAt'] as const) {
+      expect(refusal({}, { [moment]: now + leeway })).toBeUndefined()
+      expect(refusal({}, { [moment]: now + leeway + 1 })).toBe('assertion_not_yet_valid')
+    }
+  })
+
+  test('an age is right up to the oldest, and without iat so is what is left to live', () => {
+    const maxAge = { assertionMaxAgeSeconds: 60 }
+    expect(misfits(maxAge, { issuedAt: now - 60 })).toEqual([])
+    expect(misfits(maxAge, { issuedAt: now - 61 })).toEqual([{ kind: 'too_old', maxAgeSeconds: 60 }])
+    expect(misfits(maxAge, { issuedAt: undefined, expiresAt: now + 60 })).toEqual([])
+    expect(misfits(maxAge, { issuedAt: undefined, expiresAt: now + 61 })).toHaveLength(1)
+  })
+
+  test('a rule that asks for the confirmed key: the assertion names one, as a text', () => {
+    const asking = { requireDpop: 'confirmed_key' } as const
+    expect(misfits(asking, { claims: { cnf: { jkt: 'thumbprint' } } })).toEqual([])
+    for (const cnf of [undefined, null, 'jkt', ['jkt'], {}, { jkt: 7 }, { 'x5t#S256': 'thumbprint' }]) {
+      expect(misfits(asking, { claims: { cnf } })).toEqual([{ kind: 'no_confirmation' }])
+      expect(refusal(asking, { claims: { cnf } })).toBe('assertion_confirmation_missing')
+    }
+    expect(misfits({ requireDpop: 'any_key' })).toEqual([])
+    expect(confirmationIn({ cnf: { jkt: 'a', 'x5t#S256': 'b' } })).toEqual({
+      jkt: 'a',
+      certificateThumbprint: 'b',
+    })
+  })
+})
+
 describe('several rules', () => {
   const [platform, fits] = rules['github'] as [Platform, TrustRule]
   const facts = factsOfToken(platform)
@@ -206,6 +278,15 @@ describe('several rules', () => {
       closest: { rule: { rule: 'b' }, misfits: [{ kind: 'claim', condition: { claim: 'sub' } }] },
     })
     expect(judge([])).toEqual({ refusal: 'assertion_no_rule_fits', closest: undefined })
+  })
+
+  test('among equals one whose conditions hold comes first, and then the name decides', () => {
+    const misses = (name: string) => rule([{ claim: 'sub', equals: 'x' }], { rule: name })
+    const old = { ...fits, rule: 'old', assertionMaxAgeSeconds: -1 }
+    const order = (given: readonly TrustRule[]) =>
+      judgeRules(given, facts, now).map(({ rule: { rule: name } }) => name)
+    expect(order([misses('b'), old, misses('a')])).toEqual(['old', 'a', 'b'])
+    expect(order([misses('a'), misses('b'), old])).toEqual(['old', 'a', 'b'])
   })
 
   test('without a client a workload stands for itself: issuer and subject together', () => {

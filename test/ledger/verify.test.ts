@@ -134,8 +134,125 @@ describe('an export', () => {
   })
 })
 
+describe('what is told of an export', () => {
+  const [altered, twice] = ['record_altered', 'record_twice'] as const
+  const [order, missing, broken] = ['out_of_order', 'records_missing', 'link_broken'] as const
+  const [unreadable, chainEnd, end] = ['line_unreadable', 'chain_end_differs', 'export_end_differs'] as const
+  const changed = (place: number, name: string, changes: Line): Line[] =>
+    exported().with(place, { [name]: { ...(exported()[place]?.[name] as Line), ...changes } })
+  /** The third record of chain 3, as it is if another one was made in its place. */
+  const otherThird = chainLines(3, ['a', 'b', 'x'], new Heads())[3] as Line
+  const [begin3, a, b] = exported().slice(1) as [Line, Line, Line]
+  const unbegun = [
+    { code: unreadable, line: 2 },
+    ...[1, 2, 3].map((seq) => ({ code: order, line: seq + 2, chain: 3, seq })),
+    { code: order, line: 6, chain: 3 },
+    { code: end, line: 13 },
+  ]
+
+  test.each<[string, Line[], ReturnType<typeof verify>['problems']]>([
+    ['another form', changed(0, 'ledger', { form: 2 }), [{ code: unreadable, line: 1 }]],
+    ['two beginnings', exported().toSpliced(1, 0, exported()[0] as Line), [{ code: order, line: 2 }]],
+    ['a chain without a number', changed(1, 'begin', { chain: '3' }), unbegun],
+    ['a chain without its beginning', changed(1, 'begin', { genesis: 3 }), unbegun],
+    [
+      'a chain that begins twice',
+      exported().toSpliced(6, 0, begin3),
+      [
+        { code: order, line: 7, chain: 3 },
+        { code: order, line: 8, chain: 4 },
+        { code: end, line: 14 },
+      ],
+    ],
+    [
+      'a chain that does not end, and lacks a record',
+      exported().toSpliced(5, 1).toSpliced(3, 1),
+      [
+        { code: order, line: 5, chain: 4 },
+        { code: missing, line: 4, chain: 3, seq: 3 },
+        { code: end, line: 11 },
+      ],
+    ],
+    [
+      'the last chain without its end',
+      exported().toSpliced(11, 1),
+      [
+        { code: end, line: 12 },
+        { code: end, line: 12 },
+      ],
+    ],
+    ['no end', exported().slice(0, -1), [{ code: end, line: 12 }]],
+    ['a record behind the end', [...exported(), a], [{ code: order, line: 14 }]],
+    [
+      'a record that is missing',
+      exported().toSpliced(3, 1),
+      [
+        { code: missing, line: 4, chain: 3, seq: 3 },
+        { code: chainEnd, line: 5, chain: 3 },
+        { code: end, line: 12 },
+      ],
+    ],
+    [
+      'another number of records in a chain',
+      changed(5, 'end', { records: 2 }),
+      [{ code: chainEnd, line: 6, chain: 3 }],
+    ],
+    ['another end of a chain', changed(5, 'end', { hash: 'x' }), [{ code: chainEnd, line: 6, chain: 3 }]],
+    ['another number of chains', changed(12, 'ledger_end', { chains: 2 }), [{ code: end, line: 13 }]],
+    ['another number of records', changed(12, 'ledger_end', { records: 4 }), [{ code: end, line: 13 }]],
+    ['other heads', changed(12, 'ledger_end', { heads: 'x' }), [{ code: end, line: 13 }]],
+    [
+      'a record that was edited',
+      exported().with(2, { ...a, client_id: 'x' }),
+      [{ code: altered, line: 3, chain: 3, seq: 1 }],
+    ],
+    [
+      'a record that is there twice',
+      exported().toSpliced(3, 0, a),
+      [
+        { code: twice, line: 4, chain: 3, seq: 1 },
+        { code: end, line: 14 },
+      ],
+    ],
+    [
+      'two records with one number',
+      exported().toSpliced(5, 0, otherThird),
+      [
+        { code: twice, line: 6, chain: 3, seq: 3 },
+        { code: end, line: 14 },
+      ],
+    ],
+    ['two records exchanged', exported().with(2, b).with(3, a), [{ code: order, line: 4, chain: 3, seq: 1 }]],
+    [
+      'a record on another one before it',
+      exported().with(3, chainLines(3, ['x', 'b'], new Heads())[2] as Line),
+      [
+        { code: broken, line: 4, chain: 3, seq: 2 },
+        { code: broken, line: 5, chain: 3, seq: 3 },
+      ],
+    ],
+  ])('%s', (_what, lines, problems) => {
+    expect(verify(lines).problems).toEqual(problems)
+  })
+})
+
 describe('a list', () => {
   const list = () => exported().filter(isRecord)
+
+  test('counts what it has', () => {
+    expect(verify(list())).toEqual({ chains: 2, records: 5, heads: undefined, problems: [] })
+  })
+
+  test('two records with one number are found, and what differs may be what is before them', () => {
+    const [first] = list()
+    const other = chainLines(3, ['x'], new Heads())[1]
+    const problem = { code: 'record_twice', line: 2, chain: 3, seq: 1 }
+    expect(verify([first, other]).problems).toEqual([problem])
+    expect(verify([first, { ...first, previous_hash: '0'.repeat(64) }]).problems).toEqual([
+      { ...problem, code: 'record_altered' },
+      problem,
+    ])
+  })
 
   test('verifies in any order, with parts that were printed twice', () => {
     expect(codes(list())).toEqual([])

@@ -20,17 +20,22 @@ const root = join(import.meta.dirname, '../..')
 const pure = [
   'src/token/{admission,claims,decide,form,issue,request}.ts',
   'src/ledger/{chain,cursor,export,query,record,record-fields,refusals,token-id,verify}.ts',
-  'src/keys/{algorithms,derived-keys,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
-  'src/registry/{grammar,seal-head,seal-tree,statement,statement-text}.ts',
+  'src/keys/{algorithms,derived-keys,exported,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
+  'src/registry/{blocks-statement,client,client-metadata-prefix,fixed-claims,grammar,issuer,issuer-statement}.ts',
+  'src/registry/{seal-head,seal-problems,seal-tree,statement,statement-text,subject}.ts',
   // How a caller proves itself: with a secret,
   'src/authentication/{authenticate,authorization,client-secret,failure-limit,fapi,method,secret,secret-expiry,secret-hash}.ts',
   'src/authentication/{secret-tag,secret-tags,verification}.ts',
   // with an assertion, its own or an issuer's,
-  'src/authentication/{assertion-signature,client-assertion,client-key,closest-rule,compact-jws,private-key-jwt}.ts',
-  'src/authentication/{federated-assertion,federated-jwt,issuer-key,issuer-keys,remote-keys,signed-jwt,trust-rules}.ts',
+  'src/authentication/{assertion-signature,client-assertion,client-key,closest-rule,compact-jws,own-assertion}.ts',
+  'src/authentication/{federated-assertion,federated-callers,federated-jwt,issuer-key,issuer-keys,private-key-jwt}.ts',
+  'src/authentication/{remote-documents,remote-keys,signed-jwt,trust-rules}.ts',
+  // with a key that the address it is named by publishes,
+  'src/authentication/{client-metadata,metadata-client}.ts',
   // with a certificate; and the proof that binds a token to a key.
-  'src/authentication/{certificate,certificate-chain,certificate-field,certificate-judge,certificate-reader}.ts',
-  'src/authentication/{certificate-signature,distinguished-name,name-constraints,revocation-list,tls-client-auth}.ts',
+  'src/authentication/{certificate,certificate-chain,certificate-field,certificate-judge,certificate-proxy}.ts',
+  'src/authentication/{certificate-reader,certificate-signature,distinguished-name,name-constraints}.ts',
+  'src/authentication/{revocation-list,tls-client-auth}.ts',
   'src/authentication/{dpop,dpop-nonces,dpop-proof}.ts',
 ]
 

@@ -1,3 +1,4 @@
+/** What of a row is believed beside its statement. Long because it is a table of what a row can have that no statement has. */
 import { describe, expect, test } from 'vitest'
 import type { Statement } from '../../src/registry/seal-tree.ts'
 import {
@@ -285,4 +286,77 @@ describe('what tokens say', () => {
       expect(believeClient({ ...facts, claims: { tenant: 'acme' } }, registered).differences).toEqual([])
     },
   )
+})
+
+describe('a certificate', () => {
+  const [own, asked] = [facts.certificateField, facts.requiredCertificate]
+  const other = { name: 'tls_client_auth_san_dns', value: 'b.td' } as const
+  const sameValue = { name: 'tls_client_auth_san_uri', value: 'a.td' } as const
+  const believed = (row: Partial<ClientFacts>, before: Partial<ClientStatement> = {}) => {
+    const found = believeClient({ ...facts, ...row }, { ...statement, ...before })
+    const { certificateField, requiredCertificate, certificateBoundTokens } = found.facts ?? {}
+    return [found.differences, certificateField, requiredCertificate, certificateBoundTokens]
+  }
+
+  test('proves a client where row and statement name the same', () => {
+    expect(believed({})).toEqual([[], own, asked, false])
+    for (const certificateField of [other, sameValue])
+      expect(believed({ certificateField })).toEqual([['certificate'], undefined, asked, false])
+    expect(believed({}, { certificateField: undefined })).toEqual([['certificate'], undefined, asked, false])
+    expect(believed({ certificateField: undefined })).toEqual([[], undefined, asked, false])
+  })
+
+  test('that is asked for in addition is asked for by either, and both must not differ', () => {
+    const difference = ['required_certificate']
+    expect(believed({ requiredCertificate: undefined })).toEqual([difference, own, asked, false])
+    expect(believed({}, { requiredCertificate: undefined })).toEqual([[], own, asked, false])
+    const none = { requiredCertificate: undefined }
+    expect(believed(none, none)).toEqual([[], own, undefined, false])
+    const contradicted = believeClient({ ...facts, requiredCertificate: other }, statement)
+    expect(contradicted).toEqual({ facts: undefined, differences: difference })
+  })
+
+  test('binds the tokens where either says so', () => {
+    const bound = { certificateBoundTokens: true }
+    expect(believed(bound, bound)).toEqual([[], own, asked, true])
+    expect(believed(bound)).toEqual([[], own, asked, true])
+    expect(believed({}, bound)).toEqual([['certificate_bound_tokens'], own, asked, true])
+  })
+})
+
+describe('what a client may do in its assertion and must do beside it', () => {
+  const narrow = { assertionAudience: 'issuer', dpopBoundTokens: false, fapi: false } as const
+  const wide = { assertionAudience: 'token_endpoint', dpopBoundTokens: true, fapi: true } as const
+  const believed = (row: Partial<ClientFacts>, before: Partial<ClientStatement>) => {
+    const { facts: found, differences } = believeClient({ ...facts, ...row }, { ...statement, ...before })
+    return [differences, found?.assertionAudience, found?.dpopBoundTokens, found?.fapi]
+  }
+
+  test('is what is narrower of row and statement', () => {
+    expect(believed(narrow, narrow)).toEqual([[], 'issuer', false, undefined])
+    expect(believed(wide, wide)).toEqual([[], 'token_endpoint', true, true])
+    expect(believed(wide, narrow)).toEqual([['assertion_audience'], 'issuer', true, true])
+    const differences = ['dpop_bound_access_tokens', 'fapi']
+    expect(believed(narrow, wide)).toEqual([differences, 'issuer', true, true])
+  })
+
+  test('is proven by keys at the registered address alone', () => {
+    const at = (jwksUri: string | undefined, before: string | undefined) => {
+      const found = believeClient({ ...facts, jwksUri }, { ...statement, jwksUri: before })
+      return [found.differences, found.facts?.jwksUri]
+    }
+    expect(at('https://a', 'https://a')).toEqual([[], 'https://a'])
+    expect(at('https://b', 'https://a')).toEqual([['jwks_uri'], undefined])
+    expect(at('https://a', undefined)).toEqual([['jwks_uri'], undefined])
+    expect(at(undefined, 'https://a')).toEqual([[], undefined])
+  })
+})
+
+test('without a statement no secret and no key counts, and a revoked one stays what it is', () => {
+  const row = { ...secret, revokedAt: undefined }
+  expect(believeSecrets([row], undefined)).toEqual({ secrets: [], differences: ['secret aaaaaaaa'] })
+  const keyRow = { ...key, revokedAt: undefined }
+  expect(believeKeys([keyRow], undefined)).toEqual({ keys: [], differences: ['client_key thumbprint'] })
+  const revoked = { ...key, thumbprint: 'other', revokedAt: 1 }
+  expect(believeKeys([revoked], statement)).toEqual({ keys: [revoked], differences: [] })
 })
