@@ -219,7 +219,8 @@ test('whatever is granted, one rule grants all of it, and the token does not out
     }),
     { numRuns: 3_000 },
   )
-  expect(granted).toBeGreaterThan(100)
+  // So that it says something. Most draws grant nothing.
+  expect(granted).toBeGreaterThan(20)
 })
 
 test('the order of rules does not matter', () => {
