@@ -24,6 +24,12 @@ const suites = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
 
+/**
+ * A caller that offers protocols, and none that is served, gets no connection (RFC 7301 §3.2). HTTP/1.0 is spoken too, and
+ * `curl --http1.0` offers nothing else. Node offers HTTP/1.1 alone.
+ */
+const protocols = ['http/1.1', 'http/1.0']
+
 /** A connection is never negotiated again, so the certificate of the caller stays the one of the handshake. */
 const { SSL_OP_NO_RENEGOTIATION: noRenegotiation, SSL_OP_NO_TICKET: noResumption } = constants
 
@@ -34,7 +40,13 @@ const { SSL_OP_NO_RENEGOTIATION: noRenegotiation, SSL_OP_NO_TICKET: noResumption
  * certificate.
  */
 export function secureContext({ certificate, privateKey }: TlsFiles, asks = false) {
-  const common = { cert: certificate, key: privateKey, minVersion: 'TLSv1.2' as const, ciphers: suites }
+  const common = {
+    cert: certificate,
+    key: privateKey,
+    minVersion: 'TLSv1.2' as const,
+    ciphers: suites,
+    ALPNProtocols: protocols,
+  }
   if (!asks) return { ...common, secureOptions: noRenegotiation }
   // No CA is named: callers with several certificates have to choose one, and those with a self-signed one may send it.
   const asking = { requestCert: true, rejectUnauthorized: false, ca: [] as string[] }

@@ -251,7 +251,13 @@ describe('the proof', () => {
       credentialId: 'thumbprint',
       checkedHash: undefined,
       matched: true,
-      assertion: { expiresAt: now + 9.5, notBefore: now - 5, issuedAt: now - 4, audience: 'issuer' },
+      assertion: {
+        expiresAt: now + 9.5,
+        notBefore: now - 5,
+        issuedAt: now - 4,
+        audience: 'issuer',
+        isAudienceListed: false,
+      },
       once: {
         digest: expect.stringMatching(/^[0-9a-f]{64}$/),
         expiresAt: now + 10,
@@ -266,9 +272,10 @@ describe('the proof', () => {
 
   test.each<[means: string, audience: unknown]>([
     ['issuer', issuer],
-    ['token_endpoint', [issuer]],
+    ['issuer', [issuer]],
     ['token_endpoint', `${issuer}/token`],
     ['token_endpoint', [`${issuer}/token`, issuer]],
+    ['token_endpoint', [issuer, issuer]],
     ['other', []],
     ['other', `${issuer}/`],
     ['other', 'https://other.example'],

@@ -63,6 +63,12 @@ describe.each([
     expect(await shake(port, old)).toMatch(/^ERR_SSL_.*ALERT_PROTOCOL_VERSION$/)
     expect(await shake(port)).toMatch(/^TLS_AES_\d{3}_GCM_SHA/)
   })
+
+  test('a caller that offers HTTP/1.0 alone is served, and one that offers HTTP/2 alone is told', async () => {
+    expect(await shake(port, { ALPNProtocols: ['http/1.0'] })).toMatch(/^TLS_AES_/)
+    expect(await shake(port, { ALPNProtocols: ['h2', 'http/1.1'] })).toMatch(/^TLS_AES_/)
+    expect(await shake(port, { ALPNProtocols: ['h2'] })).toMatch(/NO_APPLICATION_PROTOCOL$/)
+  })
 })
 
 describe('SIGHUP', () => {
