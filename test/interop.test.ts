@@ -6,12 +6,20 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { snippetOf, withSnippets, withTable } from './interop/guides.ts'
-import { bound, callers, type Program, verifiers, versionsOf } from './interop/programs.ts'
+import {
+  bound,
+  callers,
+  certified,
+  type Program,
+  signers,
+  verifiers,
+  versionsOf,
+} from './interop/programs.ts'
 
-const programs: readonly Program[] = [...callers, ...bound, ...verifiers]
+const programs: readonly Program[] = [...callers, ...signers, ...certified, ...bound, ...verifiers]
 const guide = (name: string): string => readFileSync(join('docs/guides', name), 'utf8')
 
-test.each(['callers.md', 'dpop.md', 'relying-services.md', 'agents.md'])(
+test.each(['callers.md', 'assertions.md', 'mtls.md', 'dpop.md', 'relying-services.md', 'agents.md'])(
   'the code in %s is the code that was run',
   (name) => {
     expect(guide(name)).toContain('<!-- snippet: ')
@@ -27,7 +35,7 @@ test.each(programs.map((program) => [program.name, program] as const))(
   },
 )
 
-test.each(programs.filter(({ toolchain }) => toolchain !== 'curl').map((each) => [each.name, each] as const))(
+test.each(programs.filter(({ packages }) => packages.length > 0).map((each) => [each.name, each] as const))(
   '%s is pinned to a version',
   (_name, program) => {
     expect(versionsOf(program)).toMatch(/^\d+\.\d+/)
@@ -37,6 +45,8 @@ test.each(programs.filter(({ toolchain }) => toolchain !== 'curl').map((each) =>
 test('the tables are in the guides, and name what was run', () => {
   for (const [name, table] of [
     ['callers.md', 'callers'],
+    ['assertions.md', 'signers'],
+    ['mtls.md', 'certified'],
     ['relying-services.md', 'verifiers'],
   ] as const) {
     expect(withTable(guide(name), table, 'x')).not.toBe(guide(name))

@@ -12,6 +12,9 @@ const languages: Readonly<Record<string, string>> = {
   '.java': 'java',
   '.rs': 'rust',
   '.sh': 'sh',
+  '.rb': 'ruby',
+  '.php': 'php',
+  '.pl': 'perl',
 }
 
 /** What stands between the marks of a program, without its indentation. Several pieces have an empty line between them. */

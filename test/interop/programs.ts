@@ -6,7 +6,7 @@ import { join } from 'node:path'
  * The programs that are run against the service: each is the first example of a library's own documentation, with URL,
  * id, secret and audience filled in. `needs` says what else had to be said.
  */
-export type Toolchain = 'curl' | 'node' | 'python' | 'go' | 'java' | 'rust'
+export type Toolchain = 'curl' | 'node' | 'python' | 'go' | 'java' | 'rust' | 'ruby' | 'php' | 'perl'
 
 export interface Program {
   readonly toolchain: Toolchain
@@ -17,6 +17,8 @@ export interface Program {
   readonly file: string
   /** What names the program to its toolchain, if it is not the file. */
   readonly command?: string
+  /** Says the version of a library that the system's packages bring. */
+  readonly version?: readonly string[]
   /** What differs from the first example; undefined: nothing. */
   readonly needs?: string
 }
@@ -55,8 +57,17 @@ const java = compiled('java', 'java/src/main/java')
 const rust = compiled('rust', 'rust/src')
 
 export const callers: readonly Program[] = [
-  { toolchain: 'curl', name: 'curl', packages: [], file: 'curl/token.sh' },
+  { toolchain: 'curl', name: 'curl', packages: [], file: 'curl/token.sh', version: ['curl', '--version'] },
+  {
+    toolchain: 'curl',
+    name: 'wget',
+    packages: [],
+    file: 'curl/wget.sh',
+    version: ['wget', '--version'],
+    needs: '`--auth-no-challenge`, or it asks twice',
+  },
   node('openid-client', ['openid-client'], 'openid-client'),
+  node('openid-client', ['openid-client-5'], 'openid-client-5'),
   node('oauth4webapi', ['oauth4webapi'], 'oauth4webapi'),
   node('simple-oauth2', ['simple-oauth2'], 'simple-oauth2', '`tokenPath: "/token"`'),
   node('axios', ['axios'], 'axios', '`URLSearchParams`: a plain object is sent as JSON'),
@@ -64,10 +75,21 @@ export const callers: readonly Program[] = [
   node('@badgateway/oauth2-client', ['@badgateway/oauth2-client'], 'badgateway'),
   node('client-oauth2', ['client-oauth2'], 'client-oauth2'),
   node('undici', ['undici'], 'undici'),
+  node('undici-oidc-interceptor', ['undici-oidc-interceptor'], 'undici-oidc-interceptor', '`resource`'),
+  node('got', ['got'], 'got', '`form`, not `json`'),
+  node('ky', ['ky'], 'ky', '`URLSearchParams`: `json` is refused'),
   node('Model Context Protocol SDK', ['@modelcontextprotocol/sdk'], 'mcp'),
   python('requests', ['requests'], 'requests_', '`data=`, not `json=`'),
   python('requests-oauthlib', ['requests-oauthlib'], 'requests_oauthlib_'),
   python('Authlib (requests)', ['Authlib'], 'authlib_requests'),
+  python('Authlib (httpx)', ['Authlib', 'httpx'], 'authlib_httpx'),
+  python('aiohttp', ['aiohttp'], 'aiohttp_', '`data=`, not `json=`'),
+  python(
+    'Kafka (librdkafka)',
+    ['confluent-kafka'],
+    'confluent_kafka_',
+    '`https.ca.location` for a CA of your own; a client with one resource, because it sends no `resource`',
+  ),
   python('httpx-auth', ['httpx-auth'], 'httpx_auth_'),
   python('requests_oauth2client', ['requests_oauth2client'], 'requests_oauth2client_'),
   python('Model Context Protocol SDK', ['mcp'], 'mcp_'),
@@ -80,6 +102,29 @@ export const callers: readonly Program[] = [
   ),
   java('Nimbus oauth2-oidc-sdk', ['oauth2-oidc-sdk'], 'NimbusClient.java', 'NimbusClient'),
   rust('oauth2', ['oauth2'], 'oauth2_client.rs', 'oauth2'),
+  rust('openidconnect', ['openidconnect'], 'openidconnect_client.rs', 'openidconnect'),
+  {
+    toolchain: 'ruby',
+    name: 'oauth2',
+    packages: [],
+    file: 'ruby/oauth2.rb',
+    version: ['ruby', '-e', "puts Gem::Specification.find_by_name('oauth2').version"],
+    needs: '`token_url: "/token"`',
+  },
+  {
+    toolchain: 'php',
+    name: 'curl of PHP',
+    packages: [],
+    file: 'php/curl.php',
+    version: ['php', '--version'],
+  },
+  {
+    toolchain: 'perl',
+    name: 'LWP',
+    packages: [],
+    file: 'perl/lwp.pl',
+    version: ['perl', '-MLWP', '-e', 'print $LWP::VERSION'],
+  },
 ]
 
 /** A caller that signs an assertion and has no secret (private_key_jwt). */
@@ -89,9 +134,12 @@ export const signers: readonly Program[] = [
     name: 'curl + openssl',
     packages: [],
     file: 'curl/assertion.sh',
+    version: ['curl', '--version'],
     needs: 'an RSA key with `alg: RS256`',
   },
   node('openid-client', ['openid-client'], 'openid-client-jwt'),
+  node('openid-client', ['openid-client-5'], 'openid-client-5-jwt'),
+  node('oauth4webapi', ['oauth4webapi'], 'oauth4webapi-jwt'),
   node('Model Context Protocol SDK', ['@modelcontextprotocol/sdk'], 'mcp-jwt'),
   python('PyJWT', ['PyJWT[crypto]', 'requests'], 'pyjwt_assertion'),
   python(
@@ -100,7 +148,66 @@ export const signers: readonly Program[] = [
     'authlib_jwt',
     '`aud`, `exp` and `jti` in `claims`, because it names the token endpoint, for an hour; an `ECKey` of joserfc',
   ),
+  python(
+    'requests_oauth2client',
+    ['requests_oauth2client'],
+    'requests_oauth2client_jwt',
+    '`aud`, because it names the token endpoint',
+  ),
+  go('golang-jwt', ['github.com/golang-jwt/jwt/v5'], 'jwt_assertion.go', 'jwt-assertion'),
+  java(
+    'Spring Security OAuth2 client (Boot)',
+    ['spring-boot-dependencies'],
+    'SpringAssertion.java',
+    'SpringAssertion',
+    'a customizer for `aud`, because it names the token endpoint',
+  ),
   java('Nimbus oauth2-oidc-sdk', ['oauth2-oidc-sdk'], 'NimbusAssertion.java', 'NimbusAssertion'),
+  java('jjwt', ['jjwt-api'], 'JjwtAssertion.java', 'JjwtAssertion'),
+]
+
+/** A caller that proves itself with its certificate (mutual TLS) and has no secret. */
+export const certified: readonly Program[] = [
+  {
+    toolchain: 'curl',
+    name: 'curl',
+    packages: [],
+    file: 'curl/certificate.sh',
+    version: ['curl', '--version'],
+  },
+  node(
+    'openid-client + undici',
+    ['openid-client', 'undici'],
+    'openid-client-mtls',
+    '`use_mtls_endpoint_aliases` and a dispatcher',
+  ),
+  node('openid-client', ['openid-client-5'], 'openid-client-5-mtls', '`http_options`'),
+  node(
+    'oauth4webapi + undici',
+    ['oauth4webapi', 'undici'],
+    'oauth4webapi-mtls',
+    '`use_mtls_endpoint_aliases` and a dispatcher',
+  ),
+  node('axios', ['axios'], 'axios-mtls', '`httpsAgent`'),
+  python('requests', ['requests'], 'requests_mtls', '`client_id` in the body'),
+  python('httpx', ['httpx'], 'httpx_mtls', '`client_id` in the body'),
+  python('requests-oauthlib', ['requests-oauthlib'], 'requests_oauthlib_mtls', '`include_client_id=True`'),
+  go(
+    'golang.org/x/oauth2/clientcredentials',
+    ['golang.org/x/oauth2'],
+    'certificate.go',
+    'certificate',
+    '`AuthStyleInParams`',
+  ),
+  java(
+    'Spring Security OAuth2 client (Boot)',
+    ['spring-boot-dependencies'],
+    'SpringCertificate.java',
+    'SpringCertificate',
+    'the method `NONE`, and a `RestClient`',
+  ),
+  java('Nimbus oauth2-oidc-sdk', ['oauth2-oidc-sdk'], 'NimbusCertificate.java', 'NimbusCertificate'),
+  rust('oauth2', ['oauth2'], 'certificate.rs', 'certificate'),
 ]
 
 /** A caller whose tokens are bound to a key of its own (DPoP). The service asks for nonces. */
@@ -146,9 +253,33 @@ export const verifiers: readonly Verifier[] = [
     resource: 'legacy',
   },
   node('aws-jwt-verify', ['aws-jwt-verify'], 'aws-jwt-verify'),
+  node('oauth4webapi', ['oauth4webapi'], 'oauth4webapi-verifier'),
+  node('fast-jwt + get-jwks', ['fast-jwt', 'get-jwks'], 'fast-jwt', '`algorithms`, issuer, audience, type'),
+  node('passport-http-bearer + jose', ['passport-http-bearer', 'jose'], 'passport-http-bearer'),
+  node(
+    'NestJS, @nestjs/passport + jwks-rsa',
+    ['@nestjs/passport', 'jwks-rsa'],
+    'nest',
+    '`algorithms: ["ES256"]`',
+  ),
+  {
+    ...node('@hapi/jwt', ['@hapi/jwt'], 'hapi-jwt', 'a resource with `signing_algorithm: RS256`'),
+    resource: 'rsa',
+  },
+  {
+    ...node(
+      '@okta/jwt-verifier',
+      ['@okta/jwt-verifier'],
+      'okta-jwt-verifier',
+      '`jwksUri`; a resource with `signing_algorithm: RS256`',
+    ),
+    resource: 'rsa',
+  },
   python('PyJWT', ['PyJWT[crypto]'], 'pyjwt_', `\`algorithms=["ES256"]\`; ${typed}`),
   python('python-jose', ['python-jose[cryptography]'], 'jose_', '`algorithms=["ES256"]`'),
   python('joserfc', ['joserfc'], 'joserfc_', typed),
+  python('jwcrypto', ['jwcrypto'], 'jwcrypto_', typed),
+  python('Flask + Authlib ResourceProtector', ['Flask', 'Authlib'], 'authlib_flask'),
   python('Authlib JWTBearerTokenValidator', ['Authlib'], 'authlib_rfc9068'),
   python(
     'Django REST framework + simplejwt',
@@ -173,6 +304,14 @@ export const verifiers: readonly Verifier[] = [
   ),
   go('go-jose', ['github.com/go-jose/go-jose/v4'], 'go_jose.go', 'go-jose'),
   go('lestrrat-go/jwx', ['github.com/lestrrat-go/jwx/v3'], 'jwx.go', 'jwx'),
+  go('hashicorp/cap', ['github.com/hashicorp/cap'], 'cap_verifier.go', 'cap', '`jwt.ES256`'),
+  go(
+    'zitadel/oidc',
+    ['github.com/zitadel/oidc/v3'],
+    'zitadel_oidc.go',
+    'zitadel',
+    '`ES256`; the audience is checked by hand',
+  ),
   java(
     'Spring Security resource server (Boot)',
     ['spring-boot-dependencies'],
@@ -207,9 +346,27 @@ export const verifiers: readonly Verifier[] = [
     'jsonwebtoken',
     'issuer and audience set, `ES256`',
   ),
+  {
+    toolchain: 'ruby',
+    name: 'jwt',
+    packages: [],
+    file: 'ruby/jwt.rb',
+    version: ['ruby', '-e', "puts Gem::Specification.find_by_name('jwt').version"],
+    needs: `\`algorithms: ['ES256']\`; ${typed}`,
+  },
+  {
+    toolchain: 'perl',
+    name: 'Crypt::JWT',
+    packages: [],
+    file: 'perl/crypt_jwt.pl',
+    version: ['perl', '-MCrypt::JWT', '-e', 'print $Crypt::JWT::VERSION'],
+    needs: typed,
+  },
 ]
 
-const manifests: Readonly<Record<Exclude<Toolchain, 'curl'>, string>> = {
+type Pinned = Exclude<Toolchain, 'curl' | 'ruby' | 'php' | 'perl'>
+
+const manifests: Readonly<Record<Pinned, string>> = {
   node: 'node/package.json',
   python: 'python/requirements.txt',
   go: 'go/go.mod',
@@ -218,19 +375,21 @@ const manifests: Readonly<Record<Exclude<Toolchain, 'curl'>, string>> = {
 }
 
 /** What stands before a version in each manifest. */
-const pins: Readonly<Record<Exclude<Toolchain, 'curl'>, (name: string) => string>> = {
-  node: (name) => `"${name}": "`,
+const pins: Readonly<Record<Pinned, (name: string) => string>> = {
+  // The name may stand for another one: npm:NAME@VERSION.
+  node: (name) => `"${name}": "(?:npm:[^"@]+@)?`,
   python: (name) => `^${name}==`,
   go: (name) => `\\s${name} v`,
   java: (name) => `<artifactId>${name}</artifactId>\\s*<version>`,
   rust: (name) => `^${name} = \\{ version = "=`,
 }
 
-/** The versions that the manifests pin. */
-export function versionsOf({ toolchain, packages }: Program): string {
-  if (toolchain === 'curl') {
-    const said = execFileSync('curl', ['--version'], { encoding: 'utf8' })
-    return /^curl (\S+)/.exec(said)?.[1] ?? ''
+/** The versions that the manifests pin, or that the program itself says. */
+export function versionsOf({ toolchain, packages, version }: Program): string {
+  if (toolchain === 'curl' || toolchain === 'ruby' || toolchain === 'php' || toolchain === 'perl') {
+    const [command = '', ...words] = version ?? []
+    const said = execFileSync(command, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    return /\d+(?:\.\d+)+/.exec(said)?.[0] ?? ''
   }
   const manifest = readFileSync(join(import.meta.dirname, manifests[toolchain]), 'utf8')
   return packages

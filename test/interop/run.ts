@@ -1,7 +1,7 @@
 /**
  * Runs the service and real libraries against each other, and says what came of it:
  *
- *     npm run interop -- [node] [python] [go] [java] [rust] [curl] [callers] [signers] [bound] [verifiers] [scenarios] [--write]
+ *     npm run interop -- [node] [python] [go] [java] [rust] [ruby] [php] [perl] [curl] [callers] [signers] [certified] [bound] [verifiers] [scenarios] [--write]
  *
  * Without a toolchain all are run, and without a kind of program all are. Toolchains that are not at hand are left out. What is needed is installed in INTEROP_DIRECTORY (by default in the
  * system's directory for temporary files) from the registries, in the versions that the manifests here pin. With
@@ -17,6 +17,7 @@ import { rowsIn, withSnippets, withTable } from './guides.ts'
 import {
   bound,
   callers,
+  certified,
   type Program,
   signers,
   type Toolchain,
@@ -32,9 +33,9 @@ const millisecondsMax = 90_000
 const guides = join(import.meta.dirname, '../../docs/guides')
 const given = process.argv.slice(2)
 const isWriting = given.includes('--write')
-const all: readonly Toolchain[] = ['curl', 'node', 'python', 'go', 'java', 'rust']
+const all: readonly Toolchain[] = ['curl', 'node', 'python', 'go', 'java', 'rust', 'ruby', 'php', 'perl']
 const chosen = all.filter((toolchain) => given.includes(toolchain))
-const kinds = ['callers', 'signers', 'bound', 'verifiers', 'scenarios'] as const
+const kinds = ['callers', 'signers', 'certified', 'bound', 'verifiers', 'scenarios'] as const
 const chosenKinds = kinds.filter((kind) => given.includes(kind))
 const isChosen = (kind: (typeof kinds)[number]): boolean =>
   chosenKinds.length === 0 || chosenKinds.includes(kind)
@@ -75,9 +76,10 @@ function environmentOf(service: InteropService, more: Record<string, string>): N
     SSL_CERT_FILE: file,
     REQUESTS_CA_BUNDLE: file,
     CURL_CA_BUNDLE: file,
+    PERL_LWP_SSL_CA_FILE: file,
   }
   const { PATH, HOME } = process.env
-  return { PATH, HOME, ...trust, ISSUER: issuer, MCP_URL: mcpUrl, ...more }
+  return { PATH, HOME, ...trust, ISSUER: issuer, MCP_URL: mcpUrl, MTLS_URL: service.mtlsUrl, ...more }
 }
 
 async function tryCaller(
@@ -118,6 +120,22 @@ async function trySigner(
   const works = await isRightToken(service, outcome, audience, clientId)
   if (!works) report(program, outcome)
   const wrong = await as(service.wrongKeys)
+  const shows = wrong.output.includes('Client authentication failed.')
+  return row(program, works, [shows ? 'yes' : 'no'])
+}
+
+async function tryCertified(
+  service: InteropService,
+  ready: Ready,
+  program: Program,
+): Promise<readonly string[]> {
+  const more = { CLIENT_ID: 'ledger', AUDIENCE: audiences.orders }
+  const as = (files: Readonly<Record<string, string>>) =>
+    run(ready, program, environmentOf(service, { ...more, ...files }))
+  const outcome = await as(service.certificates)
+  const works = await isRightToken(service, outcome, audiences.orders, 'ledger')
+  if (!works) report(program, outcome)
+  const wrong = await as(service.wrongCertificates)
   const shows = wrong.output.includes('Client authentication failed.')
   return row(program, works, [shows ? 'yes' : 'no'])
 }
@@ -214,6 +232,7 @@ chmodSync(data, 0o755)
 const service = await startInteropService(data)
 const callerRows: (readonly string[])[] = []
 const signerRows: (readonly string[])[] = []
+const certifiedRows: (readonly string[])[] = []
 const boundRows: (readonly string[])[] = []
 const verifierRows: (readonly string[])[] = []
 try {
@@ -230,6 +249,9 @@ try {
     }
     for (const program of of('signers', signers)) {
       signerRows.push(await trySigner(service, ready, program))
+    }
+    for (const program of of('certified', certified)) {
+      certifiedRows.push(await tryCertified(service, ready, program))
     }
     for (const program of of('bound', bound)) {
       boundRows.push(await tryBound(service, ready, program))
@@ -248,6 +270,7 @@ const verifierTitles = ['', 'library', 'verifies', 'beyond its first example', '
 for (const [file, name, titles, rows] of [
   ['callers.md', 'callers', callerTitles, callerRows],
   ['assertions.md', 'signers', callerTitles, signerRows],
+  ['mtls.md', 'certified', callerTitles, certifiedRows],
   ['dpop.md', 'bound', callerTitles, boundRows],
   ['relying-services.md', 'verifiers', verifierTitles, verifierRows],
 ] as const) {

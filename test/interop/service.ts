@@ -10,6 +10,8 @@ const launcher = join(import.meta.dirname, '../../bin/mintmark')
 export interface InteropService {
   readonly issuer: string
   readonly mcpUrl: string
+  /** Where callers are asked for a certificate. */
+  readonly mtlsUrl: string
   /** The certificate of the authority, which everybody has to trust. */
   readonly certificateFile: string
   /** By client id. */
@@ -17,6 +19,9 @@ export interface InteropService {
   /** What clients that sign have in their environment: their keys, or keys that are wrong. */
   readonly keys: Readonly<Record<string, string>>
   readonly wrongKeys: Readonly<Record<string, string>>
+  /** The certificate that names the client `ledger`, and one of the same authority that names nobody. */
+  readonly certificates: Readonly<Record<string, string>>
+  readonly wrongCertificates: Readonly<Record<string, string>>
   close(): Promise<void>
 }
 
@@ -33,10 +38,10 @@ export const audiences = {
 /** The service as it is run: a process of its own with https, its embedded database, and what is registered by a file. */
 export async function startInteropService(directory: string): Promise<InteropService> {
   mkdirSync(directory, { recursive: true })
-  const [port, mcpPort] = [await freePort(), await freePort()]
+  const [port, mcpPort, mtlsPort] = [await freePort(), await freePort(), await freePort()]
   const issuer = `https://localhost:${port}`
   const mcpUrl = `http://127.0.0.1:${mcpPort}/mcp`
-  const { authority, certificate, key } = makeCertificate(directory)
+  const { authority, certificate, key, certificates, wrongCertificates } = makeCertificates(directory)
   setDefaultCACertificates([readFileSync(authority, 'utf8')])
   const environment = {
     ...process.env,
@@ -47,6 +52,8 @@ export async function startInteropService(directory: string): Promise<InteropSer
     MINTMARK_DPOP_NONCES: 'yes',
     MINTMARK_TLS_CERTIFICATE_FILE: certificate,
     MINTMARK_TLS_PRIVATE_KEY_FILE: key,
+    MINTMARK_TLS_CLIENT_CA_FILE: authority,
+    MINTMARK_MTLS_PORT: String(mtlsPort),
     // Every library is also tried with a wrong secret.
     MINTMARK_FAILURES_PER_ADDRESS_MAX: '100000',
     MINTMARK_FAILURES_PER_CLIENT_MAX: '100000',
@@ -75,7 +82,10 @@ export async function startInteropService(directory: string): Promise<InteropSer
   return {
     issuer,
     mcpUrl,
+    mtlsUrl: `https://localhost:${mtlsPort}`,
     certificateFile: authority,
+    certificates,
+    wrongCertificates,
     keys: keys.environment,
     wrongKeys: wrongKeys.environment,
     secrets: Object.fromEntries(clients.map((client) => [client.client_id, client.client_secret])),
@@ -91,32 +101,39 @@ async function isReady(issuer: string): Promise<boolean> {
   return response?.ok === true
 }
 
-/** For localhost, by an authority of its own, as many companies have one. */
-function makeCertificate(directory: string) {
+/** For localhost and for callers, by an authority of its own, as many companies have one. */
+function makeCertificates(directory: string) {
   const file = (name: string) => join(directory, name)
+  const run = (...words: string[]) => execFileSync('openssl', words, { stdio: 'pipe' })
   const make = (name: string, ...words: string[]) => {
-    const kind = [
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:prime256v1',
-      '-nodes',
-      '-days',
-      '2',
-    ]
+    const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
     const made = ['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)]
-    execFileSync('openssl', ['req', ...kind, '-subj', `/CN=${name}`, ...words, ...made], { stdio: 'pipe' })
+    run('req', ...kind, '-days', '2', '-subj', `/CN=${name}`, ...words, ...made)
+  }
+  const signed = (name: string, ...extensions: string[]) => {
+    const added = ['basicConstraints=CA:FALSE', ...extensions].flatMap((each) => ['-addext', each])
+    make(name, '-CA', file('authority.crt'), '-CAkey', file('authority.key'), ...added)
+  }
+  /** As PEM, and as Java and .NET like it. */
+  const forCaller = (name: string) => {
+    signed(name, 'extendedKeyUsage=clientAuth', `subjectAltName=DNS:${name}.example.com`)
+    const pair = ['-inkey', file(`${name}.key`), '-in', file(`${name}.crt`)]
+    run('pkcs12', '-export', ...pair, '-passout', 'pass:changeit', '-out', file(`${name}.p12`))
+    return {
+      CERTIFICATE_FILE: file(`${name}.crt`),
+      CERTIFICATE_KEY_FILE: file(`${name}.key`),
+      CERTIFICATE_STORE_FILE: file(`${name}.p12`),
+    }
   }
   make('authority')
-  const names = [
-    '-addext',
-    'subjectAltName=DNS:localhost,IP:127.0.0.1',
-    '-addext',
-    'basicConstraints=CA:FALSE',
-  ]
-  make('localhost', '-CA', file('authority.crt'), '-CAkey', file('authority.key'), ...names)
-  return { authority: file('authority.crt'), certificate: file('localhost.crt'), key: file('localhost.key') }
+  signed('localhost', 'subjectAltName=DNS:localhost,IP:127.0.0.1')
+  return {
+    authority: file('authority.crt'),
+    certificate: file('localhost.crt'),
+    key: file('localhost.key'),
+    certificates: forCaller('ledger'),
+    wrongCertificates: forCaller('stranger'),
+  }
 }
 
 /** A key of each kind that the programs use, in files; and the public halves. */
@@ -168,6 +185,20 @@ function registration(mcpUrl: string, jwks: object): string {
         token_endpoint_auth_method: 'private_key_jwt',
         jwks,
         access: [{ audience: mcpUrl, scopes: ['tools:use'] }],
+      },
+      {
+        client_id: 'ledger',
+        token_endpoint_auth_method: 'tls_client_auth',
+        tls_client_auth_san_dns: 'ledger.example.com',
+        tls_client_certificate_bound_access_tokens: true,
+        access: [access(orders)],
+      },
+      {
+        client_id: 'old-payroll',
+        token_endpoint_auth_method: 'private_key_jwt',
+        assertion_audience: 'token_endpoint',
+        jwks,
+        access: [access(orders)],
       },
       { client_id: 'everywhere', access: [orders, legacy, rsa, other].map(access) },
     ],

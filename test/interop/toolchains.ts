@@ -15,6 +15,8 @@ const here = import.meta.dirname
 interface Recipe {
   /** What has to be on the PATH. */
   readonly needs: readonly string[]
+  /** Succeeds where the libraries of the system are at hand. */
+  readonly check?: readonly string[]
   readonly install: readonly (readonly string[])[]
   command(program: Program, directory: string): readonly string[]
 }
@@ -62,12 +64,32 @@ const recipes: Readonly<Record<Toolchain, Recipe>> = {
     install: [['cargo', 'build', '--quiet', '--release']],
     command: ({ command = '' }, directory) => [join(directory, 'target/release/interop'), command],
   },
+  // Their registries need not be reached: the packages of the system bring the libraries.
+  ruby: {
+    needs: ['ruby'],
+    check: ['ruby', '-r', 'oauth2', '-r', 'jwt', '-e', ''],
+    install: [],
+    command: (program, directory) => ['ruby', join(directory, fileOf(program))],
+  },
+  php: {
+    needs: ['php'],
+    check: ['php', '-r', 'curl_version();'],
+    install: [],
+    command: (program, directory) => ['php', join(directory, fileOf(program))],
+  },
+  perl: {
+    needs: ['perl'],
+    check: ['perl', '-MLWP::Protocol::https', '-MCrypt::JWT', '-e', '1'],
+    install: [],
+    command: (program, directory) => ['perl', join(directory, fileOf(program))],
+  },
 }
 
 /** @returns undefined when the toolchain is not at hand. */
 export function prepare(toolchain: Toolchain, scratch: string, certificate: string): Ready | undefined {
-  const { needs, install, command } = recipes[toolchain]
+  const { needs, check, install, command } = recipes[toolchain]
   if (!needs.every(isAtHand)) return undefined
+  if (check !== undefined && spawnSync(check[0] ?? '', check.slice(1)).status !== 0) return undefined
   const directory = join(scratch, toolchain)
   mkdirSync(directory, { recursive: true })
   cpSync(join(here, toolchain), directory, { recursive: true })

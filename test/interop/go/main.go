@@ -21,6 +21,10 @@ var programs = map[string]func() (string, error){
 	"go-jose":           withGoJOSE,
 	"go-jwt-middleware": withGoJWTMiddleware,
 	"jwx":               withJWX,
+	"jwt-assertion":     withJWTAssertion,
+	"certificate":       withCertificate,
+	"cap":               withCap,
+	"zitadel":           withZitadel,
 }
 
 func main() {

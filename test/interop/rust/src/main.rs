@@ -1,6 +1,8 @@
 //! One program with a command for each library: it prints a token, or whose token it accepted.
+mod certificate;
 mod jsonwebtoken_verifier;
 mod oauth2_client;
+mod openidconnect_client;
 
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -12,6 +14,8 @@ fn main() -> Result<(), Failure> {
     let result = match std::env::args().nth(1).as_deref() {
         Some("oauth2") => oauth2_client::run()?,
         Some("jsonwebtoken") => jsonwebtoken_verifier::run()?,
+        Some("openidconnect") => openidconnect_client::run()?,
+        Some("certificate") => certificate::run()?,
         _ => return Err("no such program".into()),
     };
     println!("{result}");

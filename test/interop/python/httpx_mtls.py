@@ -1,0 +1,20 @@
+import os
+
+mtls_url, client_id, audience, certificate_file, key_file = (
+    os.environ[name] for name in ("MTLS_URL", "CLIENT_ID", "AUDIENCE", "CERTIFICATE_FILE", "CERTIFICATE_KEY_FILE")
+)
+# --- snippet
+import ssl
+
+import httpx
+
+context = ssl.create_default_context()
+context.load_cert_chain(certificate_file, key_file)
+response = httpx.post(
+    f"{mtls_url}/token",
+    data={"grant_type": "client_credentials", "client_id": client_id, "resource": audience},
+    verify=context,
+)
+answer = response.json()
+# --- end
+print(answer.get("access_token") or answer["error_description"])
