@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
+ * Long because it is a list with an entry for each program.
+ *
  * The programs that are run against the service: each is the first example of a library's own documentation, with URL,
  * id, secret and audience filled in. `needs` says what else had to be said.
  */

@@ -44,7 +44,7 @@ broker = f"127.0.0.1:{server.getsockname()[1]}"
 
 def on_error(error: object) -> None:
     if "oauth" in str(error).lower() or "token" in str(error).lower():
-        print(error)
+        print(error, flush=True)
         ended.set()
 
 
@@ -65,5 +65,5 @@ producer = Producer({
 })
 while not ended.is_set():
     producer.poll(0.1)
-print(token)
+print(token, flush=True)
 os._exit(0)
