@@ -36,9 +36,7 @@ export function fapiRefusal(
   if ('assertion' in credentials) {
     if (!isFapiAlgorithm(credentials.assertion.algorithm)) return 'assertion_algorithm_unsupported'
     const audience = proof.assertion?.audience ?? proof.federated?.facts.audience
-    // As text: the profile takes no list, not even of one.
-    if (audience !== 'issuer' || proof.assertion?.isAudienceListed === true)
-      return 'assertion_audience_token_endpoint'
+    if (audience !== 'issuer') return 'assertion_audience_token_endpoint'
   }
   const { possession } = proof
   if (possession !== undefined && !isFapiAlgorithm(possession.algorithm)) return 'dpop_algorithm_unsupported'

@@ -154,8 +154,6 @@ export interface Proof {
 export interface ProvenAssertion extends Pick<ParsedAssertion, 'expiresAt' | 'notBefore' | 'issuedAt'> {
   /** Whom it names as its audience: this issuer, only its token endpoint, or somebody else. */
   readonly audience: 'issuer' | 'token_endpoint' | 'other'
-  /** Whether it names it in a list, and not as text. A list of one counts, except with `fapi`. */
-  readonly isAudienceListed?: boolean
 }
 
 export interface ProvenMetadata {

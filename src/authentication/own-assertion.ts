@@ -37,26 +37,24 @@ export function provenAssertion(
 ): Proof & { readonly assertion: ProvenAssertion } {
   const { expiresAt, notBefore, issuedAt, jti } = assertion
   const audience = audienceOf(assertion.audience, issuer)
-  const isAudienceListed = Array.isArray(assertion.audience)
   // The length stands in front, so that no two pairs give the same bytes.
   const digest = hash('sha256', `assertion ${clientId.length}:${clientId}${jti}`, 'hex')
   return {
     credentialId: keyId,
     checkedHash: undefined,
     matched: true,
-    assertion: { expiresAt, notBefore, issuedAt, audience, isAudienceListed },
+    assertion: { expiresAt, notBefore, issuedAt, audience },
     once: { digest, expiresAt: Math.ceil(expiresAt), reason: 'assertion_replayed' },
   }
 }
 
 /**
- * Compared character by character (RFC 7523 §3). The issuer must stand alone (RFC 10070 §4): as text, or as a list of
- * one, which many libraries of Go and Java always write. An older caller names the token endpoint instead, or
- * both. Every entry must mean this service.
+ * Compared character by character (RFC 7523 §3). The issuer must stand alone and as text (RFC 10070 §4). An older
+ * caller names the token endpoint instead, or a list. Every entry must mean this service.
  */
 function audienceOf(audience: unknown, issuer: string): ProvenAssertion['audience'] {
+  if (audience === issuer) return 'issuer'
   const named: readonly unknown[] = Array.isArray(audience) ? audience : [audience]
-  if (named.length === 1 && named[0] === issuer) return 'issuer'
   const areOurs = named.every((each) => each === issuer || each === `${issuer}/token`)
   return areOurs && named.length > 0 ? 'token_endpoint' : 'other'
 }

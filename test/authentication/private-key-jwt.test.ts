@@ -251,13 +251,7 @@ describe('the proof', () => {
       credentialId: 'thumbprint',
       checkedHash: undefined,
       matched: true,
-      assertion: {
-        expiresAt: now + 9.5,
-        notBefore: now - 5,
-        issuedAt: now - 4,
-        audience: 'issuer',
-        isAudienceListed: false,
-      },
+      assertion: { expiresAt: now + 9.5, notBefore: now - 5, issuedAt: now - 4, audience: 'issuer' },
       once: {
         digest: expect.stringMatching(/^[0-9a-f]{64}$/),
         expiresAt: now + 10,
@@ -272,7 +266,7 @@ describe('the proof', () => {
 
   test.each<[means: string, audience: unknown]>([
     ['issuer', issuer],
-    ['issuer', [issuer]],
+    ['token_endpoint', [issuer]],
     ['token_endpoint', `${issuer}/token`],
     ['token_endpoint', [`${issuer}/token`, issuer]],
     ['token_endpoint', [issuer, issuer]],

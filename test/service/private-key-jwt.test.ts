@@ -100,7 +100,6 @@ describe('a token', () => {
       keys.ec,
       () => ({ header: { typ: 'application/client-authentication+jwt' } }),
     ],
-    ['for the issuer in a list of one', keys.ec, (url) => ({ claims: { aud: [url] } })],
     ['with exp as a fraction', keys.ec, () => ({ claims: { exp: now() + 60.5 } })],
     ['without iat', keys.ec, () => ({ claims: { iat: undefined } })],
     [
@@ -367,6 +366,11 @@ const refused: readonly (readonly [title: string, reason: string, make: Make])[]
     'assertion_audience_wrong',
     (url) =>
       assertionOf(keys.ec, 'payroll', url, { claims: { aud: [url, 'https://elsewhere.example.com'] } }),
+  ],
+  [
+    'the issuer in a list',
+    'assertion_audience_token_endpoint',
+    (url) => assertionOf(keys.ec, 'payroll', url, { claims: { aud: [url] } }),
   ],
   [
     'the issuer and the token endpoint',

@@ -23,6 +23,7 @@ func withJWTAssertion() (string, error) {
 		return "", err
 	}
 	// --- snippet
+	jwt.MarshalSingleStringAsArray = false // an audience is text, and not a list
 	assertion := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
 		Issuer:    clientID,
 		Subject:   clientID,

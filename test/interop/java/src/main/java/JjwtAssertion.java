@@ -28,7 +28,7 @@ public class JjwtAssertion {
         .header().keyId(kid).and()
         .issuer(clientId)
         .subject(clientId)
-        .audience().add(issuer).and()
+        .audience().single(issuer) // as text, and not as a list
         .id(UUID.randomUUID().toString())
         .expiration(Date.from(Instant.now().plusSeconds(60)))
         .signWith(key.toECPrivateKey())
