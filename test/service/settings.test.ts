@@ -28,13 +28,21 @@ async function health({ url }: TestService) {
 
 const patience = { timeout: 3 * limits.settingsCheckMilliseconds }
 
-describe.each([
+// All at once, each pair on a database of its own, because they wait for the next look of a process at the others.
+describe.concurrent.each([
   ['another issuer', { MINTMARK_ISSUER: 'https://other.example.com' }, 'issuer'],
   ['other lifetimes', { ...issuer, MINTMARK_TOKEN_LIFETIME_SECONDS_MAX: '600' }, 'tokenLifetimeSecondsMax'],
   ['other algorithms', { ...issuer, MINTMARK_SIGNING_ALGORITHMS: 'ES256,EdDSA' }, 'signingAlgorithms'],
 ])('a process with %s', (_name, environment, setting) => {
-  test('is not ready and says why; the one before goes on, warns, and forgets it when it has ended', async () => {
-    const second = await startService({ database, environment })
+  test('is not ready and says why; the one before goes on, warns, and forgets it when it has ended', async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const its = await freshDatabase()
+    onTestFinished(its.drop)
+    const before = await startService({ database: its, environment: issuer })
+    onTestFinished(before.close)
+    const second = await startService({ database: its, environment })
     try {
       expect(await health(second)).toMatchObject({ status: 503, checks: { settings: false } })
       const line =
@@ -44,13 +52,13 @@ describe.each([
           .find((text) => text.includes('"settings_differ"')) ?? '{}'
       expect(JSON.parse(line).others[0].settings).toHaveProperty(setting)
       await expect
-        .poll(() => health(first), patience)
+        .poll(() => health(before), patience)
         .toMatchObject({ status: 200, warnings: ['settings_differ'] })
-      expect(first.log()).toContain('"event":"settings_differ"')
+      expect(before.log()).toContain('"event":"settings_differ"')
     } finally {
       await second.close()
     }
-    await expect.poll(() => health(first), patience).toMatchObject({ status: 200, warnings: [] })
+    await expect.poll(() => health(before), patience).toMatchObject({ status: 200, warnings: [] })
   })
 })
 

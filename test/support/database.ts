@@ -16,7 +16,8 @@ const fileCopy = process.env['TEST_POSTGRES_MAJOR'] === '14' ? '' : 'STRATEGY FI
 export async function freshDatabase(server = inject('postgresUrl')): Promise<FreshDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`
   // Copying the template's files costs less here than writing its pages to the log.
-  await administer(server, `CREATE DATABASE ${name} TEMPLATE template_mintmark ${fileCopy}`)
+  const administrator = administratorOf(server)
+  await administrator.query(`CREATE DATABASE ${name} TEMPLATE template_mintmark ${fileCopy}`)
   const url = withDatabase(server, name)
   const pool = new pg.Pool({ connectionString: url, max: 2 })
   pool.on('error', () => {})
@@ -27,9 +28,22 @@ export async function freshDatabase(server = inject('postgresUrl')): Promise<Fre
     },
     async drop() {
       await pool.end()
-      await administer(server, `DROP DATABASE ${name} WITH (FORCE)`)
+      await administrator.query(`DROP DATABASE ${name} WITH (FORCE)`)
     },
   }
+}
+
+const administrators = new Map<string, pg.Pool>()
+
+/** One connection of each process to a server, for all databases of its tests. A connection costs more than a database. */
+function administratorOf(server: string): pg.Pool {
+  let pool = administrators.get(server)
+  if (pool === undefined) {
+    pool = new pg.Pool({ connectionString: server, max: 1, idleTimeoutMillis: 1_000, allowExitOnIdle: true })
+    pool.on('error', () => {})
+    administrators.set(server, pool)
+  }
+  return pool
 }
 
 export function withDatabase(url: string, name: string): string {
