@@ -43,7 +43,7 @@ const pure = [
 const database = [
   'src/ledger/{chain-end,chain-store,change-records,change-store,commit,follow,ledger,record-store}.ts',
   'src/ledger/{spent-identifier-store,spent-identifiers}.ts',
-  'src/registry/{look,look-up,registry,store,trust-memory,trust-store}.ts',
+  'src/registry/{client-loads,look,look-up,memory,registry,store,trust-memory,trust-store}.ts',
   'src/keys/{store,verifier-store}.ts',
 ]
 
