@@ -4,7 +4,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { networkContains } from '../../src/lib/network.ts'
 import { limits } from '../../src/limits.ts'
-import { loadChanges, loadClients } from '../../src/registry/store.ts'
+import { clientsStatement, loadChanges, loadClients } from '../../src/registry/store.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 
 const orders = 'https://orders.example.com'
@@ -211,4 +211,34 @@ describe('changes', () => {
     await register(1)
     expect((await loadChanges(pool, before)).changes).toBeUndefined()
   })
+})
+
+test('clients are read by the indexes, also where the database has no statistics, as after a restore', async () => {
+  const large = await freshDatabase()
+  try {
+    await large.query(`INSERT INTO resource (audience, name, scopes) VALUES ('busy', 'Busy', '{}')`)
+    await large.query(
+      `INSERT INTO client (client_id, name) SELECT 'client-' || n, 'Client' FROM generate_series(1, 3000) AS n`,
+    )
+    await large.query(
+      `INSERT INTO client_secret (secret_id, client_id, hash, hint)
+       SELECT lpad(n::text, 8, '0'), 'client-' || n, 'hash', '' FROM generate_series(1, 3000) AS n`,
+    )
+    await large.query(
+      `INSERT INTO client_secret_tag (secret_id, key_encryption_key_id, tag, seal)
+       SELECT secret_id, 'key', decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex') FROM client_secret`,
+    )
+    await large.query(
+      `INSERT INTO access (client_id, audience, scopes) SELECT client_id, 'busy', '{}' FROM client`,
+    )
+    const statement = clientsStatement.replaceAll('$1', `'{client-7,client-2999}'::text[]`)
+    const plan = (await large.query<{ 'QUERY PLAN': string }>(`EXPLAIN (COSTS OFF) ${statement}`))
+      .map((row) => row['QUERY PLAN'])
+      .join('\n')
+    expect(plan).toContain('client_secret_tag')
+    expect(plan).not.toMatch(/Seq Scan on (?:client|client_secret|client_secret_tag|access)\b/)
+    expect(plan).not.toContain('access_audience_idx')
+  } finally {
+    await large.drop()
+  }
 })
