@@ -76,8 +76,8 @@ export interface SecretRow {
  * Also the beginning of the statement that reads what is sealed (seal-store.ts). It makes json and not jsonb, which costs
  * the database a third less: the result is only text to be sent.
  *
- * A planner without statistics, as after a restore, would read all tags for each client, and all access for each resource.
- * LATERAL with OFFSET, and ARRAY, leave it nothing but the indexes.
+ * A plan that is made without statistics, or while there are few tags, would go through all tags for each client, and stay.
+ * LATERAL with OFFSET, and ARRAY, leave nothing but the indexes.
  */
 export const clientsStatement = `
   SELECT
