@@ -17,7 +17,7 @@ const quiet = '--disable-warning=ExperimentalWarning'
 // On SIGUSR1 Node opens an inspector, with which anybody on the machine reads what a process has in memory. Below npm
 // this process stays, and has the environment of the service.
 process.on('SIGUSR1', () => {})
-// Nobody means the end by this one. The service says that it ignores both.
+// Without a listener, SIGUSR2 would end the process. The service logs that it ignores both signals.
 process.on('SIGUSR2', () => {})
 const noInspector = '--disable-sigusr1'
 
