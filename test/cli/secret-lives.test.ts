@@ -203,7 +203,8 @@ describe('an overlap ends', () => {
       because: 'unused',
       unused_seconds: 7_200,
     })
-    expect(await database.query('SELECT 1 FROM registry_unrecorded_change')).toEqual([])
+    const unrecorded = 'SELECT 1 FROM registry_unrecorded_change WHERE subject = $1'
+    expect(await database.query(unrecorded, [`secret ${client.secretId}`])).toEqual([])
     expect(await look()).toEqual([])
   })
 
