@@ -75,6 +75,11 @@ export const limits = {
   unfinishedBodiesMax: 500,
   /** The same for the requests of one address. */
   unfinishedBodiesPerAddressMax: 50,
+  /**
+   * Milliseconds from one new connection of an address at this limit to the next one that is read. Each may bring one
+   * more body, which closes the oldest. So a stranger makes the service begin and close at most 100 of them a second.
+   */
+  unreadConnectionMilliseconds: 10,
   /** Seconds until a TLS handshake must be complete. */
   handshakeTimeoutSeconds: 10,
   /** Seconds without any progress after which a busy connection is closed: its peer does not read its answer. */

@@ -143,6 +143,28 @@ describe("Node's http", () => {
     ).toBeUndefined()
   })
 
+  test('does not read a new connection of a server with pauseOnConnect (src/http/pause.ts)', async () => {
+    const server: Server & { pauseOnConnect?: boolean } = createHttpServer((_request, response) =>
+      response.end('x'),
+    )
+    server.pauseOnConnect = true
+    const port = await listen(server)
+    const caller = connect(port, '127.0.0.1')
+    const answered = once(caller, 'data')
+    caller.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    const [socket] = (await once(server, 'connection')) as [Socket]
+    // Its bytes have arrived at this machine when those of a later connection have been answered.
+    const later = once(server, 'connection') as Promise<[Socket]>
+    const answer = fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
+    const [other] = await later
+    other.resume()
+    await (await answer).text()
+    expect(socket.bytesRead, 'it was read at once').toBe(0)
+    socket.resume()
+    expect(String(await answered)).toContain('200 OK')
+    server.close()
+  })
+
   test('remembers the address of a connection that was asked for it (src/http/connections.ts)', async () => {
     const server = createServer()
     const port = await listen(server)

@@ -16,11 +16,24 @@ export interface Exchange {
  */
 export type Waiting = 'idle' | 'body' | 'turn' | 'answer'
 
+/** Why a connection was closed. */
+export type Closed = 'idle' | 'unfinishedBody' | 'unreadAnswer' | 'inLine' | 'pipelined' | 'new'
+
+/** The reason that is counted, by what the closed connection waited for. */
+export const closedWhile = {
+  idle: 'idle',
+  body: 'unfinishedBody',
+  turn: 'inLine',
+  answer: 'unreadAnswer',
+} as const satisfies Record<Waiting, Closed>
+
 /** One open connection. */
 export interface Connection {
   /** With TLS this is the encrypted socket first, and the socket inside as soon as the handshake is done. */
   socket: Socket
   readonly caller: Caller
+  /** Lets the server read it, which does so from then on. */
+  readonly read: () => void
   waiting: Waiting
   /** The request whose turn it is. */
   exchange: Exchange | undefined

@@ -5,10 +5,24 @@ import { limits } from '../limits.ts'
 import { connectionsClosed, openFilesFew } from '../telemetry/events.ts'
 import type { Log } from '../telemetry/log.ts'
 import { Tally } from '../telemetry/tally.ts'
-import { type ConnectionLimits, Connections } from './connections.ts'
+import { Connections } from './connections.ts'
 import { isHealthCheck } from './health.ts'
 import { openFilesMax } from './open-files.ts'
 import { proxySocketAddress } from './proxy-socket.ts'
+import { UnreadConnections } from './unread-connections.ts'
+
+export interface ConnectionLimits {
+  readonly connections: number
+  readonly connectionsPerAddress: number
+  /** Requests with an unfinished body. */
+  readonly bodies: number
+  readonly bodiesPerAddress: number
+  /** Requests of one address that are answered at the same time. More wait. */
+  readonly requestsPerAddress: number
+  /** Pipelined requests that have been read and wait. */
+  readonly pipelined: number
+  readonly pipelinedPerAddress: number
+}
 
 export interface BoundedBy {
   /** The number of processes that share the limits of an address. */
@@ -31,13 +45,19 @@ export function boundConnections(
     clock,
     report: (counts, address) => connectionsClosed(log, counts, address, connections.size),
   })
+  const unread = new UnreadConnections(limits.unreadConnectionMilliseconds)
   const connections = new Connections({
     limits: limitsOf(connectionsMax, workers),
+    unread,
     isTrusted: (address) => address === proxySocketAddress || networkContains(proxies, address),
     isUrgent: isHealthCheck,
     onClosed: (closed, address) => tally.count(closed, address),
   })
   for (const server of app.listeners) connections.watch(server)
+  app.addHook('preClose', (done) => {
+    unread.close()
+    done()
+  })
   app.addHook('onClose', async () => tally.flush())
   return connections
 }

@@ -1,10 +1,31 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
+import { type TLSSocket, Server as TlsServer } from 'node:tls'
 import { callerNetwork } from '../lib/network.ts'
 import { OAuthError } from '../refusals.ts'
-import { Caller, type Connection, type Exchange, Waiters, type Waiting } from './caller.ts'
-import { pause, releaseParser, resume } from './pause.ts'
+import {
+  Caller,
+  type Closed,
+  type Connection,
+  closedWhile,
+  type Exchange,
+  Waiters,
+  type Waiting,
+} from './caller.ts'
+import type { ConnectionLimits } from './connection-limits.ts'
+import { pause, readLater, releaseParser, resume } from './pause.ts'
+import type { UnreadConnections } from './unread-connections.ts'
+
+export interface ConnectionsOptions {
+  readonly limits: ConnectionLimits
+  readonly unread: UnreadConnections
+  readonly isTrusted: (address: string) => boolean
+  /** Whether a request is answered without waiting for others of its address. */
+  readonly isUrgent: (url: string) => boolean
+  readonly onClosed: (closed: Closed, address: string) => void
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
  * Connections, unfinished bodies and requests of strangers, bounded for each address and for the process.
@@ -16,39 +37,6 @@ import { pause, releaseParser, resume } from './pause.ts'
  * read further while requests wait behind that one. So requests are taken from all connections in turn, and a thousand
  * requests on one connection delay nobody else.
  */
-export interface ConnectionLimits {
-  readonly connections: number
-  readonly connectionsPerAddress: number
-  /** Requests with an unfinished body. */
-  readonly bodies: number
-  readonly bodiesPerAddress: number
-  /** Requests of one address that are answered at the same time. More wait. */
-  readonly requestsPerAddress: number
-  /** Pipelined requests that have been read and wait. */
-  readonly pipelined: number
-  readonly pipelinedPerAddress: number
-}
-
-/** Why a connection was closed. */
-export type Closed = 'idle' | 'unfinishedBody' | 'unreadAnswer' | 'inLine' | 'pipelined' | 'new'
-
-export interface ConnectionsOptions {
-  readonly limits: ConnectionLimits
-  readonly isTrusted: (address: string) => boolean
-  /** Whether a request is answered without waiting for others of its address. */
-  readonly isUrgent: (url: string) => boolean
-  readonly onClosed: (closed: Closed, address: string) => void
-}
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void
-
-const closedReasons = {
-  idle: 'idle',
-  body: 'unfinishedBody',
-  turn: 'inLine',
-  answer: 'unreadAnswer',
-} as const satisfies Record<Waiting, Closed>
-
 export class Connections {
   readonly #options: ConnectionsOptions
   readonly #all = new Waiters()
@@ -74,7 +62,16 @@ export class Connections {
     }
     server.removeAllListeners('request')
     server.on('request', (request, response) => this.#receive({ request, response }))
-    server.on('connection', (socket: Socket) => this.#open(socket))
+    // Node's own listener is the first. It reads the connection, or begins the TLS handshake.
+    const [begin] = server.listeners('connection') as ((socket: Socket) => void)[]
+    if (begin !== undefined) server.off('connection', begin)
+    readLater(server)
+    server.on('connection', (socket: Socket) => {
+      this.#open(socket, () => {
+        begin?.call(server, socket)
+        if (!(server instanceof TlsServer)) socket.resume()
+      })
+    })
     server.on('secureConnection', (socket: TLSSocket & { readonly _parent?: Socket }) => {
       const connection = socket._parent === undefined ? undefined : this.#bySocket.get(socket._parent)
       if (connection === undefined) return
@@ -83,7 +80,7 @@ export class Connections {
     })
   }
 
-  #open(socket: Socket): void {
+  #open(socket: Socket, read: () => void): void {
     // Node caches the address when it is first read. After a reset, a connection no longer has one.
     const { remoteAddress } = socket
     // With TLS this is the second event of the connection.
@@ -108,6 +105,7 @@ export class Connections {
     const connection: Connection = {
       socket,
       caller,
+      read,
       waiting: 'idle',
       exchange: undefined,
       behind: [],
@@ -120,6 +118,9 @@ export class Connections {
     caller.idle.add(connection)
     this.#bySocket.set(socket, connection)
     socket.once('close', () => this.#forget(connection))
+    const isFull = !caller.isTrusted && caller.body.size >= this.#options.limits.bodiesPerAddress
+    if (isFull) this.#options.unread.add(connection)
+    else read()
   }
 
   #callerOf(address: string): Caller {
@@ -132,7 +133,7 @@ export class Connections {
     if (waiters.size < max) return true
     const connection = waiters.mostDispensable()
     if (connection === undefined) return false
-    this.#close(connection, closedReasons[connection.waiting])
+    this.#close(connection, closedWhile[connection.waiting])
     return true
   }
 
@@ -146,6 +147,7 @@ export class Connections {
     const { caller, waiting } = connection
     if (!this.#all[waiting].delete(connection)) return
     caller[waiting].delete(connection)
+    this.#options.unread.remove(connection)
     releaseParser(connection)
     this.#noLongerBehind(connection, connection.behind.splice(0).length)
     this.#leavePlace(connection)
@@ -260,6 +262,7 @@ export class Connections {
     if (!this.#all[connection.waiting].has(connection)) return
     this.#move(connection, 'idle')
     this.#leavePlace(connection)
+    this.#options.unread.readNext(connection.caller)
     // The answer may have announced that it is the last one.
     if (connection.socket.writableEnded) return
     const next = connection.behind.shift()

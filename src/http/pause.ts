@@ -1,10 +1,20 @@
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import type { Connection, PausableParser } from './caller.ts'
 
 /** Node reads no further request from a socket with this mark. It has no public name. */
 interface PausableSocket extends Socket {
   _paused?: boolean
   readonly parser?: PausableParser | null
+}
+
+/** Node has this as an option of its plain servers only. */
+interface PausingServer extends Server {
+  pauseOnConnect?: boolean
+}
+
+/** A new connection of this server is not read before it is resumed. */
+export function readLater(server: PausingServer): void {
+  server.pauseOnConnect = true
 }
 
 /**

@@ -163,6 +163,77 @@ describe('unfinished bodies', () => {
     await expect.poll(() => peers[1]?.received(), polled).toContain('got b')
   })
 
+  describe.each([
+    ['plain', false],
+    ['TLS', true],
+  ])('at the limit of an address, %s,', (_name, tls) => {
+    test('leave its new connections unread, and the newest is read when a whole request came', async () => {
+      const { open, closed, underWay } = await bounded(
+        { bodiesPerAddress: 1, unreadMilliseconds: 60_000 },
+        tls,
+      )
+      const paths = () => [...underWay.keys()]
+      const early = await open(stranger)
+      const second = await open(stranger)
+      const third = await open(stranger)
+      second.send(post('/a', 10))
+      await expect.poll(paths, polled).toEqual(['/a'])
+      const unread: Peer[] = []
+      for (const path of ['/b', '/c', '/d']) {
+        const peer = await open(stranger)
+        peer.send(post(path, 10))
+        unread.push(peer)
+      }
+      // The first of them is read at once.
+      await expect.poll(paths, polled).toEqual(['/a', '/b'])
+      const other = await open(neighbour)
+      other.send(post('/other', 10))
+      await expect.poll(paths, polled).toEqual(['/a', '/b', '/other'])
+      early.send(get('/now/1'))
+      await expect.poll(paths, polled).toEqual(['/a', '/b', '/other', '/d'])
+      third.send(get('/now/2'))
+      await expect.poll(paths, polled).toEqual(['/a', '/b', '/other', '/d', '/c'])
+      expect(closed).toEqual(Array(3).fill(`unfinishedBody ${stranger}`))
+      unread[1]?.send('0123456789')
+      underWay.get('/c')?.end('got c')
+      await expect.poll(() => unread[1]?.received(), polled).toContain('got c')
+    })
+
+    test('are read after a while, also if nothing else comes', async () => {
+      const { open, closed, underWay } = await bounded({ bodiesPerAddress: 1, unreadMilliseconds: 1 }, tls)
+      const peers = await Promise.all(Array.from({ length: 20 }, () => open(stranger)))
+      for (const [index, peer] of peers.entries()) peer.send(post(`/early/${index}`, 10))
+      await expect.poll(() => underWay.size, polled).toBe(20)
+      const late = await Promise.all(Array.from({ length: 20 }, () => open(stranger)))
+      for (const [index, peer] of late.entries()) peer.send(post(`/late/${index}`, 10))
+      await expect.poll(() => underWay.size, polled).toBe(40)
+      expect(closed).toEqual(Array(39).fill(`unfinishedBody ${stranger}`))
+    })
+
+    test('leave nothing behind of those that are closed before they are read', async () => {
+      const { open, connections, underWay, server, unread } = await bounded(
+        { bodiesPerAddress: 1, unreadMilliseconds: 60_000, connectionsPerAddress: 4 },
+        tls,
+      )
+      for (const path of ['/a', '/b']) {
+        const peer = await open(stranger)
+        peer.send(post(path, 10))
+        await expect.poll(() => underWay.has(path), polled).toBe(true)
+      }
+      const first = await open(stranger)
+      const others = [await open(stranger), await open(stranger), await open(stranger)]
+      // One too many: the oldest that is idle is closed for it.
+      await expect.poll(first.isOpen, polled).toBe(false)
+      expect(connections.size).toBe(4)
+      const closing = new Promise((resolve) => server.close(resolve))
+      unread.close()
+      for (const peer of others) await expect.poll(peer.isOpen, polled).toBe(false)
+      server.closeAllConnections()
+      await closing
+      await expect.poll(() => connections.size, polled).toBe(0)
+    })
+  })
+
   test('take no place from requests that are complete', async () => {
     const { open, underWay } = await bounded({ requestsPerAddress: 1 })
     const slow = await open(stranger)

@@ -1,28 +1,24 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
-import type { ConnectionLimits } from '../../src/http/connections.ts'
+import type { ConnectionLimits } from '../../src/http/connection-limits.ts'
 import { bounded, neighbour, polled, post, stranger } from '../support/bounded.ts'
 
 /** A body that comes after its headers takes its request to the end of the line of its address. */
 
 /** The service asks whose turn it is when it has the body. */
 async function asking(changed: Partial<ConnectionLimits>) {
-  const all = await bounded(changed)
   const turns: string[] = []
-  all.server.removeAllListeners('request')
-  all.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+  const all = await bounded(changed, false, (request, response, { connections, underWay }) => {
     const { url = '' } = request
     request.resume().on('end', async () => {
       try {
-        await all.connections.turnOf(request)
+        await connections.turnOf(request)
         turns.push(url)
-        all.underWay.set(url, response)
+        underWay.set(url, response)
       } catch (error) {
         turns.push(`${url} ${(error as Error).message}`)
       }
     })
   })
-  all.connections.watch(all.server)
   return { ...all, turns }
 }
 

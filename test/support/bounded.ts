@@ -3,7 +3,9 @@ import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, expect } from 'vitest'
-import { type ConnectionLimits, Connections } from '../../src/http/connections.ts'
+import type { ConnectionLimits } from '../../src/http/connection-limits.ts'
+import { Connections } from '../../src/http/connections.ts'
+import { UnreadConnections } from '../../src/http/unread-connections.ts'
 import { certificate, privateKey } from './certificate.ts'
 
 /** A server whose connections are bounded, and peers that open them. */
@@ -28,6 +30,7 @@ export interface Bounded {
   /** Requests that the service is answering, by their path. */
   readonly underWay: Map<string, ServerResponse>
   readonly connections: Connections
+  readonly unread: UnreadConnections
   open(address: string): Promise<Peer>
 }
 
@@ -43,19 +46,31 @@ afterEach(() => {
   for (const close of opened.splice(0)) close()
 })
 
+type Answer = (request: IncomingMessage, response: ServerResponse, all: Bounded) => void
+
 /** Requests for `/now…` are answered at once. Others are answered when the test says so. */
-export async function bounded(changed: Partial<ConnectionLimits>, tls = false): Promise<Bounded> {
-  const underWay = new Map<string, ServerResponse>()
-  const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    const { url = '' } = request
-    if (url.startsWith('/now')) response.end(url)
-    else underWay.set(url, response)
-    if (!url.startsWith('/unread')) request.resume()
-  }
+const answerSome: Answer = (request, response, { underWay }) => {
+  const { url = '' } = request
+  if (url.startsWith('/now')) response.end(url)
+  else underWay.set(url, response)
+  if (!url.startsWith('/unread')) request.resume()
+}
+
+export async function bounded(
+  {
+    unreadMilliseconds = 1,
+    ...changed
+  }: Partial<ConnectionLimits> & { readonly unreadMilliseconds?: number },
+  tls = false,
+  answerWith = answerSome,
+): Promise<Bounded> {
+  const answer = (request: IncomingMessage, response: ServerResponse) => answerWith(request, response, all)
   const server = tls ? createTlsServer({ cert: certificate, key: privateKey }, answer) : createServer(answer)
   const closed: string[] = []
+  const unread = new UnreadConnections(unreadMilliseconds)
   const connections = new Connections({
     limits: { ...wide, ...changed },
+    unread,
     isTrusted: (address) => address === proxy,
     isUrgent: (url) => url === '/now/urgent',
     onClosed: (why, address) => closed.push(`${why} ${address}`),
@@ -63,6 +78,7 @@ export async function bounded(changed: Partial<ConnectionLimits>, tls = false): 
   connections.watch(server as Server)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   opened.push(() => {
+    unread.close()
     server.close()
     server.closeAllConnections()
   })
@@ -87,13 +103,14 @@ export async function bounded(changed: Partial<ConnectionLimits>, tls = false): 
         isOpen = false
       })
       const before = connections.size
-      socket.once(tls ? 'secureConnect' : 'connect', async () => {
+      plain.once('connect', async () => {
         await expect.poll(() => connections.size + closed.length, { interval: 2 }).toBeGreaterThan(before)
         resolve(peer)
       })
       opened.push(() => socket.destroy())
     })
-  return { server: server as Server, closed, underWay, connections, open }
+  const all: Bounded = { server: server as Server, closed, underWay: new Map(), connections, unread, open }
+  return all
 }
 
 export const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
