@@ -43,13 +43,12 @@ export function readKeySet(value: unknown): KeySet | undefined {
 }
 
 function readPublishedKey(jwk: JsonObject): VerificationKey | undefined {
-  const { alg, use, key_ops: operations } = jwk
-  if (!isAlgorithm(alg)) return undefined
-  if (use !== undefined && use !== 'sig') return undefined
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
-    return undefined
-  return readPublicKey(jwk, alg)
+  const { alg } = jwk
+  return isAlgorithm(alg) ? readPublicKey(jwk, alg) : undefined
 }
+
+/** The algorithm that a proof or a key names. EdDSA has two names (RFC 9864). */
+export const algorithmNamed = (alg: unknown): unknown => (alg === 'Ed25519' ? 'EdDSA' : alg)
 
 /** The members that a key of each algorithm has (RFC 7518 §6, RFC 8037 §2). */
 const kinds: Readonly<Record<Algorithm, { kty: string; crv?: string; values: readonly string[] }>> = {
@@ -61,7 +60,7 @@ const kinds: Readonly<Record<Algorithm, { kty: string; crv?: string; values: rea
 
 /** @returns undefined if it is no public key for the algorithm. */
 export function readPublicKey(jwk: unknown, algorithm: Algorithm): VerificationKey | undefined {
-  if (!isObject(jwk) || secretMembers.some((name) => name in jwk)) return undefined
+  if (!isObject(jwk) || secretMembers.some((name) => name in jwk) || !isFor(jwk, algorithm)) return undefined
   const { kty, crv, values } = kinds[algorithm]
   if (jwk['kty'] !== kty || (crv !== undefined && jwk['crv'] !== crv)) return undefined
   // Only what makes the key is handed on.
@@ -79,6 +78,13 @@ export function readPublicKey(jwk: unknown, algorithm: Algorithm): VerificationK
     // Not on the curve, for example.
     return undefined
   }
+}
+
+/** Whether a key may verify signatures of this algorithm, as far as it says what it is for (RFC 7517 §4.2 to §4.4). */
+function isFor({ alg, use, key_ops: operations }: JsonObject, algorithm: Algorithm): boolean {
+  if (alg !== undefined && algorithmNamed(alg) !== algorithm) return false
+  if (use !== undefined && use !== 'sig') return false
+  return operations === undefined || (Array.isArray(operations) && operations.includes('verify'))
 }
 
 /** With the exponent 1 everybody can sign, and with an even one nobody can. OpenSSL takes both. */

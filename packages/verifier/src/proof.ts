@@ -3,7 +3,7 @@ import type { AccessTokenClaims } from './claims.ts'
 import { isMoment } from './claims.ts'
 import { type JsonObject, readCompact, readJsonObject } from './compact.ts'
 import { VerifyError } from './errors.ts'
-import { type Algorithm, isSignedBy, readPublicKey } from './keys.ts'
+import { type Algorithm, algorithmNamed, isSignedBy, readPublicKey } from './keys.ts'
 import { type ReplayMemory, tokenHash } from './memory.ts'
 
 /** What a request shows beside a token that is bound to a key (RFC 9449 §7). */
@@ -69,8 +69,7 @@ function readProof(text: string): { jwk: JsonObject; claims: ProofClaims } {
   const { typ, alg, jwk } = header
   if ('crit' in header || 'b64' in header) throw new VerifyError('proof_malformed')
   if (typeof typ !== 'string' || typ.toLowerCase() !== 'dpop+jwt') throw new VerifyError('proof_type_wrong')
-  // RFC 9864 has another name for it, which the token service accepts and offers as well.
-  const algorithm = proofAlgorithms.find((one) => one === (alg === 'Ed25519' ? 'EdDSA' : alg))
+  const algorithm = proofAlgorithms.find((one) => one === algorithmNamed(alg))
   if (algorithm === undefined) throw new VerifyError('proof_algorithm_not_allowed')
   const key = readPublicKey(jwk, algorithm)
   if (key === undefined) throw new VerifyError('proof_key_invalid')

@@ -2,7 +2,7 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { calculateJwkThumbprint, type JWK } from 'jose'
 import { base64urlDecoded } from './compact.ts'
 import { VerifyError } from './errors.ts'
-import { isObject, isSignedBy, readPublicKey } from './keys.ts'
+import { algorithmNamed, isObject, isSignedBy, readPublicKey } from './keys.ts'
 import { createReplayMemory } from './memory.ts'
 import { type InnerList, parseDictionary, serializeInnerList } from './structured-fields.ts'
 
@@ -20,7 +20,7 @@ export interface SignedRequest {
 export interface RequestVerifierOptions {
   /**
    * The keys of callers by `kid`, which is the `keyid` of a signature: a JWK Set, or a function that finds one. A public key has
-   * the `alg` ES256 or EdDSA; a shared secret is of kind `oct` and has 32 bytes or more.
+   * the `alg` ES256 or EdDSA (also Ed25519, RFC 9864); a shared secret is of kind `oct` and has 32 bytes or more.
    */
   readonly keys: { readonly keys: readonly unknown[] } | ((keyid: string) => unknown)
   /** Which of several signatures is meant. Default: `mintmark`. */
@@ -207,7 +207,7 @@ function inSet({ keys }: { readonly keys: readonly unknown[] }): (keyid: string)
 function readKey(jwk: unknown): Key {
   if (!isObject(jwk)) return undefined
   if (jwk['kty'] === 'oct') return readSharedSecret(jwk as JWK)
-  const { alg } = jwk
+  const alg = algorithmNamed(jwk['alg'])
   const key = alg === 'ES256' || alg === 'EdDSA' ? readPublicKey(jwk, alg) : undefined
   if (key === undefined) return undefined
   const algorithm = alg === 'ES256' ? 'ecdsa-p256-sha256' : 'ed25519'

@@ -154,6 +154,21 @@ for (const alg of ['none', 'HS256', 'RS256', 'es256', undefined])
     proof({}, { alg }),
   )
 
+const edwardsToken = boundTo(edwards)
+const edwardsProof = (header: Members): string =>
+  proof({ ath: sha256(edwardsToken) }, { jwk: bareJwk(edwards.publicKey), ...header }, edwards)
+for (const [name, alg, ofKey] of [
+  ['alg Ed25519', 'Ed25519', undefined],
+  ['alg Ed25519, and EdDSA in the key', 'Ed25519', 'EdDSA'],
+  ['alg EdDSA, and Ed25519 in the key', 'EdDSA', 'Ed25519'],
+] as const) {
+  const jwk = { ...bareJwk(edwards.publicKey), ...(ofKey !== undefined && { alg: ofKey }) }
+  accept(name, 'RFC 9864: EdDSA has two names.', {
+    token: edwardsToken,
+    proofs: [edwardsProof({ alg, jwk })],
+  })
+}
+
 // ── Its key ────────────────────────────────────────────────────────────────────────────────────────────────────────
 const jwk = bareJwk(client.publicKey)
 const badKey = (
@@ -176,6 +191,12 @@ badKey(
   bareJwk(generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey),
 )
 badKey('of another kind', 'The key must be for the algorithm.', bareJwk(edwards.publicKey))
+badKey('with the alg of another kind', 'RFC 7517 §4.4.', { ...jwk, alg: 'PS256' })
+badKey('for encryption', 'RFC 7517 §4.2.', { ...jwk, use: 'enc' })
+badKey('that may only sign', 'RFC 7517 §4.3.', { ...jwk, key_ops: ['sign'] })
+accept('jwk with the alg, the use and the operation that it is for', 'RFC 7517 §4.2 to §4.4.', {
+  proofs: [proof({}, { jwk: { ...jwk, alg: 'ES256', use: 'sig', key_ops: ['verify'] } })],
+})
 badKey(
   'with the exponent 1',
   'Then everybody can sign.',

@@ -36,6 +36,7 @@ const named = (key: TestKey): TestKey & { readonly keyid: string } => ({
 })
 const client = named(makeKey('ES256', 'test'))
 const edwards = named(makeKey('EdDSA', 'test'))
+const edwardsByItsOtherName = named(makeKey('EdDSA', 'test'))
 const stranger = named(makeKey('ES256', 'test'))
 /** A shared secret that only these vectors have. */
 const secret = { keyid: 'test-shared-secret', bytes: Buffer.from('test vectors only: never a live secret') }
@@ -46,6 +47,7 @@ export const requestSettings = {
   keys: {
     keys: [
       ...[client, edwards].map(({ keyid, jwk, alg }) => ({ ...jwk, kid: keyid, alg })),
+      { ...edwardsByItsOtherName.jwk, kid: edwardsByItsOtherName.keyid, alg: 'Ed25519' },
       { kty: 'oct', kid: secret.keyid, alg: 'HS256', k: secret.bytes.toString('base64url') },
     ],
   },
@@ -166,6 +168,7 @@ const withValue = (changed: string, value: string) => (headers: readonly Header[
 // ── Good requests ──────────────────────────────────────────────────────────────────────────────────────────────────
 accept('ecdsa-p256-sha256', 'The usual signature.')
 accept('ed25519', 'RFC 9421 §3.3.6.', { key: edwards })
+accept('ed25519, by a key for Ed25519', 'RFC 9864: EdDSA has two names.', { key: edwardsByItsOtherName })
 accept('hmac-sha256', 'RFC 9421 §3.3.3: a shared secret, for private networks.', { hmac: true })
 for (const [key, hmac] of [
   [client, false],

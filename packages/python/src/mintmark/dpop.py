@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from .compact import parse_compact, parse_object, sha256_base64url
 from .errors import VerifyError
-from .jwk import PublicKey, read_public_key, thumbprint
+from .jwk import PublicKey, algorithm_named, read_public_key, thumbprint
 from .replay import Replays
 
 _JTI_CHARACTERS_MAX: Final = 256
@@ -79,7 +79,7 @@ def _read(proof: str, rules: ProofRules) -> tuple[PublicKey, dict[str, Any]]:
     kind = header.get("typ")
     if not isinstance(kind, str) or kind.lower() != "dpop+jwt":
         raise VerifyError("proof_type_wrong")
-    algorithm = header.get("alg")
+    algorithm = algorithm_named(header.get("alg"))
     if not isinstance(algorithm, str) or algorithm not in rules.algorithms:
         raise VerifyError("proof_algorithm_not_allowed")
     try:

@@ -49,6 +49,11 @@ class PublicKey:
             return False
 
 
+def algorithm_named(alg: object) -> object:
+    """Return the algorithm that a proof or a key names. EdDSA has two names (RFC 9864)."""
+    return "EdDSA" if alg == "Ed25519" else alg
+
+
 def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
     """Take a JSON Web Key, or raise ValueError.
 
@@ -59,8 +64,10 @@ def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
     if not _PRIVATE.isdisjoint(jwk):
         raise ValueError("not a public key")
     named = jwk.get("alg", algorithm)
-    if not isinstance(named, str) or named not in _KINDS or (algorithm is not None and named != algorithm):
-        raise ValueError("a key for another algorithm, or for none")
+    if algorithm is not None and algorithm_named(named) != algorithm_named(algorithm):
+        raise ValueError("a key for another algorithm")
+    if not isinstance(named, str) or named not in _KINDS:
+        raise ValueError("a key for no algorithm that is known")
     if any(jwk.get(name) != value for name, value in _KINDS[named].items()):
         raise ValueError("a key of another kind than its algorithm")
     operations = jwk.get("key_ops", ["verify"])
