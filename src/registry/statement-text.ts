@@ -166,8 +166,9 @@ export function readResourceStatement(statement: Statement | undefined): Resourc
   if (statement === undefined) return undefined
   const [, , scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp, later] =
     statement as unknown as ResourceText
-  const [external = false, form = null, text = null] = later ?? []
-  const claims = text === null ? undefined : text === 'unreadable' ? text : (JSON.parse(text) as object)
   const facts = { scopes, tokenLifetimeSeconds, signingAlgorithm, tokenTyp }
-  return later === undefined ? facts : { ...facts, external, subjectForm: form ?? undefined, claims }
+  if (later === undefined) return facts
+  const [external, form, text] = later
+  const claims = text === null ? undefined : text === 'unreadable' ? text : (JSON.parse(text) as object)
+  return { ...facts, external, subjectForm: form ?? undefined, claims }
 }

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { SealMemory } from '../../src/registry/seal-head.ts'
 import {
   leafOf,
   SealTree,
@@ -116,34 +115,69 @@ describe('what was replaced does not come back', () => {
   })
 })
 
-describe('the number of a head', () => {
-  const head = (number: number, root = `root ${number}`, reviewed = 0) => ({
-    number,
-    chainBefore: 0,
-    reviewed,
-    root,
+// Found by trying: names are hashed to one of 65,536 leaves.
+describe('names whose hashes meet in one leaf', () => {
+  const [one, other] = [client('client-300', 'one'), client('client-367', 'other')]
+  const written = (...changes: Statement[]) => {
+    const stored = new Stored()
+    for (const change of changes) stored.write([change])
+    return stored
+  }
+
+  test('have one root, whichever was written first', () => {
+    expect(leafOf('client', 'client-300')).toBe(leafOf('client', 'client-367'))
+    expect(written(one, other).root).toBe(written(other, one).root)
+    const both = written(one, other)
+    expect(both.nodes.get('0ca6')).toBe(JSON.stringify([one, other]))
+    expect([both.read('client-300'), both.read('client-367')]).toEqual([one, other])
   })
 
-  test('never goes back, and never has two roots', () => {
-    const memory = new SealMemory()
-    memory.believe(head(5))
-    memory.believe(head(7))
-    expect(() => memory.believe(head(6))).toThrow('registry')
-    expect(() => memory.believe(head(7, 'other'))).toThrow('registry')
-    expect(() => memory.missing()).toThrow('registry')
-    expect(memory.latest?.number).toBe(7)
+  test('are a client and a resource with the same name, and each has what was said of it', () => {
+    const id = 'service-23118'
+    expect(leafOf('client', id)).toBe(leafOf('resource', id))
+    for (const subject of ['client', 'resource'] as const) {
+      const stored = written([subject, id, 'registered'])
+      for (const asked of ['client', 'resource'] as const)
+        expect(stored.open([[asked, id]]).statementOf(asked, id) !== undefined).toBe(asked === subject)
+    }
   })
+})
 
-  test('once it went back, only the same head or a review is believed', () => {
-    const memory = new SealMemory()
-    memory.believe(head(7))
-    expect(() => memory.believe(head(6))).toThrow('registry')
-    // The next changes on what was put back.
-    expect(() => memory.believe(head(8))).toThrow('registry')
-    expect(() => memory.believe(head(9, 'root', 7))).toThrow('registry')
-    expect(memory.believe(head(7)).number).toBe(7)
-    expect(memory.believe(head(8)).number).toBe(8)
-    expect(() => memory.believe(head(1))).toThrow('registry')
-    expect(memory.believe(head(1_000_001, 'root', 1_000_000)).number).toBe(1_000_001)
-  })
+test('what was set is read back before it is written, and so is what was removed', () => {
+  const stored = new Stored()
+  stored.write([client('billing', 'active'), client('orders', 'active')])
+  const tree = stored.open([
+    ['client', 'billing'],
+    ['client', 'orders'],
+  ])
+  expect(tree.isChanged).toBe(false)
+  tree.set('client', 'billing', client('billing', 'disabled'))
+  tree.set('client', 'orders', undefined)
+  expect(tree.isChanged).toBe(true)
+  expect(tree.statementOf('client', 'billing')).toEqual(client('billing', 'disabled'))
+  expect(tree.statementOf('client', 'orders')).toBeUndefined()
+})
+
+test('without a change the root stays, and no node is written', () => {
+  const stored = new Stored()
+  stored.write([client('billing', 'active')])
+  expect(stored.open([]).change()).toEqual({ root: stored.root, nodes: new Map() })
+  expect(new SealTree(undefined, new Map()).change()).toEqual({ root: undefined, nodes: new Map() })
+})
+
+test('leaves and hashes are what earlier releases wrote: otherwise every sealed registry would look damaged', () => {
+  const stored = new Stored()
+  stored.write([client('audit', 'active'), client('stock', 'disabled'), client('billing', 'active')])
+  expect(['audit', 'stock', 'billing'].map((id) => leafOf('client', id))).toEqual(['f429', 'b3c3', '5654'])
+  expect(Object.keys(JSON.parse(stored.nodes.get('') as string) as object)).toEqual(['5', 'b', 'f'])
+  expect(stored.root).toBe('vJaAohjsL6T-ZFfGU1qPjcLtERh9itrn5onG-mGyuN8')
+})
+
+test('a damaged tree names the node', () => {
+  const stored = new Stored()
+  stored.write([client('billing', 'active')])
+  stored.nodes.delete('56')
+  expect(() => stored.read('billing')).toThrow(
+    expect.objectContaining({ name: 'TreeDamaged', message: '56' }),
+  )
 })
