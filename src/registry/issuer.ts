@@ -166,7 +166,7 @@ function toKeySource({ source, url, jwks }: IssuerRow): IssuerKeySource {
 
 function toRule(row: RuleRow): TrustRule | undefined {
   const conditions = readEach(row.conditions, readCondition)
-  const access = row.access === null ? undefined : readEach(row.access, readAccess)
+  const access = readEach(row.access, readAccess)
   if (conditions === undefined || (row.access !== null && access === undefined)) return undefined
   if (row.client_id === null && access === undefined) return undefined
   // The same as the database checks. Somebody may have removed the check.
@@ -186,8 +186,8 @@ function toRule(row: RuleRow): TrustRule | undefined {
     tokenLifetimeSeconds: row.lifetime ?? undefined,
     allowDefaultServiceAccount: row.allow_default,
     dangerouslyAnySubject: row.any_subject,
-    ...(field === null || name === null ? {} : { requiredCertificate: { name: field, value: name } }),
-    ...(requireDpop === undefined ? {} : { requireDpop }),
+    requiredCertificate: field === null || name === null ? undefined : { name: field, value: name },
+    requireDpop,
   }
 }
 

@@ -440,6 +440,48 @@ export const survivors = [
     mutations: ['false'],
     reason: 'A statement has both or neither. It is there for the types.',
   },
+  {
+    file: 'src/registry/issuer.ts',
+    line: 'rules: (row.rules ?? []).flatMap((rule) => toRule(rule) ?? []),',
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'What stands there is no rule that can be read, and such a rule is left out.',
+  },
+  {
+    file: 'src/registry/issuer.ts',
+    line: 'requiredCertificate: field === null || name === null ? undefined : { name: field, value: name },',
+    code: 'field === null || name === null',
+    mutations: ['field === null && name === null'],
+    reason: 'Both are null or neither is, as the lines above have seen. It is there for the types.',
+  },
+  {
+    file: 'src/registry/issuer.ts',
+    line: 'requiredCertificate: field === null || name === null ? undefined : { name: field, value: name },',
+    code: 'field === null',
+    mutations: ['false'],
+    reason: 'Both are null or neither is, as the lines above have seen. It is there for the types.',
+  },
+  {
+    file: 'src/registry/issuer.ts',
+    line: 'requiredCertificate: field === null || name === null ? undefined : { name: field, value: name },',
+    code: 'name === null',
+    mutations: ['false'],
+    reason: 'Both are null or neither is, as the lines above have seen. It is there for the types.',
+  },
+  {
+    file: 'src/registry/issuer-statement.ts',
+    line: 'const texts = rules.map(ruleText).toSorted((one, other) => (String(one[0]) < String(other[0]) ? -1 : 1))',
+    code: 'String(one[0]) < String(other[0])',
+    mutations: ['String(one[0]) <= String(other[0])'],
+    reason: 'No two rules have the same name.',
+  },
+  {
+    file: 'src/registry/issuer-statement.ts',
+    line: 'return Object.fromEntries(Object.entries(inner).sort(([one], [other]) => (one < other ? -1 : 1)))',
+    code: 'one < other',
+    mutations: ['one <= other', 'one >= other'],
+    reason: 'Both texts that are compared are made here: any order does, if it is always the same.',
+  },
   // ── The registry in memory ─────────────────────────────────────────────────────────────────────────
   {
     file: 'src/registry/client-loads.ts',

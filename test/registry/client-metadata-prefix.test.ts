@@ -6,18 +6,22 @@ import {
   isClientMetadataPrefix,
   isClientMetadataUrl,
   isNestedPrefix,
+  mayBeMetadataClient,
   metadataIssuerOf,
   metadataWorkloadId,
+  trustsMetadataClients,
 } from '../../src/registry/client-metadata-prefix.ts'
 import { type TrustedIssuer, type TrustTable, workloadId } from '../../src/registry/issuer.ts'
 
 const url = 'https://agents.example.com/one.json'
+const ofLength = (length: number, end = '') => 'https://a.example/'.padEnd(length - end.length, 'a') + end
 
 test.for([
   'https://agents.example.com/a',
   'https://agents.example.com:8443/a/b.json',
   'https://[2606:4700::1111]/a',
   "https://agents.example.com/~a/(b)!$&'*+,;=:@c",
+  ofLength(limits.issuerCharactersMax),
 ])('%s may be one', (text) => expect(isClientMetadataUrl(text)).toBe(true))
 
 test.for([
@@ -43,7 +47,8 @@ test.for([
   'https://0x7f.1/a',
   'https://2130706433/a',
   'https://agents.example.com:99999/a',
-  `https://agents.example.com/${'a'.repeat(limits.issuerCharactersMax)}`,
+  'x:https://agents.example.com/a',
+  ofLength(limits.issuerCharactersMax + 1),
 ])('%s may not', (text) => expect(isClientMetadataUrl(text)).toBe(false))
 
 test('whatever is accepted is fetched byte for byte, from where it stands', () => {
@@ -108,6 +113,40 @@ test('it stands under one trusted prefix, or under none', () => {
   )
   expect(metadataIssuerOf(around, 'https://good.example/b/c')).toBeUndefined()
   expect(metadataIssuerOf(nested, 'https://good.example/c')?.issuer).toBe('https://good.example/')
+  expect(metadataIssuerOf(undefined, 'https://good.example/c')).toBeUndefined()
+})
+
+test('a prefix without a host, or a longer one than can be registered, is none', () => {
+  for (const [prefix, isFound] of [
+    ['https:/', false],
+    ['https://', false],
+    ['https://good.example/', true],
+    [ofLength(limits.issuerCharactersMax, '/'), true],
+    [ofLength(limits.issuerCharactersMax + 1, '/'), false],
+  ] as const) {
+    const table = trusting([prefix, 'client_metadata', 'active'])
+    const under = prefix.startsWith('https://a') ? prefix : 'https://good.example/'
+    expect(metadataIssuerOf(table, `${under}one.json`)?.issuer, prefix).toBe(isFound ? prefix : undefined)
+  }
+})
+
+test('an address costs something only where it may be the id of a client', () => {
+  expect([url, 'https://', 'billing', 'http://a/', 'x-https://'].map(mayBeMetadataClient)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+  ])
+  const [on, off, other] = [
+    ['https://good.example/', 'client_metadata', 'active'],
+    ['https://off.example/', 'client_metadata', 'disabled'],
+    ['https://idp.example/', 'discovery', 'active'],
+  ] as const
+  expect(trustsMetadataClients(undefined)).toBe(false)
+  expect(trustsMetadataClients(trusting())).toBe(false)
+  expect(trustsMetadataClients(trusting(off, other))).toBe(false)
+  expect(trustsMetadataClients(trusting(off, other, on))).toBe(true)
 })
 
 test('an address of slashes alone costs no more than a long one', () => {
@@ -126,7 +165,9 @@ test('prefixes within each other are found', () => {
 })
 
 test('its identity is none that an issuer could give', () => {
-  expect(metadataWorkloadId(url)).toMatch(/^workload:[\w-]{43}$/)
+  expect(metadataWorkloadId(url), 'it is always the same').toBe(
+    'workload:bowDT6VJzpUUw4UHl89Fxuk6s4gXBUq59dGGroTR5dA',
+  )
   expect(metadataWorkloadId(url)).not.toBe(workloadId(url, url))
   expect(metadataWorkloadId(url)).not.toBe(metadataWorkloadId(`${url}x`))
 })
