@@ -60,8 +60,9 @@ export class DerivedKeys {
   /** The key to use for something that every replica must be able to read. */
   get newest(): { readonly id: string; readonly key: KeyObject } | undefined {
     const id = this.#options.sealingKeyId()
-    const key = id === undefined ? undefined : this.#keys.get(id)
-    return id === undefined || key === undefined ? undefined : { id, key }
+    if (id === undefined) return undefined
+    const key = this.#keys.get(id)
+    return key === undefined ? undefined : { id, key }
   }
 
   get all(): Iterable<KeyObject> {

@@ -36,9 +36,9 @@ export function keyFiles(dataDirectory: string): { readonly path: string; readon
 }
 
 export async function resolveKeyEncryptionKeys(options: KeyEncryptionKeyOptions): Promise<KeyEncryptionKeys> {
-  const previous = options.previous === undefined ? [] : [keyEncryptionKey(options.previous, 'configuration')]
+  const previous = options.previous === undefined ? [] : [keyEncryptionKey(options.previous)]
   if (options.configured !== undefined) {
-    return [keyEncryptionKey(options.configured, 'configuration'), ...previous]
+    return [keyEncryptionKey(options.configured), ...previous]
   }
   if (!options.databaseIsEmbedded) throw new AdministrationError('key_encryption_key_unset', {})
   const { path, previousPath } = keyFiles(options.dataDirectory)
@@ -101,9 +101,10 @@ export function readKeyFile(path: string): KeyEncryptionKey | undefined {
     const problem = error instanceof SecretFileProblem ? `it ${error.message}` : fileProblem(error)
     throw new AdministrationError('key_file_unreadable', { path, problem }, { cause: error })
   }
-  const bytes = Buffer.from(text.trim(), 'base64')
+  const encoded = text.trim()
+  const bytes = Buffer.from(encoded, 'base64')
   // Compared as text, because Buffer skips what is not base64 instead of refusing it.
-  if (bytes.length !== 32 || bytes.toString('base64') !== text.trim()) {
+  if (bytes.length !== 32 || bytes.toString('base64') !== encoded) {
     throw new AdministrationError('key_file_malformed', { path, isEmpty: text === '' })
   }
   return keyEncryptionKey(bytes, path)

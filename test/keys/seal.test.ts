@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { keyEncryptionKey, seal, unseal } from '../../src/keys/seal.ts'
+import { keyEncryptionKey, newestSealedWith, seal, unseal } from '../../src/keys/seal.ts'
 
 const key = keyEncryptionKey(Buffer.alloc(32, 7))
 const context = 'mintmark signing key abc ES256'
@@ -76,11 +76,23 @@ describe('a sealed key', () => {
     sealed[0] = 2
     expect(() => unseal(key, sealed, context)).toThrow('truncated or of an unknown version')
   })
+
+  test('that is cut so far that nothing is sealed in it is told apart as well, and so is nothing at all', () => {
+    const sealed = seal(key, plain, context)
+    for (const cut of [seal(key, Buffer.alloc(0), context), sealed.subarray(0, 29), sealed.subarray(0, 1)])
+      expect(() => unseal(key, cut, context)).toThrow('truncated or of an unknown version')
+  })
 })
 
 describe('a key-encryption key', () => {
   test.each([0, 1, 16, 31, 33, 64])('has 32 bytes: %i are refused', (length) => {
     expect(() => keyEncryptionKey(Buffer.alloc(length))).toThrow(RangeError)
+    expect(() => keyEncryptionKey(Buffer.alloc(length))).toThrow('has 32 bytes')
+  })
+
+  test('comes from the configuration, unless a file is named', () => {
+    expect(keyEncryptionKey(Buffer.alloc(32)).source).toBe('configuration')
+    expect(keyEncryptionKey(Buffer.alloc(32), '/data/key').source).toBe('/data/key')
   })
 
   test('has a name of its own that always stays the same', () => {
@@ -94,5 +106,26 @@ describe('a key-encryption key', () => {
     const { id } = keyEncryptionKey(Buffer.alloc(32, 0xab))
     expect(id).toMatch(/^[0-9a-f]{16}$/)
     expect(id).not.toContain('abab')
+  })
+})
+
+describe('what seals the newest signing key', () => {
+  const published = (...moments: readonly (readonly [number, string])[]) =>
+    newestSealedWith(
+      moments.map(([publishedAt, keyEncryptionKeyId]) => ({ publishedAt, keyEncryptionKeyId })),
+    )
+
+  test('is found wherever it stands', () => {
+    expect(published([1, 'a'], [3, 'c'], [2, 'b'])).toBe('c')
+    expect(published([3, 'c'], [2, 'b'], [1, 'a'])).toBe('c')
+    expect(published([1, 'a'], [2, 'b'], [3, 'c'])).toBe('c')
+  })
+
+  test('is that of the first one where several are as new: every replica takes the same', () => {
+    expect(published([1, 'a'], [3, 'c'], [3, 'd'])).toBe('c')
+  })
+
+  test('is nothing where there is no signing key', () => {
+    expect(published()).toBeUndefined()
   })
 })

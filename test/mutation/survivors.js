@@ -283,6 +283,49 @@ export const survivors = [
     mutations: ['true'],
     reason: 'undefined is not less than a number. It is there for the types.',
   },
+  {
+    file: 'src/keys/seal.ts',
+    line: 'for (const key of keys) if (newest !== undefined && key.publishedAt > newest.publishedAt) newest = key',
+    code: 'newest !== undefined',
+    mutations: ['true'],
+    reason: 'Where there is a key, there is a first one. It is there for the types.',
+  },
+  {
+    file: 'src/keys/seal.ts',
+    line: "const decipher = createDecipheriv('aes-256-gcm', key.bytes, nonce, { authTagLength: tagLength })",
+    code: '{ authTagLength: tagLength }',
+    mutations: ['{}'],
+    reason:
+      'The tag is as long as that in any case: what is shorter was refused. It is there in case somebody changes that.',
+  },
+  {
+    file: 'src/keys/manifest.ts',
+    line: '.toSorted((one, other) => (one.kid < other.kid ? -1 : 1))',
+    code: 'one.kid < other.kid',
+    mutations: ['one.kid <= other.kid'],
+    reason: 'No two keys have the same kid.',
+  },
+  {
+    file: 'src/keys/manifest.ts',
+    line: 'const members = Object.entries(jwk).toSorted(([one], [other]) => (one < other ? -1 : 1))',
+    code: 'one < other',
+    mutations: ['one <= other'],
+    reason: 'No two members of an object have the same name.',
+  },
+  {
+    file: 'src/keys/key-encryption-key.ts',
+    line: 'const owner = process.geteuid?.() === 0 ? lstatSync(dirname(path)).uid : undefined',
+    code: 'process.geteuid?.()',
+    mutations: ['process.geteuid()'],
+    reason: 'Only Windows has no such function.',
+  },
+  {
+    file: 'src/keys/derived-keys.ts',
+    line: 'if (id === undefined) return undefined',
+    code: 'id === undefined',
+    mutations: ['false'],
+    reason: 'No key has the name undefined. It is there for the types.',
+  },
   // ── The commit ─────────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/ledger/chain-store.ts',
