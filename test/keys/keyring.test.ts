@@ -10,9 +10,16 @@ import { calculateJwkThumbprint, compactVerify, decodeProtectedHeader, exportJWK
 import { describe, expect, test } from 'vitest'
 import { BehindError } from '../../src/database/history.ts'
 import type { Statements } from '../../src/database/open.ts'
+import { AdministrationError } from '../../src/errors.ts'
 import { rawSignature } from '../../src/keys/algorithms.ts'
 import { Keyring, toSigner } from '../../src/keys/keyring.ts'
-import { type ManifestEntry, publicKeyHash, sealedKeyHash, sealManifest } from '../../src/keys/manifest.ts'
+import {
+  contentHash,
+  type ManifestEntry,
+  publicKeyHash,
+  sealedKeyHash,
+  sealManifest,
+} from '../../src/keys/manifest.ts'
 import { keyEncryptionKey, seal } from '../../src/keys/seal.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -208,22 +215,32 @@ function answer(
   }))
 }
 
-/** A database that gives this answer, and whose ledger has no record of a manifest. */
-function databaseWith(lines: () => unknown): Statements {
+/** What was recorded of a manifest in the ledger last. */
+interface Recorded {
+  readonly number: number | null
+  readonly hash?: string
+}
+
+/** A database that gives this answer, and whose ledger has no record of a manifest if none is given. */
+function databaseWith(lines: () => unknown, recorded: () => Recorded = () => ({ number: null })): Statements {
   const $queryRaw = async (text: TemplateStringsArray) =>
-    text.join('').includes('audit_record') ? [{ number: null }] : lines()
+    text.join('').includes('audit_record') ? [recorded()] : lines()
   return { $queryRaw } as unknown as Statements
 }
 
 function keyringOn(database: Statements, key = sealing) {
-  const told = { unopened: [] as string[], unvouched: [] as string[] }
+  const told = { unopened: [] as string[], fields: [] as unknown[], unvouched: [] as string[], calls: 0 }
   const keyring = new Keyring({
     database,
     keyEncryptionKeys: async () => [key],
     schedule,
     now: () => 400,
-    onUnopened: (error) => told.unopened.push(error.message),
+    onUnopened: (error) => {
+      told.unopened.push(error.message)
+      if (error instanceof AdministrationError) told.fields.push(error.fields)
+    },
     onUnvouched: (problems) => {
+      told.calls += 1
       told.unvouched.push(...problems.map((each) => `${each.kid} ${each.problem}`))
     },
   })
@@ -277,7 +294,9 @@ test('keys of an older version of the registry are not taken, whatever their man
   await keyring.load(5 * 2 ** 20 + 7)
   expect(keyring.published(400).kids).toEqual([kid])
   stored = at(4, answer([{ ...row, revokedAt: 500 }], [row], 2))
-  await expect(keyring.load(5 * 2 ** 20 + 7)).rejects.toThrow(BehindError)
+  const refused = await keyring.load(5 * 2 ** 20 + 7).catch((error: unknown) => error)
+  expect(refused).toBeInstanceOf(BehindError)
+  expect(String(refused)).toContain('a database that is behind')
   expect(keyring.keys[0]?.revokedAt).toBeUndefined()
   expect(told.unopened).toEqual([])
   stored = at(6, answer([{ ...row, revokedAt: 500 }], [row], 2))
@@ -287,6 +306,7 @@ test('keys of an older version of the registry are not taken, whatever their man
 
 const secondKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 const later = { publishedAt: 300, signsFrom: 600, signsUntil: 1_500, publishedUntil: 2_500 }
+const next = { ...(await rowOf(secondKey, 2)), ...later }
 
 test('a running service that cannot open a new key still publishes it, and still forgets a revoked one', async () => {
   const another = keyEncryptionKey(Buffer.alloc(32, 2))
@@ -371,12 +391,13 @@ describe('what nobody with the key-encryption key vouched for', () => {
   })
 
   test('an older manifest is not gone back to, nor is none at all; what it revokes counts all the same', async () => {
-    const next = { ...(await rowOf(secondKey, 2)), ...later }
     let stored: unknown = answer([row, next], [row, next], 7)
     const { keyring, told } = keyringOn(databaseWith(() => stored))
     await keyring.load()
+    expect(keyring.incomplete).toBe(false)
     stored = answer([row], [row], 6)
     await keyring.load()
+    expect(keyring.incomplete, 'another read may succeed').toBe(true)
     expect(keyring.published(400).kids).toEqual([kid, next.kid])
     stored = answer([row, next], [row, next], 7).map((line) => ({ ...line, content: null }))
     await keyring.load()
@@ -386,15 +407,164 @@ describe('what nobody with the key-encryption key vouched for', () => {
     await keyring.load()
     expect(keyring.published(400).kids).toEqual([next.kid])
     expect(told.unopened.join()).toContain('older')
+    expect(told.fields).toEqual([6, 0, 6].map((number) => ({ number, recorded: 7 })))
+    stored = answer([{ ...row, revokedAt: 350 }, next], [row, next], 7)
+    await keyring.load()
+    expect(keyring.incomplete).toBe(false)
   })
 
-  test('a process that starts asks the ledger for the number', async () => {
-    const $queryRaw = async (text: TemplateStringsArray) =>
-      text.join('').includes('audit_record') ? [{ number: 8 }] : answer([row], [row], 7)
-    const { keyring } = keyringOn({ $queryRaw } as unknown as Statements)
-    await expect(keyring.load()).rejects.toMatchObject({
-      code: 'key_manifest_older',
-      fields: { number: 7, recorded: 8 },
-    })
+  const same = contentHash(answer([row], [row], 7)[0]?.content ?? '')
+  const other = 'f'.repeat(64)
+  test.each<[Recorded, string | undefined, object?]>([
+    [{ number: null }, undefined],
+    [{ number: 6, hash: other }, undefined],
+    [{ number: 7, hash: same }, undefined],
+    // A release that recorded no hash.
+    [{ number: 7 }, undefined],
+    [{ number: 7, hash: other }, 'key_manifest_differs', { number: 7 }],
+    [{ number: 8, hash: same }, 'key_manifest_older', { number: 7, recorded: 8 }],
+  ])('a process that starts compares the manifest with the ledger: %j', async (recorded, code, fields) => {
+    let asked = 0
+    const stored = databaseWith(
+      () => answer([row], [row], 7),
+      () => {
+        asked += 1
+        return recorded
+      },
+    )
+    const { keyring } = keyringOn(stored)
+    if (code !== undefined) return await expect(keyring.load()).rejects.toMatchObject({ code, fields })
+    await keyring.load()
+    await keyring.load()
+    expect(keyring.published(400).kids).toEqual([kid])
+    expect(asked, 'later it knows the number by itself').toBe(1)
   })
+})
+
+test('before the first read there is no key, and nothing is wrong', () => {
+  const { keyring } = keyringOn(databaseWith(() => []))
+  expect(keyring.published(400)).toEqual({ kids: [], body: '{"keys":[]}' })
+  expect(keyring.signer('ES256', 400)).toBeUndefined()
+  expect([keyring.keys, keyring.problems]).toEqual([[], []])
+  expect([keyring.needsVouching, keyring.incomplete]).toEqual([false, false])
+})
+
+test('keys of a release without manifests are not used before somebody has vouched for them', async () => {
+  const { keyring } = keyringOn(databaseWith(() => answer([row]).map((line) => ({ ...line, content: null }))))
+  await keyring.load()
+  expect(keyring.keys).toEqual([])
+  expect(keyring.published(400).kids).toEqual([])
+  expect(keyring.needsVouching).toBe(true)
+})
+
+test('a key in memory stays in use while it is sealed with a key-encryption key that is not here yet', async () => {
+  let stored = answer([row])
+  const { keyring, told } = keyringOn(databaseWith(() => stored))
+  await keyring.load()
+  const resealed = await rowOf(privateKey, 1, keyEncryptionKey(Buffer.alloc(32, 2)))
+  stored = answer([resealed], [resealed], 2)
+  await keyring.load()
+  expect(keyring.keys[0]?.keyEncryptionKeyId).toBe(resealed.keyEncryptionKeyId)
+  expect(keyring.signer('ES256', 400)?.kid).toBe(kid)
+  expect([told.unopened, keyring.incomplete]).toEqual([[], false])
+})
+
+describe('what is wrong with rows', () => {
+  const altered = { ...next, publishedUntil: 9_999 }
+  test.each<[string, readonly Row[], readonly Row[], string[], boolean]>([
+    ['nothing', [row, next], [row, next], [], false],
+    ['one that nobody vouched for', [row, next], [row], ['key_unknown'], true],
+    ['one that was revoked by hand', [row, { ...next, revokedAt: 350 }], [row, next], [], true],
+    [
+      'one whose revocation was undone',
+      [row, next],
+      [row, { ...next, revokedAt: 350 }],
+      ['key_revocation_undone'],
+      false,
+    ],
+    ['one that is gone', [row], [row, next], ['key_missing'], false],
+  ])(
+    'is told, and vouched for again if that can help: %s',
+    async (_, rows, vouched, problems, needsVouching) => {
+      const { keyring, told } = keyringOn(databaseWith(() => answer(rows, vouched, 2)))
+      await keyring.load()
+      expect(told.unvouched).toEqual(problems.map((problem) => `${next.kid} ${problem}`))
+      expect(keyring.needsVouching).toBe(needsVouching)
+      // A row that is gone needs no attention.
+      expect(keyring.problems.map(({ problem }) => problem)).toEqual(
+        problems.filter((problem) => problem !== 'key_missing'),
+      )
+    },
+  )
+
+  test('is told once, and again when it comes back', async () => {
+    let stored = answer([row, next])
+    const { keyring, told } = keyringOn(databaseWith(() => stored))
+    const calls: number[] = []
+    for (const rows of [
+      [row, next],
+      [row, altered],
+      [row, altered],
+      [row, next],
+      [row, altered],
+    ]) {
+      stored = answer(rows, [row, next])
+      await keyring.load()
+      calls.push(told.calls)
+    }
+    expect(calls).toEqual([0, 1, 1, 1, 2])
+    expect(told.unvouched).toEqual([`${next.kid} key_altered`, `${next.kid} key_altered`])
+    expect(keyring.needsVouching, 'nobody vouches for an altered row').toBe(false)
+  })
+
+  const ended = { ...next, publishedAt: 10, signsFrom: 20, signsUntil: 200, publishedUntil: 300 }
+  test.each<[string, readonly Row[], readonly Row[], string[]]>([
+    ['it was altered', [row, { ...ended, publishedUntil: 301 }], [row, ended], []],
+    ['it is gone', [row], [row, ended], []],
+    ['nobody vouched for it', [row, ended], [row], ['key_unknown']],
+    [
+      'its revocation was undone',
+      [row, ended],
+      [row, { ...ended, revokedAt: 100 }],
+      ['key_revocation_undone'],
+    ],
+  ])(
+    'is no matter once the key has ended, unless it hides something: %s',
+    async (_, rows, vouched, problems) => {
+      const { keyring, told } = keyringOn(databaseWith(() => answer(rows, vouched, 2)))
+      await keyring.load()
+      expect(told.unvouched).toEqual(problems.map((problem) => `${ended.kid} ${problem}`))
+    },
+  )
+
+  test('is not that a key which has ended does not open', async () => {
+    const closed = {
+      ...(await rowOf(secondKey, 2, keyEncryptionKey(Buffer.alloc(32, 2)))),
+      publishedUntil: 300,
+    }
+    const { keyring, told } = keyringOn(databaseWith(() => answer([row, closed])))
+    await keyring.load()
+    expect(keyring.keys.map((key) => key.kid)).toEqual([kid, closed.kid])
+    expect([told.unopened, keyring.incomplete]).toEqual([[], false])
+  })
+})
+
+test('the JWK Set is made once for each set of keys, and has those of that set alone', async () => {
+  const third = {
+    ...(await rowOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey, 3)),
+    ...later,
+  }
+  let stored: ReturnType<typeof answer> = []
+  const { keyring } = keyringOn(databaseWith(() => stored))
+  for (const [number, rows] of [[row, next], [row], [row, third], [next, third], [third]].entries()) {
+    stored = answer(rows, rows, number + 1)
+    await keyring.load()
+    const published = keyring.published(400)
+    expect(published.kids).toEqual(rows.map((each) => each.kid))
+    expect(JSON.parse(published.body)).toEqual({ keys: rows.map((each) => each.publicJwk) })
+    await keyring.load()
+    expect(keyring.published(401)).toBe(published)
+  }
+  expect(keyring.published(later.publishedUntil).kids, 'it has ended').toEqual([])
+  expect(keyring.signer('PS256', 700), 'of another algorithm there is none').toBeUndefined()
 })

@@ -326,6 +326,56 @@ export const survivors = [
     mutations: ['false'],
     reason: 'No key has the name undefined. It is there for the types.',
   },
+  {
+    file: 'src/keys/keyring.ts',
+    line: '#published: PublishedKeys = publish([])',
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'Whoever asks compares it with the keys that are published, and makes it anew if it differs.',
+  },
+  {
+    file: 'src/keys/keyring.ts',
+    line: 'for (const { kid, privateKey } of this.#entries) if (privateKey !== undefined) opened.set(kid, privateKey)',
+    code: 'privateKey !== undefined',
+    mutations: ['true'],
+    reason:
+      'A key that is there as undefined is opened like one that is not there. It is there for the types.',
+  },
+  {
+    file: 'src/keys/keyring.ts',
+    line: 'if (knownVersion !== undefined && isBehind(loaded.registryVersion, knownVersion))',
+    code: 'knownVersion !== undefined',
+    mutations: ['true'],
+    reason: 'Nothing is behind undefined. It is there for the types.',
+  },
+  {
+    file: 'src/keys/keyring.ts',
+    line: 'if (this.#number !== undefined && number < this.#number) {',
+    code: 'this.#number !== undefined',
+    mutations: ['true'],
+    reason: 'No number is less than undefined. It is there for the types.',
+  },
+  {
+    file: 'src/keys/keyring.ts',
+    line: 'return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? [])]',
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'An altered key that is not known was refused above. It is there for the types.',
+  },
+  {
+    file: 'src/keys/keyring.ts',
+    line: 'return signingKeyAt(this.#byAlgorithm.get(algorithm) ?? [], this.#options.schedule, now)?.signer',
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'A text has no moments, so it may not sign.',
+  },
+  {
+    file: 'src/keys/keyring.ts',
+    line: `return \`\${input}.\${sign(Buffer.from(input, 'latin1'), privateKey).toString('base64url')}\``,
+    code: "'latin1'",
+    mutations: ['""'],
+    reason: 'The text is ASCII, which every encoding writes alike. This one is the fastest.',
+  },
   // ── The commit ─────────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/ledger/chain-store.ts',
