@@ -50,10 +50,10 @@ import type { Log } from './telemetry/log.ts'
 import { isLogFailing } from './telemetry/log-loss.ts'
 
 /**
- * The service: it opens everything in order and closes it in the opposite order. The database server is
- * already running and migrated. The caller (a command or a test) started it and must stop it.
+ * The service: it opens everything in order, and closes it so that whatever others still need is closed after them. The
+ * database server is already running and migrated. The caller (a command or a test) started it and must stop it.
  *
- * Long because everything that is opened here is closed in the opposite order, and a reader has to see both at once.
+ * Long because everything that is opened here is closed here, and a reader has to see both at once.
  */
 export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { houseProblems } from './support/house.ts'
+import { houseProblems, mayImport, nouns, partOf } from './support/house.ts'
 
 const root = join(import.meta.dirname, '..')
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
@@ -46,6 +46,20 @@ const planted: readonly (readonly [path: string, line: string, rule: string])[] 
     'may not import',
   ],
   ['src/database/open.ts', `const later = await import('../server.ts')`, 'may not import server'],
+  ['src/http/health.ts', `import { openDatabase } from '../database/open.ts'`, 'may not import database'],
+  ['src/telemetry/log.ts', `import { entityTag } from '../http/etag.ts'`, 'may not import http'],
+  ['src/cli/commands/serve.ts', `import { openService } from '../../app.ts'`, 'may not import app'],
+  ['src/app.ts', `import { openDatabase } from './database/open.ts'`, 'may not import database'],
+  ['src/server.ts', `import { print } from './cli/terminal/output.ts'`, 'may not import cli'],
+  ['src/registry-and-keys.ts', `import { listen } from './http/listen.ts'`, 'may not import http'],
+  ['src/config.ts', `import { createLog } from './telemetry/log.ts'`, 'may not import telemetry'],
+  ['src/config-address.ts', `import { readConfig } from './config.ts'`, 'may not import config'],
+  ['src/config-tls.ts', `import { readConfig } from './config.ts'`, 'may not import config'],
+  ['src/settings.ts', `import { readConfig } from './config.ts'`, 'may not import config'],
+  ['src/errors.ts', `import { print } from './cli/terminal/output.ts'`, 'may not import cli'],
+  ['src/limits.ts', `import { parseToken } from './token/form.ts'`, 'may not import token'],
+  ['src/refusals.ts', `import { AuditRecord } from './ledger/record.ts'`, 'may not import ledger'],
+  ['src/release.ts', `import { readConfig } from './config.ts'`, 'may not import config'],
   // Packages.
   ['src/token/issue.ts', `import fastify from 'fastify'`, 'the web stays'],
   ['src/authentication/authorization.ts', `import { IncomingMessage } from 'node:http'`, 'the web stays'],
@@ -89,33 +103,54 @@ describe('a planted line is noticed', () => {
   })
 })
 
-/** Lines that do not exist yet, and the one place each belongs to: the sentences say where, and the rules let it in. */
+/** Lines that do not exist yet, and the one place each belongs to: the page says where, and the rules let it in. */
 const placed: readonly (readonly [path: string, line: string])[] = [
-  ['src/authentication/certificate.ts', `import type { AuthenticationMethod } from './method.ts'`],
-  ['src/authentication/client-assertion.ts', `import type { RegisteredClient } from '../registry/client.ts'`],
-  ['src/authentication/secret-tag-store.ts', 'await database.$queryRaw`SELECT tag FROM client_secret_tag`'],
-  ['src/token/dpop.ts', `import type { Proof } from '../authentication/method.ts'`],
-  ['src/registry/issuer.ts', `import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'`],
-  ['src/registry/store.ts', 'const text = `SELECT issuer FROM trusted_issuer`'],
-  ['src/administration/issuer.ts', `import { z } from 'zod'`],
+  // Another way to authenticate, and why it fails.
+  ['src/authentication/saml-assertion.ts', `import type { AuthenticationMethod } from './method.ts'`],
+  ['src/refusals.ts', `token_lifetime_too_long: request('The token would live too long.'),`],
+  // A contact of a client: what is registered, its bound, its row, its flag, its sentence.
+  ['src/administration/contact-registration.ts', `import { z } from 'zod'`],
+  ['src/limits.ts', 'contactCharactersMax: 256,'],
+  ['src/administration/contact-store.ts', 'await transaction.$executeRaw`UPDATE client SET contact = 1`'],
+  ['src/cli/commands/clients-contact.ts', `const flag = '--contact'`],
+  ['src/cli/terminal/mistakes.ts', `const sentence = '"bin/mintmark clients update" sets another contact.'`],
+  // A figure for operators. Nouns hand out events, and telemetry knows them.
+  ['src/telemetry/metrics.ts', `import type { KeyUpkeepEvents } from '../keys/upkeep.ts'`],
+  // Two settings that mean something together.
+  ['src/config-issuer-alias.ts', `const alias = given['MINTMARK_TOKEN_ISSUER_ALIAS']`],
+  // A route that no noun owns, and one that a noun owns.
+  ['src/http/protected-resource.ts', `import type { FastifyInstance } from 'fastify'`],
   ['src/administration/route.ts', `import type { FastifyInstance } from 'fastify'`],
-  ['src/administration/client-store.ts', 'await transaction.client.updateMany({})'],
-  ['src/keys/manifest.ts', `import type { KeyMoments } from './state.ts'`],
-  ['src/keys/store.ts', 'const text = `SELECT manifest FROM signing_key_manifest`'],
-  ['src/ledger/tree.ts', `import { sha256Hex } from './chain.ts'`],
-  ['src/ledger/tile-store.ts', 'await database.$executeRaw`INSERT INTO tile VALUES (1)`'],
   ['src/ledger/route.ts', `import { entityTag } from '../http/etag.ts'`],
-  ['src/http/connections.ts', `import type { Socket } from 'node:net'`],
-  ['src/telemetry/metrics.ts', `import type { CommitOutcome } from '../ledger/commit.ts'`],
-  ['src/process/reload.ts', `import { readConfig } from '../config.ts'`],
-  ['src/cli/commands/audit-verify.ts', `import { recordHash } from '../../ledger/chain.ts'`],
-  ['src/cli/terminal/mistakes.ts', `const sentence = '"bin/mintmark clients list" shows them all.'`],
-  ['src/certificates/sign.ts', `import { dateOf } from '../lib/moment.ts'`],
-  ['src/lib/certificate-dates.ts', `import { readMoment } from './moment.ts'`],
+  // What a store does about a fault of the database; what the fault is called.
+  ['src/ledger/tile-store.ts', 'await database.$executeRaw`INSERT INTO tile VALUES (1)`'],
+  ['src/ledger/tiles.ts', `import { isDeadlock } from '../database/faults.ts'`],
+  ['src/database/deadlock.ts', `import pg from 'pg'`],
+  // When keys change, and how they are told apart.
+  ['src/keys/jitter.ts', `import type { KeyMoments } from './state.ts'`],
+  ['src/registry/issuer-alias.ts', `import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'`],
+  // A signal; files of the development CA; what knows nothing of tokens.
+  ['src/process/listener.ts', `import type { Service } from '../server.ts'`],
+  ['src/certificates/alias.ts', `import { readMoment } from '../lib/moment.ts'`],
+  ['src/lib/network-comparison.ts', `import { parseNetwork } from './network.ts'`],
 ]
 
 describe('a line that does not exist yet has a place', () => {
   test.each(placed)('%s: %s', (path, line) => {
     expect(houseProblems(path, `/** A file. */\n${line}\n`)).toEqual([])
+    const file = join(root, path)
+    expect(existsSync(file) ? readFileSync(file, 'utf8') : '', 'it exists by now').not.toContain(line)
   })
+})
+
+test('the architecture says which part may import which', () => {
+  const lines = Object.entries(mayImport)
+    .filter(([part, others]) => /^[a-z-]+$/.test(part) && others.length > 0)
+    .map(([part, others]) => `${part.padEnd(18)}${others.join(' ').replace(nouns.join(' '), 'nouns')}`)
+  expect(readFileSync(join(root, 'docs/ARCHITECTURE.md'), 'utf8')).toContain(lines.join('\n'))
+})
+
+test('each part has a planted line that it may not import', () => {
+  const parts = planted.filter(([, , rule]) => rule.startsWith('may not import')).map(([path]) => partOf(path))
+  expect(new Set(parts)).toEqual(new Set([...Object.keys(mayImport), 'packages/embedded-postgres']))
 })

@@ -10,7 +10,7 @@ import { dirname, join, normalize } from 'node:path'
  * > noun prints, reads flags or names a command.
  */
 
-const nouns = [
+export const nouns = [
   'token',
   'authentication',
   'registry',
@@ -22,7 +22,7 @@ const nouns = [
 const edges = ['http', 'database', 'process', 'telemetry', 'cli'] as const
 
 /** What each part may import besides itself, `lib`, and the root's `errors`, `limits`, `refusals` and `release`. */
-const mayImport: Readonly<Record<string, readonly string[]>> = {
+export const mayImport: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   // The grant, downstream.
   token: ['authentication', 'registry', 'keys', 'ledger'],
@@ -190,7 +190,7 @@ function importProblems(path: string, code: string): string[] {
 }
 
 /** `token` for src/token/…, `config` for src/config.ts, `packages/x` for a package, else the path itself. */
-function partOf(path: string): string {
+export function partOf(path: string): string {
   const [top = '', second = '', ...rest] = path.split('/')
   if (top === 'packages') return `packages/${second}`
   if (top !== 'src') return top
