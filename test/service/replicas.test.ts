@@ -154,8 +154,9 @@ ownTest.for(['repeatable read', 'serializable'])(
     // Published, and so under the lock, but not committed: the next commit has to wait for it.
     await operator.query('BEGIN')
     await operator.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
-    await operator.query('SET CONSTRAINTS ALL IMMEDIATE')
-    const waiting = requestToken(service.url, client)
+    // Otherwise the server would end this session after a second of silence.
+    await operator.query('SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL idle_in_transaction_session_timeout = 0')
+    const waiting = requestTokenPatiently(service.url, client)
     // Its commit waits for a lock.
     await until(async () => {
       const waits = await own.query(
