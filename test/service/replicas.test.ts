@@ -207,7 +207,7 @@ test('secrets that were added a moment ago are no guesses, however many come wit
   )
   const answers = await Promise.all(
     clients.map(({ clientId }, index) =>
-      requestToken(first.url, { clientId, secret: added[index]?.secret ?? '' }),
+      requestTokenPatiently(first.url, { clientId, secret: added[index]?.secret ?? '' }),
     ),
   )
   expect(answers.map(({ status }) => status)).toEqual(clients.map(() => 200))
