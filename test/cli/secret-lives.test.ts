@@ -4,20 +4,20 @@ import { endUnusedSecrets } from '../../src/administration/secret-watch.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { commandWithInput, succeeding } from '../support/command.ts'
-import { test as ownTest, sharedTest } from '../support/fixtures.ts'
+import { test as baseTest, sharedTest } from '../support/fixtures.ts'
 import { orders, registerClient, requestToken, startService } from '../support/service.ts'
 
-const test = sharedTest
-  .extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
-    const service = await startService({ database })
-    onCleanup(() => service.close())
-    return service
-  })
-  .extend('statements', { scope: 'file' }, async ({ database }, { onCleanup }) => {
-    const opened = openDatabase(database.url)
-    onCleanup(() => opened.close())
-    return opened.statements
-  })
+const test = sharedTest.extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
+  const service = await startService({ database })
+  onCleanup(() => service.close())
+  return service
+})
+
+const ownTest = baseTest.extend('statements', async ({ database }, { onCleanup }) => {
+  const opened = openDatabase(database.url)
+  onCleanup(() => opened.close())
+  return opened.statements
+})
 
 interface Ended {
   readonly secret_id: string
@@ -161,52 +161,54 @@ describe('an overlap ends', () => {
     expect(await statusOf(second.url, client.clientId, client.secret)).toBe(401)
   })
 
-  test('when nobody has used the old one, with a record, and not sooner', async ({
-    database,
-    run,
-    service,
-    statements,
-  }) => {
-    const client = await registerClient(database)
-    const options = ['--overlap', '1d', '--end-when-unused', '2h']
-    await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, ...options)
-    const look = () => endUnusedSecrets(statements, systemClock, { by: 'mintmark' })
-    const watched = (since: string, at = '1 minute') =>
-      database.query(
-        `UPDATE client_secret_overlap SET watched_since = now() - $2::interval, watched_at = now() - $3::interval
-          WHERE secret_id = $1`,
-        [client.secretId, since, at],
-      )
-    const lastUse = (ago: string) =>
-      database.query(
-        `INSERT INTO client_secret_use VALUES ($1, now() - $2::interval)
-           ON CONFLICT (secret_id) DO UPDATE SET last_used_at = excluded.last_used_at`,
-        [client.secretId, ago],
-      )
-    expect(await look()).toEqual([])
-    await watched('2 hours')
-    expect(await look(), 'a use may not be written yet').toEqual([])
-    await watched('3 hours')
-    await lastUse('119 minutes')
-    expect(await look(), 'it was used').toEqual([])
-    await lastUse('3 hours')
-    await watched('3 hours', '10 minutes')
-    expect(await look(), 'nobody watched for a while').toEqual([])
-    await watched('3 hours')
-    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(200)
-    const ended = await Promise.all([look(), look()])
-    expect(ended.flat().map(({ secretId }) => secretId)).toEqual([client.secretId])
-    expect(await statusOf(service.url, client.clientId, client.secret)).toBe(401)
-    expect((await recordsOf(database, client.secretId)).at(-1)).toMatchObject({
-      outcome: 'ended',
-      by: 'mintmark',
-      because: 'unused',
-      unused_seconds: 7_200,
-    })
-    const unrecorded = 'SELECT 1 FROM registry_unrecorded_change WHERE subject = $1'
-    expect(await database.query(unrecorded, [`secret ${client.secretId}`])).toEqual([])
-    expect(await look()).toEqual([])
-  })
+  // A service that runs would note uses and end secrets at moments of its own.
+  ownTest(
+    'when nobody has used the old one, with a record, and not sooner',
+    async ({ database, run, startService: start, statements }) => {
+      const client = await registerClient(database)
+      const options = ['--overlap', '1d', '--end-when-unused', '2h']
+      await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, ...options)
+      const look = () => endUnusedSecrets(statements, systemClock, { by: 'mintmark' })
+      const watched = (since: string, at = '1 minute') =>
+        database.query(
+          `UPDATE client_secret_overlap SET watched_since = now() - $2::interval, watched_at = now() - $3::interval
+            WHERE secret_id = $1`,
+          [client.secretId, since, at],
+        )
+      const lastUse = (ago: string) =>
+        database.query(
+          `INSERT INTO client_secret_use VALUES ($1, now() - $2::interval)
+             ON CONFLICT (secret_id) DO UPDATE SET last_used_at = excluded.last_used_at`,
+          [client.secretId, ago],
+        )
+      expect(await look()).toEqual([])
+      await watched('2 hours')
+      expect(await look(), 'a use may not be written yet').toEqual([])
+      await watched('3 hours')
+      await lastUse('119 minutes')
+      expect(await look(), 'it was used').toEqual([])
+      await lastUse('3 hours')
+      await watched('3 hours', '10 minutes')
+      expect(await look(), 'nobody watched for a while').toEqual([])
+      const before = await start()
+      expect(await statusOf(before.url, client.clientId, client.secret)).toBe(200)
+      await before.close()
+      await lastUse('3 hours')
+      await watched('3 hours')
+      const ended = await Promise.all([look(), look()])
+      expect(ended.flat().map(({ secretId }) => secretId)).toEqual([client.secretId])
+      const after = await start()
+      expect(await statusOf(after.url, client.clientId, client.secret)).toBe(401)
+      expect((await recordsOf(database, client.secretId)).at(-1)).toMatchObject({
+        outcome: 'ended',
+        by: 'mintmark',
+        because: 'unused',
+        unused_seconds: 7_200,
+      })
+      expect(await database.query('SELECT 1 FROM registry_unrecorded_change')).toEqual([])
+      expect(await look()).toEqual([])
+    },
+  )
 
   test('for nobody who asks the function before the time', async ({ database, run }) => {
     const client = await registerClient(database)

@@ -22,7 +22,6 @@ import { migrationList, noFilters, schemaScript, withPrismaEngine } from '../sup
  */
 
 /** Polls for as long as the test may take. */
-const patiently = { timeout: 60_000 }
 
 const opened: FreshDatabase[] = []
 const directories: string[] = []
@@ -419,7 +418,7 @@ test('a migration that runs at this moment is told from one that failed', async 
   await holder.query('SELECT pg_advisory_lock(1)')
   const migrated = migrate(database.url, { directory: directoryOf('SELECT pg_advisory_lock(1)') })
   await expect
-    .poll(() => migrationStateOf(database.url).catch(String), patiently)
+    .poll(() => migrationStateOf(database.url).catch(String))
     .toMatch(
       /^OperatorError: The migration 1_ runs at this moment, in process \d+ .*\. Wait until it is done/,
     )
@@ -438,7 +437,7 @@ test('a process that waits for its turn does not stop the one that migrates', as
     'CREATE INDEX CONCURRENTLY i ON a (n)',
   )
   const first = migrate(database.url, { directory })
-  await expect.poll(() => database.query(advisoryLockIsAwaited), patiently).not.toEqual([])
+  await expect.poll(() => database.query(advisoryLockIsAwaited)).not.toEqual([])
   const waiting = Promise.withResolvers<string>()
   const second = migrate(database.url, { directory, report: waiting.resolve })
   await waiting.promise

@@ -112,7 +112,7 @@ describe('requests', () => {
     expect(closed).toEqual([])
     underWay.get('/first')?.end()
     const answers = () => patient.received().split('HTTP/1.1 200').length - 1
-    await expect.poll(answers, { ...polled, timeout: 20_000 }).toBe(3_001)
+    await expect.poll(answers, polled).toBe(3_001)
   })
 
   test('of one address wait for their turn, those of others do not, and a health check does not', async () => {

@@ -93,17 +93,14 @@ describe.runIf(present).each(['transaction', 'session'] as const)('PgBouncer in 
     const before = await database.query<{ query: string }>(waiting)
     // Both replicas go on trying. What they have tried ends before the lock does.
     await expect
-      .poll(
-        async () => {
-          const now = await database.query<{ query: string }>(waiting)
-          return now.filter(({ query }) => before.some((each) => each.query === query))
-        },
-        { timeout: 10_000 },
-      )
+      .poll(async () => {
+        const now = await database.query<{ query: string }>(waiting)
+        return now.filter(({ query }) => before.some((each) => each.query === query))
+      })
       .toEqual([])
     await holder.query('ROLLBACK')
     await holder.end()
-    await expect.poll(async () => (await requestToken(url, client)).status, { timeout: 10_000 }).toBe(200)
+    await expect.poll(async () => (await requestToken(url, client)).status).toBe(200)
   })
 
   test('commands read and write through it', async () => {

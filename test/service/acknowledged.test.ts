@@ -15,7 +15,7 @@ beforeEach(async () => {
 })
 afterEach(() => pair.close())
 
-const within = { timeout: 15_000, interval: 100 }
+const atIntervals = { interval: 100 }
 
 interface Row {
   readonly chain: number
@@ -44,7 +44,7 @@ test.each([
     await expect
       .poll(
         () => pair.standby.query('SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS follows', [end?.lsn]),
-        within,
+        atIntervals,
       )
       .toEqual([{ follows: true }])
     await pair.disconnect()
@@ -53,7 +53,7 @@ test.each([
     const before = await records(pair.primary.query)
     await pair.promoteWithLoss()
     await expect
-      .poll(() => pair.standby.query('SELECT pg_is_in_recovery() AS waits'), within)
+      .poll(() => pair.standby.query('SELECT pg_is_in_recovery() AS waits'), atIntervals)
       .toEqual([{ waits: false }])
     name.target.port = pair.standby.port
     if (isUnderWay) {
@@ -62,13 +62,13 @@ test.each([
       await pair.primary.query('LOCK TABLE audit_record IN EXCLUSIVE MODE')
     }
     const pending = isUnderWay ? token() : undefined
-    await expect.poll(() => pair.primary.query(commitBackend), within).toHaveLength(1)
+    await expect.poll(() => pair.primary.query(commitBackend), atIntervals).toHaveLength(1)
     if (isUnderWay) await pair.primary.query('ROLLBACK').catch(() => {})
     await pair.primary.query(
       'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()',
     )
     await pending
-    await expect.poll(token, within).toBe(200)
+    await expect.poll(token, atIntervals).toBe(200)
     expect(await token()).toBe(200)
     const after = await records(pair.standby.query)
     const [loss, ...again] = after.filter(({ outcome }) => outcome === 'records lost')
@@ -114,7 +114,7 @@ test('a cancelled wait for a synchronous standby lets no token out, and the chai
         )
       }
       return status
-    }, within)
+    }, atIntervals)
     .toBe(503)
   expect(running.log()).toContain('wait for the synchronous standby was cancelled')
   // A change is told about, because it is made.
@@ -132,12 +132,12 @@ test('a cancelled wait for a synchronous standby lets no token out, and the chai
         `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
       )
       return isOver
-    }, within)
+    }, atIntervals)
     .toBe(true)
   expect([await change, told]).toEqual([true, [true]])
   await database.close()
   await set('')
-  await expect.poll(token, within).toBe(200)
+  await expect.poll(token, atIntervals).toBe(200)
   const chain = (await records(pair.primary.query)).filter((each) => each.chain === before?.chain)
   expect(chain.map(({ seq }) => seq)).toEqual(chain.map((_, index) => index + 1))
   expect(running.log()).not.toContain('ledger_records_lost')

@@ -126,7 +126,7 @@ describe('over TLS, with the development CA', () => {
     const issuer = service.url.replace('http:', 'https:')
     const { clientId, secret: clientSecret } = await registerClient(database)
     const caFile = authority.path('ca.crt')
-    const options = { issuer, clientId, clientSecret, timeoutSeconds: 5 }
+    const options = { issuer, clientId, clientSecret, timeoutSeconds: 60 }
     expect(await createTokenSource({ ...options, caFile }).token(orders)).toMatch(/^ey/)
     const untrusted = createTokenSource(options).token(orders)
     await expect(untrusted).rejects.toMatchObject({ code: 'unreachable' })

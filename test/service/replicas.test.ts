@@ -154,8 +154,9 @@ ownTest.for(['repeatable read', 'serializable'])(
     // Published, and so under the lock, but not committed: the next commit has to wait for it.
     await operator.query('BEGIN')
     await operator.query(`UPDATE client SET status = 'disabled' WHERE client_id = $1`, [client.clientId])
-    await operator.query('SET CONSTRAINTS ALL IMMEDIATE')
-    const waiting = requestToken(service.url, client)
+    // Otherwise the server would end this session after a second of silence.
+    await operator.query('SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL idle_in_transaction_session_timeout = 0')
+    const waiting = requestTokenPatiently(service.url, client)
     // Its commit waits for a lock.
     await until(async () => {
       const waits = await own.query(
@@ -206,7 +207,7 @@ test('secrets that were added a moment ago are no guesses, however many come wit
   )
   const answers = await Promise.all(
     clients.map(({ clientId }, index) =>
-      requestToken(first.url, { clientId, secret: added[index]?.secret ?? '' }),
+      requestTokenPatiently(first.url, { clientId, secret: added[index]?.secret ?? '' }),
     ),
   )
   expect(answers.map(({ status }) => status)).toEqual(clients.map(() => 200))

@@ -189,12 +189,16 @@ test('a change that is published and not committed is named, and ended by the se
   const busy = new pg.Client({ connectionString: database.url, application_name: 'somebody' })
   busy.on('error', () => {})
   await busy.connect()
+  const {
+    rows: [{ pid = 0 } = {}],
+  } = await busy.query<{ pid?: number }>('SELECT pg_backend_pid() AS pid')
   await busy.query('BEGIN; SET CONSTRAINTS ALL IMMEDIATE')
-  await busy.query("UPDATE client SET name = 'z' WHERE client_id = $1", [client.clientId])
-  const sleeping = busy.query('SELECT pg_sleep(1000)').catch(() => {})
-  const [{ pid = 0 } = {}] = (await database.query(
-    "SELECT pid FROM pg_stat_activity WHERE application_name = 'somebody' AND datname = current_database()",
-  )) as { pid?: number }[]
+  // In one message, because a session that is silent for a second after its change is ended.
+  const sleeping = busy
+    .query(`UPDATE client SET name = 'z' WHERE client_id = '${client.clientId}'; SELECT pg_sleep(1000)`)
+    .catch(() => {})
+  const event = 'SELECT wait_event FROM pg_stat_activity WHERE pid = $1'
+  await expect.poll(() => database.query(event, [pid])).toEqual([{ wait_event: 'PgSleep' }])
   expect((await requestToken(running.url, client)).status).toBe(503)
   await expect.poll(() => running.log()).toContain(`pg_terminate_backend(${pid})`)
   await database.query('SELECT pg_terminate_backend($1)', [pid])

@@ -87,7 +87,7 @@ describe('revoking', () => {
     const statuses: number[] = []
     const hammering = [first, second, first, second].map(async ({ url }) => {
       while (!stopped) {
-        const response = await requestToken(url, client)
+        const response = await requestTokenPatiently(url, client)
         await response.arrayBuffer()
         statuses.push(response.status)
         await sleep(5)

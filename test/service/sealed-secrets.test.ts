@@ -4,6 +4,7 @@ import { readLeaked, revokeLeaked } from '../../src/administration/leaked-secret
 import { rotateSecret } from '../../src/administration/rotate-secret.ts'
 import { reviewRegistry } from '../../src/administration/seal-registry.ts'
 import { endUnusedSecrets } from '../../src/administration/secret-watch.ts'
+import { openDatabase } from '../../src/database/open.ts'
 import { requireRights } from '../../src/database/rights.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { test } from '../support/fixtures.ts'
@@ -13,9 +14,12 @@ import { requestToken } from '../support/service.ts'
 test('a replaced secret ends when it was sealed to end, or sooner, and a leaked one at once', async ({
   startService,
   database,
+  onTestFinished,
 }) => {
-  const running = await startService({ environment: sealedSetting })
-  const context = sealedContext(running.service.database)
+  let running = await startService({ environment: sealedSetting })
+  const opened = openDatabase(database.url)
+  onTestFinished(() => opened.close())
+  const context = sealedContext(opened)
   await createResources(context)
   const [first, leaked] = [
     await createTestClient(context, 'first'),
@@ -44,13 +48,16 @@ test('a replaced secret ends when it was sealed to end, or sooner, and a leaked 
   const unused = { overlapSeconds: 86_400, unusedSeconds: 7_200 }
   const three = await rotateSecret(context, 'first', unused)
   expect(await status(two.secret.secret)).toBe(200)
+  // While it runs it would note uses, and end secrets, at moments of its own.
+  await running.close()
   await database.query(
-    `UPDATE client_secret_overlap SET watched_since = now() - interval '3 hours' WHERE secret_id = $1`,
-    [two.secret.secretId],
+    `UPDATE client_secret_use SET last_used_at = now() - interval '3 hours';
+     UPDATE client_secret_overlap SET watched_since = now() - interval '3 hours'
+      WHERE secret_id = '${two.secret.secretId}'`,
   )
-  const { statements } = running.service.database
-  const ended = await endUnusedSecrets(statements, systemClock, { by: 'mintmark' })
+  const ended = await endUnusedSecrets(opened.statements, systemClock, { by: 'mintmark' })
   expect(ended.map(({ secretId }) => secretId)).toEqual([two.secret.secretId])
+  running = await startService({ environment: sealedSetting })
   expect([await status(two.secret.secret), await status(three.secret.secret)]).toEqual([401, 200])
 
   const findings = await revokeLeaked(context, readLeaked(leaked.secret), false)

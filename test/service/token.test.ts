@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
+import { limits } from '../../src/limits.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { flood, statusOf } from '../support/load.ts'
 import {
@@ -771,9 +772,14 @@ describe('records under pressure', () => {
   test('a flood is counted to the last refusal, in few records', async ({ running }) => {
     const before = await refusals(running)
     const requests = Array.from({ length: 1_000 }, () => ({ body: 'grant_type=flood' }))
+    const startedAt = performance.now()
     expect((await flood(running.url, requests)).map(statusOf)).toEqual(requests.map(() => 400))
+    // A slow machine spreads them over more seconds, the first and the last of which are not whole.
+    const seconds = Math.ceil((performance.now() - startedAt) / 1_000) + 1
     await expect.poll(async () => (await refusals(running)).total - before.total).toBe(1_000)
-    expect((await refusals(running)).rows - before.rows).toBeLessThan(1_000)
+    const ofTheirOwn = seconds * limits.refusalRecordsPerSecondMax
+    const together = seconds + 1
+    expect((await refusals(running)).rows - before.rows).toBeLessThanOrEqual(ofTheirOwn + together)
   })
 
   async function refusals(running: TestService): Promise<{ total: number; rows: number }> {

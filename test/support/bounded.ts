@@ -117,4 +117,4 @@ export const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: loca
 export const post = (path: string, length: number): string =>
   `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`
 
-export const polled = { interval: 2, timeout: 5_000 }
+export const polled = { interval: 2, timeout: 60_000 }

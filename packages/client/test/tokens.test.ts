@@ -1,5 +1,5 @@
 /** Tokens are kept, renewed early, asked for once, and used while they live. */
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type Answer, type FakeTime, failureOf, gate, json, newSource, orders, tokens } from './support.ts'
 
 describe('a token', () => {
@@ -94,9 +94,9 @@ describe('renewal', () => {
       time.pass(0.2)
       expect(await source.token(orders)).toBe('first')
       expect(await source.token(orders)).toBe('first')
-      await vi.waitUntil(() => server.requests.length === 2)
+      await expect.poll(() => server.requests).toHaveLength(2)
       open()
-      await vi.waitUntil(async () => (await source.token(orders)) === 'second')
+      await expect.poll(() => source.token(orders)).toBe('second')
       expect(server.requests).toHaveLength(2)
     }
   })
@@ -109,7 +109,7 @@ describe('renewal', () => {
     expect(await source.token(orders)).toBe('token-1')
     time.pass(75)
     expect(await source.token(orders)).toBe('token-1')
-    await vi.waitUntil(() => failures.length === 1)
+    await expect.poll(() => failures).toHaveLength(1)
     // Not for every call: after a failure the service has a pause.
     const asked = server.requests.length
     expect(await source.token(orders)).toBe('token-1')
@@ -126,7 +126,7 @@ describe('renewal', () => {
     await source.token(orders)
     time.pass(75)
     expect(await source.token(orders)).toBe('token-1')
-    await vi.waitUntil(() => failures.length === 1)
+    await expect.poll(() => failures).toHaveLength(1)
     expect(failures[0]).toMatchObject({ code: 'refused', error: 'invalid_client' })
     expect(await source.token(orders)).toBe('token-1')
   })
@@ -164,7 +164,7 @@ describe('clocks', () => {
     expect(server.requests).toHaveLength(1)
     time.pass(2)
     await source.token(orders)
-    await vi.waitUntil(() => server.requests.length === 2)
+    await expect.poll(() => server.requests).toHaveLength(2)
   })
 
   test('a token that does not say how long it lives is kept for a minute', async () => {
@@ -197,7 +197,7 @@ describe('whoever waits may leave', () => {
       source.token(orders, [], { signal: new AbortController().signal }),
       source.token(orders),
     ]
-    await vi.waitUntil(() => server.requests.length === 1)
+    await expect.poll(() => server.requests).toHaveLength(1)
     leaving.abort(new Error('enough'))
     expect(await left).toMatchObject({ message: 'enough' })
     open()
@@ -211,11 +211,11 @@ describe('whoever waits may leave', () => {
     const { server, source } = await newSource([hangs, tokens()], { timeoutSeconds: 300 })
     const leaving = new AbortController()
     const all = [1, 2].map(() => failureOf(source.token(orders, [], { signal: leaving.signal })))
-    await vi.waitUntil(() => server.requests.length === 1)
+    await expect.poll(() => server.requests).toHaveLength(1)
     leaving.abort(new Error('enough'))
     expect(await Promise.all(all)).toMatchObject([{ message: 'enough' }, { message: 'enough' }])
     expect(await source.token(orders)).toBe('token-1')
-    await vi.waitUntil(() => closed === 1)
+    await expect.poll(() => closed).toBe(1)
   })
 
   test('whoever comes with a signal that is aborted asks for nothing', async () => {
