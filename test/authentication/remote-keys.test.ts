@@ -5,8 +5,8 @@ import { type KeyAddress, RemoteKeys } from '../../src/authentication/remote-key
 import { limits } from '../../src/limits.ts'
 import { makeKey, type TestKey } from '../support/assertion.ts'
 
-const address: KeyAddress = { kind: 'jwks_uri', url: 'https://idp.example.com/keys' }
-const [one, two] = [makeKey('ES256', 'one'), makeKey('ES256', 'two')]
+const address = { kind: 'jwks_uri', url: 'https://idp.example.com/keys' } as const satisfies KeyAddress
+const [one, two, three] = [makeKey('ES256', 'one'), makeKey('ES256', 'two'), makeKey('ES256', 'three')]
 const set = (...keys: TestKey[]) => ({
   keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, use: 'sig' })),
 })
@@ -28,7 +28,7 @@ function open() {
   const keys = new RemoteKeys({
     fetch,
     monotonicMilliseconds: () => milliseconds,
-    onFailed: (_address, problem, kept) => told.push(`failed: ${problem}, kept ${kept}`),
+    onFailed: (name, problem, kept) => told.push(`failed: ${name}: ${problem}, kept ${kept}`),
     onRecovered: () => told.push('recovered'),
     onReplaced: (_address, kids) => told.push(`replaced: ${kids.join()}`),
   })
@@ -98,14 +98,23 @@ test('a new key is found after the pause, and one that was taken out is gone', a
   expect(told).toEqual([])
 })
 
-test.each<[string, unknown]>([
-  ['no keys', { keys: [] }],
-  ['nothing', {}],
-  ['a list', []],
-  ['keys that are no list', { keys: 'x' }],
-  ['HTML', '<html>'],
-  ['half of an answer', '{"keys":[{"kty":"EC"'],
-  ['a member twice', '{"keys":[],"keys":[]}'],
+const [notJson, notObject] = [
+  'its answer is no JSON that everybody reads alike',
+  'its answer is no JSON object',
+]
+const [noSet, noKey] = ['its answer is no JWK Set', 'its answer has no key that can be used']
+
+test.each<[string, unknown, problem: string]>([
+  ['no keys', { keys: [] }, noKey],
+  ['nothing', {}, noSet],
+  ['a list', [], notObject],
+  ['a number', 7, notObject],
+  ['null', 'null', notObject],
+  ['text', '"keys"', notObject],
+  ['keys that are no list', { keys: 'x' }, noSet],
+  ['HTML', '<html>', notJson],
+  ['half of an answer', '{"keys":[{"kty":"EC"', notJson],
+  ['a member twice', '{"keys":[],"keys":[]}', notJson],
   [
     'only keys of another kind',
     {
@@ -114,12 +123,13 @@ test.each<[string, unknown]>([
         { kty: 'EC', crv: 'P-521' },
       ],
     },
+    noKey,
   ],
-  ['only keys for encryption', { keys: [{ ...one.publicJwk, use: 'enc' }] }],
-  ['a private key', { keys: [{ ...one.publicJwk, d: 'AAAA' }] }],
-  ['JSON that nests deep', `{"keys":${'['.repeat(200)}${']'.repeat(200)}}`],
-  ['an error', new Error('it answers with the status 500')],
-])('%s replaces nothing, and is told once', async (_title, hostile) => {
+  ['only keys for encryption', { keys: [{ ...one.publicJwk, use: 'enc' }] }, noKey],
+  ['a private key', { keys: [{ ...one.publicJwk, d: 'AAAA' }] }, noKey],
+  ['JSON that nests deep', `{"keys":${'['.repeat(200)}${']'.repeat(200)}}`, notJson],
+  ['an error', new Error('it answers with the status 500'), 'it answers with the status 500'],
+])('%s replaces nothing, and is told once', async (_title, hostile, problem) => {
   const { answer, pass, renewed, told } = open()
   expect(await renewed()).toEqual(['one'])
   answer(hostile)
@@ -127,7 +137,8 @@ test.each<[string, unknown]>([
     pass(limits.keysCooldownSeconds)
     expect(await renewed()).toEqual(['one'])
   }
-  expect(told).toEqual([expect.stringMatching(/^failed: .*, kept \d+$/)])
+  const kept = limits.keysKeptSecondsMax - limits.keysCooldownSeconds
+  expect(told).toEqual([`failed: jwks_uri ${address.url}: ${problem}, kept ${kept}`])
   answer(set(two))
   pass(limits.keysCooldownSeconds)
   expect(await renewed()).toEqual(['two'])
@@ -195,13 +206,45 @@ test.each<[number | undefined, number]>([
   expect([asked.length, names()]).toEqual([2, ['two']])
 })
 
-test('another key under a key id that was there is told', async () => {
+test('another key under a key id that was there is told, and nothing else is', async () => {
   const { answer, pass, renewed, told } = open()
+  const unnamed = (key: TestKey) => ({ ...key, kid: undefined })
+  answer(set(one, unnamed(three)))
   await renewed()
-  answer(set({ ...two, kid: 'one' }))
+  for (const next of [set(one, two, unnamed(one)), set(unnamed(two), two), set(one, two)]) {
+    answer(next)
+    pass(limits.keysCooldownSeconds)
+    await renewed()
+  }
+  expect(told).toEqual([])
+  answer(set({ ...three, kid: 'one' }, two))
   pass(limits.keysCooldownSeconds)
   await renewed()
   expect(told).toEqual(['replaced: one'])
+})
+
+test('a request that waits is counted and told, and one that gets its answer at once is not', async () => {
+  const { keys, hold } = open()
+  let told = 0
+  keys.whenWaiting = () => {
+    told += 1
+  }
+  const release = hold()
+  const both = [keys.renewed(address), keys.renewed(address)]
+  expect([told, keys.waiting]).toEqual([2, 2])
+  release()
+  await Promise.all(both)
+  await keys.renewed(address)
+  expect([told, keys.waiting]).toEqual([2, 0])
+})
+
+test('an RSA key without alg is for PS256 where a client publishes it, and for RS256 where an issuer does', async () => {
+  const rsa = makeKey('RS256', 'rsa')
+  const { keys, answer } = open()
+  answer(set(rsa))
+  const algorithms = async (from: KeyAddress) => (await keys.renewed(from))?.map(({ algorithm }) => algorithm)
+  expect(await algorithms({ kind: 'client_jwks_uri', url: address.url })).toEqual(['PS256'])
+  expect(await algorithms(address)).toEqual(['RS256'])
 })
 
 test('no more fetches at once than the limit, whoever asks', async () => {
@@ -225,18 +268,22 @@ test('discovery: the metadata must be of the issuer, and a 404 leads to the othe
     'https://idp.example.com/k': set(one),
   }
   const failed: string[] = []
+  let status = 404
   const make = () =>
     new RemoteKeys({
       async fetch(url) {
-        if (!(url in documents)) throw Object.assign(new Error(`no ${url}`), { status: 404 })
+        if (!(url in documents)) throw Object.assign(new Error(`no ${url}`), { status })
         return { text: JSON.stringify(documents[url]), maxAgeSeconds: undefined }
       },
       monotonicMilliseconds: () => 0,
-      onFailed: (_address, problem) => failed.push(problem),
+      onFailed: (name, problem) => failed.push(`${name}: ${problem}`),
       onRecovered() {},
       onReplaced() {},
     })
   expect(await make().renewed({ kind: 'discovery', issuer })).toHaveLength(1)
+  // Any other answer may be a fault that passes.
+  status = 500
+  expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
   documents['https://idp.example.com/tenant/.well-known/openid-configuration'] = {
     issuer: 'https://evil.example.com',
     jwks_uri: 'https://idp.example.com/k',
@@ -244,7 +291,25 @@ test('discovery: the metadata must be of the issuer, and a 404 leads to the othe
   expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
   documents['https://idp.example.com/tenant/.well-known/openid-configuration'] = { issuer }
   expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  expect(failed).toEqual(['its metadata is of another issuer', 'its metadata has no jwks_uri'])
+  expect(failed).toEqual([
+    `discovery ${issuer}: no ${issuer}.well-known/openid-configuration`,
+    `discovery ${issuer}: its metadata is of another issuer`,
+    `discovery ${issuer}: its metadata has no jwks_uri`,
+  ])
+})
+
+test.each([
+  ['https://idp.example.com', ''],
+  ['https://idp.example.com/', ''],
+  ['https://idp.example.com/tenant', '/tenant'],
+])('the metadata of %s is looked for in two places, without a slash too many', async (issuer, path) => {
+  const { keys, answer, asked } = open()
+  answer(Object.assign(new Error('there is none'), { status: 404 }))
+  expect(await keys.renewed({ kind: 'discovery', issuer })).toBeUndefined()
+  expect(asked).toEqual([
+    `https://idp.example.com${path}/.well-known/openid-configuration`,
+    `https://idp.example.com/.well-known/oauth-authorization-server${path}`,
+  ])
 })
 
 test('a bundle of SPIFFE: only its keys for tokens, and its own hint', async () => {
@@ -267,4 +332,22 @@ test('a bundle of SPIFFE: only its keys for tokens, and its own hint', async () 
   keys.now(bundle)
   await settle()
   expect(asked).toHaveLength(2)
+})
+
+test.each<[title: string, address: KeyAddress, use: string, hint: unknown]>([
+  ['that is no number', { kind: 'spiffe_bundle', url: 'https://spire.example.com' }, 'jwt-svid', 'soon'],
+  ['in a set that is no bundle', address, 'sig', 90],
+])('a hint %s is not looked at', async (_title, from, use, hint) => {
+  const { keys, answer, pass, asked } = open()
+  answer({ keys: [{ ...one.publicJwk, use }], spiffe_refresh_hint: hint }, 200)
+  await keys.renewed(from)
+  for (const [seconds, fetches] of [
+    [200, 1],
+    [1, 2],
+  ] as const) {
+    pass(seconds)
+    keys.now(from)
+    await settle()
+    expect(asked).toHaveLength(fetches)
+  }
 })
