@@ -75,6 +75,7 @@ describe('does not fit', () => {
     ['san_ip', '10.0.0.7', names({ dns: ['10.0.0.7'] })],
     ['san_email', 'Billing@example.com', names({ emails: ['billing@example.com'] })],
     ['san_email', 'a@example.com', names({ dns: ['a@example.com'] })],
+    ['san_email', 'a@example.com', names({ emails: ['a@example.org', 'a@mail.example.com'] })],
     ['san_email', 'a@example.com', names({ emails: ['a', 'a@', '@example.com', 'a@a@example.com'] })],
   ])('%s %s: %o', (short, value, given) => {
     expect(fieldMatches(field(short, value), given)).toBe(false)
