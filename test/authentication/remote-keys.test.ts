@@ -1,62 +1,11 @@
 /** Keys of others as a good verifier keeps them: with a clock and a fetch that the test holds. */
 import { expect, test } from 'vitest'
-import type { FetchDocument } from '../../src/authentication/remote-documents.ts'
-import { type KeyAddress, RemoteKeys } from '../../src/authentication/remote-keys.ts'
 import { limits } from '../../src/limits.ts'
 import { makeKey, type TestKey } from '../support/assertion.ts'
+import { keysAddress as address, keySet, openRemoteKeys, settle } from '../support/remote-keys.ts'
 
-const address = { kind: 'jwks_uri', url: 'https://idp.example.com/keys' } as const satisfies KeyAddress
 const [one, two, three] = [makeKey('ES256', 'one'), makeKey('ES256', 'two'), makeKey('ES256', 'three')]
-const set = (...keys: TestKey[]) => ({
-  keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, use: 'sig' })),
-})
-
-/** A fetch that answers what the test says, as soon as the test says so. */
-function open() {
-  let milliseconds = 0
-  let answer: unknown = set(one)
-  let maxAgeSeconds: number | undefined
-  const told: string[] = []
-  const asked: string[] = []
-  let gate: Promise<void> | undefined
-  const fetch: FetchDocument = async (url) => {
-    asked.push(url)
-    await gate
-    if (answer instanceof Error) throw answer
-    return { text: typeof answer === 'string' ? answer : JSON.stringify(answer), maxAgeSeconds }
-  }
-  const keys = new RemoteKeys({
-    fetch,
-    monotonicMilliseconds: () => milliseconds,
-    onFailed: (name, problem, kept) => told.push(`failed: ${name}: ${problem}, kept ${kept}`),
-    onRecovered: () => told.push('recovered'),
-    onReplaced: (_address, kids) => told.push(`replaced: ${kids.join()}`),
-  })
-  return {
-    keys,
-    told,
-    asked,
-    answer: (next: unknown, maxAge?: number) => {
-      answer = next
-      maxAgeSeconds = maxAge
-    },
-    pass: (seconds: number) => {
-      milliseconds += seconds * 1_000
-    },
-    hold: () => {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      gate = promise
-      return () => {
-        gate = undefined
-        resolve()
-      }
-    },
-    names: () => keys.now(address)?.map(({ kid }) => kid),
-    renewed: async () => (await keys.renewed(address))?.map(({ kid }) => kid),
-  }
-}
-
-const settle = () => new Promise((resolve) => setImmediate(resolve))
+const open = () => openRemoteKeys(keySet(one))
 
 test('500 who ask at once share one fetch, and so do those who come later', async () => {
   const { keys, asked, hold, renewed, names } = open()
@@ -89,7 +38,7 @@ test('a slow issuer keeps no more than some requests waiting, so that there is r
 test('a new key is found after the pause, and one that was taken out is gone', async () => {
   const { asked, answer, pass, renewed, told } = open()
   expect(await renewed()).toEqual(['one'])
-  answer(set(two))
+  answer(keySet(two))
   pass(limits.keysCooldownSeconds - 1)
   expect(await renewed()).toEqual(['one'])
   pass(1)
@@ -139,7 +88,7 @@ test.each<[string, unknown, problem: string]>([
   }
   const kept = limits.keysKeptSecondsMax - limits.keysCooldownSeconds
   expect(told).toEqual([`failed: jwks_uri ${address.url}: ${problem}, kept ${kept}`])
-  answer(set(two))
+  answer(keySet(two))
   pass(limits.keysCooldownSeconds)
   expect(await renewed()).toEqual(['two'])
   expect(told.at(-1)).toBe('recovered')
@@ -153,13 +102,13 @@ test('keys of other kinds beside ours are no matter', async () => {
     7,
     { kty: 'RSA', n: 'AQ', e: 'AQ' },
   ]
-  answer({ keys: [...others, ...set(one).keys, ...others] })
+  answer({ keys: [...others, ...keySet(one).keys, ...others] })
   expect(await renewed()).toEqual(['one'])
 })
 
 test('a million keys: only so many are looked at', async () => {
   const { answer, renewed } = open()
-  answer({ keys: [...set(one).keys, ...Array.from({ length: 5_000 }, () => ({})), ...set(two).keys] })
+  answer({ keys: [...keySet(one).keys, ...Array.from({ length: 5_000 }, () => ({})), ...keySet(two).keys] })
   expect(await renewed()).toEqual(['one'])
 })
 
@@ -181,7 +130,7 @@ test('while there are none, it is tried again sooner; failures have their pause 
   answer(new Error('gone'))
   for (let round = 0; round < 20; round += 1) expect(await renewed()).toBeUndefined()
   expect(asked).toHaveLength(1)
-  answer(set(one))
+  answer(keySet(one))
   pass(limits.keysRetrySeconds)
   expect(await renewed()).toEqual(['one'])
 })
@@ -193,9 +142,9 @@ test.each<[number | undefined, number]>([
   [31_536_000, limits.keysFreshSecondsMax],
 ])('with max-age=%s they are fetched again after %s s, and nobody waits for it', async (maxAge, seconds) => {
   const { answer, asked, pass, names, renewed } = open()
-  answer(set(one), maxAge)
+  answer(keySet(one), maxAge)
   await renewed()
-  answer(set(two))
+  answer(keySet(two))
   pass(seconds)
   expect(names()).toEqual(['one'])
   await settle()
@@ -209,15 +158,15 @@ test.each<[number | undefined, number]>([
 test('another key under a key id that was there is told, and nothing else is', async () => {
   const { answer, pass, renewed, told } = open()
   const unnamed = (key: TestKey) => ({ ...key, kid: undefined })
-  answer(set(one, unnamed(three)))
+  answer(keySet(one, unnamed(three)))
   await renewed()
-  for (const next of [set(one, two, unnamed(one)), set(unnamed(two), two), set(one, two)]) {
+  for (const next of [keySet(one, two, unnamed(one)), keySet(unnamed(two), two), keySet(one, two)]) {
     answer(next)
     pass(limits.keysCooldownSeconds)
     await renewed()
   }
   expect(told).toEqual([])
-  answer(set({ ...three, kid: 'one' }, two))
+  answer(keySet({ ...three, kid: 'one' }, two))
   pass(limits.keysCooldownSeconds)
   await renewed()
   expect(told).toEqual(['replaced: one'])
@@ -238,15 +187,6 @@ test('a request that waits is counted and told, and one that gets its answer at 
   expect([told, keys.waiting]).toEqual([2, 0])
 })
 
-test('an RSA key without alg is for PS256 where a client publishes it, and for RS256 where an issuer does', async () => {
-  const rsa = makeKey('RS256', 'rsa')
-  const { keys, answer } = open()
-  answer(set(rsa))
-  const algorithms = async (from: KeyAddress) => (await keys.renewed(from))?.map(({ algorithm }) => algorithm)
-  expect(await algorithms({ kind: 'client_jwks_uri', url: address.url })).toEqual(['PS256'])
-  expect(await algorithms(address)).toEqual(['RS256'])
-})
-
 test('no more fetches at once than the limit, whoever asks', async () => {
   const { keys, asked, hold } = open()
   const release = hold()
@@ -256,98 +196,4 @@ test('no more fetches at once than the limit, whoever asks', async () => {
   expect(asked).toHaveLength(limits.fetchesAtOnceMax)
   release()
   await Promise.all(all)
-})
-
-test('discovery: the metadata must be of the issuer, and a 404 leads to the other place (RFC 8414)', async () => {
-  const issuer = 'https://idp.example.com/tenant/'
-  const documents: Record<string, unknown> = {
-    'https://idp.example.com/.well-known/oauth-authorization-server/tenant': {
-      issuer,
-      jwks_uri: 'https://idp.example.com/k',
-    },
-    'https://idp.example.com/k': set(one),
-  }
-  const failed: string[] = []
-  let status = 404
-  const make = () =>
-    new RemoteKeys({
-      async fetch(url) {
-        if (!(url in documents)) throw Object.assign(new Error(`no ${url}`), { status })
-        return { text: JSON.stringify(documents[url]), maxAgeSeconds: undefined }
-      },
-      monotonicMilliseconds: () => 0,
-      onFailed: (name, problem) => failed.push(`${name}: ${problem}`),
-      onRecovered() {},
-      onReplaced() {},
-    })
-  expect(await make().renewed({ kind: 'discovery', issuer })).toHaveLength(1)
-  // Any other answer may be a fault that passes.
-  status = 500
-  expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  documents['https://idp.example.com/tenant/.well-known/openid-configuration'] = {
-    issuer: 'https://evil.example.com',
-    jwks_uri: 'https://idp.example.com/k',
-  }
-  expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  documents['https://idp.example.com/tenant/.well-known/openid-configuration'] = { issuer }
-  expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  expect(failed).toEqual([
-    `discovery ${issuer}: no ${issuer}.well-known/openid-configuration`,
-    `discovery ${issuer}: its metadata is of another issuer`,
-    `discovery ${issuer}: its metadata has no jwks_uri`,
-  ])
-})
-
-test.each([
-  ['https://idp.example.com', ''],
-  ['https://idp.example.com/', ''],
-  ['https://idp.example.com/tenant', '/tenant'],
-])('the metadata of %s is looked for in two places, without a slash too many', async (issuer, path) => {
-  const { keys, answer, asked } = open()
-  answer(Object.assign(new Error('there is none'), { status: 404 }))
-  expect(await keys.renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  expect(asked).toEqual([
-    `https://idp.example.com${path}/.well-known/openid-configuration`,
-    `https://idp.example.com/.well-known/oauth-authorization-server${path}`,
-  ])
-})
-
-test('a bundle of SPIFFE: only its keys for tokens, and its own hint', async () => {
-  const bundle: KeyAddress = { kind: 'spiffe_bundle', url: 'https://spire.example.com' }
-  const { keys, answer, pass, asked } = open()
-  const { publicJwk } = one
-  answer({
-    keys: [
-      { ...publicJwk, kid: 'x', use: 'x509-svid', x5c: ['AAAA'] },
-      { ...two.publicJwk, kid: 'plain' },
-      { ...publicJwk, kid: 'jwt', use: 'jwt-svid' },
-    ],
-    spiffe_sequence: 7,
-    spiffe_refresh_hint: 90,
-  })
-  expect((await keys.renewed(bundle))?.map(({ kid, algorithm }) => [kid, algorithm])).toEqual([
-    ['jwt', 'ES256'],
-  ])
-  pass(91)
-  keys.now(bundle)
-  await settle()
-  expect(asked).toHaveLength(2)
-})
-
-test.each<[title: string, address: KeyAddress, use: string, hint: unknown]>([
-  ['that is no number', { kind: 'spiffe_bundle', url: 'https://spire.example.com' }, 'jwt-svid', 'soon'],
-  ['in a set that is no bundle', address, 'sig', 90],
-])('a hint %s is not looked at', async (_title, from, use, hint) => {
-  const { keys, answer, pass, asked } = open()
-  answer({ keys: [{ ...one.publicJwk, use }], spiffe_refresh_hint: hint }, 200)
-  await keys.renewed(from)
-  for (const [seconds, fetches] of [
-    [200, 1],
-    [1, 2],
-  ] as const) {
-    pass(seconds)
-    keys.now(from)
-    await settle()
-    expect(asked).toHaveLength(fetches)
-  }
 })
