@@ -43,7 +43,7 @@ const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?#[\]@!$&'()*+
 
 const isSpiffe = (uri: string): boolean => /^spiffe:/i.test(uri)
 
-const emailForm = /^([\x21-\x3f\x41-\x7e]{1,64})@([A-Za-z0-9.-]{1,255})$/
+const emailForm = /^[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]{1,255}$/
 
 const rules: Readonly<Record<CertificateFieldName, FieldRule>> = {
   tls_client_auth_subject_dn: {
@@ -110,8 +110,7 @@ const rules: Readonly<Record<CertificateFieldName, FieldRule>> = {
 
 /** The part before the @ has a case, and the host has none (RFC 5280 §7.5). */
 function mailbox(email: string): string | undefined {
-  const [, local, host] = emailForm.exec(email) ?? []
-  return local === undefined || host === undefined ? undefined : `${local}@${host.toLowerCase()}`
+  return emailForm.test(email) ? email.replace(/@.*/, (host) => host.toLowerCase()) : undefined
 }
 
 /** What is wrong with a value that somebody wants to register; undefined if nothing is. */

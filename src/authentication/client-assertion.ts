@@ -63,17 +63,15 @@ export function readAssertion(text: string, isSpiffe = false): ReadAssertion {
 const isSpiffeId = (value: unknown): boolean => typeof value === 'string' && value.startsWith('spiffe://')
 
 function readOwn({ claims, refusal, jwt }: ReadJwt): ReadAssertion {
-  const clientId = textOf(claims?.['sub']) ?? textOf(claims?.['iss'])
+  const [iss, sub] = [textOf(claims?.['iss']), textOf(claims?.['sub'])]
+  const clientId = sub ?? iss
   const refuse = (reason: RefusalReason): ReadAssertion => ({ clientId, refusal: reason, parsed: undefined })
   if (claims === undefined || jwt === undefined) return refuse(refusal ?? 'assertion_malformed')
   if (!types.has(jwt.type)) return refuse('assertion_type_wrong')
   const moments = readMoments(claims)
-  const { iss, sub, jti, aud: audience } = claims
-  if (typeof iss !== 'string' || typeof sub !== 'string' || iss === '' || sub === '') {
-    return refuse('assertion_claims_malformed')
-  }
-  if (moments === undefined || !isJti(jti) || audience === undefined)
-    return refuse('assertion_claims_malformed')
+  const { jti, aud: audience } = claims
+  const isComplete = iss !== undefined && sub !== undefined && audience !== undefined
+  if (!isComplete || moments === undefined || !isJti(jti)) return refuse('assertion_claims_malformed')
   const { algorithm, kid, signedBytes, signature } = jwt
   const parsed = { clientId: sub, algorithm, kid, audience, ...moments, jti, signedBytes, signature }
   return { clientId, refusal: undefined, parsed }

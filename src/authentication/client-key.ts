@@ -1,5 +1,5 @@
 import { createPublicKey, hash, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { isSigningAlgorithm, type SigningAlgorithm } from '../keys/signing-algorithm.ts'
+import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { base64urlDecoded } from '../lib/base64url.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
@@ -61,14 +61,18 @@ export function readUncheckedKey(value: unknown): ClientKey | ClientKeyProblem {
   const problem = materialProblem(publicJwk) ?? usageProblem(jwk)
   if (problem !== undefined) return { problem }
   const { alg, kid } = jwk
-  const algorithm = alg === undefined ? algorithmOf(publicJwk) : alg === 'Ed25519' ? 'EdDSA' : alg
-  if (typeof algorithm !== 'string' || !isSigningAlgorithm(algorithm) || !fits(publicJwk, algorithm)) {
-    return { problem: `has an alg that does not fit: ${fittingAlgorithms(publicJwk).join(' or ')} would` }
+  const fitting = fittingAlgorithms(publicJwk)
+  const named = alg === 'Ed25519' ? 'EdDSA' : alg
+  const algorithm = named === undefined ? fitting[0] : fitting.find((each) => each === named)
+  if (algorithm === undefined) {
+    return { problem: `has an alg that does not fit: ${fitting.join(' or ')} would` }
   }
   if (kid !== undefined && !isKeyId(kid)) {
     return { problem: `has a kid that is no text of 1 to ${limits.keyIdCharactersMax} printable characters` }
   }
-  return { thumbprint: thumbprintOf(publicJwk), kid, algorithm, publicJwk }
+  // Its members were set in the order of RFC 7638.
+  const thumbprint = hash('sha256', JSON.stringify(publicJwk), 'base64url')
+  return { thumbprint, kid, algorithm, publicJwk }
 }
 
 function isKeyId(value: unknown): value is string {
@@ -102,10 +106,10 @@ function materialProblem(publicJwk: Readonly<Record<string, string>>): string | 
 }
 
 function rsaProblem(modulus: Buffer | undefined, exponent: Buffer | undefined): string | undefined {
-  const [first, last] = [modulus?.[0], modulus?.at(-1)]
-  if (modulus === undefined || first === undefined || last === undefined || exponent === undefined) {
+  if (modulus === undefined || modulus.length === 0 || exponent === undefined) {
     return 'is no key: its numbers are not base64url'
   }
+  const [first, last] = [modulus.readUInt8(0), modulus.readUInt8(modulus.length - 1)]
   const bits = modulus.length * 8 - Math.clz32(first) + 24
   const { clientKeyBitsMin: least, clientKeyBitsMax: most } = limits
   if (first === 0 || bits < least || bits > most)
@@ -147,21 +151,10 @@ export function importKey({ publicJwk }: Pick<ClientKey, 'publicJwk'>): KeyObjec
   }
 }
 
+/** The first one is for a key without `alg`. RS256 only where it is asked for: its padding is the old one (RFC 8725 §3.2). */
 function fittingAlgorithms({ kty }: Readonly<Record<string, string>>): readonly SigningAlgorithm[] {
   if (kty === 'EC') return ['ES256']
   return kty === 'OKP' ? ['EdDSA'] : ['PS256', 'RS256']
-}
-
-const fits = (publicJwk: Readonly<Record<string, string>>, algorithm: SigningAlgorithm): boolean =>
-  fittingAlgorithms(publicJwk).includes(algorithm)
-
-/** RS256 only where it is asked for: its padding is the old one (RFC 8725 §3.2). */
-const algorithmOf = (publicJwk: Readonly<Record<string, string>>) => fittingAlgorithms(publicJwk)[0]
-
-function thumbprintOf(publicJwk: Readonly<Record<string, string>>): string {
-  const names = members[publicJwk['kty'] ?? ''] ?? []
-  const text = JSON.stringify(Object.fromEntries(names.map((name) => [name, publicJwk[name]])))
-  return hash('sha256', text, 'base64url')
 }
 
 /** Why a key is no longer valid; undefined while it is. */

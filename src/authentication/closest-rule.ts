@@ -9,8 +9,9 @@ export function closestRule(
   claimedText: Pick<ClaimedText, 'keep'>,
   closest: JudgedRule | undefined,
 ): Readonly<Record<string, string>> | undefined {
-  const [first] = closest?.misfits ?? []
-  if (closest === undefined || first === undefined) return undefined
+  if (closest === undefined) return undefined
+  const [first] = closest.misfits
+  if (first === undefined) return undefined
   const { rule } = closest.rule
   if (first.kind !== 'claim') return { closest_rule: rule, differs: first.kind }
   const { found, condition } = first

@@ -19,7 +19,6 @@ export type NonceState = 'right' | 'missing' | 'wrong' | 'expired'
 
 const timeBytes = 6
 const macBytes = 16
-const nonceCharacters = 30
 
 /** The key of nonces under a key-encryption key. */
 export function nonceKey(key: KeyEncryptionKey): KeyObject {
@@ -40,7 +39,7 @@ function macOf(key: KeyObject, time: Buffer): Buffer {
 
 /** When a nonce was made under one of the keys; undefined if it was not. */
 function nonceTime(keys: Iterable<KeyObject>, nonce: string): number | undefined {
-  const bytes = nonce.length === nonceCharacters ? base64urlDecoded(nonce) : undefined
+  const bytes = base64urlDecoded(nonce)
   if (bytes?.length !== timeBytes + macBytes) return undefined
   const time = bytes.subarray(0, timeBytes)
   for (const key of keys) {
@@ -58,7 +57,7 @@ export interface DpopNoncesOptions extends DerivedKeysOptions {
 export class DpopNonces {
   readonly #now: () => number
   readonly #keys: DerivedKeys
-  #latest = { seconds: -1, keyId: '', text: '' }
+  #latest: { readonly seconds: number; readonly keyId: string; readonly text: string } | undefined
 
   constructor(options: DpopNoncesOptions) {
     this.#now = options.now
@@ -80,7 +79,7 @@ export class DpopNonces {
     const newest = this.#keys.newest
     if (newest === undefined) return undefined
     const seconds = Math.floor(this.#now())
-    if (this.#latest.seconds !== seconds || this.#latest.keyId !== newest.id) {
+    if (this.#latest?.seconds !== seconds || this.#latest.keyId !== newest.id) {
       this.#latest = { seconds, keyId: newest.id, text: makeNonce(newest.key, seconds) }
     }
     return this.#latest.text

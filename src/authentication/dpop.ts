@@ -109,11 +109,12 @@ export function identifiersOf({ once, possession }: Proof) {
   return [once, possession?.once].filter((each) => each !== undefined)
 }
 
-const nonceRefusals = {
+const nonceRefusals: Readonly<Record<NonceState, RefusalReason | undefined>> = {
+  right: undefined,
   missing: 'dpop_nonce_missing',
   wrong: 'dpop_nonce_wrong',
   expired: 'dpop_nonce_expired',
-} as const satisfies Readonly<Record<string, RefusalReason>>
+}
 
 /**
  * Why a token may not be bound to the key of a proof now, or may not be issued without one; undefined when it may. `now` in
@@ -134,5 +135,5 @@ export function possessionRefusal(
     if (notBefore > now + limits.dpopProofLeewaySeconds) return 'dpop_proof_not_yet_valid'
     if (expiresAt !== undefined && expiresAt <= now) return 'dpop_proof_expired'
   }
-  return nonce === undefined || nonce === 'right' ? undefined : nonceRefusals[nonce]
+  return nonce && nonceRefusals[nonce]
 }

@@ -95,11 +95,9 @@ function onlyAudience(audience: unknown): string | undefined {
 }
 
 /** A workload in a trust domain (SPIFFE ID §2): lower case, no port, no empty or dotted part of the path. */
-const spiffeId = /^(spiffe:\/\/[a-z0-9._-]{1,255})((?:\/[A-Za-z0-9._-]+)+)$/
+const spiffeId = /^(spiffe:\/\/[a-z0-9._-]{1,255})(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._-]+)+$/
 
 /** The trust domain of a SPIFFE ID; undefined if the text is not a SPIFFE ID, or names no workload in the domain. */
 function trustDomainOf(subject: string | undefined): string | undefined {
-  const [, domain, path] = spiffeId.exec(subject ?? '') ?? []
-  const isPlain = path?.split('/').every((part) => part !== '.' && part !== '..')
-  return isPlain === true ? domain : undefined
+  return spiffeId.exec(subject ?? '')?.[1]
 }

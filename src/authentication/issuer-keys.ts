@@ -16,10 +16,11 @@ const uploaded = new WeakMap<TrustedIssuer, readonly ClientKey[]>()
 
 /** Keys that are in the registry. Its row is read as strictly as a new one, because somebody may have written it by hand. */
 export function uploadedKeys(issuer: TrustedIssuer): readonly ClientKey[] {
+  const { keys: source } = issuer
+  if (source.kind !== 'jwks') return []
   const known = uploaded.get(issuer)
   if (known !== undefined) return known
-  const { keys: source } = issuer
-  const read = (source.kind === 'jwks' ? source.keys : []).flatMap((jwk) => {
+  const read = source.keys.flatMap((jwk) => {
     const key = readIssuerKey(jwk, 'sig')
     return 'thumbprint' in key ? [key] : []
   })

@@ -112,7 +112,7 @@ async function discover(fetch: FetchDocument, issuer: string): Promise<string> {
 function replacedKids(before: readonly ClientKey[], after: readonly ClientKey[]): string[] {
   const known = new Map(before.map(({ kid, thumbprint }) => [kid, thumbprint]))
   return after.flatMap(({ kid, thumbprint }) => {
-    const old = kid === undefined ? undefined : known.get(kid)
+    const old = known.get(kid)
     return kid === undefined || old === undefined || old === thumbprint ? [] : [kid]
   })
 }

@@ -26,12 +26,8 @@ const hashForm =
   /^\$argon2id\$v=19\$([mtp]=\d{1,7}),([mtp]=\d{1,7}),([mtp]=\d{1,7})\$[\w+/]{11,86}\$[\w+/]{22,86}$/
 
 function isUsable(hash: string): boolean {
-  const costs =
-    hashForm
-      .exec(hash)
-      ?.slice(1)
-      .map((cost) => cost.split('=')) ?? []
-  return costs.length === 3 && costs.every(([name = '', value]) => Number(value) <= (costsMax[name] ?? 0))
+  const costs = hashForm.exec(hash)?.slice(1)
+  return costs?.every((cost) => Number(cost.slice(2)) <= (costsMax[cost.slice(0, 1)] ?? 0)) === true
 }
 
 /** @throws UnusableHash when the stored text is not an argon2id hash, or would cost too much. */

@@ -6,6 +6,7 @@ import {
   fieldProblem,
 } from '../../src/authentication/certificate-field.ts'
 import { nameText, parseName } from '../../src/authentication/distinguished-name.ts'
+import { limits } from '../../src/limits.ts'
 import type { CertificateFieldName } from '../../src/registry/client.ts'
 
 type Short = 'subject_dn' | 'san_dns' | 'san_uri' | 'san_ip' | 'san_email'
@@ -16,6 +17,10 @@ const field = (short: Short, value: string) => ({
 const names = (more: Partial<CertificateNames>): CertificateNames => {
   return { subject: '', dns: [], uris: [], addresses: [], emails: [], ...more }
 }
+const label = 'l'.repeat(63)
+/** As long as a name in DNS may be: 253 characters. */
+const longestDns = [label, label, label, label.slice(2)].join('.')
+const longestUri = `urn:${'a'.repeat(limits.certificateFieldCharactersMax - 4)}`
 const subject = (text: string) => names({ subject: nameText(parseName(text)) })
 
 describe('fits', () => {
@@ -23,11 +28,18 @@ describe('fits', () => {
     ['subject_dn', 'CN=billing,O=Example', subject('cn=billing, o=Example')],
     ['san_dns', 'billing.example.com', names({ dns: ['other.example.com', 'Billing.EXAMPLE.com'] })],
     ['san_dns', 'billing', names({ dns: ['billing'] })],
+    ['san_dns', 'a.b-1_c.d', names({ dns: ['a.b-1_c.d'] })],
+    ['san_dns', longestDns, names({ dns: [longestDns] })],
     ['san_uri', 'spiffe://td/billing', names({ uris: ['spiffe://td/billing'] })],
+    ['san_uri', 'spiffe://td/ns/a.b/sa/..c', names({ uris: ['spiffe://td/ns/a.b/sa/..c'] })],
+    ['san_uri', 'https://td/spiffe:a', names({ uris: ['https://td/spiffe:a', 'urn:b'] })],
+    ['san_uri', 'urn:example:%41%bc', names({ uris: ['urn:example:%41%bc'] })],
+    ['san_uri', longestUri, names({ uris: [longestUri] })],
     ['san_uri', 'urn:example:billing', names({ uris: ['spiffe://td/x', 'urn:example:billing'] })],
     ['san_ip', '10.0.0.7', names({ addresses: ['0a000007'] })],
     ['san_ip', '2001:DB8::7', names({ addresses: ['20010db8000000000000000000000007'] })],
-    ['san_email', 'Billing@example.com', names({ emails: ['Billing@EXAMPLE.com'] })],
+    ['san_email', 'Billing@example.com', names({ emails: ['no address', 'Billing@EXAMPLE.com'] })],
+    ['san_email', 'Billing@EXAMPLE.com', names({ emails: ['Billing@example.com'] })],
   ])('%s %s', (short, value, given) => {
     expect(fieldProblem(field(short, value))).toBeUndefined()
     expect(fieldMatches(field(short, value), given)).toBe(true)
@@ -63,6 +75,8 @@ describe('does not fit', () => {
     ['san_ip', '10.0.0.7', names({ dns: ['10.0.0.7'] })],
     ['san_email', 'Billing@example.com', names({ emails: ['billing@example.com'] })],
     ['san_email', 'a@example.com', names({ dns: ['a@example.com'] })],
+    ['san_email', 'a@example.com', names({ emails: ['a@example.org', 'a@mail.example.com'] })],
+    ['san_email', 'a@example.com', names({ emails: ['a', 'a@', '@example.com', 'a@a@example.com'] })],
   ])('%s %s: %o', (short, value, given) => {
     expect(fieldMatches(field(short, value), given)).toBe(false)
   })
@@ -77,7 +91,18 @@ describe('may not be registered, and fits nothing where a hand wrote it', () => 
     ['san_dns', '', { dns: [''] }],
     ['san_dns', 'a td', { dns: ['a td'] }],
     ['san_dns', '-a.td', { dns: ['-a.td'] }],
+    ['san_dns', 'a..td', { dns: ['a..td'] }],
+    ['san_dns', `l${label}.td`, { dns: [`l${label}.td`] }],
+    ['san_dns', `l${longestDns}`, { dns: [`l${longestDns}`] }],
+    ['san_dns', `${longestDns}l`, { dns: [`${longestDns}l`] }],
     ['san_uri', '/billing', { uris: ['/billing'] }],
+    ['san_uri', '1urn:a', { uris: ['1urn:a'] }],
+    ['san_uri', 'urn:', { uris: ['urn:'] }],
+    ['san_uri', 'urn:a b', { uris: ['urn:a b'] }],
+    ['san_uri', 'urn:a%4', { uris: ['urn:a%4'] }],
+    ['san_uri', 'urn:%zz', { uris: ['urn:%zz'] }],
+    ['san_uri', `${longestUri}a`, { uris: [`${longestUri}a`] }],
+    ['san_uri', 'spiffe:spiffe://td/a', { uris: ['spiffe:spiffe://td/a'] }],
     ['san_uri', 'spiffe://td', { uris: ['spiffe://td'] }],
     ['san_uri', 'spiffe://td/', { uris: ['spiffe://td/'] }],
     ['san_uri', 'spiffe://TD/a', { uris: ['spiffe://TD/a'] }],
@@ -102,6 +127,19 @@ describe('may not be registered, and fits nothing where a hand wrote it', () => 
   ])('%s %j', (short, value, given) => {
     expect(fieldProblem(field(short, value))).toMatch(/^(?:is|has) /)
     expect(fieldMatches(field(short, value), names(given))).toBe(false)
+  })
+
+  test.each<[Short, string, string]>([
+    ['subject_dn', 'billing', 'is no distinguished name (RFC 4514): it '],
+    ['san_dns', '*.td', 'has a wildcard: a client is known by one whole name'],
+    ['san_dns', 'a td', 'is no DNS name: '],
+    ['san_uri', 'SPIFFE://td', 'is no SPIFFE ID of a workload: '],
+    ['san_uri', 'billing', 'is no absolute URI'],
+    ['san_uri', `${longestUri}a`, `is longer than ${limits.certificateFieldCharactersMax} characters`],
+    ['san_ip', '10.0.0', 'is no IP address: '],
+    ['san_email', 'a', 'is no e-mail address in ASCII'],
+  ])('%s %j says why', (short, value, problem) => {
+    expect(fieldProblem(field(short, value))).toContain(problem)
   })
 
   test('a field that there is not', () => {

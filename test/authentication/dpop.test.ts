@@ -1,9 +1,10 @@
 /** What a proof proves, and when it is enough. */
-import { randomBytes } from 'node:crypto'
+import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { Dpop, possessionRefusal } from '../../src/authentication/dpop.ts'
+import { Dpop, identifiersOf, possessionRefusal, withPossession } from '../../src/authentication/dpop.ts'
 import { DpopNonces, makeNonce, nonceKey } from '../../src/authentication/dpop-nonces.ts'
 import { type ParsedDpopProof, readDpopProof } from '../../src/authentication/dpop-proof.ts'
+import type { Proof } from '../../src/authentication/method.ts'
 import { type KeyEncryptionKey, keyEncryptionKey } from '../../src/keys/seal.ts'
 import { limits } from '../../src/limits.ts'
 import type { RefusalReason } from '../../src/refusals.ts'
@@ -125,6 +126,7 @@ describe('a proof', () => {
     const onceOf = (jti: string, key = keys.ec, iat = now) =>
       dpop.prove(at({ claims: { jti, iat } }, key)).once
     expect(onceOf('j')).toEqual(onceOf('j'))
+    expect(onceOf('j').digest).toMatch(/^[0-9a-f]{64}$/)
     expect(onceOf('j').digest).not.toBe(onceOf('k').digest)
     expect(onceOf('j').digest).not.toBe(onceOf('j', keys.ed).digest)
     const { expiresAt, reason } = onceOf('j', keys.ec, now + 0.5)
@@ -137,11 +139,53 @@ describe('a proof', () => {
   })
 })
 
+describe('a proof that is a JWT with times of its own', () => {
+  const { dpopProofLeewaySeconds: leeway } = limits
+  test.each<[RefusalReason | undefined, string, ProofChanges['claims']]>([
+    [undefined, 'has begun and not ended', { nbf: now - 1, exp: now + 1 }],
+    [undefined, 'begins as far ahead as a clock may be', { nbf: now + leeway }],
+    ['dpop_proof_not_yet_valid', 'begins later', { nbf: now + leeway + 1 }],
+    [undefined, 'ends in half a second', { exp: now + 0.5 }],
+    ['dpop_proof_expired', 'ends now', { exp: now }],
+  ])('%s for a client that is held to FAPI, and nothing for others, if it %s', (reason, _title, claims) => {
+    const possession = new Dpop([uri], undefined).prove(at({ claims: { ...claims } }))
+    expect(possessionRefusal(possession, { ...open, fapi: true }, now)).toBe(reason)
+    for (const client of [open, { ...open, fapi: false }])
+      expect(possessionRefusal(possession, client, now)).toBeUndefined()
+  })
+})
+
+describe('what proves a client', () => {
+  const once = { digest: 'of the assertion', expiresAt: now, reason: 'assertion_replayed' } as const
+  const proven: Proof = { credentialId: 'k', checkedHash: undefined, matched: true }
+  const dpop = new Dpop([uri], undefined)
+  const given = at()
+  const possession = dpop.prove(given)
+
+  test('also says which key the caller has, if it brought a proof', () => {
+    expect(withPossession(dpop, given, proven, undefined)).toEqual({ ...proven, possession })
+    expect(withPossession(dpop, given, proven, proven)).toEqual({ ...proven, possession })
+    expect(withPossession(dpop, undefined, proven, { ...proven, possession })).toBe(proven)
+  })
+
+  test('says what was found out before the registry changed', () => {
+    const earlier = { ...proven, possession: dpop.prove(at({}, other)) }
+    expect(withPossession(dpop, given, proven, earlier)).toEqual(earlier)
+  })
+
+  test('is used up with all that counts once', () => {
+    expect(identifiersOf(proven)).toEqual([])
+    expect(identifiersOf({ ...proven, once })).toEqual([once])
+    expect(identifiersOf({ ...proven, possession })).toEqual([possession.once])
+    expect(identifiersOf({ ...proven, once, possession })).toEqual([once, possession.once])
+  })
+})
+
 describe('a nonce', () => {
   const [first, second] = [keyEncryptionKey(randomBytes(32)), keyEncryptionKey(randomBytes(32))]
 
   async function openNonces(keysAtHand: readonly KeyEncryptionKey[], sealing = keysAtHand[0]) {
-    const state = { now, keys: keysAtHand, sealing }
+    const state = { now, keys: keysAtHand, sealing: sealing as KeyEncryptionKey | undefined }
     const nonces = new DpopNonces({
       now: () => state.now,
       keyEncryptionKeys: async () => state.keys as [KeyEncryptionKey],
@@ -162,6 +206,23 @@ describe('a nonce', () => {
     expect(one.nonces.current).toMatch(/^[\w-]{30}$/)
     expect(withNonce(two.nonces, one.nonces.current)).toBeUndefined()
     expect(one.nonces.current).toBe(one.nonces.current)
+  })
+
+  test('is a time and a MAC, made as is written, so that every version reads those of another', () => {
+    const time = Buffer.from('000000000001', 'hex')
+    const key = hkdfSync('sha256', first.bytes, Buffer.alloc(0), 'mintmark/dpop-nonce/v1', 32)
+    const mac = createHmac('sha256', Buffer.from(key)).update(time).digest().subarray(0, 16)
+    expect(makeNonce(nonceKey(first), 1)).toBe(Buffer.concat([time, mac]).toString('base64url'))
+  })
+
+  test('is not given while no key is at hand that every replica has', async () => {
+    const { nonces, state } = await openNonces([first])
+    for (const sealing of [undefined, second]) {
+      state.sealing = sealing
+      expect(nonces.current).toBeUndefined()
+    }
+    state.sealing = first
+    expect(nonces.current).toBe(makeNonce(nonceKey(first), now))
   })
 
   test('is missed', async () => {

@@ -1,62 +1,11 @@
 /** Keys of others as a good verifier keeps them: with a clock and a fetch that the test holds. */
 import { expect, test } from 'vitest'
-import type { FetchDocument } from '../../src/authentication/remote-documents.ts'
-import { type KeyAddress, RemoteKeys } from '../../src/authentication/remote-keys.ts'
 import { limits } from '../../src/limits.ts'
 import { makeKey, type TestKey } from '../support/assertion.ts'
+import { keysAddress as address, keySet, openRemoteKeys, settle } from '../support/remote-keys.ts'
 
-const address: KeyAddress = { kind: 'jwks_uri', url: 'https://idp.example.com/keys' }
-const [one, two] = [makeKey('ES256', 'one'), makeKey('ES256', 'two')]
-const set = (...keys: TestKey[]) => ({
-  keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, use: 'sig' })),
-})
-
-/** A fetch that answers what the test says, as soon as the test says so. */
-function open() {
-  let milliseconds = 0
-  let answer: unknown = set(one)
-  let maxAgeSeconds: number | undefined
-  const told: string[] = []
-  const asked: string[] = []
-  let gate: Promise<void> | undefined
-  const fetch: FetchDocument = async (url) => {
-    asked.push(url)
-    await gate
-    if (answer instanceof Error) throw answer
-    return { text: typeof answer === 'string' ? answer : JSON.stringify(answer), maxAgeSeconds }
-  }
-  const keys = new RemoteKeys({
-    fetch,
-    monotonicMilliseconds: () => milliseconds,
-    onFailed: (_address, problem, kept) => told.push(`failed: ${problem}, kept ${kept}`),
-    onRecovered: () => told.push('recovered'),
-    onReplaced: (_address, kids) => told.push(`replaced: ${kids.join()}`),
-  })
-  return {
-    keys,
-    told,
-    asked,
-    answer: (next: unknown, maxAge?: number) => {
-      answer = next
-      maxAgeSeconds = maxAge
-    },
-    pass: (seconds: number) => {
-      milliseconds += seconds * 1_000
-    },
-    hold: () => {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      gate = promise
-      return () => {
-        gate = undefined
-        resolve()
-      }
-    },
-    names: () => keys.now(address)?.map(({ kid }) => kid),
-    renewed: async () => (await keys.renewed(address))?.map(({ kid }) => kid),
-  }
-}
-
-const settle = () => new Promise((resolve) => setImmediate(resolve))
+const [one, two, three] = [makeKey('ES256', 'one'), makeKey('ES256', 'two'), makeKey('ES256', 'three')]
+const open = () => openRemoteKeys(keySet(one))
 
 test('500 who ask at once share one fetch, and so do those who come later', async () => {
   const { keys, asked, hold, renewed, names } = open()
@@ -89,7 +38,7 @@ test('a slow issuer keeps no more than some requests waiting, so that there is r
 test('a new key is found after the pause, and one that was taken out is gone', async () => {
   const { asked, answer, pass, renewed, told } = open()
   expect(await renewed()).toEqual(['one'])
-  answer(set(two))
+  answer(keySet(two))
   pass(limits.keysCooldownSeconds - 1)
   expect(await renewed()).toEqual(['one'])
   pass(1)
@@ -98,14 +47,23 @@ test('a new key is found after the pause, and one that was taken out is gone', a
   expect(told).toEqual([])
 })
 
-test.each<[string, unknown]>([
-  ['no keys', { keys: [] }],
-  ['nothing', {}],
-  ['a list', []],
-  ['keys that are no list', { keys: 'x' }],
-  ['HTML', '<html>'],
-  ['half of an answer', '{"keys":[{"kty":"EC"'],
-  ['a member twice', '{"keys":[],"keys":[]}'],
+const [notJson, notObject] = [
+  'its answer is no JSON that everybody reads alike',
+  'its answer is no JSON object',
+]
+const [noSet, noKey] = ['its answer is no JWK Set', 'its answer has no key that can be used']
+
+test.each<[string, unknown, problem: string]>([
+  ['no keys', { keys: [] }, noKey],
+  ['nothing', {}, noSet],
+  ['a list', [], notObject],
+  ['a number', 7, notObject],
+  ['null', 'null', notObject],
+  ['text', '"keys"', notObject],
+  ['keys that are no list', { keys: 'x' }, noSet],
+  ['HTML', '<html>', notJson],
+  ['half of an answer', '{"keys":[{"kty":"EC"', notJson],
+  ['a member twice', '{"keys":[],"keys":[]}', notJson],
   [
     'only keys of another kind',
     {
@@ -114,12 +72,13 @@ test.each<[string, unknown]>([
         { kty: 'EC', crv: 'P-521' },
       ],
     },
+    noKey,
   ],
-  ['only keys for encryption', { keys: [{ ...one.publicJwk, use: 'enc' }] }],
-  ['a private key', { keys: [{ ...one.publicJwk, d: 'AAAA' }] }],
-  ['JSON that nests deep', `{"keys":${'['.repeat(200)}${']'.repeat(200)}}`],
-  ['an error', new Error('it answers with the status 500')],
-])('%s replaces nothing, and is told once', async (_title, hostile) => {
+  ['only keys for encryption', { keys: [{ ...one.publicJwk, use: 'enc' }] }, noKey],
+  ['a private key', { keys: [{ ...one.publicJwk, d: 'AAAA' }] }, noKey],
+  ['JSON that nests deep', `{"keys":${'['.repeat(200)}${']'.repeat(200)}}`, notJson],
+  ['an error', new Error('it answers with the status 500'), 'it answers with the status 500'],
+])('%s replaces nothing, and is told once', async (_title, hostile, problem) => {
   const { answer, pass, renewed, told } = open()
   expect(await renewed()).toEqual(['one'])
   answer(hostile)
@@ -127,8 +86,9 @@ test.each<[string, unknown]>([
     pass(limits.keysCooldownSeconds)
     expect(await renewed()).toEqual(['one'])
   }
-  expect(told).toEqual([expect.stringMatching(/^failed: .*, kept \d+$/)])
-  answer(set(two))
+  const kept = limits.keysKeptSecondsMax - limits.keysCooldownSeconds
+  expect(told).toEqual([`failed: jwks_uri ${address.url}: ${problem}, kept ${kept}`])
+  answer(keySet(two))
   pass(limits.keysCooldownSeconds)
   expect(await renewed()).toEqual(['two'])
   expect(told.at(-1)).toBe('recovered')
@@ -142,13 +102,13 @@ test('keys of other kinds beside ours are no matter', async () => {
     7,
     { kty: 'RSA', n: 'AQ', e: 'AQ' },
   ]
-  answer({ keys: [...others, ...set(one).keys, ...others] })
+  answer({ keys: [...others, ...keySet(one).keys, ...others] })
   expect(await renewed()).toEqual(['one'])
 })
 
 test('a million keys: only so many are looked at', async () => {
   const { answer, renewed } = open()
-  answer({ keys: [...set(one).keys, ...Array.from({ length: 5_000 }, () => ({})), ...set(two).keys] })
+  answer({ keys: [...keySet(one).keys, ...Array.from({ length: 5_000 }, () => ({})), ...keySet(two).keys] })
   expect(await renewed()).toEqual(['one'])
 })
 
@@ -170,7 +130,7 @@ test('while there are none, it is tried again sooner; failures have their pause 
   answer(new Error('gone'))
   for (let round = 0; round < 20; round += 1) expect(await renewed()).toBeUndefined()
   expect(asked).toHaveLength(1)
-  answer(set(one))
+  answer(keySet(one))
   pass(limits.keysRetrySeconds)
   expect(await renewed()).toEqual(['one'])
 })
@@ -182,9 +142,9 @@ test.each<[number | undefined, number]>([
   [31_536_000, limits.keysFreshSecondsMax],
 ])('with max-age=%s they are fetched again after %s s, and nobody waits for it', async (maxAge, seconds) => {
   const { answer, asked, pass, names, renewed } = open()
-  answer(set(one), maxAge)
+  answer(keySet(one), maxAge)
   await renewed()
-  answer(set(two))
+  answer(keySet(two))
   pass(seconds)
   expect(names()).toEqual(['one'])
   await settle()
@@ -195,13 +155,36 @@ test.each<[number | undefined, number]>([
   expect([asked.length, names()]).toEqual([2, ['two']])
 })
 
-test('another key under a key id that was there is told', async () => {
+test('another key under a key id that was there is told, and nothing else is', async () => {
   const { answer, pass, renewed, told } = open()
+  const unnamed = (key: TestKey) => ({ ...key, kid: undefined })
+  answer(keySet(one, unnamed(three)))
   await renewed()
-  answer(set({ ...two, kid: 'one' }))
+  for (const next of [keySet(one, two, unnamed(one)), keySet(unnamed(two), two), keySet(one, two)]) {
+    answer(next)
+    pass(limits.keysCooldownSeconds)
+    await renewed()
+  }
+  expect(told).toEqual([])
+  answer(keySet({ ...three, kid: 'one' }, two))
   pass(limits.keysCooldownSeconds)
   await renewed()
   expect(told).toEqual(['replaced: one'])
+})
+
+test('a request that waits is counted and told, and one that gets its answer at once is not', async () => {
+  const { keys, hold } = open()
+  let told = 0
+  keys.whenWaiting = () => {
+    told += 1
+  }
+  const release = hold()
+  const both = [keys.renewed(address), keys.renewed(address)]
+  expect([told, keys.waiting]).toEqual([2, 2])
+  release()
+  await Promise.all(both)
+  await keys.renewed(address)
+  expect([told, keys.waiting]).toEqual([2, 0])
 })
 
 test('no more fetches at once than the limit, whoever asks', async () => {
@@ -213,58 +196,4 @@ test('no more fetches at once than the limit, whoever asks', async () => {
   expect(asked).toHaveLength(limits.fetchesAtOnceMax)
   release()
   await Promise.all(all)
-})
-
-test('discovery: the metadata must be of the issuer, and a 404 leads to the other place (RFC 8414)', async () => {
-  const issuer = 'https://idp.example.com/tenant/'
-  const documents: Record<string, unknown> = {
-    'https://idp.example.com/.well-known/oauth-authorization-server/tenant': {
-      issuer,
-      jwks_uri: 'https://idp.example.com/k',
-    },
-    'https://idp.example.com/k': set(one),
-  }
-  const failed: string[] = []
-  const make = () =>
-    new RemoteKeys({
-      async fetch(url) {
-        if (!(url in documents)) throw Object.assign(new Error(`no ${url}`), { status: 404 })
-        return { text: JSON.stringify(documents[url]), maxAgeSeconds: undefined }
-      },
-      monotonicMilliseconds: () => 0,
-      onFailed: (_address, problem) => failed.push(problem),
-      onRecovered() {},
-      onReplaced() {},
-    })
-  expect(await make().renewed({ kind: 'discovery', issuer })).toHaveLength(1)
-  documents['https://idp.example.com/tenant/.well-known/openid-configuration'] = {
-    issuer: 'https://evil.example.com',
-    jwks_uri: 'https://idp.example.com/k',
-  }
-  expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  documents['https://idp.example.com/tenant/.well-known/openid-configuration'] = { issuer }
-  expect(await make().renewed({ kind: 'discovery', issuer })).toBeUndefined()
-  expect(failed).toEqual(['its metadata is of another issuer', 'its metadata has no jwks_uri'])
-})
-
-test('a bundle of SPIFFE: only its keys for tokens, and its own hint', async () => {
-  const bundle: KeyAddress = { kind: 'spiffe_bundle', url: 'https://spire.example.com' }
-  const { keys, answer, pass, asked } = open()
-  const { publicJwk } = one
-  answer({
-    keys: [
-      { ...publicJwk, kid: 'x', use: 'x509-svid', x5c: ['AAAA'] },
-      { ...two.publicJwk, kid: 'plain' },
-      { ...publicJwk, kid: 'jwt', use: 'jwt-svid' },
-    ],
-    spiffe_sequence: 7,
-    spiffe_refresh_hint: 90,
-  })
-  expect((await keys.renewed(bundle))?.map(({ kid, algorithm }) => [kid, algorithm])).toEqual([
-    ['jwt', 'ES256'],
-  ])
-  pass(91)
-  keys.now(bundle)
-  await settle()
-  expect(asked).toHaveLength(2)
 })

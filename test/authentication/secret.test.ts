@@ -143,10 +143,21 @@ describe('secretMatches', () => {
     expect(await secretMatches(await argon2.hash(made.secret, options), made.secret)).toBe(true)
   })
 
+  test('the highest passes and lanes count, in any order', async () => {
+    const options = { type: argon2.argon2id, memoryCost: 64, timeCost: 16, parallelism: 8 } as const
+    const hash = await argon2.hash(made.secret, options)
+    const costs = ['m=64', 'p=8', 't=16']
+    for (const order of [costs, costs.toReversed(), ['p=8', 'm=64', 't=16']]) {
+      const reordered = hash.replace(/m=[^$]*/, order.join())
+      expect(await secretMatches(reordered, made.secret), reordered).toBe(true)
+    }
+  })
+
   const salt = 'c2FsdHNhbHRzYWx0c2FsdA'
   const sum = 'a'.repeat(43)
   test.each([
     ['nothing', ''],
+    ['a hash with something before it', `x$argon2id$v=19$m=64,t=2,p=1$${salt}$${sum}`],
     ['the secret in clear', 'canary'],
     ['bcrypt', '$2b$12$abcdefghijklmnopqrstuuRx7rIbz5sD0A0d7j9lY3l1w5k1H5kTW'],
     ['argon2i', `$argon2i$v=19$m=19456,t=2,p=1$${salt}$${sum}`],
@@ -158,15 +169,28 @@ describe('secretMatches', () => {
     ['more memory than a number has', `$argon2id$v=19$m=99999999999,t=2,p=1$${salt}$${sum}`],
     ['too many passes', `$argon2id$v=19$m=64,t=17,p=1$${salt}$${sum}`],
     ['too many lanes', `$argon2id$v=19$m=19456,t=2,p=9$${salt}$${sum}`],
-    ['no passes', `$argon2id$v=19$m=19456,t=0,p=1$${salt}$${sum}`],
-    ['no lanes', `$argon2id$v=19$m=19456,t=2,p=0$${salt}$${sum}`],
-    ['one cost three times', `$argon2id$v=19$m=64,m=64,m=64$${salt}$${sum}`],
     ['a cost missing', `$argon2id$v=19$m=19456,t=2$${salt}$${sum}`],
     ['no salt', `$argon2id$v=19$m=19456,t=2,p=1$$${sum}`],
     ['no sum', `$argon2id$v=19$m=19456,t=2,p=1$${salt}$`],
     ['a line break at the end', `$argon2id$v=19$m=19456,t=2,p=1$${salt}$${sum}\n`],
     ['something after the end', `$argon2id$v=19$m=19456,t=2,p=1$${salt}$${sum}$x`],
   ])('a stored hash that is none is told apart from a wrong secret: %s', async (_title, hash) => {
-    await expect(secretMatches(hash, made.secret)).rejects.toBeInstanceOf(UnusableHash)
+    const told = new UnusableHash('the stored hash is not a usable argon2id hash')
+    await expect(secretMatches(hash, made.secret)).rejects.toEqual(told)
   })
+
+  test.each([
+    ['no passes', 'm=19456,t=0,p=1'],
+    ['no lanes', 'm=19456,t=2,p=0'],
+    ['one cost three times', 'm=64,m=64,m=64'],
+  ])(
+    'costs with which nothing can be hashed are told, with what the library says: %s',
+    async (_title, costs) => {
+      const hash = `$argon2id$v=19$${costs}$${salt}$${sum}`
+      const told = { message: 'argon2 cannot read the stored hash', cause: expect.any(Error) }
+      const refused = await secretMatches(hash, made.secret).catch((error: unknown) => error)
+      expect(refused).toBeInstanceOf(UnusableHash)
+      expect(refused).toMatchObject(told)
+    },
+  )
 })
