@@ -67,6 +67,78 @@ export const survivors = [
     mutations: ['false'],
     reason: 'One token is a set as it is. It is left out because that is faster.',
   },
+  // ── Certificates ───────────────────────────────────────────────────────────────────────────────────
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "'1.2.840.113549.1.1.11': { digest: 'sha256' },",
+    code: "{ digest: 'sha256' }",
+    mutations: ['{}'],
+    reason: 'OpenSSL takes SHA-256 where it is told nothing.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "'1.2.840.10045.4.3.2': { digest: 'sha256' },",
+    code: "{ digest: 'sha256' }",
+    mutations: ['{}'],
+    reason: 'OpenSSL takes SHA-256 where it is told nothing.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "'1.3.101.112': { digest: null },",
+    code: '{ digest: null }',
+    mutations: ['{}'],
+    reason: 'To Node, null and undefined say the same here.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "'1.3.101.113': { digest: null },",
+    code: '{ digest: null }',
+    mutations: ['{}'],
+    reason: 'To Node, null and undefined say the same here.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "const parameters = reader.isAtEnd ? '' : reader.next().whole.toString('hex')",
+    code: "''",
+    mutations: ['"Stryker was here!"'],
+    reason: 'Neither is the DER of parameters.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "const [, which = ''] = pssDigest.exec(parameters) ?? []",
+    code: "''",
+    mutations: ['"Stryker was here!"'],
+    reason: 'Neither names a hash. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: "const [, which = ''] = pssDigest.exec(parameters) ?? []",
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'The second place is read, which neither has.',
+  },
+  {
+    file: 'src/authentication/certificate-signature.ts',
+    line: 'if (algorithm === undefined) return false',
+    code: 'algorithm === undefined',
+    mutations: ['false'],
+    reason: 'Without an algorithm the next lines fail, and that is caught. It is there for the types.',
+  },
+  {
+    file: 'src/authentication/certificate-reader.ts',
+    line: "(type === 'rsa' || type === 'rsa-pss') &&",
+    code: "type === 'rsa' || type === 'rsa-pss'",
+    mutations: ['true'],
+    reason:
+      'No other kind of key has a public exponent. It says which kinds are meant, whatever Node may add.',
+  },
+  {
+    file: 'src/authentication/certificate-reader.ts',
+    line: 'publicExponent < 2n ** 32n',
+    code: 'publicExponent < 2n ** 32n',
+    mutations: ['publicExponent <= 2n ** 32n'],
+    reason: 'The limit itself is even, and refused for that.',
+  },
   // ── How a caller proves itself ─────────────────────────────────────────────────────────────────────
   {
     file: 'src/authentication/authorization.ts',
