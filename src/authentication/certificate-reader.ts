@@ -91,7 +91,7 @@ export function readCertificate(der: Buffer): CertificateFacts {
   content.next(tags.sequence)
   content.optional(0x81)
   content.optional(0x82)
-  const extensions = readExtensions(content.optional(0xa3))
+  const extensions = readTaggedExtensions(content.optional(0xa3))
   content.end()
   const read = (id: string): Buffer | undefined => extensions.get(id)?.content
   const names = listIn(read(ids.subjectAltName)) ?? []
@@ -131,7 +131,7 @@ function isStrongKey({ asymmetricKeyType: type, asymmetricKeyDetails: details = 
   return (
     (type === 'rsa' || type === 'rsa-pss') &&
     isSized &&
-    publicExponent > 2n &&
+    publicExponent > 1n &&
     publicExponent % 2n === 1n &&
     publicExponent < 2n ** 32n
   )
@@ -144,14 +144,14 @@ interface Extension {
   readonly content: Buffer
 }
 
-/**
- * @param value undefined: there are none.
- * @param isList whether it is the list itself, or the list is in it.
- */
-export function readExtensions(value: DerValue | undefined, isList = false): ReadonlyMap<string, Extension> {
+/** @param tagged undefined: there are none. */
+export function readTaggedExtensions(tagged: DerValue | undefined): ReadonlyMap<string, Extension> {
+  return tagged === undefined ? new Map() : readExtensions(onlyValue(tagged.content, tags.sequence))
+}
+
+export function readExtensions(list: DerValue): ReadonlyMap<string, Extension> {
   const extensions = new Map<string, Extension>()
-  const list = isList ? derValues(value?.content ?? Buffer.alloc(0)) : (listIn(value?.content) ?? [])
-  for (const { tag, content } of list) {
+  for (const { tag, content } of derValues(list.content)) {
     if (tag !== tags.sequence) throw new Error('has an extension that is malformed')
     const reader = new DerReader(content)
     const id = objectIdentifierText(reader.next(tags.objectIdentifier))

@@ -12,7 +12,8 @@ export function splitCompact(
 ): { header: string; claims: string; signature: string } | undefined {
   const first = text.indexOf('.')
   const second = text.indexOf('.', first + 1)
-  if (first === -1 || second === -1 || text.includes('.', second + 1)) return undefined
+  // Without a first dot there is no second one.
+  if (second === -1 || text.includes('.', second + 1)) return undefined
   return {
     header: text.slice(0, first),
     claims: text.slice(first + 1, second),

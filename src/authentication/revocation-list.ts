@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { DerReader, type DerValue, onlyValue, smallInteger, tags, timeOf } from '../lib/der.ts'
 import { pemBlocks } from '../lib/pem.ts'
 import { limits } from '../limits.ts'
-import { readExtensions, readName } from './certificate-reader.ts'
+import { readExtensions, readName, readTaggedExtensions } from './certificate-reader.ts'
 import { isSignatureRight } from './certificate-signature.ts'
 import { nameText } from './distinguished-name.ts'
 
@@ -62,7 +62,7 @@ function listIn(der: Buffer): RevocationList {
   const next = content.optional(tags.utcTime) ?? content.optional(tags.generalizedTime)
   if (next === undefined) throw new NotWhole('has a revocation list without the time of its next update')
   const revoked = serialNumbersIn(content.optional(tags.sequence))
-  const extensions = readExtensions(content.optional(0xa0))
+  const extensions = readTaggedExtensions(content.optional(0xa0))
   content.end()
   if ([...extensions].some(([id, { isCritical }]) => isCritical || partial.has(id))) throw notWhole()
   return {
@@ -85,7 +85,7 @@ function serialNumbersIn(list: DerValue | undefined): ReadonlySet<string> {
     serialNumbers.add(entry.next(tags.integer).content.toString('hex'))
     timeOf(entry.next())
     if (entry.isAtEnd) continue
-    const extensions = readExtensions(entry.next(tags.sequence), true)
+    const extensions = readExtensions(entry.next(tags.sequence))
     entry.end()
     if ([...extensions.values()].some(({ isCritical }) => isCritical)) throw notWhole()
   }

@@ -53,8 +53,7 @@ export function readTailCursor(text: string): TailPlace | undefined {
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
 
 function isTailPlace(value: unknown): value is TailPlace {
-  if (typeof value !== 'object' || value === null) return false
-  const { highest, gaps, open } = value as Record<string, unknown>
+  const { highest, gaps, open } = (value ?? {}) as Record<string, unknown>
   return (
     isCount(highest) &&
     Array.isArray(gaps) &&

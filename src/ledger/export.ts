@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Queryable } from '../database/open.ts'
+import type { AuditEntry } from './query.ts'
 import { recordColumns } from './record.ts'
 import { recordFields } from './record-fields.ts'
 import {
@@ -25,15 +26,36 @@ export const exportForm = 1
 const chainsPerRead = 200
 const recordsPerRead = 2_000
 
-export async function* exportLedger(database: Queryable): AsyncGenerator<Record<string, unknown>> {
+/** What an export reads of the ledger, in order. */
+export interface ExportReads {
+  /** The first chains with a higher number. */
+  readonly chainsAfter: (chain: number, limit: number) => Promise<readonly ChainBeginning[]>
+  /** The records after a place of each chain: all of one chain, then those of the next one. Fewer than the limit: all. */
+  readonly recordsAfter: (places: readonly ChainPlace[], limit: number) => Promise<readonly AuditEntry[]>
+}
+
+interface ChainPlace {
+  readonly chain: number
+  readonly seq: number
+}
+
+export function exportLedger(database: Queryable): AsyncGenerator<Record<string, unknown>> {
+  return exportLines({
+    chainsAfter: (chain, limit) => findChainBeginnings(database, chain, limit),
+    recordsAfter: async (places, limit) =>
+      await withPreviousHashes(database, await findRecordsAfter(database, places, limit)),
+  })
+}
+
+export async function* exportLines(reads: ExportReads): AsyncGenerator<Record<string, unknown>> {
   yield { ledger: { form: exportForm, columns: ['chain', 'seq', ...Object.values(recordColumns)] } }
   const total = { chains: 0, records: 0, heads: new Heads() }
   let after = 0
   for (;;) {
-    const chains = await findChainBeginnings(database, after, chainsPerRead)
+    const chains = await reads.chainsAfter(after, chainsPerRead)
     const last = chains.at(-1)
     if (last === undefined) break
-    yield* exportChains(database, chains, total)
+    yield* exportChains(reads, chains, total)
     after = last.chain
   }
   yield { ledger_end: { chains: total.chains, records: total.records, heads: total.heads.digest() } }
@@ -47,17 +69,17 @@ interface Total {
 
 /** Chains that are beside each other are read together, because most have a record or two. */
 async function* exportChains(
-  database: Queryable,
+  reads: ExportReads,
   chains: readonly ChainBeginning[],
   total: Total,
 ): AsyncGenerator<Record<string, unknown>> {
   let rest = [...chains]
+  /** The number of the last record that was read, which is of the first chain in `rest`. */
   let seq = 0
   let lastHash = ''
   let isBegun = false
   const begin = ({ chain, genesis, openedAt, openedBy }: ChainBeginning) => {
     isBegun = true
-    seq = 0
     lastHash = genesis
     return { begin: { chain, genesis, opened_at: openedAt, opened_by: openedBy } }
   }
@@ -73,16 +95,12 @@ async function* exportChains(
   }
   for (;;) {
     const places = rest.map(({ chain }, index) => ({ chain, seq: index === 0 ? seq : 0 }))
-    const read = await withPreviousHashes(
-      database,
-      places.length === 0 ? [] : await findRecordsAfter(database, places, recordsPerRead),
-    )
+    const read = await reads.recordsAfter(places, recordsPerRead)
     for (const entry of read) {
       for (let [first] = rest; first !== undefined && first.chain !== entry.chain; [first] = rest) {
         if (!isBegun) yield begin(first)
         yield end(first)
         rest = rest.slice(1)
-        seq = 0
       }
       if (!isBegun && rest[0] !== undefined) yield begin(rest[0])
       yield recordFields(entry)

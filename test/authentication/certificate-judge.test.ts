@@ -228,6 +228,11 @@ describe('the way to the CA', () => {
     expect(answer([leaf({}, spoiled), spoiled])).toBe('certificate_untrusted')
   })
 
+  test('over a CA for anything', () => {
+    const any = makeCa('CN=Any', { extendedKeyUsage: ['2.5.29.37.0'] }, root)
+    expect(answer([leaf({}, any), any])).toBe('trusted')
+  })
+
   test('over a client of the CA', () => {
     const client = leaf({ subject: 'CN=client' })
     expect(answer([leaf({}, client), client])).toBe('certificate_untrusted')

@@ -17,7 +17,7 @@ export function freezeTime(): number {
 
 // ── DER (X.690) ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function tlv(tag: number, ...content: readonly Buffer[]): Buffer {
+export function tlv(tag: number, ...content: readonly Buffer[]): Buffer {
   const body = Buffer.concat(content)
   const { length } = body
   const size =
@@ -32,17 +32,17 @@ function tlv(tag: number, ...content: readonly Buffer[]): Buffer {
 }
 
 export const sequence = (...content: readonly Buffer[]): Buffer => tlv(0x30, ...content)
-const set = (...content: readonly Buffer[]): Buffer => tlv(0x31, ...content)
+export const set = (...content: readonly Buffer[]): Buffer => tlv(0x31, ...content)
 export const octets = (content: Buffer): Buffer => tlv(0x04, content)
-const bits = (content: Buffer, unused = 0): Buffer => tlv(0x03, Buffer.from([unused]), content)
-const integer = (value: number | Buffer): Buffer =>
+export const bits = (content: Buffer, unused = 0): Buffer => tlv(0x03, Buffer.from([unused]), content)
+export const integer = (value: number | Buffer): Buffer =>
   tlv(0x02, typeof value === 'number' ? Buffer.from([value]) : value)
 export const truth = (value: boolean): Buffer => tlv(0x01, Buffer.from([value ? 0xff : 0]))
 export const utf8 = (text: string): Buffer => tlv(0x0c, Buffer.from(text))
 export const printable = (text: string): Buffer => tlv(0x13, Buffer.from(text))
 export const ia5 = (text: string): Buffer => tlv(0x16, Buffer.from(text, 'latin1'))
 
-function oid(text: string): Buffer {
+export function oid(text: string): Buffer {
   const [first = 0, second = 0, ...rest] = text.split('.').map(Number)
   const bytes = [first * 40 + second, ...rest].flatMap((arc) => {
     const septets = [arc & 0x7f]
@@ -54,7 +54,7 @@ function oid(text: string): Buffer {
   return tlv(0x06, Buffer.from(bytes))
 }
 
-function time(seconds: number): Buffer {
+export function time(seconds: number): Buffer {
   const text = new Date(seconds * 1000).toISOString().replace(/[-:T]|\.\d+/g, '')
   return text < '2050' ? tlv(0x17, Buffer.from(text.slice(2))) : tlv(0x18, Buffer.from(text))
 }
@@ -81,7 +81,7 @@ export type TestName = readonly (readonly (readonly [type: string, value: string
 const plainName = (text: string): TestName =>
   text === '' ? [] : text.split(',').map((part) => [part.split('=') as [string, string]])
 
-function name(parts: TestName): Buffer {
+export function name(parts: TestName): Buffer {
   return sequence(
     ...parts.map((part) =>
       set(
