@@ -1,7 +1,8 @@
 import type { NewSecret } from '../../authentication/secret-hash.ts'
 import { OperatorError } from '../../errors.ts'
+import { fileProblem } from '../../lib/bounded-file.ts'
 import { ReservedFile } from '../../lib/private-file.ts'
-import { OutputClosed, print } from './output.ts'
+import { OutputClosed, outputFailure, print } from './output.ts'
 import { terminal } from './terminal.ts'
 
 /** What stands for standard output where a file can be named. */
@@ -61,10 +62,15 @@ export class SecretOutput {
    */
   async around<Result>(change: () => Promise<Result>): Promise<Result> {
     try {
-      return await change()
+      const result = await change()
+      await this.#requireShown()
+      return result
     } catch (error) {
       // The change is committed. Only the output had no reader, so the file stays.
-      if (error instanceof OutputClosed) throw error
+      if (error instanceof OutputClosed) {
+        await this.#requireShown()
+        throw error
+      }
       if (this.#written && this.#committing && !(error instanceof OperatorError)) {
         throw new OperatorError(
           `The connection broke during the commit, so the change may be committed or not. Run "bin/mintmark clients ` +
@@ -78,6 +84,18 @@ export class SecretOutput {
       if (this.#written) this.#file?.close()
       else this.#file?.remove()
     }
+  }
+
+  /** @throws OperatorError if secrets are valid and nobody can have seen them. */
+  async #requireShown(): Promise<void> {
+    if (!this.#committing || this.#file !== undefined) return
+    const failure = await outputFailure()
+    if (failure === undefined) return
+    const problem = failure.code === 'EPIPE' ? 'its reader has gone away' : fileProblem(failure)
+    throw new OperatorError(
+      `Cannot write the output: ${problem}. The new secrets are valid, and nobody has seen them. Replace them with ` +
+        `"bin/mintmark clients secrets rotate CLIENT --secret-out FILE".`,
+    )
   }
 
   /** Writes one secret, alone on its line, so that `--secret-file` and $(cat …) can use the file. */
