@@ -13,6 +13,8 @@ import { limits } from './limits.ts'
 /**
  * All settings, each with its form and bounds. A test compares this list with .env.example. What they mean together is
  * in config.ts.
+ *
+ * Long because it is one table, with the forms of its values.
  */
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
@@ -295,7 +297,8 @@ function namesDatabase(text: string): boolean {
 function namesHost(url: string): boolean {
   // URL takes no user without a host. libpq does: //user@/database?host=/run/postgresql.
   const withoutUser = url.replace(/^([^:]*:\/\/)[^/?#]*@/, '$1')
-  if (!URL.canParse(withoutUser)) return false
+  // The strict reader says which character is wrong: an "@" or a "#" of a password, or the port.
+  if (!URL.canParse(withoutUser)) return true
   const { hostname, searchParams } = new URL(withoutUser)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }

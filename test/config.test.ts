@@ -299,7 +299,6 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     'mysql://a@b/c',
     'http://a/b',
     'postgresql:',
-    'postgresql://db:99999/m',
     'postgresql://',
     'postgresql:///m',
     'postgresql:///m?host=',

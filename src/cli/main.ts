@@ -1,5 +1,6 @@
-// First, before anything else is loaded: it closes a door.
+// First, before anything else is loaded: they close doors.
 import '../process/inspector.ts'
+import '../process/inherited.ts'
 import { exitCodes } from '../errors.ts'
 import { fileProblem } from '../lib/bounded-file.ts'
 import { withoutCredentials } from '../lib/claimed-text.ts'
