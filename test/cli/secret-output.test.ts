@@ -1,8 +1,9 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { Readable, Writable } from 'node:stream'
-import { describe, expect } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { main } from '../../src/cli/main.ts'
 import { SecretOutput } from '../../src/cli/terminal/secret-output.ts'
+import { ReservedFile } from '../../src/lib/private-file.ts'
 import { test } from '../support/fixtures.ts'
 
 describe('a new secret', () => {
@@ -29,6 +30,33 @@ describe('a new secret', () => {
     await output.around(async () => output.deliver('x\n'))
     expect(readFileSync(path, 'utf8')).toBe('x\n')
     expect(statSync(path).mode & 0o777).toBe(0o600)
+  })
+})
+
+describe('a file that takes nothing', () => {
+  test('is said in words before anything is changed', async ({ files }) => {
+    const reserve = (path: string) => new SecretOutput('secret-out', path).reserve()
+    writeFileSync(files.path('old'), '')
+    expect(() => reserve(files.path('none/x'))).toThrow(
+      /none\/x cannot be created: its directory does not exist/,
+    )
+    expect(() => reserve(files.path('old/x'))).toThrow(/a part of its path is a file/)
+    expect(() => reserve(files.path('old'))).toThrow(/old exists already and is not overwritten/)
+  })
+
+  test('takes the change back while it is written', async ({ database, files, run }) => {
+    const full = vi.spyOn(ReservedFile.prototype, 'write').mockImplementation(() => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    })
+    const path = files.path('secret')
+    const { code, stderr } = await run('clients', 'create', 'lost', '--secret-out', path)
+    full.mockRestore()
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      `mintmark: --secret-out: ${path} cannot be written: the disk is full. Nothing was changed.\n`,
+    )
+    expect(existsSync(path)).toBe(false)
+    expect(await database.query('SELECT 1 FROM client')).toEqual([])
   })
 })
 

@@ -51,7 +51,15 @@ export class SecretOutput {
 
   /** Writes the secrets. Call it when all statements of the change have run and only the COMMIT is left. */
   deliver(content: string): void {
-    this.#file?.write(content)
+    try {
+      this.#file?.write(content)
+    } catch (error) {
+      // Before the COMMIT, so it takes everything back.
+      throw new OperatorError(
+        `--${this.#option}: ${this.path} cannot be written: ${fileProblem(error)}. Nothing was changed.`,
+        { cause: error },
+      )
+    }
     this.#written = this.#file !== undefined
     this.#committing = true
   }
@@ -115,8 +123,11 @@ function reserve(option: string, path: string): ReservedFile {
   try {
     return new ReservedFile(path)
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const problem = code === 'EEXIST' ? 'exists already and is not overwritten. Name another file.' : message
-    throw new OperatorError(`--${option}: ${path}: ${problem}`, { cause: error })
+    const { code } = error as NodeJS.ErrnoException
+    const problem =
+      code === 'EEXIST'
+        ? 'exists already and is not overwritten. Name another file.'
+        : `cannot be created: ${code === 'ENOENT' ? 'its directory does not exist; create it first' : fileProblem(error)}.`
+    throw new OperatorError(`--${option}: ${path} ${problem}`, { cause: error })
   }
 }
