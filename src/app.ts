@@ -165,12 +165,10 @@ async function openRoutes(
     catchUp: () => edges.registry.catchUp(),
     maxAgeSeconds: config.schedule.jwksMaxAgeSeconds,
     mtls: config.clientTrust === undefined ? undefined : { url: config.mtls?.url },
-    // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before.
-    paths: each(
-      '/.well-known/oauth-authorization-server',
-      `/.well-known/oauth-authorization-server${issuerPath}`,
-      '/.well-known/openid-configuration',
-      `${issuerPath}/.well-known/openid-configuration`,
+    // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before. Some libraries do
+    // either for both, and a proxy may pass on only what begins with that path.
+    paths: ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'].flatMap((path) =>
+      each(path, `${path}${issuerPath}`, `${issuerPath}${path}`),
     ),
   })
   await app.register(authorizationEndpoint, {

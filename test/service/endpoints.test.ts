@@ -196,6 +196,8 @@ test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID pu
     for (const path of [
       '/.well-known/oauth-authorization-server/mintmark',
       '/mintmark/.well-known/openid-configuration',
+      '/.well-known/openid-configuration/mintmark',
+      '/mintmark/.well-known/oauth-authorization-server',
     ]) {
       const metadata = await (await fetch(`${service.url}${path}`)).json()
       expect(metadata).toMatchObject({ issuer, token_endpoint: `${issuer}/token` })
