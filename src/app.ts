@@ -165,12 +165,10 @@ async function openRoutes(
     catchUp: () => edges.registry.catchUp(),
     maxAgeSeconds: config.schedule.jwksMaxAgeSeconds,
     mtls: config.clientTrust === undefined ? undefined : { url: config.mtls?.url },
-    // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before.
-    paths: each(
-      '/.well-known/oauth-authorization-server',
-      `/.well-known/oauth-authorization-server${issuerPath}`,
-      '/.well-known/openid-configuration',
-      `${issuerPath}/.well-known/openid-configuration`,
+    // RFC 8414 §3.1 puts the path of the issuer after the well-known path. OpenID Connect puts it before. Some libraries do
+    // either for both, and a proxy may pass on only what begins with that path.
+    paths: ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration'].flatMap((path) =>
+      each(path, `${path}${issuerPath}`, `${issuerPath}${path}`),
     ),
   })
   await app.register(authorizationEndpoint, {
@@ -189,16 +187,27 @@ async function openRoutes(
     )
     return reply.send({ error: 'server_error' })
   })
-  app.setNotFoundHandler((request, reply) => {
-    reply.header('cache-control', 'no-store')
-    // The path exists, but not for this method (RFC 9110 §15.5.6).
-    const url = pathOf(request.url)
-    if (app.hasRoute({ method: 'GET', url })) {
-      const allowed = app.hasRoute({ method: 'OPTIONS', url }) ? 'GET, HEAD, OPTIONS' : 'GET, HEAD'
-      return reply.code(405).header('allow', allowed).send({ error: 'method_not_allowed' })
-    }
-    return reply.code(404).send({ error: 'not_found' })
-  })
+  app.setNotFoundHandler((request, reply) => answerWithoutRoute(app, config.issuer, request, reply))
+}
+
+function answerWithoutRoute(
+  app: FastifyInstance,
+  issuer: string,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  reply.header('cache-control', 'no-store')
+  // The path exists, but not for this method (RFC 9110 §15.5.6).
+  const url = pathOf(request.url)
+  if (app.hasRoute({ method: 'GET', url })) {
+    const allowed = app.hasRoute({ method: 'OPTIONS', url }) ? 'GET, HEAD, OPTIONS' : 'GET, HEAD'
+    reply.code(405).header('allow', allowed)
+    return reply.send({ error: 'method_not_allowed', error_description: `This path takes ${allowed}.` })
+  }
+  const description =
+    `Nothing is at this path. The token endpoint is ${issuer}/token, and ${issuer}/.well-known/openid-configuration ` +
+    'names the others. No path has a slash at its end.'
+  return reply.code(404).send({ error: 'not_found', error_description: description })
 }
 
 const malformedUrl = { error: 'invalid_request', error_description: 'The URL is malformed.' }

@@ -93,7 +93,7 @@ export const refusals = {
   body_too_large: request('The body is larger than 64 KiB.', 413),
   body_incomplete: request('The body ended before its announced length.'),
   body_malformed: request(
-    'The body is not a well-formed form: only ASCII, and every % followed by two hex digits.',
+    'The body is not a well-formed form: printable ASCII without line breaks, and every % followed by two hex digits, in UTF-8.',
   ),
   space_not_encoded: request(
     'The body contains a space that is not encoded: write + or %20 for it (with curl, --data-urlencode).',
@@ -240,7 +240,9 @@ export const refusals = {
   ),
   claims_contradictory: target('The claims of this client and of that resource contradict each other.'),
   subject_unfit: target('This client has no subject for that resource.'),
-  scope_malformed: scope('The scope is malformed (RFC 6749 section 3.3).'),
+  scope_malformed: scope(
+    'The scope is malformed: one space between names, and none before or after (RFC 6749 section 3.3).',
+  ),
   scopes_too_many: scope('More than 100 scopes are requested.'),
   scope_not_granted: scope('A requested scope is not granted to this client at that resource.'),
 

@@ -6,12 +6,15 @@ import { isHost, isLimitedNetwork, isNetwork } from './lib/network.ts'
 import { readSecretFile, SecretFileProblem } from './lib/secret-file.ts'
 import { isServiceLink } from './lib/service-links.ts'
 import { isPlainPath, isUnwrapped, shownValue, wrapping } from './lib/setting-text.ts'
+import { didYouMean } from './lib/suggest.ts'
 import { listOf, matching, oneOf, type Parse, textLike, wholeNumber } from './lib/text-parsers.ts'
 import { limits } from './limits.ts'
 
 /**
  * All settings, each with its form and bounds. A test compares this list with .env.example. What they mean together is
  * in config.ts.
+ *
+ * Long because it is one table, with the forms of its values.
  */
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
@@ -231,11 +234,32 @@ function readFileOf(name: string, path: string, read: () => string, shown: strin
 /** Refuses unknown names. Otherwise a mistyped setting would silently have no effect. */
 export function refuseUnknownNames(environment: Environment): void {
   for (const name of Object.keys(environment)) {
-    if (!name.startsWith('MINTMARK_')) continue
-    const known = settingNames.some((setting) => name === setting || name === `${setting}_FILE`)
-    if (!known && !isServiceLink(name, environment[name] ?? ''))
-      throw new OperatorError(`${name}: there is no such setting; .env.example lists them all.`)
+    if (isKnown(name)) continue
+    const meant = inCapitals(name, environment)
+    if (meant !== undefined)
+      throw new OperatorError(`${name}: settings are written in capital letters: ${meant}.`)
+    if (!name.startsWith('MINTMARK_') || isServiceLink(name, environment[name] ?? '')) continue
+    const hint = hintFor(name)
+    throw new OperatorError(`${name}: there is no such setting; .env.example lists them all.${hint}`)
   }
+}
+
+function isKnown(name: string): boolean {
+  return settingNames.some((setting) => name === setting || name === `${setting}_FILE`)
+}
+
+/** The setting that is meant by a name in small letters. HOST, PORT and WORKERS are words that others use too. */
+function inCapitals(name: string, environment: Environment): string | undefined {
+  const meant = name.toUpperCase()
+  if (!/^(?:MINTMARK|DATABASE)_/.test(meant) || !isKnown(meant)) return undefined
+  const isGiven = (environment[meant] ?? '') !== '' || (environment[name] ?? '') === ''
+  return isGiven ? undefined : meant
+}
+
+/** HOST, PORT, WORKERS and DATABASE_URL have no prefix, as with other programs. */
+function hintFor(name: string): string {
+  const bare = name.slice('MINTMARK_'.length)
+  return isKnown(bare) ? ` Did you mean "${bare}"?` : didYouMean(name, settingNames)
 }
 
 /**
@@ -273,7 +297,8 @@ function namesDatabase(text: string): boolean {
 function namesHost(url: string): boolean {
   // URL takes no user without a host. libpq does: //user@/database?host=/run/postgresql.
   const withoutUser = url.replace(/^([^:]*:\/\/)[^/?#]*@/, '$1')
-  if (!URL.canParse(withoutUser)) return false
+  // The strict reader says which character is wrong: an "@" or a "#" of a password, or the port.
+  if (!URL.canParse(withoutUser)) return true
   const { hostname, searchParams } = new URL(withoutUser)
   return hostname !== '' || (searchParams.get('host') ?? '') !== ''
 }

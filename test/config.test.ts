@@ -129,6 +129,16 @@ describe('defaults', () => {
     },
   )
 
+  test('the variables of a container that Docker links pass', () => {
+    const links = {
+      MINTMARK_DB_PORT: 'tcp://172.17.0.5:5432',
+      MINTMARK_DB_PORT_5432_TCP_ADDR: '172.17.0.5',
+      MINTMARK_DB_NAME: '/tokens_1/mintmark-db',
+      MINTMARK_DB_ENV_PG_MAJOR: '17',
+    }
+    expect(readConfig(links)).toEqual(readConfig({}))
+  })
+
   test('nobody can change what was read', () => {
     expect(Object.isFrozen(readConfig({}))).toBe(true)
   })
@@ -289,7 +299,6 @@ const absurd: Readonly<Record<string, readonly string[]>> = {
     'mysql://a@b/c',
     'http://a/b',
     'postgresql:',
-    'postgresql://db:99999/m',
     'postgresql://',
     'postgresql:///m',
     'postgresql:///m?host=',
@@ -522,15 +531,37 @@ describe('what makes no sense stops the start', () => {
   })
 
   test.each([
-    'MINTMARK_PROT',
-    'MINTMARK_',
-    'MINTMARK_FILE',
-    'MINTMARK_LOG_LEVEL_FILE_FILE',
-    'MINTMARK_log_level',
-  ])('a name that does not exist: %s', (name) => {
+    ['MINTMARK_PROT', ''],
+    ['MINTMARK_', ''],
+    ['MINTMARK_FILE', ''],
+    ['MINTMARK_LOG_LEVEL_FILE_FILE', ''],
+    ['MINTMARK_ISUER', ' Did you mean "MINTMARK_ISSUER"?'],
+    ['MINTMARK_PORT', ' Did you mean "PORT"?'],
+    ['MINTMARK_DATABASE_URL', ' Did you mean "DATABASE_URL"?'],
+    ['MINTMARK_DATABASE_URL_FILE', ' Did you mean "DATABASE_URL_FILE"?'],
+  ])('a name that does not exist: %s', (name, hint) => {
     expect(refusalOf({ [name]: 'canary' })).toBe(
-      `${name}: there is no such setting; .env.example lists them all.`,
+      `${name}: there is no such setting; .env.example lists them all.${hint}`,
     )
+  })
+
+  test.each([
+    ['mintmark_log_level', 'MINTMARK_LOG_LEVEL'],
+    ['MINTMARK_log_level', 'MINTMARK_LOG_LEVEL'],
+    ['Mintmark_Sealed_Registry', 'MINTMARK_SEALED_REGISTRY'],
+    ['database_url_file', 'DATABASE_URL_FILE'],
+  ])('%s would have no effect', (name, meant) => {
+    expect(refusalOf({ [name]: 'canary' })).toBe(
+      `${name}: settings are written in capital letters: ${meant}.`,
+    )
+  })
+
+  test('names of others in small letters', () => {
+    const of = { port: '1', host: 'x', mintmark_home: '/x', database_url: '' }
+    expect(readConfig({ ...of, MINTMARK_LOG_LEVEL: 'warn', mintmark_log_level: 'info' })).toMatchObject({
+      port: 8080,
+      logLevel: 'warn',
+    })
   })
 
   // The same names with values that Kubernetes never gives: a person who mistook them for settings.
@@ -540,6 +571,8 @@ describe('what makes no sense stops the start', () => {
     ['MINTMARK_SERVICE_HOST', 'tokens.example.com'],
     ['MINTMARK_SERVICE_PORT', 'http'],
     ['MINTMARK_SERVICE_NAME', '10.0.0.7'],
+    ['MINTMARK_NAME', 'tokens'],
+    ['MINTMARK_DB_NAME', '/mintmark'],
     ['MINTMARK_PORT_8080_TCP', '8080'],
     ['MINTMARK_PORT_8080_TCP_PROTO', 'http'],
     ['MINTMARK_PORT_FILE', 'tcp://10.0.0.7:8080'],

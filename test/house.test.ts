@@ -151,6 +151,8 @@ test('the architecture says which part may import which', () => {
 })
 
 test('each part has a planted line that it may not import', () => {
-  const parts = planted.filter(([, , rule]) => rule.startsWith('may not import')).map(([path]) => partOf(path))
+  const parts = planted
+    .filter(([, , rule]) => rule.startsWith('may not import'))
+    .map(([path]) => partOf(path))
   expect(new Set(parts)).toEqual(new Set([...Object.keys(mayImport), 'packages/embedded-postgres']))
 })

@@ -10,6 +10,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { fileProblem } from '../lib/bounded-file.ts'
 import { makeDirectory } from '../lib/directory.ts'
 import { createPrivateFile, replacePrivateFile, synchronizeDirectory } from '../lib/private-file.ts'
 import { readSecretFile, SecretFileProblem } from '../lib/secret-file.ts'
@@ -44,8 +45,7 @@ function working<Result>(path: string, work: () => Result): Result {
     return work()
   } catch (error) {
     if (error instanceof CertificateProblem) throw error
-    const { code, message } = error as NodeJS.ErrnoException
-    throw new CertificateProblem('file_failed', { path, problem: code ?? message }, { cause: error })
+    throw new CertificateProblem('file_failed', { path, problem: fileProblem(error) }, { cause: error })
   }
 }
 
@@ -204,7 +204,7 @@ function takeLock(path: string): boolean {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return false
     if (code === 'ENOENT') throw new CertificateProblem('authority_missing', { directory: dirname(path) })
-    throw new CertificateProblem('file_failed', { path, problem: code ?? String(error) }, { cause: error })
+    throw new CertificateProblem('file_failed', { path, problem: fileProblem(error) }, { cause: error })
   }
 }
 

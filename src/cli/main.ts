@@ -1,6 +1,8 @@
-// First, before anything else is loaded: it closes a door.
+// First, before anything else is loaded: they close doors.
 import '../process/inspector.ts'
+import '../process/inherited.ts'
 import { exitCodes } from '../errors.ts'
+import { fileProblem } from '../lib/bounded-file.ts'
 import { withoutCredentials } from '../lib/claimed-text.ts'
 import { didYouMean } from '../lib/suggest.ts'
 import { explain } from '../process/explain.ts'
@@ -10,7 +12,7 @@ import { parseArguments } from './terminal/arguments.ts'
 import { type Command, usageError } from './terminal/command.ts'
 import { Interrupted } from './terminal/connect.ts'
 import { commandHelp, groupHelp } from './terminal/help.ts'
-import { note, OutputClosed, print } from './terminal/output.ts'
+import { flushed, note, OutputClosed, outputFailure, print } from './terminal/output.ts'
 import { messageOf } from './terminal/sentences.ts'
 import { atTerminal, processTerminal, type Terminal } from './terminal/terminal.ts'
 
@@ -30,7 +32,15 @@ async function commandsFor([first]: readonly string[]): Promise<CommandList> {
  * @returns the exit code.
  */
 export function main(given: readonly string[], terminal: Terminal): Promise<number> {
-  return atTerminal(terminal, () => run(given))
+  return atTerminal(terminal, async () => {
+    const exitCode = await run(given)
+    const failure = await outputFailure()
+    if (failure === undefined || failure.code === 'EPIPE' || exitCode !== exitCodes.ok) return exitCode
+    note(
+      `mintmark: cannot write the output: ${fileProblem(failure)}. What was printed before may be incomplete.`,
+    )
+    return exitCodes.failed
+  })
 }
 
 async function run(given: readonly string[]): Promise<number> {
@@ -116,14 +126,6 @@ export async function runCommand(given: readonly string[]): Promise<void> {
   if (process.exitCode <= signalledExitCode) return
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
   process.exit()
-}
-
-/** Resolves when everything written before is out, or nobody is there to read it. */
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.destroyed) resolve()
-    else stream.write('', () => resolve())
-  })
 }
 
 if (import.meta.main) await runCommand(process.argv.slice(2))

@@ -73,13 +73,17 @@ function splitOnce(text: string, separator: string): [string, string?] {
 }
 
 function decode(text: string): string {
+  let decoded: string
   try {
-    return decodeURIComponent(text)
+    decoded = decodeURIComponent(text)
   } catch {
     throw new OperatorError(
       'DATABASE_URL: a "%" is not followed by two hex digits that make a character in UTF-8. Write "%" itself as %25.',
     )
   }
+  // It would end the text that the server reads, and begin the name of a parameter.
+  if (decoded.includes('\0')) throw new OperatorError('DATABASE_URL: contains a zero byte (%00). Remove it.')
+  return decoded
 }
 
 /** As libpq reads them: a "+" does not mean a space. */
@@ -107,7 +111,14 @@ const isKnown = (name: string): name is Parameter => (known as readonly string[]
 
 function hostOf(place: string, parameters: ReadonlyMap<Parameter, string>): [host: string, port: number] {
   const match = /^(?:\[(?<v6>[\da-fA-F:.]+)\]|(?<name>[^:[\]]*))(?::(?<port>\d*))?$/.exec(place)
-  if (match === null) throw new OperatorError(unencoded)
+  if (match === null) {
+    const isV6 = /^[\da-fA-F]*:[\da-fA-F:.]*:/.test(place)
+    throw new OperatorError(
+      isV6
+        ? 'DATABASE_URL: an address of IPv6 stands in brackets, without a zone: [2001:db8::7].'
+        : unencoded,
+    )
+  }
   if (parameters.get('host')?.includes(',')) {
     throw new OperatorError('DATABASE_URL: "port" must have one number, or one for each host.')
   }
@@ -203,9 +214,12 @@ function tlsOf(
         'the server.',
     )
   }
-  if (mode === 'verify-full') return { tls: files, warnings: [] }
+  // Otherwise NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch the check off.
+  const checked = { ...files, rejectUnauthorized: true }
+  if (mode === 'verify-full') return { tls: checked, warnings: [] }
   // libpq checks the authority, and not the name, as soon as it is given one.
-  if (files.ca !== undefined) return { tls: { ...files, checkServerIdentity: () => undefined }, warnings: [] }
+  if (files.ca !== undefined)
+    return { tls: { ...checked, checkServerIdentity: () => undefined }, warnings: [] }
   const warning =
     'DATABASE_URL: sslmode=require encrypts, and does not check that the server is the right one. Write ' +
     'sslmode=verify-full, with sslrootcert if an authority of your own signed its certificate.'

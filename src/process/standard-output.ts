@@ -1,4 +1,4 @@
-/** Handles a reader of standard output or error that goes away, for example `| head`. */
+/** Handles a reader of standard output or error that goes away, for example `| head`, and a disk that is full. */
 let closed = false
 let watched = false
 
@@ -6,15 +6,15 @@ let watched = false
 export function watchOutput(): void {
   if (watched) return
   watched = true
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+  // Why is known to who wrote (cli/terminal/output.ts).
+  process.stdout.on('error', () => {
     closed = true
   })
   // If standard error has no reader either, the error cannot be reported anywhere.
   process.stderr.on('error', () => {})
 }
 
-/** Whether the reader has gone away. It is known one turn of the event loop after the write. */
+/** Whether nothing can be written any more. It is known one turn of the event loop after the write. */
 export function isOutputClosed(): boolean {
   return closed
 }

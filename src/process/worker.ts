@@ -1,5 +1,6 @@
-// First, before anything else is loaded: it closes a door.
+// First, before anything else is loaded: they close doors.
 import './inspector.ts'
+import './inherited.ts'
 import cluster from 'node:cluster'
 import { readConfig } from '../config.ts'
 import { openDatabaseServer } from './database-server.ts'

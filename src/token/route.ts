@@ -196,8 +196,9 @@ function checkMessage(request: FastifyRequest): void {
   if (request.url.includes('?')) throw new OAuthError('query_string_present')
   const { headers } = request
   if (!isFormType(headers['content-type'] ?? '')) throw new OAuthError('content_type_unsupported')
-  const encoding = headers['content-encoding']
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+  // An empty list names no coding (RFC 9110 §5.6.1).
+  const encoding = headers['content-encoding'] || 'identity'
+  if (encoding.toLowerCase() !== 'identity') {
     throw new OAuthError('content_encoding_unsupported')
   }
 }

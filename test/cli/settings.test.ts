@@ -1,5 +1,8 @@
 /** Each command asks for the settings that it uses, and for no other. */
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { certificate, privateKey } from '../support/certificate.ts'
 import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { commandProcess, root } from '../support/process.ts'
@@ -72,6 +75,31 @@ describe('in an environment that is of no use to a listener', () => {
       expect(code).toBe(1)
       expect(stderr).toMatch(/^(?:mintmark: )?HOST: other machines can reach 0\.0\.0\.0/m)
     }
+  })
+
+  test('variables of Node and its packages show no statement and switch off no check', async () => {
+    const environment = {
+      DATABASE_URL: database.url,
+      DEBUG: '*',
+      NODE_TLS_REJECT_UNAUTHORIZED: '0',
+    }
+    expect(await commandProcess(environment, 'clients', 'list')).toMatchObject({ code: 0, stderr: '' })
+    const stranger = createServer({ cert: certificate, key: privateKey }, (_request, response) =>
+      response.end('{}'),
+    )
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
+    const url = `https://127.0.0.1:${(stranger.address() as AddressInfo).port}`
+    const asked = await commandProcess(
+      environment,
+      'token',
+      'billing',
+      '--url',
+      url,
+      '--secret-file',
+      exampleFile,
+    )
+    stranger.close()
+    expect(asked.stderr).toMatch(/^mintmark: [^\n]* nobody vouches for here[^\n]*\n$/)
   })
 
   test('a mistyped setting stops every command', async () => {

@@ -1,7 +1,9 @@
 /** What the token command shows of a server that answers something else than a token. */
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Server } from 'node:net'
 import { expect, test } from 'vitest'
+import { certificate, privateKey } from '../support/certificate.ts'
 import { commandWithInput } from '../support/command.ts'
 
 const escapes = '\u001b]0;owned\u0007\u001b[2J\u202e\nmintmark: all is well'
@@ -13,12 +15,32 @@ test.each<[string, number, object]>([
   const server = createServer((_request, response) => {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const given = ['token', 'billing', '--url', url, '--secret-file', '-']
-  const { code, stdout, stderr } = await commandWithInput({}, 'a secret', ...given)
-  server.close()
+  const { code, stdout, stderr } = await ask(server, 'http')
   expect(code).toBe(1)
   expect(stdout).toBe('')
   expect(stderr).toMatch(/^mintmark: [\x20-\x7e\ufffd]+\n$/)
 })
+
+const tls = () =>
+  createTlsServer({ cert: certificate, key: privateKey }, (_request, response) => response.end())
+
+test.each([
+  ['a certificate that nobody signed', tls, 'https', /nobody vouches for here: .*NODE_EXTRA_CA_CERTS/],
+  ['TLS where there is none', () => createServer(), 'https', /speaks no TLS\. Write http:\/\//],
+  ['no TLS where there is some', tls, 'http', /closed the connection .*write https:\/\//],
+] as const)('%s is said as what it is', async (_title, create, scheme, expected) => {
+  const { code, stderr } = await ask(create(), scheme)
+  expect(code).toBe(1)
+  expect(stderr).toMatch(expected)
+  expect(stderr).not.toMatch(/does not answer|Start the service/)
+})
+
+async function ask(server: Server, scheme: 'http' | 'https') {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`
+  try {
+    return await commandWithInput({}, 'a secret', 'token', 'billing', '--url', url, '--secret-file', '-')
+  } finally {
+    server.close()
+  }
+}

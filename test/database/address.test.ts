@@ -5,7 +5,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, TLSSocket } from 'node:tls'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { readCommandConfig } from '../../src/config.ts'
 import { parseDatabaseUrl } from '../../src/database/address.ts'
 import { checkConnection } from '../../src/database/check.ts'
 import { DatabaseHosts } from '../../src/database/hosts.ts'
@@ -89,6 +90,27 @@ test.each([
 })
 
 test.each([
+  ['postgresql://db:99999/m', /the port must be a whole number from 1 to 65535\.$/],
+  ['postgresql://a@::1:5432/m', /an address of IPv6 stands in brackets/],
+  ['postgresql://a@2001:db8::7/m', /an address of IPv6 stands in brackets/],
+  ['postgresql://a:b%00options@db/m', /contains a zero byte \(%00\)/],
+  ['postgresql://db/m?application_name=a%00', /contains a zero byte/],
+])('%s is refused', (url, said) => {
+  expect(mistake(url)).toMatch(said)
+})
+
+test.each([
+  'postgresql://app:a#b@host/db',
+  'postgresql://app:12/b@host/db',
+  'postgresql://app:12?b@host/db',
+  'postgresql://app@::1/db',
+  'postgresql://db:99999/m',
+])('the general check of settings leaves it to this one: %s', (url) => {
+  expect(readCommandConfig({ DATABASE_URL: url }).databaseUrl).toBe(url)
+  expect(mistake(url)).not.toMatch(/must be a URL like/)
+})
+
+test.each([
   ['sslmod=require', /no parameter "sslmod"\. Did you mean "sslmode"\?$/],
   ['shcema=tokens', /Did you mean "schema"\?$/],
   ['zzzzzz=1', /^DATABASE_URL: there is no parameter "zzzzzz"\.$/],
@@ -165,7 +187,10 @@ describe('sslmode', () => {
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const warnings: string[] = []
-    const onWarning = (warning: Error): void => void warnings.push(warning.message)
+    const onWarning = ({ message }: Error): void => {
+      // A warning of Node that the test below asks for.
+      if (!message.includes('NODE_TLS_REJECT_UNAUTHORIZED')) warnings.push(message)
+    }
     process.on('warning', onWarning)
     try {
       const { port } = server.address() as AddressInfo
@@ -204,6 +229,17 @@ describe('sslmode', () => {
     ],
   ])('%s', async (_title, query, expected) => {
     expect(await said(query)).toMatch(expected)
+  })
+
+  test('an environment that makes Node trust anybody changes nothing', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    try {
+      expect(await said('sslmode=verify-full')).toMatch(/self-signed certificate/)
+      const authority = await said(`sslmode=verify-full&sslrootcert=${certificateFile}`)
+      expect(authority).toMatch(/does not match certificate|IP: 127\.0\.0\.1 is not in/)
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 
   test('require says that it checks nothing', () => {

@@ -79,3 +79,16 @@ test('in keys, verifiers and processes', async ({ database, run, startService })
   }
   await startService()
 })
+
+test('texts that would disturb a terminal, in what a command says about a change', async ({
+  database,
+  run,
+}) => {
+  const { clientId } = await registerClient(database)
+  await database.query(`UPDATE client SET purpose = E'a\\x1b[31m\\u009bb\\u202e' WHERE client_id = $1`, [
+    clientId,
+  ])
+  const { code, stdout } = await run('clients', 'update', clientId, '--purpose', 'other')
+  expect(code).toBe(0)
+  expect(stdout).toContain('a\ufffd[31m\ufffdb\ufffd')
+})

@@ -84,6 +84,8 @@ describe('the JWK Set', () => {
     const response = await get(running, path)
     expect(response.status).toBe(404)
     expect(response.headers.get('cache-control')).toBe('no-store')
+    const { error_description: description } = (await response.json()) as Record<string, string>
+    expect(description).toMatch(/ The token endpoint is http:\/\/\S+\/token, /)
   })
 })
 
@@ -93,7 +95,9 @@ test.for(['POST', 'PUT', 'DELETE', 'PATCH'])(
     const response = await get(running, '/.well-known/jwks.json', { method })
     expect(response.status).toBe(405)
     expect(response.headers.get('allow')).toBe('GET, HEAD, OPTIONS')
-    expect((await get(running, '/livez', { method })).headers.get('allow')).toBe('GET, HEAD')
+    const live = await get(running, '/livez', { method })
+    expect(live.headers.get('allow')).toBe('GET, HEAD')
+    expect(await live.json()).toHaveProperty('error_description', 'This path takes GET, HEAD.')
   },
 )
 
@@ -192,6 +196,8 @@ test('an issuer with a path has its documents where RFC 8414 §3.1 and OpenID pu
     for (const path of [
       '/.well-known/oauth-authorization-server/mintmark',
       '/mintmark/.well-known/openid-configuration',
+      '/.well-known/openid-configuration/mintmark',
+      '/mintmark/.well-known/oauth-authorization-server',
     ]) {
       const metadata = await (await fetch(`${service.url}${path}`)).json()
       expect(metadata).toMatchObject({ issuer, token_endpoint: `${issuer}/token` })

@@ -91,6 +91,14 @@ const grant = 'grant_type=client_credentials'
 const authorized = (client: TestClient) => ({ authorization: basic(client.clientId, client.secret) })
 
 describe('a grant', () => {
+  test.for(['', 'Identity'])(
+    'comes without a coding of the body: "%s"',
+    async (coding, { client, running }) => {
+      const headers = { ...authorized(client), 'content-encoding': coding }
+      expect((await send(running, { headers, body: grant })).status).toBe(200)
+    },
+  )
+
   test('answers as RFC 6749 §5.1 says, and is recorded with everything that identifies it', async ({
     client,
     running,

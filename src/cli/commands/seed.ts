@@ -93,7 +93,7 @@ secret, which is shown once. Existing secrets are never changed. Either all of t
           expectSecrets: () => output.reserve(),
           onProgress: (made, total) => progress.show(made, total),
           deliver(secrets) {
-            if (secrets.length > 0 && output.path !== undefined) output.deliver(secretsDocument(secrets))
+            if (secrets.length > 0) output.deliver(secretsDocument(secrets))
           },
         })
       }).finally(() => progress.end())

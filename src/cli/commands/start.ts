@@ -21,7 +21,7 @@ import { logOutput } from '../../telemetry/log.ts'
 import { operatingSystemActor } from '../terminal/actor.ts'
 import { curlTrustOption } from '../terminal/authority.ts'
 import { defineCommand } from '../terminal/command.ts'
-import { note, print } from '../terminal/output.ts'
+import { eraseLine, note, print } from '../terminal/output.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 
 const exampleFile = fileURLToPath(new URL('../../../prisma/clients.example.yaml', import.meta.url))
@@ -95,11 +95,11 @@ async function step<Result>(
   try {
     const result = await work()
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-    if (process.stdout.isTTY) print('\r\x1b[K')
+    if (process.stdout.isTTY) eraseLine()
     print(`  ✓ ${describe(result).padEnd(46)}${seconds.padStart(6)} s\n`)
     return result
   } catch (error) {
-    if (process.stdout.isTTY) print('\r\x1b[K')
+    if (process.stdout.isTTY) eraseLine()
     throw error
   }
 }

@@ -162,13 +162,7 @@ async function requestToken(
           'Write the port of the service.',
       )
     }
-    throw new OperatorError(
-      `${url}/token does not answer: ${reason instanceof Error ? reason.message : String(reason)}. Start the service, or ` +
-        'name the URL at which it runs with --url.',
-      {
-        cause: error,
-      },
-    )
+    throw new OperatorError(`${url}/token ${noAnswerSentence(reason)}`, { cause: error })
   }
   const answer: unknown = await response.json().catch(() => undefined)
   if (response.ok && isTokenResponse(answer)) return answer
@@ -178,6 +172,22 @@ async function requestToken(
     `${url}/token answered ${response.status} ${shown(error ?? '')}: ${shown(description ?? 'the answer is not a token')} ` +
       `${hint}To see the reason in the ledger: bin/mintmark audit list --client ${clientId} --outcome refused --limit 1`,
   )
+}
+
+/** Why nothing was sent or came back, and what to do. */
+function noAnswerSentence(reason: unknown): string {
+  const error: NodeJS.ErrnoException = reason instanceof Error ? reason : new Error(String(reason))
+  const { code = '', message } = error
+  if (/SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)/.test(code))
+    return `has a certificate that nobody vouches for here: ${message}. Name the file of its CA in NODE_EXTRA_CA_CERTS.`
+  if (/CERT/.test(code))
+    return `has a certificate that is not accepted: ${message}. Write another --url, or renew it.`
+  // The whole message is a line of OpenSSL's source.
+  if (/^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/.test(code))
+    return 'speaks no TLS. Write http:// in --url.'
+  if (/^(?:UND_ERR_SOCKET|ECONNRESET)$/.test(code))
+    return `closed the connection without an answer: ${message}. If it speaks TLS, write https:// in --url.`
+  return `does not answer: ${message}. Start the service, or name the URL at which it runs with --url.`
 }
 
 /** Translates parameter names to options: the answer of the service is for programs and names parameters. */

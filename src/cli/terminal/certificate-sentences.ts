@@ -57,7 +57,7 @@ const certificateSentences: {
   directory_taken: ({ directory }) =>
     `${directory}: the directory has other files. Nothing was changed. Name a new or empty directory with ` +
     `--directory.`,
-  file_failed: ({ path, problem }) => `${path}: cannot work with it (${problem}).`,
+  file_failed: ({ path, problem }) => `${path}: cannot work with it: ${problem}.`,
   name_malformed: ({ name }) =>
     `NAME: ${quoted(name)} is not a name for a certificate. The name is also the name of a directory: at most ` +
     `63 lower-case letters, digits ` +

@@ -65,7 +65,15 @@ function exchange(url: URL, sent: string, { authorities, own }: DoorTls): Promis
     // A name of a server is never an address (RFC 6066 §3).
     const name = /^[\d.]+$|:/.test(host) ? {} : { servername: host }
     const socket: Socket = isTls
-      ? connectTls({ host, port, ALPNProtocols: ['http/1.1'], ...name, ...ca, ...pair })
+      ? connectTls({
+          host,
+          port,
+          ALPNProtocols: ['http/1.1'],
+          rejectUnauthorized: true,
+          ...name,
+          ...ca,
+          ...pair,
+        })
       : connectPlain({ host, port })
     let text = ''
     let isConnected = false

@@ -1,20 +1,52 @@
+import type { Writable } from 'node:stream'
 import { momentText } from '../../lib/moment.ts'
 import { plainText } from '../../lib/plain-text.ts'
 import { isOutputClosed } from '../../process/standard-output.ts'
 import { terminal } from './terminal.ts'
 
 /**
- * Thrown when the reader of the output has gone away (`| head`). It ends the command without an error
- * message.
+ * Thrown when the output cannot be written any more. It ends the command. Without an error message if only its reader has
+ * gone away (`| head`).
  */
 export class OutputClosed extends Error {
   override readonly name = 'OutputClosed'
 }
 
-/** Writes the result of a command to stdout. */
+/** The first error of each output. */
+const failures = new WeakMap<Writable, NodeJS.ErrnoException>()
+
+/** Writes the result of a command to stdout. What others said in it cannot disturb a terminal. */
 export function print(text: string): void {
-  if (isOutputClosed()) throw new OutputClosed()
-  terminal().stdout.write(text)
+  write(text.split('\n').map(plainText).join('\n'))
+}
+
+/** Takes back what stands on this line of a terminal. */
+export function eraseLine(): void {
+  write('\r\x1b[K')
+}
+
+function write(text: string): void {
+  const { stdout } = terminal()
+  if (isOutputClosed() || failures.has(stdout)) throw new OutputClosed()
+  stdout.write(text, (error) => {
+    if (error && !failures.has(stdout)) failures.set(stdout, error)
+  })
+}
+
+/** Resolves when everything that was printed is out, or is known to be lost. @returns why, if it is lost. */
+export async function outputFailure(): Promise<NodeJS.ErrnoException | undefined> {
+  const { stdout } = terminal()
+  await flushed(stdout)
+  return failures.get(stdout)
+}
+
+/** Resolves when everything written before is out, or nobody is there to read it. */
+export function flushed(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    // An error is told one turn of the event loop after the write.
+    if (stream.destroyed) setImmediate(resolve)
+    else stream.write('', () => resolve())
+  })
 }
 
 /** Writes a remark for a person to stderr. What others said in it cannot disturb a terminal. */

@@ -1,7 +1,8 @@
 import type { NewSecret } from '../../authentication/secret-hash.ts'
 import { OperatorError } from '../../errors.ts'
+import { fileProblem } from '../../lib/bounded-file.ts'
 import { ReservedFile } from '../../lib/private-file.ts'
-import { OutputClosed, print } from './output.ts'
+import { OutputClosed, outputFailure, print } from './output.ts'
 import { terminal } from './terminal.ts'
 
 /** What stands for standard output where a file can be named. */
@@ -50,7 +51,15 @@ export class SecretOutput {
 
   /** Writes the secrets. Call it when all statements of the change have run and only the COMMIT is left. */
   deliver(content: string): void {
-    this.#file?.write(content)
+    try {
+      this.#file?.write(content)
+    } catch (error) {
+      // Before the COMMIT, so it takes everything back.
+      throw new OperatorError(
+        `--${this.#option}: ${this.path} cannot be written: ${fileProblem(error)}. Nothing was changed.`,
+        { cause: error },
+      )
+    }
     this.#written = this.#file !== undefined
     this.#committing = true
   }
@@ -61,10 +70,15 @@ export class SecretOutput {
    */
   async around<Result>(change: () => Promise<Result>): Promise<Result> {
     try {
-      return await change()
+      const result = await change()
+      await this.#requireShown()
+      return result
     } catch (error) {
       // The change is committed. Only the output had no reader, so the file stays.
-      if (error instanceof OutputClosed) throw error
+      if (error instanceof OutputClosed) {
+        await this.#requireShown()
+        throw error
+      }
       if (this.#written && this.#committing && !(error instanceof OperatorError)) {
         throw new OperatorError(
           `The connection broke during the commit, so the change may be committed or not. Run "bin/mintmark clients ` +
@@ -78,6 +92,18 @@ export class SecretOutput {
       if (this.#written) this.#file?.close()
       else this.#file?.remove()
     }
+  }
+
+  /** @throws OperatorError if secrets are valid and nobody can have seen them. */
+  async #requireShown(): Promise<void> {
+    if (!this.#committing || this.#file !== undefined) return
+    const failure = await outputFailure()
+    if (failure === undefined) return
+    const problem = failure.code === 'EPIPE' ? 'its reader has gone away' : fileProblem(failure)
+    throw new OperatorError(
+      `Cannot write the output: ${problem}. The new secrets are valid, and nobody has seen them. Replace them with ` +
+        `"bin/mintmark clients secrets rotate CLIENT --secret-out FILE".`,
+    )
   }
 
   /** Writes one secret, alone on its line, so that `--secret-file` and $(cat …) can use the file. */
@@ -97,8 +123,11 @@ function reserve(option: string, path: string): ReservedFile {
   try {
     return new ReservedFile(path)
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const problem = code === 'EEXIST' ? 'exists already and is not overwritten. Name another file.' : message
-    throw new OperatorError(`--${option}: ${path}: ${problem}`, { cause: error })
+    const { code } = error as NodeJS.ErrnoException
+    const problem =
+      code === 'EEXIST'
+        ? 'exists already and is not overwritten. Name another file.'
+        : `cannot be created: ${code === 'ENOENT' ? 'its directory does not exist; create it first' : fileProblem(error)}.`
+    throw new OperatorError(`--${option}: ${path} ${problem}`, { cause: error })
   }
 }
