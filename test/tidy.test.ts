@@ -13,6 +13,7 @@ import { type Config, readConfig } from '../src/config.ts'
 import { limits } from '../src/limits.ts'
 import { type RefusalDefinition, refusals } from '../src/refusals.ts'
 import { settingNames } from '../src/settings.ts'
+import { survivors } from './mutation/survivors.js'
 import { certificate, privateKey } from './support/certificate.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -364,6 +365,13 @@ describe('nothing is left over', () => {
 
   test('nothing that somebody meant to come back to', () => {
     expect(found(texts, /\b(?:FIXME|TODO|XXX)\b/)).toEqual([])
+  })
+
+  test('no mutation with a reason to survive is about a line that is gone', () => {
+    const gone = survivors.filter(({ file, line, code }) => {
+      return !read(file).includes(line) || !line.includes(code.split('\n')[0] ?? '')
+    })
+    expect(gone).toEqual([])
   })
 
   test('no check is switched off without a reason', () => {
