@@ -24,7 +24,7 @@ const pure = [
   'src/registry/{blocks-statement,client,client-metadata-prefix,fixed-claims,grammar,issuer,issuer-statement}.ts',
   'src/registry/{seal-head,seal-problems,seal-tree,statement,statement-text,subject}.ts',
   // How a caller proves itself: with a secret,
-  'src/authentication/{authenticate,authorization,client-secret,failure-limit,fapi,method,secret,secret-expiry,secret-hash}.ts',
+  'src/authentication/{authenticate,authorization,client-secret,failure-limit,fapi,secret,secret-expiry,secret-hash}.ts',
   'src/authentication/{secret-tag,secret-tags,verification}.ts',
   // with an assertion, its own or an issuer's,
   'src/authentication/{assertion-signature,client-assertion,client-key,closest-rule,compact-jws,own-assertion}.ts',
