@@ -11,7 +11,7 @@ const set = (...keys: (typeof first)[]) => ({
   keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, use: 'sig' })),
 })
 
-test('its keys count while they are there; a place that a hand wrote gives nothing in a sealed registry', async ({
+test('keys at a jwks_uri count while they are there; an address that was changed by hand gives nothing in a sealed registry', async ({
   startService,
   database,
   onTestFinished,

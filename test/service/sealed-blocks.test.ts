@@ -94,7 +94,7 @@ test('a block whose row is deleted by hand still blocks: on every replica, after
   expect((await reviewRegistry(context)).problems).toEqual([])
 })
 
-test('who spoils the statement of the blocks, or puts an old one back, unblocks nobody', async ({
+test('whoever damages the statement of the blocks, or puts an old one back, unblocks nobody', async ({
   startService,
   database,
 }) => {
@@ -140,7 +140,7 @@ test('who spoils the statement of the blocks, or puts an old one back, unblocks 
   await expect(startService({ environment })).rejects.toMatchObject({ code: 'registry_seal_older' })
 })
 
-test('a registry that an earlier release sealed: its blocks are rows alone until one is blocked or all is sealed', async ({
+test('in a registry that an earlier release sealed, blocks are only rows until a workload is blocked or everything is sealed', async ({
   startService,
   database,
 }) => {
