@@ -280,9 +280,13 @@ export function requestToken(
 const slowness = /cannot reach its database|at capacity/
 
 /** Like `requestToken`, by a caller that tries again where the service is too slow. For tests of anything else. */
-export async function requestTokenPatiently(...request: Parameters<typeof requestToken>): Promise<Response> {
+export const requestTokenPatiently = (...request: Parameters<typeof requestToken>): Promise<Response> =>
+  patiently(() => requestToken(...request))
+
+/** Asks again where the service is too slow. @param ask each time with a new assertion or proof, because they count once. */
+export async function patiently(ask: () => Promise<Response>): Promise<Response> {
   for (;;) {
-    const response = await requestToken(...request)
+    const response = await ask()
     if (response.status !== 503 || !slowness.test(await response.clone().text())) return response
     await sleep(20)
   }
