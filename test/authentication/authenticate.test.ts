@@ -20,7 +20,7 @@ const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const assertion = { clientId: 'billing', refusal: undefined, parsed: undefined }
 const certificate = {} as NonNullable<PresentedCredentials['certificate']>
 
-test('methods without certificates have their names (RFC 7591 §2), and an assertion of an issuer none of its own', () => {
+test('methods without certificates have their names (RFC 7591 §2); an assertion of another issuer has no name of its own', () => {
   expect(authenticationMethods).toEqual(['client_secret_basic', 'client_secret_post', 'private_key_jwt'])
 })
 

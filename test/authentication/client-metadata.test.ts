@@ -228,7 +228,7 @@ test('new keys replace the old ones, and it is told', async () => {
   expect(run.told).toEqual([`${url} changed: 1`])
 })
 
-test('whoever makes up addresses makes it fetch so many of a prefix, and pushes out no good document', async () => {
+test('invented addresses cause only so many fetches for a prefix, and remove no good document', async () => {
   const run = open()
   await run.thumbprints()
   const madeUp = limits.clientMetadataDocumentsMax + limits.clientMetadataUnseenPerMinuteMax

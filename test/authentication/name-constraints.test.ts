@@ -83,7 +83,7 @@ test('a place of a kind that is not compared allows nothing, whatever the names 
   )
 })
 
-test('places of another kind say nothing, one of several is enough, and one that is taken out is too many', () => {
+test('subtrees of another kind say nothing, one permitted subtree is enough, and one excluded subtree is too many', () => {
   const dns = (value: string) => ({ type: 'dns', value }) as const
   expect(isAllowed('dns', 'a.example', 'b.example', 'email')).toBe(true)
   const names = [dns('a.example'), dns('b.example')]

@@ -29,7 +29,7 @@ test('the use of a client is noted once, beside that of what proved it', () => {
   })
 })
 
-test('a client that an assertion of another issuer stands for is noted as a client, and a workload as a workload', () => {
+test('a client that authenticates with an assertion of another issuer is noted as a client, and a workload as a workload', () => {
   const facts = { issuer: 'https://ci.example.com', subject: 'job:1' }
   const proof = { credentialId: 'deploy', federated: { facts } }
   expect(noted('federated_jwt', 'billing', proof)).toEqual({ clientUses: [['billing', 1_000]] })

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { command } from '../support/command.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import type { Outcome } from '../support/process.ts'
-import { basic, orders, startService, type TestService } from '../support/service.ts'
+import { orders, requestTokenPatiently, startService, type TestService } from '../support/service.ts'
 
 let database: FreshDatabase
 let service: TestService
@@ -22,11 +22,11 @@ async function ran(...given: string[]): Promise<string> {
 
 /** What a token for the resource says about its scopes, or the error. */
 async function scopesOf(audience: string): Promise<string> {
-  const response = await fetch(`${service.url}/token`, {
-    method: 'POST',
-    headers: { authorization: basic('billing', secret) },
-    body: new URLSearchParams({ grant_type: 'client_credentials', resource: audience }),
-  })
+  const response = await requestTokenPatiently(
+    service.url,
+    { clientId: 'billing', secret },
+    { resource: audience },
+  )
   const { scope = '', error } = (await response.json()) as { scope?: string; error?: string }
   return error ?? scope
 }

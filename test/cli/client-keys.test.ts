@@ -6,7 +6,7 @@ import { assertionOf, makeKey, requestTokenWith, type TestKey } from '../support
 import { succeeding } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import type { Scratch } from '../support/scratch.ts'
-import { orders, registerResources, startService } from '../support/service.ts'
+import { orders, patiently, registerResources, startService } from '../support/service.ts'
 
 const test = sharedTest
   .extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -18,7 +18,7 @@ const test = sharedTest
   .extend('ran', { scope: 'file' }, ({ run, service: _running }) => succeeding(run))
   .extend('status', { scope: 'file' }, ({ service }) => {
     return async (key: TestKey, clientId: string, audience = service.url): Promise<number> =>
-      (await requestTokenWith(service.url, assertionOf(key, clientId, audience))).status
+      (await patiently(() => requestTokenWith(service.url, assertionOf(key, clientId, audience)))).status
   })
 
 function written(files: Scratch, name: string, text: string): string {
@@ -239,7 +239,9 @@ test('uses are counted, and how often the token endpoint was named', async ({ da
   const options = ['--auth-method', 'private_key_jwt', '--assertion-audience', 'token_endpoint']
   expect((await run('clients', 'create', 'counted', ...options, '--key', file, ...access)).code).toBe(0)
   for (const audience of [service.url, `${service.url}/token`, `${service.url}/token`]) {
-    const response = await requestTokenWith(service.url, assertionOf(key, 'counted', audience))
+    const response = await patiently(() =>
+      requestTokenWith(service.url, assertionOf(key, 'counted', audience)),
+    )
     expect(response.status).toBe(200)
   }
   // What was noted is written when it closes.

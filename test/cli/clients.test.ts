@@ -7,7 +7,7 @@ import { describe, expect } from 'vitest'
 import { secretIdOf } from '../../src/authentication/secret.ts'
 import { succeeding } from '../support/command.ts'
 import { test as ownTest, sharedTest } from '../support/fixtures.ts'
-import { orders, registerResources, requestToken, startService } from '../support/service.ts'
+import { orders, registerResources, requestTokenPatiently, startService } from '../support/service.ts'
 
 const test = sharedTest
   .extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -20,7 +20,7 @@ const test = sharedTest
   .extend('ran', { scope: 'file' }, ({ run, service: _running }) => succeeding(run))
   .extend('status', { scope: 'file' }, ({ service }) => {
     return async (clientId: string, secret: string): Promise<number> =>
-      (await requestToken(service.url, { clientId, secret })).status
+      (await requestTokenPatiently(service.url, { clientId, secret })).status
   })
 
 const secretIn = (text: string): string => /mm_[0-9A-Za-z]{57}/.exec(text)?.[0] ?? ''

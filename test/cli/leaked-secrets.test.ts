@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import { makeSecret } from '../../src/authentication/secret.ts'
 import { commandWithInput, succeeding } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
-import { orders, registerClient, requestToken, startService } from '../support/service.ts'
+import { orders, registerClient, requestTokenPatiently, startService } from '../support/service.ts'
 
 const test = sharedTest.extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
   const service = await startService({ database })
@@ -14,7 +14,7 @@ const test = sharedTest.extend('service', { scope: 'file' }, async ({ database }
 })
 
 const statusOf = async (url: string, clientId: string, secret: string): Promise<number> =>
-  (await requestToken(url, { clientId, secret }, { resource: orders })).status
+  (await requestTokenPatiently(url, { clientId, secret }, { resource: orders })).status
 
 describe('clients secrets revoke --leaked', () => {
   test('needs no name, and finds out whose the secret is', async ({ database, service }) => {

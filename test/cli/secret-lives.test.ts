@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { commandWithInput, succeeding } from '../support/command.ts'
 import { test as baseTest, sharedTest } from '../support/fixtures.ts'
-import { orders, registerClient, requestToken, startService } from '../support/service.ts'
+import { orders, registerClient, requestTokenPatiently, startService } from '../support/service.ts'
 
 const test = sharedTest.extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
   const service = await startService({ database })
@@ -35,7 +35,7 @@ async function recordsOf(database: Database, secretId: string) {
 }
 
 const statusOf = async (url: string, clientId: string, secret: string): Promise<number> =>
-  (await requestToken(url, { clientId, secret }, { resource: orders })).status
+  (await requestTokenPatiently(url, { clientId, secret }, { resource: orders })).status
 
 /** The service reads another clock than this process: an end of a secret is moved instead. */
 const past = (database: Database, secretId: string) =>

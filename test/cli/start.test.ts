@@ -42,7 +42,7 @@ test('a first start, a second one, and one whose secret was lost', async ({ dire
     scope: 'orders:read',
   })
   expect(JSON.parse(await first.paste(/curl .*jwks\.json$/)).keys).toHaveLength(1)
-  expect(first.output().split('jwks.json\n')[1]).toContain('"event":"request"')
+  await first.until(() => first.output().split('jwks.json\n')[1]?.includes('"event":"request"') === true)
   expect(first.output()).not.toContain(readFileSync(`${directory}/billing.secret`, 'utf8').trim())
   expect(await first.end('SIGTERM')).toBe(0)
 

@@ -57,7 +57,7 @@ test('what is cut is cut between characters, and never wider than its column', (
   )
 })
 
-test('an emoji that is joined of several, which no registered name may have, keeps its row in line', () => {
+test('an emoji that consists of several, which no registered name may have, keeps its row aligned', () => {
   const text = new Table(columns, 80).render([
     ['a', '👨\u200d👩\u200d👧', '1'],
     ['b', 'x', '2'],

@@ -134,7 +134,7 @@ test('a workload is blocked before it was ever seen, and listed', async ({ run, 
   expect(refused.stderr).toContain('begins like the id of a workload')
 })
 
-test('an assertion is tried: which rule fits, which does not and why, what it would get; and nothing is used up', async ({
+test('an assertion is tried: it shows which rule fits, why another does not, and what the token would have; nothing is used up', async ({
   database,
   files,
   ran,

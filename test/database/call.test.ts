@@ -50,7 +50,7 @@ test('what the server refuses is what it said, and the connection goes on', asyn
   expect(await call(divide, '1')).toBe('1')
 })
 
-test('given up it fails at once, also where nobody waits yet, and what comes later changes nothing', async () => {
+test('a call that is given up fails at once, even if nobody waits for it yet, and a late answer changes nothing', async () => {
   const slow = new PreparedCall({ name: 'slow', text: 'SELECT pg_sleep($1::float8)::text' }, ['0.05'])
   client.query(slow)
   slow.giveUp()

@@ -390,7 +390,7 @@ describe('what nobody with the key-encryption key vouched for', () => {
     })
   })
 
-  test('an older manifest is not gone back to, nor is none at all; what it revokes counts all the same', async () => {
+  test('it does not go back to an older manifest, or to none; what an older one revokes counts all the same', async () => {
     let stored: unknown = answer([row, next], [row, next], 7)
     const { keyring, told } = keyringOn(databaseWith(() => stored))
     await keyring.load()

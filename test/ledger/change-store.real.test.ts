@@ -119,7 +119,7 @@ test('the lock is the one that all commands share, and is waited for as long as 
   })
 })
 
-test('whoever waited for too long hears that another command is at work, and that nothing was changed', async () => {
+test('a change that waited for too long is told that another command is at work, and that nothing was changed', async () => {
   await fresh.query(`CREATE FUNCTION wait_too_long() RETURNS void LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'canceling statement due to lock timeout' USING ERRCODE = '55P03'; END $$`)
   const waited = changeRegistry(context, async (transaction, records) => {

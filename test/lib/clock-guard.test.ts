@@ -115,7 +115,7 @@ test('agreement has to last: another jump starts it again', () => {
   expect(guard.reliable).toBe(true)
 })
 
-test('a clock that creeps away is noticed at half of what clocks may be apart: so no two are further', () => {
+test('a clock that drifts slowly is noticed at half of the allowed difference, so that no two clocks differ by more', () => {
   const { guard, jump, pass, seconds } = machine(60)
   let off = 0
   while (guard.reliable && off < 100) {

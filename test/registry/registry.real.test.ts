@@ -363,7 +363,7 @@ describe('a refresh', () => {
     expect(looks()).toBe(3)
   })
 
-  test('is not believed where the database does not know the version of a commit, and asked again over other connections', async () => {
+  test('is not believed if the database does not know the version of a commit, and is repeated over other connections', async () => {
     const { registry, looks, noted } = await openRegistry()
     await expect(registry.refresh(registry.version - 1)).rejects.toMatchObject({
       reason: 'registry_unavailable',

@@ -43,7 +43,7 @@ class Stored {
 
 const client = (id: string, said: unknown): Statement => ['client', id, said]
 
-test('a thousand clients that come, change and go are what was last said, and the root depends on nothing else', () => {
+test('after a thousand clients came, changed and went, the tree has what was said last, and the root depends on nothing else', () => {
   const stored = new Stored()
   const model = new Map<string, Statement>()
   for (let round = 0; round < 120; round += 1) {

@@ -213,7 +213,7 @@ describe('changes', () => {
   })
 })
 
-test('clients are read by the indexes, also where a plan was made without statistics, or before there were tags', async () => {
+test('clients are read by indexes, even if the plan was made without statistics or before there were tags', async () => {
   const large = await freshDatabase()
   try {
     await large.query(`INSERT INTO resource (audience, name, scopes) VALUES ('busy', 'Busy', '{}')`)

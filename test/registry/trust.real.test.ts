@@ -159,7 +159,7 @@ test('a sealed registry believes issuers and rules that a holder of the key regi
   }
 })
 
-test('one at a time: rules come and go, issuers stop and begin again, workloads are blocked; each has its record', async ({
+test('one change at a time: rules are added and removed, issuers disabled and enabled, workloads blocked; each has its record', async ({
   service,
   database,
 }) => {

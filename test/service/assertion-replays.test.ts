@@ -57,7 +57,7 @@ test('fifty at once on two replicas: one token; and none after a restart', async
   if (!isSlow) expect(count?.issued).toBe(23)
 })
 
-test('who can delete identifiers can have one used again, each time with a record, until its assertion expires', async ({
+test('whoever can delete identifiers can use one again, each time with a record, until its assertion expires', async ({
   startService,
   database,
 }) => {

@@ -36,7 +36,7 @@ async function answerOf(url: string, client: TestClient): Promise<Answer> {
 }
 
 describe('raised lifetimes', () => {
-  test('stop no token: it is as long as the key that signs can carry, and a key with the longer life takes over', async ({
+  test('stop no token: it lives as long as the key that signs it allows, and a key with the longer life takes over', async ({
     context,
     database,
     start,

@@ -5,13 +5,14 @@ import { assertionOf, makeKey, requestTokenWith } from '../support/assertion.ts'
 import { test } from '../support/fixtures.ts'
 import { fetchingLocally, startKeyServer } from '../support/key-server.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
+import { patiently } from '../support/service.ts'
 
 const [first, second, stranger] = [makeKey('ES256', 'one'), makeKey('EdDSA', 'two'), makeKey('ES256', 'one')]
 const set = (...keys: (typeof first)[]) => ({
   keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, use: 'sig' })),
 })
 
-test('its keys count while they are there; a place that a hand wrote gives nothing in a sealed registry', async ({
+test('keys at a jwks_uri count while they are there; an address that was changed by hand gives nothing in a sealed registry', async ({
   startService,
   database,
   onTestFinished,
@@ -26,7 +27,9 @@ test('its keys count while they are there; a place that a hand wrote gives nothi
   await createTestClient(context, 'away', { ...method, jwksUri: `${server.url}/nothing` })
   /** `issued`, or why it was refused. */
   async function answer(key: typeof first, clientId = 'payroll'): Promise<string> {
-    const response = await requestTokenWith(running.url, assertionOf(key, clientId, running.url))
+    const response = await patiently(() =>
+      requestTokenWith(running.url, assertionOf(key, clientId, running.url)),
+    )
     const [row] = await database.query<{ answer: string }>(
       'SELECT coalesce(reason, outcome) AS answer FROM audit_record WHERE request_id = $1',
       [response.headers.get('x-request-id')],

@@ -304,7 +304,7 @@ test('hosts that mean no good: the ledger says what they did, and nothing of wha
   host.answer(agents.documents)
 })
 
-test('what ends it: a blocked workload, a disabled prefix, rows that a hand wrote; metadata says whether anybody may come', async ({
+test('a blocked workload, a disabled prefix and rows changed by hand end the access; the metadata says whether such clients may come', async ({
   running,
   agents,
   host,

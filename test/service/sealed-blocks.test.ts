@@ -11,7 +11,7 @@ import { command } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
 import { kubernetes, publishedKeys, tokenOf } from '../support/platforms.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
-import { orders, type TestService, testKey } from '../support/service.ts'
+import { orders, patiently, type TestService, testKey } from '../support/service.ts'
 
 const issuer = 'https://tokens.example.com'
 const environment = {
@@ -53,9 +53,12 @@ async function trustCluster({ service }: TestService) {
 }
 
 async function ask({ url }: TestService, sub: string): Promise<number> {
-  const assertion = tokenOf(kubernetes, issuer, { claims: { sub } })
-  const form = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }
-  return (await fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams(form) })).status
+  const { status } = await patiently(() => {
+    const assertion = tokenOf(kubernetes, issuer, { claims: { sub } })
+    const form = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }
+    return fetch(`${url}/token`, { method: 'POST', body: new URLSearchParams(form) })
+  })
+  return status
 }
 
 test('a block whose row is deleted by hand still blocks: on every replica, after a restart, until it is unblocked', async ({
@@ -94,7 +97,7 @@ test('a block whose row is deleted by hand still blocks: on every replica, after
   expect((await reviewRegistry(context)).problems).toEqual([])
 })
 
-test('who spoils the statement of the blocks, or puts an old one back, unblocks nobody', async ({
+test('whoever damages the statement of the blocks, or puts an old one back, unblocks nobody', async ({
   startService,
   database,
 }) => {
@@ -140,7 +143,7 @@ test('who spoils the statement of the blocks, or puts an old one back, unblocks 
   await expect(startService({ environment })).rejects.toMatchObject({ code: 'registry_seal_older' })
 })
 
-test('a registry that an earlier release sealed: its blocks are rows alone until one is blocked or all is sealed', async ({
+test('in a registry that an earlier release sealed, blocks are only rows until a workload is blocked or everything is sealed', async ({
   startService,
   database,
 }) => {

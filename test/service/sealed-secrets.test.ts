@@ -9,7 +9,7 @@ import { requireRights } from '../../src/database/rights.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { test } from '../support/fixtures.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
-import { requestToken } from '../support/service.ts'
+import { requestTokenPatiently } from '../support/service.ts'
 
 test('a replaced secret ends when it was sealed to end, or sooner, and a leaked one at once', async ({
   startService,
@@ -26,7 +26,7 @@ test('a replaced secret ends when it was sealed to end, or sooner, and a leaked 
     await createTestClient(context, 'leaked'),
   ]
   const status = async (secret: string, clientId = 'first') =>
-    (await requestToken(running.url, { clientId, secret })).status
+    (await requestTokenPatiently(running.url, { clientId, secret })).status
 
   const one = await rotateSecret(context, 'first', { overlapSeconds: 3_600 })
   expect([await status(first.secret), await status(one.secret.secret)]).toEqual([200, 200])

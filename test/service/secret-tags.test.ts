@@ -102,7 +102,7 @@ async function afterRestart(check: (url: string) => Promise<void>, key = testKey
 }
 
 const status = async (url: string, client: Pick<TestClient, 'clientId' | 'secret'>): Promise<number> =>
-  (await requestToken(url, client)).status
+  (await requestTokenPatiently(url, client)).status
 
 /** A well-formed secret with an id that a client has, and nothing else of it. */
 async function withIdOf({ secretId }: TestClient): Promise<string> {

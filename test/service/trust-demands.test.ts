@@ -217,7 +217,7 @@ test('both: the token is bound to both, and one of them is not enough', async ({
   )
 })
 
-test('where another rule asks for nothing, it admits; the token is bound where one of them binds it', async ({
+test('if another rule requires nothing, it admits the caller; the token is bound if one of the rules binds it', async ({
   running,
 }) => {
   const free = await running.ask(kubernetes, subject('two'))
@@ -226,7 +226,7 @@ test('where another rule asks for nothing, it admits; the token is bound where o
   expect([bound.outcome, bound.confirmation]).toEqual(['issued', { 'x5t#S256': thumbprintOf(own) }])
 })
 
-test('a client that is held to the FAPI profile: by what is not signed with RS256, for the issuer alone, and bound', async ({
+test('for a client with the FAPI profile an assertion is not signed with RS256, names the issuer alone, and is bound', async ({
   running,
 }) => {
   const { ask, database } = running

@@ -68,7 +68,7 @@ test('thirty at once on two replicas: one token; none after a restart; each refu
   expect(rows).toEqual([{ reason: 'assertion_replayed' }])
 })
 
-test('a rule that is removed and an issuer that is disabled give nothing any more, on the other replica at once', async ({
+test('a removed rule and a disabled issuer give nothing any more, at once, on the other replica too', async ({
   startService,
 }) => {
   const first = await startService({ environment })

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { type AddressInfo, connect } from 'node:net'
+import { randomBytes, randomInt } from 'node:crypto'
+import { connect, createServer } from 'node:net'
 import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -118,16 +118,28 @@ async function openPatiently(options: ServiceOptions): Promise<Service> {
   }
 }
 
-/** A port that was free a moment ago. */
+/**
+ * Ports that nobody else gets between the question and the start of a service, however slow that is: the system gives
+ * ports from 32768 on to connections and to whoever asks for any, and each worker of a test run has its own here.
+ */
+const portsPerWorker = 1_000
+const firstPort = 12_000 + (Number(process.env['VITEST_POOL_ID'] ?? 0) % 20) * portsPerWorker
+let portsGiven = randomInt(portsPerWorker)
+
+/** A port that is free, and that this process has not been given for long. */
 export async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net')
-  return new Promise((resolve, reject) => {
+  for (;;) {
+    const port = firstPort + (portsGiven % portsPerWorker)
+    portsGiven += 1
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
 
@@ -268,9 +280,13 @@ export function requestToken(
 const slowness = /cannot reach its database|at capacity/
 
 /** Like `requestToken`, by a caller that tries again where the service is too slow. For tests of anything else. */
-export async function requestTokenPatiently(...request: Parameters<typeof requestToken>): Promise<Response> {
+export const requestTokenPatiently = (...request: Parameters<typeof requestToken>): Promise<Response> =>
+  patiently(() => requestToken(...request))
+
+/** Asks again where the service is too slow. @param ask each time with a new assertion or proof, because they count once. */
+export async function patiently(ask: () => Promise<Response>): Promise<Response> {
   for (;;) {
-    const response = await requestToken(...request)
+    const response = await ask()
     if (response.status !== 503 || !slowness.test(await response.clone().text())) return response
     await sleep(20)
   }

@@ -95,7 +95,7 @@ test('few callers say nothing about how many could be answered, and a pause with
   expect(admission.limit).toBe(limit)
 })
 
-test('those that are let in and not begun wait in line, in the order in which they came; who is gone is passed over', async () => {
+test('requests that are let in and not begun wait in line, in the order in which they came; one whose caller has gone is skipped', async () => {
   const { admission, come, begun, refused } = process()
   for (let count = admission.limit; count > 0; count -= 1) come()
   const [first, gone, second] = [come(), come(() => true), come()]
@@ -117,7 +117,7 @@ test('those that are let in and not begun wait in line, in the order in which th
   expect(begun.at(-1)).toBe(next)
 })
 
-test('no more are let in than may be under way, with those in line; who comes all the same is refused', async () => {
+test('no more requests are let in than may be under way, together with those in line; more are refused', async () => {
   const { admission, come, refused } = process()
   let count = 0
   for (; !admission.isFull; count += 1) come()
@@ -127,7 +127,7 @@ test('no more are let in than may be under way, with those in line; who comes al
   expect(refused).toEqual([late])
 })
 
-test('a line that does not move is refused, and so is who comes meanwhile; when something is answered, it goes on', async () => {
+test('when a line does not move, its requests and new ones are refused; after the next answer it moves again', async () => {
   const { admission, come, refused, pass } = process()
   for (let count = admission.limit; count > 0; count -= 1) come()
   const waiting = come()
