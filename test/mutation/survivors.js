@@ -780,6 +780,13 @@ export const survivors = [
   {
     file: 'src/keys/store.ts',
     line: 'if (content === null || number === null || manifestKeyId === null || mac === null) {',
+    code: 'number === null',
+    mutations: ['false'],
+    reason: 'The columns of a manifest are there together, or none of them is. It is there for the types.',
+  },
+  {
+    file: 'src/keys/store.ts',
+    line: 'if (content === null || number === null || manifestKeyId === null || mac === null) {',
     code: 'manifestKeyId === null',
     mutations: ['false'],
     reason: 'The columns of a manifest are there together, or none of them is. It is there for the types.',
@@ -803,6 +810,16 @@ export const survivors = [
     line: 'if (error instanceof AdministrationError) return undefined',
     code: 'error instanceof AdministrationError',
     mutations: ['true'],
+    reason: 'Opening a key fails for no other reason. It is there in case somebody changes that.',
+  },
+  {
+    file: 'src/keys/store.ts',
+    line: '} catch (error) {',
+    code: `{
+    if (error instanceof AdministrationError) return undefined
+    throw error
+  }`,
+    mutations: ['{}'],
     reason: 'Opening a key fails for no other reason. It is there in case somebody changes that.',
   },
   {
