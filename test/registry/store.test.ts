@@ -164,6 +164,7 @@ describe('a client cannot be read, and has nothing that would get it a token', (
   const cases: readonly (readonly [what: string, row: Partial<ClientRow>])[] = [
     ['claims that cannot be registered', { claims: { iss: 'me' } }],
     ['a scope that is no text', { access: [{ audience: 'urn:o', scopes: [null as unknown as string] }] }],
+    ['a list for a scope', { access: [{ audience: 'urn:o', scopes: [['read'] as unknown as string] }] }],
     ['a scope that is two', { access: [{ audience: 'urn:o', scopes: ['fine', 'read write'] }] }],
   ]
   test.each(cases)('with %s', (_what, row) => {
