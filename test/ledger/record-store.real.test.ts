@@ -9,6 +9,7 @@ import { appendRecords } from '../../src/ledger/chain-store.ts'
 import type { AuditEntry } from '../../src/ledger/query.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import {
+  findByRequestIds,
   findChainBeginnings,
   findChainsAfter,
   findChangesSince,
@@ -110,6 +111,45 @@ describe('records that are found', () => {
     )
     const after = await findRecordsAfter(database.prisma, [{ chain: 1, seq: 0 }], 10)
     expect(after).toEqual(found)
+  })
+
+  test('have the hash that they are linked to: of the record before, of the beginning, or none that is left', async () => {
+    await write(...['a', 'b', 'c', 'd'].map((name, index) => record(name, now + index)))
+    await write(record('e', now + 9))
+    const all = await findRecords(database.prisma, {}, 10, now)
+    const genesis = (await findChainBeginnings(database.prisma, 0, 10)).map((chain) => chain.genesis)
+    const [a, b, c] = all.map(({ hash }) => hash)
+    await fresh.query('DELETE FROM audit_record WHERE chain = 1 AND seq = 2')
+    const left = all.filter(({ clientId }) => clientId !== 'b')
+    const linked = [genesis[0], undefined, c, genesis[1]]
+    const expected = left.map((entry, index) => ({ ...entry, previousHash: linked[index] }))
+    expect(await withPreviousHashes(database.prisma, left)).toEqual(expected)
+    expect(await withPreviousHashes(database.prisma, left.toReversed())).toEqual(expected.toReversed())
+    expect(await withPreviousHashes(database.prisma, all.slice(0, 1))).toEqual([
+      { ...all[0], previousHash: genesis[0] },
+    ])
+    expect(new Set([a, b, c, ...genesis]).size, 'all of them differ').toBe(5)
+  })
+
+  test('have a detail that was written by hand as it stands, and not as what it would be hashed to', async () => {
+    const texts = ['{"a":1}', '{"a": 1}', 'null', '7', '"text"', 'no JSON', '']
+    await write(...texts.map((_text, index) => record('a', now + index, { detail: { a: 1 } })))
+    for (const [index, text] of texts.entries()) {
+      await fresh.query('UPDATE audit_record SET detail = $2 WHERE seq = $1', [index + 1, text])
+    }
+    const found = await findRecords(database.prisma, {}, 10, now)
+    expect(found.map(({ detail }) => detail)).toEqual([{ a: 1 }, ...texts.slice(1)])
+  })
+
+  test('of requests are those with their ids, and none that are older than a moment', async () => {
+    const ids = ['one', 'two', 'two', 'other']
+    await write(...ids.map((requestId, index) => record(`${index}`, now + index, { requestId })))
+    const found = async (requestIds: readonly string[], since: number) =>
+      clients(await findByRequestIds(database.prisma, requestIds, since)).toSorted()
+    expect(await found(['one', 'two'], now)).toEqual(['0', '1', '2'])
+    expect(await found(['one', 'two'], now + 1)).toEqual(['1', '2'])
+    expect(await found(['nobody’s'], now)).toEqual([])
+    expect(await found([], now)).toEqual([])
   })
 
   test('are the newest, the oldest of them first, and in one order where their times are the same', async () => {

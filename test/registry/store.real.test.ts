@@ -2,9 +2,16 @@
 
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openDatabase } from '../../src/database/open.ts'
 import { networkContains } from '../../src/lib/network.ts'
 import { limits } from '../../src/limits.ts'
-import { clientsStatement, loadChanges, loadClients } from '../../src/registry/store.ts'
+import {
+  algorithmsInUse,
+  clientsStatement,
+  loadChanges,
+  loadClients,
+  readPresences,
+} from '../../src/registry/store.ts'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 
 const orders = 'https://orders.example.com'
@@ -146,6 +153,44 @@ describe('clients', () => {
     expect((await loadClients(pool, [])).clients).toEqual([])
     expect((await loadClients(pool, ['nobody'])).version).toBe(await currentVersion())
   })
+})
+
+test('what exists of clients and secrets is told in the order in which it was asked for', async () => {
+  const presencesOf = async (...pairs: readonly (readonly [string, string])[]) =>
+    (await readPresences(pool, pairs)).map(({ version: _, ...presence }) => presence)
+  const full = { status: 'disabled', expiresAt: 1_800_000_000, hasSecrets: true }
+  const bare = { status: 'active', expiresAt: undefined, hasSecrets: false }
+  expect(
+    await presencesOf(
+      ['full', 'secret02'],
+      ['nobody', 'secret01'],
+      ['bare', 'secret01'],
+      ['full', 'secret03'],
+      ['full', 'secret01'],
+    ),
+  ).toEqual([
+    { client: full, hasSecret: true },
+    { client: undefined, hasSecret: false },
+    { client: bare, hasSecret: false },
+    { client: full, hasSecret: false },
+    { client: full, hasSecret: true },
+  ])
+  expect(await presencesOf()).toEqual([])
+  const [presence] = await readPresences(pool, [['', '']])
+  expect(presence?.version).toBe(await currentVersion())
+})
+
+test('the algorithms in use are those that resources name, each once', async () => {
+  const opened = openDatabase(database.url)
+  try {
+    await database.query(
+      `INSERT INTO resource (audience, name, scopes, signing_algorithm) VALUES ('urn:third', 'Third', '{}', 'RS256')`,
+    )
+    expect((await algorithmsInUse(opened.statements)).toSorted()).toEqual(['ES256', 'RS256'])
+  } finally {
+    await database.query(`DELETE FROM resource WHERE audience = 'urn:third'`)
+    await opened.close()
+  }
 })
 
 describe('changes', () => {
