@@ -5,7 +5,7 @@
  */
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism, hostname, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -642,6 +642,13 @@ describe('plain HTTP (RFC 6749 §3.2 wants TLS)', () => {
     '::ffff:10.0.0.7',
     '128.0.0.1',
   ]
+
+  test('says that some shells set HOST to the name of the machine', () => {
+    expect(refusalOf({ HOST: hostname(), ...loopbackName })).toMatch(
+      /If your shell set HOST, .* HOST=127\.0\.0\.1\.$/,
+    )
+    expect(refusalOf({ HOST: 'other.example.com', ...loopbackName })).not.toContain('shell')
+  })
 
   test.each(reachable)('is refused on %s', (host) => {
     const message = refusalOf({ HOST: host, ...loopbackName })
