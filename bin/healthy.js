@@ -16,6 +16,8 @@ const options = {
   host: everyAddress[HOST] ?? HOST,
   port: PORT || 8080,
   path: '/readyz',
+  // NODE_USE_ENV_PROXY gives the shared one a proxy, which knows nothing of an address in this container.
+  agent: false,
   // The certificate is for the name by which others reach the service, and not for this address.
   rejectUnauthorized: false,
 }

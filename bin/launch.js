@@ -32,6 +32,7 @@ const memory = ['--max-semi-space-size=12', '--heap-growing-percent=50']
  * @returns {Promise<{ exitCode: number }>}
  */
 async function launch([command, ...rest]) {
+  requireDirectory()
   // npm takes options for itself that stand before "--", and this one would be missed: the file would be applied.
   if (process.env['npm_lifecycle_event'] === 'seed' && process.env['npm_config_dry_run'] === 'true') {
     throw new LauncherError(
@@ -49,6 +50,17 @@ async function launch([command, ...rest]) {
   if (command === 'test') return runTests(node, rest)
   if (command === 'dev') return develop(node, nodeArguments(), rest, programEnvironment())
   return runProgram(node, command === undefined ? [] : [command, ...rest])
+}
+
+/** Paths begin where this command was started, also those that settings and defaults have. */
+function requireDirectory() {
+  try {
+    process.cwd()
+  } catch {
+    throw new LauncherError(
+      'the directory in which this runs was removed or cannot be read. Go to another one (cd).',
+    )
+  }
 }
 
 /** With what every process of the program runs. */

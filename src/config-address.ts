@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import type { TlsPair } from './config-tls.ts'
 import { OperatorError } from './errors.ts'
 import { networkContains, parseNetwork } from './lib/network.ts'
@@ -15,8 +16,15 @@ export function requireTls({ host, tls }: AddressConfig, environment: Environmen
   throw new OperatorError(
     `HOST: other machines can reach ${host}, and plain HTTP would show them every secret and token. ` +
       'Set MINTMARK_TLS_CERTIFICATE_FILE and MINTMARK_TLS_PRIVATE_KEY_FILE. If a proxy in front of this service ' +
-      'provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.',
+      `provides TLS, set MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP=yes instead.${fromShell(host)}`,
   )
+}
+
+/** tcsh and the profile of some systems export HOST. */
+function fromShell(host: string): string {
+  return host === hostname()
+    ? ' If your shell set HOST, to the name of this machine, write HOST=127.0.0.1.'
+    : ''
 }
 
 export function defaultIssuer(host: string, port: number, tls: boolean): string {

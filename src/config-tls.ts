@@ -112,9 +112,13 @@ export function pairOfTls(
   tryTls('MINTMARK_TLS_PRIVATE_KEY', { cert: certificate, key: privateKey })
   // TLS notices this only if both are of the same kind. A key of another kind would be loaded beside the
   // certificate, and every connection would fail.
-  if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(privateKey)))
+  const key = createPrivateKey(privateKey)
+  if (!new X509Certificate(certificate).checkPrivateKey(key)) throw new OperatorError(otherKey)
+  // It would be loaded, and no connection could be made.
+  const curve = key.asymmetricKeyDetails?.namedCurve
+  if (curve !== undefined && !['prime256v1', 'secp384r1', 'secp521r1'].includes(curve))
     throw new OperatorError(
-      'MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: it is not the key of the certificate.',
+      `MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: its curve is ${curve}. Use P-256 (prime256v1), Ed25519 or RSA.`,
     )
   return { certificate, privateKey }
 }
@@ -151,6 +155,10 @@ export function mtlsOf(
   return { port, url: own.href.replace(/\/$/, '') }
 }
 
+const otherKey =
+  'MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: it is not the key of the certificate. In the file of the certificate, ' +
+  'that of the service is the first one, and those of CAs stand behind it.'
+
 /**
  * Checks that TLS can use the values. Otherwise broken PEM or a key of another certificate would fail later.
  */
@@ -159,6 +167,7 @@ function tryTls(name: SettingName, options: SecureContextOptions): void {
     createSecureContext(options)
   } catch (error) {
     const problem = (error as Error).message.split(':').at(-1)
+    if (problem === 'key values mismatch') throw new OperatorError(otherKey, { cause: error })
     throw new OperatorError(`${name}: TLS cannot use it: ${problem}.`, { cause: error })
   }
 }

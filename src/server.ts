@@ -18,6 +18,7 @@ import { openRunningProcesses, type RunningProcesses } from './database/running-
 import { type ClientTrust, openClientTrust } from './http/client-trust.ts'
 import { guardedFetch } from './http/guarded-fetch.ts'
 import { closeWithin, listen } from './http/listen.ts'
+import { ServerCertificate } from './http/server-certificate.ts'
 import { replaceCertificate } from './http/tls.ts'
 import type { Keyring } from './keys/keyring.ts'
 import type { KeyUpkeep } from './keys/upkeep.ts'
@@ -36,6 +37,7 @@ import { type MemoryOptions, openRegistryAndKeys } from './registry-and-keys.ts'
 import { release } from './release.ts'
 import { type DatabaseFaultLog, databaseFaultLog } from './telemetry/database-faults.ts'
 import {
+  certificateEvents,
   changeUnconfirmed,
   clientMetadataEvents,
   commitsBlocked,
@@ -88,7 +90,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const faults = databaseFaultLog(log, clock)
   const { onFault } = faults
   // First: a file that cannot be used stops the start before anything is opened.
-  const { clientTrust, ...callers } = checksOfCallers(options, clock)
+  const { clientTrust, ownCertificate, ...callers } = checksOfCallers(options, clock)
   const database = openServiceDatabase(options, onFault)
   try {
     const opened = await openRegistryAndKeys(options, database, clock, faults)
@@ -127,7 +129,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         failed: () => (processes.contradictsEarlier ? ['settings'] : []),
         warnings: () => [
           ...warningsOf(upkeep, ledger, seals.problems, processes, secretWatch),
-          ...warningsOfTrust(clientTrust, clock),
+          ...warningsOfCertificates(ownCertificate, clientTrust, clock),
         ],
       },
     })
@@ -137,7 +139,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       keyring,
       registry,
       listen: () => listen(app, config),
-      replaceTls: (files) => replaceTls(app, config, clientTrust, files),
+      replaceTls: (files) => replaceTls(app, config, { clientTrust, ownCertificate }, files),
       async close() {
         closing = true
         await closeWithin(app, limits.shutdownGraceMilliseconds)
@@ -284,8 +286,11 @@ function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clo
     allowedNetworks: config.fetchPrivateNetworks.map(parseNetwork),
     authorities: config.fetchCertificateAuthorities,
   })
+  const { nowSeconds } = clock
+  const ownCertificate = new ServerCertificate(config.tls?.certificate, nowSeconds, certificateEvents(log))
   return {
     clientTrust,
+    ownCertificate,
     certificateOf: clientTrust?.of,
     requiresCertificate: config.requiresClientCertificate,
     remoteKeys: new RemoteKeys({
@@ -311,19 +316,28 @@ function checksOfCallers({ config, keyEncryptionKeys, log }: ServiceOptions, clo
 function replaceTls(
   app: FastifyInstance,
   config: Config,
-  clientTrust: ClientTrust | undefined,
+  {
+    clientTrust,
+    ownCertificate,
+  }: { readonly clientTrust: ClientTrust | undefined; readonly ownCertificate: ServerCertificate },
   { tls, clientTrust: files }: Pick<Config, 'tls' | 'clientTrust'>,
 ): void {
   if (files !== undefined) clientTrust?.replace(files)
   if (tls === undefined) return
+  ownCertificate.replace(tls.certificate)
   replaceCertificate(app.server, tls, asksEverybody(config))
   replaceCertificate(app.mtlsServer, tls, true)
 }
 
 /** Certificates of a CA whose revocation list is too old are refused. */
-function warningsOfTrust(clientTrust: ClientTrust | undefined, { nowSeconds }: Clock): string[] {
+function warningsOfCertificates(
+  ownCertificate: ServerCertificate,
+  clientTrust: ClientTrust | undefined,
+  { nowSeconds }: Clock,
+): string[] {
   const end = clientTrust?.listsEndAt()
-  return end !== undefined && end <= nowSeconds() ? ['client_revocation_list_old'] : []
+  const isOld = end !== undefined && end <= nowSeconds()
+  return [...ownCertificate.warnings(), ...(isOld ? ['client_revocation_list_old'] : [])]
 }
 
 /** Creates short unique ids: eight random characters for the process, and a number. */

@@ -95,7 +95,8 @@ const settings = {
     must: 'a certificate chain in PEM; MINTMARK_TLS_CERTIFICATE_FILE names its file',
   },
   MINTMARK_TLS_PRIVATE_KEY: {
-    parse: matching(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----/),
+    // With a passphrase it may begin like one without.
+    parse: matching(/-----BEGIN (?:RSA |EC )?PRIVATE KEY-----(?!\s+Proc-Type: 4,ENCRYPTED)/),
     must: 'an unencrypted private key in PEM; MINTMARK_TLS_PRIVATE_KEY_FILE names its file',
     secret: true,
   },
@@ -225,6 +226,11 @@ function readFileOf(name: string, path: string, read: () => string, shown: strin
     throw new OperatorError(`${name}_FILE: cannot read ${shown}: ${fileProblem(error)}.${wrapping(path)}`)
   }
   if (text === '') throw new OperatorError(`${name}_FILE: ${shown} is empty.`)
+  // What an ASN.1 structure begins with, and bytes that are no UTF-8.
+  if (text.startsWith('0') && text.includes('\ufffd'))
+    throw new OperatorError(
+      `${name}_FILE: ${shown} is binary (DER or PKCS#12), and must be PEM. Convert it with openssl.`,
+    )
   // Some shells of Windows write UTF-16, of which every second byte is zero.
   if (text.includes('\0'))
     throw new OperatorError(`${name}_FILE: ${shown} is not UTF-8 text. Save it as UTF-8.`)

@@ -3,15 +3,17 @@
  *
  * Long because it is a table of all settings with right and wrong values.
  */
+import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { availableParallelism, hostname, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Config, readCommandConfig, readConfig, readServiceConfig } from '../src/config.ts'
 import { OperatorError } from '../src/errors.ts'
 import { settingNames } from '../src/settings.ts'
-import { certificate, privateKey, rsaPrivateKey } from './support/certificate.ts'
+import { certificate, privateKey, rsaCertificate, rsaPrivateKey } from './support/certificate.ts'
+import { makeCertificate } from './support/x509.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'mintmark-config-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -465,6 +467,46 @@ describe('what makes no sense stops the start', () => {
     expect(refusalOf(environment)).toMatch(/Remove the (?:quotes|space or line end)|has a carriage return/)
   })
 
+  test.each([
+    ['a certificate in DER', new X509Certificate(certificate).raw, 'CERTIFICATE'],
+    ['a key in DER', createPrivateKey(privateKey).export({ type: 'pkcs8', format: 'der' }), 'PRIVATE_KEY'],
+  ])('%s is told', (_title, content, name) => {
+    const file = fileOf(content.toString('latin1'), 'latin1')
+    chmodSync(file, 0o600)
+    expect(refusalOf({ [`MINTMARK_TLS_${name}_FILE`]: file })).toMatch(
+      new RegExp(`^MINTMARK_TLS_${name}_FILE: .* is binary \\(DER or PKCS#12\\), and must be PEM\\.`),
+    )
+  })
+
+  test('a key with a passphrase is told, in both forms', () => {
+    const secured = { format: 'pem', cipher: 'aes-128-cbc', passphrase: 'x' } as const
+    for (const type of ['pkcs8', 'sec1'] as const) {
+      const text = createPrivateKey(privateKey).export({ type, ...secured }) as string
+      expect(refusalOf({ ...tls, MINTMARK_TLS_PRIVATE_KEY: text })).toMatch(
+        /^MINTMARK_TLS_PRIVATE_KEY: must be an unencrypted private key/,
+      )
+    }
+  })
+
+  test('a chain that begins with the CA is told what it should begin with', () => {
+    expect(refusalOf({ ...tls, MINTMARK_TLS_CERTIFICATE: `${rsaCertificate}\n${certificate}` })).toMatch(
+      /is not the key of the certificate\. In the file .* is the first one/,
+    )
+    const ca = makeCertificate(undefined, { subject: 'CN=CA', isCa: true })
+    expect(refusalOf({ ...tls, MINTMARK_TLS_CERTIFICATE: `${ca.pem}\n${certificate}` })).toMatch(
+      /is not the key of the certificate\. In the file .* is the first one/,
+    )
+  })
+
+  test('a key on a curve that no connection uses is told', () => {
+    const { privateKey: odd, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp256k1' })
+    const keyOf = { ...makeCertificate(undefined), privateKey: odd, publicKey }
+    const { pem, keyPem } = makeCertificate(undefined, { keyOf })
+    expect(refusalOf({ ...tls, MINTMARK_TLS_CERTIFICATE: pem, MINTMARK_TLS_PRIVATE_KEY: keyPem })).toMatch(
+      /^MINTMARK_TLS_PRIVATE_KEY: TLS cannot use it: its curve is secp256k1\. Use P-256/,
+    )
+  })
+
   test('a file in UTF-16 is told', () => {
     const file = fileOf('\ufeff8080', 'utf16le')
     expect(refusalOf({ PORT_FILE: file })).toMatch(/^PORT_FILE: .* is not UTF-8 text\. Save it as UTF-8\.$/)
@@ -600,6 +642,13 @@ describe('plain HTTP (RFC 6749 §3.2 wants TLS)', () => {
     '::ffff:10.0.0.7',
     '128.0.0.1',
   ]
+
+  test('says that some shells set HOST to the name of the machine', () => {
+    expect(refusalOf({ HOST: hostname(), ...loopbackName })).toMatch(
+      /If your shell set HOST, .* HOST=127\.0\.0\.1\.$/,
+    )
+    expect(refusalOf({ HOST: 'other.example.com', ...loopbackName })).not.toContain('shell')
+  })
 
   test.each(reachable)('is refused on %s', (host) => {
     const message = refusalOf({ HOST: host, ...loopbackName })

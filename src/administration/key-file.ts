@@ -23,6 +23,10 @@ export function readKeyFile(path: string): readonly unknown[] {
 
 const pemBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
 
+/** The second one is PKCS#1, which older tools write for RSA. */
+const isPublicKey = (label: string | undefined): boolean =>
+  label === 'PUBLIC KEY' || label === 'RSA PUBLIC KEY'
+
 function keysInPem(text: string, path: string): readonly unknown[] {
   const blocks = [...text.matchAll(pemBlock)]
   // Parameters of a curve stand before the key in files that OpenSSL writes.
@@ -31,7 +35,7 @@ function keysInPem(text: string, path: string): readonly unknown[] {
     throw new AdministrationError('key_is_private', { path })
   // The key of one certificate. Of several, some would be the keys of CAs.
   const isCertificate = keys.length === 1 && keys[0]?.[1] === 'CERTIFICATE'
-  if (!isCertificate && (keys.length === 0 || keys.some(([, label]) => label !== 'PUBLIC KEY'))) {
+  if (!isCertificate && (keys.length === 0 || !keys.every(([, label]) => isPublicKey(label)))) {
     throw new AdministrationError('key_unreadable', { path })
   }
   return keys.map(([block]) => {

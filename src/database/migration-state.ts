@@ -20,7 +20,7 @@ interface MigrationRow {
 
 /**
  * Compares this release's migrations with the database's. Cheap enough for every start.
- * @throws OperatorError when the database is newer than this release, or a migration runs at this moment, was
+ * @throws OperatorError when the database is another program's or newer than this release, or a migration runs at this moment, was
  *   interrupted, failed or was edited.
  */
 export async function migrationState(
@@ -32,6 +32,17 @@ export async function migrationState(
   const holder = isUnfinished ? await migrationLockHolder(client) : undefined
   // A process that held the lock may have finished between the two statements.
   if (isUnfinished && holder === undefined) rows = await readRows(client)
+  // Other programs keep their migrations in a table of the same name. What is said below would not be about us.
+  if (
+    holder === undefined &&
+    rows.length > 0 &&
+    !rows.some((row) => migrations.some(({ name }) => name === row.name))
+  ) {
+    throw new OperatorError(
+      'The schema of DATABASE_URL belongs to another program: its table _prisma_migrations has migrations, and none of ' +
+        "them is Mintmark's. Nothing was changed. Name an empty database in DATABASE_URL, or another schema with ?schema=NAME.",
+    )
+  }
   for (const row of rows) {
     const migration = migrations.find(({ name }) => name === row.name)
     if (!row.finished) throw new OperatorError(describeUnfinished(row, migration, holder))

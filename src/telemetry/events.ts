@@ -207,6 +207,30 @@ export function openFilesFew(log: Log, openFilesMax: number, connectionsMax: num
   log.warn({ event: 'open_files_few', openFilesMax, connectionsMax, needed }, message)
 }
 
+interface Validity {
+  readonly validFrom: string
+  readonly validTo: string
+}
+
+/** Callers and relying services refuse such a certificate of this service. */
+export function certificateEvents(log: Log) {
+  return {
+    onExpiring(validity: Validity) {
+      const message = 'the certificate of this service expires soon, and nobody has renewed it'
+      log.warn({ event: 'tls_certificate_expiring', ...validity }, message)
+    },
+    onExpired(validity: Validity) {
+      const message = 'the certificate of this service has expired: callers and relying services refuse it'
+      log.warn({ event: 'tls_certificate_expired', ...validity }, message)
+    },
+    onNotYetValid(validity: Validity) {
+      const message =
+        'the certificate of this service is not valid yet: callers and relying services refuse it. Is the clock right?'
+      log.warn({ event: 'tls_certificate_not_yet_valid', ...validity }, message)
+    },
+  }
+}
+
 /** What another process on the same database has in other settings than this one. */
 interface OtherSettings {
   readonly described: string

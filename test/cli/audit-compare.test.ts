@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
 import { expect } from 'vitest'
 import { makeKey } from '../support/assertion.ts'
-import { succeeding } from '../support/command.ts'
+import { commandWithInput, succeeding } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { startService } from '../support/service.ts'
 
@@ -234,10 +235,21 @@ test('a file that is no copy of a ledger is refused in words', async ({ files, r
     ['[\n{"a"\n]', 'is not JSON.'],
     ['{"a":1}\n', 'has no record of the ledger'],
     ['', 'has no record of the ledger'],
+    ['{"type":"token","outcome":"issued","time":"2027-01-31T23:59:59Z"}\n', 'there is nothing to compare'],
   ] as const) {
     writeFileSync(path, text)
     const { code, stderr } = await run('audit', 'compare', path)
     expect([code, stderr]).toEqual([1, expect.stringContaining(words)])
   }
   expect((await run('audit', 'compare', files.path('none'))).stderr).toContain('cannot read it')
+  writeFileSync(path, gzipSync('{"a":1}\n'))
+  expect((await run('audit', 'compare', path)).stderr).toContain(
+    'it is compressed with gzip; unpack it first.',
+  )
+})
+
+test('a copy may come from another program', async ({ database }) => {
+  const copy = '{"type":"token","outcome":"issued","time":"2027-01-31T23:59:59Z"}\n'
+  const { stderr } = await commandWithInput({ DATABASE_URL: database.url }, copy, 'audit', 'compare', '-')
+  expect(stderr).toContain('-: has no change of the registry')
 })

@@ -33,6 +33,15 @@ const pem = (key: TestKey, kind: 'public' | 'private'): string => {
 }
 
 describe('while the service runs', () => {
+  test('a key in PKCS#1, as older tools write it, is the same key', async ({ ran, files }) => {
+    await ran('clients', 'create', 'older', '--auth-method', 'private_key_jwt')
+    const key = makeKey('PS256')
+    const text = createPublicKey(key.privateKey).export({ format: 'pem', type: 'pkcs1' }).toString()
+    expect(text).toContain('BEGIN RSA PUBLIC KEY')
+    const file = written(files, 'older.pem', text)
+    expect(await ran('clients', 'keys', 'add', 'older', file)).toContain(key.thumbprint)
+  })
+
   test('a client with a key and no secret is created, and its key is replaced without a gap', async ({
     ran,
     run,

@@ -190,7 +190,10 @@ describe('refusals', () => {
   ownTest(
     'a database that is not migrated, or is of a newer release, is told in one line',
     async ({ database, run }) => {
-      await database.query(`UPDATE _prisma_migrations SET migration_name = '29990101000000_later'`)
+      await database.query(
+        `UPDATE _prisma_migrations SET migration_name = '29990101000000_later'
+          WHERE migration_name = (SELECT max(migration_name) FROM _prisma_migrations)`,
+      )
       const newer = await run('clients', 'list')
       expect(newer.stderr).toMatch(/^mintmark: The database has the migration 29990101000000_later, .*\n$/)
       await database.query('DELETE FROM _prisma_migrations')

@@ -114,3 +114,10 @@ test('a reader that has heard enough is no error', async () => {
   expect(stdout).toBe(`Mintmark ${release}: an OAuth 2.0 token service for machines.\ndone\n`)
   expect(stderr).toBe('')
 })
+
+test('a directory that is gone is said', async () => {
+  const line = `cd "$(mktemp -d)" && rmdir "$PWD" && exec "$0" "$1" --version`
+  const { code, stderr } = await start('/bin/sh', ['-c', line, process.execPath, launcher]).outcome
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^mintmark: the directory in which this runs was removed/)
+})

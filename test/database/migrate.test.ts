@@ -200,7 +200,22 @@ test('two processes that migrate an empty database at once take turns', async ()
 })
 
 test.each([
-  ['of a newer release', `migration_name = '20990101000000_from_the_future'`, /newer release/],
+  [
+    'of a newer release',
+    `migration_name = '20990101000000_from_the_future'
+     WHERE migration_name = (SELECT max(migration_name) FROM _prisma_migrations)`,
+    /newer release/,
+  ],
+  [
+    'of another program',
+    `migration_name = '20240101000000_init'`,
+    /belongs to another program: .* \?schema=NAME/,
+  ],
+  [
+    'of another program that failed there',
+    `migration_name = '20240101000000_init', finished_at = NULL`,
+    /belongs to another program/,
+  ],
   ['that was edited after it was applied', `checksum = 'x'`, /was edited/],
   ['that failed', `finished_at = NULL, logs = 'x'`, /failed and was rolled back/],
   ['that was interrupted', 'finished_at = NULL', /was interrupted: .* delete the row/],

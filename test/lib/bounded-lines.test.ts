@@ -1,5 +1,6 @@
 /** A file that is named by mistake may be a disk: it is given up, and not read into memory. */
 import { PassThrough, Readable } from 'node:stream'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { boundedLines } from '../../src/lib/bounded-lines.ts'
 
@@ -29,4 +30,16 @@ test('a source that fails fails the lines', async () => {
   broken.write('a\n')
   setImmediate(() => broken.destroy(new Error('the device failed')))
   await expect(linesOf(broken, 10)).rejects.toThrow('the device failed')
+})
+
+test('a mark of UTF-8 is no part of the first line', async () => {
+  expect(await linesOf(Readable.from([Buffer.from('\ufeffa\n\ufeffb')]), 10)).toEqual(['a', '\ufeffb'])
+})
+
+test.each([
+  [Buffer.from('\ufeffa\n', 'utf16le'), 'it is UTF-16 text'],
+  [gzipSync('a\n'), 'it is compressed with gzip; unpack it first'],
+  [zstdCompressSync('a\n'), 'it is compressed with zstd; unpack it first'],
+])('another form than text is said as what it is', async (bytes, problem) => {
+  await expect(linesOf(Readable.from([bytes]), 1_000)).rejects.toThrow(problem)
 })

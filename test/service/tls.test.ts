@@ -9,6 +9,7 @@ import { type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { environmentOf, type ServiceProcess, startServiceProcess } from '../support/process.ts'
 import { freePort, startService, type TestService } from '../support/service.ts'
 import { until } from '../support/wait.ts'
+import { makeCertificate } from '../support/x509.ts'
 
 /** The suite and the certificate's name of a new connection, or the code of the alert that refused it. */
 function shake(port: number, options: tls.ConnectionOptions = {}): Promise<string> {
@@ -201,4 +202,16 @@ describe('SIGHUP', () => {
     expect(service.output()).not.toContain('A'.repeat(43))
     expect(await service.end('SIGTERM')).toBe(0)
   })
+})
+
+test('a certificate that has expired is told, until there is another one', async () => {
+  const expired = makeCertificate(undefined, { from: -7_200, until: -3_600 })
+  const running = await startService({
+    environment: { MINTMARK_TLS_CERTIFICATE: expired.pem, MINTMARK_TLS_PRIVATE_KEY: expired.keyPem },
+  })
+  const warnings = async () => (await running.service.app.inject('/readyz')).json().warnings
+  expect(await warnings()).toEqual(['tls_certificate_expired'])
+  running.service.replaceTls({ tls: { certificate, privateKey }, clientTrust: undefined })
+  expect(await warnings()).toEqual([])
+  await running.close()
 })

@@ -10,6 +10,7 @@ import { withDatabase } from '../terminal/connect.ts'
 import { counted, json, note, print } from '../terminal/output.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { Table } from '../terminal/table.ts'
+import { terminal } from '../terminal/terminal.ts'
 
 export const auditCompare = defineCommand({
   path: ['audit', 'compare'],
@@ -20,7 +21,7 @@ export const auditCompare = defineCommand({
     'the ledger here count too. For each thing that came back, the output has the command that takes it away again.\n' +
     'Changes by hand in the database are not compared (outcome "changed by hand"). The exit code is 1 if something came\n' +
     'back, and 0 if nothing did.',
-  positionals: [{ name: 'FILE', description: 'a copy of the ledger, as JSON' }],
+  positionals: [{ name: 'FILE', description: 'a copy of the ledger, as JSON; - reads standard input' }],
   options: { ...jsonOption },
   examples: [['bin/mintmark audit compare ledger.json', 'what has to be taken away again']],
   async run(options, [path = '']) {
@@ -31,15 +32,19 @@ export const auditCompare = defineCommand({
       const now = clock.nowSeconds()
       const changes = inOrder(copied)
       const [first] = changes
-      const here =
-        first === undefined ? [] : await findChangesSince(database.prisma, first.committed_at ?? first.time)
+      if (first === undefined)
+        throw new OperatorError(
+          `${path}: has no change of the registry or the keys, so there is nothing to compare. Give a copy of the whole ` +
+            'ledger: what "audit list --json" or "audit export" printed, without a filter.',
+        )
+      const here = await findChangesSince(database.prisma, first.committed_at ?? first.time)
       const records = [...changes, ...here.map((entry) => entryFields(entry) as unknown as ChangeRecord)]
       const state = await readNamed(database.prisma, records, config.schedule, now)
       const found = findCameBack(records, state, now)
       if (options.json) print(`${json({ came_back: found.map(fieldsOf) })}\n`)
       else if (found.length > 0) print(shown(found))
       note(
-        `${counted(changes.length, 'change')} in ${path}, the latest of ${changes.at(-1)?.time ?? 'never'}: ` +
+        `${counted(changes.length, 'change')} in ${path}, the latest of ${changes.at(-1)?.time}: ` +
           (found.length === 0 ? 'nothing came back.' : `${counted(found.length, 'thing')} came back.`),
       )
       return found.length > 0 ? exitCodes.failed : exitCodes.ok
@@ -54,7 +59,7 @@ async function readRecords(path: string): Promise<ChangeRecord[]> {
   const lines: string[] = []
   let number = 0
   try {
-    for await (const line of boundedLines(createReadStream(path))) {
+    for await (const line of boundedLines(path === '-' ? terminal().stdin : createReadStream(path))) {
       number += 1
       if (line.trim() === '') continue
       isArray ??= line.trim() === '['
