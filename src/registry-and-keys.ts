@@ -14,6 +14,7 @@ import { KeyUpkeep } from './keys/upkeep.ts'
 import type { Clock } from './lib/clock.ts'
 import { clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import { Registry } from './registry/registry.ts'
+import { sealReads } from './registry/seal-store.ts'
 import { openSealedRegistry } from './registry/sealed-registry.ts'
 import type { DatabaseFaultLog } from './telemetry/database-faults.ts'
 import {
@@ -75,7 +76,7 @@ export async function openRegistryAndKeys(
   })
   let upkeep: KeyUpkeep | undefined
   const seals = await openSealedRegistry(options.config.sealedRegistry, {
-    database,
+    reads: sealReads(database),
     keyEncryptionKeys,
     onFound: (problems) => registryUnsealed(log, problems),
     onFault,

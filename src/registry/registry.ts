@@ -179,7 +179,7 @@ export class Registry {
   async #readTrust(adopt: (table: TrustTable) => void): Promise<void> {
     const { pool, seals, onFault } = this.#options
     try {
-      const loaded = seals === undefined ? await loadTrust(pool) : await seals.readTrust(pool)
+      const loaded = seals === undefined ? await loadTrust(pool) : await seals.readTrust()
       if (isBehind(loaded.version, this.#version)) this.#look.replaceReaders('behind')
       if (loaded.version !== this.#version) await this.#refreshTo(loaded.version, false)
       this.#noteAnswer()
@@ -242,7 +242,7 @@ export class Registry {
   async #read(clientIds: readonly string[], take: (loaded: LoadedClients) => void): Promise<void> {
     const { pool, seals } = this.#options
     const before = this.#version
-    const rows = seals === undefined ? await loadClients(pool, clientIds) : await seals.read(pool, clientIds)
+    const rows = seals === undefined ? await loadClients(pool, clientIds) : await seals.read(clientIds)
     if (isBehind(rows.version, before)) this.#look.replaceReaders('behind')
     if (rows.version !== this.#version) await this.#refreshTo(rows.version, false)
     // The registry has moved on again: those who wait will ask again.

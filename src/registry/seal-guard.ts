@@ -1,4 +1,3 @@
-import type { Pool, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKeySource } from '../keys/key-encryption-key.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
@@ -10,7 +9,7 @@ import { believeIssuer } from './issuer-statement.ts'
 import { type ResourceRow, toResource } from './resource-store.ts'
 import { openHead, type SealHead, SealMemory } from './seal-head.ts'
 import type { SealProblem, SealProblems } from './seal-problems.ts'
-import { currentHead, hasRegistrations, loadSealedRows, type SealedRows } from './seal-store.ts'
+import type { SealedRows, SealReads } from './seal-store.ts'
 import { SealTree, type Statement, type Subject, TreeDamaged } from './seal-tree.ts'
 import {
   believeClient,
@@ -22,14 +21,14 @@ import {
 } from './statement.ts'
 import { readClientStatement, readResourceStatement } from './statement-text.ts'
 import { type ClientRow, type LoadedClients, toClient, toField } from './store.ts'
-import { loadSealedTrustRows, type SealedTrustRows } from './trust-store.ts'
+import type { SealedTrustRows } from './trust-store.ts'
 
 /**
  * What a process that serves believes of rows, with a sealed registry. Everything that is needed to judge a client comes
  * with the client's rows, from one moment. So nothing is believed first and checked later.
  */
 export interface SealGuardOptions {
-  readonly database: Statements
+  readonly reads: Omit<SealReads, 'clientIdsAfter'>
   readonly keyEncryptionKeys: KeyEncryptionKeySource
   readonly problems: SealProblems
 }
@@ -70,21 +69,21 @@ export class SealGuard {
 
   /** @throws AdministrationError if nothing could be believed. */
   async open(): Promise<void> {
-    const { database, keyEncryptionKeys } = this.#options
+    const { reads, keyEncryptionKeys } = this.#options
     this.#keys = await keyEncryptionKeys()
-    const head = await currentHead(database, this.#keys)
+    const head = await reads.currentHead(this.#keys)
     if (head !== undefined) this.#memory.believe(head)
-    else if (await hasRegistrations(database)) throw new AdministrationError('registry_seal_missing', {})
+    else if (await reads.hasRegistrations()) throw new AdministrationError('registry_seal_missing', {})
   }
 
-  async read(pool: Pool, clientIds: readonly string[]): Promise<ReadRows> {
-    const rows = await loadSealedRows(pool, clientIds)
+  async read(clientIds: readonly string[]): Promise<ReadRows> {
+    const rows = await this.#options.reads.clientRows(clientIds)
     await this.#findKeyOf(rows.head)
     return { version: rows.version, believe: () => this.#believe(rows) }
   }
 
-  async readTrust(pool: Pool): Promise<ReadTrust> {
-    const rows = await loadSealedTrustRows(pool)
+  async readTrust(): Promise<ReadTrust> {
+    const rows = await this.#options.reads.trustRows()
     await this.#findKeyOf(rows.head)
     return { version: rows.version, believe: () => this.#believeTrust(rows) }
   }

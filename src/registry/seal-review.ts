@@ -1,16 +1,15 @@
-import type { Pool } from '../database/open.ts'
 import type { Registry } from './registry.ts'
 import type { SealProblems } from './seal-problems.ts'
-import { nextClientIds } from './seal-store.ts'
+import type { SealReads } from './seal-store.ts'
 
 /**
  * Checks all clients, again and again and a few at a time, so that rows that no caller asks for are reported too. No
  * refusal depends on it: what is read for a request is judged at that moment.
  */
 export interface SealReviewOptions {
-  readonly pool: Pool
-  readonly registry: Registry
-  readonly problems: SealProblems
+  readonly reads: Pick<SealReads, 'clientIdsAfter'>
+  readonly registry: Pick<Registry, 'inspect' | 'trust'>
+  readonly problems: Pick<SealProblems, 'endRound'>
   readonly onFault: (error: unknown) => void
 }
 
@@ -41,8 +40,8 @@ export class SealReview {
   }
 
   async #look(): Promise<void> {
-    const { pool, registry, problems } = this.#options
-    const clientIds = await nextClientIds(pool, this.#after, clientsPerLook)
+    const { reads, registry, problems } = this.#options
+    const clientIds = await reads.clientIdsAfter(this.#after, clientsPerLook)
     // Also without clients: the head is read with them.
     await registry.inspect(clientIds)
     // It stays in memory as long as nothing changes it.

@@ -1,4 +1,4 @@
-import type { Pool, Statements } from '../database/open.ts'
+import type { Database, Pool, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
@@ -6,8 +6,34 @@ import type { ResourceRow } from './resource-store.ts'
 import { openHead, type SealHead, sealHead } from './seal-head.ts'
 import { leafOf, type Nodes, type Subject, type TreeChange, treeDepth, wayTo } from './seal-tree.ts'
 import { type ClientRow, clientsStatement } from './store.ts'
+import { loadSealedTrustRows, type SealedTrustRows } from './trust-store.ts'
 
 /** The sealed registry in the database: its head, its tree, and rows together with both. */
+
+/** What a process that serves reads of it. Rows come with all that is needed to judge them, from one moment. */
+export interface SealReads {
+  /**
+   * The head that counts for a process that remembers none; undefined when nobody ever sealed the registry.
+   * @throws AdministrationError when it cannot be opened, or the ledger knows a later one.
+   */
+  readonly currentHead: (keys: readonly KeyEncryptionKey[]) => Promise<SealHead | undefined>
+  /** Whether anything is registered that a seal would have to speak of. */
+  readonly hasRegistrations: () => Promise<boolean>
+  readonly clientRows: (clientIds: readonly string[]) => Promise<SealedRows>
+  readonly trustRows: () => Promise<SealedTrustRows>
+  /** The next clients after one, in the order of their ids. */
+  readonly clientIdsAfter: (clientId: string, count: number) => Promise<readonly string[]>
+}
+
+export function sealReads({ statements, readPool }: Pick<Database, 'statements' | 'readPool'>): SealReads {
+  return {
+    currentHead: (keys) => currentHead(statements, keys),
+    hasRegistrations: () => hasRegistrations(statements),
+    clientRows: (clientIds) => loadSealedRows(readPool, clientIds),
+    trustRows: () => loadSealedTrustRows(readPool),
+    clientIdsAfter: (clientId, count) => nextClientIds(readPool, clientId, count),
+  }
+}
 
 /** Values in one statement. */
 const rowsPerStatementMax = 5_000
@@ -42,7 +68,7 @@ const sealedClientsStatement = `${clientsStatement},
                  FROM access WHERE client_id = ANY($1)) AS named (hash),
               generate_series(0, ${treeDepth}) AS depth))) AS nodes`
 
-export async function loadSealedRows(pool: Pool, clientIds: readonly string[]): Promise<SealedRows> {
+async function loadSealedRows(pool: Pool, clientIds: readonly string[]): Promise<SealedRows> {
   const { rows } = await pool.query<{
     version: string
     clients: ClientRow[] | null
@@ -65,8 +91,7 @@ function toSealed({ key, content, mac }: HeadRow): SealedText {
   return { keyEncryptionKeyId: key, content, mac: Buffer.from(mac, 'hex') }
 }
 
-/** The next clients after one, in the order of their ids. */
-export async function nextClientIds(pool: Pool, after: string, count: number): Promise<string[]> {
+async function nextClientIds(pool: Pool, after: string, count: number): Promise<string[]> {
   const { rows } = await pool.query<{ client_id: string }>({
     name: 'registry_next_clients',
     text: 'SELECT client_id FROM client WHERE client_id > $1 ORDER BY client_id LIMIT $2',

@@ -3,6 +3,7 @@ import type { RegisteredClient, RegisteredResource } from '../../registry/client
 import type { TrustTable } from '../../registry/issuer.ts'
 import { SealGuard } from '../../registry/seal-guard.ts'
 import { SealProblems } from '../../registry/seal-problems.ts'
+import { sealReads } from '../../registry/seal-store.ts'
 import { loadClients } from '../../registry/store.ts'
 import { loadTrust } from '../../registry/trust-store.ts'
 import type { Connection } from './connect.ts'
@@ -18,15 +19,14 @@ export async function administeredTrust(
   { database, sealing }: Pick<Connection, 'database' | 'sealing'>,
   clientIds: readonly string[],
 ): Promise<AdministeredTrust> {
-  const { readPool, statements } = database
   if (sealing === undefined) {
-    const { trust } = await loadTrust(readPool)
-    return { trust, ...(await loadClients(readPool, clientIds)) }
+    const { trust } = await loadTrust(database.readPool)
+    return { trust, ...(await loadClients(database.readPool, clientIds)) }
   }
   const problems = new SealProblems(() => {})
   const keyEncryptionKeys = () => sealingKeys(sealing)
-  const guard = new SealGuard({ database: statements, keyEncryptionKeys, problems })
+  const guard = new SealGuard({ reads: sealReads(database), keyEncryptionKeys, problems })
   await guard.open()
-  const trust = (await guard.readTrust(readPool)).believe()
-  return { trust, ...(await guard.read(readPool, clientIds)).believe() }
+  const trust = (await guard.readTrust()).believe()
+  return { trust, ...(await guard.read(clientIds)).believe() }
 }
