@@ -191,7 +191,6 @@ export class SealGuard {
         keys,
       }
     }
-    if (differences.length + ofSecrets.length + ofKeys.length === 0) return client
     const narrowed = differences.length === 0 ? client : toClient({ ...row, ...columnsOf(facts) })
     return { ...narrowed, secrets: believed, keys }
   }
@@ -256,7 +255,7 @@ function columnsOf(facts: ClientFacts): Partial<ClientRow> {
   return {
     certificate: [own?.name ?? null, own?.value ?? null],
     required_certificate: [asked?.name ?? null, asked?.value ?? null],
-    certificate_bound: facts.certificateBoundTokens ?? false,
+    certificate_bound: facts.certificateBoundTokens === true,
     status: facts.status,
     method: facts.tokenEndpointAuthMethod ?? null,
     networks: [...facts.allowedNetworks],

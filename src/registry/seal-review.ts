@@ -46,7 +46,9 @@ export class SealReview {
     await registry.inspect(clientIds)
     // It stays in memory as long as nothing changes it.
     await registry.trust()
-    this.#after = clientIds.length < clientsPerLook ? '' : (clientIds.at(-1) ?? '')
-    if (this.#after === '') problems.endRound()
+    // Fewer than asked for: these were the last ones.
+    const last = clientIds.length < clientsPerLook ? undefined : clientIds.at(-1)
+    this.#after = last ?? ''
+    if (last === undefined) problems.endRound()
   }
 }

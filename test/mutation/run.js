@@ -22,7 +22,8 @@ const pure = [
   'src/ledger/{chain,cursor,export,query,record,record-fields,refusals,token-id,verify}.ts',
   'src/keys/{algorithms,derived-keys,exported,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
   'src/registry/{blocks-statement,client,client-metadata-prefix,fixed-claims,grammar,issuer,issuer-statement}.ts',
-  'src/registry/{seal-head,seal-problems,seal-tree,statement,statement-text,subject}.ts',
+  'src/registry/{seal-guard,seal-head,seal-problems,seal-review,seal-tree,sealed-registry}.ts',
+  'src/registry/{statement,statement-text,subject}.ts',
   // How a caller proves itself: with a secret,
   'src/authentication/{authenticate,authorization,client-secret,failure-limit,fapi,secret,secret-expiry,secret-hash}.ts',
   'src/authentication/{secret-tag,secret-tags,verification}.ts',
@@ -50,7 +51,7 @@ const database = [
 /** What only tests of the whole service reach: seconds for each mutation, so these are tried if they are named. */
 const service = [
   'src/ledger/{hand-change-store,hand-changes}.ts',
-  'src/registry/{certificate-store,key-store,seal-guard,seal-review,seal-store,sealed-registry}.ts',
+  'src/registry/{certificate-store,key-store,seal-store}.ts',
   'src/keys/{abandonment,believed,key-change,manifest-store,revocation,rewrap,rotation,upkeep,vouching}.ts',
 ]
 

@@ -959,6 +959,43 @@ export const survivors = [
     reason: 'The first head that is believed sets it, and it is asked for only after that.',
   },
   {
+    file: 'src/registry/seal-guard.ts',
+    line: '#keys: readonly KeyEncryptionKey[] = []',
+    code: '[]',
+    mutations: ['["Stryker was here"]'],
+    reason: 'A guard is opened before it reads, and that replaces them.',
+  },
+  {
+    file: 'src/registry/seal-guard.ts',
+    line: 'if (this.#opened === undefined || !isSame(this.#opened.stored, stored)) {',
+    code: 'this.#opened === undefined || !isSame(this.#opened.stored, stored)',
+    mutations: ['true'],
+    reason: 'A head that is opened again is the same. It is remembered because that is faster.',
+  },
+  {
+    file: 'src/registry/seal-guard.ts',
+    line: 'function isSame(one: SealedText, other: SealedText): boolean {',
+    code: `{
+  return one.content === other.content && one.mac.equals(other.mac)
+}`,
+    mutations: ['{}'],
+    reason: 'A head that is opened again is the same. It is remembered because that is faster.',
+  },
+  {
+    file: 'src/registry/seal-guard.ts',
+    line: 'return one.content === other.content && one.mac.equals(other.mac)',
+    code: 'one.content === other.content && one.mac.equals(other.mac)',
+    mutations: ['false'],
+    reason: 'A head that is opened again is the same. It is remembered because that is faster.',
+  },
+  {
+    file: 'src/registry/seal-guard.ts',
+    line: 'const narrowed = differences.length === 0 ? client : toClient({ ...row, ...columnsOf(facts) })',
+    code: 'differences.length === 0',
+    mutations: ['false'],
+    reason: 'Where nothing differs, what counts is the row, and a client made of it is the same.',
+  },
+  {
     file: 'src/registry/statement-text.ts',
     line: 'String(one[0]) < String(other[0]) ? -1 : 1',
     code: 'String(one[0]) < String(other[0])',
