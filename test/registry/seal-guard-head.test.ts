@@ -110,6 +110,15 @@ describe('a head that is not believed', () => {
     expect(wrong()).toEqual(['registry : registry_seal_older'])
   })
 
+  test('is needed for the tree of its own moment: an earlier tree under it makes no old statement count', async () => {
+    const { rows, before, client } = registry()
+    rows.register(sealedClient({ ...client, status: 'disabled' }))
+    const { readClients, wrong } = await guarding(rows)
+    rows.putBack({ head: rows.head, nodes: before.nodes })
+    expect((await readClients('billing')).clients).toEqual([{ ...toClient(client), status: 'unsealed' }])
+    expect(wrong().toSorted()).toEqual(['client billing: tree_damaged', 'resource urn:a: tree_damaged'])
+  })
+
   test('with a fault that is none of the seal, the read fails', async () => {
     const { rows } = registry()
     const { readClients } = await guarding(rows)
