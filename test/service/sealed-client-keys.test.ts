@@ -12,7 +12,7 @@ import { administer } from '../support/database.ts'
 import { proofOf, requestWithProof } from '../support/dpop.ts'
 import { test } from '../support/fixtures.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
-import { requestToken } from '../support/service.ts'
+import { requestTokenPatiently } from '../support/service.ts'
 
 test('a key counts as far as a holder of the key-encryption key registered it', async ({
   startService,
@@ -143,8 +143,8 @@ test('a row cannot give tokens that are not bound to a client that was registere
     await createTestClient(context, 'open'),
   ]
   const statuses = async () => [
-    (await requestToken(running.url, bound)).status,
-    (await requestToken(running.url, open)).status,
+    (await requestTokenPatiently(running.url, bound)).status,
+    (await requestTokenPatiently(running.url, open)).status,
   ]
   expect(await statuses()).toEqual([400, 200])
   await database.query('UPDATE client SET dpop_bound_access_tokens = NOT dpop_bound_access_tokens')
