@@ -21,7 +21,8 @@ import { systemClock } from '../src/lib/clock.ts'
 import { openService, type Service } from '../src/server.ts'
 import { createLog } from '../src/telemetry/log.ts'
 import { type DrillVerifier, drill, joseVerifier } from '../test/support/drill.ts'
-import { drillSchedule, freePort, scheduleEnvironment } from '../test/support/service.ts'
+import { freePort } from '../test/support/ports.ts'
+import { drillSchedule, scheduleEnvironment } from '../test/support/service.ts'
 
 /**
  * `node bench/rotation.ts [seconds] [python]` rotates keys with a lifetime of seconds, on two replicas, with

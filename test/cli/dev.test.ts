@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, utimesSync } from 'node:fs'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
+import { freePort } from '../support/ports.ts'
 import { launcher, root, start } from '../support/process.ts'
-import { freePort } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 test('a change restarts the service and not the database; Ctrl-C ends both', async ({ files, track }) => {

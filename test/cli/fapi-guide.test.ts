@@ -10,8 +10,8 @@ import { makeKey } from '../support/assertion.ts'
 import { command, succeeding } from '../support/command.ts'
 import { test } from '../support/fixtures.ts'
 import { isAtHand } from '../support/openssl.ts'
+import { freePort } from '../support/ports.ts'
 import { root, start } from '../support/process.ts'
-import { freePort } from '../support/service.ts'
 
 const guide = readFileSync(`${root}docs/guides/fapi.md`, 'utf8')
 const variants = [

@@ -6,8 +6,9 @@ import { expect, onTestFinished } from 'vitest'
 import { command } from '../support/command.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { callerOf, mtlsSettings, tokenOver } from '../support/mtls.ts'
+import { freePort } from '../support/ports.ts'
 import { environmentOf } from '../support/process.ts'
-import { freePort, startService } from '../support/service.ts'
+import { startService } from '../support/service.ts'
 import { makeCa, makeCertificate, type TestCertificate } from '../support/x509.ts'
 
 const root = makeCa('O=Test,CN=Root')

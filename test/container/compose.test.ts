@@ -9,7 +9,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../support/service.ts'
+import { freePort } from '../support/ports.ts'
 import { baseImage, type Engine, findEngine, root } from './engine.ts'
 
 const suffix = randomBytes(4).toString('hex')

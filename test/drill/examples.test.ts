@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { openPythonEnvironment } from '../../packages/python/test/environment.ts'
 import { test } from '../support/fixtures.ts'
+import { freePort } from '../support/ports.ts'
 import { root, start } from '../support/process.ts'
-import { freePort } from '../support/service.ts'
 
 const environment = openPythonEnvironment()
 const examples = join(root, 'examples')

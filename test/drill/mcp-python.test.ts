@@ -15,9 +15,9 @@ import { makeKey } from '../support/assertion.ts'
 import { test } from '../support/fixtures.ts'
 import { fetchingLocally, startKeyServer } from '../support/key-server.ts'
 import { kubernetes, publishedKeys, tokenOf } from '../support/platforms.ts'
+import { freePort } from '../support/ports.ts'
 import { root, start } from '../support/process.ts'
 import { sealedContext } from '../support/sealed.ts'
-import { freePort } from '../support/service.ts'
 
 const environment = openRequirements(join(root, 'test/support/mcp-requirements.txt'))
 

@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { recorded, stall, startLoad } from '../support/load.ts'
+import { freePort } from '../support/ports.ts'
 import { commandProcess, signalGroup } from '../support/process.ts'
-import { freePort, requestTokenPatiently } from '../support/service.ts'
+import { requestTokenPatiently } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 import { chainEnds, leftOf, linesOf, test, workersOf } from '../support/workers.ts'
 

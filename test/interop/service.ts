@@ -3,7 +3,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setDefaultCACertificates } from 'node:tls'
-import { freePort } from '../support/service.ts'
+import { freePort } from '../support/ports.ts'
 
 const launcher = join(import.meta.dirname, '../../bin/mintmark')
 

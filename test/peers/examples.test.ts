@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test as plainTest } from 'vitest'
 import { snippetOf } from '../interop/guides.ts'
 import { test } from '../support/fixtures.ts'
+import { freePort } from '../support/ports.ts'
 import { root, start } from '../support/process.ts'
-import { freePort, invoices, orders, registerClient } from '../support/service.ts'
+import { invoices, orders, registerClient } from '../support/service.ts'
 
 const hasGo = spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0
 

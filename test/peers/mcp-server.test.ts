@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
 import { isAtHand } from '../support/openssl.ts'
+import { freePort } from '../support/ports.ts'
 import { root, start } from '../support/process.ts'
-import { freePort } from '../support/service.ts'
 
 test.skipIf(!isAtHand('openssl') || !isAtHand('curl'))(
   'examples/mcp-server/run, once and again',

@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { expect, test as plainTest } from 'vitest'
 import { createTokenSource } from '../../packages/client/src/index.ts'
 import { test } from '../support/fixtures.ts'
+import { freePort } from '../support/ports.ts'
 import { root, start } from '../support/process.ts'
-import { freePort, invoices, orders, registerClient } from '../support/service.ts'
+import { invoices, orders, registerClient } from '../support/service.ts'
 
 const lacks = ['mvn', 'java'].find((program) => spawnSync(program, ['-version']).status !== 0)
 

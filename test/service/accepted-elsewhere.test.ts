@@ -9,7 +9,7 @@ import { applyRegistration } from '../../src/administration/apply.ts'
 import { parseRegistryFile } from '../../src/administration/registry-file.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { consumers, type DocumentedRule, type Minted } from '../support/accepted-elsewhere.ts'
-import { requestToken, startService, type TestService } from '../support/service.ts'
+import { requestTokenPatiently, startService, type TestService } from '../support/service.ts'
 
 const guide = readFileSync('docs/guides/accepted-elsewhere.md', 'utf8')
 const recipes = new Map(
@@ -39,7 +39,7 @@ async function mint(name: string): Promise<Minted> {
   )
   const [client] = secrets
   const audience = registration.resources[0]?.audience ?? ''
-  const response = await requestToken(service.url, { clientId: '', secret: '', ...client })
+  const response = await requestTokenPatiently(service.url, { clientId: '', secret: '', ...client })
   const { access_token: token = '' } = (await response.json()) as { access_token?: string }
   const { keys } = (await document('jwks.json')) as { keys: Record<string, unknown>[] }
   // What nobody can verify is accepted nowhere.
@@ -100,7 +100,7 @@ test('rows that nobody could register give no token, and no other claim', async 
   })
   const reason = async (): Promise<string | undefined> => {
     const [made] = secrets
-    await requestToken(service.url, { clientId: '', secret: '', ...made })
+    await requestTokenPatiently(service.url, { clientId: '', secret: '', ...made })
     const rows = await service.database.query<{ reason: string | null }>(
       `SELECT reason FROM audit_record WHERE client_id = 'by-hand' AND type = 'token' ORDER BY chain DESC, seq DESC LIMIT 1`,
     )

@@ -2,10 +2,10 @@ import { connect, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { freshDatabase } from '../support/database.ts'
+import { freePort } from '../support/ports.ts'
 import { environmentOf, program, start } from '../support/process.ts'
 import {
   basic,
-  freePort,
   registerClient,
   requestToken,
   startService,

@@ -23,8 +23,9 @@ import { succeeding } from '../support/command.ts'
 import { confirmationOf, type ProofChanges, proofOf } from '../support/dpop.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { type Answer, callerOf, mtlsSettings, outcomeOf, tokenOver } from '../support/mtls.ts'
+import { freePort } from '../support/ports.ts'
 import { scratch } from '../support/scratch.ts'
-import { freePort, startService } from '../support/service.ts'
+import { startService } from '../support/service.ts'
 import { makeCa, makeCertificate, type TestCertificate } from '../support/x509.ts'
 
 const methods = ['private_key_jwt', 'mtls'] as const

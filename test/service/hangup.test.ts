@@ -1,8 +1,8 @@
 /** A terminal that is closed sends SIGHUP, too. Then the service ends, or it would stay behind on its port. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { freePort } from '../support/ports.ts'
 import { environmentOf, program, start } from '../support/process.ts'
-import { freePort } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 let database: FreshDatabase

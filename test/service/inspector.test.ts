@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { test } from '../support/fixtures.ts'
+import { freePort } from '../support/ports.ts'
 import { environmentOf, isRunning, launcher, start, startMintmark, untilReady } from '../support/process.ts'
-import { freePort } from '../support/service.ts'
 
 /** Nobody on the machine gets into a process by Node's inspector. */
 

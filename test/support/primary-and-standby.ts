@@ -16,7 +16,7 @@ import pg from 'pg'
 import { inject } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
 import type { FreshDatabase } from './database.ts'
-import { freePort } from './service.ts'
+import { freePort } from './ports.ts'
 
 export interface Server extends FreshDatabase {
   readonly port: number

@@ -7,7 +7,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { freePort } from './service.ts'
+import { freePort } from './ports.ts'
 import { until } from './wait.ts'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))

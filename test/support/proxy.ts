@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { freePort } from './service.ts'
+import { freePort } from './ports.ts'
 
 /** A TCP proxy in front of PostgreSQL's socket, whose faults are switched on and off. */
 export class FaultyProxy {

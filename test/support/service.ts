@@ -1,5 +1,5 @@
-import { randomBytes, randomInt } from 'node:crypto'
-import { connect, createServer } from 'node:net'
+import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
 import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -15,6 +15,7 @@ import { openService, type Service, type ServiceOptions } from '../../src/server
 import { createLog } from '../../src/telemetry/log.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
 import { fullHash } from './full-hash.ts'
+import { freePort } from './ports.ts'
 
 export interface TestService {
   readonly service: Service
@@ -116,31 +117,6 @@ async function openPatiently(options: ServiceOptions): Promise<Service> {
       if (!isLate) throw error
     }
   }
-}
-
-/**
- * Ports that nobody else gets between the question and the start of a service, however slow that is: the system gives
- * ports from 32768 on to connections and to whoever asks for any, and each worker of a test run has its own here.
- */
-const portsPerWorker = 1_000
-const firstPort = 12_000 + (Number(process.env['VITEST_POOL_ID'] ?? 0) % 20) * portsPerWorker
-let portsGiven = randomInt(portsPerWorker)
-
-/** A port that is free, and that this process has not been given for long. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = firstPort + (portsGiven % portsPerWorker)
-    portsGiven += 1
-    if (await isFree(port)) return port
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
 
 export const orders = 'https://orders.example.com'
