@@ -286,6 +286,8 @@ export const limits = {
   certificateRsaBitsMin: 2_048,
   /** The same at most. */
   certificateRsaBitsMax: 8_192,
+  /** Milliseconds between two looks at the end of the service's own certificate. One that lives an hour is told in time. */
+  certificateLookMilliseconds: 60_000,
   /**
    * Milliseconds between two checks whether a file with a certificate, a key, a CA or a revocation list has changed.
    */

@@ -145,9 +145,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
         await closeWithin(app, limits.shutdownGraceMilliseconds)
         // Requests whose clients have closed the connection still need their record.
         await callers.verification.close()
-        // In this turn of the event loop these records enter the queue of the ledger. `ledger.close` writes
-        // them.
+        // In this turn of the event loop these records enter the queue that `ledger.close` writes.
         await new Promise((resolve) => setImmediate(resolve))
+        ownCertificate.close()
         await processes.close()
         await handChanges.close()
         await Promise.all([upkeep.close(), seals.close(), secretWatch.close()])

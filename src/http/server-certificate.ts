@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { momentText } from '../lib/moment.ts'
+import { limits } from '../limits.ts'
 
 interface Validity {
   readonly validFrom: string
@@ -34,12 +35,18 @@ export class ServerCertificate {
   readonly #events: CertificateEvents
   #validity: { readonly from: number; readonly to: number } | undefined
   #warning: CertificateWarning | undefined
+  // Also a service whose health nobody asks for says it.
+  readonly #timer = setInterval(() => this.warnings(), limits.certificateLookMilliseconds).unref()
 
   /** @param certificate the chain in PEM, beginning with its own. Undefined: the service speaks no TLS. */
   constructor(certificate: string | undefined, nowSeconds: () => number, events: CertificateEvents) {
     this.#nowSeconds = nowSeconds
     this.#events = events
     this.replace(certificate)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
   }
 
   replace(certificate: string | undefined): void {
@@ -52,7 +59,7 @@ export class ServerCertificate {
     this.warnings()
   }
 
-  /** What is wrong now. Asked for each time that somebody asks for the health of the service. */
+  /** What is wrong now. */
   warnings(): readonly CertificateWarning[] {
     if (this.#validity === undefined) return []
     const { from, to } = this.#validity

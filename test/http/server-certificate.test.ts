@@ -1,6 +1,7 @@
 /** An own certificate that callers refuse, or will soon, is told once in the log, and each time under `warnings`. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { type CertificateEvents, ServerCertificate } from '../../src/http/server-certificate.ts'
+import { limits } from '../../src/limits.ts'
 import { freezeTime, makeCertificate } from '../support/x509.ts'
 
 const day = 86_400
@@ -62,4 +63,25 @@ test('what begins while it runs is told, and another certificate ends it', () =>
   expect(told).toHaveLength(3)
   own.replace(undefined)
   expect(own.warnings()).toEqual([])
+})
+
+test('and nobody has to ask for it, until the service closes', ({ onTestFinished }) => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const told: string[] = []
+  let passed = 0
+  const own = new ServerCertificate(
+    certificateOf(60),
+    () => now + passed * day,
+    eventsTo((warning) => told.push(warning)),
+  )
+  passed = 51
+  vi.advanceTimersByTime(limits.certificateLookMilliseconds - 1)
+  expect(told).toEqual([])
+  vi.advanceTimersByTime(1)
+  expect(told).toEqual(['tls_certificate_expiring'])
+  own.close()
+  passed = 61
+  vi.advanceTimersByTime(limits.certificateLookMilliseconds)
+  expect(told).toEqual(['tls_certificate_expiring'])
 })
