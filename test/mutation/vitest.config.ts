@@ -32,6 +32,8 @@ const service = {
     ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A test asks again until a service has done what is due in seconds.
+    expect: { poll: { timeout: 20_000 } },
   },
 }
 
