@@ -19,7 +19,7 @@ const root = join(import.meta.dirname, '../..')
 /** What pure tests judge. */
 const pure = [
   'src/token/{admission,claims,decide,form,issue,request}.ts',
-  'src/ledger/{chain,cursor,export,query,record,record-fields,refusals,token-id,verify}.ts',
+  'src/ledger/{chain,cursor,export,hand-changes,query,record,record-fields,refusals,token-id,verify}.ts',
   'src/keys/{algorithms,derived-keys,exported,key-encryption-key,keyring,manifest,schedule,seal,sealed-text,signing-algorithm,state}.ts',
   'src/registry/{blocks-statement,client,client-metadata-prefix,fixed-claims,grammar,issuer,issuer-statement}.ts',
   'src/registry/{seal-guard,seal-head,seal-problems,seal-review,seal-tree,sealed-registry}.ts',
@@ -50,7 +50,7 @@ const database = [
 
 /** What only tests of the whole service reach: seconds for each mutation, so these are tried if they are named. */
 const service = [
-  'src/ledger/{hand-change-store,hand-changes}.ts',
+  'src/ledger/hand-change-store.ts',
   'src/registry/{certificate-store,key-store,seal-store}.ts',
   'src/keys/{abandonment,believed,key-change,manifest-store,revocation,rewrap,rotation,upkeep,vouching}.ts',
 ]
