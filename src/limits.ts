@@ -80,6 +80,11 @@ export const limits = {
    * more body, which closes the oldest. So a stranger makes the service begin and close at most 100 of them a second.
    */
   unreadConnectionMilliseconds: 10,
+  /**
+   * Milliseconds from the begin of a stop until connections without a request are closed. A load balancer opens some in
+   * advance and never uses them. A request that is on its way is still answered.
+   */
+  silentConnectionMilliseconds: 1_000,
   /** Seconds until a TLS handshake must be complete. */
   handshakeTimeoutSeconds: 10,
   /** Seconds without any progress after which a busy connection is closed: its peer does not read its answer. */

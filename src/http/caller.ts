@@ -109,3 +109,18 @@ function last<Item>(set: ReadonlySet<Item>): Item | undefined {
   for (const item of set) latest = item
   return latest
 }
+
+export function newConnection(socket: Socket, caller: Caller, read: () => void): Connection {
+  return {
+    socket,
+    caller,
+    read,
+    waiting: 'idle',
+    exchange: undefined,
+    behind: [],
+    hasPlace: false,
+    isRead: false,
+    held: undefined,
+    parser: undefined,
+  }
+}

@@ -54,11 +54,17 @@ export function boundConnections(
     onClosed: (closed, address) => tally.count(closed, address),
   })
   for (const server of app.listeners) connections.watch(server)
+  let timer: NodeJS.Timeout | undefined
   app.addHook('preClose', (done) => {
     unread.close()
+    // Node waits for connections that have never sent a request. One that was opened a moment ago may still send it.
+    timer = setTimeout(() => connections.closeIdle(), limits.silentConnectionMilliseconds).unref()
     done()
   })
-  app.addHook('onClose', async () => tally.flush())
+  app.addHook('onClose', async () => {
+    clearTimeout(timer)
+    tally.flush()
+  })
   return connections
 }
 

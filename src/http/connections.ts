@@ -9,6 +9,7 @@ import {
   type Connection,
   closedWhile,
   type Exchange,
+  newConnection,
   Waiters,
   type Waiting,
 } from './caller.ts'
@@ -52,6 +53,11 @@ export class Connections {
   /** Open connections. */
   get size(): number {
     return this.#all.size
+  }
+
+  /** Closes all connections that the service owes nothing. */
+  closeIdle(): void {
+    for (const { socket } of [...this.#all.idle]) socket.destroy()
   }
 
   /** Puts itself between a server and the listener for its requests. Several servers of one service have the same. */
@@ -100,27 +106,15 @@ export class Connections {
       this.#forgetCaller(caller)
       return
     }
-    // Making room may have closed the last connection of this caller.
+    // Again, because making room may have closed its last connection.
     this.#callers.set(caller.address, caller)
-    const connection: Connection = {
-      socket,
-      caller,
-      read,
-      waiting: 'idle',
-      exchange: undefined,
-      behind: [],
-      hasPlace: false,
-      isRead: false,
-      held: undefined,
-      parser: undefined,
-    }
+    const connection = newConnection(socket, caller, read)
     this.#all.idle.add(connection)
     caller.idle.add(connection)
     this.#bySocket.set(socket, connection)
     socket.once('close', () => this.#forget(connection))
-    const isFull = !caller.isTrusted && caller.body.size >= this.#options.limits.bodiesPerAddress
-    if (isFull) this.#options.unread.add(connection)
-    else read()
+    if (caller.isTrusted || caller.body.size < this.#options.limits.bodiesPerAddress) read()
+    else this.#options.unread.add(connection)
   }
 
   #callerOf(address: string): Caller {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../src/limits.ts'
@@ -138,6 +139,30 @@ describe('from one address', () => {
     expect(linesOf('broken_request').length).toBeLessThan(broken / 4)
     await expectServed()
   })
+})
+
+test('connections that never sent a request do not hold up a stop, and one with a request is answered', async () => {
+  const stopped = await startService()
+  const port = Number(new URL(stopped.url).port)
+  const client = await registerClient(stopped.database)
+  const body = 'grant_type=client_credentials'
+  const open = (): Socket => connect({ port, host: '127.0.0.1' })
+  const busy = open()
+  const silent = open()
+  let received = ''
+  busy.on('data', (chunk) => {
+    received += String(chunk)
+  })
+  busy.write(formHead(body.length, basic(client.clientId, client.secret)) + body.slice(0, -1))
+  // Both have arrived by the time that a later request is answered.
+  expect((await requestToken(stopped.url, client)).status).toBe(200)
+  const isClosed = once(silent.resume(), 'close')
+  const closing = stopped.close()
+  await isClosed
+  busy.write(body.slice(-1))
+  await once(busy, 'close')
+  expect(received).toMatch(/^HTTP\/1\.1 200 /)
+  await closing
 })
 
 test('a process that may open few files says so and holds fewer connections', async () => {
