@@ -53,7 +53,7 @@ export default defineConfig({
   test: {
     // More than cores, because the tests mostly wait: for keys, for processes, for the database. Each worker loads and
     // compiles everything for itself, so six take a sixth more processor time than four.
-    maxWorkers: 4,
+    maxWorkers: 5,
     sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
     // Code that runs in processes of its own, such as commands and workers, does not count.
