@@ -19,6 +19,7 @@ import { makeSecret, UnusableHash } from '../../src/authentication/secret.ts'
 import { Verification } from '../../src/authentication/verification.ts'
 import { OAuthError } from '../../src/refusals.ts'
 import type { RegisteredClient, RegisteredSecret } from '../../src/registry/client.ts'
+import { clientDefaults } from '../support/registered.ts'
 
 const now = 1_800_000_000
 const address = '10.0.0.1'
@@ -37,16 +38,9 @@ const clientWith = (
   changes: Partial<RegisteredSecret> = {},
   client: Partial<RegisteredClient> = {},
 ): RegisteredClient => ({
+  ...clientDefaults,
   clientId: 'billing',
-  status: 'active',
-  tokenEndpointAuthMethod: undefined,
-  allowedNetworks: [],
-  expiresAt: undefined,
   secrets: new Map([[secretId, registeredSecret(changes)]]),
-  keys: [],
-  assertionAudience: 'issuer',
-  dpopBoundTokens: false,
-  access: new Map(),
   ...client,
 })
 const presented = (changes: Partial<PresentedCredentials>): PresentedCredentials => ({

@@ -23,6 +23,7 @@ import type { RegisteredClient } from '../../src/registry/client.ts'
 import { type TrustedIssuer, type TrustTable, workloadId } from '../../src/registry/issuer.ts'
 import { makeKey } from '../support/assertion.ts'
 import { github, publishedKeys, type TokenChanges, tokenOf } from '../support/platforms.ts'
+import { ruleDefaults } from '../support/registered.ts'
 
 const own = 'https://tokens.example.com'
 const now = 1_800_000_000
@@ -36,16 +37,10 @@ const trusted = (changes: Partial<TrustedIssuer> = {}): TrustedIssuer => ({
   keys: { kind: 'jwks', keys: publishedKeys(github).keys },
   rules: [
     {
+      ...ruleDefaults,
       rule: 'deploy',
       conditions: [{ claim: 'repository_id', equals: '74' }],
       clientId: 'billing',
-      access: undefined,
-      assertionAudience: 'issuer',
-      assertionMaxAgeSeconds: 3_600,
-      assertionUse: 'once',
-      tokenLifetimeSeconds: undefined,
-      allowDefaultServiceAccount: false,
-      dangerouslyAnySubject: false,
     },
   ],
   ...changes,

@@ -10,19 +10,15 @@ import {
   type TrustRule,
   workloadId,
 } from '../../src/registry/issuer.ts'
+import { ruleDefaults } from '../support/registered.ts'
 
 const now = 1_800_000_000
 const rule: TrustRule = {
+  ...ruleDefaults,
   rule: 'deploy',
   conditions: [{ claim: 'sub', equals: 'job' }],
   clientId: 'billing',
-  access: undefined,
-  assertionAudience: 'issuer',
-  assertionMaxAgeSeconds: 3_600,
-  assertionUse: 'once',
   tokenLifetimeSeconds: 60,
-  allowDefaultServiceAccount: false,
-  dangerouslyAnySubject: false,
 }
 const issuer: TrustedIssuer = {
   issuer: 'https://ci.example',

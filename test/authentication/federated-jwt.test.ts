@@ -6,6 +6,7 @@ import { RemoteKeys } from '../../src/authentication/remote-keys.ts'
 import type { TrustTable } from '../../src/registry/issuer.ts'
 import { makeKey } from '../support/assertion.ts'
 import { kubernetes, publishedKeys, type TokenChanges, tokenOf } from '../support/platforms.ts'
+import { ruleDefaults } from '../support/registered.ts'
 
 const own = 'https://tokens.example.com'
 const now = 1_800_000_000
@@ -23,16 +24,10 @@ function trusting(
   status: 'active' | 'disabled' = 'active',
 ): TrustTable {
   const rule = {
+    ...ruleDefaults,
     rule: 'payments',
     conditions: [{ claim: 'sub', prefix: 'system:serviceaccount:payments:' }],
     clientId: 'billing',
-    access: undefined,
-    assertionAudience: 'issuer' as const,
-    assertionMaxAgeSeconds: 3_600,
-    assertionUse: 'once' as const,
-    tokenLifetimeSeconds: undefined,
-    allowDefaultServiceAccount: false,
-    dangerouslyAnySubject: false,
   }
   const trusted = { issuer, status, keys: { kind: 'jwks' as const, keys }, rules: [rule] }
   return { issuers: new Map([[issuer, trusted]]), blocked: new Set(), resources: new Map() }

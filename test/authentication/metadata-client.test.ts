@@ -27,6 +27,7 @@ import type { RegisteredClient } from '../../src/registry/client.ts'
 import { metadataWorkloadId } from '../../src/registry/client-metadata-prefix.ts'
 import type { TrustedIssuer, TrustRule, TrustTable } from '../../src/registry/issuer.ts'
 import { type AssertionChanges, assertionOf, makeKey, type TestKey } from '../support/assertion.ts'
+import { ruleDefaults } from '../support/registered.ts'
 
 const own = 'https://tokens.example'
 const now = 1_800_000_000
@@ -43,16 +44,12 @@ const documentOf = (...keys: readonly TestKey[]): ClientMetadata => ({
 })
 
 const rule = (changes: Partial<TrustRule> = {}): TrustRule => ({
+  ...ruleDefaults,
   rule: 'agents',
   conditions: [{ claim: 'sub', prefix }],
   clientId: undefined,
   access: [{ audience: orders, scopes: ['read'] }],
-  assertionAudience: 'issuer',
   assertionMaxAgeSeconds: 300,
-  assertionUse: 'once',
-  tokenLifetimeSeconds: undefined,
-  allowDefaultServiceAccount: false,
-  dangerouslyAnySubject: false,
   ...changes,
 })
 const trustIn = (changes: Partial<TrustedIssuer> = {}, blocked: readonly string[] = []): TrustTable => {

@@ -28,21 +28,16 @@ import {
   type TokenChanges,
   tokenOf,
 } from '../support/platforms.ts'
+import { ruleDefaults } from '../support/registered.ts'
 
 const own = 'https://tokens.example.com'
 const now = 1_800_000_000
 
 const rule = (conditions: readonly ClaimCondition[], more: Partial<TrustRule> = {}): TrustRule => ({
+  ...ruleDefaults,
   rule: 'r',
   conditions,
   clientId: 'billing',
-  access: undefined,
-  assertionAudience: 'issuer',
-  assertionMaxAgeSeconds: 3_600,
-  assertionUse: 'once',
-  tokenLifetimeSeconds: undefined,
-  allowDefaultServiceAccount: false,
-  dangerouslyAnySubject: false,
   ...more,
 })
 

@@ -3,21 +3,16 @@ import { describe, expect, test } from 'vitest'
 import { subjectOfAssertion, type TrustedIssuer, type TrustRule } from '../../src/registry/issuer.ts'
 import { believeIssuer, issuerStatement } from '../../src/registry/issuer-statement.ts'
 import type { Statement } from '../../src/registry/seal-tree.ts'
+import { ruleDefaults } from '../support/registered.ts'
 
 const rule: TrustRule = {
+  ...ruleDefaults,
   rule: 'deploy',
   conditions: [
     { claim: 'repository_id', equals: '74' },
     { claim: 'ref', oneOf: ['refs/heads/main'] },
   ],
   clientId: 'billing',
-  access: undefined,
-  assertionAudience: 'issuer',
-  assertionMaxAgeSeconds: 3_600,
-  assertionUse: 'once',
-  tokenLifetimeSeconds: undefined,
-  allowDefaultServiceAccount: false,
-  dangerouslyAnySubject: false,
 }
 const workloads: TrustRule = {
   ...rule,

@@ -4,19 +4,13 @@ import { limits } from '../../src/limits.ts'
 import type { RegisteredClient, RegisteredResource } from '../../src/registry/client.ts'
 import { RegistryMemory } from '../../src/registry/memory.ts'
 import { TrustMemory } from '../../src/registry/trust-memory.ts'
+import { clientDefaults } from '../support/registered.ts'
 
 const version = 7
 
 const client = (clientId: string, more: Partial<RegisteredClient> = {}): RegisteredClient => ({
+  ...clientDefaults,
   clientId,
-  status: 'active',
-  tokenEndpointAuthMethod: undefined,
-  allowedNetworks: [],
-  expiresAt: undefined,
-  secrets: new Map(),
-  keys: [],
-  assertionAudience: 'issuer',
-  dpopBoundTokens: false,
   access: new Map([['orders', []]]),
   ...more,
 })

@@ -15,6 +15,7 @@ import {
 } from '../../src/registry/issuer.ts'
 import type { View } from '../../src/registry/memory.ts'
 import { type Denial, decide, type Grant } from '../../src/token/decide.ts'
+import { clientDefaults, ruleDefaults } from '../support/registered.ts'
 
 const now = 1_800_000_000
 const [issuerName, subject] = ['https://idp.example.com', 'job:a']
@@ -67,17 +68,14 @@ const rules: fc.Arbitrary<readonly TrustRule[]> = fc
   )
   .map((made) =>
     made.map(({ branch, clientId, access: given, lifetime, use, demand }, index) => ({
+      ...ruleDefaults,
       rule: `rule-${index}`,
       conditions: [{ claim: 'ref', equals: branch }],
       clientId,
       // A rule without a client has to say what it gives.
       access: clientId === undefined ? (given ?? []) : given,
-      assertionAudience: 'issuer' as const,
-      assertionMaxAgeSeconds: 3_600,
       assertionUse: use,
       tokenLifetimeSeconds: lifetime,
-      allowDefaultServiceAccount: false,
-      dangerouslyAnySubject: false,
       ...(demand === 'dpop' ? { requireDpop: 'any_key' as const } : {}),
       ...(demand === 'certificate' ? { requiredCertificate: ofWorkload } : {}),
     })),
@@ -121,15 +119,10 @@ function decided(given: readonly TrustRule[], request: Asked, clientId: string):
     rules: given,
   }
   const client: RegisteredClient = {
+    ...clientDefaults,
     clientId: 'one',
     status: request.clientStatus,
     tokenEndpointAuthMethod: 'federated_jwt',
-    allowedNetworks: [],
-    expiresAt: undefined,
-    secrets: new Map(),
-    keys: [],
-    assertionAudience: 'issuer',
-    dpopBoundTokens: false,
     access: new Map(request.clientAccess.map((each) => [each.audience, each.scopes])),
   }
   const facts = {
@@ -244,16 +237,13 @@ test('two rules that give different scopes: the caller says which it means; and 
     lifetime: number,
     use: TrustRule['assertionUse'],
   ): TrustRule => ({
+    ...ruleDefaults,
     rule: name,
     conditions: [{ claim: 'ref', equals: 'main' }],
     clientId: undefined,
     access: [{ audience: 'urn:a', scopes: held }],
-    assertionAudience: 'issuer',
-    assertionMaxAgeSeconds: 3_600,
     assertionUse: use,
     tokenLifetimeSeconds: lifetime,
-    allowDefaultServiceAccount: false,
-    dangerouslyAnySubject: false,
   })
   const given = [rule('reads', ['read'], 60, 'until_expiry'), rule('both', ['read', 'write'], 30, 'once')]
   const request: Asked = {

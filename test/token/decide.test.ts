@@ -21,6 +21,7 @@ import type {
 import type { View } from '../../src/registry/memory.ts'
 import { decide } from '../../src/token/decide.ts'
 import type { TokenRequest } from '../../src/token/request.ts'
+import { clientDefaults } from '../support/registered.ts'
 
 const now = 1_800_000_000
 const address = '10.1.2.3'
@@ -35,15 +36,10 @@ const secret: RegisteredSecret = {
   tag: undefined,
 }
 const client: RegisteredClient = {
+  ...clientDefaults,
   clientId: 'billing',
-  status: 'active',
   tokenEndpointAuthMethod: 'client_secret_basic',
-  allowedNetworks: [],
-  expiresAt: undefined,
   secrets: new Map([[secret.secretId, secret]]),
-  keys: [],
-  assertionAudience: 'issuer',
-  dpopBoundTokens: false,
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const resource: RegisteredResource = {

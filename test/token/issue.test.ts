@@ -18,6 +18,7 @@ import type { RegisteredClient, RegisteredSecret } from '../../src/registry/clie
 import type { View } from '../../src/registry/memory.ts'
 import { type IssueEdges, issueToken, recordRefusal } from '../../src/token/issue.ts'
 import type { Claimed, RawTokenRequest } from '../../src/token/request.ts'
+import { clientDefaults } from '../support/registered.ts'
 
 const now = 1_800_000_000
 const orders = 'https://orders.example.com'
@@ -26,20 +27,15 @@ const origin = { address: '10.0.0.1', userAgent: 'curl/8.5.0', requestId: 'abc-1
 const { secretId, secret } = makeSecret(randomBytes)
 
 const client: RegisteredClient = {
+  ...clientDefaults,
   clientId: 'billing',
-  status: 'active',
   tokenEndpointAuthMethod: 'client_secret_post',
-  allowedNetworks: [],
-  expiresAt: undefined,
   secrets: new Map<string, RegisteredSecret>([
     [
       secretId,
       { secretId, hash: `hash of ${secret}`, expiresAt: undefined, revokedAt: undefined, tag: undefined },
     ],
   ]),
-  keys: [],
-  assertionAudience: 'issuer',
-  dpopBoundTokens: false,
   access: new Map([[orders, ['orders:read', 'orders:write']]]),
 }
 const view: View = {
