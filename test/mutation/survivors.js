@@ -1168,6 +1168,13 @@ export const survivors = [
     reason: 'Only whether it is there is looked at.',
   },
   {
+    file: 'src/ledger/ledger.ts',
+    line: 'let isUsed = true',
+    code: 'true',
+    mutations: ['false'],
+    reason: 'The record that the service started is on its way before the first second has passed.',
+  },
+  {
     file: 'src/ledger/follow.ts',
     line: '(first, second) => first.time - second.time || first.chain - second.chain || first.seq - second.seq,',
     code: 'first.chain - second.chain',
