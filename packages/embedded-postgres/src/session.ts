@@ -31,9 +31,12 @@ const joinTimeoutMilliseconds = 60_000
 
 /**
  * Starts of the server that may fail one after the other. The pause grows four times with each: 1.7 s in
- * all. A start fails when another process is faster, or when processes of a killed server still hold memory.
+ * all. A start fails when processes of a killed server still hold memory, for example.
  */
 const launchesMax = 5
+
+/** What the server says when another process was faster. Such a start is not counted: there is a server to join. */
+const otherWasFaster = /lock file "[^"]*" already exists/
 
 const retryMilliseconds = 20
 
@@ -64,9 +67,9 @@ export async function joinServer(
     launchedProcessId = launch.processId
     if (launch.problem === undefined) continue
     problem = launch.problem
-    launches += 1
+    if (!otherWasFaster.test(launch.problem)) launches += 1
     if (launches === launchesMax) break
-    await sleep(retryMilliseconds * 4 ** (launches - 1))
+    await sleep(retryMilliseconds * 4 ** Math.max(launches - 1, 0))
   }
   throw new EmbeddedPostgresError(
     'cannot_start',
