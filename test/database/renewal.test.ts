@@ -1,12 +1,12 @@
 /** Connections of a real pool, replaced while some are idle and others in use. */
-import pg from 'pg'
+import type pg from 'pg'
 import { expect, test } from 'vitest'
 import { Renewal } from '../../src/database/renewal.ts'
-import { freshDatabase } from '../support/database.ts'
+import { freshDatabase, openPool } from '../support/database.ts'
 
 test('idle connections are replaced at once, those in use when they come back, and new ones stay', async () => {
   const database = await freshDatabase()
-  const pool = new pg.Pool({ connectionString: database.url, max: 3 })
+  const pool = openPool({ connectionString: database.url, max: 3 })
   const renewal = new Renewal([pool])
   const unexpected: Error[] = []
   pool.on('error', (error) => {

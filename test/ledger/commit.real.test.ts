@@ -11,7 +11,7 @@ import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { limits } from '../../src/limits.ts'
 import { OAuthError } from '../../src/refusals.ts'
-import { type FreshDatabase, freshDatabase, registryLockIsAwaited } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, openPool, registryLockIsAwaited } from '../support/database.ts'
 
 let database: FreshDatabase
 /** One connection, as the service has. Without time limits of its own: the committer keeps the time. */
@@ -21,7 +21,7 @@ let connections = 0
 
 beforeAll(async () => {
   database = await freshDatabase()
-  pool = new pg.Pool({ connectionString: database.url, max: 1 })
+  pool = openPool({ connectionString: database.url, max: 1 })
   pool.on('error', () => {})
   pool.on('connect', (client) => {
     connections += 1

@@ -1,12 +1,12 @@
 /** Identifiers that count once, in the group commit on a real PostgreSQL. */
 import { createHash, randomBytes } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type CommitOutcome, Committer } from '../../src/ledger/commit.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import type { OnceOnly } from '../../src/ledger/spent-identifiers.ts'
 import { OAuthError } from '../../src/refusals.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, openPool } from '../support/database.ts'
 
 let database: FreshDatabase
 let pool: pg.Pool
@@ -15,7 +15,7 @@ let calls: string[] = []
 
 beforeAll(async () => {
   database = await freshDatabase()
-  pool = new pg.Pool({ connectionString: database.url, max: 4 })
+  pool = openPool({ connectionString: database.url, max: 4 })
   pool.on('error', () => {})
   pool.on('connect', (client) => {
     const query = client.query.bind(client)

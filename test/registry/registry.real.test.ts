@@ -3,12 +3,12 @@
  * Long because each order of reads and changes is one test.
  */
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Pool } from '../../src/database/open.ts'
 import { limits } from '../../src/limits.ts'
 import { Registry } from '../../src/registry/registry.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, openPool } from '../support/database.ts'
 
 const orders = 'https://orders.example.com'
 const invoices = 'https://invoices.example.com'
@@ -18,7 +18,7 @@ let pool: pg.Pool
 
 beforeAll(async () => {
   database = await freshDatabase()
-  pool = new pg.Pool({ connectionString: database.url, max: 2 })
+  pool = openPool({ connectionString: database.url, max: 2 })
   pool.on('error', () => {})
   await database.query(
     `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds) VALUES

@@ -12,7 +12,7 @@ import {
   loadClients,
   readPresences,
 } from '../../src/registry/store.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, openPool } from '../support/database.ts'
 
 const orders = 'https://orders.example.com'
 const invoices = 'https://invoices.example.com'
@@ -22,7 +22,7 @@ let pool: pg.Pool
 
 beforeAll(async () => {
   database = await freshDatabase()
-  pool = new pg.Pool({ connectionString: database.url, max: 1 })
+  pool = openPool({ connectionString: database.url, max: 1 })
   await database.query(
     `INSERT INTO resource (audience, name, scopes, token_lifetime_seconds, signing_algorithm, token_typ) VALUES
        ($1, 'Orders', '{orders:read,orders:write}', 300, 'RS256', 'JWT'), ($2, 'Invoices', '{}', 60, 'ES256', DEFAULT)`,

@@ -1,16 +1,16 @@
 /** The trust table in memory is as of the version of the rest of the registry, whatever changes while it is read. */
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Pool } from '../../src/database/open.ts'
 import { Registry } from '../../src/registry/registry.ts'
-import { type FreshDatabase, freshDatabase } from '../support/database.ts'
+import { type FreshDatabase, freshDatabase, openPool } from '../support/database.ts'
 
 let database: FreshDatabase
 let pool: pg.Pool
 
 beforeAll(async () => {
   database = await freshDatabase()
-  pool = new pg.Pool({ connectionString: database.url, max: 4 })
+  pool = openPool({ connectionString: database.url, max: 4 })
   pool.on('error', () => {})
 })
 afterAll(async () => {

@@ -19,8 +19,7 @@ export async function freshDatabase(server = inject('postgresUrl')): Promise<Fre
   const administrator = administratorOf(server)
   await administrator.query(`CREATE DATABASE ${name} TEMPLATE template_mintmark ${fileCopy}`)
   const url = withDatabase(server, name)
-  const pool = new pg.Pool({ connectionString: url, max: 2 })
-  pool.on('error', () => {})
+  const pool = openPool({ connectionString: url, max: 2 })
   return {
     url,
     async query(text, values) {
@@ -33,14 +32,21 @@ export async function freshDatabase(server = inject('postgresUrl')): Promise<Fre
   }
 }
 
+/** A pool whose sessions may be ended by somebody, also while they end: nobody hears of it, and the test run goes on. */
+export function openPool(options: pg.PoolConfig): pg.Pool {
+  const pool = new pg.Pool(options)
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return pool
+}
+
 const administrators = new Map<string, pg.Pool>()
 
 /** One connection of each process to a server, for all databases of its tests. A connection costs more than a database. */
 function administratorOf(server: string): pg.Pool {
   let pool = administrators.get(server)
   if (pool === undefined) {
-    pool = new pg.Pool({ connectionString: server, max: 1, idleTimeoutMillis: 1_000, allowExitOnIdle: true })
-    pool.on('error', () => {})
+    pool = openPool({ connectionString: server, max: 1, idleTimeoutMillis: 1_000, allowExitOnIdle: true })
     administrators.set(server, pool)
   }
   return pool

@@ -12,10 +12,9 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { inject } from 'vitest'
 import { migrate } from '../../src/database/migrate.ts'
-import type { FreshDatabase } from './database.ts'
+import { type FreshDatabase, openPool } from './database.ts'
 import { freePort } from './ports.ts'
 
 export interface Server extends FreshDatabase {
@@ -110,7 +109,7 @@ listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n`
 
 function server(port: number): Server {
   const url = `postgresql://mintmark@127.0.0.1:${port}/postgres`
-  const pool = new pg.Pool({ connectionString: url, max: 1 })
+  const pool = openPool({ connectionString: url, max: 1 })
   pool.on('error', () => {})
   return {
     port,

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { bindMigrationAwareSqlAdapterFactory, ColumnTypeEnum } from '@prisma/driver-adapter-utils'
 import { type MigrationList, SchemaEngine } from '@prisma/schema-engine-wasm'
-import pg from 'pg'
+import type pg from 'pg'
 import { readMigrations } from '../../src/database/migration-files.ts'
-import { administer, withDatabase } from './database.ts'
+import { administer, openPool, withDatabase } from './database.ts'
 
 /**
  * Prisma's schema engine, as WebAssembly: what `prisma migrate` runs, over the same driver as ours. The tests
@@ -21,7 +21,7 @@ export async function withPrismaEngine<Result>(
   url: string,
   use: (engine: SchemaEngine) => Promise<Result>,
 ): Promise<Result> {
-  const pool = new pg.Pool({ connectionString: url, max: 2 })
+  const pool = openPool({ connectionString: url, max: 2 })
   try {
     const engine = await SchemaEngine.new(
       { datamodels: [['schema.prisma', readFileSync(schemaFile, 'utf8')]] },
@@ -65,7 +65,7 @@ function adapterFactory(url: string, pool: pg.Pool): PrismaPg {
   factory.connectToShadowDb = async () => {
     const name = `shadow_${randomUUID().replaceAll('-', '')}`
     await administer(url, `CREATE DATABASE ${name}`)
-    const shadowPool = new pg.Pool({ connectionString: withDatabase(url, name), max: 2 })
+    const shadowPool = openPool({ connectionString: withDatabase(url, name), max: 2 })
     const adapter = await connect(shadowPool)
     adapter.dispose = async () => {
       await shadowPool.end()
