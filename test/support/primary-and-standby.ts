@@ -110,7 +110,6 @@ listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n`
 function server(port: number): Server {
   const url = `postgresql://mintmark@127.0.0.1:${port}/postgres`
   const pool = openPool({ connectionString: url, max: 1 })
-  pool.on('error', () => {})
   return {
     port,
     url,
