@@ -40,8 +40,8 @@ function lineProblem(path, text) {
 const quotedValue = /^(?:\s*export\s)?\s*[\w.-]+\s*=\s*(["'`])[\s\S]*?\1/gm
 
 /**
- * What Node reads, and a shell would not: "set PORT" and "MINTMARK-LOG-LEVEL" are names of variables for it, which nobody asks
- * for.
+ * A line that Node reads without an error, and that sets nothing we use. For Node, "set PORT" and "MINTMARK-LOG-LEVEL" are
+ * names of variables.
  *
  * @param {string} path
  * @param {string} text
