@@ -13,6 +13,7 @@ import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
 import type { Clock } from './lib/clock.ts'
 import { clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
+import type { Opened } from './lib/opened.ts'
 import { Registry } from './registry/registry.ts'
 import { sealReads } from './registry/seal-store.ts'
 import { openSealedRegistry } from './registry/sealed-registry.ts'
@@ -47,6 +48,7 @@ export async function openRegistryAndKeys(
   database: Database,
   clock: Clock,
   { onFault, onRecovered }: DatabaseFaultLog,
+  opened: Opened,
 ) {
   const { log } = options
   const { schedule, signingAlgorithms, registryClientsMax } = options.config
@@ -61,6 +63,7 @@ export async function openRegistryAndKeys(
   })
   const derived = { keyEncryptionKeys, sealingKeyId: () => newestSealedWith(keyring.keys), onFault }
   const { tagWriter, secretTags } = openSecretTags(database, derived, log)
+  opened.onClose(() => tagWriter.close())
   const dpop = openDpop(options.config, { ...derived, now: clock.nowSeconds })
   // Due keys are created by the service itself, so the record does not name the account that it runs under.
   const actor = { by: 'mintmark', host: hostname() }
@@ -102,32 +105,22 @@ export async function openRegistryAndKeys(
     onFault,
     onRecovered,
   })
-  try {
-    // Its version is read before the keys: a change in between has a higher one, so it is not missed.
-    await registry.open()
-    if (!clockGuard.reliable) {
-      throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
-    }
-    await keyring.load()
-    const events = keyUpkeepEvents(log)
-    upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
-    await upkeep.open()
-    await secretTags.load()
-    await dpop.nonces?.load()
-    return {
-      clockGuard,
-      registry,
-      seals: seals.watch(registry),
-      keyring,
-      upkeep,
-      secretTags,
-      tagWriter,
-      dpop,
-    }
-  } catch (error) {
-    await registry.close()
-    throw error
+  opened.onClose(() => registry.close())
+  // Its version is read before the keys: a change in between has a higher one, so it is not missed.
+  await registry.open()
+  if (!clockGuard.reliable) {
+    throw clockDisagrees(clockOffSeconds, clockToleranceSeconds(schedule.clockSkewSeconds))
   }
+  await keyring.load()
+  const events = keyUpkeepEvents(log)
+  upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
+  await upkeep.open()
+  opened.onClose(() => upkeep?.close())
+  await secretTags.load()
+  await dpop.nonces?.load()
+  const watched = seals.watch(registry)
+  opened.onClose(() => watched.close())
+  return { clockGuard, registry, seals: watched, keyring, upkeep, secretTags, dpop }
 }
 
 function openSecretTags(database: Database, options: DerivedKeysOptions, log: Log) {

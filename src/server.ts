@@ -1,5 +1,12 @@
+/**
+ * The service: it opens everything in order, and closes it in the opposite order. The database server is already running
+ * and migrated. The caller (a command or a test) started it and must stop it.
+ *
+ * Long because everything that the service consists of is put together here.
+ */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { SecretWatch } from './administration/secret-watch.ts'
 import { asksEverybody, buildApp } from './app.ts'
@@ -30,6 +37,7 @@ import { ClaimedText } from './lib/claimed-text.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import type { ClockGuard } from './lib/clock-guard.ts'
 import { parseNetwork } from './lib/network.ts'
+import { Opened } from './lib/opened.ts'
 import { limits } from './limits.ts'
 import type { Registry } from './registry/registry.ts'
 import type { SealProblems } from './registry/seal-problems.ts'
@@ -51,12 +59,6 @@ import {
 import type { Log } from './telemetry/log.ts'
 import { isLogFailing } from './telemetry/log-loss.ts'
 
-/**
- * The service: it opens everything in order, and closes it so that whatever others still need is closed after them. The
- * database server is already running and migrated. The caller (a command or a test) started it and must stop it.
- *
- * Long because everything that is opened here is closed here, and a reader has to see both at once.
- */
 export interface ServiceOptions extends MemoryOptions {
   readonly databaseUrl: string
   /** Called when the password is refused, if the URL comes from a file. */
@@ -84,83 +86,86 @@ export interface Service {
   close(): Promise<void>
 }
 
+/** @throws after it has closed everything that it had opened. */
 export async function openService(options: ServiceOptions): Promise<Service> {
+  const opened = new Opened()
+  try {
+    return await openInOrder(options, opened)
+  } catch (error) {
+    await opened.close()
+    throw error
+  }
+}
+
+async function openInOrder(options: ServiceOptions, opened: Opened): Promise<Service> {
   const { config, log } = options
   const clock = options.clock ?? systemClock
   const faults = databaseFaultLog(log, clock)
   const { onFault } = faults
   // First: a file that cannot be used stops the start before anything is opened.
   const { clientTrust, ownCertificate, ...callers } = checksOfCallers(options, clock)
+  opened.onClose(() => ownCertificate.close())
   const database = openServiceDatabase(options, onFault)
-  try {
-    const opened = await openRegistryAndKeys(options, database, clock, faults)
-    const { clockGuard, registry, seals, keyring, upkeep, secretTags, tagWriter, dpop } = opened
-    const recordClock = recordClockOf(clock, clockGuard)
-    const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
-    faults.watch(() => registry.healthy && ledger.healthy)
-    const { handChanges, closeNotes, ...notes } = openNotes(database, onFault)
-    const secretWatch = watchSecrets(database, clock, log, onFault)
-    let closing = false
-    const processes = await compareSettings(config, database, log, onFault)
-    const app = await buildApp(config, {
-      issuer: config.issuer,
-      tokenLifetimeSecondsMax: config.schedule.tokenLifetimeSecondsMax,
-      clock: recordClock,
-      clockGuard,
-      registry,
-      keyring,
-      ledger,
-      ...notes,
-      ...callers,
-      secretTags,
-      dpop,
-      randomId: randomUUID,
-      random: () => randomInt(2 ** 32) / 2 ** 32,
-      requestId: requestIds(),
-      log,
-      health: {
-        checks: {
-          open: () => !closing,
-          database: () => registry.healthy,
-          ledger: () => ledger.healthy,
-          clock: () => clockGuard.reliable,
-          signing_key: () => upkeep.signs,
-        },
-        failed: () => (processes.contradictsEarlier ? ['settings'] : []),
-        warnings: () => [
-          ...warningsOf(upkeep, ledger, seals.problems, processes, secretWatch),
-          ...warningsOfCertificates(ownCertificate, clientTrust, clock),
-        ],
+  opened.onClose(() => database.close())
+  const notes = openNotes(database, onFault, opened)
+  const memory = await openRegistryAndKeys(options, database, clock, faults, opened)
+  const { clockGuard, registry, seals, keyring, upkeep, secretTags, dpop } = memory
+  const recordClock = recordClockOf(clock, clockGuard)
+  const ledger = await openServiceLedger(database, recordClock, registry, log, faults)
+  opened.onClose(() => ledger.close())
+  faults.watch(() => registry.healthy && ledger.healthy)
+  const secretWatch = watchSecrets(database, clock, log, onFault)
+  opened.onClose(() => secretWatch.close())
+  const processes = await compareSettings(config, database, log, onFault)
+  opened.onClose(() => processes.close())
+  // Requests whose clients have closed the connection still need their record. In this turn of the event loop these
+  // records enter the queue that `ledger.close` writes.
+  opened.onClose(() => setImmediate())
+  opened.onClose(() => callers.verification.close())
+  let closing = false
+  const app = await buildApp(config, {
+    issuer: config.issuer,
+    tokenLifetimeSecondsMax: config.schedule.tokenLifetimeSecondsMax,
+    clock: recordClock,
+    clockGuard,
+    registry,
+    keyring,
+    ledger,
+    ...notes,
+    ...callers,
+    secretTags,
+    dpop,
+    randomId: randomUUID,
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+    requestId: requestIds(),
+    log,
+    health: {
+      checks: {
+        open: () => !closing,
+        database: () => registry.healthy,
+        ledger: () => ledger.healthy,
+        clock: () => clockGuard.reliable,
+        signing_key: () => upkeep.signs,
       },
-    })
-    return {
-      app,
-      database,
-      keyring,
-      registry,
-      listen: () => listen(app, config),
-      replaceTls: (files) => replaceTls(app, config, { clientTrust, ownCertificate }, files),
-      async close() {
-        closing = true
-        await closeWithin(app, limits.shutdownGraceMilliseconds)
-        // Requests whose clients have closed the connection still need their record.
-        await callers.verification.close()
-        // In this turn of the event loop these records enter the queue that `ledger.close` writes.
-        await new Promise((resolve) => setImmediate(resolve))
-        ownCertificate.close()
-        await processes.close()
-        await handChanges.close()
-        await Promise.all([upkeep.close(), seals.close(), secretWatch.close()])
-        await registry.close()
-        await ledger.close()
-        await tagWriter.close()
-        await closeNotes()
-        await database.close()
-      },
-    }
-  } catch (error) {
-    await database.close()
-    throw error
+      failed: () => (processes.contradictsEarlier ? ['settings'] : []),
+      warnings: () => [
+        ...warningsOf(upkeep, ledger, seals.problems, processes, secretWatch),
+        ...warningsOfCertificates(ownCertificate, clientTrust, clock),
+      ],
+    },
+  })
+  opened.onClose(() => closeWithin(app, limits.shutdownGraceMilliseconds))
+  return {
+    app,
+    database,
+    keyring,
+    registry,
+    listen: () => listen(app, config),
+    replaceTls: (files) => replaceTls(app, config, { clientTrust, ownCertificate }, files),
+    async close() {
+      closing = true
+      await opened.close()
+    },
   }
 }
 
@@ -263,7 +268,7 @@ function compareSettings(
  * What is noted and cleaned up beside the path of a request: what was used, who fetched which keys, what was changed by
  * hand.
  */
-function openNotes({ statements }: Database, onFault: (error: unknown) => void) {
+function openNotes({ statements }: Database, onFault: (error: unknown) => void, opened: Opened) {
   const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
   const secretUses = openSecretUses(statements, onFault)
   const keyUses = openClientKeyUses(statements, onFault)
@@ -271,11 +276,9 @@ function openNotes({ statements }: Database, onFault: (error: unknown) => void) 
   const verifiers = openVerifiers(statements, onFault)
   const workloadUses = openWorkloadUses(statements, onFault)
   const handChanges = openHandChanges(statements, onFault)
-  async function closeNotes(): Promise<void> {
-    for (const note of [spentIdentifiers, secretUses, keyUses, clientUses, workloadUses, verifiers])
-      await note.close()
-  }
-  return { secretUses, keyUses, clientUses, workloadUses, verifiers, handChanges, closeNotes }
+  const notes = { secretUses, keyUses, clientUses, workloadUses, verifiers, handChanges }
+  for (const note of [spentIdentifiers, ...Object.values(notes)]) opened.onClose(() => note.close())
+  return notes
 }
 
 /** What checks secrets, assertions and certificates, counts failures, and decides which claimed values are stored. */

@@ -22,6 +22,11 @@ export class NoValue extends Error {
   override readonly name = 'NoValue'
 }
 
+/** Nobody waits for the answer of the database any more. Begins with the words of the driver's own error. */
+export function noAnswer(): Error {
+  return new Error('query read timeout: the database did not answer in time')
+}
+
 /**
  * Whether a notice says that the wait for a synchronous standby was cancelled. PostgreSQL then reports success: the
  * transaction is durable on this server, and no standby has confirmed it. The text may be in any language.
@@ -71,7 +76,7 @@ export class PreparedCall implements pg.Submittable {
    * Rejects the answer now. The connection must not be used again, because the real answer may still arrive.
    */
   giveUp(): void {
-    this.#settle.reject(new Error('query read timeout: the database did not answer in time'))
+    this.#settle.reject(noAnswer())
   }
 
   // ── Called by pg's client ──

@@ -1,13 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { OperatorError } from '../errors.ts'
 import { DatabaseClient } from './client.ts'
-import { errorCode, firstLine, isDatabaseAway } from './faults.ts'
+import { databaseFault, errorCode, firstLine, isDatabaseAway } from './faults.ts'
 import { DatabaseHosts } from './hosts.ts'
 import { cautious, isDirect, sessionSettings } from './session.ts'
 
 /** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
 
 /** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
-const connectionPatienceMilliseconds = 10_000
+const startPatienceMilliseconds = 10_000
+
+/** Milliseconds between two tries. */
+const tryAgainMilliseconds = 250
 
 /** Milliseconds for each statement. A pooler takes the connection at once, and may have no session for it. */
 const answerMillisecondsMax = 3_000
@@ -27,27 +31,51 @@ export interface CheckedServer {
  */
 export async function checkConnection(url: string): Promise<CheckedServer> {
   const hosts = new DatabaseHosts(url)
-  const deadline = performance.now() + connectionPatienceMilliseconds
+  try {
+    return await untilDatabaseAnswers(() => tryServer(hosts))
+  } catch (error) {
+    if (error instanceof OperatorError) throw error
+    throw new OperatorError(connectionProblem(hosts, error), { cause: error })
+  }
+}
+
+/**
+ * Does work of a start, which may be done again from its beginning. It is, for ten seconds, while the database cannot be
+ * reached or answers too late: a database that restarts, or a machine on which everything begins at once.
+ * @param report called with a message for the operator after the first failure.
+ */
+export async function untilDatabaseAnswers<Result>(
+  work: () => Promise<Result>,
+  report: (message: string) => void = () => {},
+): Promise<Result> {
+  const deadline = performance.now() + startPatienceMilliseconds
+  let isReported = false
   for (;;) {
-    let client: DatabaseClient | undefined
     try {
-      client = new DatabaseClient({
-        hosts,
-        connectionTimeoutMillis: answerMillisecondsMax,
-        query_timeout: answerMillisecondsMax,
-      })
-      client.on('error', () => {})
-      await client.connect()
-      const server = await judgeServer(client, hosts.first.schema)
-      return { ...server, warnings: [...hosts.first.warnings, ...server.warnings] }
+      return await work()
     } catch (error) {
-      if (error instanceof OperatorError) throw error
-      if (!isTemporary(error) || performance.now() > deadline)
-        throw new OperatorError(connectionProblem(hosts, error), { cause: error })
-      await new Promise((resolve) => setTimeout(resolve, 250))
-    } finally {
-      await client?.end().catch(() => {})
+      if (!isTemporary(error) || performance.now() > deadline) throw error
+      if (!isReported)
+        report(`The database does not answer (${databaseFault(error)?.message}). Trying again …`)
+      isReported = true
+      await sleep(tryAgainMilliseconds)
     }
+  }
+}
+
+async function tryServer(hosts: DatabaseHosts): Promise<CheckedServer> {
+  const client = new DatabaseClient({
+    hosts,
+    connectionTimeoutMillis: answerMillisecondsMax,
+    query_timeout: answerMillisecondsMax,
+  })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    const server = await judgeServer(client, hosts.first.schema)
+    return { ...server, warnings: [...hosts.first.warnings, ...server.warnings] }
+  } finally {
+    await client.end().catch(() => {})
   }
 }
 
@@ -183,7 +211,7 @@ function warningsOf(row: ServerRow): string[] {
 
 /** A host name that does not resolve is a mistake at the start. Later it is a fault of the network. */
 function isTemporary(error: unknown): boolean {
-  return isDatabaseAway(error) && errorCode(error) !== 'ENOTFOUND'
+  return !(error instanceof OperatorError) && isDatabaseAway(error) && errorCode(error) !== 'ENOTFOUND'
 }
 
 /** Describes the problem in one line, without the password that the URL may contain. */

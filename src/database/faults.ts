@@ -95,6 +95,8 @@ function layers(error: unknown): Layer[] {
       code: text(originalCode) || text(code),
       message: text(originalMessage) || text(message),
     })
+    // The pool itself ended the connection, and the end is the cause that it names.
+    if (/due to connection timeout/.test(text(message))) break
     rest = cause ?? (meta as { driverAdapterError?: unknown } | null | undefined)?.driverAdapterError
     if (Array.isArray(errors) && errors.length > 0) rest = errors[0]
   }

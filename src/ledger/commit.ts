@@ -1,5 +1,5 @@
 /** Long because the queue, a batch and what can become of it are one state. */
-import { isUnconfirmed, NoValue, PreparedCall } from '../database/call.ts'
+import { isUnconfirmed, NoValue, noAnswer, PreparedCall } from '../database/call.ts'
 import { errorCode } from '../database/faults.ts'
 import { isBehind } from '../database/history.ts'
 import type { Connection, Pool } from '../database/open.ts'
@@ -277,7 +277,7 @@ export class Committer {
       this.#sweep = undefined
     }
     for (const waiting of [...this.#underWay, ...this.#queue]) {
-      if (waiting.deadline <= now) fail(waiting, new OAuthError('ledger_unavailable'))
+      if (waiting.deadline <= now) fail(waiting, new OAuthError('ledger_unavailable', { cause: noAnswer() }))
     }
     if (this.#sent !== undefined && this.#sent.deadline <= now) this.#sent.call.giveUp()
   }

@@ -117,11 +117,11 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     isUsed = false
   }
 
+  await commit(undefined, serviceRecord(clock, 'started', options.release))
   const timer = setInterval(() => {
     void writeCounted()
     tryIdle().catch(() => {})
   }, tickMilliseconds).unref()
-  await commit(undefined, serviceRecord(clock, 'started', options.release))
 
   return {
     commit,

@@ -33,7 +33,6 @@ const remedies: Readonly<Record<string, string>> = {
 
 function describeFault({ code, message, isAbsence }: DatabaseFault): string {
   const said = /[.!?]$/.test(message) ? message : `${message}.`
-  const remedy =
-    remedies[code] ?? (isAbsence ? 'Try again when the database is back.' : 'Correct this and try again.')
-  return `The database refused: ${said} ${remedy}`
+  if (isAbsence) return `The database cannot be reached: ${said} Try again when it can.`
+  return `The database refused: ${said} ${remedies[code] ?? 'Correct this and try again.'}`
 }

@@ -1,5 +1,6 @@
 import type { DestinationStream } from 'pino'
 import { type Config, databaseUrlReader, tlsFilePaths } from '../config.ts'
+import { untilDatabaseAnswers } from '../database/check.ts'
 import { removeDeadSocket } from '../lib/dead-socket.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import type { DatabaseServer } from './database-server.ts'
@@ -34,15 +35,17 @@ export async function serveAlone(
   const keyEncryptionKeys = await findKeyEncryptionKeys(config, server)
   // Loading Fastify takes a third of the start time. Commands that do not serve must not load it.
   const { openService } = await import('../server.ts')
-  const service = await openService({
-    config,
-    databaseUrl: server.url,
-    rereadDatabaseUrl: databaseUrlReader(),
-    keyEncryptionKeys,
-    // "keys rewrap" replaces the key file beside the embedded database while this process runs.
-    rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server),
-    log,
-  })
+  const open = () =>
+    openService({
+      config,
+      databaseUrl: server.url,
+      rereadDatabaseUrl: databaseUrlReader(),
+      keyEncryptionKeys,
+      // "keys rewrap" replaces the key file beside the embedded database while this process runs.
+      rereadKeyEncryptionKeys: () => findKeyEncryptionKeys(config, server),
+      log,
+    })
+  const service = await untilDatabaseAnswers(open, (message) => log.warn({ event: 'notice' }, message))
   lifetime.onClose(() => service.close())
   let current = config
   const files = new WatchedFiles(tlsFilePaths(), () => {

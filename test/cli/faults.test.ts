@@ -7,7 +7,14 @@ import { limits } from '../../src/limits.ts'
 import { command } from '../support/command.ts'
 import { administer, withDatabase } from '../support/database.ts'
 import { sharedTest } from '../support/fixtures.ts'
-import { program, start, startMintmark } from '../support/process.ts'
+import {
+  environmentOf,
+  program,
+  start,
+  startMintmark,
+  startServiceProcess,
+  untilReady,
+} from '../support/process.ts'
 import { FaultyProxy } from '../support/proxy.ts'
 
 const test = sharedTest.extend('role', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -97,6 +104,26 @@ test('a command waits for a connection that takes longer than the service could 
   proxy.hold()
   setTimeout(() => proxy.release(), limits.databaseConnectTimeoutMilliseconds + 200)
   expect(await far.prisma.client.count()).toBe(0)
+})
+
+test('a service starts though the database is away for moments', async ({
+  database,
+  onTestFinished,
+  track,
+}) => {
+  const proxy = new FaultyProxy(database.url)
+  onTestFinished(() => proxy.close())
+  const faults = { 2: 'refuse', 5: 'hang', 8: 'lose-answers', 11: 'refuse' } as const
+  let connections = 0
+  proxy.onConnection = (number) => {
+    connections = number
+    proxy.mode = faults[number as keyof typeof faults] ?? 'pass'
+  }
+  const environment = environmentOf(await proxy.listen())
+  const service = track(await startServiceProcess(['serve'], { environment }))
+  await untilReady(service)
+  expect(connections).toBeGreaterThan(11)
+  expect(await service.end('SIGTERM')).toBe(0)
 })
 
 test('a command that is interrupted ends, though its statement still waits for a lock', async ({

@@ -44,6 +44,12 @@ describe('away', () => {
   })
 })
 
+test('a connection that was given up is told as such, and not as one that the database ended', () => {
+  const ended = new Error('Connection terminated unexpectedly')
+  const message = 'Connection terminated due to connection timeout'
+  expect(databaseFault(new Error(message, { cause: ended }))).toEqual({ code: '', message, isAbsence: true })
+})
+
 test('what else may go wrong with a database is a fault, and no absence', () => {
   expect(databaseFault(wrapped('42501', 'permission denied for table client'))).toEqual({
     code: '42501',

@@ -4,6 +4,9 @@ import { freePort } from './ports.ts'
 /** A TCP proxy in front of PostgreSQL's socket, whose faults are switched on and off. */
 export class FaultyProxy {
   mode: 'pass' | 'refuse' | 'hang' | 'lose-answers' = 'pass'
+  /** Called with the number of each new connection, from 1 on, before it is served. */
+  onConnection: ((number: number) => void) | undefined
+  #connections = 0
   /** What is sent on when `hold` is over. */
   #held: (() => void)[] | undefined
   readonly #target: string
@@ -26,6 +29,7 @@ export class FaultyProxy {
   }
 
   #serve(socket: Socket): void {
+    this.onConnection?.(++this.#connections)
     if (this.mode === 'refuse') {
       socket.destroy()
       return

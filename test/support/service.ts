@@ -6,12 +6,11 @@ import pg from 'pg'
 import { hintOf, makeSecret } from '../../src/authentication/secret.ts'
 import type { NewSecret } from '../../src/authentication/secret-hash.ts'
 import { type Config, readConfig } from '../../src/config.ts'
-import { isDatabaseAway } from '../../src/database/faults.ts'
+import { untilDatabaseAnswers } from '../../src/database/check.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import type { ScheduleSettings } from '../../src/keys/state.ts'
 import type { Clock } from '../../src/lib/clock.ts'
-import { OAuthError } from '../../src/refusals.ts'
-import { openService, type Service, type ServiceOptions } from '../../src/server.ts'
+import { openService, type Service } from '../../src/server.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { type FreshDatabase, freshDatabase } from './database.ts'
 import { fullHash } from './full-hash.ts'
@@ -78,13 +77,16 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       done()
     },
   })
-  const service = await openPatiently({
-    config,
-    databaseUrl: database.url,
-    keyEncryptionKeys: [keyEncryptionKey(options.key ?? testKey)],
-    log: createLog(config.logLevel, destination),
-    ...(options.clock === undefined ? {} : { clock: options.clock }),
-  })
+  // Where all tests begin at once, the database may well answer late.
+  const service = await untilDatabaseAnswers(() =>
+    openService({
+      config,
+      databaseUrl: database.url,
+      keyEncryptionKeys: [keyEncryptionKey(options.key ?? testKey)],
+      log: createLog(config.logLevel, destination),
+      ...(options.clock === undefined ? {} : { clock: options.clock }),
+    }),
+  )
   await service.app.listen({ host: config.host, port: config.port })
   let closed: Promise<void> | undefined
   async function close(): Promise<void> {
@@ -100,22 +102,6 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       closed ??= close()
       return closed
     },
-  }
-}
-
-/**
- * A service does not start if the database answers late, and whoever runs it starts it again. So do we: where all
- * tests begin at once, the database may well be late.
- */
-async function openPatiently(options: ServiceOptions): Promise<Service> {
-  for (;;) {
-    try {
-      return await openService(options)
-    } catch (error) {
-      const isLate =
-        error instanceof OAuthError ? error.reason === 'ledger_unavailable' : isDatabaseAway(error)
-      if (!isLate) throw error
-    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { readServiceConfig } from '../../config.ts'
+import { untilDatabaseAnswers } from '../../database/check.ts'
 import { requireRights } from '../../database/rights.ts'
 import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { refuseInspector } from '../../process/inspector.ts'
@@ -33,8 +34,10 @@ export const serve = defineCommand({
       const server = await openDatabaseServer(config, 'refuse', report)
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
-      await requireMigrated(server.url)
-      await requireRights(server.url)
+      await untilDatabaseAnswers(async () => {
+        await requireMigrated(server.url)
+        await requireRights(server.url)
+      }, report)
       const baseUrl = await runService(config, server, log, lifetime)
       const fields = {
         event: 'listening',

@@ -6,6 +6,7 @@ import { findClient } from '../../administration/client-store.ts'
 import { isRegistryEmpty } from '../../administration/plan-store.ts'
 import { secretIdOf } from '../../authentication/secret.ts'
 import { type Config, readServiceConfig } from '../../config.ts'
+import { untilDatabaseAnswers } from '../../database/check.ts'
 import { migrate, migrationStateOf } from '../../database/migrate.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import { OperatorError } from '../../errors.ts'
@@ -61,7 +62,7 @@ export const start = defineCommand({
       )
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
-      const { pending } = await migrationStateOf(server.url)
+      const { pending } = await untilDatabaseAnswers(() => migrationStateOf(server.url), report)
       if (pending.length > 0) await step('database migrated', () => migrate(server.url))
       const database = openDatabase(server.url)
       let block: string
