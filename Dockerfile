@@ -38,7 +38,7 @@ FROM program AS compiled
 USER node
 ENV NODE_COMPILE_CACHE=/tmp/compiled
 RUN node --disable-warning=ExperimentalWarning --disable-sigusr1 --max-semi-space-size=12 --heap-growing-percent=50 \
-    --input-type=module --eval "import '/mintmark/src/cli/command-list.ts'; import '/mintmark/src/cli/main.ts'; import '/mintmark/src/app.ts'" \
+    --input-type=module --eval "import '/mintmark/src/cli/main.ts'; import { allCommands } from '/mintmark/src/cli/command-list.ts'; await allCommands(); import '/mintmark/src/app.ts'" \
   && chmod -R a+rX /tmp/compiled
 
 FROM program

@@ -8,24 +8,14 @@ import { didYouMean } from '../lib/suggest.ts'
 import { explain } from '../process/explain.ts'
 import { watchOutput } from '../process/standard-output.ts'
 import { release } from '../release.ts'
+import { allCommands, findCommand, groups } from './command-list.ts'
 import { parseArguments } from './terminal/arguments.ts'
 import { type Command, usageError } from './terminal/command.ts'
-import { Interrupted } from './terminal/connect.ts'
 import { commandHelp, groupHelp } from './terminal/help.ts'
+import { Interrupted } from './terminal/interrupted.ts'
 import { flushed, note, OutputClosed, outputFailure, print } from './terminal/output.ts'
 import { messageOf } from './terminal/sentences.ts'
 import { atTerminal, processTerminal, type Terminal } from './terminal/terminal.ts'
-
-type CommandList = Pick<typeof import('./command-list.ts'), 'commands' | 'groups'>
-
-/**
- * The commands that these words can mean. The service does not carry those that administer it: they are seven megabytes,
- * and a sixth of the time of its start.
- */
-async function commandsFor([first]: readonly string[]): Promise<CommandList> {
-  if (first === 'serve') return { commands: [(await import('./commands/serve.ts')).serve], groups: [] }
-  return await import('./command-list.ts')
-}
 
 /**
  * Runs a command at a terminal. Several may run at once in one process.
@@ -63,8 +53,7 @@ function cutShort(message: string): string {
 
 async function dispatch(given: readonly string[]): Promise<number> {
   const words = wordsOf(given)
-  const { commands, groups } = await commandsFor(words)
-  const command = commands.find(({ path }) => path.every((word, index) => words[index] === word))
+  const command = await findCommand(words)
   if (command !== undefined) {
     const { help, options, positionals } = parseArguments(command, given.slice(command.path.length))
     if (!help) return (await command.run(options, positionals)) ?? exitCodes.ok
@@ -76,6 +65,7 @@ async function dispatch(given: readonly string[]): Promise<number> {
     print(`${release}\n`)
     return exitCodes.ok
   }
+  const commands = await allCommands()
   const path = knownPrefix(commands, words)
   const next = given[path.length]
   if (next === '--help' || next === '-h') {

@@ -3,13 +3,15 @@
  * mistake is answered with what was probably meant, and a wrong call does nothing (exit code 2).
  */
 import { describe, expect, test } from 'vitest'
-import { commands } from '../../src/cli/command-list.ts'
+import { allCommands, findCommand } from '../../src/cli/command-list.ts'
 import { parseArguments } from '../../src/cli/terminal/arguments.ts'
 import { commandHelp } from '../../src/cli/terminal/help.ts'
 import { exitCodes } from '../../src/errors.ts'
 import { release } from '../../src/release.ts'
 import { command } from '../support/command.ts'
 import { commandProcess, launcher, program, start } from '../support/process.ts'
+
+const commands = await allCommands()
 
 describe('help', () => {
   test('at every level', async () => {
@@ -32,7 +34,8 @@ describe('help', () => {
     expect(stdout).toContain('Usage: bin/mintmark clients create CLIENT [options]')
   })
 
-  test.each(commands.map((each) => [each.path.join(' '), each] as const))('of "%s"', (_name, each) => {
+  test.each(commands.map((each) => [each.path.join(' '), each] as const))('of "%s"', async (_name, each) => {
+    expect(await findCommand([...each.path, 'shop'])).toBe(each)
     const text = commandHelp(each)
     for (const option of Object.keys(each.options)) expect(text).toContain(`--${option}`)
     expect(each.examples.length).toBeGreaterThan(0)

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { commands } from '../../src/cli/command-list.ts'
+import { allCommands } from '../../src/cli/command-list.ts'
 import { makeKey } from '../support/assertion.ts'
 import { test } from '../support/fixtures.ts'
 import { commandProcess, environmentOf, type Outcome, root, sharedKey } from '../support/process.ts'
@@ -93,7 +93,7 @@ test('every command', { retry: 0 }, async ({ database, files, startService }) =>
     const words = call.split(' ').map((word) => known[word.slice(1)] ?? word)
     return commandProcess(environmentOf(database.url), ...words)
   }
-  const names = commands.map(({ path }) => path.join(' '))
+  const names = (await allCommands()).map(({ path }) => path.join(' '))
   const called = [...calls, ...failing].map(([call]) =>
     names.find((name) => `${call} `.startsWith(`${name} `)),
   )

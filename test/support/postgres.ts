@@ -50,7 +50,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
 async function open(): Promise<Server> {
   const server = await openServer()
   await administer(server.url, 'CREATE DATABASE template_mintmark')
-  await migrate(withDatabase(server.url, 'template_mintmark'))
+  const template = withDatabase(server.url, 'template_mintmark')
+  await migrate(template)
+  // The first session after a migration writes a file with what every session has to know of the tables. It is copied too.
+  await administer(template, 'SELECT 1')
   return server
 }
 

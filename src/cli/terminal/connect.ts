@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type DatabaseServer, openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
 import { availableKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { operatingSystemActor } from './actor.ts'
+import { Interrupted } from './interrupted.ts'
 import { note } from './output.ts'
 import { terminal } from './terminal.ts'
 
@@ -89,15 +90,4 @@ export async function withDatabase<Result>(
 function sealingOf(config: Config, server: DatabaseServer): Sealing | undefined {
   if (!config.sealedRegistry) return undefined
   return { keyEncryptionKeys: () => availableKeyEncryptionKeys(config, server) }
-}
-
-/** Thrown when a signal ends a command. The exit code is 128 plus the number of the signal, as in a shell. */
-export class Interrupted extends Error {
-  override readonly name = 'Interrupted'
-  readonly exitCode: number
-
-  constructor(signal: NodeJS.Signals) {
-    super(signal)
-    this.exitCode = signal === 'SIGINT' ? 130 : signal === 'SIGHUP' ? 129 : 143
-  }
 }
