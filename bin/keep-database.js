@@ -12,7 +12,7 @@ import { explain } from '../src/process/explain.ts'
 const report = (message) => process.stderr.write(`    ${message}\n`)
 
 try {
-  const server = await openDatabaseServer(readConfig(), 'create', report)
+  const server = await openDatabaseServer(readConfig(), 'create', 'nothing', report)
   process.once('disconnect', () => server.release().finally(() => process.exit(0)))
   // Signals of the terminal are for the service, which still needs the database while it ends.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})

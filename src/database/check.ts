@@ -3,6 +3,8 @@ import { OperatorError } from '../errors.ts'
 import { DatabaseClient } from './client.ts'
 import { databaseFault, errorCode, firstLine, isDatabaseAway } from './faults.ts'
 import { DatabaseHosts } from './hosts.ts'
+import { requireMigrated } from './migrate.ts'
+import { requireRights } from './rights.ts'
 import { cautious, isDirect, sessionSettings } from './session.ts'
 
 /** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
@@ -25,16 +27,36 @@ export interface CheckedServer {
 }
 
 /**
- * Connects to the database and checks the server. Temporary errors are tried again. Others, such as a wrong
- * password or host name, fail at once.
+ * What a process has to find in the database: nothing, if it makes the tables; the tables of this release; or these, and the
+ * rights on them of a process that serves.
+ */
+export type Requirement = 'nothing' | 'tables' | 'rights'
+
+/**
+ * Connects to the database, and checks the server and what is required of its tables, all on one connection: from a machine
+ * that is far away each costs several round trips. Temporary errors are tried again. Others, such as a wrong password or
+ * host name, fail at once.
  * @throws OperatorError with the reason in one line.
  */
-export async function checkConnection(url: string): Promise<CheckedServer> {
+export async function checkConnection(
+  url: string,
+  requirement: Requirement = 'nothing',
+): Promise<CheckedServer> {
   const hosts = new DatabaseHosts(url)
+  let isConnected = false
+  const check = async (client: DatabaseClient): Promise<CheckedServer> => {
+    isConnected = false
+    const { schema, warnings } = hosts.first
+    const server = await judgeServer(client, schema)
+    isConnected = true
+    if (requirement !== 'nothing') await requireMigrated(client)
+    if (requirement === 'rights') await requireRights(client, schema)
+    return { ...server, warnings: [...warnings, ...server.warnings] }
+  }
   try {
-    return await untilDatabaseAnswers(() => tryServer(hosts))
+    return await untilDatabaseAnswers(() => withClient(hosts, check))
   } catch (error) {
-    if (error instanceof OperatorError) throw error
+    if (error instanceof OperatorError || (isConnected && !isTemporary(error))) throw error
     throw new OperatorError(connectionProblem(hosts, error), { cause: error })
   }
 }
@@ -63,7 +85,10 @@ export async function untilDatabaseAnswers<Result>(
   }
 }
 
-async function tryServer(hosts: DatabaseHosts): Promise<CheckedServer> {
+async function withClient<Result>(
+  hosts: DatabaseHosts,
+  use: (client: DatabaseClient) => Promise<Result>,
+): Promise<Result> {
   const client = new DatabaseClient({
     hosts,
     connectionTimeoutMillis: answerMillisecondsMax,
@@ -72,8 +97,7 @@ async function tryServer(hosts: DatabaseHosts): Promise<CheckedServer> {
   client.on('error', () => {})
   try {
     await client.connect()
-    const server = await judgeServer(client, hosts.first.schema)
-    return { ...server, warnings: [...hosts.first.warnings, ...server.warnings] }
+    return await use(client)
   } finally {
     await client.end().catch(() => {})
   }

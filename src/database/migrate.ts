@@ -72,12 +72,27 @@ const stateMillisecondsMax = 10_000
 export async function migrationStateOf(url: string): Promise<MigrationState> {
   const read = async (client: DatabaseClient, schema: string): Promise<MigrationState> => {
     await client.start(sessionSettings(schema))
-    const state = await migrationState(client, readMigrations(migrationsDirectory))
-    // What is still to be made would be missing.
-    if (state.pending.length === 0) await requireObjects(client)
-    return state
+    return await readState(client)
   }
   return await withSession(url, read, stateMillisecondsMax)
+}
+
+/**
+ * @param client whose session was started.
+ * @throws OperatorError if the database lacks a migration, or if its migrations do not fit this release.
+ */
+export async function requireMigrated(client: DatabaseClient): Promise<void> {
+  const { pending } = await readState(client)
+  if (pending.length === 0) return
+  const missing = pending.length === 1 ? 'a migration' : `${pending.length} migrations`
+  throw new OperatorError(`The database lacks ${missing} of this release. Run "bin/mintmark migrate".`)
+}
+
+async function readState(client: DatabaseClient): Promise<MigrationState> {
+  const state = await migrationState(client, readMigrations(migrationsDirectory))
+  // What is still to be made would be missing.
+  if (state.pending.length === 0) await requireObjects(client)
+  return state
 }
 
 async function withSession<Result>(

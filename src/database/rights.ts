@@ -1,7 +1,5 @@
 import { OperatorError } from '../errors.ts'
-import { DatabaseClient } from './client.ts'
-import { DatabaseHosts } from './hosts.ts'
-import { sessionSettings } from './session.ts'
+import type { DatabaseClient } from './client.ts'
 
 /**
  * What a process that serves does with each table. Said before it serves: otherwise the first token, or a key that
@@ -39,51 +37,43 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   verifier: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
 }
 
-/** Only on a migrated database. @throws OperatorError that names every missing right. */
-export async function requireRights(url: string): Promise<void> {
-  const hosts = new DatabaseHosts(url)
-  const { schema } = hosts.first
-  // A pooler takes the connection at once, and may have no session for it.
-  const client = new DatabaseClient({ hosts, connectionTimeoutMillis: 5_000, query_timeout: 10_000 })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    await client.start(sessionSettings(schema))
-    const pairs = Object.entries(rightsOfService).flatMap(([table, rights]) =>
-      rights.map((right) => [table, right]),
-    )
-    const { rows } = await client.query<{ role: string; missing: string }>(
-      `SELECT current_user AS role, privilege || ' on ' || name AS missing
-         FROM jsonb_to_recordset($1::jsonb) AS wanted (name text, privilege text)
-        WHERE NOT CASE
-                WHEN privilege LIKE '%(%' THEN has_column_privilege(
-                  to_regclass(name), substring(privilege FROM '[(](.*)[)]'), split_part(privilege, ' ', 1))
-                ELSE has_table_privilege(to_regclass(name), privilege) END
-        UNION ALL
-       SELECT current_user, 'USAGE on ' || name FROM unnest($2::text[]) AS sequence (name)
-        WHERE NOT has_sequence_privilege(name, 'USAGE')
-        UNION ALL
-       SELECT current_user, 'EXECUTE on ' || p.oid::regprocedure
-         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE n.nspname = $3
-          AND p.proname IN ('ledger_commit', 'ledger_commit_once', 'ledger_append', 'ledger_record_changes',
-                            'ledger_end_unused_secret', 'registry_end_unused_secret')
-          AND NOT has_function_privilege(p.oid, 'EXECUTE')`,
-      [
-        JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),
-        ['audit_chain_chain_seq', 'registry_change_set_set_id_seq'],
-        schema,
-      ],
-    )
-    const [first] = rows
-    if (first === undefined) return await requireAllRows(client, schema)
-    throw new OperatorError(
-      `The role ${first.role} lacks rights in the schema ${schema}: ` +
-        `${rows.map(({ missing }) => missing).join(', ')}. Grant them, or use the role that owns the tables.`,
-    )
-  } finally {
-    await client.end()
-  }
+/**
+ * @param client whose session was started, on a migrated database.
+ * @throws OperatorError that names every missing right.
+ */
+export async function requireRights(client: DatabaseClient, schema: string): Promise<void> {
+  const pairs = Object.entries(rightsOfService).flatMap(([table, rights]) =>
+    rights.map((right) => [table, right]),
+  )
+  const { rows } = await client.query<{ role: string; missing: string }>(
+    `SELECT current_user AS role, privilege || ' on ' || name AS missing
+       FROM jsonb_to_recordset($1::jsonb) AS wanted (name text, privilege text)
+      WHERE NOT CASE
+              WHEN privilege LIKE '%(%' THEN has_column_privilege(
+                to_regclass(name), substring(privilege FROM '[(](.*)[)]'), split_part(privilege, ' ', 1))
+              ELSE has_table_privilege(to_regclass(name), privilege) END
+      UNION ALL
+     SELECT current_user, 'USAGE on ' || name FROM unnest($2::text[]) AS sequence (name)
+      WHERE NOT has_sequence_privilege(name, 'USAGE')
+      UNION ALL
+     SELECT current_user, 'EXECUTE on ' || p.oid::regprocedure
+       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+      WHERE n.nspname = $3
+        AND p.proname IN ('ledger_commit', 'ledger_commit_once', 'ledger_append', 'ledger_record_changes',
+                          'ledger_end_unused_secret', 'registry_end_unused_secret')
+        AND NOT has_function_privilege(p.oid, 'EXECUTE')`,
+    [
+      JSON.stringify(pairs.map(([name, privilege]) => ({ name, privilege }))),
+      ['audit_chain_chain_seq', 'registry_change_set_set_id_seq'],
+      schema,
+    ],
+  )
+  const [first] = rows
+  if (first === undefined) return await requireAllRows(client, schema)
+  throw new OperatorError(
+    `The role ${first.role} lacks rights in the schema ${schema}: ` +
+      `${rows.map(({ missing }) => missing).join(', ')}. Grant them, or use the role that owns the tables.`,
+  )
 }
 
 /**

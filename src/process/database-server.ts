@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
-import { checkConnection } from '../database/check.ts'
+import { checkConnection, type Requirement } from '../database/check.ts'
 import { openEmbedded } from '../database/embedded.ts'
 import { DatabaseHosts } from '../database/hosts.ts'
-import { migrationStateOf } from '../database/migrate.ts'
 import { OperatorError } from '../errors.ts'
 
 /** The database server of the configuration. It is running and has answered. */
@@ -32,10 +31,14 @@ function embeddedConnectionsMax(workers: number): number {
   return 100 + 8 * (workers - 1)
 }
 
-/** @param report called with messages for the operator, in whole sentences. */
+/**
+ * @param report called with messages for the operator, in whole sentences.
+ * @throws OperatorError if there is no database that can be used, or if it lacks what is required.
+ */
 export async function openDatabaseServer(
   config: Config,
   absence: Absence,
+  requirement: Requirement,
   report: (message: string) => void,
 ): Promise<DatabaseServer> {
   const { databaseUrl, dataDirectory } = config
@@ -43,7 +46,7 @@ export async function openDatabaseServer(
     const { place } = new DatabaseHosts(databaseUrl)
     const timer = setTimeout(() => report(`Waiting for the database at ${place} …`), silenceMilliseconds)
     try {
-      const { serverVersion, isPooled, warnings } = await checkConnection(databaseUrl)
+      const { serverVersion, isPooled, warnings } = await checkConnection(databaseUrl, requirement)
       const description = `PostgreSQL ${serverVersion} at ${place}${isPooled ? ', through a pooler' : ''}`
       return { url: databaseUrl, description, embedded: false, warnings, release: async () => {} }
     } finally {
@@ -58,14 +61,14 @@ export async function openDatabaseServer(
   }
   const settings = { max_connections: String(embeddedConnectionsMax(config.workers)) }
   const embedded = await openEmbedded(dataDirectory, { report, settings })
+  if (requirement !== 'nothing') {
+    try {
+      await checkConnection(embedded.url, requirement)
+    } catch (error) {
+      await embedded.release()
+      throw error
+    }
+  }
   const description = `PostgreSQL ${embedded.serverVersion} in ${dataDirectory}`
   return { url: embedded.url, description, embedded: true, warnings: [], release: () => embedded.release() }
-}
-
-/** @throws OperatorError if the database lacks a migration, or if its migrations do not fit this release. */
-export async function requireMigrated(url: string): Promise<void> {
-  const { pending } = await migrationStateOf(url)
-  if (pending.length === 0) return
-  const missing = pending.length === 1 ? 'a migration' : `${pending.length} migrations`
-  throw new OperatorError(`The database lacks ${missing} of this release. Run "bin/mintmark migrate".`)
 }

@@ -27,7 +27,7 @@ async function run(): Promise<never> {
   return await lifetime.run(async () => {
     // The worker registers as a user of the embedded server itself. So the server keeps running if the
     // primary dies and this worker still has requests to answer.
-    const server = await openDatabaseServer(config, 'refuse', report)
+    const server = await openDatabaseServer(config, 'refuse', 'nothing', report)
     lifetime.onClose(() => server.release())
     await serveAlone(config, server, log, lifetime)
     await tell({ ready: true })

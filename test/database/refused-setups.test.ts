@@ -3,7 +3,6 @@ import { expect, test, vi } from 'vitest'
 import { checkConnection } from '../../src/database/check.ts'
 import { migrate, migrationStateOf } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
-import { requireRights } from '../../src/database/rights.ts'
 import { administer, freshDatabase } from '../support/database.ts'
 import { prepare, query, type Setup } from '../support/setup.ts'
 
@@ -121,9 +120,9 @@ test('row-level security that would hide clients is told before it serves, and n
       `GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${prepared.role}`,
     ])
       await administer(prepared.administrator, statement)
-    await requireRights(prepared.url)
+    await checkConnection(prepared.url, 'rights')
     await administer(prepared.administrator, 'ALTER TABLE client ENABLE ROW LEVEL SECURITY')
-    await expect(requireRights(prepared.url)).rejects.toThrow(
+    await expect(checkConnection(prepared.url, 'rights')).rejects.toThrow(
       /^Row-level security would hide rows from the role role_\w+ in the schema public: client\. Run ALTER TABLE/,
     )
     // Switched on while the service runs.
@@ -154,7 +153,7 @@ test('a role that lacks rights on a table is told which, before it serves', asyn
       prepared.administrator,
       `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${prepared.role}`,
     )
-    await expect(requireRights(prepared.url)).rejects.toThrow(
+    await expect(checkConnection(prepared.url, 'rights')).rejects.toThrow(
       /^The role role_\w+ lacks rights in the schema public: INSERT on audit_chain, .*\. Grant them,/,
     )
   } finally {

@@ -13,7 +13,6 @@ import { addSecret } from '../../src/administration/secret-store.ts'
 import { checkConnection } from '../../src/database/check.ts'
 import { migrate, migrationStateOf } from '../../src/database/migrate.ts'
 import { openDatabase } from '../../src/database/open.ts'
-import { requireRights } from '../../src/database/rights.ts'
 import { revokeKey } from '../../src/keys/revocation.ts'
 import { rotate } from '../../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
@@ -46,8 +45,7 @@ async function wholePath(setup: Setup): Promise<void> {
     for (const statement of setup.migrated ?? []) {
       await administer(prepared.administrator, statement.replaceAll('$role', prepared.role))
     }
-    await checkConnection(url)
-    await requireRights(url)
+    await checkConnection(url, 'rights')
     expect((await migrationStateOf(url)).pending).toEqual([])
     await expectOneSchema(prepared.administrator, setup.schema ?? 'public')
     const service = await startService({

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { expect } from 'vitest'
+import { checkConnection } from '../../src/database/check.ts'
 import { migrate } from '../../src/database/migrate.ts'
-import { requireRights } from '../../src/database/rights.ts'
 import { grantRoles } from '../../src/database/roles.ts'
 import { command } from '../support/command.ts'
 import { administer, type FreshDatabase, freshDatabase } from '../support/database.ts'
@@ -50,7 +50,7 @@ const test = sharedTest
   )
   .extend('running', { scope: 'file' }, async ({ database, roles }, { onCleanup }): Promise<TestService> => {
     const url = as(roles.service, database)
-    await requireRights(url)
+    await checkConnection(url, 'rights')
     const running = await startService({ database: { ...database, url } })
     onCleanup(() => running.close())
     return running

@@ -4,8 +4,8 @@ import { expect } from 'vitest'
 import { addClientKeys, revokeClientKey } from '../../src/administration/client-key-store.ts'
 import { reviewRegistry, sealRegistry } from '../../src/administration/seal-registry.ts'
 import type { ClientKey } from '../../src/authentication/client-key.ts'
+import { checkConnection } from '../../src/database/check.ts'
 import { openDatabase } from '../../src/database/open.ts'
-import { requireRights } from '../../src/database/rights.ts'
 import { grantRoles } from '../../src/database/roles.ts'
 import { assertionOf, makeKey, registerKey, requestTokenWith, type TestKey } from '../support/assertion.ts'
 import { administer } from '../support/database.ts'
@@ -99,7 +99,7 @@ test('the roles of the service and of operators are enough for a sealed registry
     url.username = role
     return url.href
   }
-  await requireRights(as(roles.service))
+  await checkConnection(as(roles.service), 'rights')
   const running = await startService({
     database: { ...database, url: as(roles.service) },
     environment: sealedSetting,

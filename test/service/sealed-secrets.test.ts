@@ -4,8 +4,8 @@ import { readLeaked, revokeLeaked } from '../../src/administration/leaked-secret
 import { rotateSecret } from '../../src/administration/rotate-secret.ts'
 import { reviewRegistry } from '../../src/administration/seal-registry.ts'
 import { endUnusedSecrets } from '../../src/administration/secret-watch.ts'
+import { checkConnection } from '../../src/database/check.ts'
 import { openDatabase } from '../../src/database/open.ts'
-import { requireRights } from '../../src/database/rights.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { test } from '../support/fixtures.ts'
 import { createResources, createTestClient, sealedContext, sealedSetting } from '../support/sealed.ts'
@@ -64,5 +64,5 @@ test('a replaced secret ends when it was sealed to end, or sooner, and a leaked 
   expect(findings).toEqual([expect.objectContaining({ outcome: 'revoked', clientId: 'leaked' })])
   await database.query(`UPDATE client_secret SET revoked_at = NULL WHERE client_id = 'leaked'`)
   expect(await status(leaked.secret, 'leaked')).toBe(401)
-  await requireRights(database.url)
+  await checkConnection(database.url, 'rights')
 })

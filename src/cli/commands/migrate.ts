@@ -39,6 +39,7 @@ export const migrate = defineCommand({
     const server = await openDatabaseServer(
       readCommandConfig(terminal().environment),
       options.status ? 'refuse' : 'create',
+      'nothing',
       note,
     )
     try {

@@ -1,7 +1,5 @@
 import { readServiceConfig } from '../../config.ts'
-import { untilDatabaseAnswers } from '../../database/check.ts'
-import { requireRights } from '../../database/rights.ts'
-import { openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
+import { openDatabaseServer } from '../../process/database-server.ts'
 import { refuseInspector } from '../../process/inspector.ts'
 import { Lifetime } from '../../process/lifetime.ts'
 import { createServiceLog, runService } from '../../process/run-service.ts'
@@ -31,13 +29,9 @@ export const serve = defineCommand({
     const report = (message: string): void => log.warn({ event: 'notice' }, message)
     const lifetime = new Lifetime(log)
     await lifetime.run(async () => {
-      const server = await openDatabaseServer(config, 'refuse', report)
+      const server = await openDatabaseServer(config, 'refuse', 'rights', report)
       lifetime.onClose(() => server.release())
       for (const warning of server.warnings) report(warning)
-      await untilDatabaseAnswers(async () => {
-        await requireMigrated(server.url)
-        await requireRights(server.url)
-      }, report)
       const baseUrl = await runService(config, server, log, lifetime)
       const fields = {
         event: 'listening',

@@ -57,7 +57,7 @@ export const start = defineCommand({
     await lifetime.run(async () => {
       const server = await step(
         'database',
-        () => openDatabaseServer(config, 'create', report),
+        () => openDatabaseServer(config, 'create', 'nothing', report),
         (opened) => opened.description,
       )
       lifetime.onClose(() => server.release())

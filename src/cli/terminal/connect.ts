@@ -4,7 +4,7 @@ import { type Config, readCommandConfig } from '../../config.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
-import { type DatabaseServer, openDatabaseServer, requireMigrated } from '../../process/database-server.ts'
+import { type DatabaseServer, openDatabaseServer } from '../../process/database-server.ts'
 import { availableKeyEncryptionKeys } from '../../process/key-encryption-keys.ts'
 import { operatingSystemActor } from './actor.ts'
 import { Interrupted } from './interrupted.ts'
@@ -50,9 +50,8 @@ export async function withDatabase<Result>(
   const interruption = new AbortController()
   const ignoreSignals = onSignal((signal) => interruption.abort(new Interrupted(signal)))
   try {
-    const server = await openDatabaseServer(config, 'refuse', note)
+    const server = await openDatabaseServer(config, 'refuse', 'tables', note)
     try {
-      await requireMigrated(server.url)
       const database = openDatabase(server.url, { onUnconfirmed: () => note(unconfirmed) })
       const { signal } = interruption
       const closed = new Promise<never>((_, reject) => {
