@@ -10,7 +10,7 @@ const real = ['test/{service,cli,database}/**/*.test.ts', 'test/**/*.real.test.t
 /** Other people's servers in front of the whole service: set-ups of PostgreSQL, PgBouncer, a standby. */
 const peers = ['test/peers/**/*.test.ts']
 
-/** What takes long whatever the machine: keys that rotate in real time, crashes again and again, dozens of processes. */
+/** What takes long whatever the machine: keys that rotate in real time, crashes again and again, times, dozens of processes. */
 const drills = ['test/drill/**/*.test.ts']
 
 /** Files that replace a module, which others in the same process would find replaced. */
