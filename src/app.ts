@@ -97,7 +97,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
   else app.decorate('mtlsServer', undefined)
   if (proxySocket !== undefined) addProxySocket(app, connections)
   else app.decorate('proxySocket', undefined)
-  const { turnOf } = boundConnections(app, config, edges)
+  const { turnOf, holdRefusal } = boundConnections(app, config, edges)
   app.addHook('onClose', async () => broken.flush())
   const issuerPath = new URL(config.issuer).pathname.replace(/\/$/, '')
   const logRequest = requestLog(edges.log)
@@ -106,6 +106,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     logRequest,
     constantHeaders,
     turnOf,
+    holdRefusal,
     paths: each('/token', `${issuerPath}/token`),
   })
   await app.register(openRoutes, { config, edges, logRequest, constantHeaders, issuerPath })

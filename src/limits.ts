@@ -62,6 +62,13 @@ export const limits = {
    */
   requestsPerAddressMax: 100,
   /**
+   * Refusals a second that one address gets at once for requests over a limit of failures. More are held back. A client with
+   * an old secret never gets as many; somebody who guesses does.
+   */
+  refusalsAtOncePerAddressMax: 20,
+  /** Milliseconds for which such a refusal is held back. Its connection takes no other request meanwhile. */
+  refusalHeldMilliseconds: 1_000,
+  /**
    * Pipelined requests of one process that have been read and wait for the answer to the one before. Each takes about
    * 4 KiB. A connection that adds another one is closed.
    */

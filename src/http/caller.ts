@@ -13,11 +13,19 @@ export interface Exchange {
  * - `body`: its peer has sent the headers of a request and not the whole body.
  * - `turn`: its request is complete and waits until other requests of the same address are answered.
  * - `answer`: its request is being answered.
+ * - `refusal`: its request is refused, and the answer is held back.
  */
-export type Waiting = 'idle' | 'body' | 'turn' | 'answer'
+export type Waiting = 'idle' | 'body' | 'turn' | 'answer' | 'refusal'
 
 /** Why a connection was closed. */
-export type Closed = 'idle' | 'unfinishedBody' | 'unreadAnswer' | 'inLine' | 'pipelined' | 'new'
+export type Closed =
+  | 'idle'
+  | 'unfinishedBody'
+  | 'unreadAnswer'
+  | 'heldRefusal'
+  | 'inLine'
+  | 'pipelined'
+  | 'new'
 
 /** The reason that is counted, by what the closed connection waited for. */
 export const closedWhile = {
@@ -25,6 +33,7 @@ export const closedWhile = {
   body: 'unfinishedBody',
   turn: 'inLine',
   answer: 'unreadAnswer',
+  refusal: 'heldRefusal',
 } as const satisfies Record<Waiting, Closed>
 
 /** One open connection. */
@@ -61,18 +70,19 @@ export class Waiters {
   readonly body = new Set<Connection>()
   readonly turn = new Set<Connection>()
   readonly answer = new Set<Connection>()
+  readonly refusal = new Set<Connection>()
 
   get size(): number {
-    return this.idle.size + this.body.size + this.turn.size + this.answer.size
+    return this.idle.size + this.body.size + this.turn.size + this.answer.size + this.refusal.size
   }
 
   /**
    * The connection to close if there must be room for another one: the longest idle one; else the one whose body is
-   * missing longest; else one whose peer does not read its answer; else the last in the line. Undefined if all are
-   * being answered.
+   * missing longest; else the one whose refusal is held back longest; else one whose peer does not read its answer; else
+   * the last in the line. Undefined if all are being answered.
    */
   mostDispensable(): Connection | undefined {
-    return first(this.idle) ?? first(this.body) ?? this.#unread() ?? last(this.turn)
+    return first(this.idle) ?? first(this.body) ?? first(this.refusal) ?? this.#unread() ?? last(this.turn)
   }
 
   #unread(): Connection | undefined {
@@ -92,11 +102,24 @@ export class Caller extends Waiters {
   places = 0
   /** Its requests that were read and wait behind another one of their connection. */
   behind = 0
+  /** Milliseconds on the monotonic clock at which the refusals below were begun to be counted. */
+  #countedSince = Number.NEGATIVE_INFINITY
+  #refusals = 0
 
   constructor(address: string, isTrusted: boolean) {
     super()
     this.address = address
     this.isTrusted = isTrusted
+  }
+
+  /** Counts a refusal. @returns how many there were since the first one that was counted at most a second ago. */
+  countRefusal(nowMilliseconds: number): number {
+    if (nowMilliseconds - this.#countedSince >= 1_000) {
+      this.#countedSince = nowMilliseconds
+      this.#refusals = 0
+    }
+    this.#refusals += 1
+    return this.#refusals
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../lib/clock.ts'
 import { networkContains, parseNetwork } from '../lib/network.ts'
@@ -19,6 +20,8 @@ export interface ConnectionLimits {
   readonly bodiesPerAddress: number
   /** Requests of one address that are answered at the same time. More wait. */
   readonly requestsPerAddress: number
+  /** Refusals of requests over a limit that one address gets at once in a second. More are held back. */
+  readonly refusalsAtOncePerAddress: number
   /** Pipelined requests that have been read and wait. */
   readonly pipelined: number
   readonly pipelinedPerAddress: number
@@ -30,12 +33,12 @@ export interface BoundedBy {
   readonly trustedProxies: readonly string[]
 }
 
-/** Bounds what strangers can open on the server, and logs what was closed for that. @returns whose turn it is. */
+/** Bounds what strangers can open on the server, and logs what was closed for that. @returns whose turn it is, and what is held back. */
 export function boundConnections(
   app: FastifyInstance,
   { workers, trustedProxies }: BoundedBy,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
-): Pick<Connections, 'turnOf'> {
+): Pick<Connections, 'turnOf' | 'holdRefusal'> {
   const openFiles = openFilesMax()
   const connectionsMax = connectionsThatFit(openFiles)
   if (connectionsMax < limits.connectionsMax)
@@ -49,6 +52,8 @@ export function boundConnections(
   const connections = new Connections({
     limits: limitsOf(connectionsMax, workers),
     unread,
+    monotonicMilliseconds: () => clock.monotonicMilliseconds(),
+    wait: (milliseconds) => sleep(milliseconds),
     isTrusted: (address) => address === proxySocketAddress || networkContains(proxies, address),
     isUrgent: isHealthCheck,
     onClosed: (closed, address) => tally.count(closed, address),
@@ -85,6 +90,7 @@ function limitsOf(connectionsMax: number, workers: number): ConnectionLimits {
     bodies: limits.unfinishedBodiesMax,
     bodiesPerAddress: share(limits.unfinishedBodiesPerAddressMax),
     requestsPerAddress: share(limits.requestsPerAddressMax),
+    refusalsAtOncePerAddress: share(limits.refusalsAtOncePerAddressMax),
     pipelined: limits.pipelinedRequestsMax,
     pipelinedPerAddress: share(limits.pipelinedRequestsPerAddressMax),
   }

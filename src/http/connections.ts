@@ -1,7 +1,7 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { type TLSSocket, Server as TlsServer } from 'node:tls'
 import { callerNetwork } from '../lib/network.ts'
+import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
 import {
   Caller,
@@ -14,19 +14,20 @@ import {
   type Waiting,
 } from './caller.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
-import { pause, readLater, releaseParser, resume } from './pause.ts'
+import { pause, releaseParser, resume } from './pause.ts'
+import { type Handler, takeOver } from './take-over.ts'
 import type { UnreadConnections } from './unread-connections.ts'
 
 export interface ConnectionsOptions {
   readonly limits: ConnectionLimits
   readonly unread: UnreadConnections
+  readonly monotonicMilliseconds: () => number
+  readonly wait: (milliseconds: number) => Promise<void>
   readonly isTrusted: (address: string) => boolean
   /** Whether a request is answered without waiting for others of its address. */
   readonly isUrgent: (url: string) => boolean
   readonly onClosed: (closed: Closed, address: string) => void
 }
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
  * Connections, unfinished bodies and requests of strangers, bounded for each address and for the process.
@@ -62,28 +63,18 @@ export class Connections {
 
   /** Puts itself between a server and the listener for its requests. Several servers of one service have the same. */
   watch(server: Server): void {
-    const listeners = server.listeners('request') as Handler[]
-    this.#answer = (request, response) => {
-      for (const listener of listeners) listener.call(server, request, response)
-    }
-    server.removeAllListeners('request')
-    server.on('request', (request, response) => this.#receive({ request, response }))
-    // Node's own listener is the first. It reads the connection, or begins the TLS handshake.
-    const [begin] = server.listeners('connection') as ((socket: Socket) => void)[]
-    if (begin !== undefined) server.off('connection', begin)
-    readLater(server)
-    server.on('connection', (socket: Socket) => {
-      this.#open(socket, () => {
-        begin?.call(server, socket)
-        if (!(server instanceof TlsServer)) socket.resume()
-      })
+    this.#answer = takeOver(server, {
+      onConnection: (socket, read) => this.#open(socket, read),
+      onSecured: (socket, beneath) => this.#secure(socket, beneath),
+      onExchange: (exchange) => this.#receive(exchange),
     })
-    server.on('secureConnection', (socket: TLSSocket & { readonly _parent?: Socket }) => {
-      const connection = socket._parent === undefined ? undefined : this.#bySocket.get(socket._parent)
-      if (connection === undefined) return
-      this.#bySocket.set(socket, connection)
-      connection.socket = socket
-    })
+  }
+
+  #secure(socket: Socket, beneath: Socket): void {
+    const connection = this.#bySocket.get(beneath)
+    if (connection === undefined) return
+    this.#bySocket.set(socket, connection)
+    connection.socket = socket
   }
 
   #open(socket: Socket, read: () => void): void {
@@ -241,6 +232,21 @@ export class Connections {
     return new Promise((resolve, reject) => {
       connection.held = { resolve, reject }
     })
+  }
+
+  /**
+   * Holds back the refusal of a request that is over a limit, if its address got many of them in this second. Somebody who
+   * goes on guessing gets one answer a second on each connection then, and takes no place of its address meanwhile.
+   * @returns undefined if the refusal is to be sent at once.
+   */
+  readonly holdRefusal = ({ socket }: IncomingMessage): Promise<void> | undefined => {
+    const connection = this.#bySocket.get(socket)
+    if (connection?.waiting !== 'answer' || connection.caller.isTrusted) return undefined
+    const count = connection.caller.countRefusal(this.#options.monotonicMilliseconds())
+    if (count <= this.#options.limits.refusalsAtOncePerAddress) return undefined
+    this.#move(connection, 'refusal')
+    this.#leavePlace(connection)
+    return this.#options.wait(limits.refusalHeldMilliseconds)
   }
 
   #makeRoomForBody(waiters: Waiters, max: number): void {

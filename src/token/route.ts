@@ -24,6 +24,8 @@ export interface TokenRouteOptions extends IssueEdges {
   readonly certificateOf?: ((request: IncomingMessage) => JudgedCertificate | undefined) | undefined
   /** Resolves when it is the turn of a request whose body has arrived; undefined if it is already. */
   readonly turnOf?: ((request: IncomingMessage) => Promise<void> | undefined) | undefined
+  /** Resolves when the refusal of a request over a limit of failures may be sent; undefined if it may at once. */
+  readonly holdRefusal?: ((request: IncomingMessage) => Promise<void> | undefined) | undefined
   /** The paths of the token endpoint. */
   readonly paths: readonly string[]
 }
@@ -97,6 +99,12 @@ export function tokenRoute(app: FastifyInstance, options: TokenRouteOptions, don
         : await recordRefusal(options, exchange.origin, exchange.claimed, toOAuthError(error, request.method))
     const status = statusOf(refusal, exchange.claimed)
     logRefusal(options, request, refusal, status)
+    const held = isOverLimit(refusal) ? options.holdRefusal?.(request.raw) : undefined
+    if (held !== undefined) {
+      // Thousands may be held back at a time.
+      request.body = undefined
+      await held
+    }
     const more = refusal.error === 'use_dpop_nonce' ? nonceHeaders(options) : []
     answer(reply, status, [...headers, ...refusalHeaders(refusal, status), ...more], refusal.body())
     return reply
@@ -166,6 +174,10 @@ function answer(reply: FastifyReply, status: number, headers: readonly string[],
 /** RFC 6749 §5.2 requires 401 after an attempt with the Authorization header, and lets us choose after any other. */
 function statusOf(refusal: OAuthError, claimed: Claimed): number {
   return refusal.status === 401 && authenticatesInBody(claimed) ? 400 : refusal.status
+}
+
+function isOverLimit({ reason }: OAuthError): boolean {
+  return reason === 'failures_of_client' || reason === 'failures_of_address'
 }
 
 function refusalHeaders(refusal: OAuthError, status: number): string[] {

@@ -94,6 +94,27 @@ describe('failed attempts', () => {
 })
 
 ownTest(
+  'whoever goes on guessing waits for the refusals beyond the first of a second, and nobody else does',
+  async ({ startService }) => {
+    // All of it is in one second.
+    const { clock, stop } = stoppableClock()
+    stop()
+    const open = await startService({ clock, environment: { MINTMARK_FAILURES_PER_CLIENT_MAX: '1' } })
+    const good = await registerClient(open.database)
+    const guess = () => requestToken(open.url, { clientId: 'ghost', secret: unknownSecret() })
+    expect((await guess()).status).toBe(401)
+    for (let count = 0; count < limits.refusalsAtOncePerAddressMax; count += 1)
+      expect((await guess()).status).toBe(429)
+    const startedAt = performance.now()
+    const beyond = guess()
+    expect((await requestToken(open.url, good)).status).toBe(200)
+    expect((await beyond).status).toBe(429)
+    // A timer may be a millisecond early.
+    expect(performance.now() - startedAt).toBeGreaterThan(limits.refusalHeldMilliseconds - 10)
+  },
+)
+
+ownTest(
   'five hundred wrong guesses at once are refused without a hash, and a good client is served',
   async ({ startService }) => {
     const open = await startService(generous)

@@ -16,6 +16,7 @@ const wide: ConnectionLimits = {
   bodies: 100,
   bodiesPerAddress: 100,
   requestsPerAddress: 100,
+  refusalsAtOncePerAddress: 100,
   pipelined: 100,
   pipelinedPerAddress: 100,
 }
@@ -31,6 +32,10 @@ export interface Bounded {
   readonly underWay: Map<string, ServerResponse>
   readonly connections: Connections
   readonly unread: UnreadConnections
+  /** Ends the waiting of each refusal that is held back. */
+  readonly held: (() => void)[]
+  /** Milliseconds on the clock of the connections. */
+  now: number
   open(address: string): Promise<Peer>
 }
 
@@ -48,11 +53,18 @@ afterEach(() => {
 
 type Answer = (request: IncomingMessage, response: ServerResponse, all: Bounded) => void
 
-/** Requests for `/now…` are answered at once. Others are answered when the test says so. */
-const answerSome: Answer = (request, response, { underWay }) => {
+/**
+ * Requests for `/now…` are answered at once, those for `/refused…` like one over a limit. Others are answered when the test
+ * says so.
+ */
+const answerSome: Answer = (request, response, { underWay, connections }) => {
   const { url = '' } = request
   if (url.startsWith('/now')) response.end(url)
-  else underWay.set(url, response)
+  else if (url.startsWith('/refused')) {
+    const held = connections.holdRefusal(request)
+    if (held === undefined) response.end(url)
+    else void held.then(() => response.end(url))
+  } else underWay.set(url, response)
   if (!url.startsWith('/unread')) request.resume()
 }
 
@@ -71,6 +83,8 @@ export async function bounded(
   const connections = new Connections({
     limits: { ...wide, ...changed },
     unread,
+    monotonicMilliseconds: () => all.now,
+    wait: () => new Promise((resolve) => all.held.push(resolve)),
     isTrusted: (address) => address === proxy,
     isUrgent: (url) => url === '/now/urgent',
     onClosed: (why, address) => closed.push(`${why} ${address}`),
@@ -109,7 +123,16 @@ export async function bounded(
       })
       opened.push(() => socket.destroy())
     })
-  const all: Bounded = { server: server as Server, closed, underWay: new Map(), connections, unread, open }
+  const all: Bounded = {
+    server: server as Server,
+    closed,
+    underWay: new Map(),
+    connections,
+    unread,
+    held: [],
+    now: 0,
+    open,
+  }
   return all
 }
 
