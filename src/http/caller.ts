@@ -9,16 +9,18 @@ export interface Exchange {
 
 /**
  * What a connection waits for:
+ * - `unread`: it is new, and nothing of it was read, because its address is at a limit.
  * - `idle`: its peer has sent no whole request. The service owes it nothing.
  * - `body`: its peer has sent the headers of a request and not the whole body.
  * - `turn`: its request is complete and waits until other requests of the same address are answered.
  * - `answer`: its request is being answered.
  * - `refusal`: its request is refused, and the answer is held back.
  */
-export type Waiting = 'idle' | 'body' | 'turn' | 'answer' | 'refusal'
+export type Waiting = 'unread' | 'idle' | 'body' | 'turn' | 'answer' | 'refusal'
 
-/** Why a connection was closed. */
+/** Why a connection was closed, or that it was left unread. */
 export type Closed =
+  | 'unread'
   | 'idle'
   | 'unfinishedBody'
   | 'unreadAnswer'
@@ -29,6 +31,7 @@ export type Closed =
 
 /** The reason that is counted, by what the closed connection waited for. */
 export const closedWhile = {
+  unread: 'new',
   idle: 'idle',
   body: 'unfinishedBody',
   turn: 'inLine',
@@ -66,6 +69,7 @@ export interface PausableParser {
 
 /** Connections by what they wait for, each set with the one that waits longest first. */
 export class Waiters {
+  readonly unread = new Set<Connection>()
   readonly idle = new Set<Connection>()
   readonly body = new Set<Connection>()
   readonly turn = new Set<Connection>()
@@ -73,15 +77,27 @@ export class Waiters {
   readonly refusal = new Set<Connection>()
 
   get size(): number {
+    return this.unread.size + this.read
+  }
+
+  /** How many are read. */
+  get read(): number {
     return this.idle.size + this.body.size + this.turn.size + this.answer.size + this.refusal.size
   }
 
   /**
-   * The connection to close if there must be room for another one: the longest idle one; else the one whose body is
+   * The connection to close if there must be room for another one: the oldest that is not read; else
+   */
+  mostDispensable(): Connection | undefined {
+    return first(this.unread) ?? this.mostDispensableRead()
+  }
+
+  /**
+   * The same among those that are read: the longest idle one; else the one whose body is
    * missing longest; else the one whose refusal is held back longest; else one whose peer does not read its answer; else
    * the last in the line. Undefined if all are being answered.
    */
-  mostDispensable(): Connection | undefined {
+  mostDispensableRead(): Connection | undefined {
     return first(this.idle) ?? first(this.body) ?? first(this.refusal) ?? this.#unread() ?? last(this.turn)
   }
 
@@ -138,7 +154,7 @@ export function newConnection(socket: Socket, caller: Caller, read: () => void):
     socket,
     caller,
     read,
-    waiting: 'idle',
+    waiting: 'unread',
     exchange: undefined,
     behind: [],
     hasPlace: false,

@@ -48,11 +48,16 @@ export function boundConnections(
     clock,
     report: (counts, address) => connectionsClosed(log, counts, address, connections.size),
   })
-  const unread = new UnreadConnections(limits.unreadConnectionMilliseconds)
+  const monotonicMilliseconds = () => clock.monotonicMilliseconds()
+  const unread = new UnreadConnections({
+    intervalMilliseconds: limits.unreadConnectionMilliseconds,
+    keptMilliseconds: limits.keepAliveTimeoutSeconds * 1_000,
+    monotonicMilliseconds,
+  })
   const connections = new Connections({
     limits: limitsOf(connectionsMax, workers),
     unread,
-    monotonicMilliseconds: () => clock.monotonicMilliseconds(),
+    monotonicMilliseconds,
     wait: (milliseconds) => sleep(milliseconds),
     isTrusted: (address) => address === proxySocketAddress || networkContains(proxies, address),
     isUrgent: isHealthCheck,

@@ -32,12 +32,15 @@ export interface ConnectionsOptions {
 /**
  * Connections, unfinished bodies and requests of strangers, bounded for each address and for the process.
  *
- * A new connection is let in wherever that is possible. At a limit, the connection that its peer needs least is closed
- * instead: the longest idle one. So nobody can shut others out, and a health check is always answered.
+ * A new connection is let in wherever that is possible. At a limit of its address it waits, unread, until it is read in the
+ * place of the connection that its peer needs least: the longest idle one. At the limit of the process the oldest that is
+ * unread is closed for it. So nobody can shut others out, and a health check is always answered.
  *
  * Node reads every pipelined request as soon as it arrives. Here a connection has one request at a time, and it is not
  * read further while requests wait behind that one. So requests are taken from all connections in turn, and a thousand
  * requests on one connection delay nobody else.
+ *
+ * Long because each of these rules moves a connection between the same sets, and a reader has to see them together.
  */
 export class Connections {
   readonly #options: ConnectionsOptions
@@ -87,11 +90,7 @@ export class Connections {
       return
     }
     const caller = this.#callerOf(remoteAddress)
-    const { connections, connectionsPerAddress } = this.#options.limits
-    const hasRoom =
-      this.#makeRoom(caller, caller.isTrusted ? connections : connectionsPerAddress) &&
-      this.#makeRoom(this.#all, connections)
-    if (!hasRoom) {
+    if (!this.#makeRoom()) {
       socket.destroy()
       this.#options.onClosed('new', caller.address)
       this.#forgetCaller(caller)
@@ -99,13 +98,33 @@ export class Connections {
     }
     // Again, because making room may have closed its last connection.
     this.#callers.set(caller.address, caller)
-    const connection = newConnection(socket, caller, read)
-    this.#all.idle.add(connection)
-    caller.idle.add(connection)
+    const connection = newConnection(socket, caller, () => this.#read(connection, read))
+    this.#all.unread.add(connection)
+    caller.unread.add(connection)
     this.#bySocket.set(socket, connection)
-    socket.once('close', () => this.#forget(connection))
-    if (caller.isTrusted || caller.body.size < this.#options.limits.bodiesPerAddress) read()
-    else this.#options.unread.add(connection)
+    socket.once('close', () => {
+      this.#forget(connection)
+      if (!this.#isAtLimit(caller)) this.#options.unread.readNext(caller)
+    })
+    if (!this.#isAtLimit(caller)) connection.read()
+    else if (!this.#options.unread.readOrKeep(connection)) this.#options.onClosed('unread', caller.address)
+  }
+
+  /** Whether a new connection of an address is not simply read. */
+  #isAtLimit(caller: Caller): boolean {
+    const { connectionsPerAddress, bodiesPerAddress } = this.#options.limits
+    if (caller.isTrusted) return false
+    return caller.body.size >= bodiesPerAddress || caller.read >= connectionsPerAddress
+  }
+
+  #read(connection: Connection, read: () => void): void {
+    const { caller } = connection
+    if (!caller.isTrusted && !this.#makeRoomOf(caller)) {
+      this.#close(connection, 'new')
+      return
+    }
+    this.#move(connection, 'idle')
+    read()
   }
 
   #callerOf(address: string): Caller {
@@ -113,10 +132,19 @@ export class Connections {
     return this.#callers.get(network) ?? new Caller(network, this.#options.isTrusted(address))
   }
 
-  /** @returns whether there is room for one more. */
-  #makeRoom(waiters: Waiters, max: number): boolean {
-    if (waiters.size < max) return true
-    const connection = waiters.mostDispensable()
+  /** @returns whether the process has room for one more. */
+  #makeRoom(): boolean {
+    return this.#all.size < this.#options.limits.connections || this.#dispense(this.#all.mostDispensable())
+  }
+
+  /** @returns whether one more connection of an address may be read. */
+  #makeRoomOf(caller: Caller): boolean {
+    return (
+      caller.read < this.#options.limits.connectionsPerAddress || this.#dispense(caller.mostDispensableRead())
+    )
+  }
+
+  #dispense(connection: Connection | undefined): boolean {
     if (connection === undefined) return false
     this.#close(connection, closedWhile[connection.waiting])
     return true

@@ -79,7 +79,11 @@ export async function bounded(
   const answer = (request: IncomingMessage, response: ServerResponse) => answerWith(request, response, all)
   const server = tls ? createTlsServer({ cert: certificate, key: privateKey }, answer) : createServer(answer)
   const closed: string[] = []
-  const unread = new UnreadConnections(unreadMilliseconds)
+  const unread = new UnreadConnections({
+    intervalMilliseconds: unreadMilliseconds,
+    keptMilliseconds: 1_000,
+    monotonicMilliseconds: () => all.now,
+  })
   const connections = new Connections({
     limits: { ...wide, ...changed },
     unread,
