@@ -66,6 +66,9 @@ const unauthenticated: RefusalDefinition = {
   description: 'Client authentication failed.',
 }
 
+/** The caller has shown that it has the key. So it may hear what else is wrong with its assertion. */
+const signed = (description: string): RefusalDefinition => ({ ...unauthenticated, description })
+
 const unavailable = (description: string, status = 503): RefusalDefinition => ({
   error: 'temporarily_unavailable',
   status,
@@ -151,12 +154,22 @@ export const refusals = {
   assertion_signature_wrong: unauthenticated,
   client_key_revoked: unauthenticated,
   client_key_expired: unauthenticated,
-  assertion_audience_wrong: unauthenticated,
-  assertion_audience_token_endpoint: unauthenticated,
-  assertion_expired: unauthenticated,
-  assertion_not_yet_valid: unauthenticated,
-  assertion_lifetime_too_long: unauthenticated,
-  assertion_replayed: unauthenticated,
+  assertion_audience_wrong: signed(
+    'The aud of the assertion must be the issuer of this service, as its metadata has it.',
+  ),
+  assertion_audience_token_endpoint: signed(
+    'The aud of the assertion is the token endpoint or a list. It must be the issuer of this service alone.',
+  ),
+  assertion_expired: signed(
+    'The assertion has expired. Sign a new one for each request, with a right clock.',
+  ),
+  assertion_not_yet_valid: signed(
+    'The assertion is not valid yet (nbf or iat). Check the clock of the caller.',
+  ),
+  assertion_lifetime_too_long: signed('The assertion is valid for longer than five minutes.'),
+  assertion_replayed: signed(
+    'The assertion was used before. Sign a new one for each request, with its own jti.',
+  ),
   assertion_no_rule_fits: unauthenticated,
   assertion_too_old: unauthenticated,
   assertion_confirmation_missing: unauthenticated,

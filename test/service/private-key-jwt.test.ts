@@ -1,6 +1,7 @@
 /** Long because it is a table of all that an assertion can be, with the answer and the record. */
 import { createHash, randomBytes } from 'node:crypto'
 import { describe, expect } from 'vitest'
+import { type RefusalReason, refusals } from '../../src/refusals.ts'
 import {
   type AssertionChanges,
   assertionOf,
@@ -177,7 +178,7 @@ const aliased = (text: string): string => {
 const plain = (url: string, members: string): string =>
   `{"iss":"payroll","sub":"payroll","aud":${JSON.stringify(url)},"jti":"${randomBytes(8).toString('hex')}","exp":${now() + 60}${members}}`
 
-const refused: readonly (readonly [title: string, reason: string, make: Make])[] = [
+const refused: readonly (readonly [title: string, reason: RefusalReason, make: Make])[] = [
   // The form (RFC 7515 §3.1, RFC 7519 §7.2): a request that cannot be read.
   ['five parts, which would be encrypted', 'assertion_malformed', (url) => `${about('payroll')(url)}.a.b`],
   ['two parts', 'assertion_malformed', (url) => parts(about('payroll')(url)).slice(0, 2).join('.')],
@@ -359,6 +360,11 @@ const refused: readonly (readonly [title: string, reason: string, make: Make])[]
     'assertion_audience_wrong',
     (url) => assertionOf(keys.ec, 'payroll', url.toUpperCase()),
   ],
+  [
+    'another audience, and the signature of a stranger',
+    'assertion_signature_wrong',
+    () => assertionOf(keys.foreign, 'payroll', 'https://elsewhere.example.com'),
+  ],
   ['an empty list', 'assertion_audience_wrong', claims(() => ({ aud: [] }))],
   ['an object', 'assertion_audience_wrong', claims(() => ({ aud: {} }))],
   [
@@ -399,7 +405,7 @@ const refused: readonly (readonly [title: string, reason: string, make: Make])[]
   ],
 ]
 
-describe('refused, with one record, and no word to the caller', () => {
+describe('refused, with one record, and a word to the holder of the key alone', () => {
   test.for(refused)('%s: %s', async ([, reason, make], { running, registered }) => {
     expect(registered).toBe(true)
     const response = await requestTokenWith(running.url, make(running.url))
@@ -408,7 +414,7 @@ describe('refused, with one record, and no word to the caller', () => {
     expect(response.status).toBe(400)
     const answer = (await response.json()) as Record<string, unknown>
     expect(answer['error']).toBe(isForm ? 'invalid_request' : 'invalid_client')
-    if (!isForm) expect(answer['error_description']).toBe('Client authentication failed.')
+    if (!isForm) expect(answer['error_description']).toBe(refusals[reason].description)
     expect(await recordOf(running, response)).toMatchObject({
       outcome: 'refused',
       reason,
