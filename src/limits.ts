@@ -51,8 +51,8 @@ export const limits = {
   /** Files that a process needs besides connections: its own, and its connections to the database. */
   openFilesReserved: 100,
   /**
-   * Open connections from one address that are read. At the limit new ones wait, unread, and are read one by one, each in
-   * the place of the longest idle connection of this address. An IPv6 network of 64 bits counts as one address. This limit and the others per address do not apply to
+   * Open connections from one address. At the limit the longest idle connection of this address is closed for a new
+   * one. An IPv6 network of 64 bits counts as one address. This limit and the others per address do not apply to
    * trusted proxies, and with several workers each has its share of them.
    */
   connectionsPerAddressMax: 2_000,
@@ -83,10 +83,11 @@ export const limits = {
   /** The same for the requests of one address. */
   unfinishedBodiesPerAddressMax: 50,
   /**
-   * Milliseconds from one new connection of an address at its limit of connections or of bodies to the next one that is
-   * read. Each closes another one. So a stranger makes the service begin and close at most 20 of them a second.
+   * Milliseconds from one new connection of an address at this limit to the next one that is read. Each may bring one
+   * more body, which closes the oldest. So a stranger makes the service begin and close at most 100 of them a second.
+   * Another caller at the same address may have to try again.
    */
-  unreadConnectionMilliseconds: 50,
+  unreadConnectionMilliseconds: 10,
   /**
    * Milliseconds from the begin of a stop until connections without a request are closed. A load balancer opens some in
    * advance and never uses them. A request that is on its way is still answered.

@@ -92,7 +92,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   try {
     return await openInOrder(options, opened)
   } catch (error) {
-    await opened.close()
+    // Why it did not open says more than what did not close.
+    await opened.close().catch(() => {})
     throw error
   }
 }

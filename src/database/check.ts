@@ -76,7 +76,7 @@ export async function untilDatabaseAnswers<Result>(
     try {
       return await work()
     } catch (error) {
-      if (!isTemporary(error) || performance.now() > deadline) throw error
+      if (!mayPass(error) || performance.now() > deadline) throw error
       if (!isReported)
         report(`The database does not answer (${databaseFault(error)?.message}). Trying again …`)
       isReported = true
@@ -236,6 +236,11 @@ function warningsOf(row: ServerRow): string[] {
 /** A host name that does not resolve is a mistake at the start. Later it is a fault of the network. */
 function isTemporary(error: unknown): boolean {
   return !(error instanceof OperatorError) && isDatabaseAway(error) && errorCode(error) !== 'ENOTFOUND'
+}
+
+/** The server may be the first to notice that a statement takes too long. */
+function mayPass(error: unknown): boolean {
+  return isTemporary(error) || databaseFault(error)?.code === '57014'
 }
 
 /** Describes the problem in one line, without the password that the URL may contain. */

@@ -9,18 +9,16 @@ export interface Exchange {
 
 /**
  * What a connection waits for:
- * - `unread`: it is new, and nothing of it was read, because its address is at a limit.
  * - `idle`: its peer has sent no whole request. The service owes it nothing.
  * - `body`: its peer has sent the headers of a request and not the whole body.
  * - `turn`: its request is complete and waits until other requests of the same address are answered.
  * - `answer`: its request is being answered.
  * - `refusal`: its request is refused, and the answer is held back.
  */
-export type Waiting = 'unread' | 'idle' | 'body' | 'turn' | 'answer' | 'refusal'
+export type Waiting = 'idle' | 'body' | 'turn' | 'answer' | 'refusal'
 
-/** Why a connection was closed, or that it was left unread. */
+/** Why a connection was closed. */
 export type Closed =
-  | 'unread'
   | 'idle'
   | 'unfinishedBody'
   | 'unreadAnswer'
@@ -31,7 +29,6 @@ export type Closed =
 
 /** The reason that is counted, by what the closed connection waited for. */
 export const closedWhile = {
-  unread: 'new',
   idle: 'idle',
   body: 'unfinishedBody',
   turn: 'inLine',
@@ -69,7 +66,6 @@ export interface PausableParser {
 
 /** Connections by what they wait for, each set with the one that waits longest first. */
 export class Waiters {
-  readonly unread = new Set<Connection>()
   readonly idle = new Set<Connection>()
   readonly body = new Set<Connection>()
   readonly turn = new Set<Connection>()
@@ -77,27 +73,15 @@ export class Waiters {
   readonly refusal = new Set<Connection>()
 
   get size(): number {
-    return this.unread.size + this.read
-  }
-
-  /** How many are read. */
-  get read(): number {
     return this.idle.size + this.body.size + this.turn.size + this.answer.size + this.refusal.size
   }
 
   /**
-   * The connection to close if there must be room for another one: the oldest that is not read; else
-   */
-  mostDispensable(): Connection | undefined {
-    return first(this.unread) ?? this.mostDispensableRead()
-  }
-
-  /**
-   * The same among those that are read: the longest idle one; else the one whose body is
+   * The connection to close if there must be room for another one: the longest idle one; else the one whose body is
    * missing longest; else the one whose refusal is held back longest; else one whose peer does not read its answer; else
    * the last in the line. Undefined if all are being answered.
    */
-  mostDispensableRead(): Connection | undefined {
+  mostDispensable(): Connection | undefined {
     return first(this.idle) ?? first(this.body) ?? first(this.refusal) ?? this.#unread() ?? last(this.turn)
   }
 
@@ -118,24 +102,11 @@ export class Caller extends Waiters {
   places = 0
   /** Its requests that were read and wait behind another one of their connection. */
   behind = 0
-  /** Milliseconds on the monotonic clock at which the refusals below were begun to be counted. */
-  #countedSince = Number.NEGATIVE_INFINITY
-  #refusals = 0
 
   constructor(address: string, isTrusted: boolean) {
     super()
     this.address = address
     this.isTrusted = isTrusted
-  }
-
-  /** Counts a refusal. @returns how many there were since the first one that was counted at most a second ago. */
-  countRefusal(nowMilliseconds: number): number {
-    if (nowMilliseconds - this.#countedSince >= 1_000) {
-      this.#countedSince = nowMilliseconds
-      this.#refusals = 0
-    }
-    this.#refusals += 1
-    return this.#refusals
   }
 }
 
@@ -154,7 +125,7 @@ export function newConnection(socket: Socket, caller: Caller, read: () => void):
     socket,
     caller,
     read,
-    waiting: 'unread',
+    waiting: 'idle',
     exchange: undefined,
     behind: [],
     hasPlace: false,

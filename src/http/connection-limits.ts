@@ -8,6 +8,7 @@ import type { Log } from '../telemetry/log.ts'
 import { Tally } from '../telemetry/tally.ts'
 import { Connections } from './connections.ts'
 import { isHealthCheck } from './health.ts'
+import { HeldRefusals } from './held-refusals.ts'
 import { openFilesMax } from './open-files.ts'
 import { proxySocketAddress } from './proxy-socket.ts'
 import { UnreadConnections } from './unread-connections.ts'
@@ -20,8 +21,6 @@ export interface ConnectionLimits {
   readonly bodiesPerAddress: number
   /** Requests of one address that are answered at the same time. More wait. */
   readonly requestsPerAddress: number
-  /** Refusals of requests over a limit that one address gets at once in a second. More are held back. */
-  readonly refusalsAtOncePerAddress: number
   /** Pipelined requests that have been read and wait. */
   readonly pipelined: number
   readonly pipelinedPerAddress: number
@@ -48,17 +47,16 @@ export function boundConnections(
     clock,
     report: (counts, address) => connectionsClosed(log, counts, address, connections.size),
   })
-  const monotonicMilliseconds = () => clock.monotonicMilliseconds()
-  const unread = new UnreadConnections({
-    intervalMilliseconds: limits.unreadConnectionMilliseconds,
-    keptMilliseconds: limits.keepAliveTimeoutSeconds * 1_000,
-    monotonicMilliseconds,
+  const unread = new UnreadConnections(limits.unreadConnectionMilliseconds)
+  const heldRefusals = new HeldRefusals({
+    atOncePerAddress: Math.ceil(limits.refusalsAtOncePerAddressMax / workers),
+    monotonicMilliseconds: () => clock.monotonicMilliseconds(),
+    wait: (milliseconds) => sleep(milliseconds),
   })
   const connections = new Connections({
     limits: limitsOf(connectionsMax, workers),
     unread,
-    monotonicMilliseconds,
-    wait: (milliseconds) => sleep(milliseconds),
+    heldRefusals,
     isTrusted: (address) => address === proxySocketAddress || networkContains(proxies, address),
     isUrgent: isHealthCheck,
     onClosed: (closed, address) => tally.count(closed, address),
@@ -95,7 +93,6 @@ function limitsOf(connectionsMax: number, workers: number): ConnectionLimits {
     bodies: limits.unfinishedBodiesMax,
     bodiesPerAddress: share(limits.unfinishedBodiesPerAddressMax),
     requestsPerAddress: share(limits.requestsPerAddressMax),
-    refusalsAtOncePerAddress: share(limits.refusalsAtOncePerAddressMax),
     pipelined: limits.pipelinedRequestsMax,
     pipelinedPerAddress: share(limits.pipelinedRequestsPerAddressMax),
   }

@@ -1,7 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { callerNetwork } from '../lib/network.ts'
-import { limits } from '../limits.ts'
 import { OAuthError } from '../refusals.ts'
 import {
   Caller,
@@ -14,6 +13,7 @@ import {
   type Waiting,
 } from './caller.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
+import type { HeldRefusals } from './held-refusals.ts'
 import { pause, releaseParser, resume } from './pause.ts'
 import { type Handler, takeOver } from './take-over.ts'
 import type { UnreadConnections } from './unread-connections.ts'
@@ -21,8 +21,7 @@ import type { UnreadConnections } from './unread-connections.ts'
 export interface ConnectionsOptions {
   readonly limits: ConnectionLimits
   readonly unread: UnreadConnections
-  readonly monotonicMilliseconds: () => number
-  readonly wait: (milliseconds: number) => Promise<void>
+  readonly heldRefusals: HeldRefusals
   readonly isTrusted: (address: string) => boolean
   /** Whether a request is answered without waiting for others of its address. */
   readonly isUrgent: (url: string) => boolean
@@ -32,15 +31,12 @@ export interface ConnectionsOptions {
 /**
  * Connections, unfinished bodies and requests of strangers, bounded for each address and for the process.
  *
- * A new connection is let in wherever that is possible. At a limit of its address it waits, unread, until it is read in the
- * place of the connection that its peer needs least: the longest idle one. At the limit of the process the oldest that is
- * unread is closed for it. So nobody can shut others out, and a health check is always answered.
+ * A new connection is let in wherever that is possible. At a limit, the connection that its peer needs least is closed
+ * instead: the longest idle one. So nobody can shut others out, and a health check is always answered.
  *
  * Node reads every pipelined request as soon as it arrives. Here a connection has one request at a time, and it is not
  * read further while requests wait behind that one. So requests are taken from all connections in turn, and a thousand
  * requests on one connection delay nobody else.
- *
- * Long because each of these rules moves a connection between the same sets, and a reader has to see them together.
  */
 export class Connections {
   readonly #options: ConnectionsOptions
@@ -90,7 +86,11 @@ export class Connections {
       return
     }
     const caller = this.#callerOf(remoteAddress)
-    if (!this.#makeRoom()) {
+    const { connections, connectionsPerAddress } = this.#options.limits
+    const hasRoom =
+      this.#makeRoom(caller, caller.isTrusted ? connections : connectionsPerAddress) &&
+      this.#makeRoom(this.#all, connections)
+    if (!hasRoom) {
       socket.destroy()
       this.#options.onClosed('new', caller.address)
       this.#forgetCaller(caller)
@@ -98,33 +98,13 @@ export class Connections {
     }
     // Again, because making room may have closed its last connection.
     this.#callers.set(caller.address, caller)
-    const connection = newConnection(socket, caller, () => this.#read(connection, read))
-    this.#all.unread.add(connection)
-    caller.unread.add(connection)
+    const connection = newConnection(socket, caller, read)
+    this.#all.idle.add(connection)
+    caller.idle.add(connection)
     this.#bySocket.set(socket, connection)
-    socket.once('close', () => {
-      this.#forget(connection)
-      if (!this.#isAtLimit(caller)) this.#options.unread.readNext(caller)
-    })
-    if (!this.#isAtLimit(caller)) connection.read()
-    else if (!this.#options.unread.readOrKeep(connection)) this.#options.onClosed('unread', caller.address)
-  }
-
-  /** Whether a new connection of an address is not simply read. */
-  #isAtLimit(caller: Caller): boolean {
-    const { connectionsPerAddress, bodiesPerAddress } = this.#options.limits
-    if (caller.isTrusted) return false
-    return caller.body.size >= bodiesPerAddress || caller.read >= connectionsPerAddress
-  }
-
-  #read(connection: Connection, read: () => void): void {
-    const { caller } = connection
-    if (!caller.isTrusted && !this.#makeRoomOf(caller)) {
-      this.#close(connection, 'new')
-      return
-    }
-    this.#move(connection, 'idle')
-    read()
+    socket.once('close', () => this.#forget(connection))
+    if (caller.isTrusted || caller.body.size < this.#options.limits.bodiesPerAddress) read()
+    else this.#options.unread.add(connection)
   }
 
   #callerOf(address: string): Caller {
@@ -132,19 +112,10 @@ export class Connections {
     return this.#callers.get(network) ?? new Caller(network, this.#options.isTrusted(address))
   }
 
-  /** @returns whether the process has room for one more. */
-  #makeRoom(): boolean {
-    return this.#all.size < this.#options.limits.connections || this.#dispense(this.#all.mostDispensable())
-  }
-
-  /** @returns whether one more connection of an address may be read. */
-  #makeRoomOf(caller: Caller): boolean {
-    return (
-      caller.read < this.#options.limits.connectionsPerAddress || this.#dispense(caller.mostDispensableRead())
-    )
-  }
-
-  #dispense(connection: Connection | undefined): boolean {
+  /** @returns whether there is room for one more. */
+  #makeRoom(waiters: Waiters, max: number): boolean {
+    if (waiters.size < max) return true
+    const connection = waiters.mostDispensable()
     if (connection === undefined) return false
     this.#close(connection, closedWhile[connection.waiting])
     return true
@@ -263,18 +234,17 @@ export class Connections {
   }
 
   /**
-   * Holds back the refusal of a request that is over a limit, if its address got many of them in this second. Somebody who
-   * goes on guessing gets one answer a second on each connection then, and takes no place of its address meanwhile.
+   * Holds back the refusal of a request over a limit, if its address got many of them. It takes no place meanwhile.
    * @returns undefined if the refusal is to be sent at once.
    */
   readonly holdRefusal = ({ socket }: IncomingMessage): Promise<void> | undefined => {
     const connection = this.#bySocket.get(socket)
     if (connection?.waiting !== 'answer' || connection.caller.isTrusted) return undefined
-    const count = connection.caller.countRefusal(this.#options.monotonicMilliseconds())
-    if (count <= this.#options.limits.refusalsAtOncePerAddress) return undefined
+    const held = this.#options.heldRefusals.hold(connection.caller.address)
+    if (held === undefined) return undefined
     this.#move(connection, 'refusal')
     this.#leavePlace(connection)
-    return this.#options.wait(limits.refusalHeldMilliseconds)
+    return held
   }
 
   #makeRoomForBody(waiters: Waiters, max: number): void {
@@ -290,7 +260,7 @@ export class Connections {
     if (!this.#all[connection.waiting].has(connection)) return
     this.#move(connection, 'idle')
     this.#leavePlace(connection)
-    this.#options.unread.readNext(connection.caller)
+    this.#options.unread.readAfter(connection)
     // The answer may have announced that it is the last one.
     if (connection.socket.writableEnded) return
     const next = connection.behind.shift()

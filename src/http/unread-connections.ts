@@ -1,87 +1,80 @@
 import type { Caller, Connection } from './caller.ts'
 
-export interface UnreadConnectionsOptions {
-  /** Milliseconds from one connection of an address to the next, if the first brings no whole request. */
-  readonly intervalMilliseconds: number
-  /** Milliseconds after which a connection that is still unread is closed. */
-  readonly keptMilliseconds: number
-  readonly monotonicMilliseconds: () => number
-}
-
+/** The connections of one address that wait. */
 interface Waiting {
-  readonly connection: Connection
-  /** Milliseconds on the monotonic clock. */
-  readonly since: number
+  readonly connections: Connection[]
+  /** The one that was read last. */
+  latest: Connection
 }
 
 /**
- * New connections of an address that has as many connections or unfinished bodies as it may have. Each would close
- * another one, whose peer opens the next. A stranger can do that thousands of times a second. To read and close them takes
- * time from other callers, so they are read one by one. An unread one costs a file descriptor and nothing else. The newest
- * is read first: another caller may have the same address, and its connection must not wait for a thousand of the
- * stranger's.
+ * New connections of an address that has as many unfinished bodies as it may have. Each could bring one more body, which
+ * closes the oldest. A stranger can open hundreds in a second. To read, refuse and close them takes time from other
+ * callers, so they are read one by one. The newest is read first: another caller may have the same address, and its
+ * connection must not wait for a thousand of the stranger's.
  */
 export class UnreadConnections {
-  readonly #options: UnreadConnectionsOptions
-  /** For each address the connections that wait. An address has an entry for one interval after each reading. */
-  readonly #waiting = new Map<Caller, Waiting[]>()
+  readonly #intervalMilliseconds: number
+  /** An address has an entry for one interval after each reading. */
+  readonly #waiting = new Map<Caller, Waiting>()
+  /** All of them. Most connections that are closed are not among them. */
+  readonly #all = new Set<Connection>()
   #isClosed = false
 
-  constructor(options: UnreadConnectionsOptions) {
-    this.#options = options
+  /** @param intervalMilliseconds from one of an address to the next, if the first brings no whole request. */
+  constructor(intervalMilliseconds: number) {
+    this.#intervalMilliseconds = intervalMilliseconds
   }
 
-  /**
-   * Reads a connection now if no other one of its address was read in this interval. Otherwise it waits.
-   * @returns whether it was read.
-   */
-  readOrKeep(connection: Connection): boolean {
-    const { caller } = connection
-    const waiting = this.#waiting.get(caller)
-    if (waiting !== undefined && !this.#isClosed) {
-      waiting.push({ connection, since: this.#options.monotonicMilliseconds() })
-      return false
+  /** Reads a connection now if no other one of its address was read in this interval. Otherwise it waits. */
+  add(connection: Connection): void {
+    const waiting = this.#waiting.get(connection.caller)
+    if (this.#isClosed) connection.read()
+    else if (waiting === undefined) {
+      this.#startInterval(connection.caller, { connections: [], latest: connection })
+      connection.read()
+    } else {
+      this.#all.add(connection)
+      waiting.connections.push(connection)
     }
-    this.#startInterval(caller, [])
-    connection.read()
-    return true
   }
 
-  /** Reads the newest connection of an address, because its latest one brought a whole request, or because there is room. */
-  readNext(caller: Caller): void {
-    this.#waiting.get(caller)?.pop()?.connection.read()
+  /** A request of a connection was answered. If it is the one that was read last, the next one is read. */
+  readAfter(connection: Connection): void {
+    const waiting = this.#waiting.get(connection.caller)
+    if (waiting?.latest === connection) this.#readNext(waiting)
   }
 
   /** The connection is closed. */
   remove(connection: Connection): void {
-    const waiting = this.#waiting.get(connection.caller)
-    const index = waiting?.findIndex((each) => each.connection === connection) ?? -1
-    if (index !== -1) waiting?.splice(index, 1)
+    if (!this.#all.delete(connection)) return
+    const { connections } = this.#waiting.get(connection.caller) as Waiting
+    connections.splice(connections.indexOf(connection), 1)
   }
 
   /** Closes all that wait: a server that closes does not know of them. From now on, connections are read at once. */
   close(): void {
     this.#isClosed = true
-    for (const { connection } of [...this.#waiting.values()].flat()) connection.socket.destroy()
+    for (const { socket } of [...this.#all]) socket.destroy()
   }
 
-  #startInterval(caller: Caller, waiting: Waiting[]): void {
+  #readNext(waiting: Waiting): void {
+    const next = waiting.connections.pop()
+    if (next === undefined) return
+    this.#all.delete(next)
+    waiting.latest = next
+    next.read()
+  }
+
+  #startInterval(caller: Caller, waiting: Waiting): void {
     this.#waiting.set(caller, waiting)
     setTimeout(() => {
-      this.#closeOld(waiting)
-      if (waiting.length === 0) {
+      if (waiting.connections.length === 0) {
         this.#waiting.delete(caller)
       } else {
-        this.readNext(caller)
+        this.#readNext(waiting)
         this.#startInterval(caller, waiting)
       }
-    }, this.#options.intervalMilliseconds).unref()
-  }
-
-  /** The peer may have gone: nobody hears of that before the connection is read. */
-  #closeOld(waiting: Waiting[]): void {
-    const now = this.#options.monotonicMilliseconds()
-    const isOld = ({ since }: Waiting) => now - since >= this.#options.keptMilliseconds
-    for (const { connection } of waiting.filter(isOld)) connection.socket.destroy()
+    }, this.#intervalMilliseconds).unref()
   }
 }

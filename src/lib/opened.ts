@@ -10,7 +10,16 @@ export class Opened {
     this.#closers.push(close)
   }
 
+  /** Closes all of it, also what comes after something that does not close. @throws what that one threw. */
   async close(): Promise<void> {
-    for (const close of this.#closers.splice(0).reverse()) await close()
+    const errors: unknown[] = []
+    for (const close of this.#closers.splice(0).reverse()) {
+      try {
+        await close()
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    if (errors.length > 0) throw errors[0]
   }
 }

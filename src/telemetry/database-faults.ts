@@ -26,7 +26,8 @@ export function databaseFaultLog(log: Log, clock: Clock): DatabaseFaultLog {
   let lastAt = Number.NEGATIVE_INFINITY
   let nextLogAt = 0
   let unlogged = 0
-  let isWell = (): boolean => false
+  /** Undefined as long as nobody watches: a service that does not open keeps no timer. */
+  let isWell: (() => boolean) | undefined
   let timer: NodeJS.Timeout | undefined
   const onRecovered = (): void => {
     clearTimeout(timer)
@@ -41,7 +42,7 @@ export function databaseFaultLog(log: Log, clock: Clock): DatabaseFaultLog {
   }
   const lookLater = (): void => {
     timer = setTimeout(() => {
-      if (isWell() && clock.monotonicMilliseconds() - lastAt >= quietMilliseconds) onRecovered()
+      if (isWell?.() && clock.monotonicMilliseconds() - lastAt >= quietMilliseconds) onRecovered()
       else lookLater()
     }, quietMilliseconds).unref()
   }
@@ -50,7 +51,7 @@ export function databaseFaultLog(log: Log, clock: Clock): DatabaseFaultLog {
       const now = clock.monotonicMilliseconds()
       if (now - lastAt > quietMilliseconds) startedAt = now
       lastAt = now
-      if (timer === undefined) lookLater()
+      if (timer === undefined && isWell !== undefined) lookLater()
       if (now < nextLogAt) {
         unlogged += 1
         return
@@ -65,6 +66,7 @@ export function databaseFaultLog(log: Log, clock: Clock): DatabaseFaultLog {
     onRecovered,
     watch(nowIsWell): void {
       isWell = nowIsWell
+      if (timer === undefined && startedAt !== Number.NEGATIVE_INFINITY) lookLater()
     },
   }
 }

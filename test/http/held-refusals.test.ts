@@ -51,6 +51,20 @@ describe('refusals over a limit', () => {
     await expect.poll(() => held.length, polled).toBe(2)
   })
 
+  test('are counted for an address also when it closes its connections', async () => {
+    const { open, held, connections } = await bounded({ refusalsAtOncePerAddress: 2 })
+    for (let count = 0; count < 2; count += 1) {
+      const peer = await open(stranger)
+      peer.send(get('/refused'))
+      await expect.poll(peer.received, polled).toContain('/refused')
+      peer.socket.destroy()
+      await expect.poll(() => connections.size, polled).toBe(0)
+    }
+    const next = await open(stranger)
+    next.send(get('/refused'))
+    await expect.poll(() => held.length, polled).toBe(1)
+  })
+
   test('are not held back from a trusted proxy, whose connections are needed for others', async () => {
     const { open, held } = await bounded({ refusalsAtOncePerAddress: 0 })
     const peer = await open(proxy)

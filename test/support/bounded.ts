@@ -5,6 +5,7 @@ import { connect as connectTls } from 'node:tls'
 import { afterEach, expect } from 'vitest'
 import type { ConnectionLimits } from '../../src/http/connection-limits.ts'
 import { Connections } from '../../src/http/connections.ts'
+import { HeldRefusals } from '../../src/http/held-refusals.ts'
 import { UnreadConnections } from '../../src/http/unread-connections.ts'
 import { certificate, privateKey } from './certificate.ts'
 
@@ -16,7 +17,6 @@ const wide: ConnectionLimits = {
   bodies: 100,
   bodiesPerAddress: 100,
   requestsPerAddress: 100,
-  refusalsAtOncePerAddress: 100,
   pipelined: 100,
   pipelinedPerAddress: 100,
 }
@@ -71,24 +71,28 @@ const answerSome: Answer = (request, response, { underWay, connections }) => {
 export async function bounded(
   {
     unreadMilliseconds = 1,
+    refusalsAtOncePerAddress = 100,
     ...changed
-  }: Partial<ConnectionLimits> & { readonly unreadMilliseconds?: number },
+  }: Partial<ConnectionLimits> & {
+    readonly unreadMilliseconds?: number
+    readonly refusalsAtOncePerAddress?: number
+  },
   tls = false,
   answerWith = answerSome,
 ): Promise<Bounded> {
   const answer = (request: IncomingMessage, response: ServerResponse) => answerWith(request, response, all)
   const server = tls ? createTlsServer({ cert: certificate, key: privateKey }, answer) : createServer(answer)
   const closed: string[] = []
-  const unread = new UnreadConnections({
-    intervalMilliseconds: unreadMilliseconds,
-    keptMilliseconds: 1_000,
+  const unread = new UnreadConnections(unreadMilliseconds)
+  const heldRefusals = new HeldRefusals({
+    atOncePerAddress: refusalsAtOncePerAddress,
     monotonicMilliseconds: () => all.now,
+    wait: () => new Promise((resolve) => all.held.push(resolve)),
   })
   const connections = new Connections({
     limits: { ...wide, ...changed },
     unread,
-    monotonicMilliseconds: () => all.now,
-    wait: () => new Promise((resolve) => all.held.push(resolve)),
+    heldRefusals,
     isTrusted: (address) => address === proxy,
     isUrgent: (url) => url === '/now/urgent',
     onClosed: (why, address) => closed.push(`${why} ${address}`),
