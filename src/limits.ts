@@ -84,10 +84,10 @@ export const limits = {
   unfinishedBodiesPerAddressMax: 50,
   /**
    * Milliseconds from one new connection of an address at this limit to the next one that is read. Each may bring one
-   * more body, which closes the oldest. So a stranger makes the service begin and close at most 100 of them a second.
+   * more body, which closes the oldest. So a stranger makes the service begin and close at most 50 of them a second.
    * Another caller at the same address may have to try again.
    */
-  unreadConnectionMilliseconds: 10,
+  unreadConnectionMilliseconds: 20,
   /**
    * Milliseconds from the begin of a stop until connections without a request are closed. A load balancer opens some in
    * advance and never uses them. A request that is on its way is still answered.
