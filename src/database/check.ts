@@ -9,8 +9,14 @@ import { cautious, isDirect, sessionSettings } from './session.ts'
 
 /** Checks whether the database in DATABASE_URL can be used, before anything is made or read there. */
 
-/** Milliseconds that a start waits for a database that is starting too, as in compose or after a failover. */
-const startPatienceMilliseconds = 10_000
+/** Milliseconds that the first connection waits for a database that is starting too, as in compose or after a failover. */
+const connectionPatienceMilliseconds = 10_000
+
+/**
+ * Milliseconds that a start goes on trying with a database that has answered before. Where the answer of a name server is
+ * lost, the C library asks again after five seconds, and Node has two threads for all look-ups of names.
+ */
+const startPatienceMilliseconds = 30_000
 
 /** Milliseconds between two tries. */
 const tryAgainMilliseconds = 250
@@ -45,7 +51,6 @@ export async function checkConnection(
   const hosts = new DatabaseHosts(url)
   let isConnected = false
   const check = async (client: DatabaseClient): Promise<CheckedServer> => {
-    isConnected = false
     const { schema, warnings } = hosts.first
     const server = await judgeServer(client, schema)
     isConnected = true
@@ -53,8 +58,12 @@ export async function checkConnection(
     if (requirement === 'rights') await requireRights(client, schema)
     return { ...server, warnings: [...warnings, ...server.warnings] }
   }
+  const tryOnce = (): Promise<CheckedServer> => {
+    isConnected = false
+    return withClient(hosts, check)
+  }
   try {
-    return await untilDatabaseAnswers(() => withClient(hosts, check))
+    return await patiently(tryOnce, isTemporary, connectionPatienceMilliseconds)
   } catch (error) {
     if (error instanceof OperatorError || (isConnected && !isTemporary(error))) throw error
     throw new OperatorError(connectionProblem(hosts, error), { cause: error })
@@ -62,24 +71,34 @@ export async function checkConnection(
 }
 
 /**
- * Does work of a start, which may be done again from its beginning. It is, for ten seconds, while the database cannot be
- * reached or answers too late: a database that restarts, or a machine on which everything begins at once.
+ * Does work of a start with a database that has answered before. The work may be done again from its beginning. It is, for a
+ * while, if the database cannot be reached or answers too late: one that restarts, or a machine on which everything begins
+ * at once.
  * @param report called with a message for the operator after the first failure.
  */
 export async function untilDatabaseAnswers<Result>(
   work: () => Promise<Result>,
   report: (message: string) => void = () => {},
 ): Promise<Result> {
-  const deadline = performance.now() + startPatienceMilliseconds
-  let isReported = false
-  for (;;) {
+  return await patiently(work, mayPass, startPatienceMilliseconds, (error) =>
+    report(`The database does not answer (${databaseFault(error)?.message}). Trying again …`),
+  )
+}
+
+/** @param onFirst called with the first error. */
+async function patiently<Result>(
+  work: () => Promise<Result>,
+  isTemporary: (error: unknown) => boolean,
+  patienceMilliseconds: number,
+  onFirst: (error: unknown) => void = () => {},
+): Promise<Result> {
+  const deadline = performance.now() + patienceMilliseconds
+  for (let tries = 1; ; tries += 1) {
     try {
       return await work()
     } catch (error) {
-      if (!mayPass(error) || performance.now() > deadline) throw error
-      if (!isReported)
-        report(`The database does not answer (${databaseFault(error)?.message}). Trying again …`)
-      isReported = true
+      if (!isTemporary(error) || performance.now() > deadline) throw error
+      if (tries === 1) onFirst(error)
       await sleep(tryAgainMilliseconds)
     }
   }
@@ -240,7 +259,8 @@ function isTemporary(error: unknown): boolean {
 
 /** The server may be the first to notice that a statement takes too long. */
 function mayPass(error: unknown): boolean {
-  return isTemporary(error) || databaseFault(error)?.code === '57014'
+  if (error instanceof OperatorError) return false
+  return isDatabaseAway(error) || databaseFault(error)?.code === '57014'
 }
 
 /** Describes the problem in one line, without the password that the URL may contain. */
