@@ -12,10 +12,7 @@ import { cautious, isDirect, sessionSettings } from './session.ts'
 /** Milliseconds that the first connection waits for a database that is starting too, as in compose or after a failover. */
 const connectionPatienceMilliseconds = 10_000
 
-/**
- * Milliseconds that a start goes on trying with a database that has answered before. Where the answer of a name server is
- * lost, the C library asks again after five seconds, and Node has two threads for all look-ups of names.
- */
+/** Milliseconds that a start goes on trying with a database that has answered before. It may restart. */
 const startPatienceMilliseconds = 30_000
 
 /** Milliseconds between two tries. */

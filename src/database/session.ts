@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { OperatorError } from '../errors.ts'
 import type { DatabaseAddress } from './address.ts'
+import { DatabaseSocket } from './look-up.ts'
 import { quoted, type Settings, scopeQueries } from './pooled.ts'
 
 /**
@@ -209,5 +210,6 @@ export function connectionConfig(address: DatabaseAddress): pg.ClientConfig {
     enableChannelBinding: channelBinding,
     application_name: applicationName,
     keepAlive: true,
+    stream: () => new DatabaseSocket(),
   } as pg.ClientConfig
 }
