@@ -85,7 +85,7 @@ export async function untilDatabaseAnswers<Result>(
 /** @param onFirst called with the first error. */
 async function patiently<Result>(
   work: () => Promise<Result>,
-  isTemporary: (error: unknown) => boolean,
+  isWorthATry: (error: unknown) => boolean,
   patienceMilliseconds: number,
   onFirst: (error: unknown) => void = () => {},
 ): Promise<Result> {
@@ -94,7 +94,7 @@ async function patiently<Result>(
     try {
       return await work()
     } catch (error) {
-      if (!isTemporary(error) || performance.now() > deadline) throw error
+      if (!isWorthATry(error) || performance.now() > deadline) throw error
       if (tries === 1) onFirst(error)
       await sleep(tryAgainMilliseconds)
     }
