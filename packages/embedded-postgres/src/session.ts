@@ -11,6 +11,7 @@ import type { Report } from './server-user.ts'
  * lock. A process that leaves gives up its shared lock and tries to get the lock *alone*. If that works,
  * nobody else uses the server, and it stops the server. A killed process loses its lock together with its
  * connection. So nothing has to be cleaned up after it: the next process uses the server that still runs.
+ * The server needs a moment to see that a process is gone. Whoever leaves in that moment waits for it.
  */
 export interface Session {
   readonly client: pg.Client
@@ -39,6 +40,14 @@ const launchesMax = 5
 const otherWasFaster = /lock file "[^"]*" already exists/
 
 const retryMilliseconds = 20
+
+/** Milliseconds for which the lock of a process that is gone may last. After that it is a process that we cannot see. */
+const goneTimeoutMilliseconds = 2_000
+
+/** So a session names its process, for others that look whether it still runs. */
+const sessionName = (cluster: Cluster, processId: number): string =>
+  `${cluster.name} (user process ${processId})`
+const sessionNamePattern = /\(user process (\d+)\)$/
 
 /**
  * Gets a session on the cluster's server, and starts the server if it does not run.
@@ -92,7 +101,7 @@ async function tryToJoin(cluster: Cluster, file: ServerFile): Promise<Attempt> {
     // Not in our own database: somebody may drop and create that, and would cut this connection.
     database: 'postgres',
     ssl: false,
-    application_name: `${cluster.name} (user of the server)`,
+    application_name: sessionName(cluster, process.pid),
     connectionTimeoutMillis: 5_000,
     // If we have to wait, another process holds the lock alone and is about to stop the server.
     lock_timeout: 10_000,
@@ -141,14 +150,46 @@ async function createDatabase(client: pg.Client, name: string): Promise<void> {
 export async function leaveServer(cluster: Cluster, { client }: Session, report: Report): Promise<void> {
   try {
     await client.query('SELECT pg_advisory_unlock_shared($1, $2)', [...usersLock])
-    const { rows } = await client.query('SELECT pg_try_advisory_lock($1, $2) AS alone', [...usersLock])
-    // We hold the lock while the server stops. A process that comes now waits for the lock, is cut off, and
+    // While we have the lock alone, the server stops. A process that comes now waits for the lock, is cut off, and
     // starts the server again.
-    if (rows[0].alone && !(await stopServer(cluster)))
+    if ((await lockAlone(client)) && !(await stopServer(cluster)))
       report(`The server in ${cluster.directory} did not stop.`)
   } catch {
     // The server ended before we left it.
   } finally {
     await client.end().catch(() => {})
+  }
+}
+
+/** @returns false if another process uses the server. */
+async function lockAlone(client: pg.Client): Promise<boolean> {
+  const deadline = performance.now() + goneTimeoutMilliseconds
+  for (;;) {
+    const { rows } = await client.query('SELECT pg_try_advisory_lock($1, $2) AS alone', [...usersLock])
+    if (rows[0].alone) return true
+    if ((await isUsed(client)) || performance.now() > deadline) return false
+    await sleep(retryMilliseconds)
+  }
+}
+
+/** Whether a process that runs has the lock. Only on this machine: in another container it seems to be gone. */
+async function isUsed(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT application_name AS name FROM pg_locks JOIN pg_stat_activity USING (pid)
+      WHERE locktype = 'advisory' AND classid = $1 AND objid = $2 AND granted`,
+    [...usersLock],
+  )
+  return rows.some(({ name }) => {
+    const processId = sessionNamePattern.exec(name)?.[1]
+    return processId === undefined || isRunning(Number(processId))
+  })
+}
+
+function isRunning(processId: number): boolean {
+  try {
+    process.kill(processId, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

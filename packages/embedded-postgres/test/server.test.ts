@@ -70,6 +70,39 @@ test('the server of a killed process is reused, and then stopped by its last use
   await until(() => !isRunning(processId))
 })
 
+test('a process that was killed a moment ago does not count, also if the server has not seen it yet', async () => {
+  const directory = await existingDatabase()
+  const child = spawnUser(directory, `await open(); console.log('open')`)
+  await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
+  const database = await open(directory)
+  const processId = serverProcessId(database)
+  const backend = Number(
+    await query(
+      database,
+      `SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%(user process ${child.pid})'`,
+    ),
+  )
+  process.kill(backend, 'SIGSTOP')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  const released = database.release()
+  // The server is asked by now, and says that the lock is taken.
+  await query(database, 'SELECT pg_sleep(0.1)')
+  process.kill(backend, 'SIGCONT')
+  await released
+  await until(() => !isRunning(processId))
+})
+
+test('a process that still runs counts', async () => {
+  const directory = await existingDatabase()
+  const child = spawnUser(directory, `await open(); console.log('open')`)
+  await once(child.stdout as NonNullable<typeof child.stdout>, 'data')
+  const first = await open(directory)
+  child.kill('SIGSTOP')
+  await first.release()
+  expect((await open(directory)).origin).toBe('reused')
+})
+
 test('Ctrl-C in the terminal does not reach the server', async () => {
   const database = await open(await existingDatabase())
   const child = spawn('ps', ['-o', 'pgid=,sid=', '-p', String(serverProcessId(database))])
