@@ -58,6 +58,8 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
       for (const { name } of rows) known.add(name)
     } catch (error) {
       onFault(error)
+      // A key may sign at once if nobody has fetched the set for long. So no fetch is lost while the database is away.
+      noted.addOlder(fetches, known)
     }
   }
 
@@ -90,7 +92,7 @@ class Noted {
   add(name: string, fetch: NotedFetch, known: ReadonlySet<string>): void {
     if (known.has(name) || this.fetches.has(name) || this.#hasRoom(fetch.network))
       this.fetches.set(name, fetch)
-    else
+    else if (fetch.time > (this.fetches.get(othersName)?.time ?? Number.NEGATIVE_INFINITY))
       this.fetches.set(othersName, {
         ...fetch,
         name: undefined,
@@ -98,6 +100,10 @@ class Noted {
         userAgent: undefined,
         network: '',
       })
+  }
+
+  addOlder(fetches: ReadonlyMap<string, NotedFetch>, known: ReadonlySet<string>): void {
+    for (const [name, fetch] of fetches) if (!this.fetches.has(name)) this.add(name, fetch, known)
   }
 
   #hasRoom(network: string): boolean {

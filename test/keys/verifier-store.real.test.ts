@@ -107,3 +107,35 @@ test('the moment of the latest fetch is that of all, also of those who are beyon
   )
   expect(await lastFetchAt(database.prisma)).toBe(Math.floor(late / 1000))
 })
+
+test('what could not be written is written later, and is not newer than what came meanwhile', async () => {
+  const faults: unknown[] = []
+  const verifiers = openVerifiers(database.statements, (error) => faults.push(error))
+  verifiers.note(fetchOf('orders', '10.0.0.1', start))
+  verifiers.note(fetchOf('invoices', '10.0.0.2', start))
+  await fresh.query('ALTER TABLE verifier RENAME TO verifier_away')
+  await verifiers.close()
+  expect(faults).toHaveLength(1)
+  verifiers.note(fetchOf('orders', '10.0.0.1', start + 5_000))
+  await fresh.query('ALTER TABLE verifier_away RENAME TO verifier')
+  await verifiers.close()
+  const seen = (await listVerifiers(database.prisma)).map(({ name, lastFetchedAt }) => [name, lastFetchedAt])
+  expect(seen).toEqual([
+    ['orders', Math.floor((start + 5_000) / 1000)],
+    ['invoices', Math.floor(start / 1000)],
+  ])
+})
+
+test('while the database is away, what is noted stays within the same bounds', async () => {
+  const verifiers = openVerifiers(database.statements, () => {})
+  await fresh.query('ALTER TABLE verifier RENAME TO verifier_away')
+  for (const time of [start, start + 1_000, start + 2_000]) {
+    for (const fetch of madeUp(5_000, (index) => `192.0.${index >> 8}.${index & 255}`, time))
+      verifiers.note(fetch)
+    await verifiers.close()
+  }
+  await fresh.query('ALTER TABLE verifier_away RENAME TO verifier')
+  await verifiers.close()
+  expect(await names()).toHaveLength(limits.verifiersNewMax + 1)
+  expect(await lastFetchAt(database.prisma)).toBe(Math.floor((start + 2_000) / 1000))
+})
