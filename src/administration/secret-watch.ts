@@ -7,6 +7,7 @@ import { type Actor, ChangeRecords } from '../ledger/change-records.ts'
 import { reserveChain } from '../ledger/hand-change-store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { momentText, optionalMoment } from '../lib/moment.ts'
+import { type Repeated, repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 import { release } from '../release.ts'
 import { endUnused, findExpiring, type UnusedSecret, watchUnused } from './secret-end-store.ts'
@@ -30,15 +31,14 @@ const lastDaySeconds = 86_400
 
 export class SecretWatch {
   readonly #options: SecretWatchOptions
-  readonly #timer: NodeJS.Timeout
+  readonly #looks: Repeated
   #expiring: readonly EndingSecret[] = []
   #told = new Set<string>()
-  #looking: Promise<void> | undefined
 
   constructor(options: SecretWatchOptions) {
     this.#options = options
-    this.#timer = setInterval(() => this.#lookAgain(), limits.secretLookMilliseconds).unref()
-    this.#lookAgain()
+    this.#looks = repeat(limits.secretLookMilliseconds, () => this.#look(), options.onFault)
+    void this.#looks.now()
   }
 
   /** Whether a secret ends soon that is needed. */
@@ -49,20 +49,11 @@ export class SecretWatch {
 
   /** Resolves when the look that is under way is over. */
   async idle(): Promise<void> {
-    await this.#looking
+    await this.#looks.idle()
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#looking
-  }
-
-  #lookAgain(): void {
-    this.#looking ??= this.#look()
-      .catch(this.#options.onFault)
-      .finally(() => {
-        this.#looking = undefined
-      })
+    await this.#looks.close()
   }
 
   async #look(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Statements } from '../database/open.ts'
+import { repeat } from '../lib/repeated.ts'
 
 /** When keys of clients were last used: noted in memory, written in one statement now and then. */
 export interface ClientKeyUses {
@@ -48,6 +49,7 @@ export function openClientKeyUses(database: Statements, onFault: (error: unknown
     if (uses.size === 0) return
     const written = uses
     uses = new Map()
+    // All replicas write in the same order, so that two of them do not wait for each other.
     const json = JSON.stringify([...written.values()])
     try {
       await database.$executeRaw`
@@ -58,6 +60,7 @@ export function openClientKeyUses(database: Statements, onFault: (error: unknown
           FROM jsonb_to_recordset(${json}::jsonb)
             AS u ("clientId" text, thumbprint text, time bigint, "tokenEndpointCount" bigint, "tokenEndpointTime" bigint)
           JOIN client_key k ON k.client_id = u."clientId" AND k.thumbprint = u.thumbprint
+         ORDER BY u."clientId", u.thumbprint
         ON CONFLICT (client_id, thumbprint) DO UPDATE
           SET last_used_at = greatest(before.last_used_at, excluded.last_used_at),
               token_endpoint_audience_count =
@@ -70,7 +73,7 @@ export function openClientKeyUses(database: Statements, onFault: (error: unknown
     }
   }
 
-  const timer = setInterval(() => void write(), writeEveryMilliseconds).unref()
+  const writes = repeat(writeEveryMilliseconds, write, onFault)
   return {
     note({ clientId, thumbprint, time, audience }) {
       const isOld = audience === 'token_endpoint'
@@ -83,7 +86,7 @@ export function openClientKeyUses(database: Statements, onFault: (error: unknown
       })
     },
     async close() {
-      clearInterval(timer)
+      await writes.close()
       await write()
     },
   }

@@ -1,4 +1,5 @@
 import type { Statements } from '../database/open.ts'
+import { repeat } from '../lib/repeated.ts'
 
 /** When clients last got a token, with any method: noted in memory, written now and then. */
 export interface ClientUses {
@@ -35,11 +36,11 @@ export function openClientUses(database: Statements, onFault: (error: unknown) =
     }
   }
 
-  const timer = setInterval(() => void write(), writeEveryMilliseconds).unref()
+  const writes = repeat(writeEveryMilliseconds, write, onFault)
   return {
     note: (clientId, time) => void uses.set(clientId, time),
     async close() {
-      clearInterval(timer)
+      await writes.close()
       await write()
     },
   }

@@ -2,6 +2,7 @@ import type { Statements } from '../database/open.ts'
 import { believedKeys } from '../keys/believed.ts'
 import type { KeyEncryptionKeys } from '../keys/key-encryption-key.ts'
 import { newestSealedWith } from '../keys/seal.ts'
+import { repeat } from '../lib/repeated.ts'
 import { makeTag, type SecretTag, type TaggedSecret, tagKey } from './secret-tag.ts'
 
 /** Tags of verified secrets on their way into the database: collected in memory, written many in one statement. */
@@ -21,10 +22,10 @@ export function openSecretTagWriter(
   onFault: (error: unknown) => void,
 ): SecretTagWriter {
   let tags = new Map<string, TagRow>()
-  let writing: Promise<void> | undefined
 
   async function write(): Promise<void> {
     const rows = [...tags.values()]
+    if (rows.length === 0) return
     tags = new Map()
     try {
       for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
@@ -36,17 +37,11 @@ export function openSecretTagWriter(
     }
   }
 
-  const timer = setInterval(() => {
-    if (tags.size === 0) return
-    writing ??= write().finally(() => {
-      writing = undefined
-    })
-  }, writeEveryMilliseconds).unref()
+  const writes = repeat(writeEveryMilliseconds, write, onFault)
   return {
     note: (tagged, tag) => void tags.set(tagged.secretId, toRow(tagged, tag)),
     async close() {
-      clearInterval(timer)
-      await writing
+      await writes.close()
       await write()
     },
   }

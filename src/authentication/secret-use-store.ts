@@ -1,5 +1,6 @@
 import type { Statements } from '../database/open.ts'
 import { plainText } from '../lib/plain-text.ts'
+import { repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -51,15 +52,11 @@ export function openSecretUses(database: Statements, onFault: (error: unknown) =
     }
   }
 
-  let writing: Promise<void> = Promise.resolve()
-  const timer = setInterval(() => {
-    writing = writing.then(write)
-  }, writeEveryMilliseconds).unref()
+  const repeated = repeat(writeEveryMilliseconds, write, onFault)
   return {
     note: (secretId, use) => noted.add(secretId, use),
     async close() {
-      clearInterval(timer)
-      await writing
+      await repeated.close()
       await write()
     },
   }

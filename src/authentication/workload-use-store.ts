@@ -1,4 +1,5 @@
 import type { Statements } from '../database/open.ts'
+import { repeat } from '../lib/repeated.ts'
 
 /**
  * When workloads got a token, first and last: noted in memory, written in one statement now and then. The first note of a
@@ -57,11 +58,11 @@ export function openWorkloadUses(database: Statements, onFault: (error: unknown)
     }
   }
 
-  const timer = setInterval(() => void write(), writeEveryMilliseconds).unref()
+  const writes = repeat(writeEveryMilliseconds, write, onFault)
   return {
     note: (use) => add(use),
     async close() {
-      clearInterval(timer)
+      await writes.close()
       await write()
     },
   }

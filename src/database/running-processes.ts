@@ -1,3 +1,4 @@
+import { repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 import type { Statements } from './open.ts'
 
@@ -49,11 +50,8 @@ export async function openRunningProcesses(options: RunningProcessesOptions): Pr
   }
 
   const contradictsEarlier = (): boolean => others.some(({ startedEarlier }) => startedEarlier)
-  let looking = look()
-  await looking
-  const timer = setInterval(() => {
-    looking = looking.then(look).catch(onFault)
-  }, limits.settingsCheckMilliseconds).unref()
+  await look()
+  const looks = repeat(limits.settingsCheckMilliseconds, look, onFault)
   return {
     get contradictsEarlier() {
       return contradictsEarlier()
@@ -62,8 +60,7 @@ export async function openRunningProcesses(options: RunningProcessesOptions): Pr
       return others.length > 0 && !contradictsEarlier()
     },
     async close() {
-      clearInterval(timer)
-      await looking
+      await looks.close()
       // The next process may start with other settings at once.
       await Promise.resolve(
         database.$executeRaw`

@@ -1,4 +1,5 @@
 import type { ClockGuard } from '../lib/clock-guard.ts'
+import { type Repeated, repeat } from '../lib/repeated.ts'
 import { algorithmsInUse } from '../registry/store.ts'
 import type { KeyChange, RotationContext } from './key-change.ts'
 import type { Keyring } from './keyring.ts'
@@ -47,8 +48,7 @@ export class KeyUpkeep {
   #algorithms: readonly SigningAlgorithm[]
   #failed = false
   #shortened: readonly ShortenedTokens[] = []
-  #checking: Promise<void> | undefined
-  #timer: NodeJS.Timeout | undefined
+  #checks: Repeated | undefined
 
   constructor(options: KeyUpkeepOptions) {
     this.#options = options
@@ -59,12 +59,15 @@ export class KeyUpkeep {
   async open(): Promise<void> {
     await this.#check()
     const seconds = checkSeconds(this.#options.rotation.schedule)
-    this.#timer = setInterval(() => this.#checkAgain(), seconds * 1_000).unref()
+    this.#checks = repeat(
+      seconds * 1_000,
+      () => this.#checkAgain(),
+      (error) => this.#settle(error),
+    )
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#checking
+    await this.#checks?.close()
   }
 
   /** Whether at least one algorithm has a key that signs. Algorithms without one are among the warnings. */
@@ -114,18 +117,14 @@ export class KeyUpkeep {
 
   /** Checks now: a key was revoked without the key-encryption key, so its successor could not take over yet. */
   checkSoon(): void {
-    if (this.#timer !== undefined && this.#options.keyring.needsVouching) this.#checkAgain()
+    if (this.#options.keyring.needsVouching) void this.#checks?.now()
   }
 
-  #checkAgain(): void {
+  async #checkAgain(): Promise<void> {
     // If the clock is not reliable, a key may look due when it is not.
-    if (this.#checking !== undefined || !this.#options.clockGuard.reliable) return
-    this.#checking = this.#check()
-      .then(() => this.#settle(undefined))
-      .catch((error: unknown) => this.#settle(error))
-      .finally(() => {
-        this.#checking = undefined
-      })
+    if (!this.#options.clockGuard.reliable) return
+    await this.#check()
+    this.#settle(undefined)
   }
 
   #settle(error: unknown): void {

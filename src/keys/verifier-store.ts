@@ -1,5 +1,6 @@
 import type { Queryable, Statements } from '../database/open.ts'
 import { callerNetwork } from '../lib/network.ts'
+import { repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -63,7 +64,7 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
     }
   }
 
-  const timer = setInterval(() => void write(), writeEveryMilliseconds).unref()
+  const writes = repeat(writeEveryMilliseconds, write, onFault)
   return {
     note(fetch) {
       const userAgent = printable(fetch.userAgent)
@@ -72,7 +73,7 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
       noted.add(row, { ...fetch, name, userAgent, network: callerNetwork(fetch.address) }, known)
     },
     async close() {
-      clearInterval(timer)
+      await writes.close()
       await write()
     },
   }

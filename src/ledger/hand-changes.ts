@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { errorCode } from '../database/faults.ts'
 import type { Statements } from '../database/open.ts'
+import { type Repeated, repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 import { release } from '../release.ts'
 import { link } from './chain.ts'
@@ -19,25 +20,8 @@ const lookEveryMilliseconds = 1_000
 /** Notes that become records in one transaction. */
 const changesPerChainMax = 500
 
-export interface HandChanges {
-  close(): Promise<void>
-}
-
-export function openHandChanges(database: Statements, onFault: (error: unknown) => void): HandChanges {
-  let looking: Promise<unknown> | undefined
-  const timer = setInterval(() => {
-    looking ??= settleHandChanges(database)
-      .catch(onFault)
-      .finally(() => {
-        looking = undefined
-      })
-  }, lookEveryMilliseconds).unref()
-  return {
-    async close() {
-      clearInterval(timer)
-      await looking
-    },
-  }
+export function openHandChanges(database: Statements, onFault: (error: unknown) => void): Repeated {
+  return repeat(lookEveryMilliseconds, () => settleHandChanges(database), onFault)
 }
 
 /** Makes records of the current notes. @returns how many changes it recorded. */

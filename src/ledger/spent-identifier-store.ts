@@ -1,4 +1,5 @@
 import type { Statements } from '../database/open.ts'
+import { repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -14,29 +15,19 @@ export function openSpentIdentifierUpkeep(
   onFault: (error: unknown) => void,
 ): SpentIdentifierUpkeep {
   let isClosing = false
-  let running: Promise<void> | undefined
 
   async function deleteAll(): Promise<void> {
-    try {
-      while (
-        !isClosing &&
-        (await deleteExpiredIdentifiers(database)) === limits.spentIdentifiersPerDeletionMax
-      );
-    } catch (error) {
-      onFault(error)
-    }
+    while (
+      !isClosing &&
+      (await deleteExpiredIdentifiers(database)) === limits.spentIdentifiersPerDeletionMax
+    );
   }
 
-  const timer = setInterval(() => {
-    running ??= deleteAll().finally(() => {
-      running = undefined
-    })
-  }, limits.spentIdentifierDeletionMilliseconds).unref()
+  const deletions = repeat(limits.spentIdentifierDeletionMilliseconds, deleteAll, onFault)
   return {
     async close() {
       isClosing = true
-      clearInterval(timer)
-      await running
+      await deletions.close()
     },
   }
 }

@@ -1,3 +1,4 @@
+import { type Repeated, repeat } from '../lib/repeated.ts'
 import type { Registry } from './registry.ts'
 import type { SealProblems } from './seal-problems.ts'
 import type { SealReads } from './seal-store.ts'
@@ -19,24 +20,16 @@ const lookMilliseconds = 1_000
 
 export class SealReview {
   readonly #options: SealReviewOptions
-  readonly #timer: NodeJS.Timeout
+  readonly #looks: Repeated
   #after = ''
-  #looking: Promise<void> | undefined
 
   constructor(options: SealReviewOptions) {
     this.#options = options
-    this.#timer = setInterval(() => {
-      this.#looking ??= this.#look()
-        .catch(options.onFault)
-        .finally(() => {
-          this.#looking = undefined
-        })
-    }, lookMilliseconds).unref()
+    this.#looks = repeat(lookMilliseconds, () => this.#look(), options.onFault)
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#looking
+    await this.#looks.close()
   }
 
   async #look(): Promise<void> {
