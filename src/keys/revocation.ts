@@ -2,23 +2,12 @@ import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
-import {
-  addKey,
-  databaseTime,
-  type KeyChange,
-  note,
-  ofAlgorithm,
-  overAt,
-  plannedSchedule,
-  type RotationContext,
-} from './key-change.ts'
+import { databaseTime, type KeyChange, note, plannedSchedule, type RotationContext } from './key-change.ts'
 import type { KeyEncryptionKeys } from './key-encryption-key.ts'
 import { readVouchedKeys, writeManifest } from './manifest-store.ts'
-import { leadSeconds, planTakeover, type Takeover } from './schedule.ts'
-import type { SigningAlgorithm } from './signing-algorithm.ts'
-import { type ScheduleSettings, waitingKey } from './state.ts'
-import { type KeyDescription, listKeys, updateMoments, updateRevocation } from './store.ts'
-import { vouchedKeys } from './vouching.ts'
+import { leadSeconds } from './schedule.ts'
+import { type KeyDescription, listKeys, updateRevocation } from './store.ts'
+import { settledKeys, takeOver } from './takeover.ts'
 
 /** Revocation: a key no longer signs, and the next one takes over without a gap. */
 
@@ -46,7 +35,7 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
     const all =
       atHand === undefined
         ? await listKeys(transaction)
-        : await vouchedKeys(transaction, records, atHand, overAt(context, now))
+        : await settledKeys(context, transaction, records, atHand, now)
     // A row that is not in the manifest can be revoked too.
     const key = all.find((each) => each.kid === kid) ?? (await findRow(transaction, kid))
     const schedule = await plannedSchedule(context, transaction, now)
@@ -56,12 +45,7 @@ export async function revokeKey(context: RotationContext, kid: string): Promise<
       return { kid, revoked: false, restored, successor: undefined, refusedFrom }
     }
     await updateRevocation(transaction, kid, now)
-    const alike = ofAlgorithm(all, key.algorithm)
-    const takeover = planTakeover(alike, key, await scheduleFor(context, transaction, alike, now), now)
-    const successor =
-      takeover === undefined || atHand === undefined
-        ? undefined
-        : await promote(context, transaction, all, key.algorithm, takeover)
+    const successor = atHand === undefined ? undefined : await takeOver(context, transaction, all, key, now)
     const touched = [{ kid, revokedAt: now }, ...(successor === undefined ? [] : [successor])]
     const mark = atHand === undefined ? undefined : await writeManifest(transaction, atHand, touched)
     note(records, 'revoked', { ...key, moments: key }, { ...mark, relying_services_refuse_from: refusedFrom })
@@ -105,53 +89,4 @@ async function findRow(transaction: Queryable, kid: string): Promise<KeyDescript
   const row = (await listKeys(transaction)).find((each) => each.kid === kid)
   if (row === undefined) throw new AdministrationError('key_not_found', { kid })
   return row
-}
-
-/** Lets the next keys take over from those that were revoked by hand, or by a command without the key-encryption key. */
-export async function replaceRevoked(
-  context: RotationContext,
-  transaction: Queryable,
-  records: ChangeRecords,
-  atHand: KeyEncryptionKeys,
-  keys: readonly KeyDescription[],
-  revoked: readonly string[],
-  now: number,
-): Promise<void> {
-  for (const key of keys.filter(({ kid }) => revoked.includes(kid))) {
-    const before = { ...key, revokedAt: undefined }
-    const alike = ofAlgorithm(keys, key.algorithm).map((each) => (each === key ? before : each))
-    const schedule = await scheduleFor(context, transaction, alike, now)
-    const takeover = planTakeover(alike, before, schedule, now)
-    if (takeover === undefined) continue
-    const successor = await promote(context, transaction, keys, key.algorithm, takeover)
-    const mark = await writeManifest(transaction, atHand, [successor])
-    note(records, 'promoted', successor, mark)
-  }
-}
-
-async function scheduleFor(
-  context: RotationContext,
-  transaction: Queryable,
-  alike: readonly KeyDescription[],
-  now: number,
-): Promise<ScheduleSettings> {
-  return await plannedSchedule(context, transaction, waitingKey(alike, now)?.publishedAt ?? now)
-}
-
-/** Brings the next key's turn forward: of the one that waits, or of one made on the spot. */
-async function promote(
-  context: RotationContext,
-  transaction: Queryable,
-  all: readonly KeyDescription[],
-  algorithm: SigningAlgorithm,
-  takeover: Takeover<KeyDescription>,
-): Promise<KeyChange> {
-  const { next: waiting, moments } = takeover
-  if (waiting !== undefined) {
-    await updateMoments(transaction, waiting.kid, moments)
-    return { ...waiting, moments }
-  }
-  const added = await addKey(context, transaction, all, algorithm, moments)
-  if (added === undefined) throw new AdministrationError('key_made_meanwhile', { algorithm })
-  return added
 }

@@ -7,12 +7,12 @@ import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from '.
 import { loadKeys, readVouchedKeys, writeManifest } from './manifest-store.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import { isOver, type KeyMoments } from './state.ts'
-import { type KeyDescription, type ResealedKey, resealKeys } from './store.ts'
-import { vouchedKeys } from './vouching.ts'
+import { databaseNow, type ResealedKey, resealKeys } from './store.ts'
+import { settledKeys } from './takeover.ts'
 
 /**
  * Replaces the key-encryption key that is in use. All signing keys are sealed again in one transaction, and a key is
- * only ever created under the same lock (`sealingKey` in rotation.ts): once it has committed, nothing is sealed with
+ * only ever created under the same lock (`sealingKey` in key-change.ts): once it has committed, nothing is sealed with
  * the old one, and nothing will be.
  */
 export interface Rewrap {
@@ -84,9 +84,11 @@ async function resealAll(
 ): Promise<Rewrap> {
   return await changeRegistry(context, async (transaction, records) => {
     const wanted = mustOpen(context)
-    const isOver = (key: KeyDescription) => !wanted(key)
     const { to, atHand } = await choose(async (keys) => {
-      await vouchedKeys(transaction, records, keys, isOver, undefined, (mark) =>
+      const rotation = { ...context, keyEncryptionKeys: async () => keys }
+      // By the clock of the database: a key may take over, and this machine's clock may be wrong.
+      const now = Math.floor(await databaseNow(transaction))
+      await settledKeys(rotation, transaction, records, keys, now, (mark) =>
         records.add('key', 'vouched', {}, [], { ...mark, kids: [] }),
       )
       await loadKeys(transaction, keys, wanted)

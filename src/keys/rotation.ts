@@ -8,12 +8,10 @@ import {
   nextGeneration,
   note,
   ofAlgorithm,
-  overAt,
   plannedSchedule,
   type RotationContext,
 } from './key-change.ts'
 import { type ManifestMark, writeManifest } from './manifest-store.ts'
-import { replaceRevoked } from './revocation.ts'
 import {
   assumedVerifierCacheSeconds,
   nextPublicationAt,
@@ -32,8 +30,8 @@ import {
   waitingKey,
 } from './state.ts'
 import { type KeyDescription, updateMoments } from './store.ts'
+import { settledKeys } from './takeover.ts'
 import { lastFetchAt } from './verifier-store.ts'
-import { vouchedKeys } from './vouching.ts'
 
 /**
  * Rotation: writes what the schedule says into the database. Any replica may do it when it finds that something is due.
@@ -75,19 +73,10 @@ export async function makeDueKeys(
   return await changeRegistry(context, async (transaction, records) => {
     const atHand = await context.keyEncryptionKeys()
     const now = await agreedNow(context, transaction)
-    const revoked: string[] = []
     let first: ManifestMark | undefined
-    const keys = await vouchedKeys(
-      transaction,
-      records,
-      atHand,
-      overAt(context, now),
-      (kid) => revoked.push(kid),
-      (mark) => {
-        first = mark
-      },
-    )
-    await replaceRevoked(context, transaction, records, atHand, keys, revoked, now)
+    const keys = await settledKeys(context, transaction, records, atHand, now, (mark) => {
+      first = mark
+    })
     const schedule = await plannedSchedule(context, transaction, now)
     const made: KeyChange[] = []
     const extended: KeyChange[] = []
@@ -161,7 +150,7 @@ export async function rotate(
     const keys =
       atHand === undefined
         ? (await believedKeys(transaction, context.keysAtHand?.())).keys
-        : await vouchedKeys(transaction, records, atHand, overAt(context, now))
+        : await settledKeys(context, transaction, records, atHand, now)
     const alike = ofAlgorithm(keys, algorithm)
     const waiting = waitingKey(alike, now)
     const schedule = await plannedSchedule(context, transaction, waiting?.publishedAt ?? now)

@@ -1,12 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { expect } from 'vitest'
+import { describe, expect } from 'vitest'
+import type { RotationContext } from '../../src/keys/key-change.ts'
 import { readVouchedKeys } from '../../src/keys/manifest-store.ts'
 import { revokeKey } from '../../src/keys/revocation.ts'
 import { rewrap } from '../../src/keys/rewrap.ts'
-import { rotate } from '../../src/keys/rotation.ts'
+import { makeDueKeys, rotate } from '../../src/keys/rotation.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
+import { signingKeyAt } from '../../src/keys/state.ts'
+import { listKeys } from '../../src/keys/store.ts'
 import { command } from '../support/command.ts'
-import { jwks, kidIn, kidsOf, test, tokenOf } from '../support/rotation.ts'
+import { generations, jwks, kidIn, kidsOf, test, tokenOf, usual } from '../support/rotation.ts'
 import { registerClient, requestToken, testKey } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
@@ -169,6 +172,44 @@ test('commands show what may be believed, and say what is wrong with each row', 
   // A row with any values can be revoked, and nothing of it is taken over.
   expect((await revokeKey(old, altered.kid)).revoked).toBe(true)
   expect((await revokeKey(old, 'foreign')).revoked).toBe(true)
+})
+
+describe('after a revocation by hand the next key takes over, whatever changes keys first', () => {
+  test.for<[string, (context: RotationContext, other: string, revoked: string) => Promise<unknown>]>([
+    ['a check for due keys', (context) => makeDueKeys(context, [])],
+    ['a rotation of another algorithm', (context) => rotate(context, 'EdDSA', 'now')],
+    ['a revocation of another key', (context, other) => revokeKey(context, other)],
+    ['a revocation of the same key', (context, _, revoked) => revokeKey(context, revoked)],
+    ['a rewrap', (context) => rewrap(context, otherKeys)],
+  ])('%s', async ([, change], { context, database }) => {
+    const own = context()
+    await makeDueKeys(own, ['ES256', 'EdDSA'])
+    const { kid: next } = await rotate(own, 'ES256', 'lead')
+    const before = await listKeys(own.database.prisma)
+    const [signing = '', other = ''] = (['ES256', 'EdDSA'] as const).map(
+      (algorithm) => before.find((key) => key.algorithm === algorithm && key.generation === 1)?.kid,
+    )
+    await database.query('UPDATE signing_key SET revoked_at = now() WHERE kid = $1', [signing])
+    await change(own, other, signing)
+    const { keys } = await readVouchedKeys(own.database.prisma, otherKeys)
+    const alike = keys.filter(({ algorithm }) => algorithm === 'ES256')
+    expect(signingKeyAt(alike, usual, own.clock.nowSeconds())?.kid).toBe(next)
+  })
+
+  test('one key is created for an algorithm, also if several were revoked together', async ({
+    context,
+    database,
+  }) => {
+    const own = context()
+    await makeDueKeys(own, ['ES256'])
+    await rotate(own, 'ES256', 'now')
+    await rotate(own, 'ES256', 'lead')
+    await database.query('UPDATE signing_key SET revoked_at = now()')
+    await makeDueKeys(own, ['ES256'])
+    expect(await generations(database)).toEqual([1, 2, 3, 4])
+    const { keys } = await readVouchedKeys(own.database.prisma, otherKeys)
+    expect(signingKeyAt(keys, usual, own.clock.nowSeconds())?.generation).toBe(4)
+  })
 })
 
 test('a revocation that nobody confirms is none', async ({ database, run, start }) => {
