@@ -34,7 +34,10 @@ export interface RemoteDocumentsOptions<Address, Document> {
   /** Fetches and reads. Its errors name no part of an answer. */
   readonly read: (address: Address) => Promise<ReadDocument<Document>>
   readonly monotonicMilliseconds: () => number
-  /** Told at the first failure in a row, and when it is over. */
+  /**
+   * Told at the first failure in a row, and when the last good one has ended because of them.
+   * @param keptSeconds how long the last good one still counts. Undefined: there is none any more.
+   */
   readonly onFailed: (address: string, problem: string, keptSeconds: number | undefined) => void
   readonly onRecovered: (address: string) => void
   /** Whether this is also called for a document that was never good. Not if strangers choose the addresses. */
@@ -59,7 +62,8 @@ interface Entry<Document> {
   document: Document | undefined
   /** Why the last fetch failed; undefined if it did not. */
   problem: string | undefined
-  isTold: boolean
+  /** What was told of the failures in a row: that the last good one is kept, or that there is none. */
+  told: 'kept' | 'ended' | undefined
   /** Milliseconds on the monotonic clock. */
   fetchedAt: number
   attemptedAt: number
@@ -130,7 +134,7 @@ export class RemoteDocuments<Address, Document> {
     const made: Entry<Document> = {
       document: undefined,
       problem: undefined,
-      isTold: false,
+      told: undefined,
       fetchedAt: never,
       attemptedAt: never,
       freshMilliseconds: 0,
@@ -168,19 +172,20 @@ export class RemoteDocuments<Address, Document> {
       entry.document = document
       entry.fetchedAt = monotonicMilliseconds()
       entry.freshMilliseconds = Math.min(Math.max(freshSeconds ?? most, least), most) * 1_000
-      if (entry.isTold) onRecovered(name)
-      entry.isTold = false
+      if (entry.told !== undefined) onRecovered(name)
+      entry.told = undefined
       entry.problem = undefined
       this.#others.delete(name)
       this.#good.set(name, entry)
     } catch (error) {
       const age = monotonicMilliseconds() - entry.fetchedAt
       const isOver = entry.document === undefined || isGone?.(error) === true
-      const keptSeconds = isOver ? undefined : limits.keysKeptSecondsMax - Math.round(age / 1_000)
+      const isKept = !isOver && age <= limits.keysKeptSecondsMax * 1_000
       const problem = (error as Error).message
-      if (!entry.isTold && (entry.document !== undefined || tellsOfUnseen)) {
-        onFailed(name, problem, keptSeconds)
-        entry.isTold = true
+      const isNews = entry.told === undefined || (entry.told === 'kept' && !isKept)
+      if (isNews && (entry.document !== undefined || tellsOfUnseen)) {
+        onFailed(name, problem, isKept ? limits.keysKeptSecondsMax - Math.round(age / 1_000) : undefined)
+        entry.told = isKept ? 'kept' : 'ended'
       }
       entry.problem = problem
       if (!isOver) return

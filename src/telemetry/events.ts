@@ -150,7 +150,7 @@ export function remoteKeyEvents(log: Log) {
     onFailed(address: string, problem: string, keptSeconds: number | undefined): void {
       const message =
         keptSeconds === undefined
-          ? 'keys cannot be fetched, and there are no earlier ones: assertions that need them get 503'
+          ? 'keys cannot be fetched, and no earlier ones count: assertions that need them get 503'
           : 'keys cannot be fetched; the last good ones count for keptSeconds'
       log.error({ event: 'remote_keys_unavailable', address, problem, keptSeconds }, message)
     },

@@ -101,6 +101,28 @@ describe('an address that gives no document', () => {
     expect(told()).toEqual(['at a: a 1 is a 2', 'at a recovered'])
   })
 
+  test('tells once more when the last one has ended, and never that it counts for less than nothing', async () => {
+    const { documents, answer, pass, told } = open()
+    await documents.renewed('a')
+    answer('a', broken)
+    pass(kept)
+    expect(await documents.renewed('a')).toBe('a 1')
+    expect(told().slice(1)).toEqual(['at a failed: broken, kept 0'])
+    for (const _again of [1, 2]) {
+      pass(limits.keysCooldownSeconds)
+      expect(await documents.renewed('a')).toBeUndefined()
+    }
+    expect(told()).toEqual(['at a failed: broken, kept undefined'])
+    answer('a', 'a 1')
+    pass(limits.keysCooldownSeconds)
+    await documents.renewed('a')
+    // Nobody asked for longer than a day.
+    answer('a', broken)
+    pass(kept + 100)
+    expect(await documents.renewed('a')).toBeUndefined()
+    expect(told().slice(1)).toEqual(['at a recovered', 'at a failed: broken, kept undefined'])
+  })
+
   test('ends the last one at once if it says that there is none any more', async () => {
     const { documents, asked, answer, pass, told } = open()
     await documents.renewed('a')
