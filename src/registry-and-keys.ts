@@ -11,6 +11,7 @@ import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './keys/key-encry
 import { Keyring } from './keys/keyring.ts'
 import { newestSealedWith } from './keys/seal.ts'
 import { KeyUpkeep } from './keys/upkeep.ts'
+import type { Verifiers } from './keys/verifier-store.ts'
 import type { Clock } from './lib/clock.ts'
 import { clockToleranceSeconds, createClockGuard } from './lib/clock-guard.ts'
 import type { Opened } from './lib/opened.ts'
@@ -49,6 +50,7 @@ export async function openRegistryAndKeys(
   clock: Clock,
   { onFault, onRecovered }: DatabaseFaultLog,
   opened: Opened,
+  verifiers: Verifiers,
 ) {
   const { log } = options
   const { schedule, signingAlgorithms, registryClientsMax } = options.config
@@ -113,7 +115,15 @@ export async function openRegistryAndKeys(
   }
   await keyring.load()
   const events = keyUpkeepEvents(log)
-  upkeep = new KeyUpkeep({ rotation, keyring, configured: signingAlgorithms, clockGuard, events })
+  const configured = signingAlgorithms
+  upkeep = new KeyUpkeep({
+    rotation,
+    keyring,
+    configured,
+    clockGuard,
+    noteFetches: verifiers.writeNow,
+    events,
+  })
   await upkeep.open()
   opened.onClose(() => upkeep?.close())
   await secretTags.load()

@@ -109,7 +109,7 @@ async function openInOrder(options: ServiceOptions, opened: Opened): Promise<Ser
   const database = openServiceDatabase(options, onFault)
   opened.onClose(() => database.close())
   const notes = openNotes(database, onFault, opened)
-  const memory = await openRegistryAndKeys(options, database, clock, faults, opened)
+  const memory = await openRegistryAndKeys(options, database, clock, faults, opened, notes.verifiers)
   const { clockGuard, registry, seals, keyring, upkeep, secretTags, dpop } = memory
   const recordClock = recordClockOf(clock, clockGuard)
   const ledger = await openServiceLedger(database, recordClock, registry, log, faults)

@@ -73,6 +73,7 @@ async function writeTags(database: Statements, rows: readonly TagRow[]): Promise
       FROM jsonb_to_recordset(${JSON.stringify(sorted)}::jsonb)
         AS t ("secretId" text, "keyEncryptionKeyId" text, tag text, seal text)
       JOIN client_secret s ON s.secret_id = t."secretId"
+     ORDER BY t."secretId"
     ON CONFLICT (secret_id) DO UPDATE SET key_encryption_key_id = excluded.key_encryption_key_id,
       tag = excluded.tag, seal = excluded.seal, written_at = now()`
 }

@@ -16,7 +16,12 @@ export interface KeyUpkeepOptions {
   readonly keyring: Keyring
   /** The algorithms that always have keys, even if no resource uses them. */
   readonly configured: readonly SigningAlgorithm[]
-  readonly clockGuard: ClockGuard
+  readonly clockGuard: Pick<ClockGuard, 'reliable'>
+  /**
+   * Writes down who fetched the JWK Set from this process until now: a new key may sign at once if nobody did.
+   * @throws if it cannot be written. Then no key is created.
+   */
+  readonly noteFetches: () => Promise<void>
   readonly events: KeyUpkeepEvents
 }
 
@@ -64,6 +69,7 @@ export class KeyUpkeep {
       () => this.#checkAgain(),
       (error) => this.#settle(error),
     )
+    this.checkSoon()
   }
 
   async close(): Promise<void> {
@@ -117,7 +123,7 @@ export class KeyUpkeep {
 
   /** Checks now: a key was revoked without the key-encryption key, so its successor could not take over yet. */
   checkSoon(): void {
-    if (this.#options.keyring.needsVouching) void this.#checks?.now()
+    if (this.#options.keyring.needsVouching) void this.#checks?.again()
   }
 
   async #checkAgain(): Promise<void> {
@@ -147,6 +153,7 @@ export class KeyUpkeep {
     await this.#learnAlgorithms()
     const due = this.#due
     if (due.length > 0) {
+      await this.#options.noteFetches()
       const extended: KeyChange[] = []
       const made = await makeDueKeys(rotation, due, (change) => extended.push(change))
       await keyring.load()

@@ -1,3 +1,4 @@
+import { errorCode } from '../database/faults.ts'
 import type { Queryable, Statements } from '../database/open.ts'
 import { callerNetwork } from '../lib/network.ts'
 import { repeat } from '../lib/repeated.ts'
@@ -12,6 +13,8 @@ import { limits } from '../limits.ts'
  */
 export interface Verifiers {
   note(fetch: Fetch): void
+  /** Everything that was noted before this call is in the database when it resolves. @throws if it cannot be written. */
+  writeNow(): Promise<void>
   close(): Promise<void>
 }
 
@@ -58,9 +61,10 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
       if (isFull || known.size + rows.length > limits.verifiersNotedMax) known.clear()
       for (const { name } of rows) known.add(name)
     } catch (error) {
-      onFault(error)
       // A key may sign at once if nobody has fetched the set for long. So no fetch is lost while the database is away.
-      noted.addOlder(fetches, known)
+      // What the database refuses (22, 23) would be refused again, and every later fetch with it.
+      if (!/^2[23]/.test(errorCode(error))) noted.addOlder(fetches, known)
+      throw error
     }
   }
 
@@ -72,9 +76,13 @@ export function openVerifiers(database: Statements, onFault: (error: unknown) =>
       const row = name ?? `${fetch.address} ${userAgent ?? ''}`.trim()
       noted.add(row, { ...fetch, name, userAgent, network: callerNetwork(fetch.address) }, known)
     },
+    async writeNow() {
+      await writes.idle()
+      await write()
+    },
     async close() {
       await writes.close()
-      await write()
+      await write().catch(onFault)
     },
   }
 }

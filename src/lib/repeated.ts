@@ -2,6 +2,8 @@
 export interface Repeated {
   /** Does it now, if it is not under way. Resolves when it is done. */
   now(): Promise<void>
+  /** The same, and once more after it if it is under way: that may have begun before the reason to do it. */
+  again(): Promise<void>
   /** Resolves when it is not under way. */
   idle(): Promise<void>
   /** The same, and it does not begin any more. */
@@ -15,6 +17,8 @@ export function repeat(
   onFault: (error: unknown) => void,
 ): Repeated {
   let running: Promise<void> | undefined
+  let next: Promise<void> | undefined
+  let isClosed = false
 
   async function run(): Promise<void> {
     try {
@@ -24,20 +28,32 @@ export function repeat(
     }
   }
 
-  const now = (): Promise<void> => {
+  const now = async (): Promise<void> => {
+    if (isClosed) return
     running ??= run().finally(() => {
       running = undefined
     })
-    return running
+    await running
+  }
+
+  async function again(): Promise<void> {
+    if (running === undefined) return await now()
+    next ??= running.then(() => {
+      next = undefined
+      return now()
+    })
+    await next
   }
 
   const timer = setInterval(now, everyMilliseconds).unref()
   return {
     now,
+    again,
     async idle() {
       await running
     },
     async close() {
+      isClosed = true
       clearInterval(timer)
       await running
     },

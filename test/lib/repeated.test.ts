@@ -50,13 +50,27 @@ test('whoever wants it now shares what is under way', async () => {
   expect(await isSettled(idle)).toBe(true)
 })
 
+test('whoever wants it again waits until it is done once more, and shares that', async () => {
+  const first = repeated.again()
+  const [one, other] = [repeated.again(), repeated.again()]
+  expect(begun).toBe(1)
+  finish.pop()?.()
+  expect(await isSettled(first)).toBe(true)
+  expect([begun, await isSettled(one)]).toEqual([2, false])
+  finish.pop()?.()
+  expect(await isSettled(other)).toBe(true)
+  expect(begun).toBe(2)
+})
+
 test('to close waits for what is under way, and nothing begins any more', async () => {
   await vi.advanceTimersByTimeAsync(1_000)
   const closed = repeated.close()
   expect(await isSettled(repeated.idle())).toBe(false)
   expect(await isSettled(closed)).toBe(false)
+  void repeated.again()
   finish.pop()?.()
   expect(await isSettled(closed)).toBe(true)
+  await Promise.all([repeated.now(), repeated.again()])
   await vi.advanceTimersByTimeAsync(5_000)
   expect(begun).toBe(1)
 })
