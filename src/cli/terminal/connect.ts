@@ -52,6 +52,8 @@ export async function withDatabase<Result>(
   try {
     const server = await openDatabaseServer(config, 'refuse', 'tables', note)
     try {
+      // A signal that came while this waited for the database. Whoever listens from now on does not hear of it.
+      interruption.signal.throwIfAborted()
       const database = openDatabase(server.url, { onUnconfirmed: () => note(unconfirmed) })
       const { signal } = interruption
       const closed = new Promise<never>((_, reject) => {
