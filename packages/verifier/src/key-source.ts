@@ -116,8 +116,8 @@ export class RemoteKeys implements KeySource {
 
   async #fetch(): Promise<void> {
     try {
-      const { keys, maxAgeSeconds, staleSeconds } = await fetchKeySet(this.#options)
-      if (this.#set !== undefined) refuseChangedKeys(this.#set.keys, keys)
+      const { keys: fetched, maxAgeSeconds, staleSeconds } = await fetchKeySet(this.#options)
+      const keys = withKnownKeys(this.#set?.keys, fetched)
       const keptSeconds = Math.min(staleSeconds ?? Number.POSITIVE_INFINITY, this.#options.keptSecondsMax)
       // From before the fetch: an answer that was long on its way is that old.
       this.#set = { keys, fetchedAt: this.#lastFetchAt, maxAgeSeconds, keptSeconds }
@@ -187,13 +187,18 @@ function directive(cacheControl: string, name: string): number | undefined {
 }
 
 /**
- * A `kid` never gets another key. If it does, somebody else answers, or two services share an address: the set is not
- * taken, and the keys that are known stay.
+ * The fetched set, in which a key that was known before is the same object: remembered tokens are believed for as long as
+ * their key is that one (token.ts). A `kid` never gets another key. If it does, somebody else answers, or two services
+ * share an address: the set is not taken, and the keys that are known stay.
+ * @throws Error
  */
-function refuseChangedKeys(known: KeySet, fetched: KeySet): void {
-  for (const [kid, { material, algorithm }] of fetched) {
-    const before = known.get(kid)
-    if (before !== undefined && (before.material !== material || before.algorithm !== algorithm))
-      throw new Error(`The key "${kid.slice(0, 80)}" is another one than before.`)
-  }
+function withKnownKeys(known: KeySet | undefined, fetched: KeySet): KeySet {
+  return new Map(
+    [...fetched].map(([kid, key]) => {
+      const before = known?.get(kid) ?? key
+      if (before.material !== key.material || before.algorithm !== key.algorithm)
+        throw new Error(`The key "${kid.slice(0, 80)}" is another one than before.`)
+      return [kid, before]
+    }),
+  )
 }

@@ -282,6 +282,18 @@ describe('a token that is remembered', () => {
       expect(await outcome(verifier.verify(other))).toBe('token_malformed')
   })
 
+  test('stays remembered when the same keys are fetched again', async () => {
+    const verifier = open()
+    const remembered = makeToken(first, { exp: clock.wall + 3_600 })
+    await remember(verifier, remembered)
+    const claims = await verifier.verify(remembered)
+    clock.pass(300)
+    // Whoever comes after max-age waits for the fetch.
+    expect(await outcome(verifier.verify(token(first, 'another')))).toBe('accepted')
+    expect(fetches).toHaveLength(2)
+    expect(await verifier.verify(remembered)).toBe(claims)
+  })
+
   test('has claims that nobody can change', async () => {
     const verifier = open()
     const remembered = makeToken(first, { list: [{ a: 1 }] })
