@@ -39,6 +39,7 @@ import { lastFetchAt } from './verifier-store.ts'
  * the generation is unique, so two replicas cannot create the same key. A changed key moves the registry's version, so
  * every replica knows of it before it signs again.
  */
+
 /**
  * The algorithms that have a due key, or a key that must be published for longer, judged from memory. This costs
  * nothing, and is judged again in the transaction.
