@@ -6,6 +6,10 @@ import type { Time } from './time.ts'
 /** Where the token endpoint is (RFC 8414): asked once an hour, and known while the service is away. */
 
 const keptSeconds = 3_600
+/** A request waits for so long at most to hear of another endpoint than the one that is known. */
+const patienceSeconds = 2
+/** After metadata that failed or came too late, the known endpoint is used for so long. */
+const retrySeconds = 60
 
 export interface MetadataOptions {
   readonly issuer: string
@@ -28,7 +32,26 @@ export class Metadata {
   /** @throws TokenError if it is not known and cannot be had. */
   async tokenEndpoint(signal: AbortSignal): Promise<string> {
     const { time } = this.#options
-    if (this.#known !== undefined && time.monotonicSeconds() < this.#known.until) return this.#known.endpoint
+    const known = this.#known
+    if (known === undefined) return await this.#asked(signal)
+    if (time.monotonicSeconds() < known.until) return known.endpoint
+    const patience = new AbortController()
+    const both = AbortSignal.any([signal, patience.signal])
+    try {
+      const late = time.sleep(patienceSeconds, both).then(() => undefined)
+      const endpoint = await Promise.race([this.#asked(both), late])
+      if (endpoint !== undefined) return endpoint
+    } catch (error) {
+      if (signal.aborted) throw error
+    } finally {
+      patience.abort()
+    }
+    this.#known = { ...known, until: time.monotonicSeconds() + retrySeconds }
+    return known.endpoint
+  }
+
+  /** One request for all who ask at the same time. */
+  async #asked(signal: AbortSignal): Promise<string> {
     if (this.#request === undefined || this.#request.isGivenUp) {
       const request = new SharedRequest((its) => this.#ask(its), { outlivesCallers: false })
       this.#request = request
@@ -36,9 +59,6 @@ export class Metadata {
     const request = this.#request
     try {
       return await request.join(signal)
-    } catch (error) {
-      if (this.#known === undefined || signal.aborted) throw error
-      return this.#known.endpoint
     } finally {
       if (this.#request === request) this.#request = undefined
     }

@@ -1,7 +1,7 @@
 /** Where the token endpoint is comes from the issuer's metadata, and from nobody else; wrong options make no source. */
 import { describe, expect, test } from 'vitest'
 import { createTokenSource } from '../src/index.ts'
-import { type Answer, failureOf, json, newSource, orders, startServer, tokens } from './support.ts'
+import { type Answer, FakeTime, failureOf, json, newSource, orders, startServer, tokens } from './support.ts'
 
 describe('the issuer', () => {
   test('its metadata say where the token endpoint is, and are asked for once', async () => {
@@ -23,6 +23,41 @@ describe('the issuer', () => {
     server.metadata = json({}, 503)
     time.pass(4_000)
     expect(await source.token(orders)).toBe('token-2')
+  })
+
+  test('and while its metadata come too late, which holds up one request in a minute', async () => {
+    let asked = 0
+    let patienceEnds = (): void => undefined
+    const time = new FakeTime()
+    time.sleep = () =>
+      new Promise((resolve) => {
+        patienceEnds = resolve
+      })
+    const { server, source } = await newSource([tokens()], { time })
+    await source.token(orders)
+    server.metadata = () => {
+      asked += 1
+      patienceEnds()
+    }
+    const askedAfter: number[] = []
+    for (const seconds of [4_000, 59, 1]) {
+      time.pass(seconds)
+      await source.token(`after ${seconds}`)
+      askedAfter.push(asked)
+    }
+    expect(askedAfter).toEqual([1, 1, 2])
+  })
+
+  test('after an hour its metadata count that come in time', async () => {
+    const time = new FakeTime()
+    // Nobody's patience ends.
+    time.sleep = () => new Promise(() => {})
+    const { server, source } = await newSource([tokens()], { time })
+    await source.token(orders)
+    server.metadata = json({ issuer: server.url, token_endpoint: `${server.url}/moved` })
+    time.pass(4_000)
+    await source.token(orders)
+    expect(server.requests.map(({ path }) => path)).toEqual(['/token', '/moved'])
   })
 
   test('with a path, the name stands before it (RFC 8414 §3.1)', async () => {

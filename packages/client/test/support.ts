@@ -90,7 +90,7 @@ export class FakeTime implements Time {
   readonly nowSeconds = (): number => this.now
   readonly monotonicSeconds = (): number => this.monotonic
   readonly random = (): number => this.chance
-  readonly sleep = async (seconds: number, signal: AbortSignal): Promise<void> => {
+  sleep: Time['sleep'] = async (seconds, signal) => {
     signal.throwIfAborted()
     this.slept.push(seconds)
     this.pass(seconds)
