@@ -1,4 +1,8 @@
-/** What the verifier does with keys while their endpoint is away, slow, wrong or hostile. All time is a test's own. */
+/**
+ * What the verifier does with keys while their endpoint is away, slow, wrong or hostile. All time is a test's own.
+ *
+ * Long because every way in which keys are fetched, kept and replaced is tried here.
+ */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
