@@ -90,7 +90,7 @@ export const refusals = {
   certificate_header_repeated: certificateHeader,
   certificate_header_malformed: certificateHeader,
   certificate_header_contradictory: certificateHeader,
-  query_string_present: request('Parameters belong in the body; the token endpoint takes no query string.'),
+  query_string_present: request('Parameters belong in the body, not in the query string.'),
   content_type_unsupported: request('The body must be application/x-www-form-urlencoded, in UTF-8.', 415),
   content_encoding_unsupported: request('The body must not be compressed.', 415),
   body_too_large: request('The body is larger than 64 KiB.', 413),

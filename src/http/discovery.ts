@@ -42,8 +42,9 @@ function serverMetadata(
     // draft-ietf-oauth-client-id-metadata-document, where somebody opted in.
     ...(trustsDocuments ? { client_id_metadata_document_supported: true } : {}),
     // RFC 8414 and OpenID Connect require these members. A service without users supports none of their
-    // features.
-    response_types_supported: [],
+    // features. No list may be empty (RFC 8414 §3.2), and libraries refuse an empty one. `none` is the response type of
+    // an endpoint that returns nothing (OAuth 2.0 Multiple Response Type Encoding Practices §4).
+    response_types_supported: ['none'],
     subject_types_supported: ['public'],
     // This service issues no ID tokens, but libraries that read the OpenID document require this member, and
     // verifiers take from it which algorithms to accept.

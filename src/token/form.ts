@@ -1,3 +1,4 @@
+import { looksLikeCredential } from '../lib/claimed-text.ts'
 import { formDecoded, hasControlCharacter } from '../lib/form-encoding.ts'
 import { limits } from '../limits.ts'
 import type { RefusalReason } from '../refusals.ts'
@@ -122,4 +123,20 @@ function keepValue(form: Form, place: number, value: string): void {
   if (value === '') return
   form.values[place] ??= value
   if (place === CLIENT_ID && value !== form.values[CLIENT_ID]) form.otherClientId ??= value
+}
+
+const lettersOf = (name: string): string => name.toLowerCase().replace(/[^a-z]/g, '')
+const lettersOfNames: ReadonlySet<string> = new Set(parameterNames.map(lettersOf))
+
+/**
+ * Whether a query string has a parameter that belongs in the body, in any spelling, or something that looks like a
+ * credential: a URL is in the log of every proxy. Other parameters are ignored, as in the body. Libraries send them: MSAL
+ * adds the id of its request.
+ */
+export function hasBodyParameter(query: string): boolean {
+  if (query.length > limits.parameterCharactersMax) return true
+  return query.split('&').some((parameter) => {
+    const name = formDecoded(parameter.split('=', 1)[0] ?? '')
+    return name === undefined || lettersOfNames.has(lettersOf(name)) || looksLikeCredential(parameter)
+  })
 }

@@ -10,6 +10,7 @@ import type { Clock } from '../lib/clock.ts'
 import { OAuthError, type RefusalReason } from '../refusals.ts'
 import { describeError, type Log, type LogRequest, type RequestEvent } from '../telemetry/log.ts'
 import { Admission } from './admission.ts'
+import { hasBodyParameter } from './form.ts'
 import { type IssuedToken, type IssueEdges, issueToken, recordRefusal } from './issue.ts'
 import type { Origin } from './records.ts'
 import { authenticatesInBody, type Claimed, type RawTokenRequest } from './request.ts'
@@ -205,7 +206,10 @@ function checkMessage(request: FastifyRequest): void {
   const { raw } = request
   if (hasRepeatedSingleton(raw.rawHeaders, Object.keys(raw.headers).length))
     throw new OAuthError('header_repeated')
-  if (request.url.includes('?')) throw new OAuthError('query_string_present')
+  const queryAt = request.url.indexOf('?')
+  if (queryAt !== -1 && hasBodyParameter(request.url.slice(queryAt + 1))) {
+    throw new OAuthError('query_string_present')
+  }
   const { headers } = request
   if (!isFormType(headers['content-type'] ?? '')) throw new OAuthError('content_type_unsupported')
   // An empty list names no coding (RFC 9110 §5.6.1).

@@ -166,6 +166,14 @@ describe('a grant', () => {
     },
   )
 
+  test('an id of the request in the query changes nothing: MSAL sends one (RFC 6749 §3.2)', async ({
+    client,
+    running,
+  }) => {
+    const path = '/token?client-request-id=f760d23d-8c5d-4782-8206-6f115845e4c8'
+    expect((await send(running, { path, headers: authorized(client), body: grant })).status).toBe(200)
+  })
+
   test('fifty requests in one pipeline get fifty tokens and fifty records', async ({ client, running }) => {
     const body = grant
     const request =

@@ -12,6 +12,7 @@ import { ClaimedText } from '../../src/lib/claimed-text.ts'
 import { limits } from '../../src/limits.ts'
 import { OAuthError, type RefusalReason } from '../../src/refusals.ts'
 import { isClientId } from '../../src/registry/grammar.ts'
+import { hasBodyParameter } from '../../src/token/form.ts'
 import {
   authenticatesInBody,
   type Claimed,
@@ -806,5 +807,39 @@ describe('an attempt in the body (RFC 6749 §5.2)', () => {
     ['another scheme beside an identifier', false, `${grant}&client_id=a`, authorization('Bearer x')],
   ])('%s: %s', (_title, expected, body, headers = []) => {
     expect(authenticatesInBody(parse(body, headers).claimed)).toBe(expected)
+  })
+})
+
+describe('in the query string', () => {
+  test.for([
+    'client_id=billing',
+    'client-request-id=1&client_secret=canary',
+    'client%5Fsecret=canary',
+    'Client_Secret=canary',
+    'clientSecret=canary',
+    'client_secret[]=canary',
+    'scope',
+    'resource=https://orders.example.com',
+    'grant_type=client_credentials',
+    'client_assertion=x',
+    'assertion=x',
+    'password=hunter22',
+    'x=mm_OwPPLaCegl4VyLGrQw1WI45wLl6zjbvZcEmReYP7bOYyBzPrYbO0ISVsE',
+    'x=%6d%6d_OwPPLaCegl4VyLGrQw1WI45wLl6zjbvZcEmReYP7bOYyBzPrYbO0ISVsE',
+    'eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl',
+    '%zz=1',
+    `x=${'-'.repeat(limits.parameterCharactersMax)}`,
+  ])('%s is refused: a URL is in the log of every proxy (RFC 6749 §2.3.1)', (query) => {
+    expect(hasBodyParameter(query)).toBe(true)
+  })
+
+  test.for([
+    '',
+    '&',
+    'client-request-id=f760d23d-8c5d-4782-8206-6f115845e4c8',
+    'api-version=2027-01-31',
+    '_=1732733333',
+  ])('"%s" is ignored, as an unknown parameter of the body is (RFC 6749 §3.2)', (query) => {
+    expect(hasBodyParameter(query)).toBe(false)
   })
 })
