@@ -227,8 +227,11 @@ export async function setClientStatus(
 export async function requireClient(
   database: Queryable,
   clientId: string,
-): Promise<{ status: string; fapi: boolean }> {
-  const row = await database.client.findUnique({ where: { clientId }, select: { status: true, fapi: true } })
+): Promise<{ status: string; fapi: boolean; tokenEndpointAuthMethod: string | null }> {
+  const row = await database.client.findUnique({
+    where: { clientId },
+    select: { status: true, fapi: true, tokenEndpointAuthMethod: true },
+  })
   if (row === null) throw await noSuchClient(database, clientId)
   if (row.status === 'deleted') throw new AdministrationError('client_deleted', { clientId })
   return row
@@ -238,7 +241,7 @@ export async function requireClient(
 export async function requireClientWithSecrets(
   database: Queryable,
   clientId: string,
-): Promise<{ status: string }> {
+): Promise<{ status: string; tokenEndpointAuthMethod: string | null }> {
   const client = await requireClient(database, clientId)
   if (client.fapi) throw new AdministrationError('client_fapi_no_secret', { clientId })
   return client

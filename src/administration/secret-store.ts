@@ -21,17 +21,20 @@ export interface AddOptions {
   readonly deliver?: (secret: NewSecret) => void
 }
 
-/** Adds a secret. The others stay valid, so that deployments can move to the new one one by one. */
+/**
+ * Adds a secret. The others stay valid, so that deployments can move to the new one one by one. A client that proves itself
+ * in another way may get one too: it is then there before the client changes over.
+ */
 export async function addSecret(
   context: SecretContext,
   clientId: string,
   options: AddOptions = {},
-): Promise<{ secret: NewSecret; clientStatus: string }> {
+): Promise<{ secret: NewSecret; clientStatus: string; method: string | null }> {
   const secret = await generateSecret()
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
-      const { status } = await requireClientWithSecrets(transaction, clientId)
+      const { status, tokenEndpointAuthMethod } = await requireClientWithSecrets(transaction, clientId)
       const now = context.clock.nowMilliseconds()
       const others = await transaction.clientSecret.findMany({ where: { clientId, revokedAt: null } })
       const valid = others.filter((row) => isValid(row, now)).length
@@ -47,7 +50,7 @@ export async function addSecret(
       const changes = [{ field: 'expires_at', from: null, to: optionalMoment(options.expiresAt) }]
       const isEnding = options.expiresAt !== undefined
       records.add('secret', 'added', { clientId, credentialId: secretId }, isEnding ? changes : [])
-      return { secret, clientStatus: status }
+      return { secret, clientStatus: status, method: tokenEndpointAuthMethod }
     },
     { beforeCommit: () => options.deliver?.(secret) },
   )

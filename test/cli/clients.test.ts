@@ -177,6 +177,19 @@ describe('refusals', () => {
     expect((await run('clients', 'show', 'typo')).code).toBe(3)
   })
 
+  test('a secret that the method of its client refuses is there with a word', async ({ run }) => {
+    for (const [id, method] of [
+      ['signs', 'private_key_jwt'],
+      ['sends', 'client_secret_basic'],
+      ['either', 'any'],
+    ] as const) {
+      await run('clients', 'create', id, '--auth-method', method)
+      const { code, stderr } = await run('clients', 'secrets', 'add', id)
+      const word = `${id} authenticates with ${method}, so a secret is refused. "bin/mintmark clients update ${id} --auth-method any"`
+      expect({ code, told: stderr.includes(word) }).toEqual({ code: 0, told: id === 'signs' })
+    }
+  })
+
   test('no more than ten secrets are valid at once', async ({ database, ran, run }) => {
     await ran('clients', 'create', 'many')
     await database.query(

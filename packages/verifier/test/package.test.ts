@@ -19,8 +19,9 @@ const installed = join(folder, 'service')
 let tarball: string
 
 /** @returns where the tarball is. */
-async function pack(path: string): Promise<string> {
-  const { stdout } = await run('npm', ['pack', path, '--pack-destination', folder, '--json'], {
+async function pack(path: string, ...options: string[]): Promise<string> {
+  const quiet = ['--json', '--foreground-scripts=false']
+  const { stdout } = await run('npm', ['pack', path, '--pack-destination', folder, ...quiet, ...options], {
     cwd: packageFolder,
   })
   const [{ filename }] = JSON.parse(stdout)
@@ -28,10 +29,9 @@ async function pack(path: string): Promise<string> {
 }
 
 beforeAll(async () => {
-  // Packing does not build here: no script runs by itself (.npmrc).
+  // As `npm run pack` does it: what builds is a script, and .npmrc switches scripts off.
   rmSync(join(packageFolder, 'dist'), { recursive: true, force: true })
-  await run('npm', ['run', 'build'], { cwd: packageFolder })
-  tarball = await pack('.')
+  tarball = await pack('.', '--ignore-scripts=false')
   // What it depends on comes from here, so that no network is needed.
   const dependencies = await Promise.all(
     Object.keys(manifest.dependencies).map((name) => pack(join(root, 'node_modules', name))),

@@ -54,7 +54,7 @@ export const secretsAdd = defineCommand({
       withDatabase(async (connection) => {
         const expiresAt =
           ends === undefined ? undefined : futureMoment(option, ends, connection.clock.nowSeconds())
-        const { secret, clientStatus } = await addSecret(await secretContext(connection), clientId, {
+        const { secret, clientStatus, method } = await addSecret(await secretContext(connection), clientId, {
           expiresAt,
           deliver: (made) => output.deliverOne(made),
         })
@@ -74,6 +74,12 @@ export const secretsAdd = defineCommand({
         }
         if (clientStatus === 'disabled') {
           note(`${clientId} is disabled. "bin/mintmark clients enable ${clientId}" enables it.`)
+        }
+        if (method !== null && !method.startsWith('client_secret_')) {
+          note(
+            `${clientId} authenticates with ${method}, so a secret is refused. ` +
+              `"bin/mintmark clients update ${clientId} --auth-method any" accepts both.`,
+          )
         }
       }),
     )
