@@ -67,7 +67,7 @@ const recipes: Readonly<Record<Toolchain, Recipe>> = {
   // Their registries need not be reached: the packages of the system bring the libraries.
   ruby: {
     needs: ['ruby'],
-    check: ['ruby', '-r', 'oauth2', '-r', 'jwt', '-e', ''],
+    check: ['ruby', '-r', 'oauth2', '-r', 'jwt', '-r', 'openid_connect', '-e', ''],
     install: [],
     command: (program, directory) => ['ruby', join(directory, fileOf(program))],
   },

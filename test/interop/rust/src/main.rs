@@ -3,6 +3,7 @@ mod certificate;
 mod jsonwebtoken_verifier;
 mod oauth2_client;
 mod openidconnect_client;
+mod tower_server;
 
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -15,6 +16,7 @@ fn main() -> Result<(), Failure> {
         Some("oauth2") => oauth2_client::run()?,
         Some("jsonwebtoken") => jsonwebtoken_verifier::run()?,
         Some("openidconnect") => openidconnect_client::run()?,
+        Some("tower") => tower_server::run()?,
         Some("certificate") => certificate::run()?,
         _ => return Err("no such program".into()),
     };
