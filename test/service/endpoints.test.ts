@@ -281,6 +281,35 @@ test('what Node or Fastify would answer by themselves has our headers and repeat
   expect(expectation).toContain('x-content-type-options: nosniff')
 })
 
+/** Content type and body. None of these routes takes one. */
+const bodies = [
+  ['application/json', '{bad'],
+  ['application/json', ''],
+  ['application/json', '{"__proto__":1}'],
+  ['application/json', '1'.repeat(70_000)],
+  ['\u00e9', 'x'],
+  ['text/plain', 'x'],
+] as const
+
+test('a wrong path or method is refused in words, whatever the body is', async ({ running }) => {
+  for (const [contentType, body] of bodies)
+    for (const method of ['POST', 'QUERY', 'PUT', 'DELETE'])
+      for (const [path, status] of [
+        ['/nowhere', 404],
+        ['/readyz', 405],
+      ] as const) {
+        const response = await get(running, path, { method, body, headers: { 'content-type': contentType } })
+        const title = [method, path, contentType, body.slice(0, 4)]
+        const answer = (await response.json()) as { error: string; error_description?: string }
+        expect([title, response.status, answer.error_description?.length ?? 0]).toEqual([
+          title,
+          status,
+          expect.toSatisfy((length: number) => length > 20),
+        ])
+        expect(response.headers.get('content-security-policy')).toContain("default-src 'none'")
+      }
+})
+
 test('methods that hardly anybody knows are refused at /token like all others, with a record', async ({
   running,
 }) => {
