@@ -145,6 +145,9 @@ async function openRoutes(
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...constantHeaders, 'x-request-id': request.id })
     const { rawHeaders, headers } = request.raw
+    // Node would read a body to its end, to find the next request behind it.
+    const { 'content-length': length, 'transfer-encoding': coding } = headers
+    if (Number(length) > limits.bodyBytesMax || coding !== undefined) reply.header('connection', 'close')
     if (hasRepeatedSingleton(rawHeaders, Object.keys(headers).length)) throw new OAuthError('header_repeated')
   })
   app.addHook('onResponse', async (request, reply) => {

@@ -1,4 +1,7 @@
-/** A copy of the ledger is verified by itself: whatever somebody does to it is found, wherever it is in the file. */
+/**
+ * A copy of the ledger is verified by itself: whatever somebody does to it is found, wherever it is in the file. Long because it
+ * has every way to spoil a copy.
+ */
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'

@@ -1,3 +1,4 @@
+/** All routes but the token endpoint, and how they refuse. Long because each route has its own cases. */
 import { importJWK } from 'jose'
 import { describe, expect } from 'vitest'
 import { test as ownTest, sharedTest } from '../support/fixtures.ts'
@@ -308,6 +309,18 @@ test('a wrong path or method is refused in words, whatever the body is', async (
         ])
         expect(response.headers.get('content-security-policy')).toContain("default-src 'none'")
       }
+})
+
+test.for([
+  ['of an announced length', 'Content-Length: 1000000000'],
+  ['in chunks', 'Transfer-Encoding: chunked'],
+])('a body that nobody reads does not hold its connection: %s', async ([, header], { running }) => {
+  for (const line of ['POST /nowhere', 'GET /livez', 'POST /readyz']) {
+    const answer = await exchange(running.url, `${line} HTTP/1.1\r\nHost: a\r\n${header}\r\n\r\n`)
+    expect([line, answer]).toEqual([line, expect.stringMatching(/\r\nconnection: close\r\n/i)])
+    // One answer, and no second one for the body that did not come.
+    expect(answer.match(/HTTP\/1\.1 \d{3} /g)).toHaveLength(1)
+  }
 })
 
 test('methods that hardly anybody knows are refused at /token like all others, with a record', async ({
