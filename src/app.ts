@@ -11,7 +11,7 @@ import { type AnsweringSocket, answerBrokenRequest } from './http/broken-request
 import { callerAddress, trustedProxies } from './http/caller-address.ts'
 import { boundConnections } from './http/connection-limits.ts'
 import { discoveryRoute } from './http/discovery.ts'
-import { refuseWhatNodeTakes } from './http/framing.ts'
+import { type RefuseFraming, refuseWhatNodeTakes } from './http/framing.ts'
 import { type HealthOptions, healthRoute } from './http/health.ts'
 import { addMtlsListener } from './http/mtls-listener.ts'
 import { addProxySocket } from './http/proxy-socket.ts'
@@ -90,7 +90,7 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
           ...options,
           https: { ...connections, ...secureContext(config.tls, asksEverybody(config)) },
         }) as unknown as FastifyInstance)
-  refuseWhatNodeTakes(app, broken, constantHeaders)
+  const refuseFraming = refuseWhatNodeTakes(app, broken, constantHeaders)
   const { tls, mtls, proxySocket } = config
   app.decorate('listeners', [app.server])
   if (tls !== undefined && mtls !== undefined) addMtlsListener(app, tls, connections)
@@ -109,7 +109,14 @@ export async function buildApp(config: Config, edges: AppEdges): Promise<Fastify
     holdRefusal,
     paths: each('/token', `${issuerPath}/token`),
   })
-  await app.register(openRoutes, { config, edges, logRequest, constantHeaders, issuerPath })
+  await app.register(openRoutes, {
+    config,
+    edges,
+    logRequest,
+    constantHeaders,
+    issuerPath,
+    refuseFraming,
+  })
   await app.ready()
   return app
 }
@@ -123,6 +130,7 @@ interface OpenRoutesOptions {
   readonly edges: AppEdges
   readonly logRequest: LogRequest
   readonly constantHeaders: Readonly<Record<string, string>>
+  readonly refuseFraming: RefuseFraming
   /** The path of the issuer; empty if it has none. */
   readonly issuerPath: string
 }
@@ -130,11 +138,16 @@ interface OpenRoutesOptions {
 /** The routes without authentication: keys, metadata, health. */
 async function openRoutes(
   app: FastifyInstance,
-  { config, edges, logRequest, constantHeaders, issuerPath }: OpenRoutesOptions,
+  { config, edges, logRequest, constantHeaders, issuerPath, refuseFraming }: OpenRoutesOptions,
 ): Promise<void> {
+  // No route here takes a body, so none is parsed.
+  app.removeAllContentTypeParsers()
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...constantHeaders, 'x-request-id': request.id })
     const { rawHeaders, headers } = request.raw
+    // Node would read a body to its end, to find the next request behind it.
+    const { 'content-length': length, 'transfer-encoding': coding } = headers
+    if (Number(length) > limits.bodyBytesMax || coding !== undefined) reply.header('connection', 'close')
     if (hasRepeatedSingleton(rawHeaders, Object.keys(headers).length)) throw new OAuthError('header_repeated')
   })
   app.addHook('onResponse', async (request, reply) => {
@@ -178,6 +191,11 @@ async function openRoutes(
   })
   await app.register(healthRoute, edges.health)
   app.setErrorHandler((error: FastifyError, request, reply) => {
+    // Node also reads methods of other protocols (RTSP). For them Fastify has no route, no hook and no handler.
+    if (error.code === 'FST_ERR_NOT_FOUND') return refuseFraming('HTTP_VERSION', request, reply)
+    // Fastify looks at the body before the handler can say that nothing is here to take it.
+    if (request.is404 && (error.statusCode ?? 500) < 500)
+      return answerWithoutRoute(app, config.issuer, request, reply)
     const status = error instanceof OAuthError ? error.status : (error.statusCode ?? 500)
     reply.code(status).header('cache-control', 'no-store')
     if (error instanceof OAuthError) return reply.type('application/json').send(error.body())

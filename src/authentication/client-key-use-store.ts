@@ -64,7 +64,9 @@ export function openClientKeyUses(database: Statements, onFault: (error: unknown
         ON CONFLICT (client_id, thumbprint) DO UPDATE
           SET last_used_at = greatest(before.last_used_at, excluded.last_used_at),
               token_endpoint_audience_count =
-                before.token_endpoint_audience_count + excluded.token_endpoint_audience_count,
+                -- As far as the column goes: a hand may have written any number.
+                least(before.token_endpoint_audience_count::numeric + excluded.token_endpoint_audience_count,
+                  9223372036854775807),
               token_endpoint_audience_at =
                 greatest(before.token_endpoint_audience_at, excluded.token_endpoint_audience_at)`
     } catch (error) {

@@ -132,7 +132,10 @@ function bounded(userAgent: string): string {
   return userAgent.length <= most ? userAgent : Buffer.from(userAgent.slice(0, most)).toString()
 }
 
-/** @returns the secrets that have a caller who was not known. */
+/**
+ * Counts stop at the end of their column: a hand may have written one that is as large.
+ * @returns the secrets that have a caller who was not known.
+ */
 async function writeUses(database: Statements, rows: readonly UseRow[]): Promise<readonly string[]> {
   const written = await database.$queryRaw<{ secretId: string; isNew: boolean }[]>`
     WITH noted AS (
@@ -151,7 +154,7 @@ async function writeUses(database: Statements, rows: readonly UseRow[]): Promise
     INSERT INTO client_secret_caller AS c (secret_id, address, user_agent, count, last_used_at)
     SELECT "secretId", address, "userAgent", count, moment FROM noted ORDER BY "secretId", address, "userAgent"
     ON CONFLICT (secret_id, address, user_agent) DO UPDATE
-      SET count = c.count + excluded.count, last_used_at = greatest(c.last_used_at, excluded.last_used_at)
+      SET count = least(c.count::numeric + excluded.count, 9223372036854775807), last_used_at = greatest(c.last_used_at, excluded.last_used_at)
     RETURNING c.secret_id AS "secretId", c.xmax = 0 AS "isNew"`
   return written.filter(({ isNew }) => isNew).map(({ secretId }) => secretId)
 }
@@ -172,9 +175,9 @@ async function forgetCallers(database: Statements, secretIds: readonly string[])
       RETURNING c.secret_id, c.count, c.last_used_at
     )
     INSERT INTO client_secret_caller AS c (secret_id, address, user_agent, count, last_used_at)
-    SELECT secret_id, '', '', sum(count)::bigint, max(last_used_at) FROM removed GROUP BY secret_id ORDER BY secret_id
+    SELECT secret_id, '', '', least(sum(count), 9223372036854775807), max(last_used_at) FROM removed GROUP BY secret_id ORDER BY secret_id
     ON CONFLICT (secret_id, address, user_agent) DO UPDATE
-      SET count = c.count + excluded.count, last_used_at = greatest(c.last_used_at, excluded.last_used_at)`
+      SET count = least(c.count::numeric + excluded.count, 9223372036854775807), last_used_at = greatest(c.last_used_at, excluded.last_used_at)`
 }
 
 /** Who used a secret. Without an address: all callers that are only counted. */

@@ -11,3 +11,13 @@ export function isBehind(version: number, other: number): boolean {
 export class BehindError extends Error {
   override readonly name = 'BehindError'
 }
+
+/**
+ * The version in a row. Only triggers write it. One that somebody wrote by hand and that has no exact number here is never
+ * taken over: nothing could be compared with it, also not after it was put right.
+ */
+export function readVersion(text: string): number {
+  const version = Number(text)
+  if (Number.isSafeInteger(version)) return version
+  throw new Error(`registry_version has a version that no trigger wrote: ${text}`)
+}

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Tally } from '../telemetry/tally.ts'
 import { type AnsweringSocket, answerBrokenRequest, answerNoMore } from './broken-request.ts'
 
@@ -30,12 +30,22 @@ function framingProblem({ httpVersion, headers }: IncomingMessage): FramingProbl
 /** `uri-host [":" port]` (RFC 9110 §7.2), which may be empty. */
 const hostForm = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\dA-Za-z:.%_~-]+\])(?::\d*)?$/
 
-/** @param constantHeaders the headers of every answer of this service. */
+/** Refuses a request for its framing, counts it for the log, and closes its connection. */
+export type RefuseFraming = (
+  problem: FramingProblem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) => FastifyReply
+
+/**
+ * @param constantHeaders the headers of every answer of this service.
+ * @returns what refuses a request whose problem only somebody else can see.
+ */
 export function refuseWhatNodeTakes(
   app: FastifyInstance,
   broken: Tally,
   constantHeaders: Readonly<Record<string, string>>,
-): void {
+): RefuseFraming {
   // Without this listener, Node would answer such requests without our headers.
   app.server.on('checkExpectation', ({ socket }: IncomingMessage, response: ServerResponse) => {
     broken.count('EXPECTATION', socket.remoteAddress)
@@ -45,14 +55,18 @@ export function refuseWhatNodeTakes(
   app.server.on('connect', (_request: IncomingMessage, socket: AnsweringSocket) =>
     answerBrokenRequest(broken, constantHeaders, { code: 'CONNECT' }, socket),
   )
-  app.addHook('onRequest', (request, reply, next) => {
-    const problem = framingProblem(request.raw)
-    if (problem === undefined) return next()
+  const refuse: RefuseFraming = (problem, request, reply) => {
     broken.count(problem, request.raw.socket.remoteAddress)
     answerNoMore(request.raw.socket)
     const [status, description] = problems[problem]
     reply.headers({ ...constantHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' })
     reply.code(status).header('connection', 'close')
-    reply.send({ error: 'invalid_request', error_description: description })
+    return reply.send({ error: 'invalid_request', error_description: description })
+  }
+  app.addHook('onRequest', (request, reply, next) => {
+    const problem = framingProblem(request.raw)
+    if (problem === undefined) return next()
+    refuse(problem, request, reply)
   })
+  return refuse
 }

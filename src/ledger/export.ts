@@ -23,6 +23,13 @@ import {
  */
 export const exportForm = 1
 
+/** The columns of the canonical form, in their order. */
+export const exportColumns = ['chain', 'seq', ...Object.values(recordColumns)] as const
+
+/** Chains and records have numbers above 0. A hand may have written others, and those are exported too, to be found. */
+const beforeAllChains = -(2 ** 31)
+const beforeAllRecords = Number.NEGATIVE_INFINITY
+
 const chainsPerRead = 200
 const recordsPerRead = 2_000
 
@@ -48,9 +55,9 @@ export function exportLedger(database: Queryable): AsyncGenerator<Record<string,
 }
 
 export async function* exportLines(reads: ExportReads): AsyncGenerator<Record<string, unknown>> {
-  yield { ledger: { form: exportForm, columns: ['chain', 'seq', ...Object.values(recordColumns)] } }
+  yield { ledger: { form: exportForm, columns: exportColumns } }
   const total = { chains: 0, records: 0, heads: new Heads() }
-  let after = 0
+  let after = beforeAllChains
   for (;;) {
     const chains = await reads.chainsAfter(after, chainsPerRead)
     const last = chains.at(-1)
@@ -75,7 +82,7 @@ async function* exportChains(
 ): AsyncGenerator<Record<string, unknown>> {
   let rest = [...chains]
   /** The number of the last record that was read, which is of the first chain in `rest`. */
-  let seq = 0
+  let seq = beforeAllRecords
   let lastHash = ''
   let isBegun = false
   const begin = ({ chain, genesis, openedAt, openedBy }: ChainBeginning) => {
@@ -94,7 +101,7 @@ async function* exportChains(
     return line
   }
   for (;;) {
-    const places = rest.map(({ chain }, index) => ({ chain, seq: index === 0 ? seq : 0 }))
+    const places = rest.map(({ chain }, index) => ({ chain, seq: index === 0 ? seq : beforeAllRecords }))
     const read = await reads.recordsAfter(places, recordsPerRead)
     for (const entry of read) {
       for (let [first] = rest; first !== undefined && first.chain !== entry.chain; [first] = rest) {

@@ -25,7 +25,9 @@ export async function readHandChanges(
   limit: number,
 ): Promise<HandChange[]> {
   return await database.$queryRaw<HandChange[]>`
-    SELECT change_id::text AS "changeId", floor(extract(epoch FROM changed_at) * 1000)::float8 AS "time",
+    SELECT change_id::text AS "changeId",
+           floor(extract(epoch FROM CASE WHEN isfinite(changed_at) THEN changed_at ELSE clock_timestamp() END) * 1000)::float8
+             AS "time",
            table_name AS "tableName", operation, before, after, hidden, database_user AS "databaseUser", role,
            application, address
       FROM registry_unrecorded_change ORDER BY change_id LIMIT ${limit}`

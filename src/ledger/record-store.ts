@@ -3,6 +3,7 @@ import { type AuditRecord as AuditRow, Prisma } from '../generated/client.ts'
 import type { RecordPlace } from './cursor.ts'
 import { type AuditEntry, type AuditFilter, timeRange } from './query.ts'
 import { type AuditRecord, recordColumns } from './record.ts'
+import { readDetail } from './record-fields.ts'
 
 /** Reads records from the ledger. */
 
@@ -100,13 +101,20 @@ const columns = Prisma.raw(
     .join(', '),
 )
 
+/** Nothing stands at a number that a hand wrote and that has no exact value here. */
+function placesText(places: readonly { readonly chain: number; readonly seq: number }[]): string {
+  return JSON.stringify(
+    places.map(({ chain, seq }) => ({ chain, seq: Number.isSafeInteger(seq) ? seq : null })),
+  )
+}
+
 /**
  * Each place is looked up by itself, in the primary key. LIMIT keeps the database from making joins of the lookups: in
  * a ledger without statistics it would choose one that reads a whole chain for each place.
  */
 async function withCommitTimes(database: Queryable, entries: readonly AuditEntry[]): Promise<AuditEntry[]> {
   if (entries.length === 0) return []
-  const places = JSON.stringify(entries.map(({ chain, seq }) => ({ chain, seq })))
+  const places = placesText(entries)
   const rows = await database.$queryRaw<{ chain: number; seq: bigint; at: string | null }[]>`
     SELECT p.chain, p.seq, ${committedAt} AS at
       FROM jsonb_to_recordset(${places}::jsonb) AS p (chain int, seq bigint)
@@ -123,7 +131,7 @@ export async function withPreviousHashes(
   entries: readonly AuditEntry[],
 ): Promise<AuditEntry[]> {
   if (entries.length === 0) return []
-  const places = JSON.stringify(entries.map(({ chain, seq }) => ({ chain, seq })))
+  const places = placesText(entries)
   const rows = await database.$queryRaw<{ chain: number; seq: bigint; previous: string | null }[]>`
     SELECT p.chain, p.seq, encode(coalesce(r.hash, c.genesis), 'hex') AS previous
       FROM jsonb_to_recordset(${places}::jsonb) AS p (chain int, seq bigint)
@@ -176,18 +184,6 @@ export async function findChangesSince(database: Queryable, moment: string): Pro
      CROSS JOIN LATERAL (SELECT * FROM audit_record a WHERE a.chain = c.chain OFFSET 0) AS r
      WHERE c.committed_at >= ${moment}::timestamptz`
   return rows.map((row) => ({ ...toEntry(row), committedAt: row.at ?? undefined }))
-}
-
-/**
- * As an object if that has the same text as what was hashed. Other text, which can only have been written by hand,
- * stays as it is.
- */
-function readDetail(text: string): Record<string, unknown> {
-  try {
-    const detail = JSON.parse(text) as Record<string, unknown>
-    if (typeof detail === 'object' && detail !== null && JSON.stringify(detail) === text) return detail
-  } catch {}
-  return text as unknown as Record<string, unknown>
 }
 
 // ── Exporting the ledger (export.ts) ───────────────────────────────────────────────────────────────────
@@ -263,6 +259,15 @@ export async function findChainsAfter(
   return rows.map(({ chain }) => chain)
 }
 
+/** As far as the column goes. A hand may have written a number there that has no exact value here. */
+const bounded = (places: readonly { readonly chain: number; readonly seq: number }[]): string =>
+  JSON.stringify(
+    places.map(({ chain, seq }) => ({
+      chain,
+      seq: Number.isSafeInteger(seq) ? seq : seq > 0 ? '9223372036854775807' : '-9223372036854775808',
+    })),
+  )
+
 /** The records after the given place in each chain, ordered by chain and number. */
 export async function findRecordsAfter(
   database: Queryable,
@@ -271,7 +276,7 @@ export async function findRecordsAfter(
 ): Promise<AuditEntry[]> {
   const rows = await database.$queryRaw<(Omit<AuditRow, 'committedAt'> & { at: string | null })[]>`
     SELECT ${columns}, ${committedAt} AS at
-      FROM jsonb_to_recordset(${JSON.stringify(places)}::jsonb) AS p (chain int, seq bigint)
+      FROM jsonb_to_recordset(${bounded(places)}::jsonb) AS p (chain int, seq bigint)
      CROSS JOIN LATERAL (SELECT * FROM audit_record a
            WHERE a.chain = p.chain AND a.seq > p.seq ORDER BY a.seq LIMIT ${limit}::int) AS r
       JOIN audit_chain c ON c.chain = r.chain

@@ -1,5 +1,5 @@
 import { canonicalForm, recordHash } from './chain.ts'
-import { exportForm, Heads } from './export.ts'
+import { exportColumns, exportForm, Heads } from './export.ts'
 import { type LinkedRecord, readRecordFields } from './record-fields.ts'
 
 /**
@@ -13,7 +13,7 @@ import { type LinkedRecord, readRecordFields } from './record-fields.ts'
 export type VerifyCode =
   /** It is neither a record nor another line of an export. */
   | 'line_unreadable'
-  /** The record or its hash was changed: the hash is not the one of these values. */
+  /** The record or its hash was changed: the hash is not the one of these values, or they are not written as a record is. */
   | 'record_altered'
   /** It is not linked to the record before it, or to the beginning of its chain. */
   | 'link_broken'
@@ -97,14 +97,14 @@ export class LedgerVerifier {
     this.#line += 1
     const members = isMembers(value) ? value : {}
     if (this.#hasEnded) this.#tell('out_of_order')
-    else if (isMembers(members['ledger'])) this.#start(members['ledger'])
-    else if (isMembers(members['begin'])) this.#begin(members['begin'])
-    else if (isMembers(members['end'])) this.#end(members['end'])
-    else if (isMembers(members['ledger_end'])) this.#endExport(members['ledger_end'])
+    else if (has(members, 'ledger', ['form', 'columns'])) this.#start(members.ledger)
+    else if (has(members, 'begin', ['chain', 'genesis', 'opened_at', 'opened_by'])) this.#begin(members.begin)
+    else if (has(members, 'end', ['chain', 'records', 'hash'])) this.#end(members.end)
+    else if (has(members, 'ledger_end', ['chains', 'records', 'heads'])) this.#endExport(members.ledger_end)
     else {
       const linked = readRecordFields(members)
       if (linked === undefined) this.#tell('line_unreadable')
-      else this.#takeRecord(linked)
+      else this.#takeRecord(linked, this.#isExport && 'cursor' in members)
     }
   }
 
@@ -117,9 +117,10 @@ export class LedgerVerifier {
     return { ...this.#count, heads, problems: this.#problems }
   }
 
-  #start({ form }: Members): void {
+  #start({ form, columns = exportColumns }: Members): void {
     if (this.#line !== 1) this.#tell('out_of_order')
-    if (form !== exportForm) this.#tell('line_unreadable')
+    if (form !== exportForm || JSON.stringify(columns) !== JSON.stringify(exportColumns))
+      this.#tell('line_unreadable')
     this.#isExport = true
   }
 
@@ -138,7 +139,7 @@ export class LedgerVerifier {
   }
 
   #end({ chain: number, records, hash }: Members): void {
-    const chain = this.#chains.get(Number(number))
+    const chain = typeof number === 'number' ? this.#chains.get(number) : undefined
     if (chain === undefined) {
       this.#tell('out_of_order', { chain: Number(number) })
       return
@@ -156,10 +157,10 @@ export class LedgerVerifier {
     if (!same || heads !== this.#heads.digest()) this.#tell('export_end_differs')
   }
 
-  #takeRecord(linked: LinkedRecord): void {
+  #takeRecord(linked: LinkedRecord, hasMore: boolean): void {
     const { chain: number, seq, previousHash: previous, hash } = linked
     this.#count.records += 1
-    if (!isIntact(linked)) this.#tell('record_altered', { chain: number, seq })
+    if (hasMore || !isIntact(linked)) this.#tell('record_altered', { chain: number, seq })
     const chain = this.#chains.get(number) ?? this.#beginUnknown(number, seq)
     const known = chain.links.get(seq)
     // A listing that was interrupted shows some records again.
@@ -206,7 +207,22 @@ export class LedgerVerifier {
 
 const isMembers = (value: unknown): value is Members => typeof value === 'object' && value !== null
 
-function isIntact({ chain, seq, previousHash, hash, record }: LinkedRecord): boolean {
+/** Whether a line says one thing, and nothing about it that is not known. */
+function has<Name extends string>(
+  line: Members,
+  name: Name,
+  known: readonly string[],
+): line is Readonly<Record<Name, Members>> {
+  const inner = line[name]
+  return (
+    isMembers(inner) &&
+    Object.keys(line).length === 1 &&
+    Object.keys(inner).every((member) => known.includes(member))
+  )
+}
+
+function isIntact({ chain, seq, previousHash, hash, record, isExact }: LinkedRecord): boolean {
+  if (!isExact) return false
   const canonical = canonicalForm(chain, seq, record)
   return recordHash(Buffer.from(previousHash, 'hex'), canonical).toString('hex') === hash
 }

@@ -1,17 +1,26 @@
 /**
- * JSON that all readers understand in the same way. `JSON.parse` takes the last one of two members with one name, and
- * another reader takes the first one (RFC 8259 §4). So a text with the same name twice is refused, and so is one that
- * nests too deeply. Half of a surrogate pair is not text: readers treat it in different ways (RFC 7493 §2.1).
+ * JSON that all readers understand in the same way. Half of a surrogate pair is not text: readers treat it in different
+ * ways (RFC 7493 §2.1).
  * @throws SyntaxError
  */
 export function parseStrictJson(text: string, depthMax: number): unknown {
+  const value = parseUniqueJson(text, depthMax)
+  if (/\\u[dD][89a-fA-F]/.test(text) && !isWellFormed(value))
+    throw new SyntaxError('the JSON has half of a surrogate pair')
+  return value
+}
+
+/**
+ * JSON in which no name stands twice. `JSON.parse` takes the last one of two members with one name, and another reader takes
+ * the first one (RFC 8259 §4). A text that nests deeper than it may is refused too.
+ * @throws SyntaxError
+ */
+export function parseUniqueJson(text: string, depthMax = Number.POSITIVE_INFINITY): unknown {
   const value: unknown = JSON.parse(text)
   // Counted after parsing: then every string has its end.
   const { members, depth } = countedIn(text)
   if (depth > depthMax) throw new SyntaxError('the JSON nests too deep')
   if (members !== membersOf(value)) throw new SyntaxError('a member of the JSON stands twice')
-  if (/\\u[dD][89a-fA-F]/.test(text) && !isWellFormed(value))
-    throw new SyntaxError('the JSON has half of a surrogate pair')
   return value
 }
 

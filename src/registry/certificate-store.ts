@@ -1,3 +1,4 @@
+import { readVersion } from '../database/history.ts'
 import type { Pool } from '../database/open.ts'
 import type { RegisteredClient } from './client.ts'
 import { type KeyRow, keyObject, seconds, toKey } from './key-store.ts'
@@ -49,7 +50,7 @@ export async function readCertificatePresences(
   })
   const [row] = rows
   if (row === undefined) throw new Error('the registry has no version row')
-  const version = Number(row.version)
+  const version = readVersion(row.version)
   return (row.presences ?? []).map(([status, expiresAt, method, certificate, keys]) => ({
     version,
     client:

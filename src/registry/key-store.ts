@@ -1,3 +1,4 @@
+import { readVersion } from '../database/history.ts'
 import type { Pool } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import type { RegisteredKey } from './client.ts'
@@ -53,7 +54,7 @@ export async function readKeyPresences(pool: Pool, pairs: readonly Pair[]): Prom
   })
   const [row] = rows
   if (row === undefined) throw new Error('the registry has no version row')
-  const version = Number(row.version)
+  const version = readVersion(row.version)
   return (row.presences ?? []).map(([status, expiresAt, hasKeys, keys, jwksUri]) => ({
     version,
     client:

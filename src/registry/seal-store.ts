@@ -1,3 +1,4 @@
+import { readVersion } from '../database/history.ts'
 import type { Database, Pool, Statements } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { KeyEncryptionKey } from '../keys/seal.ts'
@@ -79,7 +80,7 @@ async function loadSealedRows(pool: Pool, clientIds: readonly string[]): Promise
   const row = rows[0]
   if (row === undefined) throw new Error('the registry has no version row')
   return {
-    version: Number(row.version),
+    version: readVersion(row.version),
     clients: row.clients ?? [],
     resources: row.resources ?? [],
     head: row.head === null ? undefined : toSealed(row.head),

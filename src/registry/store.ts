@@ -1,3 +1,4 @@
+import { readVersion } from '../database/history.ts'
 import type { Pool, Statements } from '../database/open.ts'
 import type { SigningAlgorithm } from '../keys/signing-algorithm.ts'
 import { type Network, parseNetwork } from '../lib/network.ts'
@@ -124,7 +125,7 @@ export async function loadClients(pool: Pool, clientIds: readonly string[]): Pro
   const row = rows[0]
   if (row === undefined) throw new Error('the registry has no version row')
   return {
-    version: Number(row.version),
+    version: readVersion(row.version),
     clients: (row.clients ?? []).map(toClient),
     resources: (row.resources ?? []).map(toResource),
   }
@@ -151,7 +152,7 @@ export async function loadChanges(
   })
   const row = rows[0]
   if (row === undefined) throw new Error('the registry has no version row')
-  const version = Number(row.version)
+  const version = readVersion(row.version)
   const changes = row.changes ?? []
   // A version that the log does not know is too old, or from a history that this database did not have: a
   // failover lost it, or a backup was restored. Then nothing that was remembered of it counts.
@@ -194,7 +195,7 @@ export async function readPresences(pool: Pool, pairs: readonly Pair[]): Promise
   })
   const [row] = rows
   if (row === undefined) throw new Error('the registry has no version row')
-  const version = Number(row.version)
+  const version = readVersion(row.version)
   return (row.presences ?? []).map(([status, expiresAt, hasSecrets, hasSecret]) => ({
     version,
     client: status === null ? undefined : { status, expiresAt: expiresAt ?? undefined, hasSecrets },

@@ -1,3 +1,4 @@
+import { readVersion } from '../database/history.ts'
 import type { Pool } from '../database/open.ts'
 import type { SealedText } from '../keys/sealed-text.ts'
 import { blocksSubject } from './blocks-statement.ts'
@@ -105,7 +106,7 @@ export async function loadSealedTrustRows(pool: Pool): Promise<SealedTrustRows> 
 function toRows(line: TrustLine | undefined): TrustRows {
   if (line === undefined) throw new Error('the registry has no version row')
   return {
-    version: Number(line.version),
+    version: readVersion(line.version),
     issuers: line.issuers ?? [],
     blocked: line.blocked ?? [],
     resources: line.resources ?? [],

@@ -30,7 +30,30 @@ export function createLog(level: string, destination: DestinationStream | undefi
  * an escape, and stays.
  */
 function plainLine(line: string): string {
-  return `${plainText(line.slice(0, -1))}\n`
+  const text = line.slice(0, -1)
+  return `${plainText(text.length > lineCharactersUsual ? shortened(text) : text)}\n`
+}
+
+/** No event of this service is longer by itself. A row of the database that somebody wrote by hand may have any length. */
+const lineCharactersUsual = 16_384
+const textCharactersMax = 1_000
+const itemsMax = 15
+
+/** The same line with every long text and every long list cut, and the length that it had. */
+function shortened(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text, (_name, value: unknown) => cut(value)))
+  } catch {
+    return text
+  }
+}
+
+function cut(value: unknown): unknown {
+  if (typeof value === 'string' && value.length > textCharactersMax)
+    return `${value.slice(0, textCharactersMax)}… (${value.length} characters)`
+  if (Array.isArray(value) && value.length > itemsMax)
+    return [...value.slice(0, itemsMax), `… (${value.length} in all)`]
+  return value
 }
 
 /** Bytes of log lines that are kept while the output cannot be written. Beyond that, new lines are lost. */

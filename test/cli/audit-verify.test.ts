@@ -33,6 +33,9 @@ test('an export verifies offline, an edited one does not, and lists verify too',
   const refused = await offline(edited)
   expect(refused).toMatchObject({ code: 1 })
   expect(refused.stdout).toMatch(/chain \d+, record \d+ was changed/)
+  // Of two members with one name some readers take the first, and some the last.
+  const twice = exported.stdout.replace('"client_id":', '"client_id":"somebody","client_id":')
+  expect(await offline(write(files, 'twice.jsonl', twice))).toMatchObject({ code: 1 })
 
   const list = write(files, 'list.json', (await run('audit', 'list', '--json')).stdout)
   expect(await offline(list)).toMatchObject({ code: 0 })
@@ -58,4 +61,23 @@ test('records that were changed in the database are listed all the same, and do 
   expect(JSON.parse(listed.stdout)).toMatchObject([{ detail: '{ "by": ' }])
   const { code, stdout } = await run('audit', 'verify', write(files, 'list.json', listed.stdout))
   expect([code, stdout]).toEqual([1, expect.stringContaining('was changed')])
+})
+
+test('a record with a number that nothing counts to is listed and exported, and does not verify', async ({
+  database,
+  files,
+  run,
+}) => {
+  await database.query(`INSERT INTO client (client_id, name) VALUES ('ghost', 'Ghost')`)
+  await run('audit', 'list')
+  for (const seq of ['9223372036854775807', '-9223372036854775807', '0', '-1']) {
+    await database.query(`UPDATE audit_record SET seq = ${seq} WHERE client_id = 'ghost'`)
+    expect(await run('audit', 'list')).toMatchObject({ code: 0, stderr: '' })
+    for (const kind of [['list', '--json'], ['export']]) {
+      const copy = await run('audit', ...kind)
+      expect(copy, copy.stderr).toMatchObject({ code: 0 })
+      const file = write(files, 'copy.jsonl', copy.stdout)
+      expect([seq, kind, (await run('audit', 'verify', file)).code]).toEqual([seq, kind, 1])
+    }
+  }
 })

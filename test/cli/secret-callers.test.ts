@@ -104,3 +104,37 @@ test('keeps the latest callers, and counts the others together', async ({ databa
   const count = secret.used_by.reduce((sum: number, each: { count: number }) => sum + each.count, 0)
   expect(count, 'one was forgotten').toBe(30)
 })
+
+test('a count that a hand wrote, as large as its column, keeps no other use from being written', async ({
+  database,
+  statements,
+}) => {
+  const [client, neighbour] = [await registerClient(database), await registerClient(database)]
+  const throwing = (error: unknown) => {
+    throw error
+  }
+  const note = async (address: string) => {
+    const uses = openSecretUses(statements, throwing)
+    const time = Date.now()
+    for (const { secretId } of [client, neighbour]) uses.note(secretId, { time, address })
+    await uses.close()
+  }
+  await note('192.0.2.1')
+  const most = '9223372036854775807'
+  await database.query(`UPDATE client_secret_caller SET count = ${most} WHERE secret_id = $1`, [
+    client.secretId,
+  ])
+  await note('192.0.2.1')
+  // And where callers are counted together.
+  await database.query(
+    `INSERT INTO client_secret_caller SELECT $1, '198.51.100.' || n, '', ${most}, now() - interval '1 hour'
+       FROM generate_series(1, 40) AS n`,
+    [client.secretId],
+  )
+  await note('192.0.2.2')
+  const counts = await database.query<{ count: string }>(
+    'SELECT count::text FROM client_secret_caller WHERE secret_id = $1 ORDER BY address DESC',
+    [neighbour.secretId],
+  )
+  expect(counts.map(({ count }) => count)).toEqual(['1', '2'])
+})

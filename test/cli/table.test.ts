@@ -77,3 +77,11 @@ test('controls and marks of direction are made harmless', () => {
   for (const character of ['\x1b', '\x07', '\u202e']) expect(text).not.toContain(character)
   expect(text.split('\n')).toHaveLength(3)
 })
+
+test('one cell that a hand made endless does not make every row as long', () => {
+  const many = Array.from({ length: 1_000 }, (_, index) => [`id-${index}`, 'x', String(index)])
+  const long = 'y'.repeat(100_000)
+  const shown = new Table(columns, Number.POSITIVE_INFINITY).render([...many, ['last', long, '1']])
+  expect(shown).toContain(`last    ${long}`)
+  expect(shown.length).toBeLessThan(700_000)
+})

@@ -41,7 +41,8 @@ function ledgerOf(chains: readonly Chain[]) {
     },
     async recordsAfter(places, limit) {
       const found: AuditEntry[] = []
-      for (const { chain, seq } of places) {
+      for (const { chain, seq: after } of places) {
+        const seq = Math.max(after, 0)
         const last = Math.min(counts.get(chain) ?? 0, seq + limit - found.length)
         for (let each = seq + 1; each <= last; each += 1) found.push(entryOf(chain, each))
       }

@@ -1,6 +1,7 @@
 /**
  * What somebody changes with SQL becomes records: each note once, under the names that other records have, with what
  * changed and without what is never shown. The notes of a real database are in test/service/changes-by-hand.test.ts.
+ * Long because each form of a note is a case.
  */
 import { hostname } from 'node:os'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -45,7 +46,7 @@ function databaseWith(waiting: readonly HandChange[]) {
   let left = [...waiting]
   let chains = 40
   const recorded: Recorded[] = []
-  const hooks = { reads: 0, beforeRecording: async (): Promise<void> => {} }
+  const hooks = { reads: 0, beforeRecording: async (_json: string): Promise<void> => {} }
   const statements = {
     $queryRaw: async (text: TemplateStringsArray, limit?: number) => {
       if (text.join('').includes('nextval')) {
@@ -56,8 +57,8 @@ function databaseWith(waiting: readonly HandChange[]) {
       return left.slice(0, limit)
     },
     $executeRaw: async (_text: TemplateStringsArray, ...values: unknown[]) => {
-      await hooks.beforeRecording()
       const [ids, chain, genesis, openedBy, json] = values as [string[], number, Buffer, string, string]
+      await hooks.beforeRecording(json)
       left = left.filter(({ changeId }) => !ids.includes(changeId))
       const records = (JSON.parse(json) as unknown[][]).map(toRecord)
       recorded.push({ ids, chain, genesis, openedBy, records })
@@ -283,5 +284,51 @@ describe('a process that serves', () => {
 
   test('and closes at once where it is at nothing', async () => {
     await openHandChanges(databaseWith([]).statements, () => {}).close()
+  })
+})
+
+describe('a note that is hard to write down', () => {
+  const deep = (): unknown => JSON.parse('['.repeat(200_000) + ']'.repeat(200_000))
+
+  test('a value that is nested too deeply is named and not shown', async () => {
+    const before = { jwks: [], issuer: 'i', claims: deep() }
+    const record = await recordOf(
+      note({ tableName: 'trusted_issuer', before, after: { ...before, jwks: deep() } }),
+    )
+    const shown = 'nested too deeply to be shown'
+    expect(record).toMatchObject({
+      detail: { changes: { jwks: { from: [], to: shown }, claims: { from: shown, to: shown } } },
+    })
+  })
+
+  test('one that the database refuses is recorded without its row, and keeps no other one back', async () => {
+    const { statements, hooks, recorded } = databaseWith(
+      notes(9).with(4, note({ after: { name: 'refused' } })),
+    )
+    hooks.beforeRecording = async (json) => {
+      if (json.includes('refused')) throw Object.assign(new Error('no such text'), { code: '22P05' })
+    }
+    expect(await settleHandChanges(statements)).toBe(9)
+    expect(recorded.flatMap(({ records }) => records)).toHaveLength(9)
+  })
+
+  test('one that the database refuses in any form stays, and is told', async () => {
+    const { statements, hooks, recorded } = databaseWith(notes(9).with(4, note({ databaseUser: 'refused' })))
+    hooks.beforeRecording = async (json) => {
+      if (json.includes('refused')) throw Object.assign(new Error('no such text'), { code: '22P05' })
+    }
+    await expect(settleHandChanges(statements)).rejects.toThrow('no such text')
+    expect(recorded.flatMap(({ records }) => records)).toHaveLength(8)
+  })
+
+  test('a database that is away is asked once', async () => {
+    const { statements, hooks } = databaseWith(notes(9))
+    let asked = 0
+    hooks.beforeRecording = async () => {
+      asked += 1
+      throw Object.assign(new Error('away'), { code: '57P01' })
+    }
+    await expect(settleHandChanges(statements)).rejects.toThrow('away')
+    expect(asked).toBe(1)
   })
 })

@@ -48,7 +48,7 @@ describe('written', () => {
 })
 
 describe('read back', () => {
-  const linked = { chain: 7, seq: 3, previousHash, hash }
+  const linked = { chain: 7, seq: 3, previousHash, hash, isExact: true }
 
   test('it is the same record', () => {
     expect(readRecordFields(fields)).toEqual({ ...linked, record })

@@ -1,4 +1,7 @@
-/** A copy of the ledger is verified by itself: whatever somebody does to it is found, wherever it is in the file. */
+/**
+ * A copy of the ledger is verified by itself: whatever somebody does to it is found, wherever it is in the file. Long because it
+ * has every way to spoil a copy.
+ */
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
@@ -88,6 +91,73 @@ describe('an export', () => {
       }
     },
   )
+
+  /** Every value of every line that a hash is over, by its way from the line. */
+  const uncovered = ['committed_at', 'opened_at', 'opened_by']
+  const waysIn = (value: object): string[][] =>
+    Object.entries(value).flatMap(([name, inner]) =>
+      uncovered.includes(name)
+        ? []
+        : [
+            [name],
+            ...(name !== 'detail' && typeof inner === 'object' && inner !== null
+              ? waysIn(inner).map((rest) => [name, ...rest])
+              : []),
+          ],
+    )
+  const others = [null, '', 'x', 'unreadable', 'infinity', 0, 1, -1, 1.5, 1e300, true, [], {}, undefined]
+
+  test('a value that was replaced by any other, or taken out, is found', () => {
+    const lines = exported()
+    for (const place of lines.keys())
+      for (const way of waysIn(lines[place] as Line))
+        for (const other of others) {
+          const edited = structuredClone(lines)
+          const inner = way.slice(0, -1).reduce((at, name) => at[name] as Line, edited[place] as Line)
+          const name = way.at(-1) as string
+          // Without a value it may be left out, and a record stands for one event.
+          if (other === undefined && (inner[name] === null || name === 'count')) continue
+          if (JSON.stringify(inner[name]) === JSON.stringify(other)) continue
+          inner[name] = other
+          expect([place, way, other, codes(edited)]).not.toEqual([place, way, other, []])
+        }
+  })
+
+  test('a moment or a detail that says the same in another way is found', () => {
+    const place = placesOf(exported())[0] as number
+    for (const [field, other] of [
+      ['time', '2027-01-15T08:00:00.123+00:00'],
+      ['time', 'Fri, 15 Jan 2027 08:00:00.123 GMT (approved)'],
+      ['expires_at', '2027-01-15T08:05:00.000Z'],
+      ['detail', JSON.stringify(record('a').detail)],
+    ]) {
+      const lines = exported()
+      lines[place] = { ...lines[place], [field as string]: other }
+      expect([field, other, codes(lines)]).toEqual([field, other, ['record_altered']])
+    }
+  })
+
+  test('what was added to a line is found, at every depth', () => {
+    for (const place of exported().keys()) {
+      const lines = exported()
+      const line = lines[place] as Line
+      expect(codes(lines.with(place, { ...line, approved_by: 'x' })), `line ${place}`).not.toEqual([])
+      const [kind = '', inner] = Object.entries(line)[0] ?? []
+      if (isRecord(line)) continue
+      expect(
+        codes(lines.with(place, { [kind]: { ...(inner as Line), note: 'x' } })),
+        `in line ${place}`,
+      ).not.toEqual([])
+    }
+  })
+
+  test('a cursor belongs to a record of a list, and to nothing else', () => {
+    const place = placesOf(exported())[0] as number
+    const lines = exported()
+    lines[place] = { ...lines[place], cursor: '1-2-3' }
+    expect(codes([lines[place]], { isPartial: true })).toEqual([])
+    expect(codes(lines)).toEqual(['record_altered'])
+  })
 
   test('any line that was removed is found', () => {
     for (const place of exported().keys()) {

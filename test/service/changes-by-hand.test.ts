@@ -218,3 +218,43 @@ test('a record about something else hides no change of the same transaction', as
   }
   expect(await settled(database)).toMatchObject([{ type: 'client', client_id: 'billing' }])
 })
+
+describe('a note that is hard to write down', () => {
+  const deep = `(repeat('[', 6000) || repeat(']', 6000))::jsonb`
+
+  test('does not keep what was changed after it from being recorded', async ({ database, run }) => {
+    await database.query(
+      `INSERT INTO trusted_issuer (issuer, key_source, jwks) VALUES ('https://ci.example', 'jwks', '[]')`,
+    )
+    await registerClient(database, { clientId: 'billing' })
+    await forget(database)
+    await database.query(`UPDATE trusted_issuer SET jwks = ${deep}`)
+    await database.query(
+      `INSERT INTO registry_unrecorded_change (transaction_id, table_name, operation, subject, changed_at, database_user, role, application)
+       VALUES (1, 'client', 'UPDATE', 'client other', 'infinity', 'clerk', 'clerk', 'psql'),
+              (1, 'client', 'UPDATE', 'client other', '-infinity', 'clerk', 'clerk', 'psql')`,
+    )
+    await database.query(`UPDATE signing_key SET kid = repeat('k', 100000)`)
+    await database.query(`UPDATE client SET status = 'disabled' WHERE client_id = 'billing'`)
+    const rows = await settled(database)
+    expect(rows.map(({ type, credential_id }) => [type, credential_id])).toEqual([
+      ['issuer', 'https://ci.example'],
+      ['client', null],
+      ['client', null],
+      ['client', null],
+    ])
+    expect(rows[0]?.detail['changes']).toEqual({ jwks: { from: [], to: expect.any(String) } })
+    expect(await noted(database)).toEqual([])
+    for (const call of [
+      ['audit', 'list'],
+      ['audit', 'export'],
+      ['trust', 'list'],
+      ['trust', 'list', '--json'],
+      ['trust', 'show', 'https://ci.example'],
+      ['trust', 'disable', 'https://ci.example'],
+    ]) {
+      const outcome = await run(...call)
+      expect([call, outcome.stderr]).not.toEqual([call, expect.stringContaining('should not have happened')])
+    }
+  })
+})

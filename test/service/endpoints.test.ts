@@ -1,3 +1,4 @@
+/** All routes but the token endpoint, and how they refuse. Long because each route has its own cases. */
 import { importJWK } from 'jose'
 import { describe, expect } from 'vitest'
 import { test as ownTest, sharedTest } from '../support/fixtures.ts'
@@ -281,6 +282,47 @@ test('what Node or Fastify would answer by themselves has our headers and repeat
   )
   expect(expectation).toMatch(/^HTTP\/1\.1 417 /)
   expect(expectation).toContain('x-content-type-options: nosniff')
+})
+
+/** Content type and body. None of these routes takes one. */
+const bodies = [
+  ['application/json', '{bad'],
+  ['application/json', ''],
+  ['application/json', '{"__proto__":1}'],
+  ['application/json', '1'.repeat(70_000)],
+  ['\u00e9', 'x'],
+  ['text/plain', 'x'],
+] as const
+
+test('a wrong path or method is refused in words, whatever the body is', async ({ running }) => {
+  for (const [contentType, body] of bodies)
+    for (const method of ['POST', 'QUERY', 'PUT', 'DELETE'])
+      for (const [path, status] of [
+        ['/nowhere', 404],
+        ['/readyz', 405],
+      ] as const) {
+        const response = await get(running, path, { method, body, headers: { 'content-type': contentType } })
+        const title = [method, path, contentType, body.slice(0, 4)]
+        const answer = (await response.json()) as { error: string; error_description?: string }
+        expect([title, response.status, answer.error_description?.length ?? 0]).toEqual([
+          title,
+          status,
+          expect.toSatisfy((length: number) => length > 20),
+        ])
+        expect(response.headers.get('content-security-policy')).toContain("default-src 'none'")
+      }
+})
+
+test.for([
+  ['of an announced length', 'Content-Length: 1000000000'],
+  ['in chunks', 'Transfer-Encoding: chunked'],
+])('a body that nobody reads does not hold its connection: %s', async ([, header], { running }) => {
+  for (const line of ['POST /nowhere', 'GET /livez', 'POST /readyz']) {
+    const answer = await exchange(running.url, `${line} HTTP/1.1\r\nHost: a\r\n${header}\r\n\r\n`)
+    expect([line, answer]).toEqual([line, expect.stringMatching(/\r\nconnection: close\r\n/i)])
+    // One answer, and no second one for the body that did not come.
+    expect(answer.match(/HTTP\/1\.1 \d{3} /g)).toHaveLength(1)
+  }
 })
 
 test('methods that hardly anybody knows are refused at /token like all others, with a record', async ({

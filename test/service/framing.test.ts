@@ -17,6 +17,7 @@ const framings = [
   ['no Host', 'GET /livez HTTP/1.1\r\n\r\n', 400, 'HOST_MISSING'],
   ['a Host that is none', 'GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n', 400, 'HOST_MALFORMED'],
   ['another HTTP', 'GET /livez HTTP/2.0\r\nHost: a\r\n\r\n', 505, 'HTTP_VERSION'],
+  ['a method of another protocol', 'DESCRIBE /token RTSP/1.0\r\n\r\n', 505, 'HTTP_VERSION'],
   ['no version', 'GET /livez\r\n\r\n', 505, 'HTTP_VERSION'],
   [
     'chunks in HTTP/1.0',

@@ -2,11 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   orders,
   registerClient,
+  requestToken,
   requestTokenPatiently,
   startService,
   type TestClient,
   type TestService,
 } from '../support/service.ts'
+import { until } from '../support/wait.ts'
 
 /** What somebody writes into the registry by hand and nobody can understand refuses one client, for that reason. */
 
@@ -92,3 +94,24 @@ test('a scope of a resource that cannot be understood is in no token', async () 
     await running.database.query(`UPDATE resource SET scopes = array_remove(scopes, 'x y')`)
   }
 })
+
+test.each(['9223372036854775807', '-9223372036854775808'])(
+  'a version of the registry that has no exact number is never taken over: %s',
+  async (version) => {
+    const own = await startService()
+    try {
+      const client = await registerClient(own.database)
+      const answer = async (): Promise<number> => (await requestToken(own.url, client)).status
+      await until(async () => (await answer()) === 200)
+      const rows = await own.database.query<{ version: string }>('SELECT version::text FROM registry_version')
+      await own.database.query(`UPDATE registry_version SET version = ${version}`)
+      expect(await answer()).toBe(503)
+      await until(() => own.log().includes('has a version that no trigger wrote'))
+      await own.database.query(`UPDATE registry_version SET version = ${rows[0]?.version}`)
+      await until(async () => (await answer()) === 200)
+      await until(async () => (await fetch(`${own.url}/readyz`)).status === 200)
+    } finally {
+      await own.close()
+    }
+  },
+)

@@ -190,3 +190,28 @@ describe('what a stranger chose', () => {
     expect(lines).toHaveLength(3)
   })
 })
+
+describe('a line is short, whatever somebody wrote into a row or an error', () => {
+  const long = 'x'.repeat(1_000_000)
+
+  test.each([
+    ['a text', { kid: long }],
+    ['a list', { keys: Array.from({ length: 100_000 }, (_, index) => `key ${index}`) }],
+    ['an error', { error: describeError(new Error(long, { cause: new Error(long) })) }],
+    ['further inside', { a: [{ b: [long] }] }],
+  ])('%s', (_title, fields) => {
+    const { log, lines } = capture()
+    log.error({ event: 'fault', ...fields }, 'what happened')
+    const line = lines.join('')
+    expect(line.length).toBeLessThan(20_000)
+    expect(JSON.parse(line)).toMatchObject({ event: 'fault', level: 'error', message: 'what happened' })
+    expect(line).toMatch(/… \((?:1\d{6} characters|100000 in all)\)/)
+  })
+
+  test('and one of usual length stays as it is', () => {
+    const { log, lines } = capture()
+    const keys = Array.from({ length: 100 }, (_, index) => `key ${index}`)
+    log.error({ event: 'fault', keys }, 'y'.repeat(5_000))
+    expect(JSON.parse(lines.join(''))).toMatchObject({ keys, message: 'y'.repeat(5_000) })
+  })
+})

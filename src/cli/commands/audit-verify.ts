@@ -4,6 +4,7 @@ import { OperatorError } from '../../errors.ts'
 import { LedgerVerifier, type Verified, type VerifyCode, type VerifyProblem } from '../../ledger/verify.ts'
 import { fileProblem } from '../../lib/bounded-file.ts'
 import { boundedLines } from '../../lib/bounded-lines.ts'
+import { parseUniqueJson } from '../../lib/strict-json.ts'
 import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { counted, json, print } from '../terminal/output.ts'
 import { terminal } from '../terminal/terminal.ts'
@@ -81,7 +82,8 @@ async function readValues(stream: Readable, take: (value: unknown) => void): Pro
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text)
+    // A reader that takes the first one of two members with one name would read what no hash is over.
+    return parseUniqueJson(text)
   } catch {
     return undefined
   }
@@ -89,7 +91,7 @@ function parsed(text: string): unknown {
 
 const sentences: { readonly [Code in VerifyCode]: string } = {
   line_unreadable: 'is neither a record with its hashes nor another line of an export',
-  record_altered: 'was changed: its hash does not fit',
+  record_altered: 'was changed: its hash is not over what it says',
   link_broken: 'is not linked to the record before it',
   record_twice: 'is there twice',
   out_of_order: 'is not where it belongs',

@@ -12,6 +12,8 @@ export interface Column {
 
 const gap = '  '
 const shrunkWidthMin = 8
+/** What may be registered is no wider. A row that somebody wrote by hand may be, and then stands out of its column. */
+const paddedWidthMax = 400
 
 /** Characters as a reader counts them: a letter with its accents, a family of four in one emoji. */
 const characters = new Intl.Segmenter('en', { granularity: 'grapheme' })
@@ -70,7 +72,7 @@ export class Table {
       const width = this.#widths?.[index] ?? 0
       const { shrinks, alignRight } = this.#columns[index] ?? {}
       const shown = shrinks === true ? cut(cell, width) : cell
-      const padding = ' '.repeat(Math.max(0, width - stringWidth(shown)))
+      const padding = ' '.repeat(Math.max(0, Math.min(width, paddedWidthMax) - stringWidth(shown)))
       return alignRight === true ? padding + shown : shown + padding
     })
     return padded.join(gap).trimEnd()
