@@ -4,14 +4,23 @@ import { OperatorError } from '../errors.ts'
 import { DatabaseClient } from './client.ts'
 import { firstLine } from './faults.ts'
 import { DatabaseHosts } from './hosts.ts'
-import { type Migration, migrationsDirectory, readMigrations, sqlToRun } from './migration-files.ts'
+import {
+  hasOwnTransaction,
+  isOneTransaction,
+  type Migration,
+  migrationsDirectory,
+  readMigrations,
+  sqlToRun,
+} from './migration-files.ts'
 import { takeMigrationLock } from './migration-lock.ts'
 import {
   afterFailure,
+  forgetInterrupted,
   hasMigrationsTable,
   type MigrationState,
   migrationState,
   remainder,
+  wholeRowId,
 } from './migration-state.ts'
 import { requireObjects } from './objects.ts'
 import { requireOwnSession } from './own-session.ts'
@@ -49,11 +58,15 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
     await client.query(migrationSession(schema))
     await takeMigrationLock(client, patienceMilliseconds, report)
     // Read under the lock: the process that held it before may have applied everything.
-    const { pending } = await migrationState(client, migrations)
+    const { pending, interrupted } = await migrationState(client, migrations)
+    if (interrupted !== undefined) {
+      report(`The migration ${interrupted} was interrupted before, and left nothing. It is applied now.`)
+      await forgetInterrupted(client, interrupted)
+    }
     if (pending.length > 0) await ensureMigrationsTable(client, schema)
     for (const migration of migrations) {
       if (!pending.includes(migration.name)) continue
-      // Without a word somebody would end it, and it would have to be repaired by hand.
+      // Without a word somebody would end it, and it would have to begin again.
       const timer = setTimeout(() => report(waitsLong(migration)), quietMilliseconds)
       await apply(client, migration, schema).finally(() => clearTimeout(timer))
     }
@@ -174,36 +187,38 @@ const migrationsTable = `
   )`
 
 /**
- * The row comes first and is marked as finished last. So a process that is killed leaves a row that says so, and
- * neither Prisma nor we go on before somebody has looked.
+ * The row comes first, so that others see what runs. The file and the end of the row are one transaction. So a process that
+ * is killed, or a connection that breaks, leaves both or none of them, and the next `migrate` begins this file again.
+ * A file that cannot be in our transaction has its row marked as finished afterwards. If that is missing, neither Prisma nor
+ * we go on before somebody has looked.
  */
 async function apply(client: pg.Client, migration: Migration, schema: string): Promise<void> {
   const { name, checksum } = migration
-  const id = randomUUID()
+  const isWhole = isOneTransaction(migration) && !hasOwnTransaction(migration)
+  const id = isWhole ? wholeRowId() : randomUUID()
   await client.query('INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ($1, $2, $3)', [
     id,
     checksum,
     name,
   ])
+  const sql = sqlToRun(migration)
+  // The file may have changed settings, search_path for instance, on which the row's own statement depends.
+  const finish = `${migrationSession(schema)};
+    UPDATE _prisma_migrations SET applied_steps_count = applied_steps_count + 1, finished_at = clock_timestamp()
+     WHERE id = ${pg.escapeLiteral(id)}`
   try {
-    // Without parameters, and so in one message: PostgreSQL runs the file as one transaction.
-    await client.query(sqlToRun(migration))
+    // Without parameters, and so in one message: PostgreSQL runs all of it as one transaction.
+    await client.query(isWhole ? `${sql}\n;\n${finish}` : sql)
     if (client.getTransactionStatus() !== 'I')
       throw new Error('the file begins a transaction and does not end it')
   } catch (error) {
     const isRecorded = await recordFailure(client, schema, id, name, error)
     const after = isRecorded
       ? `It ${remainder(migration)}; its row in _prisma_migrations stays, with the details. ${afterFailure}`
-      : 'The connection is lost. When the database is back, run "bin/mintmark migrate" again: it says what to do.'
+      : `The connection is lost. When the database is back, run "bin/mintmark migrate" again: it ${isWhole ? 'goes on' : 'says what to do'}.`
     throw new OperatorError(`The migration ${name} failed: ${sentenceOf(error)} ${after}`, { cause: error })
   }
-  // The file may have changed settings, search_path for instance, on which the next statement depends.
-  await client.query(migrationSession(schema))
-  await client.query(
-    `UPDATE _prisma_migrations SET applied_steps_count = applied_steps_count + 1, finished_at = clock_timestamp()
-      WHERE id = $1`,
-    [id],
-  )
+  if (!isWhole) await client.query(finish)
 }
 
 /** @returns false when the connection is lost. The row then stays without logs, and says as much. */

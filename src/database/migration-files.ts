@@ -32,6 +32,11 @@ export function isOneTransaction({ sql }: Migration): boolean {
   return !/\bCONCURRENTLY\b/i.test(sql.replace(/--.*$/gm, ''))
 }
 
+/** Whether the file begins or ends a transaction itself, and so cannot be a part of another one. */
+export function hasOwnTransaction({ sql }: Migration): boolean {
+  return /(?:^|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)\s*;/im.test(sql.replace(/--.*$/gm, ''))
+}
+
 /**
  * The file without the statement for the schema `public`, with which Prisma begins the first migration. This service
  * uses the schema of DATABASE_URL, which exists by now. The statement needs a right on the database even if there is

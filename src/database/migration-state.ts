@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { OperatorError } from '../errors.ts'
 import { isOneTransaction, type Migration } from './migration-files.ts'
@@ -7,10 +8,13 @@ export interface MigrationState {
   /** Migrations of this release that the database lacks, in order. */
   readonly pending: readonly string[]
   readonly applied: readonly string[]
+  /** The one of `pending` that somebody began and did not end. Nothing of it is in the database. */
+  readonly interrupted: string | undefined
 }
 
 /** A row of `_prisma_migrations` that was not marked as rolled back. */
 interface MigrationRow {
+  readonly id: string
   readonly name: string
   readonly checksum: string
   readonly finished: boolean
@@ -43,6 +47,8 @@ export async function migrationState(
         "them is Mintmark's. Nothing was changed. Name an empty database in DATABASE_URL, or another schema with ?schema=NAME.",
     )
   }
+  const interrupted = holder === undefined ? rows.find(isWithoutTrace) : undefined
+  rows = rows.filter((row) => row !== interrupted)
   for (const row of rows) {
     const migration = migrations.find(({ name }) => name === row.name)
     if (!row.finished) throw new OperatorError(describeUnfinished(row, migration, holder))
@@ -57,13 +63,40 @@ export async function migrationState(
     }
   }
   const applied = rows.map(({ name }) => name)
-  return { pending: migrations.map(({ name }) => name).filter((name) => !applied.includes(name)), applied }
+  const pending = migrations.map(({ name }) => name).filter((name) => !applied.includes(name))
+  return { pending, applied, interrupted: pending.find((name) => name === interrupted?.name) }
+}
+
+/** Where a UUID has its version. */
+const versionAt = 14
+
+/**
+ * The id of a row whose end is written in the transaction of its file. It is a UUID of version 8 (RFC 9562); those of
+ * Prisma and of our rows for other files have version 4.
+ */
+export function wholeRowId(): string {
+  const id = randomUUID()
+  return `${id.slice(0, versionAt)}8${id.slice(versionAt + 1)}`
+}
+
+/** Whether a row without an end says that nothing of its file is in the database, if nobody holds the lock. */
+function isWithoutTrace({ id, finished, logs }: MigrationRow): boolean {
+  return !finished && logs === null && id[versionAt] === '8'
+}
+
+/** @param name what `migrationState` calls interrupted. The caller holds the lock. */
+export async function forgetInterrupted(client: pg.ClientBase, name: string): Promise<void> {
+  await client.query(
+    `DELETE FROM _prisma_migrations
+      WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL AND logs IS NULL`,
+    [name],
+  )
 }
 
 async function readRows(client: pg.ClientBase): Promise<readonly MigrationRow[]> {
   if (!(await hasMigrationsTable(client))) return []
   const { rows } = await client.query<MigrationRow>(
-    `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished, logs
+    `SELECT id, migration_name AS name, checksum, finished_at IS NOT NULL AS finished, logs
        FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at`,
   )
   return rows

@@ -218,7 +218,11 @@ test.each([
   ],
   ['that was edited after it was applied', `checksum = 'x'`, /was edited/],
   ['that failed', `finished_at = NULL, logs = 'x'`, /failed and was rolled back/],
-  ['that was interrupted', 'finished_at = NULL', /was interrupted: .* delete the row/],
+  [
+    'that Prisma or an earlier release began and did not end',
+    'finished_at = NULL, id = gen_random_uuid()',
+    /was interrupted: .* delete the row/,
+  ],
 ])('a migration %s is refused in one line', async (_title, change, message) => {
   const database = await fresh()
   await database.query(`UPDATE _prisma_migrations SET ${change}`)
@@ -403,11 +407,65 @@ describe('a migration that fails', () => {
     expect(await database.query(`SELECT to_regclass('b') AS b`)).toEqual([{ b: null }])
   })
 
-  test('because the connection broke says so now, and at the next start', async () => {
+  test('because the connection broke leaves nothing, and the next start begins it again', async () => {
     const database = await empty()
-    const directory = directoryOf('SELECT pg_terminate_backend(pg_backend_pid())')
-    await expect(migrate(database.url, { directory })).rejects.toThrow(/The connection is lost\. /)
+    const broken = 'CREATE TABLE b (); SELECT pg_terminate_backend(pg_backend_pid())'
+    await expect(migrate(database.url, { directory: directoryOf(broken) })).rejects.toThrow(
+      /The connection is lost\. .* it goes on\.$/,
+    )
+    const reports: string[] = []
+    const directory = directoryOf('CREATE TABLE b ()', 'CREATE TABLE c ()')
+    const report = (message: string) => reports.push(message)
+    expect(await migrate(database.url, { directory, report })).toEqual(['1_', '2_'])
+    expect(reports).toEqual(['The migration 1_ was interrupted before, and left nothing. It is applied now.'])
+    expect(
+      await database.query('SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL'),
+    ).toHaveLength(2)
+  })
+
+  test.each([
+    ['with CONCURRENTLY', 'DROP INDEX CONCURRENTLY IF EXISTS no_such_index'],
+    ['with a transaction of its own', 'BEGIN;\nCREATE TABLE b ();\nCOMMIT;'],
+  ])('because the connection broke has to be looked at, if its file is one %s', async (_title, script) => {
+    const database = await empty()
+    const directory = directoryOf(script)
+    await migrate(database.url, { directory })
+    await database.query('UPDATE _prisma_migrations SET finished_at = NULL')
     await expect(migrate(database.url, { directory })).rejects.toThrow(/^The migration 1_ was interrupted/)
+  })
+})
+
+test('a migration that is interrupted after its file ran is applied as a whole, or not at all', async () => {
+  const database = await empty()
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  await holder.query('SELECT pg_advisory_lock(1)')
+  const first = migrate(database.url, {
+    directory: directoryOf('CREATE TABLE b (); SELECT pg_advisory_lock(1)'),
+  })
+  const isLost = expect(first).rejects.toThrow(/The connection is lost/)
+  await expect.poll(() => database.query(advisoryLockIsAwaited)).not.toEqual([])
+  await database.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+  )
+  await isLost
+  await holder.end()
+  expect(await database.query(`SELECT to_regclass('b') AS b`)).toEqual([{ b: null }])
+  expect(await migrate(database.url, { directory: directoryOf('CREATE TABLE b ()') })).toEqual(['1_'])
+})
+
+test('a migration that was interrupted is one that the database lacks', async () => {
+  const database = await fresh()
+  const { applied } = await migrationStateOf(database.url)
+  await database.query('UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = $1', [
+    applied.at(-1),
+  ])
+  const last = applied.at(-1)
+  expect(await migrationStateOf(database.url)).toEqual({
+    applied: applied.slice(0, -1),
+    pending: [last],
+    interrupted: last,
   })
 })
 
