@@ -67,6 +67,7 @@ export interface AdministrationErrorFields {
   key_is_private: { readonly path: string }
   key_unreadable: { readonly path: string }
   client_keys_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
+  secret_replaced_meanwhile: { readonly clientId: string; readonly secretId: string }
   secrets_too_many: { readonly clientId: string; readonly count: number; readonly limit: number }
   resource_not_found: { readonly audience: string; readonly nearest: string | undefined }
   resource_exists: { readonly audience: string }
@@ -131,6 +132,10 @@ export const administrationErrors: Readonly<Record<AdministrationErrorCode, Admi
     client_deleted: rule('conflict', 'The client was deleted, which cannot be undone.'),
     client_vanished: rule('conflict', 'A client was removed during the change. Nothing was changed.'),
     secret_not_found: rule('not_found', 'The client has no such secret.'),
+    secret_replaced_meanwhile: rule(
+      'conflict',
+      'Another process replaced the secrets of the client just now. Nothing was changed.',
+    ),
     secrets_too_many: rule('conflict', 'The client has the most valid secrets that a client can have.'),
     leaked_secrets_too_many: rule('invalid', 'There are more leaked secrets than one command takes.'),
     client_key_not_found: rule('not_found', 'The client has no such key.'),

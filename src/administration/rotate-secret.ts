@@ -1,5 +1,7 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
+import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
+import { findRecords } from '../ledger/record-store.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
 import { requireClientWithSecrets } from './client-store.ts'
@@ -17,6 +19,8 @@ export interface RotateOptions {
   readonly overlapSeconds: number
   /** They also end when nobody has used them for so many seconds. */
   readonly unusedSeconds?: number | undefined
+  /** When the command began, in milliseconds since 1970. A secret that replaced others since then is not replaced. */
+  readonly begunAtMilliseconds?: number | undefined
   /** When the new one expires, in seconds since 1970; undefined: never. */
   readonly expiresAt?: number | undefined
   /** Given the secret just before the COMMIT. If it throws, the whole change is undone. */
@@ -39,13 +43,14 @@ export async function rotateSecret(
   clientId: string,
   options: RotateOptions,
 ): Promise<SecretRotation> {
-  const { expiresAt, overlapSeconds, unusedSeconds } = options
+  const { expiresAt, overlapSeconds, unusedSeconds, begunAtMilliseconds } = options
   const secret = await generateSecret()
   const { secretId, hash } = secret
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
       const { status } = await requireClientWithSecrets(transaction, clientId)
+      await refuseIfReplaced(transaction, clientId, begunAtMilliseconds, context.clock.nowMilliseconds())
       const now = context.clock.nowSeconds()
       const before = await readReplaceable(transaction, clientId, now)
       const limit = limits.secretsPerClientMax
@@ -87,6 +92,24 @@ export async function rotateSecret(
     },
     { beforeCommit: () => options.deliver?.(secret) },
   )
+}
+
+/**
+ * Two people replace the secret of a client at the same moment, and each puts a new one into its place. The first of the
+ * two would end without a word to the person who has it.
+ */
+async function refuseIfReplaced(
+  transaction: Queryable,
+  clientId: string,
+  since: number | undefined,
+  nowMilliseconds: number,
+): Promise<void> {
+  if (since === undefined) return
+  const filter = { type: 'secret', outcome: 'added', clientId, since } as const
+  const added = await findRecords(transaction, filter, limits.secretsPerClientMax, nowMilliseconds + 1)
+  const secretId = added.find(({ detail }) => detail?.['replaces'] !== undefined)?.credentialId
+  if (secretId !== undefined)
+    throw new AdministrationError('secret_replaced_meanwhile', { clientId, secretId })
 }
 
 function earlier(one: number | undefined, other: number | undefined): number | undefined {

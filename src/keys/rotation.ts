@@ -1,5 +1,7 @@
+import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
+import { findRecords } from '../ledger/record-store.ts'
 import { believedKeys } from './believed.ts'
 import {
   addKey,
@@ -126,8 +128,10 @@ export interface Rotation extends KeyChange {
   readonly plannedFrom: number | undefined
   /** No token ends later until then, if that shortens tokens: the key that signs cannot carry the longest one. */
   readonly tokensEndBy: number | undefined
-  /** False if its turn is already as early as possible: then nothing is written. */
+  /** False if its turn is already as early as possible, or came meanwhile: then nothing is written. */
   readonly changed: boolean
+  /** Whether another command let it sign at once after this one began. */
+  readonly meanwhile: boolean
 }
 
 /**
@@ -153,6 +157,10 @@ export async function rotate(
         ? (await believedKeys(transaction, context.keysAtHand?.())).keys
         : await settledKeys(context, transaction, records, atHand, now)
     const alike = ofAlgorithm(keys, algorithm)
+    // Two people run this at the same moment, and want one key. A second one would break the relying services twice.
+    const isLate = apply && at === 'now' && (await isRotatedMeanwhile(context, transaction, algorithm))
+    const signer = isLate ? signingKeyAt(alike, context.schedule, now) : undefined
+    if (signer !== undefined) return rotatedMeanwhile(signer)
     const waiting = waitingKey(alike, now)
     const schedule = await plannedSchedule(context, transaction, waiting?.publishedAt ?? now)
     const moments = planEarly(waiting, schedule, now, at, verifierCacheSeconds, latestKey(alike))
@@ -166,6 +174,7 @@ export async function rotate(
       plannedFrom: waiting?.signsFrom,
       tokensEndBy: shortenedTo(alike, schedule, now),
       changed: moments.signsFrom !== waiting?.signsFrom,
+      meanwhile: false,
     }
     if (atHand === undefined || !planned.changed) return planned
     if (waiting !== undefined) await updateMoments(transaction, waiting.kid, moments)
@@ -176,6 +185,35 @@ export async function rotate(
     note(records, at === 'now' ? 'rotated at once' : 'rotated', rotation, mark)
     return rotation
   })
+}
+
+async function isRotatedMeanwhile(
+  { clock, begunAtMilliseconds }: RotationContext,
+  transaction: Queryable,
+  algorithm: SigningAlgorithm,
+): Promise<boolean> {
+  if (begunAtMilliseconds === undefined) return false
+  const filter = { type: 'key', outcome: 'rotated at once', since: begunAtMilliseconds } as const
+  const records = await findRecords(transaction, filter, recordsOfAMoment, clock.nowMilliseconds() + 1)
+  return records.some(({ detail }) => detail?.['algorithm'] === algorithm)
+}
+
+/** More than there are while a command runs. */
+const recordsOfAMoment = 100
+
+function rotatedMeanwhile(signer: KeyDescription): Rotation {
+  const { kid, algorithm, generation } = signer
+  return {
+    kid,
+    algorithm,
+    generation,
+    moments: signer,
+    made: false,
+    plannedFrom: signer.signsFrom,
+    tokensEndBy: undefined,
+    changed: false,
+    meanwhile: true,
+  }
 }
 
 function shortenedTo(

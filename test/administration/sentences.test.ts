@@ -31,6 +31,7 @@ const samples: { readonly [Code in AdministrationErrorCode]: AdministrationError
   resource_exists: { audience: 'urn:x' },
   resource_in_use: { audience: 'urn:x', holders: ['billing'], count: 2, rules: ['deploy'] },
   secret_not_found: { clientId: 'billing', secretId: 'k3v9x2ab' },
+  secret_replaced_meanwhile: { clientId: 'billing', secretId: 'AAAAAAAA' },
   secrets_too_many: { clientId: 'billing', count: 10, limit: 10 },
   leaked_secrets_too_many: { count: 10_001, limit: 10_000 },
   client_key_not_found: { clientId: 'billing', key: '2027-01' },

@@ -197,6 +197,26 @@ describe('rotate', () => {
     })
   })
 
+  test('--now from several people at the same moment lets one key sign at once', async ({
+    ran,
+    records,
+    withService,
+  }) => {
+    await withService(async () => {
+      const now = async () => JSON.parse(await ran('rotate', '--now', '--json'))
+      const rotations = await Promise.all([now(), now(), now()])
+      expect(rotations.map(({ changed }) => changed).sort()).toEqual([false, false, true])
+      expect(new Set(rotations.map(({ kid }) => kid)).size).toBe(1)
+      expect(await records('rotated at once')).toHaveLength(1)
+      // Somebody who begins later wants one more.
+      expect(await now()).toMatchObject({ changed: true, generation: 3 })
+      const told = await Promise.all([ran('rotate', '--now'), ran('rotate', '--now')])
+      expect(told).toContainEqual(
+        expect.stringMatching(/^Nothing was changed\. Another command let .* run it again\.\n$/),
+      )
+    })
+  })
+
   test('refuses an algorithm that has no keys', async ({ runKeys }) => {
     expect(await runKeys({}, 'rotate', '--algorithm', 'EdDSA')).toMatchObject({ code: 2, stdout: '' })
     const { stderr } = await runKeys(

@@ -44,6 +44,21 @@ const past = (database: Database, secretId: string) =>
   ])
 
 describe('clients secrets rotate', () => {
+  test('by two people at the same moment gives one new secret, and the other one is told', async ({
+    database,
+    run,
+  }) => {
+    const { clientId } = await registerClient(database)
+    const rotate = () => run('clients', 'secrets', 'rotate', clientId)
+    const outcomes = await Promise.all([rotate(), rotate()])
+    expect(outcomes.map(({ code }) => code).sort()).toEqual([0, 1])
+    expect(outcomes.map(({ stderr }) => stderr).join('')).toMatch(
+      /Another command replaced the secrets of .* while this one ran, by [\w-]{8}\. Nothing was changed\./,
+    )
+    // Somebody who begins later is not held up.
+    expect(await rotate()).toMatchObject({ code: 0 })
+  })
+
   test('fails no request while the old and the new secret are deployed', async ({
     database,
     run,

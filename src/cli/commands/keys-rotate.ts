@@ -136,7 +136,10 @@ function shownPlan(
   return `${fields}${table}\n${count} This is only a plan. Nothing was changed.\n`
 }
 
-function shownRotation({ kid, algorithm, made, moments, changed }: Rotation, now: number): string {
+function shownRotation(rotation: Rotation, now: number): string {
+  const { kid, algorithm, made, moments, changed, meanwhile } = rotation
+  if (meanwhile)
+    return `Nothing was changed. Another command let ${kid} sign ${algorithm} tokens at once while this one ran. If you want one more key, run it again.\n`
   if (!changed) {
     return `Nothing was changed. ${kid} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)}, the earliest time at which every relying service knows it.\n`
   }

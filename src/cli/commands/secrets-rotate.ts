@@ -69,6 +69,7 @@ export const secretsRotate = defineCommand({
         const rotation = await rotateSecret(await secretContext(connection), clientId, {
           ...times,
           expiresAt,
+          begunAtMilliseconds: connection.begunAtMilliseconds,
           deliver: (made) => output.deliverOne(made),
         })
         const { secret } = rotation

@@ -16,6 +16,8 @@ export interface Connection {
   readonly server: DatabaseServer
   readonly database: Database
   readonly clock: Clock
+  /** When the command began, in milliseconds since 1970. */
+  readonly begunAtMilliseconds: number
   /** Who makes changes over this connection. */
   readonly actor: Actor
   /** How changes of the registry are sealed; undefined where it is not sealed. */
@@ -46,6 +48,7 @@ export async function withDatabase<Result>(
   run: (connection: Connection) => Promise<Result>,
 ): Promise<Result> {
   const { environment, onSignal } = terminal()
+  const begunAtMilliseconds = systemClock.nowMilliseconds()
   const config = readCommandConfig(environment)
   const interruption = new AbortController()
   const ignoreSignals = onSignal((signal) => interruption.abort(new Interrupted(signal)))
@@ -68,6 +71,7 @@ export async function withDatabase<Result>(
           server,
           database,
           clock: systemClock,
+          begunAtMilliseconds,
           actor,
           sealing,
           onUnsealed,

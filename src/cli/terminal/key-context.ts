@@ -13,10 +13,12 @@ import type { Connection } from './connect.ts'
  * The context of a key command. The key-encryption key is read only to create a key, not to list or revoke
  * one.
  */
-export function keyContext({ config, database, clock, actor, server }: Connection): RotationContext {
+export function keyContext(connection: Connection): RotationContext {
+  const { config, database, clock, begunAtMilliseconds, actor, server } = connection
   return {
     database,
     clock,
+    begunAtMilliseconds,
     actor,
     schedule: config.schedule,
     keyEncryptionKeys: () => findKeyEncryptionKeys(config, server),

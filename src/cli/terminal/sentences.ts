@@ -36,6 +36,9 @@ export const sentences: {
   secret_not_found: ({ clientId, secretId }) =>
     `The client ${clientId} has no secret ${JSON.stringify(secretId)}. ` +
     `"bin/mintmark clients secrets list ${clientId}" shows those it has.`,
+  secret_replaced_meanwhile: ({ clientId, secretId }) =>
+    `Another command replaced the secrets of ${clientId} while this one ran, by ${secretId}. Nothing was changed. If you ` +
+    'want one more, run it again: then the other new one gets an end, too.',
   secrets_too_many: ({ clientId, count }) =>
     `The client ${clientId} has ${count} valid secrets, and it cannot have more. Revoke one first: ` +
     `"bin/mintmark clients secrets list ${clientId}" shows when each was last used.`,
