@@ -117,7 +117,12 @@ try {
   process.exit(exitCode)
 } catch (error) {
   const isOurs = error instanceof LauncherError
-  const message = error instanceof Error ? error.message : String(error)
+  const isOutOfFiles = error instanceof Error && 'code' in error && /^E[MN]FILE$/.test(String(error.code))
+  const message = isOutOfFiles
+    ? 'too many files are open. Raise the limit of open files (ulimit -n) to 1024 or more.'
+    : error instanceof Error
+      ? error.message
+      : String(error)
   if (message !== '') process.stderr.write(`mintmark: ${message}\n`)
   process.exit(isOurs ? error.exitCode : 1)
 }

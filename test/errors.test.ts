@@ -1,6 +1,7 @@
 /** What callers are told is constant, permitted by the RFCs, and the same for all who prove nothing. */
 import { describe, expect, test } from 'vitest'
 import { OperatorError } from '../src/errors.ts'
+import { explain } from '../src/process/explain.ts'
 import {
   OAuthError,
   type OAuthErrorCode,
@@ -87,4 +88,17 @@ test('an OperatorError ends with exit code 1 unless it says otherwise', () => {
     exitCode: 1,
   })
   expect(new OperatorError('do this', { exitCode: 2 }).exitCode).toBe(2)
+})
+
+test('too many open files are told in words, wherever that stands', () => {
+  const coded = Object.assign(new Error('open x'), { code: 'EMFILE' })
+  for (const error of [
+    coded,
+    new Error('outer', { cause: coded }),
+    new Error('Cannot read x: too many open files.'),
+  ])
+    expect(explain(error)).toMatchObject({
+      exitCode: 1,
+      message: expect.stringMatching(/^Too many files are open\./),
+    })
 })

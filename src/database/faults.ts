@@ -25,7 +25,7 @@ const absentSystemError =
   /^(?:ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENOTFOUND|EAI_AGAIN)$/
 
 /** These errors can be about any file. They are about the database if a connection attempt failed. */
-const ambiguousSystemError = /^(?:ENOENT|EACCES)$/
+const ambiguousSystemError = /^(?:ENOENT|EACCES|EMFILE|ENFILE)$/
 
 /**
  * Unreachable, timeout while connecting, connection closed, no free connection, transaction not started or

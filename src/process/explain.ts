@@ -16,11 +16,25 @@ export function explain(error: unknown): Explanation {
     return { message, exitCode, administration: { code, fields } }
   }
   if (error instanceof OperatorError) return { message: error.message, exitCode: error.exitCode }
+  if (isOutOfFiles(error)) return { message: outOfFiles, exitCode: exitCodes.failed }
   const fault = databaseFault(error)
   if (fault !== undefined) return { message: describeFault(fault), exitCode: exitCodes.failed }
   const stack = error instanceof Error ? error.stack : String(error)
   const message = `this should not have happened; please report it.\n${stack}`
   return { message, exitCode: exitCodes.failed }
+}
+
+const outOfFiles =
+  'Too many files are open. Raise the limit of open files (ulimit -n, LimitNOFILE= of systemd) to 1024 or more; "serve" ' +
+  'needs 10100 for all its connections.'
+
+/** Whether this process, or the machine, may open no more files. It can be about any file, a module of ours too. */
+function isOutOfFiles(error: unknown): boolean {
+  for (let each = error, depth = 0; each instanceof Error && depth < 10; each = each.cause, depth += 1) {
+    const { code, message } = each as NodeJS.ErrnoException
+    if (code === 'EMFILE' || code === 'ENFILE' || /too many open files/.test(message)) return true
+  }
+  return false
 }
 
 /** What an operator can do, by SQLSTATE. */

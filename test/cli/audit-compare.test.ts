@@ -253,3 +253,36 @@ test('a copy may come from another program', async ({ database }) => {
   const { stderr } = await commandWithInput({ DATABASE_URL: database.url }, copy, 'audit', 'compare', '-')
   expect(stderr).toContain('-: has no change of the registry')
 })
+
+test('a copy that was cut off is compared as far as it goes, and is never called whole', async ({
+  database,
+  files,
+  run,
+}) => {
+  const ran = succeeding(run)
+  await ran('clients', 'create', 'cut')
+  const exported = (await ran('audit', 'export')).trimEnd().split('\n')
+  const { cursor: _, ...record } = JSON.parse(await ran('audit', 'list', '--limit', '1', '--json'))[0]
+  const line = JSON.stringify(record)
+  await database.query(`UPDATE client SET status = 'disabled' WHERE client_id = 'cut'`)
+  const compared = async (text: string, ...more: string[]) => {
+    writeFileSync(files.path('copy.json'), text)
+    return await run('audit', 'compare', files.path('copy.json'), ...more)
+  }
+  expect(await compared(exported.join('\n'))).toMatchObject({ code: 0 })
+  // At the end of a line, and in the middle of one.
+  for (const text of [exported.slice(0, -1).join('\n'), exported.join('\n').slice(0, -10)])
+    expect(await compared(text)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/the export is cut off/),
+    })
+  const half = await compared(`${line}\n${line.slice(0, 50)}`, '--json')
+  expect(half).toMatchObject({ code: 1, stderr: expect.stringMatching(/line 2 is cut off\. What was taken/) })
+  expect(JSON.parse(half.stdout)).toEqual({ came_back: [], complete: false })
+  // What is broken and goes on was not cut off.
+  for (const text of [`${line}\n${line.slice(0, 50)}\n${line}`, line.slice(0, 50)])
+    expect(await compared(text)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/is not JSON in line/),
+    })
+})

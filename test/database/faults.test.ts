@@ -22,6 +22,10 @@ describe('away', () => {
   test.each([
     ['a refused connection', coded('ECONNREFUSED')],
     ['a socket that is gone', coded('ENOENT', 'connect ENOENT /run/.s.PGSQL.5432')],
+    [
+      'a connection for which no file can be opened',
+      coded('EMFILE', 'connect EMFILE 127.0.0.1:5432 - Local'),
+    ],
     ['several addresses that refuse', new AggregateError([coded('ECONNREFUSED')])],
     ['a shutdown', coded('57P01')],
     ['a start under way', wrapped('57P03', 'the database system is starting up')],

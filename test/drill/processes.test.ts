@@ -166,3 +166,19 @@ test.skipIf(process.platform !== 'linux')(
     expect(await service.end('SIGTERM')).toBe(0)
   },
 )
+
+test.skipIf(process.platform === 'win32')(
+  'a limit of open files that is too low is told in words',
+  async () => {
+    const limits = [20, 21, 22, 23, 24, 25, 26]
+    const outcomes = await Promise.all(
+      limits.map((limit) => start('sh', ['-c', `ulimit -n ${limit}; exec "${launcher}" --version`]).outcome),
+    )
+    // How many files Node needs for itself before it reads ours depends on its version.
+    const told = outcomes.map(({ stderr }) => stderr)
+    expect(told).toContainEqual(
+      expect.stringMatching(/^mintmark: [Tt]oo many files are open\. Raise the limit/),
+    )
+    for (const stderr of told) expect(stderr).not.toMatch(/EMFILE|\/(?:bin|src)\/[\w/]+\.[jt]s/)
+  },
+)

@@ -1,16 +1,13 @@
-import { createReadStream } from 'node:fs'
 import type { CameBack, CameBackKind, ChangeRecord } from '../../administration/came-back-state.ts'
-import { AdministrationError, exitCodes, OperatorError } from '../../errors.ts'
+import { exitCodes, OperatorError } from '../../errors.ts'
 import { findChangesSince } from '../../ledger/record-store.ts'
-import { fileProblem } from '../../lib/bounded-file.ts'
-import { boundedLines } from '../../lib/bounded-lines.ts'
 import { entryFields } from '../terminal/audit-entry.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { withDatabase } from '../terminal/connect.ts'
+import { readLedgerCopy } from '../terminal/ledger-copy.ts'
 import { counted, json, note, print } from '../terminal/output.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { Table } from '../terminal/table.ts'
-import { terminal } from '../terminal/terminal.ts'
 
 export const auditCompare = defineCommand({
   path: ['audit', 'compare'],
@@ -20,12 +17,12 @@ export const auditCompare = defineCommand({
     '--json" or "audit list --follow --json" printed: a copy of the ledger that is newer than the backup. Later records of\n' +
     'the ledger here count too. For each thing that came back, the output has the command that takes it away again.\n' +
     'Changes by hand in the database are not compared (outcome "changed by hand"). The exit code is 1 if something came\n' +
-    'back, and 0 if nothing did.',
+    'back or FILE was cut off, and 0 if FILE is whole and nothing came back.',
   positionals: [{ name: 'FILE', description: 'a copy of the ledger, as JSON; - reads standard input' }],
   options: { ...jsonOption },
   examples: [['bin/mintmark audit compare ledger.json', 'what has to be taken away again']],
   async run(options, [path = '']) {
-    const copied = await readRecords(path)
+    const { records: copied, cut } = await readLedgerCopy(path)
     const { findCameBack, inOrder } = await import('../../administration/came-back.ts')
     const { readNamed } = await import('../../administration/came-back-store.ts')
     return await withDatabase(async ({ config, database, clock }) => {
@@ -41,56 +38,17 @@ export const auditCompare = defineCommand({
       const records = [...changes, ...here.map((entry) => entryFields(entry) as unknown as ChangeRecord)]
       const state = await readNamed(database.prisma, records, config.schedule, now)
       const found = findCameBack(records, state, now)
-      if (options.json) print(`${json({ came_back: found.map(fieldsOf) })}\n`)
+      if (options.json) print(`${json({ came_back: found.map(fieldsOf), complete: cut === undefined })}\n`)
       else if (found.length > 0) print(shown(found))
       note(
         `${counted(changes.length, 'change')} in ${path}, the latest of ${changes.at(-1)?.time}: ` +
           (found.length === 0 ? 'nothing came back.' : `${counted(found.length, 'thing')} came back.`),
       )
+      if (cut !== undefined) throw new OperatorError(`${path}: ${cut}`)
       return found.length > 0 ? exitCodes.failed : exitCodes.ok
     })
   },
 })
-
-/** A JSON array, or one object or array in each line. */
-async function readRecords(path: string): Promise<ChangeRecord[]> {
-  const records: ChangeRecord[] = []
-  let isArray: boolean | undefined
-  const lines: string[] = []
-  let number = 0
-  try {
-    for await (const line of boundedLines(path === '-' ? terminal().stdin : createReadStream(path))) {
-      number += 1
-      if (line.trim() === '') continue
-      isArray ??= line.trim() === '['
-      if (isArray) lines.push(line)
-      else take(JSON.parse(line), records)
-    }
-    if (isArray) take(JSON.parse(lines.join('\n')), records)
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) {
-      throw new AdministrationError('file_unreadable', { path, problem: fileProblem(error) })
-    }
-    const where = isArray ? '' : ` in line ${number}`
-    throw new OperatorError(
-      `${path}: is not JSON${where}. Give what "bin/mintmark audit list --json" printed, with --follow or without.`,
-    )
-  }
-  if (records.length > 0) return records
-  throw new OperatorError(
-    `${path}: has no record of the ledger. Give what "bin/mintmark audit list --json" printed, with --follow or without.`,
-  )
-}
-
-/** Takes what looks like a record. Tokens and refusals, which are most of them, are told from changes by their type. */
-function take(value: unknown, records: ChangeRecord[]): void {
-  for (const each of Array.isArray(value) ? value : [value]) {
-    const record = each as Partial<ChangeRecord> | null
-    if (typeof record?.type !== 'string' || typeof record.outcome !== 'string') continue
-    if (typeof record.time === 'string' && !Number.isNaN(Date.parse(record.time)))
-      records.push(each as ChangeRecord)
-  }
-}
 
 const descriptions: Readonly<Record<CameBackKind, string>> = {
   client_enabled: 'was disabled, and is active again',
