@@ -8,24 +8,31 @@ import { test } from '../support/fixtures.ts'
 
 describe('a new secret', () => {
   test('is not printed where a log would keep it, and nothing is changed', () => {
-    expect(() => new SecretOutput('secret-out', undefined, true).reserve()).toThrow(
+    expect(() => new SecretOutput('secret-out', undefined, 'kept').reserve()).toThrow(
       /^--secret-out: must be set here: .* log of a container/,
     )
   })
 
+  test('is not printed where nobody sees it, and nothing is changed', () => {
+    expect(() => new SecretOutput('secret-out', undefined, 'lost').reserve()).toThrow(
+      /^--secret-out: must be set here: standard output is closed, .* Nothing was changed\.$/,
+    )
+    new SecretOutput('secret-out', '-', 'lost').reserve()
+  })
+
   test('is printed there if somebody asks for that', () => {
-    const output = new SecretOutput('secret-out', '-', true)
+    const output = new SecretOutput('secret-out', '-', 'kept')
     output.reserve()
     expect(output.path).toBeUndefined()
   })
 
   test('is printed where a person or a script reads it', () => {
-    new SecretOutput('secret-out', undefined, false).reserve()
+    new SecretOutput('secret-out', undefined, 'read').reserve()
   })
 
   test('is in a file of its owner, if one is named', async ({ files }) => {
     const path = files.path('secret')
-    const output = new SecretOutput('secret-out', path, true)
+    const output = new SecretOutput('secret-out', path, 'kept')
     output.reserve()
     await output.around(async () => output.deliver('x\n'))
     expect(readFileSync(path, 'utf8')).toBe('x\n')

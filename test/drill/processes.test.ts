@@ -6,7 +6,14 @@ import { issuedSinceLatestChange } from '../support/database.ts'
 import { sharedTest, test } from '../support/fixtures.ts'
 import { recorded, stall, startLoad } from '../support/load.ts'
 import { freePort } from '../support/ports.ts'
-import { environmentOf, launcher, start, startServiceProcess, untilReady } from '../support/process.ts'
+import {
+  environmentOf,
+  launcher,
+  start,
+  startMintmark,
+  startServiceProcess,
+  untilReady,
+} from '../support/process.ts'
 import { exchange, registerClient, requestTokenPatiently } from '../support/service.ts'
 import { until } from '../support/wait.ts'
 
@@ -180,5 +187,20 @@ test.skipIf(process.platform === 'win32')(
       expect.stringMatching(/^mintmark: [Tt]oo many files are open\. Raise the limit/),
     )
     for (const stderr of told) expect(stderr).not.toMatch(/EMFILE|\/(?:bin|src)\/[\w/]+\.[jt]s/)
+  },
+)
+
+test.skipIf(process.platform === 'win32')(
+  'a secret that nobody would see is not made',
+  async ({ database }) => {
+    const nowhere = openSync('/dev/null', 'w')
+    const environment = environmentOf(database.url)
+    const created = startMintmark(['clients', 'create', 'unseen'], { environment, stdout: nowhere })
+    closeSync(nowhere)
+    expect(await created.outcome).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('nobody would see'),
+    })
+    expect(await database.query(`SELECT 1 FROM client WHERE client_id = 'unseen'`)).toEqual([])
   },
 )

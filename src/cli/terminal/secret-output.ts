@@ -1,3 +1,5 @@
+import { fstatSync, statSync } from 'node:fs'
+import { devNull } from 'node:os'
 import type { NewSecret } from '../../authentication/secret-hash.ts'
 import { OperatorError } from '../../errors.ts'
 import { fileProblem } from '../../lib/bounded-file.ts'
@@ -9,12 +11,30 @@ import { terminal } from './terminal.ts'
 const standardOutput = '-'
 
 /**
- * Whether the output is stored by another program: the engine of a container, or the service manager. They run a
- * command as the first process or as its child, and without a terminal. A person, a script and a pipe read it
- * themselves.
+ * What happens to the output. It is `kept` by another program: the engine of a container, or the service manager. They run
+ * a command as the first process or as its child, and without a terminal. It is `lost` if it goes to the null device; Node
+ * also opens that in the place of a standard output that is closed. A person, a script and a pipe `read` it themselves.
  */
-function outputIsKept(): boolean {
-  return terminal().stdout.isTTY !== true && (process.pid === 1 || process.ppid === 1)
+type OutputFate = 'read' | 'kept' | 'lost'
+
+function outputFate(): OutputFate {
+  const { stdout } = terminal()
+  if (stdout === process.stdout && isNullDevice(process.stdout.fd)) return 'lost'
+  return stdout.isTTY !== true && (process.pid === 1 || process.ppid === 1) ? 'kept' : 'read'
+}
+
+function isNullDevice(file: number): boolean {
+  try {
+    const { rdev } = fstatSync(file)
+    return rdev !== 0 && rdev === statSync(devNull).rdev
+  } catch {
+    return false
+  }
+}
+
+const fates: Readonly<Record<Exclude<OutputFate, 'read'>, string>> = {
+  kept: 'the output of this command goes to the log of a container or a service, and so would the secret',
+  lost: 'standard output is closed, or the null device, and nobody would see the secret',
 }
 
 /**
@@ -25,26 +45,26 @@ function outputIsKept(): boolean {
 export class SecretOutput {
   readonly #option: string
   readonly path: string | undefined
-  readonly #mayPrint: boolean
+  readonly #fate: OutputFate
   #file: ReservedFile | undefined
   #written = false
   #committing = false
 
-  constructor(option: string, path: string | undefined, isKept = outputIsKept()) {
+  constructor(option: string, path: string | undefined, fate = outputFate()) {
     this.#option = option
     this.path = path === standardOutput ? undefined : path
-    this.#mayPrint = path === standardOutput || !isKept
+    this.#fate = path === standardOutput ? 'read' : fate
   }
 
   /**
    * Creates the file. Call it before anything is changed, when it is clear that there will be a new secret.
-   * @throws OperatorError if the file exists or cannot be created, or if no file is named and a log would keep the secret.
+   * @throws OperatorError if the file exists or cannot be created, or if no file is named and the secret would be kept in a log, or lost.
    */
   reserve(): void {
-    if (this.path === undefined && !this.#mayPrint)
+    if (this.path === undefined && this.#fate !== 'read')
       throw new OperatorError(
-        `--${this.#option}: must be set here: the output of this command goes to the log of a container or a service, ` +
-          `and so would the secret. Name a new file, or "${standardOutput}" for the output all the same.`,
+        `--${this.#option}: must be set here: ${fates[this.#fate]}. Name a new file, or "${standardOutput}" for the ` +
+          'output all the same. Nothing was changed.',
       )
     if (this.path !== undefined) this.#file = reserve(this.#option, this.path)
   }
