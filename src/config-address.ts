@@ -38,9 +38,14 @@ export function defaultIssuer(host: string, port: number, tls: boolean): string 
   return new URL(`${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`).origin
 }
 
-export function checkedIssuer(issuer: string, environment: Environment): string {
+export function checkedIssuer(issuer: string, speaksTls: boolean, environment: Environment): string {
   // Read in any case, so that a wrong value is refused.
   const isPlainAllowed = plainHttpAllowed(environment)
+  if (speaksTls && issuer.startsWith('http:'))
+    throw new OperatorError(
+      `MINTMARK_ISSUER: is "${issuer}", and the service speaks TLS, so nobody could reach the addresses in its metadata. ` +
+        'Write https.',
+    )
   if (issuer.startsWith('https:') || isPlainAllowed || isLoopback(new URL(issuer).hostname)) return issuer
   throw new OperatorError(`MINTMARK_ISSUER: must be an https URL (http only on loopback); it is "${issuer}".`)
 }

@@ -163,6 +163,7 @@ function lazyConfig(environment: Environment): Config {
     issuer: () =>
       checkedIssuer(
         read('MINTMARK_ISSUER') ?? defaultIssuer(config.host, config.port, config.speaksTls),
+        config.speaksTls,
         environment,
       ),
     keyEncryptionKey: () => read('MINTMARK_KEY_ENCRYPTION_KEY'),

@@ -697,6 +697,17 @@ describe('the issuer (RFC 8414 §2)', () => {
     expect(refusalOf({ MINTMARK_ISSUER: issuer })).toMatch(/^MINTMARK_ISSUER: must be a URL without/)
   })
 
+  test('http is refused where the service speaks TLS: nobody could reach what its metadata says', () => {
+    const plain = { MINTMARK_ISSUER: 'http://localhost:8080' }
+    const permission = { MINTMARK_DANGEROUSLY_SERVE_PLAIN_HTTP: 'yes' }
+    for (const environment of [
+      { ...tls, ...plain },
+      { ...tls, ...plain, ...permission },
+    ])
+      expect(refusalOf(environment)).toMatch(/^MINTMARK_ISSUER: is "http:.* speaks TLS, .* Write https\.$/)
+    expect(readConfig(plain).issuer).toBe('http://localhost:8080')
+  })
+
   test('http off loopback needs the dangerous setting', () => {
     const plain = { MINTMARK_ISSUER: 'http://tokens.internal' }
     expect(refusalOf(plain)).toMatch(/^MINTMARK_ISSUER: must be an https URL/)

@@ -37,6 +37,12 @@ export function reload(config: Config, replaceTls: ReplaceTls, log: Log, onlyIfC
   )
   if (needRestart.length > 0)
     log.warn({ event: 'notice', needRestart }, 'settings have changed that only a restart can change')
+  const lostNames = namesLost(config.tls?.certificate, fresh.tls?.certificate)
+  if (lostNames.length > 0)
+    log.warn(
+      { event: 'notice', lostNames },
+      'the new certificate is not for all names of the one before; callers that use these names refuse it',
+    )
   if (fresh.tls === undefined) log.info({ event: 'reloaded' }, 'there is no certificate to read again')
   else
     log.info(
@@ -48,6 +54,23 @@ export function reload(config: Config, replaceTls: ReplaceTls, log: Log, onlyIfC
 
 const isSameSetting = (one: Config, other: Config, name: keyof Config): boolean =>
   isDeepStrictEqual(one[name], other[name])
+
+/** The names of a certificate for which the next one is not. A file of another service is easily put into the place. */
+export function namesLost(before: string | undefined, next: string | undefined): readonly string[] {
+  if (before === undefined || next === undefined) return []
+  const certificate = new X509Certificate(next)
+  const names = (new X509Certificate(before).subjectAltName ?? '').split(', ')
+  return names.filter((name) => {
+    const [, kind, value = ''] = /^(DNS|IP Address):(.+)$/.exec(name) ?? []
+    if (kind === undefined || (certificate.subjectAltName ?? '').split(', ').includes(name)) return false
+    try {
+      return (kind === 'DNS' ? certificate.checkHost(value) : certificate.checkIP(value)) === undefined
+    } catch {
+      // No name that a caller could ask for.
+      return false
+    }
+  })
+}
 
 /** What an operator can compare with the file. A certificate is public. */
 function describe(certificate: string): { readonly serialNumber: string; readonly validTo: string } {
