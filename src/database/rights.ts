@@ -72,7 +72,8 @@ export async function requireRights(client: DatabaseClient, schema: string): Pro
   if (first === undefined) return await requireAllRows(client, schema)
   throw new OperatorError(
     `The role ${first.role} lacks rights in the schema ${schema}: ` +
-      `${rows.map(({ missing }) => missing).join(', ')}. Grant them, or use the role that owns the tables.`,
+      `${rows.map(({ missing }) => missing).join(', ')}. Run "bin/mintmark migrate" with ` +
+      '--service-role and --operator-role, as the owner of the tables: it grants them.',
   )
 }
 

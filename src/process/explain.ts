@@ -40,7 +40,9 @@ function isOutOfFiles(error: unknown): boolean {
 /** What an operator can do, by SQLSTATE. */
 const remedies: Readonly<Record<string, string>> = {
   '25006': 'Set DATABASE_URL to the primary, or end the read-only mode.',
-  '42501': 'Give the role in DATABASE_URL the missing rights, or use the role that owns the tables.',
+  '42501':
+    "Use the role of the operator in DATABASE_URL: the service's may change no clients and resources. If a role lost " +
+    'rights, run "bin/mintmark migrate" with --service-role and --operator-role, as the owner of the tables.',
   '53100': 'Free some space on the disk of the database.',
   '55P03': 'Another process holds a lock. Try again when the other one has finished.',
 }

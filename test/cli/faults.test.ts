@@ -53,7 +53,7 @@ test.for([
   ['audit', 'list', '--follow'],
 ])('a role without rights: %s %s', async (given, { database, role }) => {
   expect(await refusalOf(as(role, database.url), ...given)).toMatch(
-    /^mintmark: The database refused: permission denied for \w+ \w+\. Give the role/,
+    /^mintmark: The database refused: permission denied for \w+ \w+\. Use the role of the operator/,
   )
 })
 

@@ -154,7 +154,7 @@ test('a role that lacks rights on a table is told which, before it serves', asyn
       `GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${prepared.role}`,
     )
     await expect(checkConnection(prepared.url, 'rights')).rejects.toThrow(
-      /^The role role_\w+ lacks rights in the schema public: INSERT on audit_chain, .*\. Grant them,/,
+      /^The role role_\w+ lacks rights in the schema public: INSERT on audit_chain, .*\. Run "bin\/mintmark migrate" with --service-role/,
     )
   } finally {
     await prepared.drop()
