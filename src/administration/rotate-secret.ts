@@ -1,6 +1,7 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
+import { databaseNow } from '../keys/store.ts'
 import { findRecords } from '../ledger/record-store.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
@@ -51,7 +52,8 @@ export async function rotateSecret(
     async (transaction, records, seals) => {
       const { status } = await requireClientWithSecrets(transaction, clientId)
       await refuseIfReplaced(transaction, clientId, begunAtMilliseconds, context.clock.nowMilliseconds())
-      const now = context.clock.nowSeconds()
+      // Not by the clock of this machine: if that is behind, the secret in use would end at once.
+      const now = Math.floor(await databaseNow(transaction))
       const before = await readReplaceable(transaction, clientId, now)
       const limit = limits.secretsPerClientMax
       if (overlapSeconds > 0 && before.length >= limit) {

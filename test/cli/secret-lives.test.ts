@@ -5,6 +5,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { commandWithInput, succeeding } from '../support/command.ts'
 import { test as baseTest, sharedTest } from '../support/fixtures.ts'
+import { commandProcess } from '../support/process.ts'
 import { orders, registerClient, requestTokenPatiently, startService } from '../support/service.ts'
 
 const test = sharedTest.extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -44,6 +45,23 @@ const past = (database: Database, secretId: string) =>
   ])
 
 describe('clients secrets rotate', () => {
+  test('counts from the time of the database, if the clock of the machine is hours behind', async ({
+    database,
+  }) => {
+    const { clientId } = await registerClient(database)
+    const wrong = 'const now = Date.now; Date.now = () => now() - 7_200_000'
+    const environment = {
+      DATABASE_URL: database.url,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(wrong)}`,
+    }
+    const given = ['--overlap', '30m', '--expires-in', '1h', '--json']
+    const outcome = await commandProcess(environment, 'clients', 'secrets', 'rotate', clientId, ...given)
+    const rotated = JSON.parse(outcome.stdout)
+    const minutesUntil = (moment: string) => Math.round((Date.parse(moment) - Date.now()) / 60_000)
+    expect(minutesUntil(rotated.replaced[0].expires_at)).toBeGreaterThan(20)
+    expect(minutesUntil(rotated.expires_at)).toBeGreaterThan(50)
+  })
+
   test('by two people at the same moment gives one new secret, and the other one is told', async ({
     database,
     run,

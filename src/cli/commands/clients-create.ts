@@ -142,7 +142,7 @@ export const clientsCreate = defineCommand({
     }
     await output.around(() =>
       withDatabase(async (connection) => {
-        const now = connection.clock.nowSeconds()
+        const now = await connection.databaseSeconds()
         const secretExpiresAt = ends === undefined ? undefined : futureMoment('secret-expires-in', ends, now)
         const secret = await createClient(await secretContext(connection), client, {
           secretExpiresAt,

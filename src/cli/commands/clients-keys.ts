@@ -61,7 +61,7 @@ export const clientsKeysAdd = defineCommand({
     const keys = await readKeys(given.map((key) => withMembers(key, more)))
     await withDatabase(async (connection) => {
       const expiresAt =
-        ends === undefined ? undefined : futureMoment(option, ends, connection.clock.nowSeconds())
+        ends === undefined ? undefined : futureMoment(option, ends, await connection.databaseSeconds())
       const { clientStatus } = await addClientKeys(connection, clientId, keys, expiresAt)
       if (options.json) {
         const added = keys.map((key) => ({

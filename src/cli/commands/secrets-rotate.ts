@@ -64,7 +64,7 @@ export const secretsRotate = defineCommand({
     await output.around(() =>
       withDatabase(async (connection) => {
         const ends = options['expires-in']
-        const now = connection.clock.nowSeconds()
+        const now = await connection.databaseSeconds()
         const expiresAt = ends === undefined ? undefined : futureMoment('expires-in', ends, now)
         const rotation = await rotateSecret(await secretContext(connection), clientId, {
           ...times,

@@ -53,7 +53,7 @@ export const secretsAdd = defineCommand({
     await output.around(() =>
       withDatabase(async (connection) => {
         const expiresAt =
-          ends === undefined ? undefined : futureMoment(option, ends, connection.clock.nowSeconds())
+          ends === undefined ? undefined : futureMoment(option, ends, await connection.databaseSeconds())
         const { secret, clientStatus, method } = await addSecret(await secretContext(connection), clientId, {
           expiresAt,
           deliver: (made) => output.deliverOne(made),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sealing } from '../../administration/sealing.ts'
 import { type Config, readCommandConfig } from '../../config.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
+import { databaseNow } from '../../keys/store.ts'
 import type { Actor } from '../../ledger/change-records.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { type DatabaseServer, openDatabaseServer } from '../../process/database-server.ts'
@@ -18,6 +19,11 @@ export interface Connection {
   readonly clock: Clock
   /** When the command began, in milliseconds since 1970. */
   readonly begunAtMilliseconds: number
+  /**
+   * Seconds since 1970 by the clock of the database. What is given until a time counts from it: the service judges by a
+   * clock that agrees with it, and the clock of an operator's machine may be wrong by hours.
+   */
+  databaseSeconds(): Promise<number>
   /** Who makes changes over this connection. */
   readonly actor: Actor
   /** How changes of the registry are sealed; undefined where it is not sealed. */
@@ -72,6 +78,7 @@ export async function withDatabase<Result>(
           database,
           clock: systemClock,
           begunAtMilliseconds,
+          databaseSeconds: async () => Math.floor(await databaseNow(database.prisma)),
           actor,
           sealing,
           onUnsealed,
