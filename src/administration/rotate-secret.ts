@@ -20,8 +20,8 @@ export interface RotateOptions {
   readonly overlapSeconds: number
   /** They also end when nobody has used them for so many seconds. */
   readonly unusedSeconds?: number | undefined
-  /** When the command began, in milliseconds since 1970. A secret that replaced others since then is not replaced. */
-  readonly begunAtMilliseconds?: number | undefined
+  /** Seconds since the command began. A secret that replaced others since then is not replaced. */
+  readonly elapsedSeconds?: () => number
   /** When the new one expires, in seconds since 1970; undefined: never. */
   readonly expiresAt?: number | undefined
   /** Given the secret just before the COMMIT. If it throws, the whole change is undone. */
@@ -44,16 +44,18 @@ export async function rotateSecret(
   clientId: string,
   options: RotateOptions,
 ): Promise<SecretRotation> {
-  const { expiresAt, overlapSeconds, unusedSeconds, begunAtMilliseconds } = options
+  const { expiresAt, overlapSeconds, unusedSeconds } = options
   const secret = await generateSecret()
   const { secretId, hash } = secret
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
       const { status } = await requireClientWithSecrets(transaction, clientId)
-      await refuseIfReplaced(transaction, clientId, begunAtMilliseconds, context.clock.nowMilliseconds())
       // Not by the clock of this machine: if that is behind, the secret in use would end at once.
-      const now = Math.floor(await databaseNow(transaction))
+      const databaseSeconds = await databaseNow(transaction)
+      const now = Math.floor(databaseSeconds)
+      if (options.elapsedSeconds !== undefined)
+        await refuseIfReplaced(transaction, clientId, databaseSeconds - options.elapsedSeconds())
       const before = await readReplaceable(transaction, clientId, now)
       const limit = limits.secretsPerClientMax
       if (overlapSeconds > 0 && before.length >= limit) {
@@ -103,13 +105,15 @@ export async function rotateSecret(
 async function refuseIfReplaced(
   transaction: Queryable,
   clientId: string,
-  since: number | undefined,
-  nowMilliseconds: number,
+  sinceSeconds: number,
 ): Promise<void> {
-  if (since === undefined) return
-  const filter = { type: 'secret', outcome: 'added', clientId, since } as const
-  const added = await findRecords(transaction, filter, limits.secretsPerClientMax, nowMilliseconds + 1)
-  const secretId = added.find(({ detail }) => detail?.['replaces'] !== undefined)?.credentialId
+  const filter = { type: 'secret', outcome: 'added', clientId } as const
+  const added = await findRecords(transaction, filter, limits.secretsPerClientMax, 0)
+  // By the clock of the database: that of this machine, or of the other one, may be wrong.
+  const isSince = (committedAt = '') => Date.parse(committedAt) / 1_000 > sinceSeconds
+  const secretId = added.find(
+    (each) => each.detail?.['replaces'] !== undefined && isSince(each.committedAt),
+  )?.credentialId
   if (secretId !== undefined)
     throw new AdministrationError('secret_replaced_meanwhile', { clientId, secretId })
 }

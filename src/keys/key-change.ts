@@ -15,8 +15,8 @@ import { longerCachesEndAt } from './verifier-store.ts'
 
 export interface RotationContext extends ChangeContext {
   readonly schedule: ScheduleSettings
-  /** When the command began, in milliseconds since 1970. Absent: the service itself makes the change. */
-  readonly begunAtMilliseconds?: number
+  /** Seconds since the command began. Absent: the service itself makes the change. */
+  readonly elapsedSeconds?: () => number
   /** Called when a key is created or its moments change: the manifest must be written too. */
   readonly keyEncryptionKeys: KeyEncryptionKeySource
   /** The keys that exist already, for a command that only shows. Absent: what it shows is not verified. */

@@ -188,12 +188,14 @@ export async function rotate(
 }
 
 async function isRotatedMeanwhile(
-  { clock, begunAtMilliseconds }: RotationContext,
+  { clock, elapsedSeconds }: RotationContext,
   transaction: Queryable,
   algorithm: SigningAlgorithm,
 ): Promise<boolean> {
-  if (begunAtMilliseconds === undefined) return false
-  const filter = { type: 'key', outcome: 'rotated at once', since: begunAtMilliseconds } as const
+  if (elapsedSeconds === undefined) return false
+  // The clocks of those who change keys agree with the database's (agreedNow).
+  const since = clock.nowMilliseconds() - elapsedSeconds() * 1_000
+  const filter = { type: 'key', outcome: 'rotated at once', since } as const
   const records = await findRecords(transaction, filter, recordsOfAMoment, clock.nowMilliseconds() + 1)
   return records.some(({ detail }) => detail?.['algorithm'] === algorithm)
 }

@@ -69,7 +69,7 @@ export const secretsRotate = defineCommand({
         const rotation = await rotateSecret(await secretContext(connection), clientId, {
           ...times,
           expiresAt,
-          begunAtMilliseconds: connection.begunAtMilliseconds,
+          elapsedSeconds: connection.elapsedSeconds,
           deliver: (made) => output.deliverOne(made),
         })
         const { secret } = rotation
@@ -174,13 +174,13 @@ function warn(replaced: Replaced, { unusedSeconds }: Times, now: number): void {
 }
 
 async function tell(
-  { database, clock }: Connection,
+  { database, databaseSeconds }: Connection,
   clientId: string,
   times: Times,
   asJson: boolean,
 ): Promise<void> {
   await requireClient(database.prisma, clientId)
-  const now = clock.nowSeconds()
+  const now = await databaseSeconds()
   const endsAt = now + times.overlapSeconds
   const replaced = (await readReplaceable(database.prisma, clientId, now)).map((secret) => ({
     ...secret,

@@ -17,8 +17,8 @@ export interface Connection {
   readonly server: DatabaseServer
   readonly database: Database
   readonly clock: Clock
-  /** When the command began, in milliseconds since 1970. */
-  readonly begunAtMilliseconds: number
+  /** Seconds since the command began, by a clock that does not jump. */
+  elapsedSeconds(): number
   /**
    * Seconds since 1970 by the clock of the database. What is given until a time counts from it: the service judges by a
    * clock that agrees with it, and the clock of an operator's machine may be wrong by hours.
@@ -54,7 +54,7 @@ export async function withDatabase<Result>(
   run: (connection: Connection) => Promise<Result>,
 ): Promise<Result> {
   const { environment, onSignal } = terminal()
-  const begunAtMilliseconds = systemClock.nowMilliseconds()
+  const begunAt = systemClock.monotonicMilliseconds()
   const config = readCommandConfig(environment)
   const interruption = new AbortController()
   const ignoreSignals = onSignal((signal) => interruption.abort(new Interrupted(signal)))
@@ -77,7 +77,7 @@ export async function withDatabase<Result>(
           server,
           database,
           clock: systemClock,
-          begunAtMilliseconds,
+          elapsedSeconds: () => (systemClock.monotonicMilliseconds() - begunAt) / 1_000,
           databaseSeconds: async () => Math.floor(await databaseNow(database.prisma)),
           actor,
           sealing,

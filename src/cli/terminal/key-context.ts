@@ -14,11 +14,11 @@ import type { Connection } from './connect.ts'
  * one.
  */
 export function keyContext(connection: Connection): RotationContext {
-  const { config, database, clock, begunAtMilliseconds, actor, server } = connection
+  const { config, database, clock, elapsedSeconds, actor, server } = connection
   return {
     database,
     clock,
-    begunAtMilliseconds,
+    elapsedSeconds,
     actor,
     schedule: config.schedule,
     keyEncryptionKeys: () => findKeyEncryptionKeys(config, server),
