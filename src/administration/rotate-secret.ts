@@ -2,7 +2,7 @@ import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import { databaseNow } from '../keys/store.ts'
-import { findRecords } from '../ledger/record-store.ts'
+import { findChangesOfLast } from '../ledger/record-store.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'
 import { requireClientWithSecrets } from './client-store.ts'
@@ -52,10 +52,9 @@ export async function rotateSecret(
     async (transaction, records, seals) => {
       const { status } = await requireClientWithSecrets(transaction, clientId)
       // Not by the clock of this machine: if that is behind, the secret in use would end at once.
-      const databaseSeconds = await databaseNow(transaction)
-      const now = Math.floor(databaseSeconds)
+      const now = Math.floor(await databaseNow(transaction))
       if (options.elapsedSeconds !== undefined)
-        await refuseIfReplaced(transaction, clientId, databaseSeconds - options.elapsedSeconds())
+        await refuseIfReplaced(transaction, clientId, options.elapsedSeconds())
       const before = await readReplaceable(transaction, clientId, now)
       const limit = limits.secretsPerClientMax
       if (overlapSeconds > 0 && before.length >= limit) {
@@ -105,17 +104,18 @@ export async function rotateSecret(
 async function refuseIfReplaced(
   transaction: Queryable,
   clientId: string,
-  sinceSeconds: number,
+  elapsedSeconds: number,
 ): Promise<void> {
-  const filter = { type: 'secret', outcome: 'added', clientId } as const
-  const added = await findRecords(transaction, filter, limits.secretsPerClientMax, 0)
-  // By the clock of the database: that of this machine, or of the other one, may be wrong.
-  const isSince = (committedAt = '') => Date.parse(committedAt) / 1_000 > sinceSeconds
-  const secretId = added.find(
-    (each) => each.detail?.['replaces'] !== undefined && isSince(each.committedAt),
-  )?.credentialId
-  if (secretId !== undefined)
-    throw new AdministrationError('secret_replaced_meanwhile', { clientId, secretId })
+  const changes = await findChangesOfLast(transaction, elapsedSeconds)
+  const replacing = changes.find(
+    ({ type, outcome, detail, ...change }) =>
+      type === 'secret' &&
+      outcome === 'added' &&
+      change.clientId === clientId &&
+      detail?.['replaces'] !== undefined,
+  )
+  if (replacing?.credentialId === undefined) return
+  throw new AdministrationError('secret_replaced_meanwhile', { clientId, secretId: replacing.credentialId })
 }
 
 function earlier(one: number | undefined, other: number | undefined): number | undefined {

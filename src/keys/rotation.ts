@@ -1,7 +1,7 @@
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
-import { findRecords } from '../ledger/record-store.ts'
+import { findChangesOfLast } from '../ledger/record-store.ts'
 import { believedKeys } from './believed.ts'
 import {
   addKey,
@@ -188,20 +188,17 @@ export async function rotate(
 }
 
 async function isRotatedMeanwhile(
-  { clock, elapsedSeconds }: RotationContext,
+  { elapsedSeconds }: RotationContext,
   transaction: Queryable,
   algorithm: SigningAlgorithm,
 ): Promise<boolean> {
   if (elapsedSeconds === undefined) return false
-  // The clocks of those who change keys agree with the database's (agreedNow).
-  const since = clock.nowMilliseconds() - elapsedSeconds() * 1_000
-  const filter = { type: 'key', outcome: 'rotated at once', since } as const
-  const records = await findRecords(transaction, filter, recordsOfAMoment, clock.nowMilliseconds() + 1)
-  return records.some(({ detail }) => detail?.['algorithm'] === algorithm)
+  const changes = await findChangesOfLast(transaction, elapsedSeconds())
+  return changes.some(
+    ({ type, outcome, detail }) =>
+      type === 'key' && outcome === 'rotated at once' && detail?.['algorithm'] === algorithm,
+  )
 }
-
-/** More than there are while a command runs. */
-const recordsOfAMoment = 100
 
 function rotatedMeanwhile(signer: KeyDescription): Rotation {
   const { kid, algorithm, generation } = signer

@@ -173,16 +173,23 @@ export async function findByRequestIds(
   return rows.map(toEntry)
 }
 
-/**
- * The changes of the registry and the keys that were committed at a moment or later, in any order. OFFSET keeps the
- * database from choosing a join that reads the whole ledger.
- */
+/** The changes of the registry and the keys that were committed at a moment or later, in any order. */
 export async function findChangesSince(database: Queryable, moment: string): Promise<AuditEntry[]> {
+  return await findChanges(database, Prisma.sql`${moment}::timestamptz`)
+}
+
+/** The same, committed in the last seconds by the clock of the database. */
+export async function findChangesOfLast(database: Queryable, seconds: number): Promise<AuditEntry[]> {
+  return await findChanges(database, Prisma.sql`clock_timestamp() - ${seconds}::float8 * interval '1 second'`)
+}
+
+/** OFFSET keeps the database from choosing a join that reads the whole ledger. */
+async function findChanges(database: Queryable, since: Prisma.Sql): Promise<AuditEntry[]> {
   const rows = await database.$queryRaw<(Omit<AuditRow, 'committedAt'> & { at: string | null })[]>`
     SELECT ${columns}, ${committedAt} AS at
       FROM audit_chain c
      CROSS JOIN LATERAL (SELECT * FROM audit_record a WHERE a.chain = c.chain OFFSET 0) AS r
-     WHERE c.committed_at >= ${moment}::timestamptz`
+     WHERE c.committed_at >= ${since}`
   return rows.map((row) => ({ ...toEntry(row), committedAt: row.at ?? undefined }))
 }
 

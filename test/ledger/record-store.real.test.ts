@@ -12,6 +12,7 @@ import {
   findByRequestIds,
   findChainBeginnings,
   findChainsAfter,
+  findChangesOfLast,
   findChangesSince,
   findLatestChains,
   findRecords,
@@ -326,6 +327,8 @@ describe('records that are found', () => {
     expect(committedAt.get('a')).toBe(committedAt.get('b'))
     expect(clients(await findChangesSince(database.prisma, committedAt.get('d') ?? ''))).toEqual(['d'])
     expect(await findChangesSince(database.prisma, '2999-01-01T00:00:00Z')).toEqual([])
+    expect(clients(await findChangesOfLast(database.prisma, 3_600)).toSorted()).toEqual(['a', 'b', 'd'])
+    expect(await findChangesOfLast(database.prisma, 0)).toEqual([])
   })
 })
 
