@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { AuditEntry } from '../../src/ledger/query.ts'
 import { type AuditRecord, recordColumns } from '../../src/ledger/record.ts'
-import { readRecordFields, recordFields } from '../../src/ledger/record-fields.ts'
+import { readDetail, readRecordFields, recordFields } from '../../src/ledger/record-fields.ts'
 
 const record: AuditRecord = {
   time: 1_800_000_000_123,
@@ -86,4 +86,34 @@ describe('read back', () => {
   ])('it is none with the %s %j', ([member, value]) => {
     expect(readRecordFields({ ...fields, [member]: value })).toBeUndefined()
   })
+})
+
+describe('says it in the one way that it is written', () => {
+  const isExact = (changed: Record<string, unknown>): boolean | undefined =>
+    readRecordFields({ ...fields, ...changed })?.isExact
+
+  test('with what stands beside it unhashed: where a list goes on, and when it was committed', () => {
+    expect(isExact({ cursor: '1-2-3', committed_at: '2027-01-15T08:00:00.123456Z' })).toBe(true)
+    expect(isExact({ cursor: null, committed_at: null })).toBe(true)
+    for (const name of ['cursor', 'committed_at'])
+      for (const value of [0, true, {}, ['x']])
+        expect([name, value, isExact({ [name]: value })]).toEqual([name, value, false])
+    expect(isExact({ other: null })).toBe(false)
+  })
+
+  test('a moment that is none has the hash of a record without one', () => {
+    expect(isExact({ expires_at: null })).toBe(true)
+    expect(isExact({ expires_at: 'unreadable' })).toBe(false)
+  })
+
+  test('a detail is text only if it is none that would be shown as an object', () => {
+    expect(isExact({ detail: 'written by hand' })).toBe(true)
+    expect(isExact({ detail: '{"note":"x"}' })).toBe(false)
+  })
+})
+
+test('a detail is an object if it has the text that was hashed, and stays text otherwise', () => {
+  for (const text of ['{"note":"x"}', '{}', '[1]']) expect(readDetail(text)).toEqual(JSON.parse(text))
+  for (const text of ['{"note": "x"}', '{"a":1,"a":1}', 'null', '1', '"x"', '{', ''])
+    expect(readDetail(text)).toBe(text)
 })

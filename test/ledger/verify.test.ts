@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { canonicalForm, recordHash } from '../../src/ledger/chain.ts'
-import { exportForm, Heads } from '../../src/ledger/export.ts'
+import { exportColumns, exportForm, Heads } from '../../src/ledger/export.ts'
 import type { AuditRecord } from '../../src/ledger/record.ts'
 import { recordFields } from '../../src/ledger/record-fields.ts'
 import { LedgerVerifier, type VerifyOptions } from '../../src/ledger/verify.ts'
@@ -149,6 +149,15 @@ describe('an export', () => {
         `in line ${place}`,
       ).not.toEqual([])
     }
+  })
+
+  test('the line before all others names the columns as they are, or not at all, and each chain says who opened it', () => {
+    const [first, begin, ...rest] = exported() as [Line, Line, ...Line[]]
+    const withFirst = (members: object) => [{ ledger: { form: exportForm, ...members } }, begin, ...rest]
+    expect(codes(withFirst({ columns: exportColumns }))).toEqual([])
+    expect(codes(withFirst({ columns: exportColumns.toReversed() }))).toEqual(['line_unreadable'])
+    const opened = { opened_at: '2027-01-15T08:00:00Z', opened_by: 'host 1 mintmark/1.2.3' }
+    expect(codes([first, { begin: { ...(begin['begin'] as Line), ...opened } }, ...rest])).toEqual([])
   })
 
   test('a cursor belongs to a record of a list, and to nothing else', () => {
