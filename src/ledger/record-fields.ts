@@ -70,10 +70,13 @@ function isWrittenSo(given: Readonly<Record<string, unknown>>, written: Record<s
   if (typeof detail === 'string' && typeof readDetail(detail) !== 'string') return false
   for (const [name, value] of Object.entries(given)) {
     const isText = value === null || typeof value === 'string'
-    if (unhashed.has(name) ? !isText : JSON.stringify(value) !== JSON.stringify(written[name])) return false
+    if (unhashed.has(name) ? !isText : !isSame(value, written[name])) return false
   }
   return true
 }
+
+const isSame = (one: unknown, other: unknown): boolean =>
+  one === other || JSON.stringify(one) === JSON.stringify(other)
 
 /**
  * As an object if that has the same text as what was hashed. Other text, which can only have been written by hand,

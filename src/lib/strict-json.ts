@@ -17,6 +17,8 @@ export function parseStrictJson(text: string, depthMax: number): unknown {
  */
 export function parseUniqueJson(text: string, depthMax = Number.POSITIVE_INFINITY): unknown {
   const value: unknown = JSON.parse(text)
+  // Written as we write: then nothing was lost in reading, and this is the quickest way to know it.
+  if (depthMax === Number.POSITIVE_INFINITY && JSON.stringify(value) === text) return value
   // Counted after parsing: then every string has its end.
   const { members, depth } = countedIn(text)
   if (depth > depthMax) throw new SyntaxError('the JSON nests too deep')
