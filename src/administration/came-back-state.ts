@@ -22,6 +22,11 @@ export interface ChangeRecord {
     readonly cut?: Readonly<Record<string, unknown>>
     /** What a new rule says. */
     readonly given?: Readonly<Record<string, unknown>>
+    /** Where a new issuer has its keys. */
+    readonly client_metadata?: unknown
+    readonly jwks?: unknown
+    readonly jwks_uri?: unknown
+    readonly spiffe_bundle?: unknown
   } | null
 }
 

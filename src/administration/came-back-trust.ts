@@ -1,5 +1,7 @@
 import type { CameBack, ChangeRecord, Question } from './came-back-state.ts'
-import { ruleFields } from './trust-plan.ts'
+import { keysOfWords } from './trust-definition.ts'
+import { keysShown, ruleFields } from './trust-plan.ts'
+import type { RuleInput } from './trust-registration.ts'
 
 /** What came back of trusted issuers and their rules (came-back.ts). Pure. */
 
@@ -26,6 +28,9 @@ export function carryOutTrust(
     if (outcome === 'created' || outcome === 'deleted') {
       set(outcome, 'issuer', id)
       for (const about of ['issuer_status', 'issuer_keys']) forget(about, id ?? '')
+      // A new one with the same name may have other keys than the one before.
+      const keys = outcome === 'created' ? keysGiven(detail) : undefined
+      if (keys !== undefined) set(keys, 'issuer_keys', id)
     } else if (outcome === 'changed') {
       for (const [field, { to }] of changes) if (field === 'keys') set(to, 'issuer_keys', id)
     } else set(outcome, 'issuer_status', id)
@@ -39,17 +44,26 @@ export function carryOutTrust(
   } else if (type === 'workload') set(outcome, 'workload', clientId)
 }
 
-const ruleFieldNames = [
-  'conditions',
-  'client_id',
-  'access',
-  'assertion_audience',
-  'assertion_max_age',
-  'assertion_use',
-  'token_lifetime',
-  'allow_default_service_account',
-  'dangerously_any_subject',
-]
+/** The keys of a new issuer, as its record names them. @returns undefined if a text of them was cut, and so is not known. */
+function keysGiven(detail: ChangeRecord['detail']): string | undefined {
+  if (['jwks_uri', 'spiffe_bundle'].some((name) => detail?.cut?.[name] !== undefined)) return undefined
+  return keysShown({ keys: keysOfWords(detail ?? {}) })
+}
+
+/** All that a rule says besides its name. The type finds one that is missing. */
+const ruleFieldNames = Object.keys({
+  conditions: true,
+  client_id: true,
+  access: true,
+  assertion_audience: true,
+  assertion_max_age: true,
+  assertion_use: true,
+  token_lifetime: true,
+  allow_default_service_account: true,
+  dangerously_any_subject: true,
+  require_certificate: true,
+  require_dpop: true,
+} satisfies Readonly<Record<Exclude<keyof RuleInput, 'rule'>, true>>)
 
 /** What to say of each kind of last word. */
 export const trustJudges = {

@@ -1,7 +1,7 @@
 import type { ChangeRecords } from '../ledger/change-records.ts'
 import type { Plan } from './plan.ts'
 import { keyWords, ruleWords } from './trust-definition.ts'
-import type { IssuerStep } from './trust-plan.ts'
+import { deletedRules, type IssuerStep } from './trust-plan.ts'
 
 /**
  * What the ledger says about a plan that was carried out.
@@ -34,6 +34,9 @@ export function recordPlan(records: ChangeRecords, plan: Plan, secretIds: Readon
       records.add('access', outcome, { clientId, audience, scope: scopes.join(' ') }, changes)
     }
   }
+  // As they are written: a rule that moves from an issuer to another one is deleted first.
+  for (const { issuer, rule, clientId } of deletedRules(plan.issuers))
+    records.add('trust_rule', 'deleted', { credentialId: rule, clientId }, [], { issuer })
   for (const step of plan.issuers) recordIssuer(records, step)
 }
 
@@ -47,6 +50,7 @@ function recordIssuer(records: ChangeRecords, step: IssuerStep): void {
     records.add('issuer', finalStatus === 'disabled' ? 'disabled' : 'enabled', { credentialId })
   }
   for (const { rule, outcome, changes: ofRule } of rules) {
+    if (outcome === 'deleted') continue
     const { rule: name, clientId } = rule
     const told =
       outcome === 'created' ? { issuer: credentialId, given: ruleWords(rule) } : { issuer: credentialId }

@@ -69,6 +69,21 @@ export function keyWords(keys: IssuerKeySource): Readonly<Record<string, unknown
   return keys.kind === 'jwks' ? { jwks: { keys: keys.keys } } : { [keys.kind]: keys.url }
 }
 
+/** The same read back. */
+export function keysOfWords(words: {
+  readonly client_metadata?: unknown
+  readonly jwks?: unknown
+  readonly jwks_uri?: unknown
+  readonly spiffe_bundle?: unknown
+}): IssuerKeySource {
+  const { client_metadata, jwks, jwks_uri, spiffe_bundle } = words
+  if (client_metadata === true) return { kind: 'client_metadata' }
+  if (typeof jwks_uri === 'string') return { kind: 'jwks_uri', url: jwks_uri }
+  if (typeof spiffe_bundle === 'string') return { kind: 'spiffe_bundle', url: spiffe_bundle }
+  const keys = (jwks as { readonly keys?: unknown } | undefined)?.keys
+  return Array.isArray(keys) ? { kind: 'jwks', keys } : { kind: 'discovery' }
+}
+
 export function ruleWords(rule: TrustRule) {
   return {
     rule: rule.rule,

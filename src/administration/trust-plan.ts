@@ -156,6 +156,17 @@ function planRules(wanted: readonly TrustRule[], stored: readonly TrustRule[]): 
   return steps
 }
 
+/** The rules that a plan deletes, and the issuers that had them. */
+export function deletedRules(
+  steps: readonly IssuerStep[],
+): readonly { readonly issuer: string; readonly rule: string; readonly clientId: string | undefined }[] {
+  return steps.flatMap(({ definition: { issuer }, rules }) =>
+    rules.flatMap(({ rule: { rule, clientId }, outcome }) =>
+      outcome === 'deleted' ? [{ issuer, rule, clientId }] : [],
+    ),
+  )
+}
+
 function ruleChanges(before: TrustRule, after: TrustRule): FieldChange[] {
   const [from, to] = [ruleFields(ruleWords(before)), ruleFields(ruleWords(after))]
   const fields = [...new Set([...Object.keys(from), ...Object.keys(to)])]

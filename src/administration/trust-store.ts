@@ -9,7 +9,7 @@ import {
   toIssuer,
 } from '../registry/issuer.ts'
 import type { IssuerDefinition } from './definition.ts'
-import type { IssuerStep } from './trust-plan.ts'
+import { deletedRules, type IssuerStep } from './trust-plan.ts'
 
 /** Trusted issuers read from the database, and written by a plan. */
 
@@ -86,14 +86,17 @@ export async function lockIssuers(transaction: Queryable, issuers: readonly stri
   await transaction.$queryRaw`SELECT rule FROM trust_rule WHERE issuer = ANY(${issuers}::text[]) FOR UPDATE`
 }
 
-/** Writes what a plan changes of issuers. Their clients and resources are there already. */
+/**
+ * Writes what a plan changes of issuers. Their clients and resources are there already. Rules are deleted first: one that
+ * moves from an issuer to another one keeps its name.
+ */
 export async function writeIssuers(transaction: Queryable, steps: readonly IssuerStep[]): Promise<void> {
+  const deleted = deletedRules(steps).map(({ rule }) => rule)
+  if (deleted.length > 0) await transaction.trustRule.deleteMany({ where: { rule: { in: deleted } } })
   for (const { definition, status, finalStatus, changes, rules } of steps) {
     if (status === 'created' || changes.length > 0) await writeIssuer(transaction, definition, finalStatus)
-    for (const { rule, outcome } of rules) {
-      if (outcome === 'deleted') await transaction.trustRule.deleteMany({ where: { rule: rule.rule } })
-      else await writeRule(transaction, definition.issuer, rule)
-    }
+    for (const { rule, outcome } of rules)
+      if (outcome !== 'deleted') await writeRule(transaction, definition.issuer, rule)
   }
 }
 

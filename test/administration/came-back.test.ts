@@ -107,9 +107,48 @@ describe('a rule', () => {
     expect(kinds(made.slice(0, 1))).toEqual(['rule_undeleted'])
   })
 
+  test('that was made anew and asks for more than before, asks for less again', () => {
+    const demands = { require_dpop: 'any_key', require_certificate: { tls_client_auth_san_uri: '{sub}' } }
+    const made = [
+      { ...at, outcome: 'deleted' },
+      {
+        ...at,
+        outcome: 'created',
+        time: '2027-01-30T13:00:00Z',
+        detail: { given: { ...given, ...demands } },
+      },
+    ]
+    expect(kinds(made, { ...given, ...demands })).toEqual([])
+    expect(kinds(made)).toEqual(['rule_changed require_certificate require_dpop'])
+    // And what was said of an earlier rule of that name is not asked of the next one.
+    const changed = { require_dpop: { to: 'any_key' } }
+    const plain = { ...at, outcome: 'created', time: '2027-01-30T14:00:00Z', detail: { given } }
+    expect(kinds([{ ...at, outcome: 'changed', detail: { changes: changed } }, ...made, plain])).toEqual([])
+  })
+
   test('of an issuer that came back goes with it', () => {
     const gone = { ...at, outcome: 'deleted' }
     const issuer = { ...at, type: 'issuer', outcome: 'deleted', credential_id: 'https://a.example' }
     expect(kinds([gone, issuer])).toEqual(['issuer_undeleted'])
   })
+})
+
+test('an issuer that was made anew with other keys has its earlier ones again', () => {
+  const at = { type: 'issuer', time: '2027-01-30T12:00:00Z', credential_id: 'https://a.example' }
+  const later = { ...at, outcome: 'created', time: '2027-01-30T13:00:00Z' }
+  const kinds = (made: ChangeRecord, keys: string) => {
+    const issuers = new Map([['https://a.example', { status: 'active', keys }]])
+    const trust = { issuers, rules: new Map(), blockedWorkloads: new Set<string>() }
+    const records = [{ ...at, outcome: 'deleted' }, made]
+    return findCameBack(records, { ...state(new Map()), trust }, now).map(({ kind }) => kind)
+  }
+  const published = { ...later, detail: { jwks_uri: 'https://a.example/new' } }
+  expect(kinds(published, 'jwks_uri https://a.example/new')).toEqual([])
+  expect(kinds(published, 'discovery')).toEqual(['issuer_keys_back'])
+  expect(kinds(published, 'jwks_uri https://a.example/old')).toEqual(['issuer_keys_back'])
+  const listed = { ...later, detail: { jwks: { keys: [{ kid: 'two', n: 'AQ' }] } } }
+  expect(kinds(listed, 'jwks two AQ')).toEqual([])
+  expect(kinds(listed, 'jwks one AQ')).toEqual(['issuer_keys_back'])
+  expect(kinds(later, 'discovery')).toEqual([])
+  expect(kinds(later, 'jwks one AQ')).toEqual(['issuer_keys_back'])
 })

@@ -159,6 +159,35 @@ test('a sealed registry believes issuers and rules that a holder of the key regi
   }
 })
 
+test.for([
+  ['before', [cluster, github]],
+  ['behind', [github, cluster]],
+] as const)(
+  'a rule moves to an issuer that stands %s its own one in the file, and the ledger says it last',
+  async ([, order], { service, database }) => {
+    const context = { ...sealedContext(service.service.database), sealing: undefined }
+    await createResources(context)
+    const rule = {
+      rule: 'pay',
+      conditions: [{ claim: 'sub', prefix: 'system:serviceaccount:payments:' }],
+      access: [{ audience: orders, scopes: [] }],
+    }
+    const told = (holder: string) =>
+      parsed({ trust: order.map((issuer) => ({ issuer, rules: issuer === holder ? [rule] : [] })) })
+    await applyRegistration(context, told(github))
+    await applyRegistration(context, told(cluster))
+    expect(await database.query('SELECT rule, issuer FROM trust_rule')).toEqual([
+      { rule: 'pay', issuer: cluster },
+    ])
+    const again = await applyRegistration(context, told(cluster), { dryRun: true })
+    expect(again.plan.issuers.map(({ status }) => status)).toEqual(['unchanged', 'unchanged'])
+    const said = await database.query<{ outcome: string }>(
+      `SELECT outcome FROM audit_record WHERE type = 'trust_rule' ORDER BY chain, seq`,
+    )
+    expect(said.map(({ outcome }) => outcome)).toEqual(['created', 'deleted', 'created'])
+  },
+)
+
 test('one change at a time: rules are added and removed, issuers disabled and enabled, workloads blocked; each has its record', async ({
   service,
   database,
