@@ -4,7 +4,7 @@ import { AdministrationError } from '../errors.ts'
 import type { Registration } from './definition.ts'
 import { type Mistake, refusalOf } from './mistake.ts'
 import type { ReadablePart } from './parse.ts'
-import { makePlan, type Plan } from './plan.ts'
+import { makePlan, type Plan, type RegistryState } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
 import { changeSealed } from './sealing.ts'
@@ -103,15 +103,32 @@ export async function mistakesBeside(
   part: ReadablePart,
 ): Promise<Mistake[]> {
   const state = await readState(database.prisma, part, clock.nowMilliseconds())
-  const { mistakes } = makePlan(part, state)
+  const { mistakes } = makePlan(part, withoutUnread(state, part))
   return mistakes.flatMap((mistake) => {
-    // It may well be there, or have the scope, in an entry that could not be read.
-    if ('audience' in mistake && part.unreadAudiences.has(mistake.audience)) return []
+    // It may well be there, or have the scope, in an entry that could not be read. The same is true of a client.
+    if ('audience' in mistake && part.unread.audiences.has(mistake.audience)) return []
+    if (mistake.code === 'rule_client_unknown' && part.unread.clientIds.has(mistake.clientId)) return []
     const [list, index, ...rest] = mistake.path
     const indexes =
       list === 'clients' ? part.clientIndexes : list === 'trust' ? part.issuerIndexes : part.resourceIndexes
     return [{ ...mistake, path: [list ?? '', indexes[Number(index)] ?? 0, ...rest] }]
   })
+}
+
+/** Nobody knows what clients and issuers will have whose entries could not be read. So nothing may contradict that. */
+function withoutUnread(state: RegistryState, { unread }: ReadablePart): RegistryState {
+  const { otherGrants, holders = [], trust } = state
+  const isRead = ({ clientId }: { readonly clientId: string }) => !unread.clientIds.has(clientId)
+  return {
+    ...state,
+    otherGrants: otherGrants.filter(isRead),
+    holders: holders.filter(isRead),
+    trust: trust && {
+      ...trust,
+      issuers: new Map([...trust.issuers].filter(([issuer]) => !unread.issuers.has(issuer))),
+      fapiClientIds: new Set([...(trust.fapiClientIds ?? [])].filter((id) => !unread.clientIds.has(id))),
+    },
+  }
 }
 
 function hasWork(plan: Plan): boolean {

@@ -46,8 +46,12 @@ export interface ReadablePart extends Registration {
   readonly resourceIndexes: readonly number[]
   readonly clientIndexes: readonly number[]
   readonly issuerIndexes: readonly number[]
-  /** What is named by resources that could not be read. */
-  readonly unreadAudiences: ReadonlySet<unknown>
+  /** What is named by entries that could not be read. */
+  readonly unread: {
+    readonly audiences: ReadonlySet<unknown>
+    readonly clientIds: ReadonlySet<unknown>
+    readonly issuers: ReadonlySet<unknown>
+  }
 }
 
 export function parseRegistration(root: unknown): Parsed<Registration> & { readonly part: ReadablePart } {
@@ -69,16 +73,26 @@ export function parseRegistration(root: unknown): Parsed<Registration> & { reado
   const [resourceIndexes = [], clientIndexes = [], issuerIndexes = []] = [resources, clients, issuers].map(
     (list) => list.map(({ index }) => index),
   )
-  const unreadAudiences = unreadOf(root, new Set(resourceIndexes))
-  const part = { ...value, resourceIndexes, clientIndexes, issuerIndexes, unreadAudiences }
+  const unread = {
+    audiences: unreadOf(root, 'resources', 'audience', resourceIndexes),
+    clientIds: unreadOf(root, 'clients', 'client_id', clientIndexes),
+    issuers: unreadOf(root, 'trust', 'issuer', issuerIndexes),
+  }
+  const part = { ...value, resourceIndexes, clientIndexes, issuerIndexes, unread }
   return { value: mistakes.length > 0 ? undefined : value, mistakes, part }
 }
 
-function unreadOf(root: unknown, read: ReadonlySet<number>): ReadonlySet<unknown> {
-  const list = isMapping(root) ? root['resources'] : undefined
+function unreadOf(
+  root: unknown,
+  key: 'resources' | 'clients' | 'trust',
+  id: string,
+  indexes: readonly number[],
+): ReadonlySet<unknown> {
+  const list = isMapping(root) ? root[key] : undefined
   if (!Array.isArray(list)) return new Set()
+  const read = new Set(indexes)
   const unread = list.filter((_, index) => !read.has(index))
-  return new Set(unread.map((entry) => (isMapping(entry) ? entry['audience'] : undefined)))
+  return new Set(unread.map((entry) => (isMapping(entry) ? entry[id] : undefined)))
 }
 
 /** One client by itself. Paths begin with its keys. */

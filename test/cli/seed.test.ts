@@ -236,3 +236,34 @@ test('all mistakes are told at once: those of the file, and those beside what is
     ['6', 'clients[2].access[1].audience'],
   ])
 })
+
+test('an entry that cannot be read is no reason for mistakes in others', async ({ file, ran, run }) => {
+  await ran('resources', 'create', 'urn:a', '--scope', 'read', '--scope', 'write')
+  await ran('clients', 'create', 'billing', '--access', 'urn:a=read,write', '--auth-method', 'federated_jwt')
+  const rule = ['--issuer', 'https://one.example', '--equals', 'sub=a', '--access', 'urn:a=write']
+  await ran('trust', 'add', 'moves', ...rule)
+  const path = file(
+    'mistakes.yaml',
+    [
+      'resources:',
+      '  - {audience: "urn:a", scopes: [read]}',
+      'clients:',
+      '  - {client_id: billing, access: [{audience: "urn:a", scopes: [read]}], allowed_networks: [nowhere]}',
+      '  - {client_id: new, kind: robot}',
+      'trust:',
+      '  - {issuer: "https://one.example", jwks_uri: "http://one.example"}',
+      '  - issuer: https://two.example',
+      '    rules:',
+      '      - {rule: one, conditions: [{claim: sub, equals: a}], client_id: new}',
+      '      - {rule: moves, conditions: [{claim: sub, equals: a}], client_id: old}',
+    ].join('\n'),
+  )
+  const { stderr } = await run('seed', path)
+  const places = [...stderr.matchAll(/mistakes\.yaml:\d+:\d+: ([^:]+): /g)].map(([, where]) => where)
+  expect(places).toEqual([
+    'clients[0].allowed_networks[0]',
+    'clients[1].kind',
+    'trust[0].jwks_uri',
+    'trust[1].rules[1].client_id',
+  ])
+})
