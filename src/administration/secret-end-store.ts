@@ -70,7 +70,7 @@ const endedMax = 500
 /**
  * Notes that a process watches, and finds the secrets that are due. After a pause the time without use starts again:
  * while no process ran, nobody could use the secret. The database judges each again when it ends it
- * (registry_end_unused_secret).
+ * (registry_end_unused_secret). A time without use that is as long as its column does not fail the read of all others.
  */
 export async function watchUnused(database: Statements): Promise<UnusedSecret[]> {
   // One process is enough for each look.
@@ -90,7 +90,7 @@ export async function watchUnused(database: Statements): Promise<UnusedSecret[]>
       FROM client_secret_overlap o JOIN client_secret s ON s.secret_id = o.secret_id
       LEFT JOIN client_secret_use u ON u.secret_id = o.secret_id
      WHERE s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())
-       AND greatest(o.watched_since, u.last_used_at) + (o.unused_seconds + 60) * interval '1 second' < now()
+       AND greatest(o.watched_since, u.last_used_at) < now() - (o.unused_seconds::bigint + 60) * interval '1 second'
      ORDER BY s.secret_id LIMIT ${endedMax}::int`
 }
 

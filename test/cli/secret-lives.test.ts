@@ -246,6 +246,22 @@ describe('an overlap ends', () => {
     },
   )
 
+  ownTest(
+    'also beside one whose time without use is as long as its column',
+    async ({ database, run, statements }) => {
+      const [client, other] = [await registerClient(database), await registerClient(database)]
+      for (const { clientId } of [client, other])
+        await succeeding(run)('clients', 'secrets', 'rotate', clientId, '--end-when-unused', '2h')
+      await database.query(
+        `UPDATE client_secret_overlap SET watched_since = now() - interval '3 hours', watched_at = now(),
+           unused_seconds = CASE WHEN secret_id = $1 THEN 2147483647 ELSE unused_seconds END`,
+        [other.secretId],
+      )
+      const ended = await endUnusedSecrets(statements, systemClock, { by: 'mintmark' })
+      expect(ended.map(({ secretId }) => secretId)).toEqual([client.secretId])
+    },
+  )
+
   test('for nobody who asks the function before the time', async ({ database, run }) => {
     const client = await registerClient(database)
     const options = ['--overlap', '1d', '--end-when-unused', '2h']
