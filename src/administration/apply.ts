@@ -7,7 +7,7 @@ import type { ReadablePart } from './parse.ts'
 import { makePlan, type Plan, type RegistryState } from './plan.ts'
 import { recordPlan } from './plan-records.ts'
 import { lockRows, readState, writePlan } from './plan-store.ts'
-import { changeSealed } from './sealing.ts'
+import { changeSealed, readableSeals } from './sealing.ts'
 import type { SecretContext } from './secret-store.ts'
 
 /**
@@ -59,7 +59,9 @@ export async function applyRegistration(
   const refusal = options.refusal ?? refusalOf
   const { database, clock } = context
   const before = await readState(database.prisma, registration, clock.nowMilliseconds())
-  const { plan, mistakes } = makePlan(registration, before)
+  const sealed = await readableSeals(database.prisma, context.sealing)
+  await sealed.read(database.prisma, namesIn(registration))
+  const { plan, mistakes } = makePlan(sealed.withStatuses(registration), before)
   if (mistakes.length > 0) throw refusal(mistakes)
   // With a sealed registry, rows that need no change may still be rows that were written without the key.
   const isDone = !hasWork(plan) && context.sealing === undefined
@@ -74,11 +76,7 @@ export async function applyRegistration(
     async (transaction, records, seals) => {
       await lockRows(transaction, registration)
       const state = await readState(transaction, registration, clock.nowMilliseconds())
-      await seals.read(transaction, {
-        clientIds: registration.clients.map(({ clientId }) => clientId),
-        audiences: registration.resources.map(({ audience }) => audience),
-        issuers: (registration.issuers ?? []).map(({ issuer }) => issuer),
-      })
+      await seals.read(transaction, namesIn(registration))
       const { plan, mistakes } = makePlan(seals.withStatuses(registration), state)
       if (mistakes.length > 0) throw refusal(mistakes)
       const used = new Map(newClients(plan).map((clientId) => [clientId, secretOf(made, clientId)]))
@@ -95,6 +93,14 @@ export async function applyRegistration(
       beforeCommit: () => options.deliver?.(secrets),
     },
   )
+}
+
+function namesIn({ clients, resources, issuers = [] }: Registration) {
+  return {
+    clientIds: clients.map(({ clientId }) => clientId),
+    audiences: resources.map(({ audience }) => audience),
+    issuers: issuers.map(({ issuer }) => issuer),
+  }
 }
 
 /** What is wrong with the readable part of a registration beside what is registered. */

@@ -43,6 +43,12 @@ export async function changeSealed<Result>(
   )
 }
 
+/** What is sealed, for a plan that only shows. Where the key is not at hand, a plan can only go by the rows. */
+export async function readableSeals(database: Queryable, sealing: Sealing | undefined): Promise<Seals> {
+  const isOpen = sealing !== undefined && (await sealing.keyEncryptionKeys()) !== undefined
+  return isOpen ? await openSeals(database, sealing) : new Seals()
+}
+
 /** @throws AdministrationError when there is no key, or no head that it opens. */
 export async function sealingKeys(sealing: Sealing): Promise<KeyEncryptionKeys> {
   const keys = await sealing.keyEncryptionKeys()

@@ -169,10 +169,14 @@ export class Seals {
     this.give(clientId, (client) => ({ ...client, keys: [...(client.keys ?? []), ...keys.map(keyFacts)] }))
   }
 
-  /** Says something that takes away. Where nothing was registered there is nothing to take. */
+  /**
+   * Says something that takes away. Where nothing was registered there is nothing to take, and a client that was deleted
+   * stays so: its row may say otherwise.
+   */
   take(clientId: string, change: (client: ClientStatement) => ClientStatement): boolean {
     const before = this.#open === undefined ? undefined : this.#client(clientId)
-    return before !== undefined && this.#set('client', clientId, clientStatement(clientId, change(before)))
+    if (before === undefined || before.status === 'deleted') return false
+    return this.#set('client', clientId, clientStatement(clientId, change(before)))
   }
 
   removeResource(audience: string): void {
