@@ -56,6 +56,13 @@ export function rulesNamedTwice(root: unknown): Mistake[] {
   return mistakes
 }
 
+/** Resources that one rule of an issuer gives twice. Only the scopes of the last one would count. */
+export function ruleAccessNamedTwice(issuer: unknown, at: Path): Mistake[] {
+  const rules = isMapping(issuer) ? issuer['rules'] : undefined
+  if (!Array.isArray(rules)) return []
+  return rules.flatMap((rule, index) => namedTwice(rule, 'access', 'audience', [...at, 'rules', index]))
+}
+
 export function clientKey(jwk: unknown): ClientKey | undefined {
   const read = readClientKey(jwk)
   return 'thumbprint' in read ? read : undefined

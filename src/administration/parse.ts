@@ -13,7 +13,13 @@ import {
 } from './definition.ts'
 import { explained } from './explained.ts'
 import type { Mistake, MistakeCode, Path, ValueKind } from './mistake.ts'
-import { clientKey, keysNamedTwice, namedTwice, rulesNamedTwice } from './named-twice.ts'
+import {
+  clientKey,
+  keysNamedTwice,
+  namedTwice,
+  ruleAccessNamedTwice,
+  rulesNamedTwice,
+} from './named-twice.ts'
 import { type ClientInput, type ResourceInput, schemas } from './registration.ts'
 import { toIssuer } from './trust-definition.ts'
 
@@ -114,7 +120,7 @@ export function parseResource(value: unknown): Parsed<ResourceDefinition> {
 export function parseIssuer(value: unknown): Parsed<IssuerDefinition> {
   const result = schemas.issuer.safeParse(value)
   const mistakes = result.success ? [] : mistakesOf(result.error, value, [], schemas.issuer)
-  mistakes.push(...namedTwice(value, 'rules', 'rule', []))
+  mistakes.push(...namedTwice(value, 'rules', 'rule', []), ...ruleAccessNamedTwice(value, []))
   return { value: result.success && mistakes.length === 0 ? toIssuer(result.data) : undefined, mistakes }
 }
 
@@ -137,7 +143,7 @@ function parseEntries<Entry>(
     else mistakes.push(...mistakesOf(result.error, value, at, schema))
     if (key === 'clients') {
       mistakes.push(...namedTwice(value, 'access', 'audience', at), ...keysNamedTwice(value, at))
-    }
+    } else if (key === 'trust') mistakes.push(...ruleAccessNamedTwice(value, at))
   }
   mistakes.push(...namedTwice(root, key, id, []))
   mistakes.splice(mistakesMax)

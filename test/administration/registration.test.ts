@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { clientKinds } from '../../src/administration/definition.ts'
-import { parseClient } from '../../src/administration/parse.ts'
+import { parseClient, parseIssuer, parseRegistration } from '../../src/administration/parse.ts'
 import { jsonSchema, schemas } from '../../src/administration/registration.ts'
 import { signingAlgorithms, tokenTyps } from '../../src/keys/signing-algorithm.ts'
 import { limits } from '../../src/limits.ts'
@@ -218,6 +218,24 @@ describe('what JSON Schema has no words for', () => {
     expect(parseClient(twice).mistakes).toEqual([
       { code: 'already_named', path: ['access', 1, 'audience'], value: 'urn:a', first: ['access', 0] },
     ])
+  })
+
+  test('one audience twice in a rule, of an issuer alone and in a file', () => {
+    const rule = { rule: 'a', client_id: 'b', conditions: [{ claim: 'sub', equals: 'c' }] }
+    const twice = {
+      issuer: 'https://a.example',
+      rules: [{ ...rule, access: many(2, () => ({ audience: 'urn:a', scopes: [] })) }],
+    }
+    expect(validators.get('issuer')?.(twice)).toBe(true)
+    const path = ['rules', 0, 'access', 1, 'audience']
+    const found = { code: 'already_named', path, value: 'urn:a', first: path.slice(0, 3).concat(0) }
+    expect(parseIssuer(twice).mistakes).toEqual([found])
+    const [told] = parseRegistration({ trust: [twice] }).mistakes
+    expect(told).toEqual({
+      ...found,
+      path: ['trust', 0, ...path],
+      first: ['trust', 0, 'rules', 0, 'access', 0],
+    })
   })
 
   test('nothing in a registration at all, which only ours says in words', () => {

@@ -17,7 +17,7 @@ import { rewrapFile } from '../../src/keys/rewrap.ts'
 import { assumedVerifierCacheSeconds, earlyLeadSeconds, leadSeconds } from '../../src/keys/schedule.ts'
 import { createKey } from '../../src/keys/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import { command, succeeding } from '../support/command.ts'
+import { command, commandAtTerminal, succeeding } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
 import { type Outcome, startServiceProcess } from '../support/process.ts'
 import { kidsOf } from '../support/rotation.ts'
@@ -206,6 +206,7 @@ describe('rotate', () => {
       const now = async () => JSON.parse(await ran('rotate', '--now', '--json'))
       const rotations = await Promise.all([now(), now(), now()])
       expect(rotations.map(({ changed }) => changed).sort()).toEqual([false, false, true])
+      for (const { changed, breaks_for_seconds: seconds } of rotations) expect(seconds > 0).toBe(changed)
       expect(new Set(rotations.map(({ kid }) => kid)).size).toBe(1)
       expect(await records('rotated at once')).toHaveLength(1)
       // Somebody who begins later wants one more.
@@ -239,6 +240,8 @@ describe('revoke', () => {
     await withService(async ({ url }) => {
       const client = await registerClient(database)
       const leaked = await kidOfToken(url, client)
+      const typed = await commandAtTerminal({ DATABASE_URL: database.url }, 'no\n', 'keys', 'revoke', leaked)
+      expect([typed.code, typed.stderr]).toEqual([1, expect.stringContaining('so nothing was changed.')])
       const fields = JSON.parse(await ran('revoke', leaked, '--yes', '--json'))
       const after = await kidOfToken(url, client)
       expect(after).not.toBe(leaked)

@@ -1,6 +1,6 @@
 /** What an operator sees of a sealed registry, and does about it. */
 import { expect } from 'vitest'
-import { command } from '../support/command.ts'
+import { command, commandAtTerminal } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
 import { orders, registerClient } from '../support/service.ts'
 
@@ -55,10 +55,27 @@ test('an existing registry is sealed, and what somebody writes by hand is named 
 
   const refused = await runSealed('registry', 'seal')
   expect(refused.code).toBe(1)
-  expect(refused.stdout).toContain('1 row less than was registered')
+  expect(refused.stdout).toContain('1 entry has less than was registered')
   expect(refused.stderr).toMatch(/^DANGER: 1 differ.*\n {2}client stranger: unregistered$/m)
   expect(await runSealed('clients', 'delete', 'stranger', '--yes')).toMatchObject({ code: 0 })
   expect((await runSealed('registry', 'seal')).stdout).toContain('Nothing gives more than was registered.')
+})
+
+test('who is asked sees what differs, also where the output is JSON', async ({ database, runSealed }) => {
+  await registerClient(database, { clientId: 'billing' })
+  expect(await runSealed('registry', 'seal', '--yes')).toMatchObject({ code: 0 })
+  await database.query(`INSERT INTO client (client_id, name) VALUES ('stranger', 'Stranger')`)
+  const environment = {
+    DATABASE_URL: database.url,
+    MINTMARK_SEALED_REGISTRY: 'yes',
+    MINTMARK_KEY_ENCRYPTION_KEY: key,
+  }
+  const answer = (typed: string) => commandAtTerminal(environment, `${typed}\n`, 'registry', 'seal', '--json')
+  const refused = await answer('no')
+  expect([refused.code, refused.stdout]).toEqual([1, ''])
+  expect(refused.stderr).toMatch(/^DANGER: 1 differ.*\n {2}client stranger: unregistered\n/)
+  expect(refused.stderr).toContain('mintmark: that is not "seal", so nothing was changed.')
+  expect(JSON.parse((await answer('seal')).stdout)).toMatchObject({ sealed: true })
 })
 
 test('commands seal what they change, and change nothing without the key', async ({

@@ -67,6 +67,22 @@ describe('a file that takes nothing', () => {
   })
 })
 
+test.for([
+  [undefined, 'the new secrets are valid, and nobody has seen them: replace them with'],
+  ['secret', 'the secrets in .*secret are valid'],
+] as const)('a commit of which nobody knows is said to be one: %s', async ([name, said], { files }) => {
+  const output = new SecretOutput('secret-out', name && files.path(name), 'read')
+  output.reserve()
+  const change = output.around(async () => {
+    output.deliver('x\n')
+    throw new Error('Connection terminated unexpectedly')
+  })
+  await expect(change).rejects.toThrow(
+    new RegExp(`may be committed or not\\. .* If it is committed, ${said}`),
+  )
+  if (name !== undefined) expect(existsSync(files.path(name))).toBe(true)
+})
+
 describe('an output that takes nothing', () => {
   test('is said in words, and the exit code is not 0', async ({ database }) => {
     const list = await withoutOutput('ENOSPC', database.url, 'resources', 'list', '--json')

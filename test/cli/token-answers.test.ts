@@ -21,6 +21,14 @@ test.each<[string, number, object]>([
   expect(stderr).toMatch(/^mintmark: [\x20-\x7e\ufffd]+\n$/)
 })
 
+test('a token that is no JWT is said to be none', async () => {
+  const server = createServer((_request, response) => {
+    response.writeHead(200).end(JSON.stringify({ access_token: 'v4.public.AAAA', expires_in: 60 }))
+  })
+  const { code, stderr } = await ask(server, 'http')
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/^mintmark: .* no JWT\. .*\n$/)])
+})
+
 const tls = () =>
   createTlsServer({ cert: certificate, key: privateKey }, (_request, response) => response.end())
 

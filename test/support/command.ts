@@ -22,10 +22,28 @@ export function command(
 }
 
 /** @param input what the command finds on standard input. */
-export async function commandWithInput(
+export function commandWithInput(
   environment: Readonly<Record<string, string>>,
   input: string,
   ...commandArguments: readonly string[]
+): Promise<Outcome> {
+  return runAt(environment, Readable.from(input === '' ? [] : [Buffer.from(input)]), commandArguments)
+}
+
+/** @param typed what a person at a terminal types. */
+export function commandAtTerminal(
+  environment: Readonly<Record<string, string>>,
+  typed: string,
+  ...commandArguments: readonly string[]
+): Promise<Outcome> {
+  const stdin = Object.assign(Readable.from([Buffer.from(typed)]), { isTTY: true })
+  return runAt(environment, stdin, commandArguments)
+}
+
+async function runAt(
+  environment: Readonly<Record<string, string>>,
+  stdin: Terminal['stdin'],
+  commandArguments: readonly string[],
 ): Promise<Outcome> {
   if (serving.includes(commandArguments[0] ?? '')) {
     throw new Error(`"${commandArguments[0]}" needs a process of its own: use commandProcess`)
@@ -33,7 +51,7 @@ export async function commandWithInput(
   const [stdout, stderr] = [collector(), collector()]
   const terminal: Terminal = {
     environment,
-    stdin: Readable.from(input === '' ? [] : [Buffer.from(input)]),
+    stdin,
     stdout: stdout.stream,
     stderr: stderr.stream,
     // The signals of this process are the test runner's.

@@ -1,6 +1,5 @@
 import { deleteClient, findClient, setClientStatus } from '../../administration/client-store.ts'
 import type { StoredClient, StoredClientWithSecrets } from '../../administration/definition.ts'
-import { OperatorError } from '../../errors.ts'
 import { optionalMoment } from '../../lib/moment.ts'
 import { defineCommand, jsonOption } from '../terminal/command.ts'
 import { confirm } from '../terminal/confirm.ts'
@@ -156,9 +155,7 @@ export const clientsDelete = defineCommand({
       )
       const asks = !options.yes && status !== 'deleted'
       const question = `Delete ${clientId} for good? Type its id to go on: `
-      if (asks && !(await confirm(question, clientId, connection.signal))) {
-        throw new OperatorError('that is not its id, so nothing was changed.')
-      }
+      if (asks) await confirm(question, clientId, connection.signal)
       const { deleted, secretsRevoked, keysRevoked, accessRemoved } = await deleteClient(connection, clientId)
       if (options.json) print(statusJson(clientId, 'deleted', deleted))
       else if (!deleted) print(`${clientId} was already deleted.\n`)

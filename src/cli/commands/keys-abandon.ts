@@ -50,10 +50,7 @@ export const keysAbandon = defineCommand({
         else note('This is only a plan. Nothing was changed.')
         return
       }
-      if (!options.yes && !(await confirm(`Type "${word}" to continue: `, word, signal))) {
-        note('Nothing was changed.')
-        return
-      }
+      if (!options.yes) await confirm(`Type "${word}" to continue: `, word, signal)
       const done = await abandonKeys(context)
       print(options.json ? `${json(fieldsOf(done))}\n` : shown(done))
       // The seal is under the lost key too, and only a person can say what was registered.

@@ -36,10 +36,7 @@ export const keysRevoke = defineCommand({
       const key = [...known.keys, ...known.others].find((each) => each.kid === kid)
       const question = `Revoke ${kid} and all its tokens? You cannot undo this. Type the id to continue: `
       const asks = !options.yes && key !== undefined && key.revokedAt === undefined
-      if (asks && !(await confirm(question, kid, signal))) {
-        note('Nothing was changed.')
-        return
-      }
+      if (asks) await confirm(question, kid, signal)
       const now = context.clock.nowSeconds()
       const before = signingNow(known, config.schedule, now, key?.algorithm)
       const { revoked, restored, refusedFrom, successor } = await revokeKey(context, kid)

@@ -63,7 +63,8 @@ export const keysRotate = defineCommand({
       if (breaks) note(breakage(planned, unseen.length, verifiers.length, lead))
       const rotation = options.plan ? planned : await rotate(context, algorithm, at, true, cache)
       if (options.json) {
-        const seconds = breaks ? planned.moments.publishedAt + lead - planned.moments.signsFrom : 0
+        const isDone = options.plan || rotation.changed
+        const seconds = breaks && isDone ? planned.moments.publishedAt + lead - planned.moments.signsFrom : 0
         print(`${json(rotationFields(rotation, verifiers, options.plan, seconds))}\n`)
       } else {
         const now = context.clock.nowSeconds()

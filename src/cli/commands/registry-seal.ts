@@ -51,6 +51,8 @@ export const registrySeal = defineCommand({
         return
       }
       const isSafe = review.problems.length === 0 && review.headProblem === undefined
+      // Whoever is asked has to see it. The output has nothing but the JSON.
+      if (options.json && !isSafe && !options.yes) noteProblems(review)
       if (!isSafe && !options.yes) await askOrRefuse(connection.signal)
       await sealRegistry(context, review, progress)
       if (options.json) print(`${json(reviewFields(review, true))}\n`)
@@ -65,41 +67,44 @@ async function askOrRefuse(signal: AbortSignal): Promise<void> {
       'there is no terminal to answer at. Nothing was sealed. If all of this is right, use --yes.',
     )
   }
-  const question = 'Make all of this valid? Type "seal" to go on: '
-  if (!(await confirm(question, 'seal', signal))) throw new OperatorError('Nothing was sealed.')
+  await confirm('Make all of this valid? Type "seal" to go on: ', 'seal', signal)
 }
 
-function printReview({ counts, problems, lessened, headProblem }: Review): void {
+function printReview(review: Review): void {
+  const { counts, problems, lessened, headProblem } = review
   const { clients, secrets, access, resources } = counts
   print(
     `${counted(clients, 'client')}, ${counted(secrets, 'secret')}, ${counted(access, 'grant')} and ` +
       `${counted(resources, 'resource')} are registered.\n`,
   )
   if (headProblem === 'registry_seal_missing') print('The registry was not sealed before.\n')
-  else if (headProblem === 'registry_seal_older') {
+  if (lessened > 0) {
+    print(
+      `${lessened} ${lessened === 1 ? 'entry has' : 'entries have'} less than was registered: disabled, revoked or narrowed by hand. This does ` +
+        `not change.\n`,
+    )
+  }
+  if (problems.length === 0) print('Nothing gives more than was registered.\n')
+  noteProblems(review)
+}
+
+/** What is wrong with the seal, and what sealing would give. */
+function noteProblems({ problems, headProblem }: Review): void {
+  if (headProblem === 'registry_seal_older') {
     note('DANGER: the seal is older than one that was there before. Somebody put back an older registry.')
   } else if (headProblem === 'registry_seal_key_differs') {
     note(
       'DANGER: the seal is under a key-encryption key that was abandoned. So nothing shows any more what was ' +
         'registered: compare everything with your seed file.',
     )
-  } else if (headProblem !== undefined) {
+  } else if (headProblem !== undefined && headProblem !== 'registry_seal_missing') {
     note(`DANGER: ${messageOf(new AdministrationError(headProblem, {}))}`)
   }
-  if (lessened > 0) {
-    print(
-      `${counted(lessened, 'row')} less than was registered: disabled, revoked or narrowed by hand. This does ` +
-        `not change.\n`,
-    )
-  }
-  if (problems.length === 0) {
-    print('Nothing gives more than was registered.\n')
-    return
-  }
+  if (problems.length === 0) return
   const isFirst = headProblem === 'registry_seal_missing'
   note(
     isFirst
-      ? `${counted(problems.length, 'entry').replace('entrys', 'entries')} would be valid from now on:`
+      ? `${problems.length} ${problems.length === 1 ? 'entry' : 'entries'} would be valid from now on:`
       : `DANGER: ${problems.length} differ from what was registered, and have no effect. Sealing makes them valid:`,
   )
   for (const problem of problems.slice(0, shownMax)) note(`  ${problemText(problem)}`)

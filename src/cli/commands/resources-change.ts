@@ -160,8 +160,7 @@ export const resourcesDelete = defineCommand({
     await withDatabase(async (connection) => {
       await scopesOfResource(connection.database.prisma, audience)
       const question = `Delete ${audience}? Type "delete" to go on: `
-      if (!options.yes && !(await confirm(question, 'delete', connection.signal)))
-        throw new OperatorError('that is not "delete", so nothing was changed.')
+      if (!options.yes) await confirm(question, 'delete', connection.signal)
       await deleteResource(connection, audience)
       if (options.json) print(`${json({ audience, status: 'deleted' })}\n`)
       else print(`${audience} is deleted.\n`)

@@ -77,6 +77,10 @@ export const token = defineCommand({
     }
     const response = await requestToken(url, clientId, secret, method, parameters)
     const decoded = decode(response.access_token)
+    if (decoded === undefined)
+      throw new OperatorError(
+        `${url}/token answered with a token that is no JWT. Write the URL of this service in --url.`,
+      )
     if (options.raw) print(`${response.access_token}\n`)
     else if (options.json) print(`${json({ ...response, ...decoded })}\n`)
     else printToken(response.access_token, decoded)
@@ -215,12 +219,19 @@ interface Decoded {
   readonly claims: Record<string, unknown>
 }
 
-/** Decodes a token without verification, because it comes directly from the service. */
-function decode(accessToken: string): Decoded {
-  const [header, claims] = accessToken
-    .split('.', 2)
-    .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString('utf8')) as Record<string, unknown>)
-  return { header, claims: claims ?? {} }
+/**
+ * Decodes a token without verification, because it comes directly from the service.
+ * @returns undefined if another server answered with another kind of token that has three parts (PASETO).
+ */
+function decode(accessToken: string): Decoded | undefined {
+  try {
+    const [header, claims] = accessToken
+      .split('.', 2)
+      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString('utf8')) as Record<string, unknown>)
+    return { header, claims: claims ?? {} }
+  } catch {
+    return undefined
+  }
 }
 
 function printToken(accessToken: string, { header, claims }: Decoded): void {

@@ -37,6 +37,8 @@ const fates: Readonly<Record<Exclude<OutputFate, 'read'>, string>> = {
   lost: 'standard output is closed, or the null device, and nobody would see the secret',
 }
 
+const replaceThem = 'replace them with "bin/mintmark clients secrets rotate CLIENT --secret-out FILE"'
+
 /**
  * Writes new secrets once, to stdout or to a file. The file is created before anything is changed, and its
  * content is on the disk before the change is committed. So no valid secret can be lost before anybody has
@@ -99,10 +101,13 @@ export class SecretOutput {
         await this.#requireShown()
         throw error
       }
-      if (this.#written && this.#committing && !(error instanceof OperatorError)) {
+      if (this.#committing && !(error instanceof OperatorError)) {
+        const secrets = this.#written
+          ? `the secrets in ${this.path} are valid`
+          : `the new secrets are valid, and nobody has seen them: ${replaceThem}`
         throw new OperatorError(
           `The connection broke during the commit, so the change may be committed or not. Run "bin/mintmark clients ` +
-            `list" to see. If it is committed, the secrets in ${this.path} are valid.`,
+            `list" to see. If it is committed, ${secrets}.`,
           { cause: error },
         )
       }
@@ -121,8 +126,7 @@ export class SecretOutput {
     if (failure === undefined) return
     const problem = failure.code === 'EPIPE' ? 'its reader has gone away' : fileProblem(failure)
     throw new OperatorError(
-      `Cannot write the output: ${problem}. The new secrets are valid, and nobody has seen them. Replace them with ` +
-        `"bin/mintmark clients secrets rotate CLIENT --secret-out FILE".`,
+      `Cannot write the output: ${problem}. The new secrets are valid, and nobody has seen them: ${replaceThem}.`,
     )
   }
 
