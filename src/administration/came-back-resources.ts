@@ -1,5 +1,6 @@
 import { claimsText } from '../registry/fixed-claims.ts'
 import { type CameBack, claimsBeyond, isTexts, type Question } from './came-back-state.ts'
+import type { fieldsOfResource } from './plan.ts'
 
 /** What came back of resources (came-back.ts). Pure. */
 
@@ -12,7 +13,7 @@ export const resourceFields = [
   'external',
   'subject_form',
   'claims',
-]
+] as const satisfies readonly (keyof ReturnType<typeof fieldsOfResource>)[]
 
 export const resourceJudges = {
   existence({ names: [audience = ''], record, value, state }: Question): CameBack[] {

@@ -20,8 +20,10 @@ export interface ChangeRecord {
   readonly detail?: {
     readonly changes?: Readonly<Record<string, { readonly to?: unknown }>>
     readonly cut?: Readonly<Record<string, unknown>>
-    /** What a new rule says. */
+    /** What a new rule or a new resource says. */
     readonly given?: Readonly<Record<string, unknown>>
+    /** Whose rule it is. */
+    readonly issuer?: unknown
     /** Where a new issuer has its keys. */
     readonly client_metadata?: unknown
     readonly jwks?: unknown

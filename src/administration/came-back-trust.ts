@@ -36,7 +36,11 @@ export function carryOutTrust(
     } else set(outcome, 'issuer_status', id)
   } else if (type === 'trust_rule') {
     if (outcome !== 'changed') set(outcome, 'rule', id)
-    if (outcome === 'deleted') for (const field of ruleFieldNames) forget('rule_field', id ?? '', field)
+    if (outcome === 'deleted')
+      for (const field of ['issuer', ...ruleFieldNames]) forget('rule_field', id ?? '', field)
+    // A rule of the same name may have moved to another issuer.
+    if (outcome === 'created' && typeof detail?.issuer === 'string')
+      set(detail.issuer, 'rule_field', id, 'issuer')
     const given = outcome === 'created' && detail?.given ? ruleFields(detail.given) : undefined
     if (given !== undefined)
       for (const field of ruleFieldNames) set(given[field] ?? null, 'rule_field', id, field)
@@ -92,8 +96,9 @@ export const trustJudges = {
 
   rule_field({ names: [rule = '', field = ''], record, value, state }: Question): CameBack[] {
     const stored = state.trust.rules.get(rule)
-    if (stored === undefined || JSON.stringify(stored.fields[field] ?? null) === JSON.stringify(value))
-      return []
+    if (stored === undefined) return []
+    const has = field === 'issuer' ? stored.issuer : (stored.fields[field] ?? null)
+    if (JSON.stringify(has) === JSON.stringify(value)) return []
     return [{ kind: 'rule_changed', rule, issuer: stored.issuer, takenAt: record.time, surplus: [field] }]
   },
 

@@ -89,10 +89,12 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
     set(outcome === 'deleted' ? undefined : isCut ? null : scopes, 'access', clientId, audience)
   } else if (type === 'resource') {
     set(outcome, 'existence', audience)
-    for (const [field, { to }] of changes) set(to, 'resource', audience, field)
-    // A new resource with the same name starts again.
+    // A new resource with the same name starts again, with what it was given.
     if (outcome === 'deleted' || outcome === 'created')
       for (const field of resourceFields) last.delete(JSON.stringify(['resource', audience, field]))
+    const given = outcome === 'created' ? Object.entries(detail?.given ?? {}) : []
+    for (const [field, value] of given) set(value, 'resource', audience, field)
+    for (const [field, { to }] of changes) set(to, 'resource', audience, field)
   } else if (type === 'key') {
     if (outcome === 'revoked' || outcome === 'abandoned') set(outcome, 'key', kid)
   } else carryOutTrust(record, set, (...key) => last.delete(JSON.stringify(key)))

@@ -1,5 +1,5 @@
 import type { ChangeRecords } from '../ledger/change-records.ts'
-import type { Plan } from './plan.ts'
+import { fieldsOfResource, type Plan } from './plan.ts'
 import { keyWords, ruleWords } from './trust-definition.ts'
 import { deletedRules, type IssuerStep } from './trust-plan.ts'
 
@@ -9,7 +9,9 @@ import { deletedRules, type IssuerStep } from './trust-plan.ts'
  */
 export function recordPlan(records: ChangeRecords, plan: Plan, secretIds: ReadonlyMap<string, string>): void {
   for (const { definition, status, changes } of plan.resources) {
-    if (status !== 'unchanged') records.add('resource', status, { audience: definition.audience }, changes)
+    if (status === 'unchanged') continue
+    const told = status === 'created' ? { given: fieldsOfResource(definition) } : {}
+    records.add('resource', status, { audience: definition.audience }, changes, told)
   }
   for (const step of plan.clients) {
     const { clientId } = step.definition

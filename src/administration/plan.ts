@@ -165,17 +165,25 @@ function keyMistakes(
 
 function planResource(definition: ResourceDefinition, stored: ResourceDefinition | undefined): ResourceStep {
   if (stored === undefined) return { definition, status: 'created', changes: [] }
+  const [from, to] = [fieldsOfResource(stored), fieldsOfResource(definition)]
   const changes = fieldChanges(
     ['name', stored.name, definition.name],
-    ['scopes', stored.scopes, definition.scopes],
-    ['token_lifetime', stored.tokenLifetimeSeconds, definition.tokenLifetimeSeconds],
-    ['signing_algorithm', stored.signingAlgorithm, definition.signingAlgorithm],
-    ['token_typ', stored.tokenTyp, definition.tokenTyp],
-    ['external', stored.external === true, definition.external === true],
-    ['subject_form', stored.subjectForm ?? null, definition.subjectForm ?? null],
-    ['claims', claimsText(stored.claims) ?? null, claimsText(definition.claims) ?? null],
+    ...(Object.keys(to) as (keyof typeof to)[]).map((field) => [field, from[field], to[field]] as const),
   )
   return { definition, status: changes.length === 0 ? 'unchanged' : 'changed', changes }
+}
+
+/** What a resource says, besides its names: as the records of changes have it. */
+export function fieldsOfResource(resource: ResourceDefinition) {
+  return {
+    scopes: resource.scopes,
+    token_lifetime: resource.tokenLifetimeSeconds,
+    signing_algorithm: resource.signingAlgorithm,
+    token_typ: resource.tokenTyp,
+    external: resource.external === true,
+    subject_form: resource.subjectForm ?? null,
+    claims: claimsText(resource.claims) ?? null,
+  }
 }
 
 function planClient(definition: ClientDefinition, stored: StoredClient | undefined): ClientStep {

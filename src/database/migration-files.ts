@@ -32,9 +32,13 @@ export function isOneTransaction({ sql }: Migration): boolean {
   return !/\bCONCURRENTLY\b/i.test(sql.replace(/--.*$/gm, ''))
 }
 
+/** The statements that begin or end a transaction. The BEGIN and the END of a block of PL/pgSQL are none. */
+const ownTransaction =
+  /(?:^|;)\s*(?:(?:BEGIN|COMMIT|ROLLBACK|ABORT)\s*;|(?:BEGIN|COMMIT|ROLLBACK|ABORT|END)\s+(?:WORK|TRANSACTION|ISOLATION|READ|AND)\b|START\s+TRANSACTION\b)/im
+
 /** Whether the file begins or ends a transaction itself, and so cannot be a part of another one. */
 export function hasOwnTransaction({ sql }: Migration): boolean {
-  return /(?:^|;)\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)\s*;/im.test(sql.replace(/--.*$/gm, ''))
+  return ownTransaction.test(sql.replace(/--.*$/gm, ''))
 }
 
 /**

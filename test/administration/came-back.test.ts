@@ -133,6 +133,61 @@ describe('a rule', () => {
   })
 })
 
+test('a rule that moved to another issuer is back at the one before', () => {
+  const at = { type: 'trust_rule', credential_id: 'deploy' }
+  const moved = [
+    { ...at, outcome: 'deleted', time: '2027-01-30T12:00:00Z' },
+    { ...at, outcome: 'created', time: '2027-01-30T13:00:00Z', detail: { issuer: 'https://b.example' } },
+  ]
+  const found = (issuer: string) => {
+    const rules = new Map([['deploy', { issuer, fields: {} }]])
+    const trust = { issuers: new Map(), rules, blockedWorkloads: new Set<string>() }
+    return findCameBack(moved, { ...state(new Map()), trust }, now).map(({ kind }) => kind)
+  }
+  expect(found('https://b.example')).toEqual([])
+  expect(found('https://a.example')).toEqual(['rule_changed'])
+})
+
+test('a resource that was made anew with less has again what it had', () => {
+  const at = { type: 'resource', audience: 'urn:a' }
+  const given = {
+    scopes: ['read'],
+    token_lifetime: 60,
+    signing_algorithm: 'ES256',
+    token_typ: 'at+jwt',
+    external: false,
+    subject_form: null,
+    claims: null,
+  }
+  const made = [
+    { ...at, outcome: 'deleted', time: '2027-01-30T12:00:00Z' },
+    { ...at, outcome: 'created', time: '2027-01-30T13:00:00Z', detail: { given } },
+  ]
+  const plain = {
+    scopes: ['read'],
+    tokenLifetimeSeconds: 60,
+    signingAlgorithm: 'ES256',
+    tokenTyp: 'at+jwt',
+  }
+  const kinds = (more: object = {}, records: ChangeRecord[] = made) => {
+    const resources = new Map([['urn:a', { ...plain, ...more }]])
+    return findCameBack(records, { ...state(new Map()), resources }, now).map(({ kind }) => kind)
+  }
+  expect(kinds()).toEqual([])
+  expect(kinds({ scopes: ['read', 'write'], tokenLifetimeSeconds: 300 })).toEqual([
+    'resource_scopes_back',
+    'resource_lifetime_longer',
+  ])
+  expect(kinds({ external: true, subjectForm: 'a:{client_id}', claims: { tenant: 'b' } })).toEqual([
+    'resource_changed',
+    'resource_changed',
+    'resource_claims_changed',
+  ])
+  const changed = { ...at, outcome: 'changed', time: '2027-01-30T14:00:00Z' }
+  const wider = { ...changed, detail: { changes: { token_lifetime: { to: 300 } } } }
+  expect(kinds({ tokenLifetimeSeconds: 300 }, [...made, wider])).toEqual([])
+})
+
 test('an issuer that was made anew with other keys has its earlier ones again', () => {
   const at = { type: 'issuer', time: '2027-01-30T12:00:00Z', credential_id: 'https://a.example' }
   const later = { ...at, outcome: 'created', time: '2027-01-30T13:00:00Z' }

@@ -426,6 +426,8 @@ describe('a migration that fails', () => {
   test.each([
     ['with CONCURRENTLY', 'DROP INDEX CONCURRENTLY IF EXISTS no_such_index'],
     ['with a transaction of its own', 'BEGIN;\nCREATE TABLE b ();\nCOMMIT;'],
+    ['with a transaction that is spelt out', 'BEGIN WORK;\nCREATE TABLE b ();\nCOMMIT WORK;'],
+    ['with a transaction of SQL', 'START TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE b (); END'],
   ])('because the connection broke has to be looked at, if its file is one %s', async (_title, script) => {
     const database = await empty()
     const directory = directoryOf(script)
