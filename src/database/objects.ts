@@ -4,12 +4,15 @@ import { OperatorError } from '../errors.ts'
 /** Tables whose changes have to be told to every process that serves. */
 const watched = [
   'access',
+  'blocked_workload',
   'client',
   'client_key',
   'client_secret',
   'resource',
   'signing_key',
   'signing_key_manifest',
+  'trust_rule',
+  'trusted_issuer',
 ]
 const events = ['inserted', 'updated', 'deleted', 'truncated']
 /** Those that note what hands change (ledger/hand-changes.ts). */
@@ -48,7 +51,8 @@ export async function requireObjects(client: pg.ClientBase): Promise<void> {
       WHERE relpersistence = 'u' AND relkind = 'r' AND relnamespace = ours.oid
         AND relname IN (SELECT "table" FROM jsonb_to_recordset($1::jsonb) AS wanted ("table" text)
                         UNION ALL VALUES ('audit_record'), ('registry_version'), ('registry_change'),
-                                         ('registry_unrecorded_change'), ('spent_identifier'))`,
+                                         ('registry_unrecorded_change'), ('spent_identifier'),
+                                         ('sealed_registry_head'), ('sealed_registry_node'))`,
     [
       JSON.stringify(triggers),
       [
@@ -58,6 +62,7 @@ export async function requireObjects(client: pg.ClientBase): Promise<void> {
         'client_secret_use',
         'client_secret_caller',
         'client_secret_overlap',
+        'client_secret_tag',
       ],
     ],
   )

@@ -84,6 +84,29 @@ test.each([
   }
 })
 
+test('every trigger of ours, and every foreign key, is missed if somebody has switched it off', async () => {
+  const database = await freshDatabase()
+  try {
+    const triggers = await database.query<{ name: string; relation: string; isKey: boolean }>(
+      `SELECT tgname AS name, tgrelid::regclass::text AS relation, tgisinternal AS "isKey" FROM pg_trigger`,
+    )
+    const tables = new Set(triggers.map(({ relation }) => relation))
+    await database.query([...tables].map((table) => `ALTER TABLE ${table} DISABLE TRIGGER ALL`).join(';'))
+    const said = await migrationStateOf(database.url).then(
+      () => '',
+      (error: Error) => error.message,
+    )
+    const problems = triggers.map(({ name, relation, isKey }) =>
+      isKey
+        ? `the triggers of the foreign keys of ${relation} are disabled`
+        : `the trigger ${name} on ${relation} is disabled`,
+    )
+    expect([...new Set(problems)].filter((problem) => !said.includes(problem))).toEqual([])
+  } finally {
+    await database.drop()
+  }
+})
+
 test.each([
   ['ALTER TABLE client DISABLE TRIGGER USER', /the trigger registry_updated on client is disabled/],
   [
