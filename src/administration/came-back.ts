@@ -68,7 +68,11 @@ function carryOut(record: ChangeRecord, last: Map<string, Last>): void {
   // Changes by hand are not compared, and they do not replace what a command took away.
   if (outcome === 'changed by hand') return
   const set = (value: unknown, ...key: (string | null | undefined)[]): void => {
-    if (key.every((name) => typeof name === 'string')) last.set(JSON.stringify(key), { record, value })
+    if (!key.every((name) => typeof name === 'string')) return
+    const about = JSON.stringify(key)
+    // To the end: a resource cannot lose a scope before the client loses it.
+    last.delete(about)
+    last.set(about, { record, value })
   }
   const changes = Object.entries(detail?.changes ?? {})
   if (type === 'client') {

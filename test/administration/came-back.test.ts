@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { findCameBack } from '../../src/administration/came-back.ts'
-import type { ChangeRecord, RegisteredState } from '../../src/administration/came-back-state.ts'
+import {
+  accessKey,
+  type ChangeRecord,
+  type RegisteredState,
+} from '../../src/administration/came-back-state.ts'
 import { ruleFields } from '../../src/administration/trust-plan.ts'
 
 const now = Date.parse('2027-01-31T12:00:00Z') / 1000
@@ -131,6 +135,33 @@ describe('a rule', () => {
     const issuer = { ...at, type: 'issuer', outcome: 'deleted', credential_id: 'https://a.example' }
     expect(kinds([gone, issuer])).toEqual(['issuer_undeleted'])
   })
+})
+
+test('things are told in the order in which they were taken away last, in which they can be taken away again', () => {
+  const resource = { type: 'resource', outcome: 'changed', audience: 'urn:a' }
+  const narrowed = (time: string, to: readonly string[]): ChangeRecord => ({
+    ...resource,
+    time,
+    detail: { changes: { scopes: { to } } },
+  })
+  const access = { type: 'access', outcome: 'deleted', client_id: 'billing', audience: 'urn:a' }
+  const records = [
+    narrowed('2027-01-30T12:00:00Z', ['read', 'write']),
+    { ...access, time: '2027-01-30T13:00:00Z' },
+    narrowed('2027-01-30T14:00:00Z', ['read']),
+  ]
+  const scopes = ['read', 'write', 'old']
+  const registered = {
+    ...state(new Map()),
+    access: new Map([[accessKey('billing', 'urn:a'), ['write']]]),
+    resources: new Map([
+      ['urn:a', { scopes, tokenLifetimeSeconds: 60, signingAlgorithm: 'ES256', tokenTyp: 'at+jwt' }],
+    ]),
+  }
+  expect(findCameBack(records, registered, now).map(({ kind }) => kind)).toEqual([
+    'access_back',
+    'resource_scopes_back',
+  ])
 })
 
 test('a rule that moved to another issuer is back at the one before', () => {
