@@ -21,6 +21,7 @@ export async function readLedgerCopy(path: string): Promise<LedgerCopy> {
   // The disk of a copy fills up, or the machine that writes it ends: its last line is half a line.
   let broken: { readonly line: number; readonly error: SyntaxError } | undefined
   let exported: 'begun' | 'ended' | undefined
+  let cut: string | undefined
   let isArray: boolean | undefined
   const lines: string[] = []
   let number = 0
@@ -43,7 +44,11 @@ export async function readLedgerCopy(path: string): Promise<LedgerCopy> {
     }
     // A file of one line that is not JSON is something else.
     if (broken !== undefined && records.length === 0 && exported === undefined) throw broken.error
-    if (isArray) take(JSON.parse(lines.join('\n')), records)
+    if (isArray) {
+      const { values, isWhole } = parsedList(lines)
+      take(values, records)
+      if (!isWhole) cut = `the list is cut off: its end is missing. ${missing}`
+    }
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
       throw new AdministrationError('file_unreadable', { path, problem: fileProblem(error) })
@@ -53,15 +58,20 @@ export async function readLedgerCopy(path: string): Promise<LedgerCopy> {
       `${path}: is not JSON${where}. Give what "bin/mintmark audit list --json" printed, with --follow or without.`,
     )
   }
-  const end = broken === undefined ? undefined : `line ${broken.line} is cut off. ${missing}`
-  const cut =
-    exported === 'begun'
-      ? `the export is cut off: its end is missing. It is not in the order of time. ${missing}`
-      : end
+  if (broken !== undefined) cut = `line ${broken.line} is cut off. ${missing}`
+  if (exported === 'begun')
+    cut = `the export is cut off: its end is missing. It is not in the order of time. ${missing}`
   if (records.length > 0) return { records, cut }
   throw new OperatorError(
     `${path}: has no record of the ledger. Give what "bin/mintmark audit list --json" printed, with --follow or without.`,
   )
+}
+
+/** A list over many lines, as "audit list --json" prints it. Of one whose end is missing, the records that are whole. */
+function parsedList(lines: readonly string[]): { readonly values: unknown; readonly isWhole: boolean } {
+  if (lines.at(-1)?.trim() === ']') return { values: JSON.parse(lines.join('\n')), isWhole: true }
+  const end = lines.findLastIndex((line) => /^ {2}\},?$/.test(line))
+  return { values: JSON.parse([...lines.slice(0, Math.max(end, 1)), '}]'].join('\n')), isWhole: false }
 }
 
 function parsedLine(line: string): unknown {
