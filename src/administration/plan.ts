@@ -144,10 +144,10 @@ function missingFrom(now: readonly string[], before: readonly string[]): string[
   return before.filter((scope) => !now.includes(scope))
 }
 
+/** Each once: a client may be among them for two reasons. */
 function holdersOf(grants: readonly OtherGrant[], audience: string, scope: string): string[] {
-  return grants
-    .filter((grant) => grant.audience === audience && grant.scopes.includes(scope))
-    .map(({ clientId }) => clientId)
+  const holding = grants.filter((grant) => grant.audience === audience && grant.scopes.includes(scope))
+  return [...new Set(holding.map(({ clientId }) => clientId))]
 }
 
 /** A revoked key stays revoked. Otherwise a file that is applied again would undo the revocation. */

@@ -123,6 +123,28 @@ test.for([
   expect([code, stderr]).toEqual([1, expect.stringContaining(words)])
 })
 
+test('a scope that a rule gives is not removed from its resource, and the rule is named', async ({
+  run,
+  ran,
+}) => {
+  await ran('resources', 'create', 'urn:a', '--scope', 'read')
+  await ran(
+    'trust',
+    'add',
+    'pay',
+    '--issuer',
+    github,
+    '--equals',
+    'repository_id=7',
+    '--access',
+    'urn:a=read',
+  )
+  const { code, stderr } = await run('resources', 'update', 'urn:a', '--remove-scope', 'read')
+  expect(code).toBe(1)
+  expect(stderr).toContain('--remove-scope: "read" may still be requested by the rule pay. Apply a seed file')
+  expect(stderr).not.toContain('clients access remove')
+})
+
 test('a workload is blocked before it was ever seen, and listed', async ({ run, ran }) => {
   const id = workloadId('https://kubernetes.default.svc', 'system:serviceaccount:payments:api')
   expect(await ran('trust', 'block', id)).toBe(`${id} is blocked.\n`)

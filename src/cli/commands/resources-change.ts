@@ -216,14 +216,26 @@ const optionOfField: Readonly<Record<string, string>> = {
   claims: '--claim',
 }
 
+/** @param holders clients, and rules, which a plan calls "the rule NAME". */
+function scopeInUse(scope: string, holders: readonly string[]): string {
+  const rules = holders.filter((holder) => holder.startsWith('the rule '))
+  const clients = holders.filter((holder) => !rules.includes(holder))
+  const who = [
+    ...(clients.length === 0 ? [] : [`${counted(clients.length, 'client')} (${someOf(clients)})`]),
+    ...(rules.length === 0 ? [] : [someOf(rules)]),
+  ]
+  const how = [
+    ...(clients.length === 0 ? [] : ['Remove it there first: "bin/mintmark clients access remove".']),
+    ...(rules.length === 0
+      ? []
+      : [
+          'Apply a seed file in which no rule gives it, or remove the rule: "bin/mintmark trust remove RULE".',
+        ]),
+  ]
+  return `--remove-scope: ${JSON.stringify(scope)} may still be requested by ${who.join(' and ')}. ${how.join(' ')}`
+}
+
 function inWordsOf(mistake: Mistake): string {
-  if (mistake.code === 'scope_in_use') {
-    return (
-      `--remove-scope: ${JSON.stringify(mistake.scope)} may still be requested by ` +
-      `${counted(mistake.holders.length, 'client')} (${someOf(mistake.holders)}). ` +
-      'Remove it there first: ' +
-      '"bin/mintmark clients access remove".'
-    )
-  }
+  if (mistake.code === 'scope_in_use') return scopeInUse(mistake.scope, mistake.holders)
   return `${optionOfField[fieldOf(mistake, 'resources')] ?? 'AUDIENCE'}: ${optionSentence(mistake)}`
 }

@@ -24,7 +24,7 @@ export const mistakeSentences: {
   yaml_malformed: ({ problem }) => problem,
   values_too_many: ({ limit }) =>
     `has more than ${limit} values, with each alias counted as the values that it stands for; split it`,
-  registration_empty: ({ known }) => `is empty; it needs ${known.map(quoted).join(', ')} or both`,
+  registration_empty: ({ known }) => `is empty; it needs at least one of ${known.map(quoted).join(', ')}`,
   kind_wrong: (fields) => `must be ${wantedKind(fields)}; ${foundKind(fields)}`,
   key_unknown({ key, known }) {
     if (key === '<<')
