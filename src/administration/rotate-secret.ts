@@ -50,18 +50,12 @@ export async function rotateSecret(
   return await changeSealed(
     context,
     async (transaction, records, seals) => {
-      const { status } = await requireClientWithSecrets(transaction, clientId)
       // Not by the clock of this machine: if that is behind, the secret in use would end at once.
       const now = Math.floor(await databaseNow(transaction))
       if (options.elapsedSeconds !== undefined)
         await refuseIfReplaced(transaction, clientId, options.elapsedSeconds())
-      const before = await readReplaceable(transaction, clientId, now)
-      const limit = limits.secretsPerClientMax
-      if (overlapSeconds > 0 && before.length >= limit) {
-        throw new AdministrationError('secrets_too_many', { clientId, count: before.length, limit })
-      }
+      const { clientStatus, replaced } = await planRotation(transaction, clientId, overlapSeconds, now)
       const endsAt = now + overlapSeconds
-      const replaced = before.map((each) => ({ ...each, endsAt: Math.min(each.endedAt ?? endsAt, endsAt) }))
       await insertSecret(transaction, clientId, secret, expiresAt)
       await endReplaced(transaction, replaced, { replacedBy: secretId, endsAt, unusedSeconds, now })
       await context.tagMaker?.write(transaction, [{ clientId, ...secret }])
@@ -91,10 +85,32 @@ export async function rotateSecret(
         }
         records.add('secret', 'changed', { clientId, credentialId: each.secretId }, [change], more)
       }
-      return { secret, clientStatus: status, replaced }
+      return { secret, clientStatus, replaced }
     },
     { beforeCommit: () => options.deliver?.(secret) },
   )
+}
+
+/**
+ * What a replacement would do now, and whether it may be done.
+ * @param now seconds since 1970.
+ * @throws AdministrationError if the client may have no secret, or no more.
+ */
+export async function planRotation(
+  database: Queryable,
+  clientId: string,
+  overlapSeconds: number,
+  now: number,
+): Promise<Omit<SecretRotation, 'secret'>> {
+  const { status: clientStatus } = await requireClientWithSecrets(database, clientId)
+  const before = await readReplaceable(database, clientId, now)
+  const limit = limits.secretsPerClientMax
+  if (overlapSeconds > 0 && before.length >= limit) {
+    throw new AdministrationError('secrets_too_many', { clientId, count: before.length, limit })
+  }
+  const endsAt = now + overlapSeconds
+  const replaced = before.map((each) => ({ ...each, endsAt: Math.min(each.endedAt ?? endsAt, endsAt) }))
+  return { clientStatus, replaced }
 }
 
 /**

@@ -65,6 +65,14 @@ describe('clients secrets rotate', () => {
     expect(minutesUntil(rotated.expires_at)).toBeGreaterThan(50)
   })
 
+  test('is refused by a dry run, if it would be refused', async ({ run }) => {
+    const profile = ['--fapi', 'yes', '--auth-method', 'private_key_jwt', '--dpop-bound-access-tokens', 'yes']
+    await succeeding(run)('clients', 'create', 'bank', ...profile)
+    const refused = await run('clients', 'secrets', 'rotate', 'bank')
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(await run('clients', 'secrets', 'rotate', 'bank', '--dry-run')).toEqual(refused)
+  })
+
   test('by two people at the same moment gives one new secret, and the other one is told', async ({
     database,
     run,

@@ -1,6 +1,4 @@
-import { requireClient } from '../../administration/client-store.ts'
-import { rotateSecret, type SecretRotation } from '../../administration/rotate-secret.ts'
-import { readReplaceable } from '../../administration/secret-store.ts'
+import { planRotation, rotateSecret, type SecretRotation } from '../../administration/rotate-secret.ts'
 import { optionalMoment, readDuration } from '../../lib/moment.ts'
 import { limits } from '../../limits.ts'
 import { futureMoment } from '../terminal/arguments.ts'
@@ -179,13 +177,8 @@ async function tell(
   times: Times,
   asJson: boolean,
 ): Promise<void> {
-  await requireClient(database.prisma, clientId)
   const now = await databaseSeconds()
-  const endsAt = now + times.overlapSeconds
-  const replaced = (await readReplaceable(database.prisma, clientId, now)).map((secret) => ({
-    ...secret,
-    endsAt: Math.min(secret.endedAt ?? endsAt, endsAt),
-  }))
+  const { replaced } = await planRotation(database.prisma, clientId, times.overlapSeconds, now)
   if (asJson) {
     print(`${json({ client_id: clientId, replaced: fieldsOf(replaced, times), status: 'would rotate' })}\n`)
   } else print(`${clientId} would get a new secret. Nothing was changed.\n${sentences(replaced, times)}`)
