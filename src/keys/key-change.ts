@@ -79,13 +79,26 @@ export async function addKey(
   algorithm: SigningAlgorithm,
   moments: KeyMoments,
 ): Promise<KeyChange | undefined> {
-  // A generation cannot be used twice, even if the earlier row is not in the manifest.
-  const taken = new Set(ofAlgorithm(await listKeys(transaction), algorithm).map((each) => each.generation))
-  let generation = nextGeneration(ofAlgorithm(keys, algorithm))
-  while (taken.has(generation)) generation += 1
+  const generation = await freeGeneration(
+    transaction,
+    algorithm,
+    nextGeneration(ofAlgorithm(keys, algorithm)),
+  )
   const key = sealingKey(keys, await context.keyEncryptionKeys())
   const kid = await createKey(transaction, key, algorithm, generation, moments)
   return kid === undefined ? undefined : { kid, algorithm, generation, moments }
+}
+
+/** A generation cannot be used twice, even if the earlier row is not in the manifest. */
+export async function freeGeneration(
+  transaction: Queryable,
+  algorithm: SigningAlgorithm,
+  wanted: number,
+): Promise<number> {
+  const taken = new Set(ofAlgorithm(await listKeys(transaction), algorithm).map((each) => each.generation))
+  let generation = wanted
+  while (taken.has(generation)) generation += 1
+  return generation
 }
 
 /**
@@ -93,7 +106,7 @@ export async function addKey(
  * another key-encryption key. So a replica that does not have the new one yet can open every key that is made before
  * the rewrap, and nothing is sealed with the old one after it.
  */
-function sealingKey(
+export function sealingKey(
   keys: readonly Pick<KeyDescription, 'publishedAt' | 'keyEncryptionKeyId' | 'revokedAt'>[],
   atHand: KeyEncryptionKeys,
 ): KeyEncryptionKey {

@@ -4,7 +4,7 @@ import type { Statements } from '../database/open.ts'
 import { AdministrationError, OperatorError } from '../errors.ts'
 import { algorithms } from './algorithms.ts'
 import type { KeyEncryptionKeySource } from './key-encryption-key.ts'
-import type { KeyProblem } from './manifest.ts'
+import type { KeyProblem, Manifest } from './manifest.ts'
 import { type LoadedKey, type LoadedKeys, loadKeys, recordedManifest } from './manifest-store.ts'
 import { type SigningAlgorithm, type TokenTyp, tokenTyps } from './signing-algorithm.ts'
 import { isOver, isPublished, type ScheduleSettings, signingKeyAt, tokensEndBy } from './state.ts'
@@ -42,6 +42,13 @@ export interface KeyringOptions {
   readonly onUnvouched: (problems: readonly KeyProblem[]) => void
 }
 
+/** What a process knows of the keys. */
+export interface KnownKeys {
+  /** Of the newest manifest that it has read. */
+  readonly number: number
+  readonly keys: readonly LoadedKey[]
+}
+
 interface Entry extends LoadedKey {
   /** Undefined if the key was not opened. Then no other key signs in its turn. */
   readonly signer: Signer | undefined
@@ -62,6 +69,7 @@ export class Keyring {
   #needsVouching = false
   /** Whether the last read could not be believed. */
   #isBehind = false
+  #lost: KnownKeys | undefined
   #problems: readonly KeyProblem[] = []
 
   constructor(options: KeyringOptions) {
@@ -102,6 +110,7 @@ export class Keyring {
   ): Promise<readonly LoadedKey[]> {
     const { database, keyEncryptionKeys, onUnopened } = this.#options
     const isFirst = this.#number === undefined
+    this.#lost = undefined
     try {
       const keys = await keyEncryptionKeys()
       const wanted = (key: KeyDescription): boolean => !this.#isOver(key)
@@ -143,6 +152,7 @@ export class Keyring {
     }
     const { number } = manifest
     if (this.#number !== undefined && number < this.#number) {
+      this.#lost = { number: this.#number, keys: this.#entries }
       throw new AdministrationError('key_manifest_older', { number, recorded: this.#number })
     }
     const { schedule, now } = this.#options
@@ -159,12 +169,23 @@ export class Keyring {
     const altered = told.flatMap(({ kid, problem }) => (problem === 'key_altered' ? [kid] : []))
     const unread = altered.find((kid) => !known.has(kid))
     if (unread !== undefined) throw new AdministrationError('signing_key_altered', { kid: unread })
+    const forgotten = this.#forgotten(manifest)
+    if (forgotten.length > 0) this.#lost = { number, keys: forgotten }
     this.#number = number
     this.#needsVouching = newlyRevoked.length > 0 || told.some(({ problem }) => problem === 'key_unknown')
     this.#noteProblems(told)
     // A key that was right when it was read stays in use, even if its row was altered since. A deleted row takes the
     // key away.
-    return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? [])]
+    return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? []), ...forgotten]
+  }
+
+  /**
+   * The keys in use that a manifest has never heard of. No manifest drops a key, so the database has lost its last changes
+   * and has made others since. Their tokens are in use, so they stay.
+   */
+  #forgotten({ entries }: Manifest): readonly Entry[] {
+    const kids = new Set(entries.map(({ kid }) => kid))
+    return this.#entries.filter((key) => !kids.has(key.kid) && !this.#isOver(key))
   }
 
   /** Even if nothing new can be believed, rows can still take away. */
@@ -187,6 +208,11 @@ export class Keyring {
   /** Whether a holder of the key-encryption key should write the manifest again (vouching.ts). */
   get needsVouching(): boolean {
     return this.#needsVouching
+  }
+
+  /** What the database no longer knows of the keys, as after a failover; undefined if it knows everything. */
+  get lost(): KnownKeys | undefined {
+    return this.#lost
   }
 
   get keys(): readonly KeyDescription[] {

@@ -78,6 +78,7 @@ export interface TouchedKey {
  * Rows are not trusted here either: somebody who can write to the database can change them before this reads them, for
  * instance with a trigger. A key in the manifest keeps everything except what was changed on purpose, and a revoked key
  * stays revoked. A new key must open, and must be the key that its row shows.
+ * @param atLeast the number that the new manifest must exceed: that of a manifest that the database has lost.
  * @returns what the records of this change say of the manifest.
  * @throws AdministrationError `signing_key_damaged` if a new key is not what its row shows.
  */
@@ -85,6 +86,7 @@ export async function writeManifest(
   database: Statements,
   keys: readonly KeyEncryptionKey[],
   touched: readonly TouchedKey[],
+  atLeast = 0,
 ): Promise<ManifestMark> {
   const stored = await readStored(database)
   const { manifest, vouched } = vouchedRows(stored, keys)
@@ -100,7 +102,8 @@ export async function writeManifest(
     const entry = before === undefined ? await newEntry(row, keys, change) : changedEntry(before, row, change)
     entries.set(row.kid, entry)
   }
-  return await storeManifest(database, keys, (manifest?.number ?? 0) + 1, [...entries.values()])
+  const number = Math.max(manifest?.number ?? 0, atLeast) + 1
+  return await storeManifest(database, keys, number, [...entries.values()])
 }
 
 async function storeManifest(

@@ -123,6 +123,23 @@ export async function createKey(
   moments: KeyMoments,
 ): Promise<string | undefined> {
   const { privateKey, jwk, kid } = await generate(algorithm)
+  const publicJwk = { ...jwk, kid, use: 'sig', alg: algorithm }
+  const isStored = await storeKey(
+    database,
+    key,
+    { ...moments, kid, algorithm, generation, publicJwk },
+    privateKey,
+  )
+  return isStored ? kid : undefined
+}
+
+/** Stores a key. @returns false if there is a key of that name or of that generation. */
+export async function storeKey(
+  database: Queryable,
+  key: KeyEncryptionKey,
+  { kid, algorithm, generation, publicJwk, ...moments }: Omit<KeyDescription, 'keyEncryptionKeyId'>,
+  privateKey: KeyObject,
+): Promise<boolean> {
   const plain = privateKey.export({ format: 'der', type: 'pkcs8' })
   const { count } = await database.signingKey.createMany({
     data: [
@@ -130,7 +147,7 @@ export async function createKey(
         kid,
         algorithm,
         generation,
-        publicJwk: { ...jwk, kid, use: 'sig', alg: algorithm } as object,
+        publicJwk: publicJwk as object,
         sealedPrivateKey: new Uint8Array(seal(key, plain, sealContext(kid, algorithm))),
         keyEncryptionKeyId: key.id,
         ...columns(moments),
@@ -138,7 +155,7 @@ export async function createKey(
     ],
     skipDuplicates: true,
   })
-  return count === 1 ? kid : undefined
+  return count === 1
 }
 
 async function generate(algorithm: SigningAlgorithm) {

@@ -3,6 +3,7 @@ import { type Repeated, repeat } from '../lib/repeated.ts'
 import { algorithmsInUse } from '../registry/store.ts'
 import type { KeyChange, RotationContext } from './key-change.ts'
 import type { Keyring } from './keyring.ts'
+import { restoreKeys } from './restoration.ts'
 import { dueAlgorithms, makeDueKeys } from './rotation.ts'
 import { checkSeconds } from './schedule.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
@@ -32,6 +33,8 @@ export interface KeyUpkeepEvents {
   onRecovered(): void
   /** Keys were created because they were due. */
   onMade(keys: readonly KeyChange[]): void
+  /** The database had lost keys, or changes of keys. They were written back. */
+  onRestored(kids: readonly string[]): void
   /** A key is published for longer, because nothing would sign before the next one. */
   onExtended(key: KeyChange): void
   /** Keys that sign cannot carry the longest token, so tokens are shorter; none when all can again. */
@@ -121,9 +124,13 @@ export class KeyUpkeep {
     return keyring.signer(algorithm, rotation.clock.nowSeconds()) !== undefined
   }
 
-  /** Checks now: a key was revoked without the key-encryption key, so its successor could not take over yet. */
+  /**
+   * Checks now: a key was revoked without the key-encryption key, so its successor could not take over yet. Or the database
+   * has lost keys whose tokens are in use.
+   */
   checkSoon(): void {
-    if (this.#options.keyring.needsVouching) void this.#checks?.again()
+    const { needsVouching, lost } = this.#options.keyring
+    if (needsVouching || lost !== undefined) void this.#checks?.again()
   }
 
   async #checkAgain(): Promise<void> {
@@ -146,6 +153,12 @@ export class KeyUpkeep {
   async #check(): Promise<void> {
     const { rotation, keyring, events } = this.#options
     if (keyring.incomplete) await keyring.load()
+    const { lost } = keyring
+    if (lost !== undefined) {
+      const restored = await restoreKeys(rotation, lost)
+      await keyring.load()
+      if (restored.length > 0) events.onRestored(restored)
+    }
     if (keyring.needsVouching) {
       await makeDueKeys(rotation, [])
       await keyring.load()

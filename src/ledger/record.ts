@@ -23,6 +23,7 @@ export const recordOutcomes = {
     'revoked',
     'abandoned',
     'resealed',
+    'restored',
     'vouched',
     'changed by hand',
   ],

@@ -1,3 +1,4 @@
+/** Long because every event of the service stands here with its sentence. */
 import type { UnusedSecret } from '../administration/secret-end-store.ts'
 import type { EndingSecret } from '../authentication/secret-expiry.ts'
 import type { KeyChange } from '../keys/key-change.ts'
@@ -29,6 +30,12 @@ export function keyUpkeepEvents(log: Log): KeyUpkeepEvents {
         'a key is published for longer than planned, because it has to sign until the next one may; the settings were ' +
         'raised, or keys were created late'
       log.warn({ event: 'key_extended', ...momentsOf(key) }, message)
+    },
+    onRestored(kids) {
+      const message =
+        'the database had lost signing keys or changes of them, as after a failover; this process knew them and wrote ' +
+        'them back'
+      log.warn({ event: 'keys_restored', kids }, message)
     },
     onShortened(keys) {
       if (keys.length === 0) {

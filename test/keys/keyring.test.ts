@@ -557,7 +557,8 @@ test('the JWK Set is made once for each set of keys, and has those of that set a
   let stored: ReturnType<typeof answer> = []
   const { keyring } = keyringOn(databaseWith(() => stored))
   for (const [number, rows] of [[row, next], [row], [row, third], [next, third], [third]].entries()) {
-    stored = answer(rows, rows, number + 1)
+    // No manifest drops a key. A row can be gone.
+    stored = answer(rows, [row, next, third], number + 1)
     await keyring.load()
     const published = keyring.published(400)
     expect(published.kids).toEqual(rows.map((each) => each.kid))

@@ -13,6 +13,7 @@ const silent: KeyUpkeepEvents = {
   onFailed() {},
   onRecovered() {},
   onMade() {},
+  onRestored() {},
   onExtended() {},
   onShortened() {},
   onUnlisted() {},

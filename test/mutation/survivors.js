@@ -758,7 +758,7 @@ export const survivors = [
   },
   {
     file: 'src/keys/keyring.ts',
-    line: 'return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? [])]',
+    line: 'return [...keys, ...altered.flatMap((kid) => known.get(kid) ?? []), ...forgotten]',
     code: '[]',
     mutations: ['["Stryker was here"]'],
     reason: 'An altered key that is not known was refused above. It is there for the types.',
