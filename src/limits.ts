@@ -331,7 +331,10 @@ export const limits = {
   commitQueueMax: 2_000,
   /** Used identifiers that a process remembers, so that replays of one of them delay no commit. Each takes about 200 bytes. */
   spentIdentifiersMax: 10_000,
-  /** Seconds that a used identifier is kept after it has expired: clocks of replicas may differ. */
+  /**
+   * Seconds that a used identifier is kept after it has expired, and half of the clock skew of the settings more: clocks of
+   * replicas may differ.
+   */
   spentIdentifierKeptSeconds: 120,
   /** Milliseconds between two deletions of identifiers that have expired. */
   spentIdentifierDeletionMilliseconds: 5_000,

@@ -108,7 +108,7 @@ async function openInOrder(options: ServiceOptions, opened: Opened): Promise<Ser
   opened.onClose(() => ownCertificate.close())
   const database = openServiceDatabase(options, onFault)
   opened.onClose(() => database.close())
-  const notes = openNotes(database, onFault, opened)
+  const notes = openNotes(config, database, onFault, opened)
   const memory = await openRegistryAndKeys(options, database, clock, faults, opened, notes.verifiers)
   const { clockGuard, registry, seals, keyring, upkeep, secretTags, dpop } = memory
   const recordClock = recordClockOf(clock, clockGuard)
@@ -269,8 +269,13 @@ function compareSettings(
  * What is noted and cleaned up beside the path of a request: what was used, who fetched which keys, what was changed by
  * hand.
  */
-function openNotes({ statements }: Database, onFault: (error: unknown) => void, opened: Opened) {
-  const spentIdentifiers = openSpentIdentifierUpkeep(statements, onFault)
+function openNotes(
+  { schedule }: Config,
+  { statements }: Database,
+  onFault: (error: unknown) => void,
+  opened: Opened,
+) {
+  const spentIdentifiers = openSpentIdentifierUpkeep(statements, schedule.clockSkewSeconds, onFault)
   const secretUses = openSecretUses(statements, onFault)
   const keyUses = openClientKeyUses(statements, onFault)
   const clientUses = openClientUses(statements, onFault)

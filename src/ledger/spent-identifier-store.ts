@@ -1,10 +1,14 @@
 import type { Statements } from '../database/open.ts'
+import { clockToleranceSeconds } from '../lib/clock-guard.ts'
 import { repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
 
 /**
  * Deletes expired identifiers, now and then and some at a time, so that no statement takes long. Every process does
  * this, and skips those that another process is deleting. It uses the clock of the database, which is the same for all.
+ *
+ * A replica whose clock is behind takes an assertion for longer. Its clock may differ from that of the database by half of the
+ * allowed skew, and identifiers are kept for that much longer.
  */
 export interface SpentIdentifierUpkeep {
   close(): Promise<void>
@@ -12,6 +16,7 @@ export interface SpentIdentifierUpkeep {
 
 export function openSpentIdentifierUpkeep(
   database: Statements,
+  clockSkewSeconds: number,
   onFault: (error: unknown) => void,
 ): SpentIdentifierUpkeep {
   let isClosing = false
@@ -19,7 +24,7 @@ export function openSpentIdentifierUpkeep(
   async function deleteAll(): Promise<void> {
     while (
       !isClosing &&
-      (await deleteExpiredIdentifiers(database)) === limits.spentIdentifiersPerDeletionMax
+      (await deleteExpiredIdentifiers(database, clockSkewSeconds)) === limits.spentIdentifiersPerDeletionMax
     );
   }
 
@@ -33,11 +38,15 @@ export function openSpentIdentifierUpkeep(
 }
 
 /** @returns how many were deleted. */
-export async function deleteExpiredIdentifiers(database: Statements): Promise<number> {
+export async function deleteExpiredIdentifiers(
+  database: Statements,
+  clockSkewSeconds: number,
+): Promise<number> {
+  const keptSeconds = limits.spentIdentifierKeptSeconds + Math.ceil(clockToleranceSeconds(clockSkewSeconds))
   return await database.$executeRaw`
     DELETE FROM spent_identifier WHERE digest = ANY (ARRAY(
       SELECT digest FROM spent_identifier
-       WHERE expires_at < clock_timestamp() - ${limits.spentIdentifierKeptSeconds}::int * interval '1 second'
+       WHERE expires_at < clock_timestamp() - ${keptSeconds}::int * interval '1 second'
        ORDER BY expires_at LIMIT ${limits.spentIdentifiersPerDeletionMax}::int
          FOR UPDATE SKIP LOCKED))`
 }

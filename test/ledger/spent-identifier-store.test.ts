@@ -21,7 +21,7 @@ function upkeep(deleted: readonly (number | Error | Promise<number>)[]) {
       return await next
     },
   } as unknown as Statements
-  const opened = openSpentIdentifierUpkeep(database, (error) => faults.push(error))
+  const opened = openSpentIdentifierUpkeep(database, 60, (error) => faults.push(error))
   return { statements, faults, close: () => opened.close() }
 }
 

@@ -85,12 +85,12 @@ describe('identifiers that were used', () => {
     await database.query(
       `INSERT INTO spent_identifier (digest, expires_at)
        SELECT sha256(n::text::bytea), now() + (n || ' seconds')::interval
-         FROM unnest(ARRAY[-100000, -3600, -121, -119, -1, 60]) AS n`,
+         FROM unnest(ARRAY[-100000, -3600, -151, -149, -1, 60]) AS n`,
     )
     const opened = openDatabase(database.url)
     try {
-      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(3)
-      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(0)
+      expect(await deleteExpiredIdentifiers(opened.statements, 60)).toBe(3)
+      expect(await deleteExpiredIdentifiers(opened.statements, 60)).toBe(0)
     } finally {
       await opened.close()
     }
@@ -104,8 +104,8 @@ describe('identifiers that were used', () => {
     )
     const opened = openDatabase(database.url)
     try {
-      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(5_000)
-      expect(await deleteExpiredIdentifiers(opened.statements)).toBe(1)
+      expect(await deleteExpiredIdentifiers(opened.statements, 60)).toBe(5_000)
+      expect(await deleteExpiredIdentifiers(opened.statements, 60)).toBe(1)
     } finally {
       await opened.close()
     }
