@@ -30,7 +30,12 @@ export const rightsOfService: Readonly<Record<string, readonly string[]>> = {
   blocked_workload: ['SELECT'],
   sealed_registry_head: ['SELECT'],
   sealed_registry_node: ['SELECT'],
-  signing_key: ['SELECT', 'INSERT'],
+  // The turn of a key that waits, when the one before is revoked or ends too early. Not whether it is revoked.
+  signing_key: [
+    'SELECT',
+    'INSERT',
+    ...['published_at', 'signs_from', 'signs_until', 'published_until'].map((column) => `UPDATE (${column})`),
+  ],
   signing_key_manifest: ['SELECT', 'INSERT', 'UPDATE'],
   spent_identifier: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   running_process: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],

@@ -19,7 +19,7 @@ import {
   writeManifest,
 } from './manifest-store.ts'
 import type { KeyMoments } from './state.ts'
-import { type KeyDescription, storeKey, updateMoments, updateRevocation } from './store.ts'
+import { type KeyDescription, mayRevoke, storeKey, updateMoments, updateRevocation } from './store.ts'
 
 /**
  * Writes back what the database has lost of the keys, in a failover to a standby that was behind or with an older backup.
@@ -74,6 +74,7 @@ async function restoreChanges(
   known: KnownKeys,
   stored: VouchedKeys,
 ): Promise<TouchedKey[]> {
+  const isAllowed = await mayRevoke(transaction)
   const touched: TouchedKey[] = []
   for (const key of stored.keys) {
     const knownKey = known.keys.find(({ kid }) => kid === key.kid)
@@ -82,7 +83,8 @@ async function restoreChanges(
     const revokedAt = key.revokedAt ?? knownKey.revokedAt
     if (revokedAt !== undefined) {
       if (key.revokedAt !== undefined) continue
-      await updateRevocation(transaction, kid, revokedAt)
+      // Without the right, the manifest says it. That is what counts.
+      if (isAllowed) await updateRevocation(transaction, kid, revokedAt)
       touched.push({ kid, revokedAt })
     } else if (!isSameTurn(key, knownKey)) {
       await updateMoments(transaction, kid, knownKey)

@@ -168,14 +168,21 @@ async function generate(algorithm: SigningAlgorithm) {
   }
 }
 
-/** Changes the moments of a key, for an early turn or a revocation. */
+/** Changes the turn of a key. Whether it is revoked stays as it is: the role of the service may not change that. */
 export async function updateMoments(database: Queryable, kid: string, moments: KeyMoments): Promise<void> {
-  await database.signingKey.update({ where: { kid }, data: columns(moments) })
+  await database.signingKey.update({ where: { kid }, data: turnColumns(moments) })
 }
 
 /** Revokes a key and leaves the rest of its row as it is, even if it is damaged. */
 export async function updateRevocation(database: Queryable, kid: string, revokedAt: number): Promise<void> {
   await database.signingKey.update({ where: { kid }, data: { revokedAt: date(revokedAt) } })
+}
+
+/** Whether the role of this connection may change that a key is revoked. The role of the service may not. */
+export async function mayRevoke(database: Queryable): Promise<boolean> {
+  const [row] = await database.$queryRaw<{ may: boolean }[]>`
+    SELECT has_column_privilege('signing_key', 'revoked_at', 'UPDATE') AS may`
+  return row?.may === true
 }
 
 export interface ResealedKey {
@@ -262,12 +269,18 @@ function openIfPossible(row: KeyRow, keys: readonly KeyEncryptionKey[]): Buffer 
 
 const date = (moment: number): Date => new Date(moment * 1000)
 
+function turnColumns({ publishedAt, signsFrom, signsUntil, publishedUntil }: KeyMoments) {
+  return {
+    publishedAt: date(publishedAt),
+    signsFrom: date(signsFrom),
+    signsUntil: date(signsUntil),
+    publishedUntil: date(publishedUntil),
+  }
+}
+
 function columns(moments: KeyMoments) {
   return {
-    publishedAt: date(moments.publishedAt),
-    signsFrom: date(moments.signsFrom),
-    signsUntil: date(moments.signsUntil),
-    publishedUntil: date(moments.publishedUntil),
+    ...turnColumns(moments),
     revokedAt: moments.revokedAt === undefined ? null : date(moments.revokedAt),
   }
 }

@@ -126,9 +126,11 @@ test('moments and a revocation change their own key, and nothing else of it', as
   await updateMoments(database.prisma, first, { ...early, revokedAt: 1_800_000_140 })
   await updateRevocation(database.prisma, second, 1_800_000_130)
   expect(await rows()).toEqual([
-    { ...before[0], ...early, revokedAt: 1_800_000_140 },
+    { ...before[0], ...early },
     { ...before[1], revokedAt: 1_800_000_130 },
   ])
+  await updateMoments(database.prisma, second, { ...moments, revokedAt: undefined })
+  expect((await rows())[1], 'it stays revoked').toEqual({ ...before[1], revokedAt: 1_800_000_130 })
   await updateMoments(database.prisma, first, moments)
   expect((await rows())[0]).toEqual(before[0])
 })

@@ -9,6 +9,7 @@ import { command } from '../support/command.ts'
 import { administer, type FreshDatabase, freshDatabase } from '../support/database.ts'
 import { sharedTest } from '../support/fixtures.ts'
 import { environmentOf } from '../support/process.ts'
+import { kidIn, kidsOf } from '../support/rotation.ts'
 import {
   orders,
   registerClient,
@@ -94,6 +95,29 @@ test('the service issues and rotates with its role alone, and operators do the r
   await run('clients', 'access', 'remove', 'billing', orders)
   await run('clients', 'delete', 'billing', '--yes')
   await run('resources', 'delete', orders, '--yes')
+})
+
+test('with its role alone the service lets the next key take over from one that was revoked without the key-encryption key', async ({
+  database,
+  roles,
+  running,
+}) => {
+  const operator = as(roles.operator, database)
+  const key = { MINTMARK_KEY_ENCRYPTION_KEY: testKey.toString('base64') }
+  const client = await registerClient(database)
+  const kidNow = async (): Promise<string> => {
+    const response = await requestTokenPatiently(running.url, client)
+    const { access_token: token } = (await response.json()) as { access_token?: string }
+    return token === undefined ? `${response.status}` : String(kidIn(token))
+  }
+  await command(environmentOf(operator, key), 'keys', 'rotate')
+  const before = await kidNow()
+  const waiting = (await kidsOf(running.url)).at(-1)
+  expect(waiting).not.toBe(before)
+  const { code, stderr } = await command(environmentOf(operator), 'keys', 'revoke', before, '--yes')
+  expect(code, stderr).toBe(0)
+  await expect.poll(kidNow, { interval: 100 }).toBe(String(waiting))
+  expect(running.log()).not.toContain('permission denied')
 })
 
 test('neither of them can change what the ledger says, nor the service who is registered', async ({
