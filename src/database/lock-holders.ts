@@ -9,6 +9,8 @@ interface LockHolder {
   /** Without the role pg_read_all_stats, only the number of other roles' sessions can be seen. */
   readonly application: string | null
   readonly state: string | null
+  /** It is itself a commit, which the synchronous standby has not confirmed. To end it would help nobody. */
+  readonly waitsForStandby: boolean
 }
 
 /** Milliseconds between two looks. */
@@ -35,12 +37,12 @@ export function namingLockHolders(
 
   async function look(isSecond: boolean): Promise<void> {
     const holders = await findLockHolders(database)
-    for (const holder of holders) if (!known.has(holder.databaseProcess)) report(holder)
+    for (const holder of holders) if (!known.has(nameOf(holder))) report(holder)
     if (holders.length === 0 && !isSecond) {
       await sleep(untilSecondLookMilliseconds, undefined, { ref: false })
       return await look(true)
     }
-    known = new Set(holders.map(({ databaseProcess }) => databaseProcess))
+    known = new Set(holders.map(nameOf))
   }
 
   return (error) => {
@@ -51,6 +53,10 @@ export function namingLockHolders(
     look(false).catch(() => {})
   }
 }
+
+/** All that wait for the standby are one fault: each further commit gives up and leaves another such session. */
+const nameOf = ({ databaseProcess, waitsForStandby }: LockHolder): number =>
+  waitsForStandby ? 0 : databaseProcess
 
 /**
  * A commit may wait behind a change that waits itself, so the answer is where the waiting ends. A session that holds the
@@ -71,7 +77,8 @@ async function findLockHolders(database: Statements): Promise<LockHolder[]> {
        UNION SELECT pid FROM here
         WHERE granted AND relation = 'registry_version'::regclass AND mode IN ('ExclusiveLock', 'AccessExclusiveLock')
     )
-    SELECT pid AS "databaseProcess", usename AS role, nullif(application_name, '') AS application, state
+    SELECT pid AS "databaseProcess", usename AS role, nullif(application_name, '') AS application, state,
+           coalesce(wait_event = 'SyncRep', false) AS "waitsForStandby"
       FROM holders LEFT JOIN pg_stat_activity USING (pid)
      WHERE pid <> 0 AND NOT EXISTS (SELECT FROM here WHERE here.pid = holders.pid AND NOT granted)`
 }

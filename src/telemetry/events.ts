@@ -277,10 +277,18 @@ interface LockHolder {
   readonly role: string | null
   readonly application: string | null
   readonly state: string | null
+  readonly waitsForStandby: boolean
 }
 
 /** A session in the database keeps every token waiting. */
-export function commitsBlocked(log: Log, holder: LockHolder): void {
+export function commitsBlocked(log: Log, { waitsForStandby, ...holder }: LockHolder): void {
+  if (waitsForStandby) {
+    const message =
+      'the synchronous standby does not confirm commits, so no token can be issued; let it catch up, or take it out of ' +
+      'synchronous_standby_names'
+    log.error({ event: 'commits_wait_for_standby' }, message)
+    return
+  }
   const message =
     'a session in the database holds the lock of a change, so no token can be issued; let it end its transaction, or ' +
     `end it with pg_terminate_backend(${holder.databaseProcess})`

@@ -143,3 +143,27 @@ test('a cancelled wait for a synchronous standby lets no token out, and the chai
   expect(running.log()).not.toContain('ledger_records_lost')
   await running.close()
 })
+
+test('a synchronous standby that does not confirm is named once, and nobody is told to end the sessions that wait', async () => {
+  const running = await startService({ database: pair.primary })
+  const token = async () => (await requestToken(running.url, client)).status
+  expect(await token()).toBe(200)
+  const set = async (standbys: string): Promise<void> => {
+    await pair.primary.query(`ALTER SYSTEM SET synchronous_standby_names = '${standbys}'`)
+    await pair.primary.query('SELECT pg_reload_conf()')
+  }
+  await pair.primary.query('SET synchronous_commit = local')
+  await set('absent')
+  const named = () => running.log().split('"event":"commits_wait_for_standby"').length - 1
+  const ask = async () => {
+    await token()
+    return named()
+  }
+  await expect.poll(ask, { interval: 100, timeout: 10_000 }).toBe(1)
+  expect([await token(), await token()]).toEqual([503, 503])
+  await set('')
+  await expect.poll(token, atIntervals).toBe(200)
+  expect(named()).toBe(1)
+  expect(running.log()).not.toContain('commits_blocked')
+  await running.close()
+})
