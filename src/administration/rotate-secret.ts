@@ -16,7 +16,7 @@ import {
 } from './secret-store.ts'
 
 export interface RotateOptions {
-  /** Seconds for which the secrets before stay valid. 0: they end with this. */
+  /** Seconds for which the secrets before stay valid. 0: they are revoked. */
   readonly overlapSeconds: number
   /** They also end when nobody has used them for so many seconds. */
   readonly unusedSeconds?: number | undefined
@@ -83,7 +83,8 @@ export async function rotateSecret(
           from: optionalMoment(each.endedAt),
           to: optionalMoment(each.endsAt),
         }
-        records.add('secret', 'changed', { clientId, credentialId: each.secretId }, [change], more)
+        const outcome = overlapSeconds > 0 ? 'changed' : 'revoked'
+        records.add('secret', outcome, { clientId, credentialId: each.secretId }, [change], more)
       }
       return { secret, clientStatus, replaced }
     },

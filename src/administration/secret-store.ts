@@ -142,7 +142,10 @@ export async function readReplaceable(
     }))
 }
 
-/** Gives replaced secrets their end, and notes what else ends them. An earlier end stays. */
+/**
+ * Gives replaced secrets their end, and notes what else ends them. An earlier end stays. An end that is now is a revocation:
+ * a replica whose clock is behind must not accept them for longer.
+ */
 export async function endReplaced(
   transaction: Queryable,
   replaced: readonly ReplaceableSecret[],
@@ -160,6 +163,11 @@ export async function endReplaced(
     where: { secretId: { in: secretIds }, OR: [{ expiresAt: null }, { expiresAt: { gt: end } }] },
     data: { expiresAt: end },
   })
+  if (end <= now)
+    await transaction.clientSecret.updateMany({
+      where: { secretId: { in: secretIds } },
+      data: { revokedAt: now },
+    })
   for (const secretId of secretIds) {
     // What an earlier replacement said of its use stays, unless something else is said now.
     const unused = unusedSeconds === undefined ? {} : { unusedSeconds }

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { commandWithInput, succeeding } from '../support/command.ts'
 import { test as baseTest, sharedTest } from '../support/fixtures.ts'
 import { commandProcess } from '../support/process.ts'
+import { shiftedClock } from '../support/rotation.ts'
 import { orders, registerClient, requestTokenPatiently, startService } from '../support/service.ts'
 
 const test = sharedTest.extend('service', { scope: 'file' }, async ({ database }, { onCleanup }) => {
@@ -181,6 +182,23 @@ describe('clients secrets rotate', () => {
     await ran('clients', 'secrets', 'rotate', client.clientId, '--overlap', '0s')
     expect(await statusOf(service.url, client.clientId, client.secret)).toBe(401)
   })
+
+  ownTest(
+    '--overlap 0s ends the old one also on a replica whose clock is behind',
+    async ({ database, run, startService: start }) => {
+      const client = await registerClient(database)
+      const behind = await start({ clock: shiftedClock(-25).clock })
+      expect(await statusOf(behind.url, client.clientId, client.secret)).toBe(200)
+      const said = await succeeding(run)('clients', 'secrets', 'rotate', client.clientId, '--overlap', '0s')
+      expect(said).toContain('is not valid any more')
+      expect(await statusOf(behind.url, client.clientId, client.secret)).toBe(401)
+      const [record] = await database.query(
+        `SELECT outcome FROM audit_record WHERE type = 'secret' AND credential_id = $1`,
+        [client.secretId],
+      )
+      expect(record).toEqual({ outcome: 'revoked' })
+    },
+  )
 
   test.each([
     [['--overlap', '91d'], 'is too long; 90d are the most'],
