@@ -163,7 +163,9 @@ export async function rotate(
     if (signer !== undefined) return rotatedMeanwhile(signer)
     const waiting = waitingKey(alike, now)
     const schedule = await plannedSchedule(context, transaction, waiting?.publishedAt ?? now)
-    const moments = planEarly(waiting, schedule, now, at, verifierCacheSeconds, latestKey(alike))
+    // No cache can hold a set without the very first key, and nothing else signs.
+    const turn = keys.length === 0 ? 'now' : at
+    const moments = planEarly(waiting, schedule, now, turn, verifierCacheSeconds, latestKey(alike))
     const generation = waiting?.generation ?? nextGeneration(ofAlgorithm(keys, algorithm))
     const planned = {
       kid: waiting?.kid ?? '',

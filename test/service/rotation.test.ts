@@ -402,3 +402,14 @@ test('a service that has no key for an algorithm says so, and others go on', asy
   expect((await requestToken(url, client, { resource: invoices })).status).toBe(503)
   expect((await requestTokenPatiently(url, client, { resource: orders })).status).toBe(200)
 })
+
+test('the very first key signs at once, also if a command makes it before a service runs', async ({
+  context,
+}) => {
+  const rotation = context()
+  const first = await rotate(rotation, 'ES256', 'lead')
+  expect(first.moments.signsFrom).toBeLessThanOrEqual(rotation.clock.nowSeconds())
+  // Somebody may have a set with that key alone.
+  const other = await rotate(rotation, 'EdDSA', 'lead')
+  expect(other.moments.signsFrom).toBeGreaterThan(rotation.clock.nowSeconds())
+})
