@@ -215,3 +215,12 @@ describe('a service that is away', () => {
     })
   })
 })
+
+test('a pause that lasts too long leaves no time, and is told so', async () => {
+  const { server, source, time } = await newSource([json({}, 500)], { timeoutSeconds: 2 })
+  const { sleep } = time
+  // As on a machine that sleeps, or a process that is busy.
+  time.sleep = (seconds, signal) => sleep(seconds + 60, signal)
+  expect(await failureOf(source.token(orders))).toMatchObject({ code: 'unavailable', status: 500 })
+  expect(server.requests).toHaveLength(1)
+})
