@@ -19,6 +19,7 @@ interface FastifyRequestLike {
   readonly originalUrl: string
 }
 interface FastifyReplyLike {
+  readonly sent: boolean
   code(status: number): unknown
   header(name: string, value: string): unknown
   send(body: unknown): unknown
@@ -130,6 +131,8 @@ function certificateOf({ socket }: IncomingMessage): X509Certificate | undefined
 }
 
 function answer(response: FastifyReplyLike | ServerResponse, error: VerifyError): unknown {
+  // Something else has answered meanwhile, such as a time limit. An error here would end the process under Express 4.
+  if ('sent' in response ? response.sent : response.headersSent) return undefined
   const headers: [string, string | undefined][] = [
     ['www-authenticate', error.wwwAuthenticate],
     ['retry-after', error.retryAfterSeconds?.toString()],

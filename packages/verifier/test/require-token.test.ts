@@ -236,3 +236,38 @@ test('the guard works with requests that Fastify injects', async () => {
   const headers = { authorization: `Bearer ${makeToken(key)}` }
   expect((await app.inject({ url: '/', headers })).body).toBe('billing')
 })
+
+describe('a request that was answered while its token was verified', () => {
+  test('is let go by the guard of node:http', async () => {
+    const guard = requireToken(open())
+    const returned: unknown[] = []
+    const origin = await listen(
+      createHttpServer((request, response) => {
+        const guarded = guard(request, response)
+        response.writeHead(503).end('late')
+        void guarded.then(
+          (claims) => returned.push(claims),
+          (error) => returned.push(error),
+        )
+      }),
+    )
+    expect((await fetch(origin)).status).toBe(503)
+    await expect.poll(() => returned).toEqual([undefined])
+  })
+
+  test('is let go by the guard of Fastify', async () => {
+    const app = fastify()
+    const guard = requireToken(open())
+    const codes: unknown[] = []
+    app.get('/', {
+      async preHandler(request, reply) {
+        reply.code(503).send('late')
+        await guard(request, reply).catch((error: unknown) => codes.push(error))
+        return reply
+      },
+      handler: () => 'open',
+    })
+    expect((await app.inject('/')).statusCode).toBe(503)
+    expect(codes).toEqual([])
+  })
+})
