@@ -508,6 +508,19 @@ def test_httpx_attaches_the_token_and_replaces_one_that_is_refused() -> None:
     assert service.issued == 2
 
 
+def test_of_two_that_are_refused_with_one_token_both_get_the_next_one() -> None:
+    clock, service = Clock(), Service()
+    tokens = source(service, clock)
+    assert tokens.token(ORDERS) == "token-1"
+    clock.pass_seconds(10)
+    assert tokens.forget("token-1")
+    assert tokens.token(ORDERS) == "token-2"
+    # The second one hears of its refusal only now.
+    assert tokens.forget("token-1")
+    assert tokens.token(ORDERS) == "token-2"
+    assert not tokens.forget("token-2")
+
+
 def test_a_refusal_of_another_kind_is_the_callers() -> None:
     clock, service = Clock(), Service()
     orders = Answers(httpx.Response(403, headers={"www-authenticate": 'Bearer error="insufficient_scope"'}))

@@ -133,14 +133,16 @@ class _Source(Generic[Waiting]):
         return Discovery(self._issuer, origins, audiences, self.attaching.allow_insecure_http, self._settings.elapsed)
 
     def forget(self, token: str) -> bool:
-        """Drop a token that a service refused. False if it is too young for that to help."""
+        """Drop a token that a service refused. False if it is too young for that to help. True if another caller was
+        faster: then there is another one."""
         now = self._settings.elapsed()
         with self._settings.lock:
             for entry in self._entries.values():
-                if entry.live(now) == token and now - entry.since >= _REFUSED_SECONDS:
+                if entry.live(now) == token:
+                    if now - entry.since < _REFUSED_SECONDS:
+                        return False
                     entry.granted = None
-                    return True
-        return False
+        return True
 
 
 class TokenSource(_Source["Future[None]"]):
