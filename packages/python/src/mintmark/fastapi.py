@@ -15,7 +15,7 @@ from .certificates import Certificate
 from .claims import Claims
 from .errors import VerifyError
 from .verifier import Verifier
-from .web import Gate, Request, client_certificate
+from .web import Gate, Request, client_certificate, path_as_sent
 
 try:
     from fastapi import HTTPException
@@ -71,7 +71,7 @@ class Guard:
     def _facts(self, request: StarletteRequest) -> Request:
         scope = request.scope
         # As it was sent: `path` is decoded, and two paths would look like one.
-        path = scope.get("raw_path") or scope["path"].encode()
+        path = scope.get("raw_path") or path_as_sent(scope["path"]).encode()
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         return Request(
             request.method,

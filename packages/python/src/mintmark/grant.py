@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,11 +15,14 @@ import httpx
 
 from .credentials import ClientCertificate, Credential
 from .dpop import DpopKey
+from .keyset import elapsed_seconds
 
 #: Requests for one token, the first included.
 _ATTEMPTS_MAX: Final = 3
 #: Seconds that an attempt waits at most for the next. Whoever is told to wait for longer tells the caller.
 _WAIT_SECONDS_MAX: Final = 10.0
+#: No answer can switch a client off for longer.
+_RETRY_AFTER_SECONDS_MAX: Final = 3_600.0
 _PASSING: Final = frozenset((429, 500, 502, 503, 504))
 #: What a token is taken to live for if the answer does not say.
 _LIFETIME_SECONDS: Final = 60.0
@@ -66,12 +71,16 @@ class Grant:
         token_endpoint: str | None = None,
         dpop: DpopKey | None = None,
         allow_insecure_http: bool = False,
+        elapsed: Callable[[], float] = elapsed_seconds,
     ) -> None:
         self._issuer = issuer
         self._credential = credential
         self._endpoint = token_endpoint
         self._dpop = dpop
         self._nonce: str | None = None
+        self._elapsed = elapsed
+        #: The service does not want to be asked before, for whatever token.
+        self._rests_until = float("-inf")
         self._allow_insecure_http = allow_insecure_http
         for url in filter(None, (issuer, token_endpoint)):
             require_safe(url, allow_insecure_http)
@@ -119,11 +128,19 @@ class Grant:
         return httpx.Request("POST", endpoint, data={**parameters, **more}, headers={**accept, **headers})
 
     def _attempts(self, make: Any) -> _Step:
+        rest = self._rests_until - self._elapsed()
+        if rest > _WAIT_SECONDS_MAX:
+            text = f"the service wants to be asked again in {rest:.0f} seconds"
+            raise TokenError("unavailable", text, retry_after=rest)
+        if rest > 0:
+            yield rest
         for attempt in range(1, _ATTEMPTS_MAX + 1):
             answer = yield make()
             if isinstance(answer, httpx.Response) and answer.status_code not in _PASSING:
                 return answer
             told = retry_after(answer) if isinstance(answer, httpx.Response) else None
+            if told is not None:
+                self._rests_until = max(self._rests_until, self._elapsed() + told)
             # Full jitter, so that callers that failed together do not come back together.
             backoff = random.uniform(0, 0.25 * 4**attempt)  # noqa: S311
             wait = backoff if told is None else told + random.uniform(0, 0.5)  # noqa: S311
@@ -162,9 +179,16 @@ class Grant:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """The seconds of Retry-After. A date is not read: our clock may be wrong, and the service sends seconds."""
+    """The seconds of Retry-After. A date counts from the date of the answer, because our clock may be wrong."""
     value = response.headers.get("retry-after", "")
-    return float(value) if re.fullmatch(r"\d{1,6}", value) else None
+    if re.fullmatch(r"[0-9]+", value):
+        # A number of thousands of digits is not read at all.
+        return min(float(value[:20]), _RETRY_AFTER_SECONDS_MAX)
+    try:
+        until, now = (parsedate_to_datetime(text).timestamp() for text in (value, response.headers.get("date", "")))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(until - now, 0.0), _RETRY_AFTER_SECONDS_MAX)
 
 
 def require_safe(url: str, allow_insecure_http: bool) -> None:
@@ -188,7 +212,8 @@ def _unavailable(answer: httpx.Response | httpx.TransportError | None, told: flo
 class Answer:
     """Takes an answer part by part, and no more of it than an answer can have. A compressed one could get any size."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise TokenError("answer_invalid", "the answer is compressed")
         self._response = response
@@ -196,6 +221,9 @@ class Answer:
 
     def take(self, part: bytes) -> None:
         self._body += part
+        # The timeout of httpx is for each part, and a part can be a byte.
+        if time.monotonic() > self._deadline:
+            raise httpx.ReadTimeout("the answer takes too long")
         if len(self._body) > _ANSWER_BYTES_MAX:
             raise TokenError("answer_invalid", "the answer is too large")
 
