@@ -11,6 +11,7 @@ import time
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,7 +21,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from support import ISSUER, Answers, Clock, Key, key_set
+from support import ISSUER, Answers, Clock, Key, Server, key_set
 
 from mintmark import (
     AssertionFile,
@@ -466,6 +467,31 @@ def test_the_metadata_is_of_this_issuer() -> None:
     assert service.issued == 0
 
 
+def test_the_token_endpoint_is_asked_for_once_an_hour_and_known_while_the_metadata_is_away() -> None:
+    clock, service = Clock(), Service()
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> Any:
+        asked.append(request.url.path)
+        return service.answer(request)
+
+    service.transport.answer = answer
+    tokens = source(service, clock)
+    for _ in range(11):
+        tokens.token(ORDERS)
+        clock.pass_seconds(340)
+    assert asked.count("/.well-known/oauth-authorization-server") == 1
+    service.metadata["token_endpoint"] = f"{ISSUER}/other"
+    tokens.token(ORDERS)
+    assert asked[-2:] == ["/.well-known/oauth-authorization-server", "/other"]
+    service.metadata = {"issuer": "https://stranger.example"}
+    clock.pass_seconds(3_600)
+    tokens.token(ORDERS)
+    clock.pass_seconds(30)
+    tokens.token("urn:other")
+    assert asked[-3:] == ["/.well-known/oauth-authorization-server", "/other", "/other"]
+
+
 def test_secrets_and_tokens_are_not_sent_in_clear() -> None:
     with pytest.raises(ValueError, match="https is needed"):
         TokenSource("http://mint.example", ClientSecret("billing", "secret"))
@@ -690,3 +716,44 @@ def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
     for lock in held:
         lock.release()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_token_that_is_refused_is_replaced_over_another_connection() -> None:
+    connections: list[tuple[int, str]] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        shown = request.headers["authorization"]
+        connections.append((request.client_address[1], shown))
+        request.send_response(401 if shown == "Bearer token-1" else 200)
+        request.send_header("www-authenticate", 'Bearer error="invalid_token"')
+        request.send_header("content-length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    async def refused(url: str) -> None:
+        answers = Service()
+
+        class Transport(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                return answers.transport.handle_request(request)
+
+        clock = Clock()
+        tokens = AsyncTokenSource(ISSUER, ClientSecret("b", "s"), transport=Transport(), elapsed=clock.elapsed)
+        await tokens.token(ORDERS)
+        clock.pass_seconds(10)
+        async with tokens, httpx.AsyncClient(auth=tokens.auth(ORDERS)) as orders:
+            assert (await orders.get(url)).status_code == 200
+
+    with Server(handle) as server:
+        clock, service = Clock(), Service()
+        tokens = source(service, clock)
+        tokens.token(ORDERS)
+        clock.pass_seconds(10)
+        with httpx.Client(auth=tokens.auth(ORDERS)) as orders:
+            assert orders.get(server.url).status_code == 200
+            assert orders.get(server.url).status_code == 200
+        asyncio.run(refused(server.url))
+    assert [token for _, token in connections] == [f"Bearer token-{count}" for count in (1, 2, 2, 1, 2)]
+    # It may show the certificate that was there before a renewal, and the new token would be refused as well.
+    first, second, third, fourth, fifth = (port for port, _ in connections)
+    assert (first != second, second == third, fourth != fifth) == (True, True, True)

@@ -122,7 +122,7 @@ def _some_of(response: httpx.Response) -> bytes:
     if response.is_stream_consumed:
         return response.content
     body = b""
-    for part in response.iter_raw():
+    for part in () if _refuses_token(response) else response.iter_raw():
         body += part
         if len(body) > BODY_BYTES_MAX:
             break
@@ -135,13 +135,20 @@ async def _some_of_async(response: httpx.Response) -> bytes:
     if response.is_stream_consumed:
         return response.content
     body = b""
-    async for part in response.aiter_raw():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            break
+    if not _refuses_token(response):
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                break
     await response.aclose()
     _is_read(response)
     return body
+
+
+def _refuses_token(response: httpx.Response) -> bool:
+    """Whether the token was refused. Then the connection is closed: it may show a certificate from before a renewal, and
+    the next token, which is bound to the new one, would be refused on it."""
+    return response.status_code == 401 and challenge_parameter(response, "error") == "invalid_token"
 
 
 def _is_read(response: httpx.Response) -> None:

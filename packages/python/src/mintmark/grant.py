@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import time
@@ -21,6 +22,9 @@ from .keyset import elapsed_seconds
 _ATTEMPTS_MAX: Final = 3
 #: Seconds that an attempt waits at most for the next. Whoever is told to wait for longer tells the caller.
 _WAIT_SECONDS_MAX: Final = 10.0
+#: Seconds after which the metadata is asked again where the token endpoint is, and after a failure.
+_ENDPOINT_SECONDS: Final = 3_600.0
+_ENDPOINT_RETRY_SECONDS: Final = 60.0
 #: No answer can switch a client off for longer.
 _RETRY_AFTER_SECONDS_MAX: Final = 3_600.0
 _PASSING: Final = frozenset((429, 500, 502, 503, 504))
@@ -76,6 +80,7 @@ class Grant:
         self._issuer = issuer
         self._credential = credential
         self._endpoint = token_endpoint
+        self._endpoint_until = float("inf")
         self._dpop = dpop
         self._nonce: str | None = None
         self._elapsed = elapsed
@@ -88,7 +93,14 @@ class Grant:
     def ask(self, audience: str, scopes: tuple[str, ...]) -> Flow:
         """Ask for a token. The caller of this generator does what it yields: it sends a request, or waits."""
         if self._endpoint is None:
-            self._endpoint = yield from self._discover()
+            self._endpoint = yield from self._discover(_ATTEMPTS_MAX)
+            self._endpoint_until = self._elapsed() + _ENDPOINT_SECONDS
+        elif self._elapsed() >= self._endpoint_until:
+            # Others use the one that is known meanwhile, and so does this one if there is no other to be had.
+            self._endpoint_until = self._elapsed() + _ENDPOINT_RETRY_SECONDS
+            with contextlib.suppress(TokenError, ValueError):
+                self._endpoint = yield from self._discover(1)
+                self._endpoint_until = self._elapsed() + _ENDPOINT_SECONDS
         parameters = {"grant_type": "client_credentials"}
         # RFC 8707 takes URIs only. A plain name goes into the other one.
         parameters["resource" if urlsplit(audience).scheme else "audience"] = audience
@@ -100,12 +112,12 @@ class Grant:
             response = yield from self._attempts(lambda: self._token_request(endpoint, parameters))
         return self._read(response)
 
-    def _discover(self) -> Generator[Any, Any, str]:
+    def _discover(self, attempts_max: int) -> Generator[Any, Any, str]:
         """RFC 8414. The document is of this issuer, or it is somebody else's."""
         parts = urlsplit(self._issuer)
         url = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
         response: httpx.Response = yield from self._attempts(
-            lambda: httpx.Request("GET", url, headers={"Accept-Encoding": "identity"})
+            lambda: httpx.Request("GET", url, headers={"Accept-Encoding": "identity"}), attempts_max
         )
         document = _json(response)
         if response.status_code != 200 or document.get("issuer") != self._issuer:
@@ -127,14 +139,14 @@ class Grant:
         accept = {"Accept": "application/json", "Accept-Encoding": "identity"}
         return httpx.Request("POST", endpoint, data={**parameters, **more}, headers={**accept, **headers})
 
-    def _attempts(self, make: Any) -> _Step:
+    def _attempts(self, make: Any, attempts_max: int = _ATTEMPTS_MAX) -> _Step:
         rest = self._rests_until - self._elapsed()
         if rest > _WAIT_SECONDS_MAX:
             text = f"the service wants to be asked again in {rest:.0f} seconds"
             raise TokenError("unavailable", text, retry_after=rest)
         if rest > 0:
             yield rest
-        for attempt in range(1, _ATTEMPTS_MAX + 1):
+        for attempt in range(1, attempts_max + 1):
             answer = yield make()
             if isinstance(answer, httpx.Response) and answer.status_code not in _PASSING:
                 return answer
@@ -144,7 +156,7 @@ class Grant:
             # Full jitter, so that callers that failed together do not come back together.
             backoff = random.uniform(0, 0.25 * 4**attempt)  # noqa: S311
             wait = backoff if told is None else told + random.uniform(0, 0.5)  # noqa: S311
-            if attempt == _ATTEMPTS_MAX or wait > _WAIT_SECONDS_MAX:
+            if attempt == attempts_max or wait > _WAIT_SECONDS_MAX:
                 raise _unavailable(answer, told)
             yield wait
         raise AssertionError
