@@ -271,3 +271,28 @@ describe('a request that was answered while its token was verified', () => {
     expect(codes).toEqual([])
   })
 })
+
+test('what a proxy takes off the front of the path stands before it again', async () => {
+  const seen: unknown[] = []
+  const verifier = open()
+  const spy: Verifier = {
+    ...verifier,
+    verify: (token, context) => {
+      seen.push(String(context?.dpop?.url), context?.path)
+      return verifier.verify(token, { ...context, dpop: undefined })
+    },
+  }
+  const guard = requireToken(spy, { pathPrefix: '/api/v1' })
+  const origin = await listen(
+    createHttpServer(async (request, response) => {
+      if ((await guard(request, response)) !== undefined) response.end()
+    }),
+  )
+  const headers = { authorization: `DPoP ${makeToken(key)}`, dpop: 'x' }
+  expect((await fetch(`${origin}/orders?page=1`, { headers })).status).toBe(200)
+  expect(seen).toEqual(['https://orders.example/api/v1/orders', '/orders'])
+})
+
+test.each(['api', '/api/', '/api?a', '/', '', '/a b'])('%j is no front of a path', (pathPrefix) => {
+  expect(() => requireToken(open(), { pathPrefix })).toThrow(TypeError)
+})

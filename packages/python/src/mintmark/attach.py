@@ -146,8 +146,8 @@ async def _some_of_async(response: httpx.Response) -> bytes:
 
 
 def _refuses_token(response: httpx.Response) -> bool:
-    """Whether the token was refused. Then the connection is closed: it may show a certificate from before a renewal, and
-    the next token, which is bound to the new one, would be refused on it."""
+    """Whether the token was refused. Then the connection is closed: it may show a certificate from before a renewal,
+    and the next token, which is bound to the new one, would be refused on it."""
     return response.status_code == 401 and challenge_parameter(response, "error") == "invalid_token"
 
 
