@@ -20,7 +20,7 @@ from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.test import override_settings
 from django.urls import path
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 from support import AUDIENCE, ISSUER, Answers, Key, key_set
 
 from mintmark import Claims, DpopKey, Verifier, VerifyError, certificate_thumbprint
@@ -375,6 +375,42 @@ def test_a_mistake_in_the_settings_is_found_at_the_start() -> None:
                 django_app()
             with pytest.raises(ImproperlyConfigured):
                 gate()
+
+
+def test_a_websocket_is_let_in_like_a_request() -> None:
+    guard = Guard(verifier(), public_url=PUBLIC)
+    app = FastAPI()
+
+    @app.websocket("/orders")
+    async def orders(socket: WebSocket, claims: Claims = Depends(guard("orders:read"))) -> None:
+        await socket.accept()
+        await socket.send_text(claims.client_id)
+        await socket.close()
+
+    def connect(headers: dict[str, str]) -> list[Any]:
+        sent: list[Any] = []
+        scope = {
+            "type": "websocket",
+            "path": "/orders",
+            "raw_path": b"/orders",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "extensions": {"websocket.http.response": {}},
+        }
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(app(scope, receive, send))
+        return [message.get("status", message.get("text")) for message in sent]
+
+    assert connect(bearer()) == [None, "billing", None]
+    assert connect(bound_to_url(f"{PUBLIC}/orders")) == [None, "billing", None]
+    assert connect({})[0] == 401
+    assert connect(bearer(scope="other"))[0] == 403
 
 
 # ── Addresses ────────────────────────────────────────────────────────────────────────────────────────────────────────
