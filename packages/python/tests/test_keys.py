@@ -439,3 +439,38 @@ def test_a_key_with_a_long_exponent_is_not_taken() -> None:
         else:
             with pytest.raises(ValueError, match="exponent"):
                 read_public_key(jwk)
+
+
+def test_who_begins_a_fetch_that_hangs_waits_no_longer_than_the_others() -> None:
+    leave, left = threading.Event(), threading.Event()
+
+    def hang(_: httpx.Request) -> httpx.Response:
+        leave.wait(10)
+        left.set()
+        return key_set(Key("a"))
+
+    relying = Relying(hang)
+    relying.verifier.keys._timeout_seconds = 0.01
+    with pytest.raises(VerifyError, match="keys_unavailable"):
+        relying.verifier.verify(Key("a").token())
+    assert not left.is_set()
+    leave.set()
+
+
+def test_where_no_thread_can_be_started_the_fetch_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    key = Key("a")
+    relying = Relying(key_set(key))
+    assert relying.accepts(key)
+    relying.clock.pass_seconds(250)
+    assert relying.accepts(key)
+    assert relying.fetches == 2
+
+
+@pytest.mark.parametrize("name", ["", " ", " orders", "orders ", "a\nb", "ä", "x" * 201])
+def test_a_name_that_no_header_can_have_is_a_mistake(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        Relying(key_set(Key("a")), name=name)

@@ -143,25 +143,27 @@ class KeySource:
         return known.keys.get(kid) if known is not None and self._elapsed() < known.usable_until else None
 
     def _fetch_or_wait(self) -> None:
-        """One thread fetches, and all others that need it wait for that. Nobody fetches in the cooldown."""
-        leads, future = self._turn()
+        """A thread of its own fetches, and all that need it wait for that. Nobody fetches in the cooldown."""
+        future = self._fetch_aside()
         if future is None:
             return
-        if leads:
-            self._fetch(future)
-        else:
-            # A fork in the middle of a fetch leaves a future that nobody completes.
-            try:
-                future.result(timeout=self._timeout_seconds * 3)
-            except FutureTimeout:
-                # Or the network hangs: then the last good set is used, as after a failure.
-                self._failing = True
-                self._ended(future)
+        try:
+            # httpx bounds the time for each read, and an answer can come byte by byte.
+            future.result(timeout=self._timeout_seconds * 3)
+        except FutureTimeout:
+            # The last good set is used, as after a failure.
+            self._failing = True
+            self._ended(future)
 
-    def _fetch_aside(self) -> None:
+    def _fetch_aside(self) -> Future[None] | None:
         leads, future = self._turn()
         if leads and future is not None:
-            threading.Thread(target=self._fetch, args=(future,), name="mintmark-keys", daemon=True).start()
+            try:
+                threading.Thread(target=self._fetch, args=(future,), name="mintmark-keys", daemon=True).start()
+            except RuntimeError:
+                # There are too many threads, or the process ends.
+                self._fetch(future)
+        return future
 
     def _turn(self) -> tuple[bool, Future[None] | None]:
         with self._lock:

@@ -226,7 +226,11 @@ class TokenSource(_Source["Future[None]"]):
         leads, future = self._turn(entry)
         if leads:
             arguments = (entry, flow, future)
-            threading.Thread(target=self._renew, args=arguments, name="mintmark-token", daemon=True).start()
+            try:
+                threading.Thread(target=self._renew, args=arguments, name="mintmark-token", daemon=True).start()
+            except RuntimeError:
+                # There are too many threads, or the process ends.
+                self._renew(*arguments)
 
     def _renew(self, entry: _Entry[Future[None]], flow: Flow, future: Future[None]) -> None:
         since = self._settings.elapsed()

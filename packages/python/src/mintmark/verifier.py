@@ -325,8 +325,9 @@ def _name(name: str | None, audience: str) -> str:
     """A name that fits into a header. An audience may be any text."""
     if name is None:
         return re.sub(r"[^!-~]", "_", audience)[:200]
-    if re.fullmatch(r"[ -~]{1,200}", name) is None:
-        raise ValueError("name: 1 to 200 printable characters of ASCII")
+    # A space at an end is no part of a header, so no request could be sent.
+    if re.fullmatch(r"(?=[!-~])[ -~]{1,200}(?<! )", name) is None:
+        raise ValueError("name: 1 to 200 printable characters of ASCII, and no space at an end")
     return name
 
 
