@@ -95,8 +95,10 @@ class Verifier:
         self._require_binding = require_binding
         self.resource_metadata = resource_metadata
         self._proofs = proofs or ProofRules()
-        self._replays = replays or ReplayMemory(
-            seconds=max(REMEMBERED_SECONDS, self._proofs.remembered_seconds), elapsed=elapsed
+        self._replays = (
+            replays
+            if replays is not None
+            else ReplayMemory(seconds=max(REMEMBERED_SECONDS, self._proofs.remembered_seconds), elapsed=elapsed)
         )
         self._on_outcome = on_outcome
         self._now = now
