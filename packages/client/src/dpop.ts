@@ -17,6 +17,11 @@ export class DpopProver {
     this.#time = time
   }
 
+  /** The nonce that the next proof for this server has in it. */
+  nonceFor(url: string | URL): string | undefined {
+    return this.#nonces.get(new URL(url).origin)
+  }
+
   /** @param accessToken the token that the request shows; undefined at the token endpoint. */
   prove(method: string, url: string | URL, accessToken?: string): string {
     const target = new URL(url)
@@ -36,20 +41,23 @@ export class DpopProver {
     return signJwt(this.key, { typ: 'dpop+jwt', jwk: this.key.publicJwk }, claims)
   }
 
-  /** Remembers the nonce of an answer. @returns whether it is another one. */
-  learn(url: string | URL, { headers }: Pick<Response, 'headers'>): boolean {
+  /**
+   * Remembers the nonce of an answer.
+   * @param sent the nonce of the proof that was answered. Another request may have brought the new one meanwhile.
+   * @returns whether a proof with it is another one.
+   */
+  learn(url: string | URL, { headers }: Pick<Response, 'headers'>, sent: string | undefined): boolean {
     const nonce = headers.get('dpop-nonce')
     // RFC 9449 §8.1: NQCHAR, and one value.
     if (nonce === null || nonce.length > nonceCharactersMax || !/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(nonce))
       return false
     const { origin } = new URL(url)
-    const isNew = this.#nonces.get(origin) !== nonce
     this.#nonces.delete(origin)
     this.#nonces.set(origin, nonce)
     for (const oldest of this.#nonces.keys()) {
       if (this.#nonces.size <= originsMax) break
       this.#nonces.delete(oldest)
     }
-    return isNew
+    return nonce !== sent
   }
 }

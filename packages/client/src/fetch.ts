@@ -52,8 +52,9 @@ export function fetchWithTokens(tokens: AttachedTokens, options: FetchOptions): 
         ...(body === undefined ? { body: null } : { body: body, duplex: 'half' }),
       })
     const grant = await tokens.grant(request.signal)
+    const nonce = tokens.dpop?.nonceFor(request.url)
     const response = await send(grant)
-    const hasNewNonce = tokens.dpop?.learn(request.url, response) === true
+    const hasNewNonce = tokens.dpop?.learn(request.url, response, nonce) === true
     // A stream can be sent once.
     if (body instanceof ReadableStream) return response
     const isRefused =
@@ -62,7 +63,7 @@ export function fetchWithTokens(tokens: AttachedTokens, options: FetchOptions): 
     if (!isRefused && !wantsNonce) return response
     await response.body?.cancel()
     const repeated = await send(isRefused ? await tokens.grant(request.signal) : grant)
-    tokens.dpop?.learn(request.url, repeated)
+    tokens.dpop?.learn(request.url, repeated, nonce)
     return repeated
   }
 }

@@ -46,6 +46,8 @@ export class TokenEndpoint {
       const wait = Math.max(pause, this.#restsUntil - time.monotonicSeconds())
       if (time.monotonicSeconds() + wait >= deadline) throw last ?? this.#resting()
       if (wait > 0) await time.sleep(wait, signal)
+      // A pause lasts longer on a machine that sleeps, or in a process that is busy.
+      if (time.monotonicSeconds() >= deadline) throw last ?? this.#resting()
       try {
         return await this.#attempt(target, signal, deadline - time.monotonicSeconds())
       } catch (error) {
@@ -66,7 +68,7 @@ export class TokenEndpoint {
   }
 
   #resting(): TokenError {
-    const retryAfterSeconds = Math.ceil(this.#restsUntil - this.#options.time.monotonicSeconds())
+    const retryAfterSeconds = Math.max(1, Math.ceil(this.#restsUntil - this.#options.time.monotonicSeconds()))
     return new TokenError(
       'unavailable',
       `The token service wants to be asked again in ${retryAfterSeconds} seconds.`,
@@ -78,14 +80,15 @@ export class TokenEndpoint {
 
   async #attempt(target: Target, signal: AbortSignal, secondsLeft: number): Promise<TokenAnswer> {
     const { fetch, dpop, time } = this.#options
-    const timeout = AbortSignal.timeout(Math.ceil(secondsLeft * 1000))
+    const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(secondsLeft * 1000)))
     const both = AbortSignal.any([signal, timeout])
     try {
       const url = await this.#options.endpoint(both)
+      const nonce = dpop?.nonceFor(url)
       let response = await fetch(url, this.#init(target, url, both))
-      if (dpop?.learn(url, response) === true && (await wantsNonce(response)))
+      if (dpop?.learn(url, response, nonce) === true && (await wantsNonce(response)))
         response = await fetch(url, this.#init(target, url, both))
-      dpop?.learn(url, response)
+      dpop?.learn(url, response, nonce)
       return await readTokenAnswer(response, dpop === undefined ? 'Bearer' : 'DPoP', time.nowSeconds())
     } catch (error) {
       if (error instanceof TokenError) throw error

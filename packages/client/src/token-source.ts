@@ -108,7 +108,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     request: (target, signal) => endpoint.request(target, signal),
     time,
     generation: () => (hasCertificate ? (transport?.generation ?? 0) : 0),
-    onRenewalFailed: options.onRenewalFailed ?? warnOnce(),
+    onRenewalFailed: guarded(options.onRenewalFailed ?? warnOnce()),
   })
   const grant = (audience?: string, scopes?: Scopes, { signal }: CallOptions = {}): Promise<Grant> =>
     cache.grant(targetOf(audience, scopes), signal)
@@ -184,6 +184,15 @@ function signerOf(
   throw new TypeError(
     'sign: true needs a key that the token is bound to: dpop or certificate. Or give a shared secret.',
   )
+}
+
+/** A hook is there to look on. If it fails, at once or later, that must not end the process. */
+function guarded(hook: (error: unknown) => unknown): (error: unknown) => void {
+  return (error) => {
+    void (async () => await hook(error))().catch((fault: unknown) =>
+      process.emitWarning(fault instanceof Error ? fault : String(fault)),
+    )
+  }
 }
 
 function warnOnce(): (error: unknown) => void {

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import { TokenError } from './errors.ts'
@@ -158,6 +159,8 @@ async function send(request: Request, agent: Agent): Promise<Response> {
     })
     // Not once: what happens after the answer has begun is heard by whoever reads it.
     outgoing.on('error', (error) => reject(request.signal.aborted ? request.signal.reason : error))
+    // Without an error, for example after an answer with another protocol, which nobody asked for.
+    outgoing.once('close', () => reject(new TypeError('The connection was closed without an answer.')))
     outgoing.once('response', (incoming) => {
       const status = incoming.statusCode ?? 0
       if (request.redirect === 'error' && status >= 300 && status < 400 && status !== 304) {
@@ -165,13 +168,26 @@ async function send(request: Request, agent: Agent): Promise<Response> {
         reject(new TypeError('The answer is a redirect, and none is allowed.'))
         return
       }
-      const answered = new Headers()
-      for (let index = 0; index < incoming.rawHeaders.length; index += 2)
-        answered.append(incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '')
-      if (withoutBody.includes(status)) incoming.resume()
-      const stream = withoutBody.includes(status) ? null : (Readable.toWeb(incoming) as ReadableStream)
-      resolve(new Response(stream, { status, statusText: incoming.statusMessage ?? '', headers: answered }))
+      try {
+        resolve(responseOf(incoming, status))
+      } catch (error) {
+        // A status or a header that Fetch does not know. Thrown here, it would end the process.
+        incoming.destroy()
+        reject(error)
+      }
     })
     outgoing.end(body)
   })
+}
+
+function responseOf(incoming: IncomingMessage, status: number): Response {
+  const headers = new Headers()
+  for (let index = 0; index < incoming.rawHeaders.length; index += 2)
+    headers.append(incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '')
+  const init = { status, statusText: incoming.statusMessage ?? '', headers }
+  if (withoutBody.includes(status)) {
+    incoming.resume()
+    return new Response(null, init)
+  }
+  return new Response(Readable.toWeb(incoming) as ReadableStream, init)
 }

@@ -2,7 +2,7 @@
 import { createHash, createHmac, verify } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { createTokenSource, type TokenSourceOptions } from '../src/index.ts'
-import { type Answer, FakeTime, failureOf, json, newKey, startServer, tokens } from './support.ts'
+import { type Answer, FakeTime, failureOf, gate, json, newKey, startServer, tokens } from './support.ts'
 
 const fine: Answer = json({ fine: true })
 
@@ -186,6 +186,28 @@ describe('DPoP (RFC 9449)', () => {
     expect(noncesOf(issuer)).toEqual([undefined, 'nonce-1'])
     expect(noncesOf(service)).toEqual([undefined, 'nonce-1', 'nonce-2'])
     expect(service.requests[1]?.body).toBe('text')
+  })
+
+  test('a nonce that came for another request meanwhile is a new one for this request', async () => {
+    const { opened, open } = gate()
+    const twoWaiting: Answer = (response, request) => {
+      if (service.requests.length === 2) open()
+      return opened.then(() => wantsNonce(401)(response, request))
+    }
+    const { issuer, service, source } = await newServers([twoWaiting, twoWaiting, fine], { dpop: true })
+    const fetchOrders = source.fetchFor(service.url)
+    const answers = await Promise.all([fetchOrders(service.url), fetchOrders(service.url)])
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+
+    const again = gate()
+    issuer.requests.length = 0
+    const both: Answer = (response, request) => {
+      if (issuer.requests.length === 2) again.open()
+      return again.opened.then(() => wantsNonce(400)(response, request))
+    }
+    issuer.answers = [both, both, tokens({ token_type: 'DPoP' })]
+    const got = await Promise.all([source.token('a').catch(String), source.token('b').catch(String)])
+    expect(got.toSorted()).toEqual(['token-1', 'token-2'])
   })
 
   test('a server that is never content is asked twice', async () => {

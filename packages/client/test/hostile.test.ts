@@ -215,3 +215,13 @@ describe('a service that is away', () => {
     })
   })
 })
+
+test('a pause that lasts too long leaves no time, and is told so', async () => {
+  const time = new FakeTime()
+  const { sleep } = time
+  // As on a machine that sleeps, or a process that is busy.
+  time.sleep = (seconds, signal) => sleep.call(time, seconds + 60, signal)
+  const { server, source } = await newSource([json({}, 500)], { timeoutSeconds: 2, time })
+  expect(await failureOf(source.token(orders))).toMatchObject({ code: 'unavailable', status: 500 })
+  expect(server.requests).toHaveLength(1)
+})

@@ -1,5 +1,5 @@
 /** Tokens are kept, renewed early, asked for once, and used while they live. */
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Answer, type FakeTime, failureOf, gate, json, newSource, orders, tokens } from './support.ts'
 
 describe('a token', () => {
@@ -225,4 +225,25 @@ describe('whoever waits may leave', () => {
     })
     expect(server.requests).toEqual([])
   })
+})
+
+test('a hook that fails, at once or later, harms nobody', async () => {
+  const warnings: string[] = []
+  const listen = (warning: Error) => warnings.push(warning.message)
+  process.on('warning', listen)
+  onTestFinished(() => void process.off('warning', listen))
+  const hooks = [
+    () => {
+      throw new Error('now')
+    },
+    () => Promise.reject(new Error('later')),
+  ]
+  for (const onRenewalFailed of hooks) {
+    const refused = json({ error: 'invalid_client' }, 401)
+    const { source, time } = await newSource([tokens(), refused], { onRenewalFailed })
+    await source.token(orders)
+    time.pass(85)
+    expect(await source.token(orders)).toBe('token-1')
+  }
+  await expect.poll(() => warnings).toEqual(['now', 'later'])
 })

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import time
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
+import jwt
 import pytest
-from support import ISSUER, Answers, Clock, Key, key_set
+from support import ISSUER, Answers, Clock, Key, Server, key_set
 
-from mintmark import AsyncTokenSource, ClientSecret, TokenError, TokenSource, Verifier, VerifyError
-from mintmark.discovery import _parameter
+from mintmark import AsyncTokenSource, ClientSecret, DpopKey, TokenError, TokenSource, Verifier, VerifyError
+from mintmark.discovery import challenge_parameter
 from mintmark.web import Gate, Request
 
 KEY = Key("a")
@@ -169,4 +173,88 @@ def test_requests_go_where_the_caller_said() -> None:
     ],
 )
 def test_challenges(header: str, scope: str | None) -> None:
-    assert _parameter(httpx.Response(401, headers={"www-authenticate": header}), "scope") == scope
+    assert challenge_parameter(httpx.Response(401, headers={"www-authenticate": header}), "scope") == scope
+
+
+# ── Over a socket ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Real:
+    """A service on a socket. The bodies of its refusals have no end, and it wants a nonce in each proof."""
+
+    def __init__(self, document: bytes | None = None, wants_nonce: bool = False) -> None:
+        self.document = document
+        self.wants_nonce = wants_nonce
+        self.server = Server(self.handle)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        shown = request.headers.get("authorization")
+        if request.path.startswith("/.well-known/"):
+            usual = json.dumps({"resource": self.url, "authorization_servers": [ISSUER]}).encode()
+            return self.send(request, 200, self.document or usual)
+        if shown is None:
+            return self.refuse(request, f'Bearer resource_metadata="{self.url}/.well-known/it"')
+        if self.wants_nonce and "nonce" not in jwt.decode(request.headers["dpop"], options={"verify_signature": False}):
+            return self.refuse(request, "DPoP error=use_dpop_nonce")
+        return self.send(request, 200, shown.encode())
+
+    def send(self, request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+        request.send_response(status)
+        request.send_header("content-length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def refuse(self, request: BaseHTTPRequestHandler, challenge: str) -> None:
+        request.send_response(401)
+        request.send_header("www-authenticate", challenge)
+        request.send_header("dpop-nonce", "nonce-1")
+        request.send_header("content-length", "200000000000")
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                request.wfile.write(b" " * 65_536)
+
+
+def tokens_for(kind: str) -> Answers:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=METADATA)
+        return httpx.Response(200, json={"access_token": "token-1", "token_type": kind, "expires_in": 300})
+
+    return Answers(answer)
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["bearer", "with a nonce"])
+def test_a_real_service_is_understood_however_long_its_refusals_are(bound: bool) -> None:
+    kind = "DPoP" if bound else "Bearer"
+    dpop = DpopKey() if bound else None
+    service = Real(wants_nonce=bound)
+
+    async def call() -> str:
+        class Transport(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                return tokens_for(kind).handle_request(request)
+
+        source = AsyncTokenSource(ISSUER, ClientSecret("b", "s"), transport=Transport(), dpop=dpop)
+        async with source, httpx.AsyncClient(auth=source.discovering_auth([service.url])) as orders:
+            return (await orders.get(f"{service.url}/orders")).text
+
+    with service.server:
+        source = TokenSource(ISSUER, ClientSecret("b", "s"), transport=tokens_for(kind), dpop=dpop)
+        with source, httpx.Client(auth=source.discovering_auth([service.url])) as orders:
+            assert orders.get(f"{service.url}/orders").text == f"{kind} token-1"
+        assert asyncio.run(call()) == f"{kind} token-1"
+
+
+@pytest.mark.parametrize("document", [b"[" * 60_000, b'{"resource":' * 5_000], ids=["lists", "objects"])
+def test_a_document_that_nests_deep_is_none(document: bytes) -> None:
+    service = Real(document)
+    with service.server:
+        source = TokenSource(ISSUER, ClientSecret("b", "s"), transport=tokens_for("Bearer"))
+        orders = httpx.Client(auth=source.discovering_auth([service.url]))
+        with source, orders, pytest.raises(TokenError, match="no metadata"):
+            orders.get(f"{service.url}/orders")

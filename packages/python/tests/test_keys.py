@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.server
 import json
@@ -11,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from support import AUDIENCE, ISSUER, Answers, Clock, Key, Server, key_set
 
 from mintmark import Verifier, VerifyError
+from mintmark.jwk import read_public_key
 
 DAY = 86_400
 
@@ -380,3 +384,93 @@ def test_a_hook_that_fails_costs_nothing() -> None:
         verifier.verify(token)
     answers.answer = key_set(key)
     assert verifier.verify(token).subject == "billing"
+
+
+def test_a_loop_of_events_fetches_in_a_thread_alone() -> None:
+    fetchers: list[threading.Thread] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        fetchers.append(threading.current_thread())
+        return key_set(Key("a"))
+
+    # Without a cooldown each look for a key is a fetch.
+    relying = Relying(answer, cooldown_seconds=0)
+
+    async def verify() -> None:
+        with pytest.raises(VerifyError, match="key_unknown"):
+            await relying.verifier.verify_async(Key("unknown").token())
+
+    asyncio.run(verify())
+    assert len(fetchers) == 1
+    assert fetchers[0] is not threading.main_thread()
+
+
+def test_a_set_is_as_old_as_its_request() -> None:
+    key = Key("a")
+
+    def slowly(_: httpx.Request) -> httpx.Response:
+        relying.clock.pass_seconds(200)
+        return key_set(key)
+
+    relying = Relying(slowly)
+    assert relying.accepts(key)
+    relying.answers.answer = key_set(Key("b"))
+    relying.clock.pass_seconds(101)
+    assert relying.code(key) == "key_unknown"
+
+
+def test_long_tokens_are_not_remembered() -> None:
+    key = Key("a")
+    relying = Relying(key_set(key))
+    assert relying.accepts(key, more="x" * 4_000)
+    assert len(relying.verifier._remembered) == 0
+    assert relying.accepts(key)
+    assert len(relying.verifier._remembered) == 1
+
+
+def test_a_key_with_a_long_exponent_is_not_taken() -> None:
+    numbers = rsa.generate_private_key(65_537, 2_048).public_key().public_numbers()
+    for exponent, is_taken in ((65_537, True), (2**64 - 1, True), (2**64 + 1, False), (2**1024 + 1, False)):
+        public = rsa.RSAPublicNumbers(exponent, numbers.n).public_key()
+        jwk = {**jwt.algorithms.RSAAlgorithm.to_jwk(public, as_dict=True), "alg": "PS256"}
+        del jwk["key_ops"]
+        if is_taken:
+            assert read_public_key(jwk).algorithm == "PS256"
+        else:
+            with pytest.raises(ValueError, match="exponent"):
+                read_public_key(jwk)
+
+
+def test_who_begins_a_fetch_that_hangs_waits_no_longer_than_the_others() -> None:
+    leave, left = threading.Event(), threading.Event()
+
+    def hang(_: httpx.Request) -> httpx.Response:
+        leave.wait(10)
+        left.set()
+        return key_set(Key("a"))
+
+    relying = Relying(hang)
+    relying.verifier.keys._timeout_seconds = 0.01
+    with pytest.raises(VerifyError, match="keys_unavailable"):
+        relying.verifier.verify(Key("a").token())
+    assert not left.is_set()
+    leave.set()
+
+
+def test_where_no_thread_can_be_started_the_fetch_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    key = Key("a")
+    relying = Relying(key_set(key))
+    assert relying.accepts(key)
+    relying.clock.pass_seconds(250)
+    assert relying.accepts(key)
+    assert relying.fetches == 2
+
+
+@pytest.mark.parametrize("name", ["", " ", " orders", "orders ", "a\nb", "ä", "x" * 201])
+def test_a_name_that_no_header_can_have_is_a_mistake(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        Relying(key_set(Key("a")), name=name)

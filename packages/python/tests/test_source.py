@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import signal
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,7 +21,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from support import ISSUER, Answers, Clock
+from support import ISSUER, Answers, Clock, Key, Server, key_set
 
 from mintmark import (
     AssertionFile,
@@ -29,8 +32,10 @@ from mintmark import (
     PrivateKey,
     TokenError,
     TokenSource,
+    Verifier,
     read_credential,
 )
+from mintmark.grant import retry_after
 
 ORDERS = "https://orders.example"
 
@@ -462,6 +467,31 @@ def test_the_metadata_is_of_this_issuer() -> None:
     assert service.issued == 0
 
 
+def test_the_token_endpoint_is_asked_for_once_an_hour_and_known_while_the_metadata_is_away() -> None:
+    clock, service = Clock(), Service()
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> Any:
+        asked.append(request.url.path)
+        return service.answer(request)
+
+    service.transport.answer = answer
+    tokens = source(service, clock)
+    for _ in range(11):
+        tokens.token(ORDERS)
+        clock.pass_seconds(340)
+    assert asked.count("/.well-known/oauth-authorization-server") == 1
+    service.metadata["token_endpoint"] = f"{ISSUER}/other"
+    tokens.token(ORDERS)
+    assert asked[-2:] == ["/.well-known/oauth-authorization-server", "/other"]
+    service.metadata = {"issuer": "https://stranger.example"}
+    clock.pass_seconds(3_600)
+    tokens.token(ORDERS)
+    clock.pass_seconds(30)
+    tokens.token("urn:other")
+    assert asked[-3:] == ["/.well-known/oauth-authorization-server", "/other", "/other"]
+
+
 def test_secrets_and_tokens_are_not_sent_in_clear() -> None:
     with pytest.raises(ValueError, match="https is needed"):
         TokenSource("http://mint.example", ClientSecret("billing", "secret"))
@@ -508,6 +538,19 @@ def test_httpx_attaches_the_token_and_replaces_one_that_is_refused() -> None:
     assert service.issued == 2
 
 
+def test_of_two_that_are_refused_with_one_token_both_get_the_next_one() -> None:
+    clock, service = Clock(), Service()
+    tokens = source(service, clock)
+    assert tokens.token(ORDERS) == "token-1"
+    clock.pass_seconds(10)
+    assert tokens.forget("token-1")
+    assert tokens.token(ORDERS) == "token-2"
+    # The second one hears of its refusal only now.
+    assert tokens.forget("token-1")
+    assert tokens.token(ORDERS) == "token-2"
+    assert not tokens.forget("token-2")
+
+
 def test_a_refusal_of_another_kind_is_the_callers() -> None:
     clock, service = Clock(), Service()
     orders = Answers(httpx.Response(403, headers={"www-authenticate": 'Bearer error="insufficient_scope"'}))
@@ -551,3 +594,166 @@ def test_a_key_bound_token_comes_with_a_proof_and_with_the_nonce_that_is_asked_f
     assert [each["htu"] for each in read] == [f"{ISSUER}/token"] * 2 + [f"{ORDERS}/orders"] * 2
     assert [("ath" in each) for each in read] == [False, False, True, True]
     assert {headers["authorization"] for headers in sent} == {"DPoP token-1"}
+
+
+# ── Bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "999999999999"}, 3_600),
+        ({"retry-after": "9" * 5_000}, 3_600),
+        ({"retry-after": "Fri, 15 Jan 2027 08:01:00 GMT", "date": "Fri, 15 Jan 2027 08:00:00 GMT"}, 60),
+        ({"retry-after": "Fri, 15 Jan 2099 08:01:00 GMT", "date": "Fri, 15 Jan 2027 08:00:00 GMT"}, 3_600),
+        ({"retry-after": "Fri, 15 Jan 2027 07:00:00 GMT", "date": "Fri, 15 Jan 2027 08:00:00 GMT"}, 0),
+        ({"retry-after": "Fri, 15 Jan 2027 08:01:00 GMT"}, None),
+        ({"retry-after": "soon", "date": "Fri, 15 Jan 2027 08:00:00 GMT"}, None),
+        ({"retry-after": "-5", "date": "x"}, None),
+    ],
+)
+def test_retry_after_has_two_forms_and_a_bound(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(httpx.Response(503, headers=headers)) == seconds
+
+
+def test_retry_after_counts_for_all_tokens_of_the_source() -> None:
+    clock, service = Clock(), Service(httpx.Response(503, headers={"retry-after": "60"}))
+    tokens = source(service, clock)
+    for audience in (ORDERS, "https://billing.example", "urn:c"):
+        with pytest.raises(TokenError, match="unavailable") as raised:
+            tokens.token(audience)
+        assert raised.value.retry_after == 60
+    assert len(service.forms) == 1
+    clock.pass_seconds(60)
+    assert tokens.token("urn:c") == "token-1"
+
+
+def test_an_answer_that_comes_byte_by_byte_is_given_up() -> None:
+    sent = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(1_000):
+            sent += 1
+            yield b" "
+
+    class Slow(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, content=parts())
+
+    # Each byte comes in time for httpx, and the first one is late for the answer.
+    tokens = TokenSource(ISSUER, ClientSecret("billing", "secret"), transport=Slow(), timeout_seconds=1e-9)
+    with pytest.raises(TokenError, match="unavailable: ReadTimeout: the answer takes too long"):
+        tokens.token(ORDERS)
+    assert sent == 3
+
+
+def test_a_secret_is_more_than_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="secret is empty"):
+        ClientSecret("billing", "")
+    file, service = tmp_path / "secret", Service()
+    tokens = source(service, None, ClientSecret("billing", secret_file=file))
+    # Whoever replaces it has begun.
+    file.write_text("")
+    with pytest.raises(TokenError, match="the file is empty"):
+        tokens.token(ORDERS)
+    assert service.forms == []
+    file.write_text("\ufeffsecret\r\n", encoding="utf-8")
+    _, headers = ClientSecret("billing", secret_file=file).prove(ISSUER)
+    assert b64decode(headers["Authorization"][6:]) == b"billing:secret"
+
+
+def test_a_source_goes_from_loop_to_loop() -> None:
+    service = Service()
+    clock = Clock()
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return service.transport.handle_request(request)
+
+    tokens = AsyncTokenSource(ISSUER, ClientSecret("b", "s"), transport=Transport(), elapsed=clock.elapsed)
+
+    async def call() -> tuple[str, Any]:
+        return await tokens.token(ORDERS), tokens._client
+
+    first, client = asyncio.run(call())
+    clock.pass_seconds(400)
+    # What a loop left behind when it ended.
+    loop = asyncio.new_event_loop()
+    next(iter(tokens._entries.values())).in_flight = loop.create_future()  # type: ignore[assignment]
+    loop.close()
+    second, other = asyncio.run(call())
+    assert (first, second) == ("token-1", "token-2")
+    assert other is not client
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
+    clock, service, key = Clock(), Service(), Key("a")
+    tokens = source(service, clock)
+    verifier = Verifier(issuer=ISSUER, audience=ORDERS, transport=Answers(key_set(key)))
+    tokens.token(ORDERS)
+    clock.pass_seconds(400)
+    # As if a thread of the parent were at work in each of them.
+    entry = next(iter(tokens._entries.values()))
+    entry.in_flight, verifier.keys._in_flight = Future(), Future()
+    held = [tokens._settings.lock, verifier.keys._lock, verifier._remembered._lock, verifier._replays._lock]  # type: ignore[attr-defined]
+    for lock in held:
+        lock.acquire()
+    child = os.fork()
+    if child == 0:
+        # It ends by itself if it waits.
+        signal.alarm(20)
+        code = 1
+        try:
+            assert tokens.token(ORDERS) == "token-2"
+            assert verifier.verify(key.token(time.time(), aud=ORDERS)).subject == "billing"
+            assert verifier._replays.claim("a", seconds=1)
+            code = 0
+        finally:
+            os._exit(code)
+    for lock in held:
+        lock.release()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_token_that_is_refused_is_replaced_over_another_connection() -> None:
+    connections: list[tuple[int, str]] = []
+
+    def handle(request: BaseHTTPRequestHandler) -> None:
+        shown = request.headers["authorization"]
+        connections.append((request.client_address[1], shown))
+        request.send_response(401 if shown == "Bearer token-1" else 200)
+        request.send_header("www-authenticate", 'Bearer error="invalid_token"')
+        request.send_header("content-length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    async def refused(url: str) -> None:
+        answers = Service()
+
+        class Transport(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                return answers.transport.handle_request(request)
+
+        clock = Clock()
+        tokens = AsyncTokenSource(ISSUER, ClientSecret("b", "s"), transport=Transport(), elapsed=clock.elapsed)
+        await tokens.token(ORDERS)
+        clock.pass_seconds(10)
+        async with tokens, httpx.AsyncClient(auth=tokens.auth(ORDERS)) as orders:
+            assert (await orders.get(url)).status_code == 200
+
+    with Server(handle) as server:
+        clock, service = Clock(), Service()
+        tokens = source(service, clock)
+        tokens.token(ORDERS)
+        clock.pass_seconds(10)
+        with httpx.Client(auth=tokens.auth(ORDERS)) as orders:
+            assert orders.get(server.url).status_code == 200
+            assert orders.get(server.url).status_code == 200
+        asyncio.run(refused(server.url))
+    assert [token for _, token in connections] == [f"Bearer token-{count}" for count in (1, 2, 2, 1, 2)]
+    # It may show the certificate that was there before a renewal, and the new token would be refused as well.
+    first, second, third, fourth, fifth = (port for port, _ in connections)
+    assert (first != second, second == third, fourth != fifth) == (True, True, True)

@@ -17,6 +17,7 @@ from mintmark import Dpop, DpopKey, Outcome, ReplayMemory, Verifier, VerifyError
 from mintmark.compact import parse_compact
 from mintmark.dpop import normal_url
 from mintmark.jwk import read_public_key
+from mintmark.signatures import RequestVerifier
 
 KEY = Key("a")
 
@@ -285,3 +286,19 @@ def verifies(jws: Any, jwk: dict[str, Any]) -> bool:
     if compact.header.get("alg") != key.algorithm or "crit" in compact.header or "b64" in compact.header:
         return False
     return key.verifies(compact.signing_input, compact.signature)
+
+
+def test_a_memory_of_identifiers_that_is_still_empty_is_used() -> None:
+    key = DpopKey()
+    token = KEY.token(cnf={"jkt": key.thumbprint})
+    shared = ReplayMemory()
+    one, other = (verifier(replays=shared) for _ in range(2))
+    url = f"{AUDIENCE}/orders"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mintmark.dpop.time.time", lambda: NOW)
+        dpop = Dpop(key.proof("GET", url, token), "GET", url)
+    assert one.verify(token, dpop=dpop).subject == "billing"
+    assert len(shared) == 1
+    with pytest.raises(VerifyError, match="proof_replayed"):
+        other.verify(token, dpop=dpop)
+    assert RequestVerifier(replays=ReplayMemory(entries_max=7))._replays._entries_max == 7  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import django
 import httpx
@@ -19,10 +20,10 @@ from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.test import override_settings
 from django.urls import path
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 from support import AUDIENCE, ISSUER, Answers, Key, key_set
 
-from mintmark import Claims, DpopKey, Verifier, certificate_thumbprint
+from mintmark import Claims, DpopKey, Verifier, VerifyError, certificate_thumbprint
 from mintmark.fastapi import Guard
 from mintmark.signatures import RequestVerifier
 from mintmark.signing import RequestSigner, SignedRequests
@@ -374,3 +375,111 @@ def test_a_mistake_in_the_settings_is_found_at_the_start() -> None:
                 django_app()
             with pytest.raises(ImproperlyConfigured):
                 gate()
+
+
+def test_a_websocket_is_let_in_like_a_request() -> None:
+    guard = Guard(verifier(), public_url=PUBLIC)
+    app = FastAPI()
+
+    @app.websocket("/orders")
+    async def orders(socket: WebSocket, claims: Claims = Depends(guard("orders:read"))) -> None:
+        await socket.accept()
+        await socket.send_text(claims.client_id)
+        await socket.close()
+
+    def connect(headers: dict[str, str]) -> list[Any]:
+        sent: list[Any] = []
+        scope = {
+            "type": "websocket",
+            "path": "/orders",
+            "raw_path": b"/orders",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "extensions": {"websocket.http.response": {}},
+        }
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(app(scope, receive, send))
+        return [message.get("status", message.get("text")) for message in sent]
+
+    assert connect(bearer()) == [None, "billing", None]
+    assert connect(bound_to_url(f"{PUBLIC}/orders")) == [None, "billing", None]
+    assert connect({})[0] == 401
+    assert connect(bearer(scope="other"))[0] == 403
+
+
+# ── Addresses ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Plain(httpx.AsyncBaseTransport):
+    """Calls the application as a server would that has decoded the path, and keeps nothing of how it was sent."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async def decoded(scope: Any, receive: Any, send: Any) -> None:
+            await self._app({name: value for name, value in scope.items() if name != "raw_path"}, receive, send)
+
+        return await httpx.ASGITransport(decoded).handle_async_request(request)
+
+
+ODD = "/orders%20of/caf%C3%A9:a@b,c"
+
+
+def bound_to_url(url: str) -> dict[str, str]:
+    key = DpopKey()
+    bound = token(cnf={"jkt": key.thumbprint})
+    return {"authorization": f"DPoP {bound}", "dpop": key.proof("GET", url, bound)}
+
+
+def test_a_path_that_the_server_has_decoded_is_the_one_that_was_sent() -> None:
+    guard = Guard(verifier(), public_url=PUBLIC)
+    app = FastAPI()
+
+    @app.get("/{rest:path}")
+    async def anything(claims: Claims = Depends(guard())) -> dict[str, str]:
+        return {"client": claims.client_id}
+
+    async def get(app: Any) -> int:
+        async with httpx.AsyncClient(transport=Plain(app)) as client:
+            return (await client.get(PUBLIC + ODD, headers=bound_to_url(PUBLIC + ODD))).status_code
+
+    assert asyncio.run(get(app)) == 200
+    ours = {"verifier": verifier(), "public_url": PUBLIC}
+    with override_settings(MINTMARK=ours, MIDDLEWARE=["mintmark.django.TokenMiddleware"]):
+        # It is let in, and there is nothing.
+        assert asyncio.run(get(django_app())) == 404
+
+
+def test_a_path_that_wsgi_has_decoded_is_the_one_that_was_sent() -> None:
+    from django.core.handlers.wsgi import WSGIHandler
+
+    answers: list[str] = []
+    shown = bound_to_url(PUBLIC + ODD)
+    environment = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": unquote(ODD).encode().decode("latin-1"),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_AUTHORIZATION": shown["authorization"],
+        "HTTP_DPOP": shown["dpop"],
+        "wsgi.input": io.BytesIO(),
+        "wsgi.url_scheme": "http",
+    }
+    ours = {"verifier": verifier(), "public_url": PUBLIC}
+    with override_settings(MINTMARK=ours, MIDDLEWARE=["mintmark.django.TokenMiddleware"]):
+        WSGIHandler()(environment, lambda status, _headers: answers.append(status))
+    assert answers == ["404 Not Found"]
+
+
+@pytest.mark.parametrize("target", [".attacker.example/orders", ":8443/orders", "http://orders.example/orders", "*"])
+def test_a_target_that_is_no_path_makes_no_other_address(target: str) -> None:
+    headers = list(bound_to_url(PUBLIC + target).items())
+    with pytest.raises(VerifyError, match="request_malformed"):
+        Gate(verifier(), PUBLIC).authenticate(Request("GET", target, headers, None), ())

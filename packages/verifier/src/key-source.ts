@@ -76,7 +76,9 @@ export class RemoteKeys implements KeySource {
     await this.#fetchNow()
     const found = this.known(kid)
     if (found !== undefined) return found
-    if (this.#isUsable()) throw new VerifyError('key_unknown')
+    if (this.#set !== undefined && this.#age(this.#set) < this.#set.maxAgeSeconds)
+      throw new VerifyError('key_unknown')
+    // It may be in a set that could not be fetched: that is not the caller’s fault.
     const error = new VerifyError('keys_unavailable')
     error.retryAfterSeconds = Math.max(1, Math.ceil(this.#cooldownLeft()))
     throw error
@@ -96,7 +98,7 @@ export class RemoteKeys implements KeySource {
   }
 
   #cooldownLeft(): number {
-    return this.#lastFetchAt + cooldownSeconds - this.#options.monotonicSeconds()
+    return cooldownSeconds - (this.#options.monotonicSeconds() - this.#lastFetchAt)
   }
 
   /** One fetch for all who ask. It fails for nobody: what came of it is in the fields. */
@@ -159,10 +161,12 @@ async function fetchKeySet({ url, name, fetch }: RemoteKeysOptions) {
   if (keys === undefined) throw new Error('The answer has no usable key.')
   const cacheControl = response.headers.get('cache-control') ?? ''
   const maxAgeSeconds = directive(cacheControl, 'max-age') ?? maxAgeSecondsDefault
+  // For how long a cache on the way has kept it (RFC 9111 §5.1).
+  const [ageSeconds = '0'] = /^\d{1,9}$/.exec(response.headers.get('age') ?? '') ?? []
   return {
     keys,
     // Not shorter than the cooldown: until its end there is nothing newer to be had.
-    maxAgeSeconds: Math.min(Math.max(maxAgeSeconds, cooldownSeconds), maxAgeSecondsMax),
+    maxAgeSeconds: Math.max(Math.min(maxAgeSeconds, maxAgeSecondsMax) - Number(ageSeconds), cooldownSeconds),
     staleSeconds: directive(cacheControl, 'stale-if-error'),
   }
 }

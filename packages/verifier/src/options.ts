@@ -114,7 +114,7 @@ export function readOptions(given: VerifierOptions) {
       name,
       keptSecondsMax: keysKeptSecondsMax,
       fetch: given.fetch ?? fetch,
-      monotonicSeconds: given.monotonicSeconds ?? (() => performance.now() / 1000),
+      monotonicSeconds: given.monotonicSeconds ?? elapsedClock(),
     } satisfies Omit<RemoteKeysOptions, 'onFault'>,
     hooks: {
       onVerified: guarded(given.onVerified ?? nothing),
@@ -157,13 +157,36 @@ function readOrigin({ origin, audience }: VerifierOptions): string | undefined {
   return url !== undefined && /^https?:$/.test(url.protocol) ? url.origin : undefined
 }
 
-/** A hook is there to look on. If it fails, that must not decide about a token. */
-function guarded<T>(hook: (value: T) => void): (value: T) => void {
+/**
+ * Seconds that only grow, and count while the machine sleeps: keys would outlive their bound by a night otherwise. Node’s
+ * monotonic clock may stand still meanwhile, so the time that the wall clock has on top of it counts too. A wall clock that is
+ * set ahead makes keys older by that. Then they are fetched early, which harms nobody.
+ */
+export function elapsedClock(
+  monotonicSeconds = () => performance.now() / 1000,
+  wallSeconds = () => Date.now() / 1000,
+): () => number {
+  let slept = 0
+  let ahead = wallSeconds() - monotonicSeconds()
+  return () => {
+    const monotonic = monotonicSeconds()
+    const now = wallSeconds() - monotonic
+    // Clocks are corrected by less all the time.
+    if (now - ahead > 1) slept += now - ahead
+    if (Math.abs(now - ahead) > 1) ahead = now
+    return monotonic + slept
+  }
+}
+
+/** A hook is there to look on. If it fails, at once or later, that must not decide about a token, nor end the process. */
+function guarded<T>(hook: (value: T) => unknown): (value: T) => void {
+  const warn = (error: unknown): void => process.emitWarning(error instanceof Error ? error : String(error))
   return (value) => {
     try {
-      hook(value)
+      const later = hook(value)
+      if (later instanceof Promise) later.catch(warn)
     } catch (error) {
-      process.emitWarning(error instanceof Error ? error : String(error))
+      warn(error)
     }
   }
 }

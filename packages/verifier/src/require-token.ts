@@ -9,6 +9,8 @@ import type { Verifier, VerifyContext } from './verifier.ts'
 export interface RequireTokenOptions {
   /** Scopes that the token must have, with spaces between them. */
   readonly scope?: string | undefined
+  /** What a proxy takes off the front of the path, like `/api`. Callers make their proofs for the whole URL. */
+  readonly pathPrefix?: string | undefined
   /** The caller’s certificate, where something else than this process ends TLS. Default: that of the connection. */
   readonly certificate?: ((request: IncomingMessage) => ClientCertificate | undefined) | undefined
 }
@@ -19,6 +21,7 @@ interface FastifyRequestLike {
   readonly originalUrl: string
 }
 interface FastifyReplyLike {
+  readonly sent: boolean
   code(status: number): unknown
   header(name: string, value: string): unknown
   send(body: unknown): unknown
@@ -49,6 +52,9 @@ export function tokenOf(request: IncomingMessage | { readonly raw: IncomingMessa
 
 /** Lets in requests with a token that the verifier accepts, and answers all others. */
 export function requireToken(verifier: Verifier, options: RequireTokenOptions = {}): Guard {
+  const { pathPrefix } = options
+  if (pathPrefix !== undefined && !/^(?:\/[^/?#\s]+)+$/.test(pathPrefix))
+    throw new TypeError('requireToken: pathPrefix must be like "/api".')
   async function guard(
     request: FastifyRequestLike | ExpressRequestLike,
     response: FastifyReplyLike | ServerResponse,
@@ -80,7 +86,7 @@ async function admit(
   verifier: Verifier,
   message: IncomingMessage,
   url: string,
-  { scope, certificate = certificateOf }: RequireTokenOptions,
+  { scope, pathPrefix = '', certificate = certificateOf }: RequireTokenOptions,
 ): Promise<AccessTokenClaims> {
   const mark = url.indexOf('?')
   const [path, query] = mark === -1 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)]
@@ -96,7 +102,7 @@ async function admit(
     proof: headersOf(message, 'dpop'),
     method: message.method ?? 'GET',
     // From the settings: the Host header is the caller’s.
-    url: new URL(`${verifier.origin}${path}`),
+    url: new URL(`${verifier.origin}${pathPrefix}${path}`),
   }
   return await verifier.verify(shown.token, { ...context, dpop })
 }
@@ -130,6 +136,8 @@ function certificateOf({ socket }: IncomingMessage): X509Certificate | undefined
 }
 
 function answer(response: FastifyReplyLike | ServerResponse, error: VerifyError): unknown {
+  // Something else has answered meanwhile, such as a time limit. An error here would end the process under Express 4.
+  if ('sent' in response ? response.sent : response.headersSent) return undefined
   const headers: [string, string | undefined][] = [
     ['www-authenticate', error.wwwAuthenticate],
     ['retry-after', error.retryAfterSeconds?.toString()],

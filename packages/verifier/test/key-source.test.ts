@@ -7,6 +7,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createVerifier, type Verifier, type VerifierOptions, VerifyError } from '../src/index.ts'
+import { elapsedClock } from '../src/options.ts'
 import { audience, issuer, makeKey, makeToken, TestClock, type TestKey } from './fixtures.ts'
 
 const first = makeKey('first')
@@ -306,4 +307,44 @@ describe('a token that is remembered', () => {
     expect(() => Object.assign(claims, { scope: 'admin' })).toThrow(TypeError)
     expect(() => Object.assign((claims['list'] as object[])[0] as object, { a: 2 })).toThrow(TypeError)
   })
+})
+
+test('what a cache on the way has kept is that old already', async () => {
+  answer = send(keySet(first), 200, { 'cache-control': 'max-age=300', age: '290' })
+  const verifier = open()
+  expect(await outcome(verifier.verify(token(first)))).toBe('accepted')
+  clock.pass(10)
+  answer = keys(second)
+  expect(await outcome(verifier.verify(token(first)))).toBe('key_unknown')
+})
+
+test('a key that may be in a set that cannot be fetched is no fault of the caller', async () => {
+  const verifier = open()
+  expect(await outcome(verifier.verify(token(first)))).toBe('accepted')
+  answer = send('', 500)
+  clock.pass(299)
+  expect(await outcome(verifier.verify(token(second)))).toBe('key_unknown')
+  clock.pass(10)
+  expect(await outcome(verifier.verify(token(first)))).toBe('accepted')
+  expect(await outcome(verifier.verify(token(second)))).toBe('keys_unavailable')
+})
+
+test('the clock of keys only grows, and counts the time that the machine slept', () => {
+  let [monotonic, wall] = [100, 1_800_000_000]
+  const elapsed = elapsedClock(
+    () => monotonic,
+    () => wall,
+  )
+  expect(elapsed()).toBe(100)
+  monotonic += 5
+  wall += 5.2
+  expect(elapsed()).toBe(105)
+  // Asleep: only the wall clock goes on.
+  wall += 36_000
+  expect(elapsed()).toBeCloseTo(36_105, 0)
+  wall -= 7_200
+  expect(elapsed()).toBeCloseTo(36_105, 0)
+  monotonic += 10
+  wall += 10
+  expect(elapsed()).toBeCloseTo(36_115, 0)
 })

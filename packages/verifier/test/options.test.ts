@@ -73,6 +73,14 @@ test('a hook that fails decides about no token', async () => {
   expect(await warned).toMatchObject({ message: 'the hook failed' })
 })
 
+test('a hook that fails later does not end the process', async () => {
+  const warned = new Promise((resolve) => process.once('warning', resolve))
+  const onVerified = () => Promise.reject(new Error('the hook failed later'))
+  const verifier = createVerifier({ ...good, onVerified })
+  expect(await verifier.verify(makeToken(key))).toMatchObject({ sub: 'billing' })
+  expect(await warned).toMatchObject({ message: 'the hook failed later' })
+})
+
 describe('the protected-resource document', () => {
   test('stands below the origin, and says where tokens come from', () => {
     const { resourceMetadata } = createVerifier({ ...good, scopesSupported: ['orders:read'] })

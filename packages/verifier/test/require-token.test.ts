@@ -236,3 +236,63 @@ test('the guard works with requests that Fastify injects', async () => {
   const headers = { authorization: `Bearer ${makeToken(key)}` }
   expect((await app.inject({ url: '/', headers })).body).toBe('billing')
 })
+
+describe('a request that was answered while its token was verified', () => {
+  test('is let go by the guard of node:http', async () => {
+    const guard = requireToken(open())
+    const returned: unknown[] = []
+    const origin = await listen(
+      createHttpServer((request, response) => {
+        const guarded = guard(request, response)
+        response.writeHead(503).end('late')
+        void guarded.then(
+          (claims) => returned.push(claims),
+          (error) => returned.push(error),
+        )
+      }),
+    )
+    expect((await fetch(origin)).status).toBe(503)
+    await expect.poll(() => returned).toEqual([undefined])
+  })
+
+  test('is let go by the guard of Fastify', async () => {
+    const app = fastify()
+    const guard = requireToken(open())
+    const codes: unknown[] = []
+    app.get('/', {
+      async preHandler(request, reply) {
+        reply.code(503).send('late')
+        await guard(request, reply).catch((error: unknown) => codes.push(error))
+        return reply
+      },
+      handler: () => 'open',
+    })
+    expect((await app.inject('/')).statusCode).toBe(503)
+    expect(codes).toEqual([])
+  })
+})
+
+test('what a proxy takes off the front of the path stands before it again', async () => {
+  const seen: unknown[] = []
+  const verifier = open()
+  const spy: Verifier = {
+    ...verifier,
+    verify: (token, context) => {
+      seen.push(String(context?.dpop?.url), context?.path)
+      return verifier.verify(token, { ...context, dpop: undefined })
+    },
+  }
+  const guard = requireToken(spy, { pathPrefix: '/api/v1' })
+  const origin = await listen(
+    createHttpServer(async (request, response) => {
+      if ((await guard(request, response)) !== undefined) response.end()
+    }),
+  )
+  const headers = { authorization: `DPoP ${makeToken(key)}`, dpop: 'x' }
+  expect((await fetch(`${origin}/orders?page=1`, { headers })).status).toBe(200)
+  expect(seen).toEqual(['https://orders.example/api/v1/orders', '/orders'])
+})
+
+test.each(['api', '/api/', '/api?a', '/', '', '/a b'])('%j is no front of a path', (pathPrefix) => {
+  expect(() => requireToken(open(), { pathPrefix })).toThrow(TypeError)
+})

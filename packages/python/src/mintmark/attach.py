@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Generator, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import httpx
 
-from .discovery import BODY_BYTES_MAX, Discovery, Known
+from .discovery import BODY_BYTES_MAX, Discovery, Known, challenge_parameter
 from .dpop import DpopKey
 from .grant import require_safe
+
+#: RFC 9449 section 8.1.
+_NONCE: Final = re.compile(r"[!#-\[\]-~]{1,256}")
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,13 @@ class _Attach(httpx.Auth):
 
     def _again(self, request: httpx.Request, response: httpx.Response, source: _Forgets, token: str) -> bool:
         """Whether a refused request is worth a second attempt. A body that was a stream cannot be sent again."""
-        challenge = response.headers.get("www-authenticate", "")
         if response.status_code != 401 or not isinstance(request.stream, httpx.ByteStream):
             return False
-        if 'error="use_dpop_nonce"' in challenge and "dpop-nonce" in response.headers:
-            self._nonce = response.headers["dpop-nonce"]
+        error, nonce = challenge_parameter(response, "error"), response.headers.get("dpop-nonce", "")
+        if error == "use_dpop_nonce" and _NONCE.fullmatch(nonce):
+            self._nonce = nonce
             return True
-        return 'error="invalid_token"' in challenge and source.forget(token)
+        return error == "invalid_token" and source.forget(token)
 
 
 class TokenAuth(_Attach):
@@ -66,6 +70,7 @@ class TokenAuth(_Attach):
         self._attach(request, token)
         response = yield request
         if self._again(request, response, self._source, token):
+            _some_of(response)
             self._attach(request, self._source.token(self._audience, self._scope))
             yield request
 
@@ -84,6 +89,7 @@ class AsyncTokenAuth(_Attach):
         self._attach(request, token)
         response = yield request
         if self._again(request, response, self._source, token):
+            await _some_of_async(response)
             self._attach(request, await self._source.token(self._audience, self._scope))
             yield request
 
@@ -108,7 +114,48 @@ class _Discover(_Attach):
 
 def _document(url: str) -> httpx.Request:
     # Of its own, without what the client adds: a cookie is no business of the document.
-    return httpx.Request("GET", url, headers={"accept": "application/json"})
+    return httpx.Request("GET", url, headers={"accept": "application/json", "accept-encoding": "identity"})
+
+
+def _some_of(response: httpx.Response) -> bytes:
+    """The beginning of an answer that is not the last one. httpx would read all of it, however long it is."""
+    if response.is_stream_consumed:
+        return response.content
+    body = b""
+    for part in () if _refuses_token(response) else response.iter_raw():
+        body += part
+        if len(body) > BODY_BYTES_MAX:
+            break
+    response.close()
+    _is_read(response)
+    return body
+
+
+async def _some_of_async(response: httpx.Response) -> bytes:
+    if response.is_stream_consumed:
+        return response.content
+    body = b""
+    if not _refuses_token(response):
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                break
+    await response.aclose()
+    _is_read(response)
+    return body
+
+
+def _refuses_token(response: httpx.Response) -> bool:
+    """Whether the token was refused. Then the connection is closed: it may show a certificate from before a renewal,
+    and the next token, which is bound to the new one, would be refused on it."""
+    return response.status_code == 401 and challenge_parameter(response, "error") == "invalid_token"
+
+
+def _is_read(response: httpx.Response) -> None:
+    """httpx reads each answer before it sends the next request, and fails if that was done already."""
+    response.headers.pop("content-encoding", None)
+    response.stream = httpx.ByteStream(b"")
+    response.is_stream_consumed = response.is_closed = False
 
 
 class DiscoveringAuth(_Discover):
@@ -118,29 +165,27 @@ class DiscoveringAuth(_Discover):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         url = str(request.url)
-        known = self._discovery.resource_of(url)
-        if known is None:
-            response = yield request
-        else:
-            token = self._source.token(known.audience, known.scopes)
-            self._attach(request, token)
-            response = yield request
-            if self._again(request, response, self._source, token):
-                self._attach(request, self._source.token(known.audience, known.scopes))
+        wanted = self._discovery.resource_of(url)
+        for is_last in (False, True):
+            if wanted is None:
                 response = yield request
-        learned = self._learnable(request, response, known)
-        if isinstance(learned, str):
-            answer = yield _document(learned)
-            body = b""
-            for chunk in answer.iter_bytes():
-                body += chunk
-                if len(body) > BODY_BYTES_MAX:
-                    break
-            answer.close()
-            learned = self._discovery.learn(url, response, learned, answer, body)
-        if learned is not None:
-            self._attach(request, self._source.token(learned.audience, learned.scopes))
-            yield request
+            else:
+                token = self._source.token(wanted.audience, wanted.scopes)
+                self._attach(request, token)
+                response = yield request
+                if self._again(request, response, self._source, token):
+                    _some_of(response)
+                    self._attach(request, self._source.token(wanted.audience, wanted.scopes))
+                    response = yield request
+            learned = None if is_last else self._learnable(request, response, wanted)
+            if learned is None:
+                return
+            _some_of(response)
+            if isinstance(learned, str):
+                answer = yield _document(learned)
+                body = _some_of(answer)
+                learned = self._discovery.learn(url, response, learned, answer, body)
+            wanted = learned
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         raise TypeError("an AsyncClient of httpx needs an AsyncTokenSource")
@@ -154,29 +199,27 @@ class AsyncDiscoveringAuth(_Discover):
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         url = str(request.url)
-        known = self._discovery.resource_of(url)
-        if known is None:
-            response = yield request
-        else:
-            token = await self._source.token(known.audience, known.scopes)
-            self._attach(request, token)
-            response = yield request
-            if self._again(request, response, self._source, token):
-                self._attach(request, await self._source.token(known.audience, known.scopes))
+        wanted = self._discovery.resource_of(url)
+        for is_last in (False, True):
+            if wanted is None:
                 response = yield request
-        learned = self._learnable(request, response, known)
-        if isinstance(learned, str):
-            answer = yield _document(learned)
-            body = b""
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > BODY_BYTES_MAX:
-                    break
-            await answer.aclose()
-            learned = self._discovery.learn(url, response, learned, answer, body)
-        if learned is not None:
-            self._attach(request, await self._source.token(learned.audience, learned.scopes))
-            yield request
+            else:
+                token = await self._source.token(wanted.audience, wanted.scopes)
+                self._attach(request, token)
+                response = yield request
+                if self._again(request, response, self._source, token):
+                    await _some_of_async(response)
+                    self._attach(request, await self._source.token(wanted.audience, wanted.scopes))
+                    response = yield request
+            learned = None if is_last else self._learnable(request, response, wanted)
+            if learned is None:
+                return
+            await _some_of_async(response)
+            if isinstance(learned, str):
+                answer = yield _document(learned)
+                body = await _some_of_async(answer)
+                learned = self._discovery.learn(url, response, learned, answer, body)
+            wanted = learned
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         raise TypeError("a Client of httpx needs a TokenSource")

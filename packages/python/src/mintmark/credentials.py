@@ -131,10 +131,17 @@ def read_credential(file: str | Path, client_id: str | None = None) -> Credentia
 def _one_of(name: str, value: str | None, file: str | Path | None) -> None:
     if (value is None) == (file is None):
         raise ValueError(f"give {name} or {name}_file")
+    if value == "":
+        raise ValueError(f"{name} is empty")
 
 
 def _read(file: str | Path | None) -> str:
-    return Path(file or "").read_text(encoding="utf-8").strip()
+    # Some editors begin a text with a mark (U+FEFF), which is no part of a secret.
+    text = Path(file or "").read_text(encoding="utf-8-sig").strip()
+    if text == "":
+        # Whoever replaces it has not finished. It would be refused as a wrong one.
+        raise ValueError(f"{file}: the file is empty")
+    return text
 
 
 def _algorithm(key: object) -> str:

@@ -76,8 +76,8 @@ class Discovery:
 
     def more_scopes(self, response: httpx.Response, sent: Known | None) -> Known | None:
         """The same with the scopes that the token lacks (RFC 6750 section 3.1), if the answer names some."""
-        asked = _words(_parameter(response, "scope"))
-        lacks = _parameter(response, "error") == "insufficient_scope" and not set(asked) <= set(
+        asked = _words(challenge_parameter(response, "scope"))
+        lacks = challenge_parameter(response, "error") == "insufficient_scope" and not set(asked) <= set(
             sent.scopes if sent else ()
         )
         if response.status_code != 403 or sent is None or not sent.scopes or not lacks:
@@ -86,7 +86,7 @@ class Discovery:
 
     def document_url(self, url: str, response: httpx.Response, sent: Known | None) -> str | None:
         """Where the service describes itself, if the answer says something new."""
-        named = _parameter(response, "resource_metadata")
+        named = challenge_parameter(response, "resource_metadata")
         if response.status_code != 401 or named is None or (sent is not None and named == sent.metadata_url):
             return None
         # A service speaks for itself. One that names the document of another one wants the other one's token.
@@ -101,7 +101,7 @@ class Discovery:
         if answer.status_code == 200 and answer.url == httpx.URL(metadata_url) and len(body) <= BODY_BYTES_MAX:
             try:
                 document = json.loads(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 document = None
         if not isinstance(document, dict):
             raise TokenError("answer_invalid", f"{_shown(metadata_url)} has no metadata of a resource")
@@ -116,7 +116,7 @@ class Discovery:
         # RFC 9728 section 3.3: otherwise any service could have tokens for another one sent to itself.
         elif not _is_within(url, resource):
             raise _distrusted(f"{_shown(metadata_url)} is for {_shown(resource)}, and not for {_origin(url)}")
-        scopes = _words(_parameter(refused, "scope"))
+        scopes = _words(challenge_parameter(refused, "scope"))
         return self._keep(Known(begins, metadata_url, resource, scopes, self._elapsed() + _KEPT_SECONDS))
 
     def _keep(self, known: Known) -> Known:
@@ -127,7 +127,7 @@ class Discovery:
         return known
 
 
-def _parameter(response: httpx.Response, name: str) -> str | None:
+def challenge_parameter(response: httpx.Response, name: str) -> str | None:
     """A parameter of the first challenge that asks for an access token and has it."""
     text = response.headers.get("www-authenticate", "")
     found: list[tuple[str, dict[str, str]]] = []

@@ -16,12 +16,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
 
 from .claims import Claims
 from .errors import VerifyError
 from .verifier import Verifier
-from .web import Gate, Request, client_certificate
+from .web import Gate, Request, client_certificate, path_as_sent
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -152,12 +151,12 @@ def _facts(request: HttpRequest) -> Request:
     certificate = settings.MINTMARK.get("certificate") or _certificate
     scope: dict[str, Any] | None = getattr(request, "scope", None)
     if scope is not None:
-        path = (scope.get("raw_path") or quote(scope["path"]).encode()).partition(b"?")[0]
+        path = (scope.get("raw_path") or path_as_sent(scope["path"]).encode()).partition(b"?")[0]
         query = scope.get("query_string", b"")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     else:
         # WSGI joins headers that came twice with a comma: what may stand once is then refused.
-        path = (request.META.get("RAW_URI") or quote(request.get_full_path_info().partition("?")[0])).encode()
+        path = (request.META.get("RAW_URI") or path_as_sent(request.path_info)).encode("latin-1")
         path, query = path.partition(b"?")[0], request.META.get("QUERY_STRING", "").encode("latin-1")
         headers = list(request.headers.items())
     target = path + (b"?" + query if query else b"")

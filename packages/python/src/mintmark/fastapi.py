@@ -15,10 +15,11 @@ from .certificates import Certificate
 from .claims import Claims
 from .errors import VerifyError
 from .verifier import Verifier
-from .web import Gate, Request, client_certificate
+from .web import Gate, Request, client_certificate, path_as_sent
 
 try:
     from fastapi import HTTPException
+    from starlette.requests import HTTPConnection
     from starlette.requests import Request as StarletteRequest
 except ImportError as error:
     raise ImportError("This needs an extra: pip install 'mintmark[fastapi]'") from error
@@ -48,34 +49,37 @@ class Guard:
         *,
         public_url: str | None = None,
         requests: RequestVerifier | None = None,
-        certificate: Callable[[StarletteRequest], Certificate | None] | None = None,
+        certificate: Callable[[HTTPConnection], Certificate | None] | None = None,
     ) -> None:
         self._gate = Gate(verifier, public_url, requests)
         self._certificate = certificate or (lambda request: client_certificate(dict(request.scope)))
 
-    def __call__(self, *scopes: str, signed: bool = False) -> Callable[[StarletteRequest], Awaitable[Claims]]:
+    def __call__(self, *scopes: str, signed: bool = False) -> Callable[[HTTPConnection], Awaitable[Claims]]:
         """A dependency that asks for these scopes, and for a signed request where `signed` says so."""
 
-        async def claims(request: StarletteRequest) -> Claims:
-            facts = self._facts(request)
+        # A request, or one that begins a WebSocket.
+        async def claims(connection: HTTPConnection) -> Claims:
+            facts = self._facts(connection)
             try:
                 found = await self._gate.authenticate_async(facts, scopes)
                 if signed:
-                    self._gate.check_signature(facts, found, await request.body())
+                    body = await connection.body() if isinstance(connection, StarletteRequest) else b""
+                    self._gate.check_signature(facts, found, body)
             except VerifyError as error:
                 raise Refused(error) from error
             return found
 
         return claims
 
-    def _facts(self, request: StarletteRequest) -> Request:
-        scope = request.scope
+    def _facts(self, connection: HTTPConnection) -> Request:
+        scope = connection.scope
         # As it was sent: `path` is decoded, and two paths would look like one.
-        path = scope.get("raw_path") or scope["path"].encode()
+        path = scope.get("raw_path") or path_as_sent(scope["path"]).encode()
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         return Request(
-            request.method,
+            # That of a WebSocket is always GET (RFC 6455 section 4.1).
+            scope.get("method", "GET"),
             (path.partition(b"?")[0] + query).decode("latin-1"),
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-            self._certificate(request),
+            self._certificate(connection),
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,11 +16,17 @@ import httpx
 
 from .credentials import ClientCertificate, Credential
 from .dpop import DpopKey
+from .keyset import elapsed_seconds
 
 #: Requests for one token, the first included.
 _ATTEMPTS_MAX: Final = 3
 #: Seconds that an attempt waits at most for the next. Whoever is told to wait for longer tells the caller.
 _WAIT_SECONDS_MAX: Final = 10.0
+#: Seconds after which the metadata is asked again where the token endpoint is, and after a failure.
+_ENDPOINT_SECONDS: Final = 3_600.0
+_ENDPOINT_RETRY_SECONDS: Final = 60.0
+#: No answer can switch a client off for longer.
+_RETRY_AFTER_SECONDS_MAX: Final = 3_600.0
 _PASSING: Final = frozenset((429, 500, 502, 503, 504))
 #: What a token is taken to live for if the answer does not say.
 _LIFETIME_SECONDS: Final = 60.0
@@ -66,12 +75,17 @@ class Grant:
         token_endpoint: str | None = None,
         dpop: DpopKey | None = None,
         allow_insecure_http: bool = False,
+        elapsed: Callable[[], float] = elapsed_seconds,
     ) -> None:
         self._issuer = issuer
         self._credential = credential
         self._endpoint = token_endpoint
+        self._endpoint_until = float("inf")
         self._dpop = dpop
         self._nonce: str | None = None
+        self._elapsed = elapsed
+        #: The service does not want to be asked before, for whatever token.
+        self._rests_until = float("-inf")
         self._allow_insecure_http = allow_insecure_http
         for url in filter(None, (issuer, token_endpoint)):
             require_safe(url, allow_insecure_http)
@@ -79,7 +93,14 @@ class Grant:
     def ask(self, audience: str, scopes: tuple[str, ...]) -> Flow:
         """Ask for a token. The caller of this generator does what it yields: it sends a request, or waits."""
         if self._endpoint is None:
-            self._endpoint = yield from self._discover()
+            self._endpoint = yield from self._discover(_ATTEMPTS_MAX)
+            self._endpoint_until = self._elapsed() + _ENDPOINT_SECONDS
+        elif self._elapsed() >= self._endpoint_until:
+            # Others use the one that is known meanwhile, and so does this one if there is no other to be had.
+            self._endpoint_until = self._elapsed() + _ENDPOINT_RETRY_SECONDS
+            with contextlib.suppress(TokenError, ValueError):
+                self._endpoint = yield from self._discover(1)
+                self._endpoint_until = self._elapsed() + _ENDPOINT_SECONDS
         parameters = {"grant_type": "client_credentials"}
         # RFC 8707 takes URIs only. A plain name goes into the other one.
         parameters["resource" if urlsplit(audience).scheme else "audience"] = audience
@@ -91,12 +112,12 @@ class Grant:
             response = yield from self._attempts(lambda: self._token_request(endpoint, parameters))
         return self._read(response)
 
-    def _discover(self) -> Generator[Any, Any, str]:
+    def _discover(self, attempts_max: int) -> Generator[Any, Any, str]:
         """RFC 8414. The document is of this issuer, or it is somebody else's."""
         parts = urlsplit(self._issuer)
         url = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
         response: httpx.Response = yield from self._attempts(
-            lambda: httpx.Request("GET", url, headers={"Accept-Encoding": "identity"})
+            lambda: httpx.Request("GET", url, headers={"Accept-Encoding": "identity"}), attempts_max
         )
         document = _json(response)
         if response.status_code != 200 or document.get("issuer") != self._issuer:
@@ -118,16 +139,24 @@ class Grant:
         accept = {"Accept": "application/json", "Accept-Encoding": "identity"}
         return httpx.Request("POST", endpoint, data={**parameters, **more}, headers={**accept, **headers})
 
-    def _attempts(self, make: Any) -> _Step:
-        for attempt in range(1, _ATTEMPTS_MAX + 1):
+    def _attempts(self, make: Any, attempts_max: int = _ATTEMPTS_MAX) -> _Step:
+        rest = self._rests_until - self._elapsed()
+        if rest > _WAIT_SECONDS_MAX:
+            text = f"the service wants to be asked again in {rest:.0f} seconds"
+            raise TokenError("unavailable", text, retry_after=rest)
+        if rest > 0:
+            yield rest
+        for attempt in range(1, attempts_max + 1):
             answer = yield make()
             if isinstance(answer, httpx.Response) and answer.status_code not in _PASSING:
                 return answer
             told = retry_after(answer) if isinstance(answer, httpx.Response) else None
+            if told is not None:
+                self._rests_until = max(self._rests_until, self._elapsed() + told)
             # Full jitter, so that callers that failed together do not come back together.
             backoff = random.uniform(0, 0.25 * 4**attempt)  # noqa: S311
             wait = backoff if told is None else told + random.uniform(0, 0.5)  # noqa: S311
-            if attempt == _ATTEMPTS_MAX or wait > _WAIT_SECONDS_MAX:
+            if attempt == attempts_max or wait > _WAIT_SECONDS_MAX:
                 raise _unavailable(answer, told)
             yield wait
         raise AssertionError
@@ -162,9 +191,16 @@ class Grant:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """The seconds of Retry-After. A date is not read: our clock may be wrong, and the service sends seconds."""
+    """The seconds of Retry-After. A date counts from the date of the answer, because our clock may be wrong."""
     value = response.headers.get("retry-after", "")
-    return float(value) if re.fullmatch(r"\d{1,6}", value) else None
+    if re.fullmatch(r"[0-9]+", value):
+        # A number of thousands of digits is not read at all.
+        return min(float(value[:20]), _RETRY_AFTER_SECONDS_MAX)
+    try:
+        until, now = (parsedate_to_datetime(text).timestamp() for text in (value, response.headers.get("date", "")))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(until - now, 0.0), _RETRY_AFTER_SECONDS_MAX)
 
 
 def require_safe(url: str, allow_insecure_http: bool) -> None:
@@ -188,7 +224,8 @@ def _unavailable(answer: httpx.Response | httpx.TransportError | None, told: flo
 class Answer:
     """Takes an answer part by part, and no more of it than an answer can have. A compressed one could get any size."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise TokenError("answer_invalid", "the answer is compressed")
         self._response = response
@@ -196,6 +233,9 @@ class Answer:
 
     def take(self, part: bytes) -> None:
         self._body += part
+        # The timeout of httpx is for each part, and a part can be a byte.
+        if time.monotonic() > self._deadline:
+            raise httpx.ReadTimeout("the answer takes too long")
         if len(self._body) > _ANSWER_BYTES_MAX:
             raise TokenError("answer_invalid", "the answer is too large")
 

@@ -81,8 +81,8 @@ def read_public_key(jwk: object, algorithm: str | None = None) -> PublicKey:
         raise ValueError("not a valid key") from error
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
-        # With the exponent 1 everybody can sign.
-        if numbers.n.bit_length() not in _RSA_BITS or numbers.e < 3 or numbers.e % 2 == 0:
+        # With the exponent 1 everybody can sign. A long one makes each verification slow.
+        if numbers.n.bit_length() not in _RSA_BITS or not 3 <= numbers.e < 2**64 or numbers.e % 2 == 0:
             raise ValueError("an RSA key of a wrong size or exponent")
         if _can_be_factored(numbers.n):
             raise ValueError("an RSA key that can be factored")

@@ -22,6 +22,7 @@ import httpx
 
 from .compact import parse_object
 from .errors import VerifyError
+from .forks import prepare_for_forks
 from .jwk import PublicKey, read_public_key
 
 _log: Final = logging.getLogger("mintmark")
@@ -90,13 +91,23 @@ class KeySource:
         self._attempted_at = float("-inf")
         self._failing = False
         self._in_flight: Future[None] | None = None
+        prepare_for_forks(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._in_flight = None
 
     def find(self, kid: str) -> PublicKey:
         """The key of this name, after a fetch if there has to be one."""
         key = self.find_now(kid)
-        if key is None:
-            self._fetch_or_wait()
-            key = self._usable(kid)
+        if key is not None:
+            return key
+        self._fetch_or_wait()
+        return self.find_fetched(kid)
+
+    def find_fetched(self, kid: str) -> PublicKey:
+        """The key of this name as it came with the last fetch. It never waits, so it is for a loop of events."""
+        key = self._usable(kid)
         if key is not None:
             return key
         now = self._elapsed()
@@ -132,25 +143,27 @@ class KeySource:
         return known.keys.get(kid) if known is not None and self._elapsed() < known.usable_until else None
 
     def _fetch_or_wait(self) -> None:
-        """One thread fetches, and all others that need it wait for that. Nobody fetches in the cooldown."""
-        leads, future = self._turn()
+        """A thread of its own fetches, and all that need it wait for that. Nobody fetches in the cooldown."""
+        future = self._fetch_aside()
         if future is None:
             return
-        if leads:
-            self._fetch(future)
-        else:
-            # A fork in the middle of a fetch leaves a future that nobody completes.
-            try:
-                future.result(timeout=self._timeout_seconds * 3)
-            except FutureTimeout:
-                # Or the network hangs: then the last good set is used, as after a failure.
-                self._failing = True
-                self._ended(future)
+        try:
+            # httpx bounds the time for each read, and an answer can come byte by byte.
+            future.result(timeout=self._timeout_seconds * 3)
+        except FutureTimeout:
+            # The last good set is used, as after a failure.
+            self._failing = True
+            self._ended(future)
 
-    def _fetch_aside(self) -> None:
+    def _fetch_aside(self) -> Future[None] | None:
         leads, future = self._turn()
         if leads and future is not None:
-            threading.Thread(target=self._fetch, args=(future,), name="mintmark-keys", daemon=True).start()
+            try:
+                threading.Thread(target=self._fetch, args=(future,), name="mintmark-keys", daemon=True).start()
+            except RuntimeError:
+                # There are too many threads, or the process ends.
+                self._fetch(future)
+        return future
 
     def _turn(self) -> tuple[bool, Future[None] | None]:
         with self._lock:
@@ -175,10 +188,13 @@ class KeySource:
 
     def _fetch(self, future: Future[None]) -> None:
         try:
-            self._set = self._adopt(*self._get())
+            # From before the fetch: an answer that was long on its way is that old.
+            since = self._elapsed()
+            self._set = self._adopt(*self._get(), since)
             self._failing = False
         except Exception as error:  # Whatever it is, the last good set stays.
-            self._failing = True
+            # One that was given up says nothing of those after it.
+            self._failing = self._failing or self._in_flight is future
             self._tell("keys_fetch_failed", f"{type(error).__name__}: {error}")
         finally:
             self._ended(future)
@@ -209,8 +225,7 @@ class KeySource:
                     raise ValueError("the answer takes too long")
             return body, response.headers
 
-    def _adopt(self, body: bytes, headers: httpx.Headers) -> KeySet:
-        now = self._elapsed()
+    def _adopt(self, body: bytes, headers: httpx.Headers, now: float) -> KeySet:
         keys = self._read(body)
         # Tokens of keys that are older than the bound are over.
         known = {} if self._set is None or now >= self._set.usable_until else self._set.keys

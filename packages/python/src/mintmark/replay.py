@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from .errors import VerifyError
+from .forks import prepare_for_forks
 from .keyset import elapsed_seconds
 
 
@@ -42,6 +43,10 @@ class ReplayMemory:
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
         self._since = elapsed()
+        prepare_for_forks(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def claim(self, *parts: str, seconds: float) -> bool:
         if seconds > self._seconds:

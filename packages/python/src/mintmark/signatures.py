@@ -103,8 +103,10 @@ class RequestVerifier:
         self._leeway = leeway_seconds
         #: For how long a request could be sent again: one from ahead of our clock the longest.
         self._remembered_seconds = age_seconds_max + leeway_seconds + 1
-        self._replays = replays or ReplayMemory(
-            seconds=max(REMEMBERED_SECONDS, self._remembered_seconds), elapsed=elapsed
+        self._replays = (
+            replays
+            if replays is not None
+            else ReplayMemory(seconds=max(REMEMBERED_SECONDS, self._remembered_seconds), elapsed=elapsed)
         )
         self._now = now
 

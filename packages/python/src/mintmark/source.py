@@ -26,6 +26,7 @@ from .attach import AsyncDiscoveringAuth, AsyncTokenAuth, Attaching, Discovering
 from .credentials import Credential
 from .discovery import Discovery
 from .dpop import DpopKey
+from .forks import prepare_for_forks
 from .grant import Answer, Flow, Grant, Granted, TokenError
 from .keyset import elapsed_seconds
 
@@ -113,12 +114,22 @@ class _Source(Generic[Waiting]):
             token_endpoint=token_endpoint,
             dpop=dpop,
             allow_insecure_http=allow_insecure_http,
+            elapsed=elapsed,
         )
         self._settings = _Settings(grant, tls, timeout_seconds, transport, elapsed)
         #: What the requests that carry the tokens need to know.
         self.attaching = Attaching(dpop, allow_insecure_http)
         self._issuer = issuer
         self._entries: OrderedDict[tuple[str, tuple[str, ...]], _Entry[Waiting]] = OrderedDict()
+        prepare_for_forks(self)
+
+    def after_fork(self) -> None:
+        self._settings.lock = threading.Lock()
+        self._leave_requests()
+
+    def _leave_requests(self) -> None:
+        for entry in list(self._entries.values()):
+            entry.in_flight = None
 
     def _entry(self, audience: str, scope: str | Iterable[str]) -> tuple[_Entry[Waiting], Flow]:
         scopes = tuple(sorted(set(scope.split() if isinstance(scope, str) else scope)))
@@ -133,14 +144,16 @@ class _Source(Generic[Waiting]):
         return Discovery(self._issuer, origins, audiences, self.attaching.allow_insecure_http, self._settings.elapsed)
 
     def forget(self, token: str) -> bool:
-        """Drop a token that a service refused. False if it is too young for that to help."""
+        """Drop a token that a service refused. False if it is too young for that to help. True if another caller was
+        faster: then there is another one."""
         now = self._settings.elapsed()
         with self._settings.lock:
             for entry in self._entries.values():
-                if entry.live(now) == token and now - entry.since >= _REFUSED_SECONDS:
+                if entry.live(now) == token:
+                    if now - entry.since < _REFUSED_SECONDS:
+                        return False
                     entry.granted = None
-                    return True
-        return False
+        return True
 
 
 class TokenSource(_Source["Future[None]"]):
@@ -213,7 +226,11 @@ class TokenSource(_Source["Future[None]"]):
         leads, future = self._turn(entry)
         if leads:
             arguments = (entry, flow, future)
-            threading.Thread(target=self._renew, args=arguments, name="mintmark-token", daemon=True).start()
+            try:
+                threading.Thread(target=self._renew, args=arguments, name="mintmark-token", daemon=True).start()
+            except RuntimeError:
+                # There are too many threads, or the process ends.
+                self._renew(*arguments)
 
     def _renew(self, entry: _Entry[Future[None]], flow: Flow, future: Future[None]) -> None:
         since = self._settings.elapsed()
@@ -225,7 +242,8 @@ class TokenSource(_Source["Future[None]"]):
             entry.fail(TokenError("unavailable", f"{type(error).__name__}: {error}"), self._settings.elapsed())
         finally:
             with self._settings.lock:
-                entry.in_flight = None
+                if entry.in_flight is future:
+                    entry.in_flight = None
             future.set_result(None)
 
     def _run(self, flow: Flow) -> Granted:
@@ -244,7 +262,7 @@ class TokenSource(_Source["Future[None]"]):
                     continue
                 try:
                     with closing(client.send(step, stream=True)) as response:
-                        read = Answer(response)
+                        read = Answer(response, self._settings.timeout_seconds)
                         for part in response.iter_bytes():
                             read.take(part)
                     answer = read.whole
@@ -259,9 +277,15 @@ class AsyncTokenSource(_Source["asyncio.Task[None]"]):
     """The same for asyncio. Make one for each client and loop of events."""
 
     _client: httpx.AsyncClient | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
 
     async def token(self, audience: str, scope: str | Iterable[str] = ()) -> str:
         """A token that lives, or TokenError. Whoever is cancelled leaves the request to the others."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # As in async views of Django under WSGI: each call has a loop of its own, and the last one is over.
+            self._loop, self._client = loop, None
+            self._leave_requests()
         entry, flow = self._entry(audience, scope)
         now = self._settings.elapsed()
         token = entry.live(now)
@@ -319,7 +343,7 @@ class AsyncTokenSource(_Source["asyncio.Task[None]"]):
                     continue
                 try:
                     async with aclosing(await client.send(step, stream=True)) as response:
-                        read = Answer(response)
+                        read = Answer(response, self._settings.timeout_seconds)
                         async for part in response.aiter_bytes():
                             read.take(part)
                     answer = read.whole

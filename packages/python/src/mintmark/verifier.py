@@ -27,6 +27,7 @@ from .claims import Claims, check_times, read_claims
 from .compact import Compact, parse_compact, parse_object
 from .dpop import Dpop, ProofRules, verify_proof
 from .errors import VerifyError
+from .forks import prepare_for_forks
 from .jwk import ALGORITHMS, PublicKey
 from .keyset import STALE_SECONDS_MAX, KeySource, elapsed_seconds
 from .replay import REMEMBERED_SECONDS, ReplayMemory, Replays
@@ -35,6 +36,8 @@ _log: Final = logging.getLogger("mintmark")
 #: Seconds that clocks may differ. A larger leeway lengthens the life of every token.
 LEEWAY_SECONDS: Final = 10
 LEEWAY_SECONDS_MAX: Final = 30
+#: Longer tokens are verified each time, so that what is remembered stays small.
+_REMEMBERED_CHARACTERS_MAX: Final = 4_096
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,10 @@ class Verifier:
         self._require_binding = require_binding
         self.resource_metadata = resource_metadata
         self._proofs = proofs or ProofRules()
-        self._replays = replays or ReplayMemory(
-            seconds=max(REMEMBERED_SECONDS, self._proofs.remembered_seconds), elapsed=elapsed
+        self._replays = (
+            replays
+            if replays is not None
+            else ReplayMemory(seconds=max(REMEMBERED_SECONDS, self._proofs.remembered_seconds), elapsed=elapsed)
         )
         self._on_outcome = on_outcome
         self._now = now
@@ -125,10 +130,21 @@ class Verifier:
         `certificate` is that of the connection, `dpop` the proof that came with the token. `scope` is what the call
         needs. `path` is for the hook alone. Keys are fetched here if they have to be; see `verify_async`.
         """
+        return self._verify(token, certificate, dpop, scope, path, self.keys.find)
+
+    def _verify(
+        self,
+        token: str,
+        certificate: Certificate | None,
+        dpop: Dpop | None,
+        scope: str | Iterable[str],
+        path: str,
+        find: Callable[[str], PublicKey],
+    ) -> Claims:
         scopes = tuple(scope.split()) if isinstance(scope, str) else tuple(scope)
         claims: Claims | None = None
         try:
-            claims = self._claims(token)
+            claims = self._claims(token, find)
             self._check_binding(claims, token, certificate, dpop)
             if not claims.scopes.issuperset(scopes):
                 raise VerifyError("scope_insufficient", " ".join(scopes))
@@ -151,7 +167,7 @@ class Verifier:
         """The same for a loop of events: it is not held up by a fetch of keys, which happens in a thread."""
         if self._recalled(_digest(token)) is None and not self._has_key(token):
             await asyncio.to_thread(self._prepare, token)
-        return self.verify(token, certificate=certificate, dpop=dpop, scope=scope, path=path)
+        return self._verify(token, certificate, dpop, scope, path, self.keys.find_fetched)
 
     def protected_resource(self, scopes: Iterable[str] = ()) -> dict[str, Any]:
         """The document that `resource_metadata` names (RFC 9728): where a caller gets a token for this service."""
@@ -179,7 +195,7 @@ class Verifier:
         entry = self._remembered.get(digest)
         return entry[0] if entry is not None and self.keys.is_current(entry[1]) else None
 
-    def _claims(self, token: str) -> Claims:
+    def _claims(self, token: str, find: Callable[[str], PublicKey]) -> Claims:
         digest = _digest(token)
         recalled = self._recalled(digest)
         if recalled is not None:
@@ -187,7 +203,7 @@ class Verifier:
             check_times(recalled, self._now(), self._leeway)
             return recalled
         compact = parse_compact(token)
-        key = self.keys.find(self._kid(compact))
+        key = find(self._kid(compact))
         if key.algorithm != compact.header["alg"]:
             raise VerifyError("algorithm_not_allowed", "the key is for another algorithm")
         if not key.verifies(compact.signing_input, compact.signature):
@@ -195,7 +211,8 @@ class Verifier:
         # From here on the text is the issuer's. Before, nothing of it was read.
         claims = read_claims(parse_object(compact.payload), self.issuer, self.audience)
         check_times(claims, self._now(), self._leeway)
-        self._remembered.put(digest, claims, key)
+        if len(token) <= _REMEMBERED_CHARACTERS_MAX:
+            self._remembered.put(digest, claims, key)
         return claims
 
     def _kid(self, compact: Compact) -> str:
@@ -274,6 +291,10 @@ class _Remembered:
         self._entries_max = entries_max
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, tuple[Claims, PublicKey]] = OrderedDict()
+        prepare_for_forks(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     def get(self, digest: bytes) -> tuple[Claims, PublicKey] | None:
         with self._lock:
@@ -306,8 +327,9 @@ def _name(name: str | None, audience: str) -> str:
     """A name that fits into a header. An audience may be any text."""
     if name is None:
         return re.sub(r"[^!-~]", "_", audience)[:200]
-    if re.fullmatch(r"[ -~]{1,200}", name) is None:
-        raise ValueError("name: 1 to 200 printable characters of ASCII")
+    # A space at an end is no part of a header, so no request could be sent.
+    if re.fullmatch(r"(?=[!-~])[ -~]{1,200}(?<! )", name) is None:
+        raise ValueError("name: 1 to 200 printable characters of ASCII, and no space at an end")
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .authorization import read_authorization
 from .certificates import Certificate
@@ -87,15 +87,18 @@ class Gate:
         shown: dict[str, Any] = {"certificate": request.certificate, "scope": scopes, "path": path}
         try:
             scheme, token = read_authorization(request.values("authorization"))
+            if scheme == "DPoP":
+                shown["dpop"] = Dpop(request.values("dpop"), request.method, self._url(request))
         except VerifyError as error:
             raise self.verifier.refused(error.code, error.detail, scopes=scopes, path=path) from None
-        if scheme == "DPoP":
-            shown["dpop"] = Dpop(request.values("dpop"), request.method, self._url(request))
         return token, shown
 
     def _url(self, request: Request) -> str:
         if self._origin is None:
             raise ValueError("public_url: it is needed, because the audience is no URL")
+        # A request may name another host, or none (RFC 9112 section 3.2). Behind our origin that is another URL.
+        if not request.path.startswith("/"):
+            raise VerifyError("request_malformed", "its target is no path")
         return self._origin + request.path
 
 
@@ -113,6 +116,11 @@ def _bound_key(request: Request, claims: Claims) -> SignatureKey | None:
             # TLS knows more kinds of keys than signatures of requests.
             raise VerifyError("request_key_unknown", str(error)) from error
     return None
+
+
+def path_as_sent(path: str) -> str:
+    """A path that the server has decoded, as callers usually write it."""
+    return quote(path, safe="/:@!$&'()*+,;=~")
 
 
 def client_certificate(scope: dict[str, Any]) -> str | None:
