@@ -1,5 +1,6 @@
 /** What a failover or an older backup takes away of the keys, and what a process that knew it writes back. */
 import { expect } from 'vitest'
+import { abandonKeys } from '../../src/keys/abandonment.ts'
 import type { RotationContext } from '../../src/keys/key-change.ts'
 import { Keyring } from '../../src/keys/keyring.ts'
 import { restoreKeys } from '../../src/keys/restoration.ts'
@@ -134,6 +135,24 @@ test('a key whose row was deleted, and a manifest that is gone, are not written 
   expect(keyring.lost).toBeUndefined()
   expect(await restoreKeys(rotation, { number: 9, keys: [] })).toEqual([])
   expect(await outcomes(database)).toEqual([])
+})
+
+test('keys that were abandoned end in a process that has the other key-encryption key from its file, and stay so', async ({
+  context,
+}) => {
+  const before = context()
+  await makeDueKeys(before, ['ES256'])
+  const after = context(usual, Buffer.alloc(32, 7))
+  let current = before
+  const keyring = keyringOf({ ...before, keyEncryptionKeys: async () => await current.keyEncryptionKeys() })
+  await keyring.load()
+  const { abandoned, made } = await abandonKeys(after)
+  current = after
+  await keyring.load()
+  expect(keyring.lost).toBeUndefined()
+  const now = after.clock.nowSeconds()
+  expect(keyring.published(now).kids).not.toContain(abandoned[0]?.kid)
+  expect(keyring.signer('ES256', now)?.kid).toBe(made[0]?.kid)
 })
 
 test('two services heal without a restart, and one that starts has the key whose tokens are in use', async ({
