@@ -311,8 +311,9 @@ def test_a_gate_that_cannot_check_what_it_should_says_so() -> None:
     with pytest.raises(ValueError, match="public_url"):
         Gate(named, "orders.example")
     request = Request("GET", "/", [("authorization", f"DPoP {token(aud='urn:orders')}")], None)
-    with pytest.raises(ValueError, match="public_url"):
+    with pytest.raises(VerifyError) as refused:
         Gate(named).authenticate(request, ())
+    assert (refused.value.code, refused.value.status) == ("token_missing", 401)
     claims = verifier().verify(token())
     with pytest.raises(ValueError, match="RequestVerifier"):
         Gate(verifier()).check_signature(request, claims, b"")

@@ -88,6 +88,9 @@ class Gate:
         try:
             scheme, token = read_authorization(request.values("authorization"))
             if scheme == "DPoP":
+                if self._origin is None:
+                    # No proof can be checked, so it is a scheme that is not understood here.
+                    raise VerifyError("token_missing", "DPoP needs public_url, because the audience is no URL")
                 shown["dpop"] = Dpop(request.values("dpop"), request.method, self._url(request))
         except VerifyError as error:
             raise self.verifier.refused(error.code, error.detail, scopes=scopes, path=path) from None

@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeCertificate } from '../../../test/support/x509.ts'
-import { Transport } from '../src/transport.ts'
-import { failureOf } from './support.ts'
+import { Transport } from '../../packages/client/src/transport.ts'
+import { makeCertificate } from '../support/x509.ts'
 
 /** What the server writes to each connection. */
 let answer = ''
@@ -46,7 +45,8 @@ describe('an answer that is none', () => {
     ],
   ])('%s', async (_name, written) => {
     answer = written
-    expect(await failureOf(transport.fetch(url))).toBeInstanceOf(Error)
+    const failed = transport.fetch(url).catch((error: unknown) => error)
+    expect(await failed).toBeInstanceOf(Error)
   })
 })
 
