@@ -1,6 +1,7 @@
 /** The commands about trusted issuers: what they write is what a file would say, and what they refuse they explain. */
 import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
+import { limits } from '../../src/limits.ts'
 import { workloadId } from '../../src/registry/issuer.ts'
 import { makeKey } from '../support/assertion.ts'
 import { command, succeeding } from '../support/command.ts'
@@ -10,6 +11,7 @@ import { github as platform, publishedKeys, tokenOf } from '../support/platforms
 
 const github = platform.issuer
 const test = base.extend('ran', ({ run }) => succeeding(run))
+const guardedRule = ['--equals', 'repository_id=78', '--client', 'billing']
 const guarded = { claims: { repository_id: '77' } }
 
 test('a rule is added, listed, applied by a file as it stands, and removed', async ({ run, ran, files }) => {
@@ -38,6 +40,18 @@ test('a rule is added, listed, applied by a file as it stands, and removed', asy
   expect(added).toMatchObject({ code: 0, stdout: `${github} is trusted now. The rule deploy is created.\n` })
   expect(added.stderr).toContain('Add repository_id as well: it never gets another owner.')
 
+  // Keys belong to the issuer: what one rule names counts for the others too, so that is said.
+  const url = 'https://keys.example.com/jwks'
+  const moved = await run('trust', 'add', 'moved', '--issuer', github, '--jwks-uri', url, ...guardedRule)
+  expect(moved).toMatchObject({ code: 0, stdout: 'The rule moved is created.\n' })
+  expect(moved.stderr).toContain(
+    `keys of ${github}: jwks_uri ${url} now, and discovery before. This counts for all its rules.`,
+  )
+  const same = await run('trust', 'add', 'same', '--issuer', github, ...guardedRule)
+  expect(same.stderr).not.toContain('all its rules')
+  await ran('trust', 'remove', 'moved')
+  await ran('trust', 'remove', 'same')
+
   const key = makeKey('RS256', 'cluster-1')
   writeFileSync(
     files.path('cluster.json'),
@@ -64,7 +78,7 @@ test('a rule is added, listed, applied by a file as it stands, and removed', asy
   )
   const list = await ran('trust', 'list')
   expect(list).toMatch(
-    /githubusercontent\.com +active +discovery +deploy +repository = acme\/shop, ref = refs\/heads\/main or refs\/heads\/next +billing +all that the client may/,
+    /githubusercontent\.com +active +https:\/\/keys\.example\.com\/jwks +deploy +repository = acme\/shop, ref = refs\/heads\/main or refs\/heads\/next +billing +all that the client may/,
   )
   expect(list).toMatch(/1 uploaded +payments +sub begins with system:serviceaccount:payments: +any workload/)
 
@@ -93,6 +107,10 @@ test.for([
     '--assertion-max-age: must be a whole number',
   ],
   // Said as options, and not as lines of a file.
+  [
+    ['--equals', 'repository_id=74', '--token-lifetime', '10m'],
+    '--token-lifetime: must be a whole number of seconds, for example 600.',
+  ],
   [['--present', 'sub'], 'or write --dangerously-any-subject if'],
   [
     ['--equals', 'repository_id=74', '--require-dpop', 'yes'],
@@ -148,6 +166,7 @@ test('a scope that a rule gives is not removed from its resource, and the rule i
 test('a workload is blocked before it was ever seen, and listed', async ({ run, ran }) => {
   const id = workloadId('https://kubernetes.default.svc', 'system:serviceaccount:payments:api')
   expect(await ran('trust', 'block', id)).toBe(`${id} is blocked.\n`)
+  expect(await ran('trust', 'block', id)).toBe(`${id} was already blocked.\n`)
   expect(await ran('trust', 'workloads')).toMatch(new RegExp(`${id} +- +- +- +never`))
   expect(await ran('trust', 'unblock', id)).toBe(`${id} is not blocked.\n`)
   expect((await run('trust', 'block', 'billing')).code).toBe(2)
@@ -203,7 +222,7 @@ test('an assertion is tried: it shows which rule fits, why another does not, and
     const fits = await tried()
     expect(fits).toMatchObject({ code: 0 })
     expect(fits.stdout).toMatch(/^deploy +yes/m)
-    expect(fits.stdout).toMatch(/^other +no +repository_id = 75: it is "74"$/m)
+    expect(fits.stdout).toMatch(/^other +no +repository_id = "75": it is "74"$/m)
     expect(fits.stdout).toContain(
       `By the rule deploy, billing would get a token for ${orders} with orders:read, for 60 s. The assertion counts once. Nothing was issued.`,
     )
@@ -252,6 +271,16 @@ test('an assertion is tried: it shows which rule fits, why another does not, and
     const body = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }
     const response = await fetch(`${running.url}/token`, { method: 'POST', body: new URLSearchParams(body) })
     expect(response.status).toBe(200)
+    // It is used up now, and that is said before somebody looks for another mistake.
+    const again = await tried()
+    expect([again.code, again.stdout]).toEqual([1, expect.stringContaining('issued: assertion_replayed.')])
+
+    // A number is not the text that looks like it.
+    const numbered = { claims: { repository_id: 74 } }
+    writeFileSync(files.path('token.jwt'), tokenOf(platform, environment.MINTMARK_ISSUER, numbered))
+    expect((await tried()).stdout).toMatch(
+      /^deploy +no +repository_id = "74": it is 74, a number, and the rule asks for text$/m,
+    )
 
     // The same words as the service has for those that are refused.
     for (const [changes, reason] of [
@@ -265,12 +294,26 @@ test('an assertion is tried: it shows which rule fits, why another does not, and
       expect([outcome.code, outcome.stdout]).toEqual([1, expect.stringContaining(`issued: ${reason}.`)])
       expect(outcome.stdout + outcome.stderr).not.toContain('eyJ')
     }
+    // An issuer that does not answer in the time of a request.
+    server.answer(() => {})
+    const { keysWaitMilliseconds } = limits
+    Object.assign(limits, { keysWaitMilliseconds: 20 })
+    const late = await tried().finally(() => Object.assign(limits, { keysWaitMilliseconds }))
+    expect(late.stdout).toContain('issued: issuer_keys_unavailable.')
+    expect(late.stderr).toContain('The keys of the issuer did not come within')
     await server.close()
     const away = await tried()
     expect(away.stdout).toContain('issued: issuer_keys_unavailable.')
     expect(away.stderr).toContain('The keys of the issuer cannot be fetched')
     writeFileSync(files.path('token.jwt'), 'x')
-    expect(await tried()).toMatchObject({ code: 1, stderr: expect.stringContaining('assertion_malformed') })
+    expect((await tried()).stderr).toContain(
+      'issued: assertion_malformed. The file must hold one JWT and nothing else. docs/reference/errors.md',
+    )
+    const access = tokenOf(platform, environment.MINTMARK_ISSUER, { header: { typ: 'at+jwt' } })
+    writeFileSync(files.path('token.jwt'), access)
+    expect((await tried()).stderr).toContain(
+      'issued: assertion_type_wrong. The typ in its header says that it is another kind of token. docs/',
+    )
   } finally {
     await server.close()
   }
