@@ -151,6 +151,8 @@ export interface Trial {
   readonly refusal?: RefusalReason
   readonly clientId?: string
   readonly proof?: Proof
+  /** What counts once, if the rule says so. */
+  readonly digest?: string
 }
 
 /**
@@ -175,7 +177,8 @@ export async function tryAssertion(
   if ('refusal' in verdict) return { refusal: verdict.refusal }
   const { clientId } = verdict
   const federated = { facts, clientId, namedClientId, keySource: keySourceId(issuer) }
-  return { clientId, proof: { credentialId: keyId, checkedHash: undefined, matched: true, federated } }
+  const proof: Proof = { credentialId: keyId, checkedHash: undefined, matched: true, federated }
+  return { clientId, proof, digest: digestOf(assertion) }
 }
 
 function admitSigned(

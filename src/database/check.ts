@@ -235,7 +235,7 @@ function problemOfSchema(row: ServerRow, schema: string): string | undefined {
   if (row.migrated || row.may_create === true) return undefined
   const other =
     ownSchema !== null && ownSchema !== schema ? ` If you mean its own schema, add ?schema=${ownSchema}.` : ''
-  return `the role ${role} may not create tables in the schema ${schema}. Grant it CREATE on the schema.${other}`
+  return `the role ${role} may not create tables in the schema ${schema}. Connect with the role that is to own the tables, or grant this one CREATE on the schema.${other}`
 }
 
 function warningsOf(row: ServerRow): string[] {

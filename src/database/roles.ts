@@ -51,6 +51,7 @@ export async function grantRoles(url: string, roles: Roles): Promise<readonly st
       { role: roles.service, rights: [rightsOfService] },
       { role: roles.operator, rights: [rightsOfService, rightsOfOperator] },
     ].flatMap(({ role, rights }) => (role === undefined ? [] : [{ role, rights }]))
+    await requireOwner(client)
     for (const { role } of given) await requireRole(client, role)
     const statements = [
       ...statementsForAll(database, schema),
@@ -100,6 +101,20 @@ async function requireRole(client: pg.Client, role: string): Promise<void> {
   throw new OperatorError(
     `There is no role ${role} in this database server. Create it first, with a password or another way to ` +
       `authenticate: CREATE ROLE ${identifier(role)} LOGIN.`,
+  )
+}
+
+/** PostgreSQL only warns when somebody else grants, and nothing is granted then. */
+async function requireOwner(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ role: string; owner: string }>(
+    `SELECT current_user AS role, pg_get_userbyid(relowner) AS owner
+       FROM pg_class WHERE oid = to_regclass('audit_record') AND NOT pg_has_role(relowner, 'USAGE')`,
+  )
+  const [found] = rows
+  if (found === undefined) return
+  throw new OperatorError(
+    `DATABASE_URL: the role ${found.role} can grant nothing, because ${found.owner} owns the tables. Run this command ` +
+      `with the role ${found.owner}. No right was changed.`,
   )
 }
 

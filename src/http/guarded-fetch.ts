@@ -59,7 +59,8 @@ export function guardedFetch({
       const url = readUrl(address)
       const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
       // Node resolves no literal address, so it would not ask us.
-      if (isIP(host) !== 0 && !isAllowed(host)) throw new FetchProblem(`${host} is no public address`)
+      if (isIP(host) !== 0 && !isAllowed(host))
+        throw new FetchProblem(`${host} is no public address${privateHint}`)
       const sent = request(url, {
         agent: false,
         lookup,
@@ -106,7 +107,9 @@ function receive(
   }
   // What was connected, whatever resolved it.
   const isReachable = isAllowed(response.socket.remoteAddress ?? '')
-  const problem = isReachable ? problemOf(response, bytesMax) : 'the connection leads to no public address'
+  const problem = isReachable
+    ? problemOf(response, bytesMax)
+    : `the connection leads to no public address${privateHint}`
   if (problem !== undefined) fail(problem)
   const chunks: Buffer[] = []
   let bytes = 0
@@ -122,6 +125,8 @@ function receive(
     else fail('its answer breaks off')
   })
 }
+
+const privateHint = ' (MINTMARK_FETCH_PRIVATE_NETWORKS allows others)'
 
 const tooLarge = (bytesMax: number) => `its answer has more than ${bytesMax} bytes`
 
@@ -150,7 +155,8 @@ function guardedLookup(isAllowed: (address: string) => boolean): LookupFunction 
       if (error !== null) return done(error, [])
       const allowed = (found as unknown as LookupAddress[]).filter(({ address }) => isAllowed(address))
       const [first] = allowed
-      if (first === undefined) return done(new FetchProblem(`${name} has no public address`) as never, [])
+      if (first === undefined)
+        return done(new FetchProblem(`${name} has no public address${privateHint}`) as never, [])
       if (options.all === true) return done(null, allowed)
       return done(null, first.address, first.family)
     })
@@ -169,10 +175,16 @@ function isPublic(address: string): boolean {
   return isGiven && read.range() === 'unicast'
 }
 
+/** Nobody vouches for the certificate whom this service knows (the words of OpenSSL). */
+const untrusted = /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)/
+
 function toProblem(error: Error): FetchProblem {
   if (error instanceof FetchProblem) return error
   const isLate = error.name === 'AbortError' || error.name === 'TimeoutError'
   const code = (error as NodeJS.ErrnoException).code ?? error.name
-  const message = isLate ? 'it does not answer in time' : `it cannot be reached (${code})`
+  const reached = untrusted.test(code)
+    ? `its certificate is not trusted (${code}; MINTMARK_FETCH_CERTIFICATE_AUTHORITIES adds authorities)`
+    : `it cannot be reached (${code})`
+  const message = isLate ? 'it does not answer in time' : reached
   return new FetchProblem(message, { cause: error })
 }

@@ -1,4 +1,4 @@
-import type { Statements } from '../database/open.ts'
+import type { Pool, Statements } from '../database/open.ts'
 import { clockToleranceSeconds } from '../lib/clock-guard.ts'
 import { repeat } from '../lib/repeated.ts'
 import { limits } from '../limits.ts'
@@ -35,6 +35,14 @@ export function openSpentIdentifierUpkeep(
       await deletions.close()
     },
   }
+}
+
+/** Whether an identifier was used up, for an operator who only wants to know. @param digest in hex. */
+export async function isSpent(pool: Pool, digest: string): Promise<boolean> {
+  const { rows } = await pool.query(`SELECT 1 FROM spent_identifier WHERE digest = decode($1, 'hex')`, [
+    digest,
+  ])
+  return rows.length > 0
 }
 
 /** @returns how many were deleted. */

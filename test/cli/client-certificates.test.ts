@@ -94,7 +94,7 @@ describe('a client', () => {
   test.for([
     [
       ['--auth-method', 'tls_client_auth'],
-      /^--auth-method: needs one field of a certificate: tls_client_auth_subject_dn, /,
+      /^--auth-method: needs one field of a certificate: --tls-client-auth-subject-dn, /,
     ],
     [
       ['--auth-method', 'tls_client_auth', '--tls-client-auth-san-dns', '*.td'],
@@ -102,7 +102,7 @@ describe('a client', () => {
     ],
     [
       ['--tls-client-auth-san-dns', 'a.td', '--tls-client-auth-san-ip', '10.0.0.1'],
-      /^--tls-client-auth-san-ip: is written together with tls_client_auth_san_dns; .* exactly one field/,
+      /^--tls-client-auth-san-ip: is written together with --tls-client-auth-san-dns; .* exactly one field/,
     ],
     [
       ['--auth-method', 'client_secret_basic', '--tls-client-auth-san-dns', 'a.td'],

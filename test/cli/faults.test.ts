@@ -78,7 +78,7 @@ test('a role that may not create tables is told before anything is made', async 
   try {
     const url = as(role, withDatabase(database.url, name))
     expect(await refusalOf(url, 'migrate')).toContain(
-      'may not create tables in the schema public. Grant it CREATE',
+      'may not create tables in the schema public. Connect with the role that is to own the tables, or grant this one CREATE',
     )
   } finally {
     await administer(serverUrl, `DROP DATABASE ${name} WITH (FORCE)`)

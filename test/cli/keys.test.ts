@@ -154,6 +154,7 @@ describe('rotate', () => {
       expect(Date.parse(first.signs_from) - Date.parse(first.published_at)).toBe(lead * 1000)
       const again = JSON.parse(await ran('rotate', '--json'))
       expect(again).toMatchObject({ kid: first.kid, new: false, signs_from: first.signs_from })
+      expect(await ran('rotate')).toContain('the earliest time at which every relying service knows it.')
       expect(await kidOfToken(url, client)).toBe(before)
       const keys = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as { keys: { kid: string }[] }
       expect(keys.keys.map(({ kid }) => kid)).toEqual([before, first.kid])
@@ -163,6 +164,13 @@ describe('rotate', () => {
       expect(Date.parse(sooner.signs_from) - Date.parse(first.published_at)).toBe(
         leadSeconds(schedule) * 1000,
       )
+      // Nothing makes it later again, so it is not said that every cache has the key by then.
+      const longer = await ran('rotate', '--verifier-cache', '1h')
+      expect(longer).toContain('Nothing was changed.')
+      expect(longer).toMatch(
+        /keeps the JWKS for 3600 seconds may refuse its tokens for \d+ seconds after that/,
+      )
+      expect(longer).not.toContain('every relying service')
     })
   })
 

@@ -3,14 +3,13 @@ import { writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { workloadId } from '../../src/registry/issuer.ts'
 import { makeKey } from '../support/assertion.ts'
-import { command, succeeding } from '../support/command.ts'
+import { succeeding } from '../support/command.ts'
 import { test as base } from '../support/fixtures.ts'
-import { fetchingLocally, startKeyServer } from '../support/key-server.ts'
-import { github as platform, publishedKeys, tokenOf } from '../support/platforms.ts'
+import { github as platform } from '../support/platforms.ts'
 
 const github = platform.issuer
 const test = base.extend('ran', ({ run }) => succeeding(run))
-const guarded = { claims: { repository_id: '77' } }
+const guardedRule = ['--equals', 'repository_id=78', '--client', 'billing']
 
 test('a rule is added, listed, applied by a file as it stands, and removed', async ({ run, ran, files }) => {
   const orders = 'https://orders.example.com'
@@ -38,6 +37,18 @@ test('a rule is added, listed, applied by a file as it stands, and removed', asy
   expect(added).toMatchObject({ code: 0, stdout: `${github} is trusted now. The rule deploy is created.\n` })
   expect(added.stderr).toContain('Add repository_id as well: it never gets another owner.')
 
+  // Keys belong to the issuer: what one rule names counts for the others too, so that is said.
+  const url = 'https://keys.example.com/jwks'
+  const moved = await run('trust', 'add', 'moved', '--issuer', github, '--jwks-uri', url, ...guardedRule)
+  expect(moved).toMatchObject({ code: 0, stdout: 'The rule moved is created.\n' })
+  expect(moved.stderr).toContain(
+    `keys of ${github}: jwks_uri ${url} now, and discovery before. This counts for all its rules.`,
+  )
+  const same = await run('trust', 'add', 'same', '--issuer', github, ...guardedRule)
+  expect(same.stderr).not.toContain('all its rules')
+  await ran('trust', 'remove', 'moved')
+  await ran('trust', 'remove', 'same')
+
   const key = makeKey('RS256', 'cluster-1')
   writeFileSync(
     files.path('cluster.json'),
@@ -64,7 +75,7 @@ test('a rule is added, listed, applied by a file as it stands, and removed', asy
   )
   const list = await ran('trust', 'list')
   expect(list).toMatch(
-    /githubusercontent\.com +active +discovery +deploy +repository = acme\/shop, ref = refs\/heads\/main or refs\/heads\/next +billing +all that the client may/,
+    /githubusercontent\.com +active +https:\/\/keys\.example\.com\/jwks +deploy +repository = acme\/shop, ref = refs\/heads\/main or refs\/heads\/next +billing +all that the client may/,
   )
   expect(list).toMatch(/1 uploaded +payments +sub begins with system:serviceaccount:payments: +any workload/)
 
@@ -93,6 +104,10 @@ test.for([
     '--assertion-max-age: must be a whole number',
   ],
   // Said as options, and not as lines of a file.
+  [
+    ['--equals', 'repository_id=74', '--token-lifetime', '10m'],
+    '--token-lifetime: must be a whole number of seconds, for example 600.',
+  ],
   [['--present', 'sub'], 'or write --dangerously-any-subject if'],
   [
     ['--equals', 'repository_id=74', '--require-dpop', 'yes'],
@@ -148,130 +163,11 @@ test('a scope that a rule gives is not removed from its resource, and the rule i
 test('a workload is blocked before it was ever seen, and listed', async ({ run, ran }) => {
   const id = workloadId('https://kubernetes.default.svc', 'system:serviceaccount:payments:api')
   expect(await ran('trust', 'block', id)).toBe(`${id} is blocked.\n`)
+  expect(await ran('trust', 'block', id)).toBe(`${id} was already blocked.\n`)
   expect(await ran('trust', 'workloads')).toMatch(new RegExp(`${id} +- +- +- +never`))
   expect(await ran('trust', 'unblock', id)).toBe(`${id} is not blocked.\n`)
   expect((await run('trust', 'block', 'billing')).code).toBe(2)
   // No client can have such an id.
   const refused = await run('clients', 'create', id)
   expect(refused.stderr).toContain('begins like the id of a workload')
-})
-
-test('an assertion is tried: it shows which rule fits, why another does not, and what the token would have; nothing is used up', async ({
-  database,
-  files,
-  ran,
-  startService,
-}) => {
-  const server = await startKeyServer({ '/keys': publishedKeys(platform) })
-  const environment = { ...fetchingLocally, MINTMARK_ISSUER: 'https://tokens.example.com' }
-  const running = await startService({ environment })
-  try {
-    const orders = 'https://orders.example.com'
-    await ran('resources', 'create', orders, '--scope', 'orders:read', '--scope', 'orders:write')
-    await ran(
-      'clients',
-      'create',
-      'billing',
-      '--auth-method',
-      'federated_jwt',
-      '--access',
-      `${orders}=orders:read`,
-    )
-    const add = ['trust', 'add', '--issuer', github, '--client', 'billing']
-    await ran(
-      ...add,
-      'deploy',
-      '--jwks-uri',
-      `${server.url}/keys`,
-      '--equals',
-      'repository_id=74',
-      '--token-lifetime',
-      '60',
-    )
-    await ran(...add, 'other', '--equals', 'repository_id=75', '--equals', 'environment=prod')
-    const assertion = tokenOf(platform, 'https://tokens.example.com')
-    writeFileSync(files.path('token.jwt'), `${assertion}\n`)
-    const tried = (...more: string[]) =>
-      command(
-        { DATABASE_URL: database.url, ...environment },
-        'trust',
-        'test',
-        '--assertion',
-        files.path('token.jwt'),
-        ...more,
-      )
-    const fits = await tried()
-    expect(fits).toMatchObject({ code: 0 })
-    expect(fits.stdout).toMatch(/^deploy +yes/m)
-    expect(fits.stdout).toMatch(/^other +no +repository_id = 75: it is "74"$/m)
-    expect(fits.stdout).toContain(
-      `By the rule deploy, billing would get a token for ${orders} with orders:read, for 60 s. The assertion counts once. Nothing was issued.`,
-    )
-    expect(JSON.parse((await tried('--json')).stdout)).toMatchObject({
-      would_issue: {
-        rule: 'deploy',
-        client_id: 'billing',
-        audience: orders,
-        scope: 'orders:read',
-        expires_in: 60,
-        sub: 'billing',
-        claims: {},
-      },
-      reason: null,
-    })
-    // What a certificate and a proof would be is not tried, and told.
-    await ran(
-      ...add,
-      'guarded',
-      '--equals',
-      'repository_id=77',
-      '--require-certificate',
-      'tls_client_auth_san_dns=ci.example.com',
-      '--require-dpop',
-      'any_key',
-    )
-    expect(await ran('trust', 'list')).toMatch(
-      /guarded .*a certificate with tls_client_auth_san_dns=ci\.example\.com, a DPoP proof +-$/m,
-    )
-    writeFileSync(files.path('token.jwt'), tokenOf(platform, environment.MINTMARK_ISSUER, guarded))
-    expect(await tried()).toMatchObject({
-      code: 0,
-      stdout: expect.stringContaining(
-        'The caller must also bring a certificate with tls_client_auth_san_dns=ci.example.com, and a DPoP proof. That is not tried here.',
-      ),
-    })
-    expect(JSON.parse((await tried('--json')).stdout).would_issue.must_bring).toHaveLength(2)
-    writeFileSync(files.path('token.jwt'), assertion)
-    const denied = await tried('--scope', 'orders:write')
-    expect([denied.code, denied.stdout]).toEqual([
-      1,
-      expect.stringContaining('No token would be issued: scope_not_granted.'),
-    ])
-    // What was tried is as good as before, and no record speaks of it.
-    expect(await database.query(`SELECT 1 FROM audit_record WHERE type = 'token'`)).toEqual([])
-    const body = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }
-    const response = await fetch(`${running.url}/token`, { method: 'POST', body: new URLSearchParams(body) })
-    expect(response.status).toBe(200)
-
-    // The same words as the service has for those that are refused.
-    for (const [changes, reason] of [
-      [{ key: makeKey('RS256', platform.key.kid) }, 'assertion_signature_wrong'],
-      [{ claims: { repository_id: '76' } }, 'assertion_no_rule_fits'],
-      [{ claims: { iss: 'https://evil.example.com' } }, 'assertion_issuer_untrusted'],
-      [{ claims: { aud: 'https://other.example.com' } }, 'assertion_audience_wrong'],
-    ] as const) {
-      writeFileSync(files.path('token.jwt'), tokenOf(platform, 'https://tokens.example.com', changes))
-      const outcome = await tried()
-      expect([outcome.code, outcome.stdout]).toEqual([1, expect.stringContaining(`issued: ${reason}.`)])
-      expect(outcome.stdout + outcome.stderr).not.toContain('eyJ')
-    }
-    await server.close()
-    const away = await tried()
-    expect(away.stdout).toContain('issued: issuer_keys_unavailable.')
-    expect(away.stderr).toContain('The keys of the issuer cannot be fetched')
-    writeFileSync(files.path('token.jwt'), 'x')
-    expect(await tried()).toMatchObject({ code: 1, stderr: expect.stringContaining('assertion_malformed') })
-  } finally {
-    await server.close()
-  }
 })

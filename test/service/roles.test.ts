@@ -63,6 +63,28 @@ function as(role: string, { url }: Pick<FreshDatabase, 'url'>): string {
   return changed.href
 }
 
+test('the command that grants needs the owner of the tables, and two roles', async ({ database, roles }) => {
+  const migrate = (role: string | undefined, service: string, operator: string) =>
+    command(
+      { DATABASE_URL: role === undefined ? database.url : as(role, database) },
+      ...['migrate', '--service-role', service, '--operator-role', operator],
+    )
+  for (const role of [roles.service, roles.operator]) {
+    const refused = await migrate(role, roles.service, roles.operator)
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^mintmark: DATABASE_URL: the role \w+ can grant nothing, because \w+ owns the tables\./,
+      ),
+    ])
+  }
+  const same = await migrate(undefined, roles.service, roles.service)
+  expect([same.code, same.stderr]).toEqual([2, expect.stringContaining('is the role of --service-role too')])
+  const stranger = await command({ DATABASE_URL: as(roles.stranger, database) }, 'migrate', '--status')
+  expect(stranger.code).toBe(1)
+  expect(stranger.stderr).not.toContain('role of the operator')
+})
+
 test('the service issues and rotates with its role alone, and operators do the rest with theirs', async ({
   database,
   roles,

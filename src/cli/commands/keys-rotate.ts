@@ -68,7 +68,11 @@ export const keysRotate = defineCommand({
         print(`${json(rotationFields(rotation, verifiers, options.plan, seconds))}\n`)
       } else {
         const now = context.clock.nowSeconds()
-        print(options.plan ? shownPlan(rotation, verifiers, unseen, now) : shownRotation(rotation, now))
+        print(
+          options.plan
+            ? shownPlan(rotation, verifiers, unseen, now)
+            : shownRotation(rotation, lead, cache, now),
+        )
       }
     })
   },
@@ -137,12 +141,16 @@ function shownPlan(
   return `${fields}${table}\n${count} This is only a plan. Nothing was changed.\n`
 }
 
-function shownRotation(rotation: Rotation, now: number): string {
+function shownRotation(rotation: Rotation, lead: number, cache: number, now: number): string {
   const { kid, algorithm, made, moments, changed, meanwhile } = rotation
   if (meanwhile)
     return `Nothing was changed. Another command let ${kid} sign ${algorithm} tokens at once while this one ran. If you want one more key, run it again.\n`
   if (!changed) {
-    return `Nothing was changed. ${kid} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)}, the earliest time at which every relying service knows it.\n`
+    const said = `Nothing was changed. ${kid} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)}`
+    const missing = moments.publishedAt + lead - moments.signsFrom
+    return missing <= 0
+      ? `${said}, the earliest time at which every relying service knows it.\n`
+      : `${said}, as planned before. No command makes that later. A relying service that keeps the JWKS for ${counted(cache, 'second')} may refuse its tokens for ${counted(missing, 'second')} after that: let it fetch the JWKS before.\n`
   }
   const subject = made ? `${kid} is created and published. It` : kid
   return `${subject} signs ${algorithm} tokens from ${whenShown(moments.signsFrom, now)} on.\n`

@@ -1,8 +1,10 @@
 import { readCommandConfig } from '../../config.ts'
+import { databaseFault } from '../../database/faults.ts'
 import { migrate as applyMigrations, migrationStateOf } from '../../database/migrate.ts'
 import { grantRoles } from '../../database/roles.ts'
+import { OperatorError } from '../../errors.ts'
 import { openDatabaseServer } from '../../process/database-server.ts'
-import { defineCommand, jsonOption } from '../terminal/command.ts'
+import { defineCommand, jsonOption, usageError } from '../terminal/command.ts'
 import { json, note, print } from '../terminal/output.ts'
 import { terminal } from '../terminal/terminal.ts'
 
@@ -36,6 +38,11 @@ export const migrate = defineCommand({
     ['bin/mintmark migrate --status', 'see whether a migration is pending'],
   ],
   async run(options) {
+    const roles = { service: options['service-role'], operator: options['operator-role'] }
+    if (roles.service !== undefined && roles.service === roles.operator)
+      throw usageError(
+        `--operator-role: ${roles.operator} is the role of --service-role too. Name two roles: that of the service may change no clients and resources.`,
+      )
     const server = await openDatabaseServer(
       readCommandConfig(terminal().environment),
       options.status ? 'refuse' : 'create',
@@ -50,17 +57,26 @@ export const migrate = defineCommand({
         return
       }
       const applied = await applyMigrations(server.url, { report: note })
-      const roles = { service: options['service-role'], operator: options['operator-role'] }
       if (roles.service !== undefined || roles.operator !== undefined)
         for (const word of await grantRoles(server.url, roles)) note(word)
       if (options.json) print(`${json({ applied })}\n`)
       else if (applied.length === 0) print(`${server.description} is up to date.\n`)
       else print(`${list('applied', applied)}${server.description} is up to date.\n`)
+    } catch (error) {
+      throw asOwner(error)
     } finally {
       await server.release()
     }
   },
 })
+
+/** Other commands need the role of the operator, and this one needs the owner. */
+function asOwner(error: unknown): unknown {
+  const fault = databaseFault(error)
+  if (fault?.code !== '42501') return error
+  const words = `The database refused: ${fault.message}. "migrate" needs the role that owns the tables in DATABASE_URL.`
+  return new OperatorError(words, { cause: error })
+}
 
 function list(state: string, names: readonly string[]): string {
   return names.map((name) => `${state}  ${name}\n`).join('')

@@ -13,8 +13,9 @@ export const trustAdd = defineCommand({
   details:
     'An issuer that is new is trusted by this. Its keys are found by discovery, unless an option says where they are.\n' +
     'A rule is for a client (--client), or gives every workload that fits an identity of its own (--access alone). All\n' +
-    'conditions must hold. Before you deploy a workload, show the service one of its assertions: "trust test". For many\n' +
-    'rules, write a file with "trust:" and use "seed".',
+    'conditions must hold; with --equals again for the same claim, one of its values is enough. Values are text. For a number\n' +
+    'or a truth value, or for many rules, write a file with "trust:" and use "seed". Before you deploy a workload, show\n' +
+    'the service one of its assertions: "trust test".',
   positionals: [{ name: 'RULE', description: 'a name for the rule, which the ledger will show' }],
   options: {
     issuer: { type: 'string', value: 'ISSUER', description: 'the issuer, as its assertions name it (iss)' },
@@ -22,7 +23,7 @@ export const trustAdd = defineCommand({
       type: 'string',
       value: 'CLAIM=VALUE',
       multiple: true,
-      description: 'a claim that has this value',
+      description: 'a claim that has this text',
     },
     prefix: {
       type: 'string',
@@ -146,6 +147,11 @@ export const trustAdd = defineCommand({
         const begins = step.status === 'created' ? `${issuer} is trusted now. ` : ''
         print(`${begins}The rule ${rule} is created.\n`)
       }
+      // The rules that were there get other keys, or another owner, by this too.
+      for (const { field, from, to } of step.status === 'created' ? [] : step.changes)
+        note(
+          `${field} of ${issuer}: ${brief(to)} now, and ${brief(from)} before. This counts for all its rules.`,
+        )
       const added = step.definition.rules.find((each) => each.rule === rule)
       for (const advice of added === undefined ? [] : adviceOn(added)) note(advice)
       if (step.finalStatus === 'disabled')
@@ -206,7 +212,15 @@ function requiredCertificate(text: string | undefined): Readonly<Record<string, 
 
 function seconds(name: string, value: string | undefined): Readonly<Record<string, unknown>> {
   if (value === undefined) return {}
-  return { [name]: /^\d+$/.test(value) ? Number(value) : value }
+  if (!/^\d+$/.test(value))
+    throw usageError(`--${name.replaceAll('_', '-')}: must be a whole number of seconds, for example 600.`)
+  return { [name]: Number(value) }
+}
+
+/** Uploaded keys are long, and their beginning says which they are. */
+function brief(value: unknown): string {
+  const text = value === null ? 'none' : String(value)
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text
 }
 
 /** What says each field on the command line. */

@@ -11,10 +11,12 @@ import {
 } from '../../authentication/trust-rules.ts'
 import { OperatorError } from '../../errors.ts'
 import { guardedFetch } from '../../http/guarded-fetch.ts'
+import { isSpent } from '../../ledger/spent-identifier-store.ts'
 import { fileProblem, readBounded, settingFileBytesMax } from '../../lib/bounded-file.ts'
 import { momentText } from '../../lib/moment.ts'
 import { parseNetwork } from '../../lib/network.ts'
 import { plainText } from '../../lib/plain-text.ts'
+import { limits } from '../../limits.ts'
 import type { RegisteredClient } from '../../registry/client.ts'
 import { mayBeMetadataClient } from '../../registry/client-metadata-prefix.ts'
 import type { TrustRule, TrustTable } from '../../registry/issuer.ts'
@@ -53,8 +55,7 @@ export const trustTest = defineCommand({
     const { assertion, refusal } = readFederatedText((await readAssertion(options.assertion)).trim())
     if (assertion === undefined)
       throw new OperatorError(
-        `This is no assertion of a workload: ${refusal}. The file must hold one JWT and nothing else; ` +
-          'docs/reference/errors.md says more about this reason.',
+        `No token would be issued: ${refusal}. ${unreadable[refusal ?? ''] ?? ''}docs/reference/errors.md says what to do.`,
       )
     if (assertion.issuer === assertion.subject && mayBeMetadataClient(assertion.issuer))
       note(
@@ -68,8 +69,9 @@ export const trustTest = defineCommand({
       const judged = judgeRules(trial.issuer?.rules ?? [], facts, now)
       const decision =
         trial.proof === undefined ? undefined : await decideHere(connection, assertion, trial, options)
-      const reason = trial.refusal ?? (decision?.granted === false ? decision.reason : undefined)
-      const grant = decision?.granted === true ? decision : undefined
+      const spent = await replayHere(connection, trial, decision)
+      const reason = trial.refusal ?? spent ?? (decision?.granted === false ? decision.reason : undefined)
+      const grant = decision?.granted === true && spent === undefined ? decision : undefined
       const rule = judged.find((each) => each.rule.rule === grant?.rule?.name)?.rule
       const demands = grant === undefined ? [] : await demandsHere(connection, rule, trial.clientId)
       if (options.json) print(`${json(fields(facts, judged, grant, reason, demands))}\n`)
@@ -83,6 +85,17 @@ export const trustTest = defineCommand({
     })
   },
 })
+
+/** What a person looks at first when the text is not what a platform gives its workloads. */
+const unreadable: Readonly<Record<string, string>> = {
+  assertion_malformed: 'The file must hold one JWT and nothing else. ',
+  assertion_type_wrong: 'The typ in its header says that it is another kind of token. ',
+  assertion_about_user: 'It is about a user, and not about a workload. ',
+  assertion_algorithm_unsupported: 'The alg in its header is not supported. ',
+  assertion_header_unsupported: 'Its header has a member that is not supported, or a kid that is not text. ',
+  assertion_claims_malformed:
+    'It needs sub, aud and exp; exp must be later than iat and nbf; and iss and sub must be names. ',
+}
 
 async function readAssertion(file: string): Promise<string> {
   if (file === '-') return await readStream(terminal().stdin)
@@ -110,6 +123,11 @@ async function tryHere(connection: Connection, assertion: FederatedAssertion, cl
   const { trust } = await administeredTrust(connection, [])
   const trial = await tryAssertion(trust, remoteKeys, assertion, clientId, config.issuer, clock.nowSeconds())
   for (const problem of problems) note(`The keys of the issuer cannot be fetched: ${problem}.`)
+  if (trial.refusal === 'issuer_keys_unavailable' && problems.length === 0)
+    note(
+      `The keys of the issuer did not come within ${limits.keysWaitMilliseconds / 1_000} s, for which a request waits. The ` +
+        'service goes on fetching, so a later request may get a token.',
+    )
   return { ...trial, issuer: trust.issuers.get(assertion.issuer) }
 }
 
@@ -144,6 +162,16 @@ async function decideHere(
   const resource = resources.find(({ audience }) => audience === target)
   const view = { version: 0, client: anywhere, resource, trust: withoutCertificates(trust) }
   return decide(request, { ...proof, possession: assumedProof(assertion, now) }, view, '', now)
+}
+
+/** Whether the service would refuse because the assertion was used before. */
+async function replayHere(
+  { database }: Connection,
+  { digest }: Trial,
+  decision: Awaited<ReturnType<typeof decideHere>>,
+): Promise<'assertion_replayed' | undefined> {
+  if (digest === undefined || decision?.granted !== true || decision.rule?.isSpent === false) return undefined
+  return (await isSpent(database.readPool, digest)) ? 'assertion_replayed' : undefined
 }
 
 /** Nobody can show a certificate or a proof here, so the caller is assumed to have what it must bring. It is told below. */

@@ -20,7 +20,9 @@ const workloadArgument = {
 export const trustWorkloads = defineCommand({
   path: ['trust', 'workloads'],
   summary: 'list the workloads that got a token by a rule without a client',
-  details: `The latest ${shownMax}. The id of a workload follows from its issuer and its subject, so it is never given to another one.`,
+  details:
+    `The latest ${shownMax}. A use is listed within half a minute. The id of a workload follows from its issuer and its\n` +
+    'subject, so it is never given to another one.',
   options: { ...jsonOption },
   examples: [['bin/mintmark trust workloads', 'with their first and their latest token']],
   async run(options) {
@@ -43,7 +45,7 @@ export const trustWorkloads = defineCommand({
         return
       }
       if (workloads.length === 0) {
-        print('No workload has got a token yet.\n')
+        print('No workload is listed. One that got its first token is listed within half a minute.\n')
         return
       }
       const titles = ['WORKLOAD', 'ISSUER', 'SUBJECT', 'RULE', 'FIRST SEEN', 'LAST USED', 'BLOCKED', 'OWNER']
@@ -105,6 +107,6 @@ async function setBlocked(workloadId: string, blocked: boolean, asJson: boolean)
   await withDatabase(async (connection) => {
     const changed = await (blocked ? blockWorkload : unblockWorkload)(connection, workloadId)
     if (asJson) print(`${jsonLine({ workload_id: workloadId, blocked, changed })}\n`)
-    else print(`${workloadId} ${changed ? 'is' : 'was'} ${blocked ? 'blocked' : 'not blocked'}.\n`)
+    else print(`${workloadId} ${changed ? 'is' : 'was already'} ${blocked ? 'blocked' : 'not blocked'}.\n`)
   })
 }

@@ -253,7 +253,16 @@ export function mistakeSentence(mistake: Mistake): string {
 /** The same for the command line. What a sentence says to write is the line of a file, and there it is an option. */
 export function optionSentence(mistake: Mistake): string {
   const option = (key: string) => `--${key.replace('token_endpoint_', '').replaceAll('_', '-')}`
-  return mistakeSentence(mistake)
+  // A field of --require-certificate is written as in a file.
+  const isField =
+    mistake.code.startsWith('certificate_field') && !mistake.path.includes('require_certificate')
+  const sentence = mistakeSentence(mistake)
+  const said = isField
+    ? sentence.replace(/\b(tls_client_auth_(?:subject|san)_[a-z]+|require_certificate)\b/g, (_, key) =>
+        option(key),
+      )
+    : sentence
+  return said
     .replace('write client_id, or access', 'write --client, or --access')
     .replace(/\b(dangerously_any_subject|allow_default_service_account): true/, (_, key) => option(key))
     .replace(/\b([a-z_]+): true\b/g, (_, key) => `${option(key)} yes`)

@@ -12,9 +12,16 @@ import type {
 
 export function conditionText(condition: ClaimCondition): string {
   const { claim } = condition
-  if ('equals' in condition) return `${claim} = ${condition.equals}`
-  if ('oneOf' in condition) return `${claim} = ${condition.oneOf.join(' or ')}`
+  if ('equals' in condition) return `${claim} = ${valueText(condition.equals)}`
+  if ('oneOf' in condition) return `${claim} = ${condition.oneOf.map(valueText).join(' or ')}`
   return 'prefix' in condition ? `${claim} begins with ${condition.prefix}` : `${claim} is present`
+}
+
+/** Text that looks like a number or a truth value has quotes: `"74"` is not `74`. */
+function valueText(value: string | number | boolean): string {
+  return typeof value === 'string' && /^(-?[\d.]+|true|false)$/.test(value)
+    ? JSON.stringify(value)
+    : `${value}`
 }
 
 export function keysText(keys: IssuerKeySource): string {
@@ -61,5 +68,15 @@ export function misfitText(misfit: Misfit): string {
   if (misfit.kind === 'no_confirmation') return 'it names no key (cnf.jkt)'
   const { condition, found } = misfit
   const is = found === undefined ? 'is missing' : `is ${JSON.stringify(found).slice(0, 100)}`
-  return `${conditionText(condition)}: it ${is}`
+  return `${conditionText(condition)}: it ${is}${kindText(condition, found)}`
+}
+
+/** Where the value is the right one and only its type is not. */
+function kindText(condition: ClaimCondition, found: unknown): string {
+  const wanted = 'equals' in condition ? [condition.equals] : 'oneOf' in condition ? condition.oneOf : []
+  const same = wanted.find((value) => typeof value !== typeof found && String(value) === String(found))
+  if (same === undefined) return ''
+  return typeof same === 'string'
+    ? `, a ${typeof found}, and the rule asks for text`
+    : `, text, and the rule asks for a ${typeof same}`
 }
