@@ -45,7 +45,7 @@ const calls: readonly (readonly [call: string, prints: RegExp])[] = [
   [`trust enable ${ci}`, / is enabled\.\n$/],
   [`trust block ${workload}`, / is blocked/],
   [`trust unblock ${workload}`, / is not blocked\.\n$/],
-  ['trust workloads', /^No workload has got a token yet\.\n$/],
+  ['trust workloads', /^No workload is listed\. One that got its first token is listed within /],
   ['trust remove deploy', /^deploy is removed\. /],
   [`resources delete ${stock} --yes`, /^urn:example:stock is deleted\.\n$/],
   ['clients delete shop --yes', /^shop is deleted: 2 secrets revoked, /],
