@@ -147,8 +147,11 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     renewReaders: () => renewal.renew(),
     async close() {
       closing = true
-      await prisma.$disconnect()
-      await Promise.all(pools.map((pool) => pool.end()))
+      try {
+        await prisma.$disconnect()
+      } finally {
+        await Promise.all(pools.map((pool) => pool.end()))
+      }
     },
   }
 }
