@@ -169,6 +169,10 @@ function verdictOf(issuer: TrustedIssuer, url: string, assertion: ProvenAssertio
   return judgeAssertion({ ...issuer, rules }, factsAbout(url, assertion), undefined, now)
 }
 
+/** A registered client proves itself with what is registered for it. The same reason as if its key was looked up. */
+const notRegistered = ({ keys, jwksUri }: RegisteredClient): RefusalReason =>
+  keys.length === 0 && jwksUri === undefined ? 'client_has_no_key' : 'assertion_key_unknown'
+
 function callersOf(
   { metadata, assertion }: Proof,
   { client, trust }: CallerView,
@@ -177,8 +181,7 @@ function callersOf(
   const issuer = metadata && metadataIssuerOf(trust, metadata.url)
   if (metadata === undefined || assertion === undefined || issuer === undefined)
     return { refusal: 'client_unknown' }
-  // A registered client proves itself with what is registered for it.
-  if (client !== undefined) return { refusal: clientRefusal(client, now) ?? 'assertion_key_unknown' }
+  if (client !== undefined) return { refusal: clientRefusal(client, now) ?? notRegistered(client) }
   const verdict = verdictOf(issuer, metadata.url, assertion, now)
   if ('refusal' in verdict) return { refusal: verdict.refusal }
   const { clientId, rules } = verdict

@@ -23,7 +23,7 @@ import type {
 } from '../../src/authentication/method.ts'
 import { limits } from '../../src/limits.ts'
 import { OAuthError } from '../../src/refusals.ts'
-import type { RegisteredClient } from '../../src/registry/client.ts'
+import type { RegisteredClient, RegisteredKey } from '../../src/registry/client.ts'
 import { metadataWorkloadId } from '../../src/registry/client-metadata-prefix.ts'
 import type { TrustedIssuer, TrustRule, TrustTable } from '../../src/registry/issuer.ts'
 import { type AssertionChanges, assertionOf, makeKey, type TestKey } from '../support/assertion.ts'
@@ -405,14 +405,23 @@ describe('the method', () => {
 
     const { metadata: _, ...withoutMetadata } = prove()
     const { assertion: __, ...withoutAssertion } = prove()
-    const registered = { status: 'active', expiresAt: undefined } as RegisteredClient
+    const registered = {
+      status: 'active',
+      expiresAt: undefined,
+      keys: [],
+      jwksUri: undefined,
+    } as unknown as RegisteredClient
+    const withKeys = { ...registered, keys: [{} as RegisteredKey] }
+    const jwksUri = 'https://agents.example/keys'
     test.for<[refusal: string, what: string, proof: Proof, trust: TrustTable | undefined, RegisteredClient?]>(
       [
         ['client_unknown', 'no document', withoutMetadata, trustIn()],
         ['client_unknown', 'no assertion', withoutAssertion, trustIn()],
         ['client_unknown', 'no trust', prove(), undefined],
         ['client_unknown', 'a prefix that is disabled', prove(), disabled],
-        ['assertion_key_unknown', 'a registered client', prove(), trustIn(), registered],
+        ['client_has_no_key', 'a registered client without keys', prove(), trustIn(), registered],
+        ['assertion_key_unknown', 'a registered client with keys', prove(), trustIn(), withKeys],
+        ['assertion_key_unknown', 'one that publishes keys', prove(), trustIn(), { ...registered, jwksUri }],
         ['client_disabled', 'a disabled client', prove(), trustIn(), { ...registered, status: 'disabled' }],
         ['client_expired', 'an expired client', prove(), trustIn(), { ...registered, expiresAt: now }],
         ['assertion_no_rule_fits', 'rules for others', prove(), trustIn({ rules: misfits })],
