@@ -1,7 +1,7 @@
 import { generateSecret, type NewSecret } from '../authentication/secret-hash.ts'
+import { databaseNow } from '../database/clock.ts'
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
-import { databaseNow } from '../keys/store.ts'
 import { findChangesOfLast } from '../ledger/record-store.ts'
 import { optionalMoment } from '../lib/moment.ts'
 import { limits } from '../limits.ts'

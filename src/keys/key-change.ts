@@ -1,3 +1,4 @@
+import { databaseNow } from '../database/clock.ts'
 import type { Queryable } from '../database/open.ts'
 import { AdministrationError } from '../errors.ts'
 import type { ChangeRecords } from '../ledger/change-records.ts'
@@ -8,7 +9,7 @@ import type { KeyEncryptionKeySource, KeyEncryptionKeys } from './key-encryption
 import type { KeyEncryptionKey } from './seal.ts'
 import type { SigningAlgorithm } from './signing-algorithm.ts'
 import { isOver, type KeyMoments, type ScheduleSettings } from './state.ts'
-import { createKey, databaseNow, type KeyDescription, listKeys } from './store.ts'
+import { createKey, type KeyDescription, listKeys } from './store.ts'
 import { longerCachesEndAt } from './verifier-store.ts'
 
 /** What every change of the signing keys has in common. */

@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs'
+import { databaseNow } from '../database/clock.ts'
 import { AdministrationError } from '../errors.ts'
 import { changeRegistry } from '../ledger/change-store.ts'
 import { resealHead } from '../registry/seal-store.ts'
@@ -7,7 +8,7 @@ import { type KeyEncryptionKeys, keyFiles, readKeyFile, replaceKeyFile } from '.
 import { loadKeys, readVouchedKeys, writeManifest } from './manifest-store.ts'
 import type { KeyEncryptionKey } from './seal.ts'
 import { isOver, type KeyMoments } from './state.ts'
-import { databaseNow, type ResealedKey, resealKeys } from './store.ts'
+import { type ResealedKey, resealKeys } from './store.ts'
 import { settledKeys } from './takeover.ts'
 
 /**

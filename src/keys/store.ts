@@ -284,11 +284,3 @@ function columns(moments: KeyMoments) {
     revokedAt: moments.revokedAt === undefined ? null : date(moments.revokedAt),
   }
 }
-
-/** The database's clock, in seconds since 1970, with fractions. */
-export async function databaseNow(database: Statements): Promise<number> {
-  const [row] = await database.$queryRaw<{ now: string }[]>`
-    SELECT extract(epoch FROM clock_timestamp())::text AS now`
-  if (row === undefined) throw new Error('the database has no time')
-  return Number(row.now)
-}

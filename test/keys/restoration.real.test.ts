@@ -1,26 +1,13 @@
 /** What a failover or an older backup takes away of the keys, and what a process that knew it writes back. */
 import { expect } from 'vitest'
 import { abandonKeys } from '../../src/keys/abandonment.ts'
-import type { RotationContext } from '../../src/keys/key-change.ts'
-import { Keyring } from '../../src/keys/keyring.ts'
 import { restoreKeys } from '../../src/keys/restoration.ts'
 import { revokeKey } from '../../src/keys/revocation.ts'
 import { makeDueKeys, rotate } from '../../src/keys/rotation.ts'
 import { listKeys } from '../../src/keys/store.ts'
 import type { FreshDatabase } from '../support/database.ts'
-import { kidIn, kidsOf, test, tokenOf, usual } from '../support/rotation.ts'
+import { keyringOf, kidIn, kidsOf, test, tokenOf, usual } from '../support/rotation.ts'
 import { registerClient } from '../support/service.ts'
-
-function keyringOf({ database, clock, schedule, keyEncryptionKeys }: RotationContext): Keyring {
-  return new Keyring({
-    database: database.statements,
-    keyEncryptionKeys,
-    schedule,
-    now: clock.nowSeconds,
-    onUnopened() {},
-    onUnvouched() {},
-  })
-}
 
 /** The keys as they are. What is called later puts them back, as a failover that loses what came between. */
 async function remember(database: FreshDatabase): Promise<() => Promise<void>> {

@@ -2,13 +2,13 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { databaseNow } from '../../src/database/clock.ts'
 import { type Database, openDatabase } from '../../src/database/open.ts'
 import { algorithms } from '../../src/keys/algorithms.ts'
 import { type KeyEncryptionKey, keyEncryptionKey, seal } from '../../src/keys/seal.ts'
 import type { KeyMoments } from '../../src/keys/state.ts'
 import {
   createKey,
-  databaseNow,
   listKeys,
   openKey,
   readStored,

@@ -1,12 +1,11 @@
 /** When a key is due: what a check does before it creates one, and what it does while a process closes. */
 import { expect } from 'vitest'
-import { Keyring } from '../../src/keys/keyring.ts'
 import { writeManifest } from '../../src/keys/manifest-store.ts'
 import { leadSeconds, momentsFrom } from '../../src/keys/schedule.ts'
 import { createKey, listKeys } from '../../src/keys/store.ts'
 import { KeyUpkeep, type KeyUpkeepEvents } from '../../src/keys/upkeep.ts'
 import { openVerifiers } from '../../src/keys/verifier-store.ts'
-import { test as base, usual } from '../support/rotation.ts'
+import { test as base, keyringOf, usual } from '../support/rotation.ts'
 import { until } from '../support/wait.ts'
 
 const silent: KeyUpkeepEvents = {
@@ -21,18 +20,10 @@ const silent: KeyUpkeepEvents = {
 
 const test = base.extend('upkeepWith', ({ context }) => {
   const rotation = context()
-  const { database, clock, schedule, keyEncryptionKeys } = rotation
   return {
     rotation,
     open(noteFetches: () => Promise<void>, reliable = true) {
-      const keyring = new Keyring({
-        database: database.statements,
-        keyEncryptionKeys,
-        schedule,
-        now: clock.nowSeconds,
-        onUnopened() {},
-        onUnvouched() {},
-      })
+      const keyring = keyringOf(rotation)
       const upkeep = new KeyUpkeep({
         rotation,
         keyring,

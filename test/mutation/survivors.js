@@ -822,20 +822,6 @@ export const survivors = [
     mutations: ['{}'],
     reason: 'Opening a key fails for no other reason. It is there in case somebody changes that.',
   },
-  {
-    file: 'src/keys/store.ts',
-    line: "if (row === undefined) throw new Error('the database has no time')",
-    code: 'row === undefined',
-    mutations: ['false'],
-    reason: 'A statement of values alone always has a row. It is there for the types.',
-  },
-  {
-    file: 'src/keys/store.ts',
-    line: "if (row === undefined) throw new Error('the database has no time')",
-    code: "'the database has no time'",
-    mutations: ['""'],
-    reason: 'A statement of values alone always has a row. It is there for the types.',
-  },
   // ── The commit ─────────────────────────────────────────────────────────────────────────────────────
   {
     file: 'src/ledger/chain-store.ts',

@@ -3,6 +3,7 @@ import { decodeProtectedHeader, type JSONWebKeySet } from 'jose'
 import { expect } from 'vitest'
 import { type Database, openDatabase } from '../../src/database/open.ts'
 import type { RotationContext } from '../../src/keys/key-change.ts'
+import { Keyring } from '../../src/keys/keyring.ts'
 import { keyEncryptionKey } from '../../src/keys/seal.ts'
 import type { ScheduleSettings } from '../../src/keys/state.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
@@ -44,6 +45,18 @@ export const test = base
       return { database: connected, clock, actor, schedule, keyEncryptionKeys: async () => keys }
     }
   })
+
+/** The keys as a process on that database has them. */
+export function keyringOf({ database, clock, schedule, keyEncryptionKeys }: RotationContext): Keyring {
+  return new Keyring({
+    database: database.statements,
+    keyEncryptionKeys,
+    schedule,
+    now: clock.nowSeconds,
+    onUnopened() {},
+    onUnvouched() {},
+  })
+}
 
 export async function jwks(url: string): Promise<JSONWebKeySet> {
   return (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as JSONWebKeySet
